@@ -1,0 +1,211 @@
+//! Counter-based random numbers: value = f(seed, stream, index).
+//!
+//! A classical generator carries a state that every draw changes, so the numbers depend on who draws first. Here the
+//! i-th number of a stream is a pure function of `(seed, stream, i)`: threads may draw in any order, a GPU draws the
+//! same numbers as the CPU, dropout stores a seed instead of a mask, and the whole state of a checkpoint is a few
+//! integers.
+//!
+//! The function is Philox4x32-10: ten rounds of a keyed bijection on 128 bits, each round two 32x32 -> 64 bit products.
+//! Source: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3" (SC 2011); the tests hold the known
+//! answers of the authors' Random123 library.
+
+use std::convert::Infallible;
+
+const MULTIPLIERS: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
+/// The golden ratio and sqrt(3) - 1, as 32-bit fractions: the key moves on by these from round to round.
+const KEY_STEPS: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
+
+/// Philox4x32-10: four random words for one counter under one key.
+#[inline(always)]
+pub fn philox(counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {
+    let [mut c0, mut c1, mut c2, mut c3] = counter;
+    let [mut k0, mut k1] = key;
+    for _ in 0..10 {
+        let p0 = u64::from(MULTIPLIERS[0]) * u64::from(c0);
+        let p1 = u64::from(MULTIPLIERS[1]) * u64::from(c2);
+        (c0, c1, c2, c3) = ((p1 >> 32) as u32 ^ c1 ^ k0, p1 as u32, (p0 >> 32) as u32 ^ c3 ^ k1, p0 as u32);
+        k0 = k0.wrapping_add(KEY_STEPS[0]);
+        k1 = k1.wrapping_add(KEY_STEPS[1]);
+    }
+    [c0, c1, c2, c3]
+}
+
+/// A stream of random numbers, addressed by index or drawn in order.
+///
+/// Drawing in order (through [`rand::Rng`], which it implements) moves an index; addressing (`stream.word(i)`) does not.
+///
+/// ```
+/// use rand::RngExt;
+/// let mut rng = wavemix::Rng::new(7);
+/// let dice = rng.random_range(1..=6);
+/// assert!((1..=6).contains(&dice));
+/// assert_eq!(wavemix::Rng::new(7).word(1000), wavemix::Rng::new(7).word(1000));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rng {
+    seed: u64,
+    stream: u64,
+    index: u64,
+}
+
+impl Rng {
+    /// Stream 0 of `seed`.
+    pub fn new(seed: u64) -> Self {
+        Rng { seed, stream: 0, index: 0 }
+    }
+
+    /// The `stream`-th independent stream of the same seed, from its start.
+    pub fn stream(&self, stream: u64) -> Self {
+        Rng { seed: self.seed, stream, index: 0 }
+    }
+
+    /// A stream of its own for the `i`-th child of this one (an epoch, an image, a layer call): seeded from this
+    /// stream's identity and `i`, whatever has been drawn from it.
+    pub fn child(&self, i: u64) -> Self {
+        let [a, b, ..] = philox(words(self.stream, i ^ (1 << 63)), key(self.seed));
+        Rng { seed: self.seed ^ (u64::from(a) << 32 | u64::from(b)), stream: i, index: 0 }
+    }
+
+    /// The seed this stream belongs to.
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// Four words at once: those with indices `4 * block .. 4 * block + 4`.
+    #[inline(always)]
+    pub fn block(&self, block: u64) -> [u32; 4] {
+        philox(words(block, self.stream), key(self.seed))
+    }
+
+    /// The 32-bit word with index `i`.
+    pub fn word(&self, i: u64) -> u32 {
+        self.block(i / 4)[(i % 4) as usize]
+    }
+
+    /// The next number, uniform in [0, 1) with 24 random bits.
+    pub fn uniform(&mut self) -> f32 {
+        unit_f32(self.next_word())
+    }
+
+    /// The next number from the standard normal distribution.
+    ///
+    /// Box-Muller: the radius of a two-dimensional Gaussian is sqrt(-2 ln u), its angle uniform.
+    pub fn normal(&mut self) -> f64 {
+        let (u, v) = (self.next_word(), self.next_word());
+        normal_pair(u, v).0
+    }
+
+    /// A random order of `0..n`, by Fisher and Yates.
+    pub fn permutation(&mut self, n: usize) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..n).collect();
+        for i in (1..n).rev() {
+            // The high half of a 64-bit product maps a word to 0..=i without division; the bias is below (i + 1) / 2^64.
+            let wide = u64::from(self.next_word()) << 32 | u64::from(self.next_word());
+            let j = ((u128::from(wide) * (i as u128 + 1)) >> 64) as usize;
+            order.swap(i, j);
+        }
+        order
+    }
+
+    fn next_word(&mut self) -> u32 {
+        let word = self.word(self.index);
+        self.index += 1;
+        word
+    }
+}
+
+impl rand::rand_core::TryRng for Rng {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        Ok(self.next_word())
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        Ok(u64::from(self.next_word()) | u64::from(self.next_word()) << 32)
+    }
+
+    fn try_fill_bytes(&mut self, dst: &mut [u8]) -> Result<(), Infallible> {
+        for chunk in dst.chunks_mut(4) {
+            let bytes = self.next_word().to_le_bytes();
+            chunk.copy_from_slice(&bytes[..chunk.len()]);
+        }
+        Ok(())
+    }
+}
+
+/// A word as a uniform number in [0, 1): its upper 24 bits, which an f32 holds exactly.
+#[inline(always)]
+pub fn unit_f32(word: u32) -> f32 {
+    (word >> 8) as f32 * (1.0 / (1u32 << 24) as f32)
+}
+
+/// Two words as two independent standard normal numbers.
+#[inline]
+pub fn normal_pair(u: u32, v: u32) -> (f64, f64) {
+    // (u + 1/2) / 2^32 lies strictly inside (0, 1), so the logarithm is finite.
+    let radius = (-2.0 * ((f64::from(u) + 0.5) / 4294967296.0).ln()).sqrt();
+    let angle = std::f64::consts::TAU * (f64::from(v) / 4294967296.0);
+    (radius * angle.cos(), radius * angle.sin())
+}
+
+#[inline(always)]
+fn words(low: u64, high: u64) -> [u32; 4] {
+    [low as u32, (low >> 32) as u32, high as u32, (high >> 32) as u32]
+}
+
+#[inline(always)]
+fn key(seed: u64) -> [u32; 2] {
+    [seed as u32, (seed >> 32) as u32]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The vectors of Random123's kat_vectors file for philox4x32-10.
+    #[test]
+    fn philox_known_answers() {
+        assert_eq!(philox([0; 4], [0; 2]), [0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8]);
+        assert_eq!(philox([u32::MAX; 4], [u32::MAX; 2]), [0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd]);
+        assert_eq!(
+            philox([0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344], [0xa4093822, 0x299f31d0]),
+            [0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1]
+        );
+    }
+
+    #[test]
+    fn drawing_in_order_reads_the_indexed_words() {
+        use rand::rand_core::Rng as _;
+        let mut rng = Rng::new(3).stream(9);
+        let words: Vec<u32> = (0..9).map(|_| rng.next_u32()).collect();
+        assert_eq!(words, (0..9).map(|i| Rng::new(3).stream(9).word(i)).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn children_and_streams_differ() {
+        let rng = Rng::new(1);
+        let firsts =
+            [rng.word(0), rng.stream(1).word(0), rng.child(0).word(0), rng.child(1).word(0), rng.child(0).child(0).word(0)];
+        for (i, a) in firsts.iter().enumerate() {
+            assert!(firsts[i + 1..].iter().all(|b| a != b), "{firsts:?}");
+        }
+    }
+
+    #[test]
+    fn normal_has_unit_variance() {
+        let mut rng = Rng::new(5);
+        let draws: Vec<f64> = (0..100_000).map(|_| rng.normal()).collect();
+        let mean = draws.iter().sum::<f64>() / 1e5;
+        let variance = draws.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / 1e5;
+        assert!(mean.abs() < 0.02 && (variance - 1.0).abs() < 0.02, "mean {mean}, variance {variance}");
+    }
+
+    #[test]
+    fn permutation_is_one() {
+        let mut order = Rng::new(2).permutation(1000);
+        assert_ne!(order[..10], [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+        order.sort_unstable();
+        assert_eq!(order, (0..1000).collect::<Vec<_>>());
+    }
+}
