@@ -1,9 +1,31 @@
 //! wavemix: a from-scratch ndarray, reverse-mode autograd and optimizer stack, and the WaveMix image models on top.
 
+#[macro_use]
+mod dispatch;
+
+pub mod autograd;
+mod cpu;
 pub mod data;
+pub mod device;
 pub mod error;
+pub mod float;
+pub mod gradcheck;
+pub mod gradients;
+pub mod ops;
+pub mod params;
 pub mod rng;
+pub mod shape;
+pub mod storage;
+pub mod tensor;
 pub mod trace;
 
+pub use autograd::Var;
+pub use device::Device;
 pub use error::{Error, Result};
+pub use float::Float;
+pub use gradients::Gradients;
+pub use params::{Params, Pass};
 pub use rng::Rng;
+pub use shape::Shape;
+pub use storage::{DType, Element};
+pub use tensor::Tensor;

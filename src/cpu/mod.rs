@@ -1,0 +1,24 @@
+//! The arithmetic on the processor: slices in, slices out, never a tensor.
+//!
+//! Every function here is plain: shapes have been checked above, so it only computes. Work is cut into pieces by its
+//! size, never by the number of threads, and sums follow a fixed tree; so one thread and sixteen give the same bits.
+
+pub(crate) mod binary;
+pub(crate) mod lanes;
+pub(crate) mod reduce;
+
+use rayon::prelude::*;
+
+pub(crate) use lanes::vectorize;
+
+/// Elements of elementwise work below which a second thread costs more than it saves: 32 Ki floats are two L2-sized
+/// slices, some ten microseconds of copying, which is what waking a thread takes.
+pub(crate) const GRAIN: usize = 32 * 1024;
+
+/// Calls `body(start, chunk)` for consecutive chunks of `grain` elements, over threads where there are several chunks.
+pub(crate) fn chunks<T: Send>(out: &mut [T], grain: usize, body: impl Fn(usize, &mut [T]) + Sync) {
+    if out.len() <= grain {
+        return body(0, out);
+    }
+    out.par_chunks_mut(grain).enumerate().for_each(|(i, chunk)| body(i * grain, chunk));
+}

@@ -1,0 +1,74 @@
+//! `Gradients`: what a backward pass returns. Nothing is hidden in the tensors, so there is nothing to zero.
+
+use std::collections::BTreeMap;
+
+use crate::params::ParamId;
+use crate::{Result, Tensor, Var};
+
+/// The gradients of one loss, by leaf and by parameter.
+#[derive(Default)]
+pub struct Gradients {
+    leaves: BTreeMap<u64, Tensor>,
+    params: BTreeMap<ParamId, Tensor>,
+}
+
+impl Gradients {
+    /// The gradient with respect to `var`: a leaf, or an intermediate value that was asked for. `None` where the loss
+    /// does not depend on it.
+    pub fn of(&self, var: &Var) -> Option<&Tensor> {
+        self.leaves.get(&var.id()?)
+    }
+
+    /// The gradient with respect to a parameter. `None` where the loss does not depend on it.
+    pub fn of_param(&self, param: ParamId) -> Option<&Tensor> {
+        self.params.get(&param)
+    }
+
+    /// Adds those of another loss, for batches taken in parts. Leaves are told apart by identity.
+    ///
+    /// # Errors
+    /// Where two gradients of one parameter differ in shape or dtype.
+    pub fn accumulate(&mut self, other: Gradients) -> Result<()> {
+        for (id, dy) in other.leaves {
+            add_entry(&mut self.leaves, id, dy)?;
+        }
+        for (param, dy) in other.params {
+            add_entry(&mut self.params, param, dy)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn file(&mut self, id: u64, dy: Tensor) {
+        self.leaves.insert(id, dy);
+    }
+
+    /// A weight may enter a graph several times; each time adds.
+    pub(crate) fn file_param(&mut self, param: ParamId, dy: Tensor) -> Result<()> {
+        add_entry(&mut self.params, param, dy)
+    }
+}
+
+fn add_entry<K: Ord>(map: &mut BTreeMap<K, Tensor>, key: K, dy: Tensor) -> Result<()> {
+    match map.get_mut(&key) {
+        Some(sum) => add_into(sum, dy),
+        None => {
+            map.insert(key, dy);
+            Ok(())
+        }
+    }
+}
+
+/// sum += dy, in place where nobody else shares its memory.
+pub(crate) fn add_into(sum: &mut Tensor, dy: Tensor) -> Result<()> {
+    each_float!("gradient", sum.dtype(), T => {
+        // Floating-point addition commutes, so either operand may be the one overwritten.
+        if sum.is_unique() || !dy.is_unique() {
+            crate::cpu::binary::add_assign::<T>(sum.data_mut(), dy.data());
+        } else {
+            let mut dy = dy;
+            crate::cpu::binary::add_assign::<T>(dy.data_mut(), sum.data());
+            *sum = dy;
+        }
+    });
+    Ok(())
+}

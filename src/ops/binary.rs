@@ -1,0 +1,123 @@
+//! `+ - * /` and the larger or smaller of two, element by element, broadcasting as NumPy does.
+
+use std::ops::{Add, Div, Mul, Sub};
+
+use crate::autograd::Backward;
+use crate::cpu::binary::{self as cpu, Kind};
+use crate::{Error, Float, Result, Shape, Tensor, Var};
+
+macro_rules! operator {
+    ($trait:ident, $method:ident, $kind:expr, $doc:literal) => {
+        impl $trait<&Var> for &Var {
+            type Output = Result<Var>;
+            #[doc = $doc]
+            #[track_caller]
+            fn $method(self, other: &Var) -> Result<Var> {
+                apply($kind, self, other)
+            }
+        }
+        impl $trait<&Var> for Result<Var> {
+            type Output = Result<Var>;
+            #[doc = $doc]
+            #[track_caller]
+            fn $method(self, other: &Var) -> Result<Var> {
+                apply($kind, &self?, other)
+            }
+        }
+    };
+}
+operator!(Add, add, Kind::Add, "a + b; da = dy, db = dy.");
+operator!(Sub, sub, Kind::Sub, "a - b; da = dy, db = -dy.");
+operator!(Mul, mul, Kind::Mul, "a b; da = b dy, db = a dy.");
+operator!(Div, div, Kind::Div, "a / b; da = dy / b, db = -a dy / b^2.");
+
+impl Var {
+    /// The larger of both, element by element.
+    ///
+    /// **Shapes**: any two that broadcast.
+    /// **Backward**: dy goes to the larger one; where both are equal, half to each.
+    /// **Saves**: both operands. **Errors**: shapes that do not broadcast, dtypes that differ.
+    /// **Source**: `torch.maximum`.
+    #[track_caller]
+    pub fn maximum(&self, other: &Var) -> Result<Var> {
+        apply(Kind::Max, self, other)
+    }
+
+    /// The smaller of both, element by element; otherwise as [`Var::maximum`].
+    #[track_caller]
+    pub fn minimum(&self, other: &Var) -> Result<Var> {
+        apply(Kind::Min, self, other)
+    }
+}
+
+/// y = a (op) b.
+///
+/// **Shapes**: any two that broadcast. **Backward**: below, each summed over the axes it was broadcast along.
+/// **Saves**: nothing for + and -, the operands otherwise. **Errors**: shapes that do not broadcast, dtypes that differ.
+/// **Source**: NumPy's broadcasting rules.
+#[track_caller]
+fn apply(kind: Kind, a: &Var, b: &Var) -> Result<Var> {
+    crate::ops::same_float(kind.name(), ("a", a.value()), ("b", b.value()))?;
+    let Some(shape) = a.shape().broadcast(b.shape()) else {
+        return Err(Error::operand(kind.name(), "b", format!("a shape that broadcasts with {}", a.shape()), b.shape()));
+    };
+    let y = each_float!(kind.name(), a.dtype(), T => Tensor::build(shape, |y: &mut [T]| {
+        cpu::apply(kind, operand(a.value()), operand(b.value()), &shape, y);
+    }));
+    let shapes = [*a.shape(), *b.shape()];
+    Ok(match kind {
+        Kind::Add | Kind::Sub => Var::record(kind.name(), &[a, b], y, || Linear { shapes, negative: kind == Kind::Sub }),
+        _ => Var::record(kind.name(), &[a, b], y, || Product { kind, a: a.value().clone(), b: b.value().clone() }),
+    })
+}
+
+/// y = a + b or a - b.
+struct Linear {
+    shapes: [Shape; 2],
+    negative: bool,
+}
+
+impl Backward for Linear {
+    /// da = dy, db = dy or -dy.
+    fn backward(self: Box<Self>, dy: Tensor, wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
+        let db = || if self.negative { (&Var::from(&dy)).neg().map(Var::into_value) } else { Ok(dy.clone()) };
+        let db = wanted[1].then(|| db()?.sum_to(&self.shapes[1])).transpose()?;
+        let da = wanted[0].then(|| dy.sum_to(&self.shapes[0])).transpose()?;
+        Ok(vec![da, db])
+    }
+
+    fn saves(&self) -> Vec<&Tensor> {
+        vec![]
+    }
+}
+
+/// y = a b, a / b, max(a, b) or min(a, b).
+struct Product {
+    kind: Kind,
+    a: Tensor,
+    b: Tensor,
+}
+
+impl Backward for Product {
+    /// Element by element, the partial derivatives times dy: see [`Kind::partials`].
+    fn backward(self: Box<Self>, dy: Tensor, wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
+        let mut out = vec![None, None];
+        for (side, x) in [&self.a, &self.b].into_iter().enumerate() {
+            if wanted[side] {
+                let dx = each_float!(self.kind.name(), dy.dtype(), T => Tensor::build(*dy.shape(), |dx: &mut [T]| {
+                    cpu::backward(self.kind, side, [operand(&self.a), operand(&self.b)], (dy.data(), dy.shape()), dx);
+                }));
+                out[side] = Some(dx.sum_to(x.shape())?);
+            }
+        }
+        Ok(out)
+    }
+
+    fn saves(&self) -> Vec<&Tensor> {
+        vec![&self.a, &self.b]
+    }
+}
+
+fn operand<T: Float>(x: &Tensor) -> (&[T], &Shape) {
+    (x.data(), x.shape())
+}

@@ -1,0 +1,32 @@
+//! The ops: one file each, with its formula, shapes and backward rule. The arithmetic is in the file of the same name
+//! under `cpu`.
+//!
+//! # Legend
+//! `n` images of height `h`, width `w` and `c` channels, in this order (NHWC); `c_in`, `c_out`: channels before and after;
+//! `kh`, `kw`: kernel height and width; `dy`, `dx`, `dw`, `db`: the gradients of the loss with respect to an op's output,
+//! input, weight and bias.
+
+mod binary;
+mod reduce;
+mod unary;
+
+use crate::{DType, Error, Result, Tensor};
+
+/// Both operands of one float type: what most ops ask for.
+#[track_caller]
+pub(crate) fn same_float(op: &'static str, a: (&'static str, &Tensor), b: (&'static str, &Tensor)) -> Result<()> {
+    float(op, a)?;
+    if b.1.dtype() != a.1.dtype() {
+        return Err(Error::operand(op, b.0, format!("the dtype of {}, {}", a.0, a.1.dtype()), b.1.dtype()));
+    }
+    Ok(())
+}
+
+/// An operand of type f32 or f64.
+#[track_caller]
+pub(crate) fn float(op: &'static str, (name, tensor): (&'static str, &Tensor)) -> Result<()> {
+    match tensor.dtype() {
+        DType::F32 | DType::F64 => Ok(()),
+        other => Err(Error::operand(op, name, "f32 or f64", other)),
+    }
+}

@@ -1,0 +1,379 @@
+//! Named weights in one arena.
+//!
+//! A model first declares its weights: names, shapes, how each begins. Then all are allocated at once, one after the
+//! other in the order of the forward pass. So an optimizer updates one long array, a checkpoint is a map of names, and
+//! a gradient norm is one loop.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::{DType, Error, Gradients, Result, Rng, Shape, Tensor, Var, trace};
+
+/// Names one parameter of one [`Params`]. Layers hold these instead of weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ParamId {
+    owner: u64,
+    index: usize,
+}
+
+/// Names one buffer: numbers that belong to a model but are not trained, such as BatchNorm's running statistics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BufferId {
+    owner: u64,
+    index: usize,
+}
+
+/// How a parameter begins.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Init {
+    /// Uniform in [-bound, bound).
+    Uniform(f64),
+    /// Normal with mean 0 and this standard deviation.
+    Normal(f64),
+    /// All elements the same.
+    Constant(f64),
+}
+
+/// How a weight's axes are ordered in files, which follow PyTorch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileLayout {
+    /// As in memory.
+    Same,
+    /// A convolution's: `[a, kh, kw, b]` in memory, `[a, b, kh, kw]` in the file (OIHW, and IOHW for transposed ones).
+    ChannelsFirst,
+}
+
+/// What an optimizer does with one parameter, relative to its own settings.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Group {
+    /// Multiplies the learning rate.
+    pub lr_scale: f64,
+    /// Multiplies the weight decay.
+    pub decay_scale: f64,
+    /// Left as it is.
+    pub frozen: bool,
+}
+
+impl Default for Group {
+    fn default() -> Group {
+        Group { lr_scale: 1.0, decay_scale: 1.0, frozen: false }
+    }
+}
+
+/// One parameter's place in the arena.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// Its dotted name, `layers.3.reduction.weight`.
+    pub name: String,
+    /// Its shape in memory.
+    pub shape: Shape,
+    /// Where it starts in the arena, in elements.
+    pub offset: usize,
+    /// How it begins.
+    pub init: Init,
+    /// Its axes' order in files.
+    pub layout: FileLayout,
+    /// What optimizers do with it.
+    pub group: Group,
+}
+
+/// Where a layer declares its weights, under a dotted prefix.
+pub struct Names<'a> {
+    plan: &'a mut Plan,
+    prefix: String,
+}
+
+#[derive(Default)]
+struct Plan {
+    owner: u64,
+    entries: Vec<Entry>,
+    buffers: Vec<(String, Tensor)>,
+    dtype: Option<DType>,
+}
+
+impl Names<'_> {
+    /// Declarations below `name`: inside `within("layers.3")`, `weight` is `layers.3.weight`.
+    pub fn within(&mut self, name: &str) -> Names<'_> {
+        let prefix = self.full(name);
+        Names { plan: self.plan, prefix }
+    }
+
+    /// The dotted name of `name` under the prefix.
+    pub fn full(&self, name: &str) -> String {
+        if self.prefix.is_empty() { name.to_owned() } else { format!("{}.{name}", self.prefix) }
+    }
+
+    /// Declares a trained parameter.
+    pub fn param(&mut self, name: &str, shape: impl Into<Shape>, init: Init, layout: FileLayout) -> ParamId {
+        let (name, shape, index) = (self.full(name), shape.into(), self.plan.entries.len());
+        let offset = self.plan.entries.last().map_or(0, |last| last.offset + last.shape.elements());
+        self.plan.entries.push(Entry { name, shape, offset, init, layout, group: Group::default() });
+        ParamId { owner: self.plan.owner, index }
+    }
+
+    /// Declares a buffer of the parameters' dtype, filled with `value`.
+    pub fn buffer(&mut self, name: &str, shape: impl Into<Shape>, value: f64) -> BufferId {
+        let dtype = self.plan.dtype.unwrap_or(DType::F32);
+        self.integer_or_float_buffer(name, Tensor::full(shape, value, dtype))
+    }
+
+    /// Declares a counter: a buffer of one i64, 0 at first.
+    pub fn counter(&mut self, name: &str) -> BufferId {
+        self.integer_or_float_buffer(name, Tensor::scalar(0i64))
+    }
+
+    fn integer_or_float_buffer(&mut self, name: &str, value: Tensor) -> BufferId {
+        let (name, index) = (self.full(name), self.plan.buffers.len());
+        self.plan.buffers.push((name, value));
+        BufferId { owner: self.plan.owner, index }
+    }
+}
+
+/// All parameters and buffers of a model.
+///
+/// ```
+/// use wavemix::{DType, Params, Rng, params::{FileLayout, Init}};
+/// let (weight, params) = Params::declare(DType::F32, &Rng::new(0), |names| {
+///     Ok(names.within("head").param("weight", [10, 64], Init::Uniform(0.125), FileLayout::Same))
+/// })?;
+/// assert_eq!((params.count(), params.get("head.weight")?.shape().to_string()), (640, "[10, 64]".into()));
+/// assert_eq!(params.entry(weight).name, "head.weight");
+/// # Ok::<(), wavemix::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Params {
+    owner: u64,
+    entries: Vec<Entry>,
+    index: HashMap<String, usize>,
+    arena: Tensor,
+    buffers: Vec<(String, Tensor)>,
+}
+
+impl Params {
+    /// Lets `build` declare a model's weights, then allocates and initialises them: parameter i from child i of `rng`.
+    ///
+    /// # Errors
+    /// Those of `build`; a name declared twice; a dtype other than f32 or f64.
+    pub fn declare<M>(dtype: DType, rng: &Rng, build: impl FnOnce(&mut Names) -> Result<M>) -> Result<(M, Params)> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let owner = NEXT.fetch_add(1, Ordering::Relaxed);
+        let mut plan = Plan { owner, dtype: Some(dtype), ..Plan::default() };
+        let model = build(&mut Names { plan: &mut plan, prefix: String::new() })?;
+        let mut index = HashMap::new();
+        for (i, entry) in plan.entries.iter().enumerate() {
+            if index.insert(entry.name.clone(), i).is_some() {
+                return Err(Error::Argument(format!("the parameter `{}` is declared twice", entry.name)));
+            }
+        }
+        let count = plan.entries.iter().map(|entry| entry.shape.elements()).sum::<usize>();
+        let mut params = Params {
+            owner,
+            index,
+            arena: Tensor::zeros(Shape::new(&[count])?, dtype),
+            entries: plan.entries,
+            buffers: plan.buffers,
+        };
+        for i in 0..params.entries.len() {
+            let (Entry { shape, init, .. }, rng) = (&params.entries[i], rng.child(i as u64));
+            let value = match *init {
+                Init::Uniform(bound) => Tensor::uniform(shape, -bound, bound, dtype, &rng),
+                Init::Normal(std) => Tensor::normal(shape, 0.0, std, dtype, &rng),
+                Init::Constant(value) => Tensor::full(shape, value, dtype),
+            };
+            params.write(i, &value)?;
+        }
+        Ok((model, params))
+    }
+
+    /// Number of trained numbers: what papers print as a model's size.
+    pub fn count(&self) -> usize {
+        self.arena.elements()
+    }
+
+    /// f32 for training, f64 for checking.
+    pub fn dtype(&self) -> DType {
+        self.arena.dtype()
+    }
+
+    /// All parameters, in the arena's order.
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// One parameter's entry.
+    ///
+    /// # Panics
+    /// Where `id` belongs to other `Params`.
+    pub fn entry(&self, id: ParamId) -> &Entry {
+        assert_eq!(id.owner, self.owner, "a ParamId belongs to the Params that declared it");
+        &self.entries[id.index]
+    }
+
+    /// Sets what optimizers do with each parameter, by name.
+    pub fn set_groups(&mut self, group: impl Fn(&str) -> Group) {
+        for entry in &mut self.entries {
+            entry.group = group(&entry.name);
+        }
+    }
+
+    /// A parameter's or buffer's value. It stays what it is when the parameter is trained further.
+    ///
+    /// # Errors
+    /// Where there is none of that name.
+    pub fn get(&self, name: &str) -> Result<Tensor> {
+        if let Some(&i) = self.index.get(name) {
+            return Ok(self.value(i));
+        }
+        let buffer = self.buffers.iter().find(|(n, _)| n == name);
+        buffer.map(|(_, value)| value.clone()).ok_or_else(|| Error::Argument(format!("no parameter or buffer is named `{name}`")))
+    }
+
+    /// Overwrites a parameter or buffer.
+    ///
+    /// # Errors
+    /// Where there is none of that name, or its shape or dtype is another.
+    #[track_caller]
+    pub fn set(&mut self, name: &str, value: &Tensor) -> Result<()> {
+        let old = self.get(name)?;
+        if (old.shape(), old.dtype()) != (value.shape(), value.dtype()) {
+            let expected = format!("{} of {} for `{name}`", old.shape(), old.dtype());
+            return Err(Error::operand("set", "value", expected, format!("{} of {}", value.shape(), value.dtype())));
+        }
+        match self.index.get(name) {
+            Some(&i) => self.write(i, value)?,
+            None => self.buffers.iter_mut().filter(|(n, _)| n == name).for_each(|(_, old)| *old = value.clone()),
+        }
+        Ok(())
+    }
+
+    /// A parameter as the start of a history.
+    pub fn var(&self, id: ParamId) -> Var {
+        self.entry(id);
+        Var::param(self.value(id.index), id)
+    }
+
+    /// A parameter as a constant.
+    pub fn constant(&self, id: ParamId) -> Var {
+        self.entry(id);
+        Var::from(self.value(id.index))
+    }
+
+    /// All buffers with their names, in the order of declaration.
+    pub fn buffers(&self) -> &[(String, Tensor)] {
+        &self.buffers
+    }
+
+    /// A buffer's value.
+    ///
+    /// # Panics
+    /// Where `id` belongs to other `Params`.
+    pub fn buffer(&self, id: BufferId) -> &Tensor {
+        assert_eq!(id.owner, self.owner, "a BufferId belongs to the Params that declared it");
+        &self.buffers[id.index].1
+    }
+
+    /// Replaces buffers by what a training pass made of them.
+    pub fn apply(&mut self, updates: Vec<(BufferId, Tensor)>) {
+        for (id, value) in updates {
+            self.buffer(id);
+            self.buffers[id.index].1 = value;
+        }
+    }
+
+    /// All parameters as one array, in the order of [`Params::entries`].
+    pub fn arena(&self) -> &Tensor {
+        &self.arena
+    }
+
+    /// The arena, to write. Where a graph or a caller still shares it, it is copied first: their values stay.
+    pub(crate) fn arena_mut(&mut self) -> &mut Tensor {
+        &mut self.arena
+    }
+
+    /// The gradients of all parameters as one array like the arena; 0 where the loss does not depend on one.
+    ///
+    /// # Errors
+    /// Where the gradients are not of the parameters' dtype.
+    pub fn flatten(&self, gradients: &Gradients) -> Result<Tensor> {
+        let mut flat = Tensor::zeros(self.arena.shape(), self.dtype());
+        each_float!("flatten", self.dtype(), T => {
+            let out = flat.data_mut::<T>();
+            for (index, entry) in self.entries.iter().enumerate() {
+                if let Some(dw) = gradients.of_param(ParamId { owner: self.owner, index }) {
+                    out[entry.offset..entry.offset + entry.shape.elements()].copy_from_slice(dw.as_slice::<T>()?);
+                }
+            }
+        });
+        Ok(flat)
+    }
+
+    fn value(&self, i: usize) -> Tensor {
+        self.arena.view(self.entries[i].offset, self.entries[i].shape)
+    }
+
+    fn write(&mut self, i: usize, value: &Tensor) -> Result<()> {
+        let Entry { offset, shape, .. } = self.entries[i];
+        each_float!("params", self.dtype(), T => {
+            self.arena.data_mut::<T>()[offset..offset + shape.elements()].copy_from_slice(value.as_slice::<T>()?);
+        });
+        Ok(())
+    }
+}
+
+/// What a forward pass borrows: the parameters, whether it trains, and its random numbers. Lent to each layer's
+/// `forward`, never stored.
+pub struct Pass<'a> {
+    params: &'a Params,
+    training: Option<Rng>,
+    calls: AtomicU64,
+    updates: std::sync::Mutex<Vec<(BufferId, Tensor)>>,
+}
+
+impl<'a> Pass<'a> {
+    /// A pass that trains: parameters have a history, dropout drops, BatchNorm uses the batch's statistics. `rng` should
+    /// be another one each step; child i of it serves the i-th random layer call.
+    pub fn train(params: &'a Params, rng: Rng) -> Pass<'a> {
+        Pass { params, training: Some(rng), calls: AtomicU64::new(0), updates: Default::default() }
+    }
+
+    /// A pass that evaluates: no graph, no dropout, BatchNorm by its running statistics.
+    pub fn eval(params: &'a Params) -> Pass<'a> {
+        Pass { params, training: None, calls: AtomicU64::new(0), updates: Default::default() }
+    }
+
+    /// Whether this pass trains.
+    pub fn is_training(&self) -> bool {
+        self.training.is_some()
+    }
+
+    /// A parameter: the start of a history when training, a constant otherwise.
+    pub fn var(&self, id: ParamId) -> Var {
+        if self.is_training() { self.params.var(id) } else { self.params.constant(id) }
+    }
+
+    /// A buffer's value as of before this pass.
+    pub fn buffer(&self, id: BufferId) -> &Tensor {
+        self.params.buffer(id)
+    }
+
+    /// Random numbers for the layer that asks, other ones each time; `None` when evaluating.
+    pub fn rng(&self) -> Option<Rng> {
+        let rng = self.training.as_ref()?;
+        Some(rng.child(self.calls.fetch_add(1, Ordering::Relaxed)))
+    }
+
+    /// Leaves a buffer's new value for [`Params::apply`], once the pass is over.
+    pub fn update(&self, id: BufferId, value: Tensor) {
+        self.updates.lock().unwrap_or_else(|e| e.into_inner()).push((id, value));
+    }
+
+    /// The buffers' new values, to be given to [`Params::apply`].
+    pub fn into_updates(self) -> Vec<(BufferId, Tensor)> {
+        self.updates.into_inner().unwrap_or_else(|e| e.into_inner())
+    }
+
+    /// Names the running layer for error messages: `let _layer = pass.enter("reduction");`.
+    pub fn enter(&self, name: impl Into<String>) -> trace::Entered {
+        trace::enter(name)
+    }
+}

@@ -1,0 +1,6 @@
+//! Every op: its value, its gradient by differences, its adjoint where it is linear, its errors. One file an op.
+
+#[path = "ops/binary.rs"]
+mod binary;
+#[path = "ops/reduce.rs"]
+mod reduce;

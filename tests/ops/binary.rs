@@ -1,0 +1,49 @@
+use proptest::prelude::*;
+use wavemix::gradcheck::gradcheck;
+use wavemix::{DType, Rng, Tensor, Var};
+
+fn constant(values: &[f64], shape: impl Into<wavemix::Shape>) -> Var {
+    Tensor::from_slice(values, shape).unwrap().into()
+}
+
+#[test]
+fn values_broadcast() {
+    let (a, b) = (constant(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], [2, 3]), constant(&[2.0, 4.0], [2, 1]));
+    let values = |y: wavemix::Result<Var>| y.unwrap().value().to_vec::<f64>().unwrap();
+    assert_eq!(values(&a + &b), [3.0, 4.0, 5.0, 8.0, 9.0, 10.0]);
+    assert_eq!(values(&a - &b), [-1.0, 0.0, 1.0, 0.0, 1.0, 2.0]);
+    assert_eq!(values(&a * &b / &a), [2.0, 2.0, 2.0, 4.0, 4.0, 4.0]);
+    assert_eq!(values(a.maximum(&b)), [2.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+    assert_eq!(values(b.minimum(&a)), [1.0, 2.0, 2.0, 4.0, 4.0, 4.0]);
+}
+
+#[test]
+fn errors_name_the_operand_and_the_line() {
+    let error = (&constant(&[1.0, 2.0], [2]) + &constant(&[1.0, 2.0, 3.0], [3])).err().unwrap().to_string();
+    let line = line!() - 1;
+    assert_eq!(error, format!("add: b expects a shape that broadcasts with [2], got [3] (binary.rs:{line})"));
+    let single = Var::from(Tensor::scalar(1.0f32));
+    let error = (&constant(&[1.0], []) * &single).err().unwrap().to_string();
+    assert!(error.starts_with("mul: b expects the dtype of a, f64, got f32"), "{error}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+    #[test]
+    fn gradients(dims in prop::collection::vec(1usize..5, 1..4), ones in any::<[bool; 6]>(), seed: u64) {
+        let rng = Rng::new(seed);
+        // Two shapes that broadcast with one another: some axes repeated, a leading one perhaps missing.
+        let shape = |flags: &[bool]| dims.iter().zip(flags).map(|(&d, &one)| if one { 1 } else { d }).collect::<Vec<_>>();
+        let (sa, sb) = (shape(&ones[..3]), shape(&ones[3..]));
+        let sb = if ones[0] { &sb[1..] } else { &sb[..] };
+        let draw = |s: &[usize], stream| Tensor::uniform(wavemix::Shape::new(s).unwrap(), 0.5, 2.0, DType::F64, &rng.stream(stream));
+        let inputs = [draw(&sa, 0), draw(sb, 1)];
+        gradcheck(|v| &v[0] + &v[1], &inputs)?;
+        gradcheck(|v| &v[0] - &v[1], &inputs)?;
+        gradcheck(|v| &v[0] * &v[1], &inputs)?;
+        gradcheck(|v| &v[0] / &v[1], &inputs)?;
+        let apart = [inputs[0].clone(), (&Var::from(&inputs[1]) + &Var::from(Tensor::scalar(2.0f64))).unwrap().into_value()];
+        gradcheck(|v| v[0].maximum(&v[1]), &apart)?;
+        gradcheck(|v| v[0].minimum(&v[1]), &apart)?;
+    }
+}
