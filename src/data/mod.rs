@@ -1,5 +1,20 @@
 //! Data: decoders for the published files, a generator of handwriting for where there are none, and batches of both.
 
+mod archive;
+mod augment;
+pub mod cifar;
+pub mod download;
+pub mod emnist;
+pub mod idx;
+mod place;
+mod source;
+
+pub use augment::Augment;
+pub use download::Downloader;
+pub use emnist::Split;
+pub use place::Place;
+pub use source::{Part, Source, default_folder, default_folder_from};
+
 use crate::{Error, Result, Rng};
 
 /// Labelled images of one size, as the bytes of their files.
@@ -17,6 +32,44 @@ pub struct Dataset {
     pub labels: Vec<u8>,
     /// The name of each class; its length is the number of classes.
     pub classes: Vec<String>,
+}
+
+/// Training and test images of one kind, and the constants that normalise both.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pair {
+    /// Images to learn from.
+    pub train: Dataset,
+    /// Images to be judged by.
+    pub test: Dataset,
+    /// Mean of each channel, in units of 0..1: a model sees `(pixel / 255 - mean) / std`.
+    pub mean: Vec<f32>,
+    /// Standard deviation of each channel, in units of 0..1.
+    pub std: Vec<f32>,
+}
+
+impl Pair {
+    /// Checks that the two sets and the constants go together. Where no constants are published, take those of
+    /// [`Dataset::statistics`] of the training set.
+    ///
+    /// # Errors
+    /// Another size or number of classes in one than in the other; constants for another number of channels.
+    pub fn new(train: Dataset, test: Dataset, mean: Vec<f32>, std: Vec<f32>) -> Result<Self> {
+        let ([h, w, c], [th, tw, tc]) = (train.size, test.size);
+        if train.size != test.size || train.classes.len() != test.classes.len() {
+            return Err(Error::Argument(format!(
+                "{} holds {h}x{w}x{c} images of {} classes, {} holds {th}x{tw}x{tc} images of {}",
+                train.name,
+                train.classes.len(),
+                test.name,
+                test.classes.len()
+            )));
+        }
+        if mean.len() != c || std.len() != c {
+            let (mean, std) = (mean.len(), std.len());
+            return Err(Error::Argument(format!("{}: {mean} means and {std} deviations for {c} channels", train.name)));
+        }
+        Ok(Pair { train, test, mean, std })
+    }
 }
 
 impl Dataset {
@@ -61,6 +114,35 @@ impl Dataset {
     pub fn image(&self, i: usize) -> &[u8] {
         let bytes = self.size.iter().product::<usize>();
         &self.pixels[i * bytes..(i + 1) * bytes]
+    }
+
+    /// Mirrors every image at its diagonal: rows become columns, height and width change places. Twice is the identity.
+    pub fn transpose(&mut self) {
+        let [h, w, c] = self.size;
+        let mut turned = Vec::with_capacity(h * w * c);
+        for image in self.pixels.chunks_exact_mut((h * w * c).max(1)) {
+            turned.clear();
+            for x in 0..w {
+                for y in 0..h {
+                    turned.extend_from_slice(&image[(y * w + x) * c..][..c]);
+                }
+            }
+            image.copy_from_slice(&turned);
+        }
+        self.size = [w, h, c];
+    }
+
+    /// Mean and standard deviation of each channel over all pixels, in units of 0..1. The sums are of integers, hence
+    /// exact in any order.
+    pub fn statistics(&self) -> (Vec<f32>, Vec<f32>) {
+        let channel = |c: usize| {
+            let values = || self.pixels.iter().skip(c).step_by(self.size[2]).map(|&v| u64::from(v));
+            let (count, sum) = (values().count().max(1) as f64, values().sum::<u64>() as f64);
+            let squares = values().map(|v| v * v).sum::<u64>() as f64;
+            let mean = sum / count;
+            ((mean / 255.0) as f32, ((squares / count - mean * mean).max(0.0).sqrt() / 255.0) as f32)
+        };
+        (0..self.size[2]).map(channel).unzip()
     }
 
     /// The images with these indices, in this order.

@@ -1,0 +1,59 @@
+//! Random flips and crops of images, still as bytes.
+//!
+//! What happens to an image is a function of the seed, the epoch and the image's index, so threads and batch sizes
+//! change nothing.
+
+use crate::{Error, Result, Rng};
+
+/// What may happen to a training image.
+///
+/// ```
+/// use wavemix::{Rng, data::Augment};
+/// // The usual recipe for CIFAR: flip every other image, move each by up to 4 pixels. Characters must not be flipped:
+/// // a mirrored `b` is a `d`.
+/// let augment = Augment { flip: true, crop: 4, ..Augment::default() };
+/// let (image, mut out) = (vec![1; 32 * 32 * 3], vec![0; 32 * 32 * 3]);
+/// augment.apply(&image, [32, 32, 3], &Rng::new(0).child(0), &mut out)?;
+/// # Ok::<(), wavemix::Error>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Augment {
+    /// Whether each image is mirrored left to right with probability 1/2. Wrong for characters.
+    pub flip: bool,
+    /// Each image is padded by this many pixels on all sides and cut to its size again, anywhere; 0 for no crop.
+    pub crop: usize,
+    /// What the padding holds, one value a channel (the mean, say); channels beyond the list get 0, black.
+    pub fill: Vec<u8>,
+}
+
+impl Augment {
+    /// Changes one image `[height, width, channels]` into `out` of the same size, as the first three words of `rng` say.
+    /// A loader passes `rng.child(epoch).child(index)`.
+    ///
+    /// # Errors
+    /// A slice that is not `height * width * channels` long.
+    #[track_caller]
+    pub fn apply(&self, image: &[u8], [h, w, c]: [usize; 3], rng: &Rng, out: &mut [u8]) -> Result<()> {
+        for (operand, got) in [("image", image.len()), ("out", out.len())] {
+            if got != h * w * c {
+                return Err(Error::operand("augment", operand, format!("{h} x {w} x {c} bytes"), got));
+            }
+        }
+        let [coin, across, down, _] = rng.block(0);
+        // A word times n, its high half: uniform in 0..n.
+        let offset = |word: u32| ((u64::from(word) * (2 * self.crop as u64 + 1)) >> 32) as usize;
+        let (flip, dx, dy) = (self.flip && coin >> 31 == 1, offset(across), offset(down));
+        for (y, row) in out.chunks_exact_mut((w * c).max(1)).enumerate().take(h) {
+            let source_y = (y + dy).checked_sub(self.crop).filter(|&y| y < h);
+            for (x, pixel) in row.chunks_exact_mut(c).enumerate() {
+                let x = if flip { w - 1 - x } else { x };
+                let source_x = (x + dx).checked_sub(self.crop).filter(|&x| x < w);
+                match (source_y, source_x) {
+                    (Some(y), Some(x)) => pixel.copy_from_slice(&image[(y * w + x) * c..][..c]),
+                    _ => pixel.iter_mut().enumerate().for_each(|(i, v)| *v = self.fill.get(i).copied().unwrap_or(0)),
+                }
+            }
+        }
+        Ok(())
+    }
+}
