@@ -5,6 +5,7 @@ mod augment;
 pub mod cifar;
 pub mod download;
 pub mod emnist;
+pub mod glyphs;
 pub mod idx;
 mod place;
 mod source;

@@ -1,0 +1,124 @@
+//! From ink on paper to a 28x28 image, framed and softened as NIST's scans are in EMNIST and MNIST.
+
+use super::hand::Ink;
+
+/// Side of an image, in pixels.
+pub(super) const SIDE: usize = 28;
+/// Ink is laid on a grid finer by this, then averaged.
+const FINE: usize = 2;
+const FINE_SIDE: usize = FINE * SIDE;
+
+/// How a letter sits in its image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// EMNIST's: the bounding box fills the image up to 2 pixels from the edge, and is centred.
+    Emnist,
+    /// MNIST's: the bounding box fills 20x20 pixels, and the centre of mass lies in the middle.
+    Mnist,
+}
+
+/// Settings of one drawing.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Scan {
+    pub(super) framing: Framing,
+    /// Deviation of the Gaussian blur, in pixels.
+    pub(super) blur: f32,
+    /// What the scan's brightness is multiplied by before it saturates.
+    pub(super) gain: f32,
+    /// Where the centre comes to lie beside its place, in pixels.
+    pub(super) shift: [f32; 2],
+}
+
+/// Draws the ink into `image`, 28x28, white on black.
+pub(super) fn draw(ink: &[Vec<Ink>], scan: &Scan, image: &mut [u8]) {
+    let (scale, offset) = place(ink, scan);
+    let mut fine = [0.0f32; FINE_SIDE * FINE_SIDE];
+    for line in ink {
+        let placed: Vec<Ink> = line
+            .iter()
+            .map(|ink| Ink { at: [0, 1].map(|k| ink.at[k] * scale + offset[k]), radius: (ink.radius * scale).max(0.7) })
+            .collect();
+        for pair in placed.windows(2) {
+            lay(&mut fine, pair[0], pair[1]);
+        }
+    }
+    let fine = soften(&fine, scan.blur * FINE as f32);
+    for (i, pixel) in image.iter_mut().enumerate() {
+        let (row, column) = (i / SIDE * FINE, i % SIDE * FINE);
+        let sum: f32 = (0..FINE * FINE).map(|j| fine[(row + j / FINE) * FINE_SIDE + column + j % FINE]).sum();
+        *pixel = (sum * scan.gain * (255.0 / (FINE * FINE) as f32)).min(255.0).round() as u8;
+    }
+}
+
+/// Scale and offset that bring the ink to its frame, in fine pixels.
+fn place(ink: &[Vec<Ink>], scan: &Scan) -> (f32, [f32; 2]) {
+    let (mut low, mut high, mut mass, mut moment) = ([f32::MAX; 2], [f32::MIN; 2], 0.0, [0.0; 2]);
+    for ink in ink.iter().flatten() {
+        for k in 0..2 {
+            low[k] = low[k].min(ink.at[k] - ink.radius);
+            high[k] = high[k].max(ink.at[k] + ink.radius);
+            moment[k] += ink.radius * ink.at[k];
+        }
+        mass += ink.radius;
+    }
+    let room = match scan.framing {
+        Framing::Emnist => 24.0,
+        Framing::Mnist => 20.0,
+    };
+    let scale = room * FINE as f32 / (high[0] - low[0]).max(high[1] - low[1]);
+    let middle = |k: usize| match scan.framing {
+        Framing::Emnist => (low[k] + high[k]) / 2.0,
+        Framing::Mnist => moment[k] / mass,
+    };
+    (scale, [0, 1].map(|k| (SIDE as f32 / 2.0 + scan.shift[k]) * FINE as f32 - scale * middle(k)))
+}
+
+/// Lays ink from `a` to `b`: each pixel is covered as far as its centre is inside the pen's outline.
+fn lay(fine: &mut [f32], a: Ink, b: Ink) {
+    let reach = a.radius.max(b.radius) + 0.5;
+    let span = |k: usize| {
+        let low = (a.at[k].min(b.at[k]) - reach - 0.5).max(0.0) as usize;
+        let high = (a.at[k].max(b.at[k]) + reach + 0.5).clamp(0.0, FINE_SIDE as f32) as usize;
+        low..high
+    };
+    let along = [b.at[0] - a.at[0], b.at[1] - a.at[1]];
+    let length = (along[0] * along[0] + along[1] * along[1]).max(1e-6);
+    for y in span(1) {
+        for x in span(0) {
+            let p = [x as f32 + 0.5 - a.at[0], y as f32 + 0.5 - a.at[1]];
+            let t = ((p[0] * along[0] + p[1] * along[1]) / length).clamp(0.0, 1.0);
+            let (dx, dy) = (p[0] - t * along[0], p[1] - t * along[1]);
+            let radius = a.radius + t * (b.radius - a.radius);
+            let cover = (radius + 0.5 - (dx * dx + dy * dy).sqrt()).clamp(0.0, 1.0);
+            let cell = &mut fine[y * FINE_SIDE + x];
+            *cell = cell.max(cover);
+        }
+    }
+}
+
+/// A Gaussian blur, along rows and then along columns.
+fn soften(fine: &[f32; FINE_SIDE * FINE_SIDE], deviation: f32) -> [f32; FINE_SIDE * FINE_SIDE] {
+    const REACH: usize = 4;
+    let mut taps = [0.0f32; REACH + 1];
+    for (i, tap) in taps.iter_mut().enumerate() {
+        *tap = (-0.5 * (i as f32 / deviation.max(0.1)).powi(2)).exp();
+    }
+    let total = taps[0] + 2.0 * taps[1..].iter().sum::<f32>();
+    let (mut across, mut out) = ([0.0; FINE_SIDE * FINE_SIDE], [0.0; FINE_SIDE * FINE_SIDE]);
+    // The frame leaves a black border wider than the blur's reach nearly everywhere, so the outermost cells stay black.
+    for y in 0..FINE_SIDE {
+        for x in REACH..FINE_SIDE - REACH {
+            let at = y * FINE_SIDE + x;
+            let sides: f32 = (1..=REACH).map(|i| taps[i] * (fine[at - i] + fine[at + i])).sum();
+            across[at] = (taps[0] * fine[at] + sides) / total;
+        }
+    }
+    for y in REACH..FINE_SIDE - REACH {
+        for x in 0..FINE_SIDE {
+            let at = y * FINE_SIDE + x;
+            let sides: f32 = (1..=REACH).map(|i| taps[i] * (across[at - i * FINE_SIDE] + across[at + i * FINE_SIDE])).sum();
+            out[at] = (taps[0] * across[at] + sides) / total;
+        }
+    }
+    out
+}
