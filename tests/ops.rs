@@ -4,3 +4,5 @@
 mod binary;
 #[path = "ops/reduce.rs"]
 mod reduce;
+#[path = "ops/unary.rs"]
+mod unary;

@@ -5,7 +5,9 @@
 
 pub(crate) mod binary;
 pub(crate) mod lanes;
+pub(crate) mod math;
 pub(crate) mod reduce;
+pub(crate) mod unary;
 
 use rayon::prelude::*;
 

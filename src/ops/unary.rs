@@ -1,35 +1,103 @@
-//! Functions of one number, element by element.
+//! Functions of one number, element by element: a row each, with its derivative.
+//!
+//! The backward rule computes from the output where the derivative is simple in it (y for exp, 1 - y^2 for tanh), as the
+//! next op most often keeps that alive anyway, and from the input otherwise.
 
 use crate::autograd::Backward;
-use crate::{Result, Tensor, Var};
+use crate::cpu::unary::{self as cpu, Kind, Saves};
+use crate::{Error, Result, Tensor, Var};
+
+/// A method for each row: name(arguments), what it is, its kind, its backward rule, what it saves, its source.
+macro_rules! functions {
+    ($($name:ident($($arg:ident),*), $does:literal, $kind:expr, $backward:literal, $saves:literal, $source:literal;)*) => {
+        impl Var {$(
+            #[doc = concat!($does, ".")]
+            #[doc = ""]
+            #[doc = concat!("**Shapes**: any. **Backward**: ", $backward, ". **Saves**: ", $saves, ".")]
+            #[doc = concat!("**Errors**: elements that are not floats. **Source**: `torch.", $source, "`.")]
+            #[track_caller]
+            pub fn $name(&self $(, $arg: f64)*) -> Result<Var> {
+                apply($kind, self)
+            }
+        )*}
+    };
+}
+functions! {
+    neg(), "-x", Kind::Neg, "dx = -dy", "nothing", "neg";
+    abs(), "|x|", Kind::Abs, "dx = sign(x) dy, 0 at 0", "x", "abs";
+    exp(), "e^x", Kind::Exp, "dx = y dy", "y", "exp";
+    log(), "The natural logarithm of x", Kind::Log, "dx = dy / x", "x", "log";
+    sqrt(), "The square root of x", Kind::Sqrt, "dx = dy / (2 y)", "y", "sqrt";
+    square(), "x^2", Kind::Square, "dx = 2 x dy", "x", "square";
+    recip(), "1 / x", Kind::Recip, "dx = -y^2 dy", "y", "reciprocal";
+    powf(p), "x^p; not a number for a negative x and a p that is no integer", Kind::Powf(p), "dx = p x^(p-1) dy", "x", "pow";
+    tanh(), "The hyperbolic tangent of x", Kind::Tanh, "dx = (1 - y^2) dy", "y", "tanh";
+    sigmoid(), "1 / (1 + e^-x)", Kind::Sigmoid, "dx = y (1 - y) dy", "y", "sigmoid";
+    relu(), "max(x, 0)", Kind::Relu, "dx = dy where y > 0, else 0", "y", "relu";
+    silu(), "x sigmoid(x), the swish", Kind::Silu, "dx = s (1 + x (1 - s)) dy with s = sigmoid(x)", "x", "nn.functional.silu";
+    add_scalar(c), "x + c", Kind::AddScalar(c), "dx = dy", "nothing", "add";
+    mul_scalar(c), "c x", Kind::MulScalar(c), "dx = c dy", "nothing", "mul";
+}
 
 impl Var {
-    /// -x.
+    /// x Phi(x), with Phi the standard normal distribution's cumulative function (1 + erf(x / sqrt 2)) / 2: the exact form.
     ///
-    /// **Shapes**: any. **Backward**: dx = -dy. **Saves**: nothing. **Errors**: other than floats. **Source**: `torch.neg`.
+    /// **Shapes**: any. **Backward**: dx = (Phi(x) + x phi(x)) dy, with the density phi(x) = e^(-x^2/2) / sqrt(2 pi).
+    /// **Saves**: x. **Errors**: elements that are not floats.
+    /// **Source**: Hendrycks and Gimpel, "Gaussian error linear units" (2016), section 2; `torch.nn.functional.gelu`.
     #[track_caller]
-    pub fn neg(&self) -> Result<Var> {
-        let y = negative(self.value())?;
-        Ok(Var::record("neg", &[self], y, || Neg))
+    pub fn gelu(&self) -> Result<Var> {
+        apply(Kind::Gelu, self)
+    }
+
+    /// x, but `low` where it is smaller and `high` where it is larger.
+    ///
+    /// **Shapes**: any. **Backward**: dx = dy where low <= x <= high, else 0. **Saves**: x.
+    /// **Errors**: elements that are not floats; `low` above `high`, or not a number. **Source**: `torch.clamp`.
+    #[track_caller]
+    pub fn clamp(&self, low: f64, high: f64) -> Result<Var> {
+        if low.is_nan() || high.is_nan() || low > high {
+            return Err(Error::operand("clamp", "bounds", "low <= high", format!("{low} and {high}")));
+        }
+        apply(Kind::Clamp(low, high), self)
     }
 }
 
-struct Neg;
+/// y = f(x).
+#[track_caller]
+fn apply(kind: Kind, x: &Var) -> Result<Var> {
+    crate::ops::float(kind.name(), ("x", x.value()))?;
+    let y = each_float!(kind.name(), x.dtype(), T => Tensor::build(*x.shape(), |y: &mut [T]| {
+        cpu::apply(kind, x.value().data(), y);
+    }));
+    let kept = match kind.saves() {
+        Saves::Nothing => None,
+        Saves::Input => Some(x.value().clone()),
+        Saves::Output => Some(y.clone()),
+    };
+    Ok(Var::record(kind.name(), &[x], y, || Unary { kind, kept }))
+}
 
-impl Backward for Neg {
-    /// dx = -dy.
+struct Unary {
+    kind: Kind,
+    /// x or y, as [`Kind::saves`] tells.
+    kept: Option<Tensor>,
+}
+
+impl Backward for Unary {
+    /// dx = f'(x) dy.
     fn backward(self: Box<Self>, dy: Tensor, _wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
-        Ok(vec![Some(negative(&dy)?)])
+        if matches!(self.kind, Kind::AddScalar(_)) {
+            return Ok(vec![Some(dy)]);
+        }
+        let kept = self.kept.as_ref().unwrap_or(&dy);
+        let dx = each_float!(self.kind.name(), dy.dtype(), T => Tensor::build(*dy.shape(), |dx: &mut [T]| {
+            cpu::backward(self.kind, kept.data(), dy.data(), dx);
+        }));
+        Ok(vec![Some(dx)])
     }
 
     fn saves(&self) -> Vec<&Tensor> {
-        vec![]
+        self.kept.iter().collect()
     }
-}
-
-#[track_caller]
-fn negative(x: &Tensor) -> Result<Tensor> {
-    Ok(each_float!("neg", x.dtype(), T => Tensor::build(*x.shape(), |y: &mut [T]| {
-        y.iter_mut().zip(x.data::<T>()).for_each(|(y, &x)| *y = -x);
-    })))
 }

@@ -1,0 +1,104 @@
+use proptest::prelude::*;
+use wavemix::gradcheck::{adjoint_check, gradcheck};
+use wavemix::{DType, Result, Rng, Tensor, Var};
+
+type Function = fn(&Var) -> Result<Var>;
+
+/// Each function with its definition, and where to draw its operand: away from kinks and poles.
+const FUNCTIONS: [(&str, Function, fn(f64) -> f64, f64, f64); 22] = [
+    ("neg", |x| x.neg(), |x| -x, -3.0, 3.0),
+    ("abs", |x| x.abs(), |x| x.max(-x), 0.1, 3.0),
+    ("abs", |x| x.abs(), |x| x.max(-x), -3.0, -0.1),
+    ("exp", |x| x.exp(), f64::exp, -3.0, 3.0),
+    ("log", |x| x.log(), f64::ln, 0.1, 5.0),
+    ("sqrt", |x| x.sqrt(), f64::sqrt, 0.2, 5.0),
+    ("square", |x| x.square(), |x| x * x, -3.0, 3.0),
+    ("recip", |x| x.recip(), |x| 1.0 / x, 0.3, 3.0),
+    ("recip", |x| x.recip(), |x| 1.0 / x, -3.0, -0.3),
+    ("powf", |x| x.powf(1.7), |x| (1.7 * x.ln()).exp(), 0.2, 3.0),
+    ("powf", |x| x.powf(-2.0), |x| 1.0 / (x * x), -3.0, -0.3),
+    ("powf", |x| x.powf(0.0), |_| 1.0, -3.0, 3.0),
+    ("tanh", |x| x.tanh(), |x| 1.0 - 2.0 / ((2.0 * x).exp() + 1.0), -3.0, 3.0),
+    ("sigmoid", |x| x.sigmoid(), |x| 1.0 / (1.0 + (-x).exp()), -5.0, 5.0),
+    ("relu", |x| x.relu(), |x| x.max(0.0), 0.1, 3.0),
+    ("relu", |x| x.relu(), |x| x.max(0.0), -3.0, -0.1),
+    ("silu", |x| x.silu(), |x| x / (1.0 + (-x).exp()), -5.0, 5.0),
+    ("gelu", |x| x.gelu(), |x| x * normal_cdf(x), -4.0, 4.0),
+    ("clamp", |x| x.clamp(-0.5, 1.5), |x| x.clamp(-0.5, 1.5), -0.4, 1.4),
+    ("clamp", |x| x.clamp(-0.5, 1.5), |x| x.clamp(-0.5, 1.5), 1.6, 3.0),
+    ("add_scalar", |x| x.add_scalar(0.75), |x| x + 0.75, -3.0, 3.0),
+    ("mul_scalar", |x| x.mul_scalar(-2.5), |x| x * -2.5, -3.0, 3.0),
+];
+
+/// Phi by its integral, with Simpson's rule on 4000 steps: right to 1e-14 on [-5, 5].
+fn normal_cdf(x: f64) -> f64 {
+    let (steps, density) = (4000, |t: f64| (-t * t / 2.0).exp() / (2.0 * std::f64::consts::PI).sqrt());
+    let h = x / f64::from(steps);
+    let inner: f64 = (1..steps).map(|i| density(f64::from(i) * h) * f64::from(2 + 2 * (i % 2))).sum();
+    0.5 + (density(0.0) + inner + density(x)) * h / 3.0
+}
+
+fn draw(low: f64, high: f64, dims: &[usize], dtype: DType, seed: u64) -> Tensor {
+    Tensor::uniform(wavemix::Shape::new(dims).unwrap(), low, high, dtype, &Rng::new(seed))
+}
+
+#[test]
+fn values_follow_the_definitions() {
+    for (name, f, definition, low, high) in FUNCTIONS {
+        for dtype in [DType::F64, DType::F32] {
+            let x = draw(low, high, &[257], dtype, 3);
+            let y = f(&x.clone().into()).unwrap().into_value();
+            // f32: two units in the last place of the function, and cancellation in Phi's sum.
+            let tolerance = if dtype == DType::F64 { 2e-14 } else { 4e-7 };
+            for (x, y) in x.cast(DType::F64).to_vec::<f64>().unwrap().into_iter().zip(y.cast(DType::F64).to_vec::<f64>().unwrap())
+            {
+                let want = definition(x);
+                assert!((y - want).abs() <= tolerance * want.abs().max(1.0), "{name}({x}) in {dtype}: {y}, not {want}");
+            }
+        }
+    }
+}
+
+#[test]
+fn special_values() {
+    let x = Var::from(Tensor::from_vec(vec![f32::NAN, f32::NEG_INFINITY, -0.0, f32::INFINITY], [4]).unwrap());
+    let bits = |y: Result<Var>| y.unwrap().value().to_vec::<f32>().unwrap();
+    let relu = bits(x.relu());
+    assert!(relu[0].is_nan() && relu[1..] == [0.0, 0.0, f32::INFINITY]);
+    let clamp = bits(x.clamp(-1.0, 2.0));
+    assert!(clamp[0].is_nan() && clamp[1..] == [-1.0, 0.0, 2.0]);
+    let sigmoid = bits(x.sigmoid());
+    assert!(sigmoid[0].is_nan() && sigmoid[1..] == [0.0, 0.5, 1.0]);
+    assert_eq!(bits(Var::from(Tensor::zeros([0, 3], DType::F32)).gelu()), [0f32; 0]);
+}
+
+#[test]
+fn errors() {
+    let bytes = Var::from(Tensor::zeros([2], DType::U8));
+    let error = bytes.exp().err().unwrap().to_string();
+    assert!(error.starts_with("exp: x expects f32 or f64, got u8 (unary.rs:"), "{error}");
+    let error = Var::from(Tensor::zeros([2], DType::F32)).clamp(1.0, 0.5).err().unwrap().to_string();
+    assert!(error.starts_with("clamp: bounds expects low <= high, got 1 and 0.5 (unary.rs:"), "{error}");
+}
+
+#[test]
+fn threads_do_not_change_the_bits() {
+    let x = Var::from(draw(-3.0, 3.0, &[3, 33_333], DType::F32, 5));
+    let run = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| x.gelu().unwrap().value().to_vec::<f32>().unwrap())
+    };
+    assert_eq!(run(1), run(2));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+    #[test]
+    fn gradients(dims in prop::collection::vec(1usize..5, 0..4), seed: u64) {
+        for (name, f, _, low, high) in FUNCTIONS {
+            gradcheck(|v| f(&v[0]), &[draw(low, high, &dims, DType::F64, seed)]).map_err(|e| TestCaseError::fail(format!("{name}: {e}")))?;
+        }
+        adjoint_check(|x| x.neg(), &dims)?;
+        adjoint_check(|x| x.mul_scalar(-2.5), &dims)?;
+    }
+}
