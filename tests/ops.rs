@@ -2,6 +2,10 @@
 
 #[path = "ops/binary.rs"]
 mod binary;
+#[path = "ops/linear.rs"]
+mod linear;
+#[path = "ops/matmul.rs"]
+mod matmul;
 #[path = "ops/reduce.rs"]
 mod reduce;
 #[path = "ops/unary.rs"]

@@ -97,7 +97,7 @@ fn zip<T: Float>(a: (&[T], &Shape), b: (&[T], &Shape), shape: &Shape, y: &mut [T
 }
 
 /// How far an operand moves for a step along each axis of the broadcast shape; 0 along axes it is repeated on.
-fn steps(operand: &Shape, shape: &Shape) -> Shape {
+pub(crate) fn steps(operand: &Shape, shape: &Shape) -> Shape {
     let mut out = *shape;
     let strides = operand.strides();
     for axis in 0..shape.len() {
@@ -108,7 +108,7 @@ fn steps(operand: &Shape, shape: &Shape) -> Shape {
 }
 
 /// Where element `index` of the broadcast shape lies in an operand.
-fn locate(mut index: usize, steps: &Shape, shape: &Shape) -> usize {
+pub(crate) fn locate(mut index: usize, steps: &Shape, shape: &Shape) -> usize {
     let mut at = 0;
     for axis in (0..shape.len()).rev() {
         at += index % shape[axis] * steps[axis];

@@ -4,8 +4,11 @@
 //! size, never by the number of threads, and sums follow a fixed tree; so one thread and sixteen give the same bits.
 
 pub(crate) mod binary;
+pub(crate) mod gemm;
 pub(crate) mod lanes;
+pub(crate) mod linear;
 pub(crate) mod math;
+pub(crate) mod matmul;
 pub(crate) mod reduce;
 pub(crate) mod unary;
 

@@ -7,8 +7,13 @@
 //! input, weight and bias.
 
 mod binary;
+mod linear;
+mod matmul;
 mod reduce;
 mod unary;
+
+pub use linear::linear;
+pub use matmul::matmul_with;
 
 use crate::{DType, Error, Result, Tensor};
 

@@ -1,0 +1,76 @@
+//! One matrix applied to the last axis.
+
+use crate::autograd::Backward;
+use crate::cpu::linear as cpu;
+use crate::{Error, Result, Tensor, Var, trace};
+
+/// y = x w^T + b, along the last axis.
+///
+/// **Shapes**: x [.., c_in], weight [c_out, c_in], bias [c_out], y [.., c_out].
+/// **Backward**: dx = dy w, dw = dy^T x, db = the sum of dy over all rows.
+/// **Saves**: x and the weight. **Errors**: shapes other than these, dtypes that differ.
+/// **Source**: `torch.nn.functional.linear`.
+#[track_caller]
+pub fn linear(x: &Var, weight: &Var, bias: Option<&Var>) -> Result<Var> {
+    crate::ops::same_float("linear", ("x", x.value()), ("weight", weight.value()))?;
+    let Some((&c_in, before)) = x.shape().split_last() else {
+        return Err(Error::operand("linear", "x", "[.., c_in]", x.shape()));
+    };
+    let &[c_out, own] = &weight.shape()[..] else {
+        return Err(Error::operand("linear", "weight", "[c_out, c_in]", weight.shape()));
+    };
+    if own != c_in {
+        return Err(Error::operand("linear", "weight", format!("[c_out, c_in = {c_in}]"), weight.shape()));
+    }
+    check_bias("linear", x, bias, c_out)?;
+    let rows: usize = before.iter().product();
+    let shape = x.shape().with(before.len(), c_out);
+    let y = each_float!("linear", x.dtype(), T => Tensor::build(shape, |y: &mut [T]| {
+        cpu::linear(x.value().data(), weight.value().data(), bias.map(|b| b.value().data()), c_in, y);
+    }));
+    trace::count_flops(2 * (rows * c_in * c_out) as u64);
+    let mut inputs = vec![x, weight];
+    inputs.extend(bias);
+    Ok(Var::record("linear", &inputs, y, || Linear { x: x.value().clone(), weight: weight.value().clone() }))
+}
+
+/// y = x w^T + b.
+struct Linear {
+    x: Tensor,
+    weight: Tensor,
+}
+
+impl Backward for Linear {
+    /// dx = dy w, dw = dy^T x, db = sum of dy over the rows.
+    fn backward(self: Box<Self>, dy: Tensor, wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
+        let Linear { x, weight } = *self;
+        let size = [weight.shape()[0], weight.shape()[1]];
+        let mut out = vec![None; wanted.len()];
+        each_float!("linear", dy.dtype(), T => {
+            let build = |shape, fill: fn(&[T], &[T], [usize; 2], &mut [T]), other: &Tensor| {
+                Tensor::build(shape, |out: &mut [T]| fill(dy.data(), other.data(), size, out))
+            };
+            out[0] = wanted[0].then(|| build(*x.shape(), cpu::backward_input, &weight));
+            out[1] = wanted[1].then(|| build(*weight.shape(), cpu::backward_weight, &x));
+        });
+        if wanted.get(2) == Some(&true) {
+            out[2] = Some(dy.sum_to(&[size[0]].into())?);
+        }
+        Ok(out)
+    }
+
+    fn saves(&self) -> Vec<&Tensor> {
+        vec![&self.x, &self.weight]
+    }
+}
+
+/// A bias, where there is one, is [c_out] in the dtype of x.
+#[track_caller]
+pub(crate) fn check_bias(op: &'static str, x: &Var, bias: Option<&Var>, c_out: usize) -> Result<()> {
+    let Some(bias) = bias else { return Ok(()) };
+    crate::ops::same_float(op, ("x", x.value()), ("bias", bias.value()))?;
+    if bias.shape()[..] != [c_out] {
+        return Err(Error::operand(op, "bias", format!("[c_out = {c_out}]"), bias.shape()));
+    }
+    Ok(())
+}

@@ -1,0 +1,100 @@
+//! Matrix products, batched.
+
+use crate::autograd::Backward;
+use crate::cpu::binary::steps;
+use crate::cpu::matmul::{self as cpu, Batch};
+use crate::{Error, Result, Shape, Tensor, Var, trace};
+
+impl Var {
+    /// The matrix product with `other`; see [`matmul_with`].
+    #[track_caller]
+    pub fn matmul(&self, other: &Var) -> Result<Var> {
+        matmul_with(self, other, false, false)
+    }
+}
+
+/// y = a b for matrices along the last two axes; an operand whose `transpose` is set is taken transposed, at no cost.
+///
+/// **Shapes**: a [.., m, k] (or [.., k, m] where transposed), b [.., k, n] (or [.., n, k]), y [.., m, n]; the dimensions
+/// before broadcast as NumPy's.
+/// **Backward**: da = dy b^T, db = a^T dy, each summed over the axes it was repeated along.
+/// **Saves**: a and b. **Errors**: fewer than two dimensions, k's that differ, batches that do not broadcast, dtypes.
+/// **Source**: `torch.matmul`.
+#[track_caller]
+pub fn matmul_with(a: &Var, b: &Var, transpose_a: bool, transpose_b: bool) -> Result<Var> {
+    let transposed = [transpose_a, transpose_b];
+    let (batch, shape) = plan(a.value(), b.value(), transposed)?;
+    let [m, k, n] = batch.size;
+    let y = each_float!("matmul", a.dtype(), T => Tensor::build(shape, |y: &mut [T]| {
+        cpu::matmul(&batch, a.value().data(), b.value().data(), y);
+    }));
+    trace::count_flops(2 * (batch.shape.elements() * m * k * n) as u64);
+    Ok(Var::record("matmul", &[a, b], y, || Matmul { a: a.value().clone(), b: b.value().clone(), transposed }))
+}
+
+/// y = a b.
+struct Matmul {
+    a: Tensor,
+    b: Tensor,
+    transposed: [bool; 2],
+}
+
+impl Backward for Matmul {
+    /// da = dy b^T, db = a^T dy; for a transposed operand the transposes of these.
+    fn backward(self: Box<Self>, dy: Tensor, wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
+        let (a, b, dy) = (Var::from(&self.a), Var::from(&self.b), Var::from(dy));
+        let [ta, tb] = self.transposed;
+        let da = || if ta { matmul_with(&b, &dy, tb, true) } else { matmul_with(&dy, &b, false, !tb) };
+        let db = || match (ta, tb) {
+            // One matrix b for a whole batch: its gradient is one product over all rows of the batch.
+            (false, false) if b.shape().len() == 2 => matmul_with(&flat(&a)?, &flat(&dy)?, true, false),
+            (false, true) if b.shape().len() == 2 => matmul_with(&flat(&dy)?, &flat(&a)?, true, false),
+            (_, false) => matmul_with(&a, &dy, !ta, false),
+            (_, true) => matmul_with(&dy, &a, true, ta),
+        };
+        let da = wanted[0].then(|| da()?.value().sum_to(a.shape())).transpose()?;
+        let db = wanted[1].then(|| db()?.value().sum_to(b.shape())).transpose()?;
+        Ok(vec![da, db])
+    }
+
+    fn saves(&self) -> Vec<&Tensor> {
+        vec![&self.a, &self.b]
+    }
+}
+
+/// All axes but the last as one.
+fn flat(x: &Var) -> Result<Var> {
+    let columns = x.shape().last().copied().unwrap_or(1);
+    let rows = x.shape()[..x.shape().len() - 1].iter().product();
+    Ok(x.value().reshape([rows, columns])?.into())
+}
+
+#[track_caller]
+fn plan(a: &Tensor, b: &Tensor, transposed: [bool; 2]) -> Result<(Batch, Shape)> {
+    crate::ops::same_float("matmul", ("a", a), ("b", b))?;
+    for (name, x) in [("a", a), ("b", b)] {
+        if x.shape().len() < 2 {
+            return Err(Error::operand("matmul", name, "two dimensions or more", x.shape()));
+        }
+    }
+    let split = |x: &Tensor, transposed: bool| -> Result<(Shape, usize, usize)> {
+        let (batch, matrix) = x.shape().split_at(x.shape().len() - 2);
+        Ok((Shape::new(batch)?, matrix[usize::from(transposed)], matrix[usize::from(!transposed)]))
+    };
+    let ((batch_a, m, k), (batch_b, own, n)) = (split(a, transposed[0])?, split(b, transposed[1])?);
+    if own != k {
+        let expected = if transposed[1] { format!("[.., n, k = {k}]") } else { format!("[.., k = {k}, n]") };
+        return Err(Error::operand("matmul", "b", expected, b.shape()));
+    }
+    let Some(shape) = batch_a.broadcast(&batch_b) else {
+        return Err(Error::operand("matmul", "b", format!("a batch that broadcasts with {batch_a}"), b.shape()));
+    };
+    let whole = Shape::new(&[&shape[..], &[m, n]].concat())?;
+    if batch_b.is_empty() && !transposed[0] {
+        // One b for all: the rows of the whole batch make one matrix.
+        let one = Shape::from([]);
+        return Ok((Batch { shape: one, steps: [one, one], size: [shape.elements() * m, k, n], transposed }, whole));
+    }
+    let steps = [&batch_a, &batch_b].map(|own| steps(own, &shape));
+    Ok((Batch { shape, steps, size: [m, k, n], transposed }, whole))
+}
