@@ -9,6 +9,8 @@ pub mod data;
 pub mod device;
 pub mod error;
 pub mod float;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod gradcheck;
 pub mod gradients;
 pub mod ops;

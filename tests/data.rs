@@ -4,8 +4,8 @@ mod files;
 
 use files::*;
 use std::path::Path;
-use wavemix::Error;
-use wavemix::data::{Part, Place, Source, Split, cifar, emnist, idx};
+use wavemix::data::{Dataset, Pair, Part, Place, Source, Split, cifar, emnist, idx};
+use wavemix::{Error, Rng};
 
 const BALANCED: Source = Source::Emnist(Split::Balanced);
 const STEMS: [&str; 2] = ["emnist-balanced-train", "emnist-balanced-test"];
@@ -263,4 +263,38 @@ fn names_parse_and_unknown_ones_list_the_choices() {
         message("fair".parse::<Split>()),
         "unknown EMNIST split `fair`; choose one of balanced, byclass, bymerge, letters, digits, mnist"
     );
+}
+
+/// `n` one-pixel images, labels 0..3 in turn.
+fn dots(n: u8) -> Dataset {
+    let classes = ["a", "b", "c"].map(String::from).to_vec();
+    Dataset::new("dots", [1, 1, 1], (0..n).collect(), (0..n).map(|i| i % 3).collect(), classes).unwrap()
+}
+
+#[test]
+fn data_sets_are_checked() {
+    let make = |pixels, labels| message(Dataset::new("x", [2, 1, 1], pixels, labels, vec!["a".into(), "b".into()]));
+    assert_eq!(make(vec![0; 3], vec![0, 1]), "x: 2 labels of 2x1x1 images need 4 pixel bytes, got 3");
+    assert_eq!(make(vec![0; 4], vec![0, 2]), "x: label 2 of image 1 is not below 2");
+    let pair = |mean: &[f32]| message(Pair::new(dots(3), dots(3), mean.to_vec(), vec![1.0]));
+    assert_eq!(pair(&[0.5]), "no error");
+    assert_eq!(pair(&[]), "dots: 0 means and 1 deviations for 1 channels");
+}
+
+#[test]
+fn a_stratified_split_takes_its_share_of_every_class() {
+    let set = dots(90);
+    let (first, second) = set.split_stratified(0.1, &mut Rng::new(4));
+    assert_eq!((first.len(), second.len()), (81, 9));
+    assert_eq!([0, 1, 2].map(|class| second.labels.iter().filter(|&&l| l == class).count()), [3, 3, 3]);
+    let mut all = [first.pixels, second.pixels.clone()].concat();
+    all.sort_unstable();
+    assert_eq!(all, set.pixels);
+    assert_ne!(second.pixels, set.split_stratified(0.1, &mut Rng::new(5)).1.pixels);
+}
+
+#[test]
+fn statistics_are_those_of_each_channel() {
+    let set = Dataset::new("x", [1, 2, 2], vec![0, 255, 0, 0], vec![0], vec!["a".into()]).unwrap();
+    assert_eq!(set.statistics(), (vec![0.0, 0.5], vec![0.0, 0.5]));
 }

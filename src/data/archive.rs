@@ -146,9 +146,13 @@ fn span<R: Read + Seek>(path: &Path, reader: &mut R, at: u64, count: u64) -> Res
 /// # Errors
 /// Damage to the gzip or to a header, a member cut short. `path` only serves the message.
 pub(crate) fn tar_gz(path: &Path, reader: impl Read, stored: u64, names: &[String]) -> Result<Vec<Option<File>>> {
+    tar(path, MultiGzDecoder::new(reader), justified(stored), names)
+}
+
+/// [`tar_gz`] after unpacking: members of more than `most` bytes are refused.
+pub(crate) fn tar(path: &Path, mut reader: impl Read, most: u64, names: &[String]) -> Result<Vec<Option<File>>> {
     let broken = |e: io::Error| Error::data(path, format!("broken gzip: {e}"));
     let mut found: Vec<Option<File>> = vec![None; names.len()];
-    let mut reader = MultiGzDecoder::new(reader);
     let mut header = [0; 512];
     loop {
         let got = fill(&mut reader, &mut header).map_err(broken)?;
@@ -165,8 +169,8 @@ pub(crate) fn tar_gz(path: &Path, reader: impl Read, stored: u64, names: &[Strin
         let wanted = names.iter().position(|n| matches!(header[156], 0 | b'0') && name.rsplit('/').next() == Some(n));
         let mut content = reader.by_ref().take(size);
         if let Some(place) = wanted {
-            if size > justified(stored) {
-                let what = format!("broken tar: promises {size} bytes, more than an archive of {stored} bytes can hold");
+            if size > most {
+                let what = format!("broken tar: promises {size} bytes, the archive can hold at most {most}");
                 return Err(Error::data(path.join(&name), what));
             }
             let mut bytes = Vec::new();

@@ -39,6 +39,15 @@ impl Augment {
                 return Err(Error::operand("augment", operand, format!("{h} x {w} x {c} bytes"), got));
             }
         }
+        self.change(image, [h, w, c], rng, out);
+        Ok(())
+    }
+
+    /// [`apply`](Self::apply) to slices that are known to fit.
+    pub(crate) fn change(&self, image: &[u8], [h, w, c]: [usize; 3], rng: &Rng, out: &mut [u8]) {
+        if !self.flip && self.crop == 0 {
+            return out.copy_from_slice(image);
+        }
         let [coin, across, down, _] = rng.block(0);
         // A word times n, its high half: uniform in 0..n.
         let offset = |word: u32| ((u64::from(word) * (2 * self.crop as u64 + 1)) >> 32) as usize;
@@ -54,6 +63,5 @@ impl Augment {
                 }
             }
         }
-        Ok(())
     }
 }

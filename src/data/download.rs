@@ -66,6 +66,9 @@ impl Downloader {
         let (parent, urls) = (part.parent().unwrap_or(folder), remote.urls());
         fs::create_dir_all(parent).map_err(Error::io("create", parent))?;
         let Some((name, program)) = &self.program else { return Err(by_hand(remote, &file)) };
+        if size(&part) > remote.bytes {
+            fs::remove_file(&part).map_err(Error::io("remove", &part))?;
+        }
         // Both programs would take a file that is already whole for a failure.
         let mut whole = size(&part) == remote.bytes;
         let mut failures = String::new();

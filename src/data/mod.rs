@@ -1,7 +1,8 @@
 //! Data: decoders for the published files, a generator of handwriting for where there are none, and batches of both.
 
-mod archive;
+pub(crate) mod archive;
 mod augment;
+mod batches;
 pub mod cifar;
 pub mod download;
 pub mod emnist;
@@ -11,6 +12,7 @@ mod place;
 mod source;
 
 pub use augment::Augment;
+pub use batches::{Batch, Batches, Loader};
 pub use download::Downloader;
 pub use emnist::Split;
 pub use place::Place;

@@ -94,20 +94,25 @@ impl Source {
         self.layout(part).locate(dir)
     }
 
+    /// The error of a set that is not in `dir`, one line: what was looked for, where, and how to get it.
+    pub fn missing(self, dir: &Path, part: Part) -> Error {
+        self.layout(part).missing(dir)
+    }
+
     /// Training and test images from `dir`; see [`locate`](Self::locate).
     ///
     /// # Errors
     /// Nothing or not everything there, or a malformed file.
     pub fn load(self, dir: &Path) -> Result<Pair> {
         let mut sets = self.read(dir, Part::Both)?;
-        let (Some(test), Some(train)) = (sets.pop(), sets.pop()) else { return Err(self.layout(Part::Both).missing(dir)) };
+        let (Some(test), Some(train)) = (sets.pop(), sets.pop()) else { return Err(self.missing(dir, Part::Both)) };
         let (mean, std) = self.statistics();
         Pair::new(train, test, mean, std)
     }
 
     /// Test images alone, from a `dir` that need not hold others. Errors as for [`load`](Self::load).
     pub fn load_test(self, dir: &Path) -> Result<Dataset> {
-        self.read(dir, Part::Test)?.pop().ok_or_else(|| self.layout(Part::Test).missing(dir))
+        self.read(dir, Part::Test)?.pop().ok_or_else(|| self.missing(dir, Part::Test))
     }
 
     /// The sets of `part`, the test set last.

@@ -1,0 +1,159 @@
+//! Batches: what is in them, in which order, and that nothing but seed, epoch and number decides it.
+
+use std::sync::Arc;
+use wavemix::data::{Augment, Batch, Dataset, Loader};
+use wavemix::{Error, Rng};
+
+fn message<T>(result: Result<T, Error>) -> String {
+    result.err().map_or("no error".into(), |e| e.to_string())
+}
+
+/// `n` images of 4 x 5 and `c` channels; byte k of image i is i + 20 k, wrapped; labels 0..10 in turn.
+fn set(n: usize, c: usize) -> Arc<Dataset> {
+    let pixels = (0..n).flat_map(|i| (0..20 * c).map(move |k| (i + 20 * k) as u8)).collect();
+    let classes = (0..10).map(|i| i.to_string()).collect();
+    Arc::new(Dataset::new("test", [4, 5, c], pixels, (0..n).map(|i| (i % 10) as u8).collect(), classes).unwrap())
+}
+
+fn loader(n: usize, c: usize) -> Loader {
+    Loader::new(set(n, c), 8, &vec![0.25; c], &vec![0.5; c]).unwrap()
+}
+
+fn bits(batches: impl Iterator<Item = Batch>) -> Vec<(Vec<f32>, Vec<i64>)> {
+    batches.map(|b| (b.images.to_vec().unwrap(), b.labels.to_vec().unwrap())).collect()
+}
+
+#[test]
+fn evaluation_goes_in_order_and_keeps_the_short_batch() {
+    let loader = loader(20, 1).with_augment(Augment { flip: true, crop: 2, fill: vec![] });
+    let batches: Vec<Batch> = loader.in_order().unwrap().collect();
+    assert_eq!(batches.iter().map(|b| b.images.shape()[0]).collect::<Vec<_>>(), [8, 8, 4]);
+    assert_eq!(batches[2].labels.to_vec::<i64>().unwrap(), [6, 7, 8, 9]);
+    assert_eq!(batches[2].images.shape()[..], [4, 4, 5, 1]);
+    let first = batches[0].images.to_vec::<f32>().unwrap();
+    // Image 1 starts with the bytes 1 and 21.
+    assert_eq!(first[20..22], [(1.0 / 255.0 - 0.25) / 0.5, (21.0 / 255.0 - 0.25) / 0.5]);
+}
+
+#[test]
+fn each_channel_has_its_constants() {
+    let loader = Loader::new(set(1, 3), 1, &[0.0, 0.5, 0.25], &[1.0, 0.5, 2.0]).unwrap();
+    let values = loader.in_order().unwrap().next().unwrap().images.to_vec::<f32>().unwrap();
+    assert_eq!(values[..3], [0.0, (20.0 / 255.0 - 0.5) / 0.5, (40.0 / 255.0 - 0.25) / 2.0]);
+}
+
+#[test]
+fn grey_is_repeated_over_channels() {
+    let loader = loader(3, 1).with_channels(3).unwrap();
+    assert_eq!(loader.size(), [4, 5, 3]);
+    let batch = loader.in_order().unwrap().next().unwrap();
+    assert_eq!(batch.images.shape()[..], [3, 4, 5, 3]);
+    let values = batch.images.to_vec::<f32>().unwrap();
+    let grey = self::loader(3, 1).in_order().unwrap().next().unwrap().images.to_vec::<f32>().unwrap();
+    assert!(values.chunks(3).zip(&grey).all(|(rgb, v)| rgb == [*v; 3]));
+}
+
+#[test]
+fn an_epoch_shows_every_image_once_in_an_order_of_its_own() {
+    let labels = |epoch| -> Vec<i64> {
+        bits(loader(100, 1).epoch(&Rng::new(3), epoch, 0).unwrap()).into_iter().flat_map(|b| b.1).collect()
+    };
+    let (a, b) = (labels(0), labels(1));
+    assert_ne!(a, b);
+    assert_eq!(a, labels(0));
+    for mut labels in [a, b] {
+        labels.sort_unstable();
+        assert_eq!(labels, (0..100).map(|i| i / 10).collect::<Vec<i64>>());
+    }
+}
+
+#[test]
+fn an_interrupted_epoch_goes_on_with_the_same_batches() {
+    let loader = loader(50, 3).with_augment(Augment { flip: true, crop: 1, fill: vec![9, 8, 7] });
+    let whole = bits(loader.epoch(&Rng::new(1), 4, 0).unwrap());
+    let rest = loader.epoch(&Rng::new(1), 4, 3).unwrap();
+    assert_eq!((rest.len(), loader.batches()), (4, 7));
+    assert_eq!(bits(rest), whole[3..]);
+    assert_eq!(loader.epoch(&Rng::new(1), 4, 9).unwrap().count(), 0);
+}
+
+#[test]
+fn augmentation_of_an_image_does_not_depend_on_its_batch() {
+    let augment = Augment { flip: true, crop: 2, fill: vec![] };
+    let images = |batch_size| -> Vec<f32> {
+        let loader = Loader::new(set(40, 1), batch_size, &[0.0], &[1.0]).unwrap().with_augment(augment.clone());
+        bits(loader.epoch(&Rng::new(6), 2, 0).unwrap()).into_iter().flat_map(|b| b.0).collect()
+    };
+    assert_eq!(images(7), images(40));
+    let (first, second) = (Rng::new(6).child(2).child(0), Rng::new(6).child(3).child(0));
+    assert_ne!(first.block(0), second.block(0));
+}
+
+#[test]
+fn dropped_early_it_stops() {
+    let loader = loader(10_000, 1);
+    for taken in [0, 1, 5] {
+        let mut batches = loader.epoch(&Rng::new(0), 0, 0).unwrap();
+        assert_eq!(batches.by_ref().take(taken).count(), taken);
+        assert_eq!(batches.len(), 1250 - taken);
+        // Dropping waits for the thread: were it still making batches for no one, this would hang.
+        drop(batches);
+    }
+}
+
+#[test]
+fn wrong_settings_are_named() {
+    let make = |n, batch, mean: &[f32], std: &[f32]| message(Loader::new(set(n, 1), batch, mean, std));
+    assert_eq!(make(0, 1, &[0.0], &[1.0]), "test: no images to make batches of");
+    assert_eq!(make(1, 0, &[0.0], &[1.0]), "a batch needs at least one image");
+    assert_eq!(make(1, 1, &[0.0, 0.0], &[1.0]), "test: 2 means and 1 deviations for 1 channels");
+    assert_eq!(make(1, 1, &[0.0], &[0.0]), "test: a standard deviation must be above 0, got 0");
+    assert_eq!(make(1, 1, &[0.0], &[f32::NAN]), "test: a standard deviation must be above 0, got NaN");
+    assert_eq!(message(loader(1, 3).with_channels(1)), "test: 3 channels cannot be made 1");
+    assert_eq!(message(loader(1, 1).with_channels(0)), "test: 1 channels cannot be made 0");
+}
+
+/// What becomes of a 3 x 3 image of two channels, 1..=9 and 11..=19, under many seeds.
+fn outcomes(augment: &Augment) -> Vec<[u8; 18]> {
+    let image: Vec<u8> = (1..=9).flat_map(|v| [v, v + 10]).collect();
+    let draw = |i| {
+        let mut out = [0; 18];
+        augment.apply(&image, [3, 3, 2], &Rng::new(5).child(i), &mut out).unwrap();
+        out
+    };
+    (0..2000).map(draw).collect()
+}
+
+#[test]
+fn a_flip_mirrors_about_half_of_the_images() {
+    let plain: Vec<u8> = (1..=9).flat_map(|v| [v, v + 10]).collect();
+    let mirrored: Vec<u8> = [3, 2, 1, 6, 5, 4, 9, 8, 7].into_iter().flat_map(|v| [v, v + 10]).collect();
+    let outcomes = outcomes(&Augment { flip: true, ..Augment::default() });
+    let flipped = outcomes.iter().filter(|o| o[..] == mirrored).count();
+    assert_eq!(flipped + outcomes.iter().filter(|o| o[..] == plain).count(), 2000);
+    // Four standard deviations of 2000 coins are 90.
+    assert!((910..=1090).contains(&flipped), "{flipped}");
+}
+
+#[test]
+fn a_crop_moves_by_up_to_its_padding_and_fills_with_its_values() {
+    let outcomes = outcomes(&Augment { crop: 1, fill: vec![100, 200], ..Augment::default() });
+    let mut seen = std::collections::BTreeMap::new();
+    for out in outcomes {
+        *seen.entry(out).or_insert(0) += 1;
+    }
+    // One outcome for each of 3 x 3 offsets, about 222 times each; five standard deviations are 70.
+    assert_eq!(seen.len(), 9);
+    assert!(seen.values().all(|n| (152..=292).contains(n)), "{:?}", seen.values());
+    // Moved down and right by one: the first row and column are filled.
+    let moved = [100, 200, 100, 200, 100, 200, 100, 200, 1, 11, 2, 12, 100, 200, 4, 14, 5, 15];
+    assert!(seen.contains_key(&moved));
+}
+
+#[test]
+fn augment_names_a_slice_of_the_wrong_size() {
+    let said = message(Augment::default().apply(&[0; 8], [3, 3, 1], &Rng::new(0), &mut [0; 9]));
+    assert!(said.starts_with("augment: image expects 3 x 3 x 1 bytes, got 8 (data_batches.rs:"), "{said}");
+    let said = message(Augment::default().apply(&[0; 9], [3, 3, 1], &Rng::new(0), &mut [0; 8]));
+    assert!(said.starts_with("augment: out expects 3 x 3 x 1 bytes, got 8 (data_batches.rs:"), "{said}");
+}
