@@ -1,7 +1,11 @@
 //! Every op: its value, its gradient by differences, its adjoint where it is linear, its errors. One file an op.
 
+#[path = "ops/batch_norm.rs"]
+mod batch_norm;
 #[path = "ops/binary.rs"]
 mod binary;
+#[path = "ops/dwt.rs"]
+mod dwt;
 #[path = "ops/linear.rs"]
 mod linear;
 #[path = "ops/matmul.rs"]

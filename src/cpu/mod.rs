@@ -3,7 +3,9 @@
 //! Every function here is plain: shapes have been checked above, so it only computes. Work is cut into pieces by its
 //! size, never by the number of threads, and sums follow a fixed tree; so one thread and sixteen give the same bits.
 
+pub(crate) mod batch_norm;
 pub(crate) mod binary;
+pub(crate) mod dwt;
 pub(crate) mod gemm;
 pub(crate) mod lanes;
 pub(crate) mod linear;

@@ -6,12 +6,15 @@
 //! `kh`, `kw`: kernel height and width; `dy`, `dx`, `dw`, `db`: the gradients of the loss with respect to an op's output,
 //! input, weight and bias.
 
+mod batch_norm;
 mod binary;
+mod dwt;
 mod linear;
 mod matmul;
 mod reduce;
 mod unary;
 
+pub use batch_norm::{BatchStats, batch_norm, batch_norm_eval};
 pub use linear::linear;
 pub use matmul::matmul_with;
 

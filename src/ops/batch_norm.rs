@@ -1,0 +1,146 @@
+//! Batch normalisation: each channel brought to mean 0 and variance 1, then scaled and shifted.
+
+use crate::autograd::Backward;
+use crate::cpu::batch_norm::{self as cpu, Moments};
+use crate::{Error, Result, Tensor, Var};
+
+/// What [`batch_norm`] saw in a batch, for the running statistics.
+#[derive(Clone)]
+pub struct BatchStats {
+    /// The mean of each channel, `[c]`.
+    pub mean: Tensor,
+    /// The biased variance of each channel, `[c]`: squared deviations over `count`. Running statistics want the unbiased
+    /// one, which is this times `count / (count - 1)`.
+    pub var: Tensor,
+    /// How many numbers of each channel there were.
+    pub count: usize,
+}
+
+/// Normalises each channel by the mean and variance of this very batch: what training does.
+///
+/// ```text
+/// xhat = (x - mean) / sqrt(var + eps)      y = gamma xhat + beta
+/// ```
+///
+/// **Shapes**: x and y `[.., c]`, gamma and beta `[c]`; mean and (biased) variance are over all axes but the last.
+/// **Backward**: with N numbers a channel, dbeta = sum dy, dgamma = sum dy xhat,
+/// dx = gamma / std (dy - dbeta / N - xhat dgamma / N).
+/// **Saves**: x, and mean and 1 / std of each channel.
+/// **Errors**: gamma or beta not `[c]`, dtypes that differ, fewer than two numbers a channel.
+/// **Source**: Ioffe and Szegedy (arXiv 1502.03167), algorithm 1; `torch.nn.functional.batch_norm`.
+#[track_caller]
+pub fn batch_norm(x: &Var, gamma: &Var, beta: &Var, eps: f64) -> Result<(Var, BatchStats)> {
+    let c = channels("batch_norm", x, [("gamma", gamma.value()), ("beta", beta.value())])?;
+    if x.value().elements() < 2 * c {
+        return Err(Error::operand("batch_norm", "x", "more than one value per channel when training", x.shape()));
+    }
+    let moments = each_float!("batch_norm", x.dtype(), T => Moments::of::<T>(x.value().data(), c));
+    let count = moments.count;
+    let var: Vec<f64> = moments.m2.iter().map(|m2| m2 / count as f64).collect();
+    let stats = BatchStats { mean: channel_tensor(x, &moments.mean)?, var: channel_tensor(x, &var)?, count };
+    let inv_std = inverse_std(&var, eps);
+    Ok((apply("batch_norm", [x, gamma, beta], (moments.mean, inv_std), Some(count))?, stats))
+}
+
+/// Normalises each channel by a given mean and variance: what evaluation does. Otherwise as [`batch_norm`].
+///
+/// **Backward**: dbeta = sum dy, dgamma = sum dy xhat, dx = gamma / std dy. **Saves**: x, mean and 1 / std.
+/// **Errors**: gamma, beta, mean or variance not `[c]`, dtypes that differ.
+#[track_caller]
+pub fn batch_norm_eval(x: &Var, gamma: &Var, beta: &Var, running_mean: &Tensor, running_var: &Tensor, eps: f64) -> Result<Var> {
+    let vectors =
+        [("gamma", gamma.value()), ("beta", beta.value()), ("running_mean", running_mean), ("running_var", running_var)];
+    channels("batch_norm_eval", x, vectors)?;
+    let inv_std = inverse_std(&channel_vec(running_var)?, eps);
+    apply("batch_norm_eval", [x, gamma, beta], (channel_vec(running_mean)?, inv_std), None)
+}
+
+fn apply(
+    op: &'static str,
+    [x, gamma, beta]: [&Var; 3],
+    (mean, inv_std): (Vec<f64>, Vec<f64>),
+    count: Option<usize>,
+) -> Result<Var> {
+    let scale = product(&channel_vec(gamma.value())?, &inv_std);
+    let shift = channel_vec(beta.value())?;
+    let y = each_float!(op, x.dtype(), T => Tensor::build(*x.shape(), |y: &mut [T]| {
+        cpu::normalise(x.value().data(), [&mean, &scale, &shift], y);
+    }));
+    Ok(Var::record(op, &[x, gamma, beta], y, || BatchNorm {
+        x: x.value().clone(),
+        gamma: gamma.value().clone(),
+        mean,
+        inv_std,
+        count,
+    }))
+}
+
+struct BatchNorm {
+    x: Tensor,
+    gamma: Tensor,
+    mean: Vec<f64>,
+    inv_std: Vec<f64>,
+    /// Numbers a channel where mean and variance depend on x, none where they were given.
+    count: Option<usize>,
+}
+
+impl Backward for BatchNorm {
+    /// Where mean and std depend on x, moving x along 1 or along xhat changes nothing: dx has those two directions
+    /// taken out of dy.
+    fn backward(self: Box<Self>, dy: Tensor, wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
+        let (x, mean, c) = (&self.x, &self.mean, self.mean.len());
+        let [mut dgamma, mut dbeta] = [vec![0.0; c], vec![0.0; c]];
+        if self.count.is_some() || wanted[1] || wanted[2] {
+            [dgamma, dbeta] = each_float!("batch_norm", x.dtype(), T => cpu::gradient_sums::<T>(x.data(), dy.data(), mean));
+            dgamma = product(&dgamma, &self.inv_std);
+        }
+        let mut dx = None;
+        if wanted[0] {
+            let scale = product(&channel_vec(&self.gamma)?, &self.inv_std);
+            let share = self.count.map_or(0.0, |n| 1.0 / n as f64);
+            let pull: Vec<f64> = dbeta.iter().map(|d| d * share).collect();
+            let slope: Vec<f64> = dgamma.iter().zip(&self.inv_std).map(|(d, inv_std)| d * share * inv_std).collect();
+            dx = Some(each_float!("batch_norm", x.dtype(), T => Tensor::build(*x.shape(), |dx: &mut [T]| {
+                cpu::backward_input([x.data(), dy.data()], [mean, &scale, &pull, &slope], dx);
+            })));
+        }
+        let vector = |wanted: bool, v| wanted.then(|| channel_tensor(&Var::from(&self.gamma), v)).transpose();
+        Ok(vec![dx, vector(wanted[1], &dgamma)?, vector(wanted[2], &dbeta)?])
+    }
+
+    fn saves(&self) -> Vec<&Tensor> {
+        vec![&self.x]
+    }
+}
+
+/// The number of channels of x, once all vectors are found to have as many numbers of x's dtype.
+#[track_caller]
+fn channels<const N: usize>(op: &'static str, x: &Var, vectors: [(&'static str, &Tensor); N]) -> Result<usize> {
+    let c = x.shape().last().copied().unwrap_or(0);
+    if c == 0 {
+        return Err(Error::operand(op, "x", "[.., c] with at least one channel", x.shape()));
+    }
+    for (name, vector) in vectors {
+        crate::ops::same_float(op, ("x", x.value()), (name, vector))?;
+        if **vector.shape() != [c] {
+            return Err(Error::operand(op, name, format!("[c = {c}]"), vector.shape()));
+        }
+    }
+    Ok(c)
+}
+
+fn inverse_std(var: &[f64], eps: f64) -> Vec<f64> {
+    var.iter().map(|var| 1.0 / (var + eps).sqrt()).collect()
+}
+
+fn product(a: &[f64], b: &[f64]) -> Vec<f64> {
+    a.iter().zip(b).map(|(a, b)| a * b).collect()
+}
+
+fn channel_vec(x: &Tensor) -> Result<Vec<f64>> {
+    x.cast(crate::DType::F64).to_vec()
+}
+
+fn channel_tensor(like: &Var, values: &[f64]) -> Result<Tensor> {
+    Ok(Tensor::from_slice(values, [values.len()])?.cast(like.dtype()))
+}

@@ -1,0 +1,97 @@
+//! The two-dimensional Haar wavelet transform: how WaveMix mixes tokens without a single weight.
+
+use crate::autograd::Backward;
+use crate::cpu::dwt as cpu;
+use crate::{Error, Result, Shape, Tensor, Var};
+
+impl Var {
+    /// One level of the two-dimensional Haar wavelet transform (db1).
+    ///
+    /// Each channel's 2 x 2 blocks, top row (a, b), bottom row (c, d), become four sub-bands:
+    ///
+    /// ```text
+    /// LL       1  1  1  1   a       mean (times 2)
+    /// LH = 1/2 1  1 -1 -1   b       top minus bottom
+    /// HL       1 -1  1 -1   c       left minus right
+    /// HH       1 -1 -1  1   d       one diagonal minus the other
+    /// ```
+    ///
+    /// The matrix is orthonormal and symmetric: it is its own inverse. Along odd sides a row or column of zeros is
+    /// appended first.
+    ///
+    /// **Shapes**: x `[n, h, w, c]`, y `[n, ceil(h / 2), ceil(w / 2), 4 c]`: all channels' LL first, then channel 0's
+    /// LH, HL, HH, channel 1's LH, HL, HH, and so on.
+    /// **Backward**: dx = [`idwt`](Var::idwt)(dy). **Saves**: nothing.
+    /// **Errors**: an operand that is not of four dimensions or not of floats.
+    /// **Source**: WaveMix-Lite (arXiv 2205.14375), section 3.2; order and padding of the `wavemix` package.
+    #[track_caller]
+    pub fn dwt(&self) -> Result<Var> {
+        let y = analyse(self.value())?;
+        let size = [self.shape()[1], self.shape()[2]];
+        Ok(Var::record("dwt", &[self], y, || Dwt { size }))
+    }
+}
+
+struct Dwt {
+    size: [usize; 2],
+}
+
+impl Backward for Dwt {
+    /// dx = idwt(dy): the transpose is the inverse, and what fell on appended zeros is cut off.
+    fn backward(self: Box<Self>, dy: Tensor, _wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
+        Ok(vec![Some(synthesise(&dy, self.size)?)])
+    }
+
+    fn saves(&self) -> Vec<&Tensor> {
+        vec![]
+    }
+}
+
+impl Var {
+    /// The inverse of [`dwt`](Var::dwt): the image whose sub-bands these are, cropped to height and width `size`.
+    ///
+    /// **Shapes**: x `[n, ceil(h / 2), ceil(w / 2), 4 c]`, y `[n, h, w, c]` for `size` `[h, w]`.
+    /// **Backward**: dx = dwt(dy). **Saves**: nothing.
+    /// **Errors**: other than four dimensions, a number of channels that 4 does not divide, a `size` that does not fit.
+    /// **Source**: as for `dwt`; WaveMix-Lite, section 4.6, uses it to upsample.
+    #[track_caller]
+    pub fn idwt(&self, size: [usize; 2]) -> Result<Var> {
+        let y = synthesise(self.value(), size)?;
+        Ok(Var::record("idwt", &[self], y, || InverseDwt))
+    }
+}
+
+struct InverseDwt;
+
+impl Backward for InverseDwt {
+    /// dx = dwt(dy).
+    fn backward(self: Box<Self>, dy: Tensor, _wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
+        Ok(vec![Some(analyse(&dy)?)])
+    }
+
+    fn saves(&self) -> Vec<&Tensor> {
+        vec![]
+    }
+}
+
+#[track_caller]
+fn analyse(x: &Tensor) -> Result<Tensor> {
+    let &[n, h, w, c] = &**x.shape() else {
+        return Err(Error::operand("dwt", "x", "[n, h, w, c]", x.shape()));
+    };
+    let shape = Shape::new(&[n, h.div_ceil(2), w.div_ceil(2), 4 * c])?;
+    Ok(each_float!("dwt", x.dtype(), T => Tensor::build(shape, |y: &mut [T]| cpu::forward(x.data(), [h, w, c], y))))
+}
+
+#[track_caller]
+fn synthesise(y: &Tensor, [h, w]: [usize; 2]) -> Result<Tensor> {
+    let (n, c) = match **y.shape() {
+        [n, hh, hw, c] if c % 4 == 0 && hh == h.div_ceil(2) && hw == w.div_ceil(2) => (n, c / 4),
+        _ => {
+            let expected = format!("[n, {}, {}, 4 c] for images of {h} x {w}", h.div_ceil(2), w.div_ceil(2));
+            return Err(Error::operand("idwt", "x", expected, y.shape()));
+        }
+    };
+    let shape = Shape::new(&[n, h, w, c])?;
+    Ok(each_float!("idwt", y.dtype(), T => Tensor::build(shape, |x: &mut [T]| cpu::inverse(y.data(), [h, w, c], x))))
+}

@@ -1,0 +1,120 @@
+use proptest::prelude::*;
+use wavemix::gradcheck::{adjoint_check, gradcheck};
+use wavemix::ops::{batch_norm, batch_norm_eval};
+use wavemix::{DType, Rng, Shape, Tensor, Var};
+
+const EPS: f64 = 1e-5;
+
+fn normal(shape: &[usize], dtype: DType, seed: u64) -> Tensor {
+    Tensor::normal(Shape::new(shape).unwrap(), 0.3, 1.5, dtype, &Rng::new(seed))
+}
+
+/// Mean, biased variance and normalised values, by the definition.
+fn naive(x: &[f64], gamma: &[f64], beta: &[f64]) -> (Vec<f64>, Vec<f64>, Vec<f64>) {
+    let c = gamma.len();
+    let channel = |i: usize| x.iter().skip(i).step_by(c);
+    let n = (x.len() / c) as f64;
+    let mean: Vec<f64> = (0..c).map(|i| channel(i).sum::<f64>() / n).collect();
+    let var: Vec<f64> = (0..c).map(|i| channel(i).map(|x| (x - mean[i]).powi(2)).sum::<f64>() / n).collect();
+    let y = x.iter().enumerate().map(|(k, x)| (x - mean[k % c]) / (var[k % c] + EPS).sqrt() * gamma[k % c] + beta[k % c]);
+    (y.collect(), mean, var)
+}
+
+fn worst(a: &[f64], b: &[f64]) -> f64 {
+    assert_eq!(a.len(), b.len());
+    a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)
+}
+
+fn in_f64(x: &Tensor) -> Vec<f64> {
+    x.cast(DType::F64).to_vec().unwrap()
+}
+
+#[test]
+fn one_channel_by_hand() {
+    // Mean 3, variance 4: (x - 3) / 2, times 10, plus 1.
+    let x = Var::from(Tensor::from_vec(vec![1.0f64, 5.0, 1.0, 5.0], [2, 2, 1]).unwrap());
+    let vector = |v: f64| Var::from(Tensor::from_vec(vec![v], [1]).unwrap());
+    let (y, stats) = batch_norm(&x, &vector(10.0), &vector(1.0), 0.0).unwrap();
+    assert_eq!(y.value().to_vec::<f64>().unwrap(), [-9.0, 11.0, -9.0, 11.0]);
+    assert_eq!((stats.mean.item().unwrap(), stats.var.item().unwrap(), stats.count), (3.0, 4.0, 4));
+    let y = batch_norm_eval(&x, &vector(10.0), &vector(1.0), &stats.mean, &stats.var, 0.0).unwrap();
+    assert_eq!(y.value().to_vec::<f64>().unwrap(), [-9.0, 11.0, -9.0, 11.0]);
+}
+
+/// Single precision with a mean a thousand times the deviation, over enough rows for many blocks.
+#[test]
+fn statistics_are_safe_in_single_precision() {
+    for c in [1, 3, 64, 200] {
+        let x = Tensor::normal([40_000 / c, c], 1000.0, 1.0, DType::F32, &Rng::new(c as u64));
+        let (gamma, beta) = (Tensor::ones([c], DType::F32), Tensor::zeros([c], DType::F32));
+        let (y, stats) = batch_norm(&Var::from(&x), &gamma.clone().into(), &beta.into(), EPS).unwrap();
+        let (expected, mean, var) = naive(&in_f64(&x), &in_f64(&gamma), &vec![0.0; c]);
+        let eps = f64::from(f32::EPSILON);
+        assert!(worst(&in_f64(&stats.mean), &mean) < 1000.0 * eps, "{c} channels");
+        // A mean rounded at 1000 eps moves each deviation as much, its square by twice that times the deviation.
+        assert!(worst(&in_f64(&stats.var), &var) < 8.0 * eps, "{c} channels");
+        assert!(worst(&in_f64(y.value()), &expected) < 1000.0 * eps, "{c} channels");
+    }
+}
+
+#[test]
+fn two_threads_give_the_bits_of_one() {
+    let x = Var::leaf(normal(&[5, 31, 31, 24], DType::F32, 1));
+    let (gamma, beta) = (Var::leaf(normal(&[24], DType::F32, 2)), Var::leaf(normal(&[24], DType::F32, 3)));
+    let run = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| {
+            let (y, stats) = batch_norm(&x, &gamma, &beta, EPS).unwrap();
+            let values = [y.value().clone(), stats.mean, stats.var];
+            let gradients = y.backward_from(normal(&[5, 31, 31, 24], DType::F32, 4), &[]).unwrap();
+            let gradients = [&x, &gamma, &beta].map(|v| gradients.of(v).unwrap().to_vec::<f32>().unwrap());
+            (values.map(|v| v.to_vec::<f32>().unwrap()), gradients)
+        })
+    };
+    assert!(run(1) == run(2));
+}
+
+#[test]
+fn errors() {
+    let of = |shape: &[usize], dtype| Var::from(Tensor::zeros(Shape::new(shape).unwrap(), dtype));
+    let error = |x: &Var, gamma: &Var, beta: &Var| batch_norm(x, gamma, beta, EPS).err().unwrap().to_string();
+    let vector = of(&[4], DType::F32);
+    let e = error(&of(&[1, 1, 4], DType::F32), &vector, &vector);
+    assert!(
+        e.starts_with("batch_norm: x expects more than one value per channel when training, got [1, 1, 4] (batch_norm.rs:"),
+        "{e}"
+    );
+    let e = error(&of(&[3, 4], DType::F32), &vector, &of(&[1, 4], DType::F32));
+    assert!(e.starts_with("batch_norm: beta expects [c = 4], got [1, 4]"), "{e}");
+    let e = error(&of(&[3, 4], DType::F64), &vector, &vector);
+    assert!(e.starts_with("batch_norm: gamma expects the dtype of x, f64, got f32"), "{e}");
+    let e = error(&of(&[3, 0], DType::F32), &vector, &vector);
+    assert!(e.starts_with("batch_norm: x expects [.., c] with at least one channel, got [3, 0]"), "{e}");
+    let short = Tensor::zeros([3], DType::F32);
+    let e = batch_norm_eval(&of(&[3, 4], DType::F32), &vector, &vector, vector.value(), &short, EPS).err().unwrap().to_string();
+    assert!(e.starts_with("batch_norm_eval: running_var expects [c = 4], got [3] (batch_norm.rs:"), "{e}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+    #[test]
+    fn value_and_gradients(lead in prop::collection::vec(1usize..5, 1..4), c in 1usize..6, seed: u64) {
+        prop_assume!(lead.iter().product::<usize>() > 2);
+        let shape = [&lead[..], &[c]].concat();
+        let inputs = [normal(&shape, DType::F64, seed), normal(&[c], DType::F64, seed ^ 1), normal(&[c], DType::F64, seed ^ 2)];
+        let vars = inputs.each_ref().map(Var::from);
+        let (y, stats) = batch_norm(&vars[0], &vars[1], &vars[2], EPS)?;
+        let (expected, mean, var) = naive(&in_f64(&inputs[0]), &in_f64(&inputs[1]), &in_f64(&inputs[2]));
+        prop_assert!(worst(&in_f64(&stats.mean), &mean) < 1e-13 && worst(&in_f64(&stats.var), &var) < 1e-13);
+        prop_assert!(worst(&in_f64(y.value()), &expected) < 1e-10);
+        // Differences see a curvature of 1 / std: keep away from channels that are all but constant.
+        if var.iter().all(|&var| var > 0.1) {
+            gradcheck(|v| Ok(batch_norm(&v[0], &v[1], &v[2], EPS)?.0), &inputs)?;
+        }
+        let (mean, var) = (normal(&[c], DType::F64, seed ^ 3), Tensor::uniform([c], 0.5, 2.0, DType::F64, &Rng::new(seed)));
+        gradcheck(|v| batch_norm_eval(&v[0], &v[1], &v[2], &mean, &var, EPS), &inputs)?;
+        // About zero and without a shift it is linear in x alone.
+        let zero = Tensor::zeros([c], DType::F64);
+        adjoint_check(|x| batch_norm_eval(x, &vars[1], &(&zero).into(), &zero, &var, EPS), &shape)?;
+    }
+}
