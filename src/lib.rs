@@ -14,6 +14,7 @@ pub mod fuzzing;
 pub mod gradcheck;
 pub mod gradients;
 pub mod ops;
+pub mod optim;
 pub mod params;
 pub mod rng;
 pub mod shape;

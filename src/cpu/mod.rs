@@ -3,15 +3,20 @@
 //! Every function here is plain: shapes have been checked above, so it only computes. Work is cut into pieces by its
 //! size, never by the number of threads, and sums follow a fixed tree; so one thread and sixteen give the same bits.
 
+pub(crate) mod adamw;
 pub(crate) mod batch_norm;
 pub(crate) mod binary;
+pub(crate) mod clip;
 pub(crate) mod dwt;
+pub(crate) mod ema;
 pub(crate) mod gemm;
 pub(crate) mod lanes;
 pub(crate) mod linear;
+pub(crate) mod lion;
 pub(crate) mod math;
 pub(crate) mod matmul;
 pub(crate) mod reduce;
+pub(crate) mod sgd;
 pub(crate) mod unary;
 
 use rayon::prelude::*;
@@ -28,4 +33,22 @@ pub(crate) fn chunks<T: Send>(out: &mut [T], grain: usize, body: impl Fn(usize, 
         return body(0, out);
     }
     out.par_chunks_mut(grain).enumerate().for_each(|(i, chunk)| body(i * grain, chunk));
+}
+
+/// As [`chunks`], for several slices of one length that are cut at the same places; they begin at `start` (0 for callers).
+pub(crate) fn chunks_of<T: Send, const N: usize>(
+    start: usize,
+    out: [&mut [T]; N],
+    grain: usize,
+    body: &(impl Fn(usize, [&mut [T]; N]) + Sync),
+) {
+    let length = out[0].len();
+    if length <= grain {
+        return body(start, out);
+    }
+    let middle = (length / 2).next_multiple_of(grain);
+    let mut halves = out.map(|slice| slice.split_at_mut(middle));
+    let first = halves.each_mut().map(|half| std::mem::take(&mut half.0));
+    let second = halves.map(|half| half.1);
+    rayon::join(|| chunks_of(start, first, grain, body), || chunks_of(start + middle, second, grain, body));
 }

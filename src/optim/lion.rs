@@ -1,0 +1,39 @@
+//! Lion.
+
+use super::Step;
+use crate::Float;
+use crate::cpu::lion as cpu;
+
+/// Lion: each weight moves by the same distance, along the sign of its momentum.
+///
+/// ```text
+/// w = w - lr weight_decay w
+/// w = w - lr sign(beta1 m + (1 - beta1) dw)            m = 0 at first; sign(0) = 0
+/// m = beta2 m + (1 - beta2) dw
+/// ```
+///
+/// Keeps one moment where Adam keeps two. Wants a learning rate 3 to 10 times smaller than AdamW's, and a weight decay as
+/// many times larger.
+///
+/// **Source**: Chen et al., "Symbolic discovery of optimization algorithms" (NeurIPS 2023), Algorithm 2.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Lion {
+    /// The momentum's weight in the step, and how much of it stays from step to step, in [0, 1). (0.9, 0.99) unless set.
+    pub betas: (f64, f64),
+    /// How strongly weights are drawn to 0. 0.01 unless set.
+    pub weight_decay: f64,
+}
+
+impl Default for Lion {
+    fn default() -> Lion {
+        Lion { betas: (0.9, 0.99), weight_decay: 0.01 }
+    }
+}
+
+impl Lion {
+    pub(super) fn update<T: Float>(&self, step: &Step, w: &mut [T], dw: &[T], moments: Vec<&mut [T]>) {
+        let Some(m) = moments.into_iter().next() else { unreachable!("Method::moments names one for Lion") };
+        let keep = 1.0 - step.lr * self.weight_decay * step.decay_scale;
+        cpu::step([w, m], dw, T::from_f64(step.lr), T::from_f64(keep), [self.betas.0, self.betas.1]);
+    }
+}
