@@ -4,6 +4,7 @@
 mod dispatch;
 
 pub mod autograd;
+pub mod checkpoint;
 mod cpu;
 pub mod data;
 pub mod device;
@@ -20,7 +21,9 @@ pub mod rng;
 pub mod shape;
 pub mod storage;
 pub mod tensor;
+pub mod tensorfile;
 pub mod trace;
+pub mod weights;
 
 pub use autograd::Var;
 pub use device::Device;

@@ -234,9 +234,10 @@ impl Params {
     /// Where there is none of that name, or its shape or dtype is another.
     #[track_caller]
     pub fn set(&mut self, name: &str, value: &Tensor) -> Result<()> {
-        let old = self.get(name)?;
-        if (old.shape(), old.dtype()) != (value.shape(), value.dtype()) {
-            let expected = format!("{} of {} for `{name}`", old.shape(), old.dtype());
+        // The old value is let go at once: it shares the arena, and a shared arena is copied when written to.
+        let (shape, dtype) = self.get(name).map(|old| (*old.shape(), old.dtype()))?;
+        if (&shape, dtype) != (value.shape(), value.dtype()) {
+            let expected = format!("{shape} of {dtype} for `{name}`");
             return Err(Error::operand("set", "value", expected, format!("{} of {}", value.shape(), value.dtype())));
         }
         match self.index.get(name) {

@@ -76,7 +76,7 @@ impl Method {
         };
         let decay = ("weight decay", decay, at_least_0(decay));
         match rest.into_iter().chain([decay]).find(|(_, _, fine)| !fine) {
-            Some((what, got, _)) => Err(Error::Argument(format!("{self}: a {what} of {got} is out of range"))),
+            Some((what, got, _)) => Err(Error::Argument(format!("{self}: {what} {got} is out of range"))),
             None => Ok(()),
         }
     }

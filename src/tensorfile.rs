@@ -1,0 +1,148 @@
+//! Files of named tensors and strings, in the safetensors format.
+//!
+//! Such a file is eight bytes with the length of a header, the header (JSON: each tensor's dtype, shape and place), and
+//! the tensors' bytes. It is read through the `safetensors` crate, whose checks leave no hole, overlap or overflow;
+//! it is written here, because equal contents shall make equal bytes and the crate's strings come in random order.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::path::Path;
+
+use byteorder::{ByteOrder, LittleEndian};
+use half::{bf16, f16};
+use safetensors::tensor::{Dtype, Metadata, SafeTensors, TensorView};
+use serde_json::{Map, json};
+
+use crate::{DType, Error, Result, Shape, Tensor, checkpoint};
+
+/// The key under which the header keeps strings.
+const METADATA: &str = "__metadata__";
+
+/// Named tensors, and strings that describe them.
+///
+/// ```
+/// use wavemix::{Tensor, tensorfile::TensorFile};
+/// let mut file = TensorFile::default();
+/// file.tensors.insert("x".into(), Tensor::scalar(1.5f32));
+/// file.metadata.insert("made".into(), "by hand".into());
+/// let mut bytes = Vec::new();
+/// file.write_to(&mut bytes)?;
+/// let copy = TensorFile::from_bytes("copy", &bytes)?;
+/// assert_eq!((copy.tensors["x"].item()?, &*copy.metadata["made"]), (1.5, "by hand"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Default)]
+pub struct TensorFile {
+    /// The tensors by name.
+    pub tensors: BTreeMap<String, Tensor>,
+    /// The strings by name.
+    pub metadata: BTreeMap<String, String>,
+}
+
+impl TensorFile {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// Where it cannot be read, is cut short or damaged, or holds a dtype this crate has not.
+    pub fn read(path: impl AsRef<Path>) -> Result<TensorFile> {
+        let bytes = std::fs::read(&path).map_err(Error::io("read", &path))?;
+        TensorFile::from_bytes(path, &bytes)
+    }
+
+    /// As [`TensorFile::read`], from bytes; `path` is for messages.
+    ///
+    /// # Errors
+    /// As [`TensorFile::read`].
+    pub fn from_bytes(path: impl AsRef<Path>, bytes: &[u8]) -> Result<TensorFile> {
+        let broken = |error| Error::data(&path, format!("not a whole safetensors file: {error}"));
+        let (_, header) = SafeTensors::read_metadata(bytes).map_err(broken)?;
+        let mut tensors = BTreeMap::new();
+        for (name, view) in SafeTensors::deserialize(bytes).map_err(broken)?.iter() {
+            let tensor = decode(&view).map_err(|what| Error::data(&path, format!("tensor `{name}`: {what}")))?;
+            tensors.insert(name.to_owned(), tensor);
+        }
+        Ok(TensorFile { tensors, metadata: strings(&header) })
+    }
+
+    /// Writes a file, the old one of that name staying whole until the new one is ([`checkpoint::write_atomic`]).
+    ///
+    /// # Errors
+    /// Where the system refuses to write.
+    pub fn write(&self, path: impl AsRef<Path>) -> Result<()> {
+        checkpoint::write_atomic(path, |mut out| self.write_to(&mut out))
+    }
+
+    /// Writes the bytes of a file. Equal contents give equal bytes.
+    ///
+    /// # Errors
+    /// Those of `out`, and [`io::ErrorKind::InvalidInput`] where a tensor is named `__metadata__`.
+    pub fn write_to(&self, out: &mut impl Write) -> io::Result<()> {
+        if self.tensors.contains_key(METADATA) {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("no tensor can be named {METADATA}")));
+        }
+        // Wide elements first, so that each tensor is aligned to its element.
+        let mut order: Vec<(&String, &Tensor)> = self.tensors.iter().collect();
+        order.sort_by_key(|(_, tensor)| std::cmp::Reverse(tensor.dtype().bytes()));
+        let (mut header, mut offset) = (Map::new(), 0);
+        if !self.metadata.is_empty() {
+            header.insert(METADATA.to_owned(), json!(self.metadata));
+        }
+        for (name, tensor) in &order {
+            let range = [offset, offset + tensor.bytes()];
+            offset = range[1];
+            let info = json!({"dtype": file_dtype(tensor.dtype()), "shape": tensor.shape()[..], "data_offsets": range});
+            header.insert(name.to_string(), info);
+        }
+        let mut header = serde_json::to_vec(&header)?;
+        header.resize(header.len().next_multiple_of(8), b' ');
+        out.write_all(&(header.len() as u64).to_le_bytes())?;
+        out.write_all(&header)?;
+        order.iter().try_for_each(|(_, tensor)| out.write_all(&encode(tensor)))
+    }
+}
+
+fn strings(header: &Metadata) -> BTreeMap<String, String> {
+    header.metadata().iter().flatten().map(|(key, value)| (key.clone(), value.clone())).collect()
+}
+
+/// The format's name of a dtype.
+fn file_dtype(dtype: DType) -> &'static str {
+    match dtype {
+        DType::F32 => "F32",
+        DType::F64 => "F64",
+        DType::BF16 => "BF16",
+        DType::F16 => "F16",
+        DType::U8 => "U8",
+        DType::I64 => "I64",
+    }
+}
+
+/// A tensor from a view whose length the crate has compared with its shape.
+fn decode(view: &TensorView) -> std::result::Result<Tensor, String> {
+    let shape = Shape::new(view.shape()).map_err(|error| error.to_string())?;
+    let bytes = view.data();
+    let halves = || bytes.chunks_exact(2).map(LittleEndian::read_u16);
+    Ok(match view.dtype() {
+        Dtype::F32 => Tensor::build(shape, |out| LittleEndian::read_f32_into(bytes, out)),
+        Dtype::F64 => Tensor::build(shape, |out| LittleEndian::read_f64_into(bytes, out)),
+        Dtype::I64 => Tensor::build(shape, |out| LittleEndian::read_i64_into(bytes, out)),
+        Dtype::U8 => Tensor::build(shape, |out: &mut [u8]| out.copy_from_slice(bytes)),
+        Dtype::BF16 => Tensor::build(shape, |out| out.iter_mut().zip(halves()).for_each(|(x, b)| *x = bf16::from_bits(b))),
+        Dtype::F16 => Tensor::build(shape, |out| out.iter_mut().zip(halves()).for_each(|(x, b)| *x = f16::from_bits(b))),
+        other => return Err(format!("elements of type {other}; this crate has f32, f64, bf16, f16, u8, i64")),
+    })
+}
+
+/// A tensor's elements in little-endian order.
+fn encode(tensor: &Tensor) -> Vec<u8> {
+    let mut out = vec![0; tensor.bytes()];
+    match tensor.dtype() {
+        DType::F32 => LittleEndian::write_f32_into(tensor.data(), &mut out),
+        DType::F64 => LittleEndian::write_f64_into(tensor.data(), &mut out),
+        DType::I64 => LittleEndian::write_i64_into(tensor.data(), &mut out),
+        DType::U8 => out.copy_from_slice(tensor.data()),
+        DType::BF16 => out.chunks_exact_mut(2).zip(tensor.data::<bf16>()).for_each(|(b, x)| b.copy_from_slice(&x.to_le_bytes())),
+        DType::F16 => out.chunks_exact_mut(2).zip(tensor.data::<f16>()).for_each(|(b, x)| b.copy_from_slice(&x.to_le_bytes())),
+    }
+    out
+}
