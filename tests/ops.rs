@@ -12,5 +12,7 @@ mod linear;
 mod matmul;
 #[path = "ops/reduce.rs"]
 mod reduce;
+#[path = "ops/shape.rs"]
+mod shape;
 #[path = "ops/unary.rs"]
 mod unary;

@@ -17,6 +17,7 @@ pub(crate) mod math;
 pub(crate) mod matmul;
 pub(crate) mod reduce;
 pub(crate) mod sgd;
+pub(crate) mod shape;
 pub(crate) mod unary;
 
 use rayon::prelude::*;

@@ -12,11 +12,13 @@ mod dwt;
 mod linear;
 mod matmul;
 mod reduce;
+mod shape;
 mod unary;
 
 pub use batch_norm::{BatchStats, batch_norm, batch_norm_eval};
 pub use linear::linear;
 pub use matmul::matmul_with;
+pub use shape::concat;
 
 use crate::{DType, Error, Result, Tensor};
 

@@ -84,10 +84,4 @@ impl Tensor {
         let axes: Vec<usize> = (0..self.shape().len()).filter(|&axis| repeated(axis)).collect();
         self.sum_over(&axes)?.reshape(shape)
     }
-
-    /// This tensor repeated along its axes of length 1 (and missing leading ones) to make `shape`.
-    pub(crate) fn expand(&self, shape: &Shape) -> Result<Tensor> {
-        let zero = Var::from(Tensor::zeros(shape, self.dtype()));
-        if self.shape() == shape { Ok(self.clone()) } else { Ok((&Var::from(self) + &zero)?.into_value()) }
-    }
 }

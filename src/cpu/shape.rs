@@ -1,0 +1,113 @@
+//! Moving elements about: every rearrangement is a walk over the source with a step for each axis of the result.
+
+use rayon::prelude::*;
+
+use crate::Element;
+use crate::cpu::GRAIN;
+
+/// Rows that are transposed together: 16 floats are a cache line, so that each line read is used whole.
+const TILE: usize = 16;
+
+/// Axes of a result, outermost first: how long each is, and how far to move in the source for a step along it.
+///
+/// A permutation has the source's strides in another order, repetition has steps of 0, reversal negative ones.
+pub(crate) type Axes = Vec<(usize, isize)>;
+
+/// The same walk in as few axes as possible: an axis that continues where the next one ends is one with it.
+pub(crate) fn merged(axes: impl IntoIterator<Item = (usize, isize)>) -> Axes {
+    let mut out = Axes::new();
+    for (length, step) in axes.into_iter().filter(|&(length, _)| length != 1) {
+        match out.last_mut() {
+            Some(outer) if outer.1 == step * length as isize => *outer = (outer.0 * length, step),
+            _ => out.push((length, step)),
+        }
+    }
+    out
+}
+
+/// y = the elements of x along the walk that begins at `start`.
+pub(crate) fn take<T: Element>(x: &[T], start: isize, axes: &[(usize, isize)], y: &mut [T]) {
+    if y.is_empty() {
+        return;
+    }
+    match *axes {
+        [] => y[0] = x[start as usize],
+        [(length, 1)] => y.copy_from_slice(&x[start as usize..][..length]),
+        [(_, 0)] => y.fill(x[start as usize]),
+        [(length, step)] => (0..length).for_each(|i| y[i] = x[(start + i as isize * step) as usize]),
+        [(_, 1), (length, step)] if step > 0 => parts(y, TILE * length, |i, y| {
+            transpose(&x[start as usize + i * TILE..], step as usize, length, y);
+        }),
+        [(length, step), ref inner @ ..] => {
+            let part = y.len() / length;
+            parts(y, part, |i, y| take(x, start + i as isize * step, inner, y));
+        }
+    }
+}
+
+/// y[i, j] = x[j * step + i] for a few rows i, in squares, so that both sides stay in the cache.
+fn transpose<T: Element>(x: &[T], step: usize, length: usize, y: &mut [T]) {
+    for j in (0..length).step_by(TILE) {
+        let width = TILE.min(length - j);
+        for (i, y) in y.chunks_mut(length).enumerate() {
+            y[j..j + width].iter_mut().zip(x[j * step + i..].iter().step_by(step)).for_each(|(y, &x)| *y = x);
+        }
+    }
+}
+
+/// One axis that is padded: its length in x, the elements before, its length in y.
+pub(crate) type Padded = (usize, usize, usize);
+
+/// The same padding in as few axes as possible: one that gets nothing is taken into the one around it.
+pub(crate) fn merged_padding(axes: impl IntoIterator<Item = Padded>) -> Vec<Padded> {
+    let mut out: Vec<Padded> = Vec::new();
+    for (inside, before, all) in axes {
+        match out.last_mut() {
+            Some(outer) if inside == all => *outer = (outer.0 * all, outer.1 * all, outer.2 * all),
+            _ => out.push((inside, before, all)),
+        }
+    }
+    out
+}
+
+/// y = x with zeros around it.
+pub(crate) fn pad<T: Element>(x: &[T], axes: &[Padded], y: &mut [T]) {
+    match *axes {
+        [] => y.copy_from_slice(x),
+        [(inside, before, _)] => {
+            y[..before].fill(T::default());
+            y[before..before + inside].copy_from_slice(x);
+            y[before + inside..].fill(T::default());
+        }
+        [(inside, before, all), ref inner @ ..] => {
+            let part = x.len() / inside.max(1);
+            parts(y, y.len() / all.max(1), |i, y| match i.checked_sub(before) {
+                Some(i) if i < inside => pad(&x[i * part..][..part], inner, y),
+                _ => y.fill(T::default()),
+            });
+        }
+    }
+}
+
+/// y = the parts side by side: for each of the outer rows, a row of each part.
+pub(crate) fn concat<T: Element>(xs: &[&[T]], outer: usize, y: &mut [T]) {
+    parts(y, y.len() / outer.max(1), |i, mut y| {
+        for x in xs {
+            let row = x.len() / outer;
+            let (mine, rest) = y.split_at_mut(row);
+            mine.copy_from_slice(&x[i * row..][..row]);
+            y = rest;
+        }
+    });
+}
+
+/// Calls `body(i, part)` for the parts of `size` elements, over threads where there is enough to do.
+fn parts<T: Send>(y: &mut [T], size: usize, body: impl Fn(usize, &mut [T]) + Sync + Send) {
+    if y.is_empty() {
+        return;
+    }
+    if y.len() <= GRAIN {
+        return y.chunks_mut(size).enumerate().for_each(|(i, y)| body(i, y));
+    }
+    y.par_chunks_mut(size).with_min_len(GRAIN.div_ceil(size)).enumerate().for_each(|(i, y)| body(i, y));
+}

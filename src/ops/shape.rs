@@ -1,0 +1,299 @@
+//! Other shapes of the same elements, parts of them, and repetitions.
+//!
+//! All of these are linear, and come in adjoint pairs: what cuts a part out goes back as zeros around the part, what
+//! repeats goes back as a sum. None saves more than shapes. They take every dtype.
+
+use std::ops::Range;
+
+use crate::autograd::Backward;
+use crate::cpu::shape as cpu;
+use crate::{Error, Result, Shape, Tensor, Var};
+
+/// The backward rule of a linear op: a name for what is done to dy.
+struct Linear<F>(F);
+
+impl<F: FnOnce(Tensor) -> Result<Tensor> + Send> Backward for Linear<F> {
+    /// dx = A' dy, for y = A x.
+    fn backward(self: Box<Self>, dy: Tensor, _wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
+        Ok(vec![Some((self.0)(dy)?)])
+    }
+
+    fn saves(&self) -> Vec<&Tensor> {
+        vec![]
+    }
+}
+
+/// The same elements, all of them.
+impl Var {
+    /// The same elements in row-major order in another shape; nothing is copied.
+    ///
+    /// **Shapes**: as many elements. **Backward**: dx = dy in the old shape. **Saves**: nothing.
+    /// **Errors**: another number of elements. **Source**: `torch.reshape`.
+    #[track_caller]
+    pub fn reshape(&self, shape: impl Into<Shape>) -> Result<Var> {
+        let (y, old) = (self.value().reshape(shape)?, *self.shape());
+        Ok(Var::record("reshape", &[self], y, || Linear(move |dy: Tensor| dy.reshape(old))))
+    }
+
+    /// Without the axis `axis` of length 1. Otherwise as [`Var::reshape`].
+    #[track_caller]
+    pub fn squeeze(&self, axis: usize) -> Result<Var> {
+        if self.shape().get(axis) != Some(&1) {
+            return Err(Error::operand("squeeze", "axis", format!("an axis of length 1 of {}", self.shape()), axis));
+        }
+        let left: Vec<usize> = self.shape().iter().enumerate().filter(|&(a, _)| a != axis).map(|(_, &length)| length).collect();
+        self.reshape(Shape::new(&left)?)
+    }
+
+    /// With a new axis of length 1 that becomes axis `axis`. Otherwise as [`Var::reshape`].
+    #[track_caller]
+    pub fn unsqueeze(&self, axis: usize) -> Result<Var> {
+        let mut dims = self.shape().to_vec();
+        if axis > dims.len() {
+            return Err(Error::operand("unsqueeze", "axis", format!("at most {} for {}", dims.len(), self.shape()), axis));
+        }
+        dims.insert(axis, 1);
+        self.reshape(Shape::new(&dims)?)
+    }
+
+    /// The axes in another order: axis i of the result is axis `order[i]` of x.
+    ///
+    /// **Shapes**: `[x_order[0], x_order[1], ...]`. **Backward**: dx = dy in the inverse order. **Saves**: nothing.
+    /// **Errors**: an order that does not name each axis once. **Source**: `torch.permute`.
+    #[track_caller]
+    pub fn permute(&self, order: &[usize]) -> Result<Var> {
+        let rank = self.shape().len();
+        let mut inverse = vec![rank; rank];
+        for (i, &axis) in order.iter().enumerate().filter(|&(_, &axis)| axis < rank) {
+            inverse[axis] = i;
+        }
+        if order.len() != rank || inverse.contains(&rank) {
+            return Err(Error::operand("permute", "order", format!("each axis of {} once", self.shape()), format!("{order:?}")));
+        }
+        let y = self.value().permuted(order);
+        Ok(Var::record("permute", &[self], y, || Linear(move |dy: Tensor| Ok(dy.permuted(&inverse)))))
+    }
+
+    /// Axes `a` and `b` exchanged. Otherwise as [`Var::permute`].
+    #[track_caller]
+    pub fn transpose(&self, a: usize, b: usize) -> Result<Var> {
+        let mut order: Vec<usize> = (0..self.shape().len()).collect();
+        check_axis("transpose", self.shape(), a.max(b))?;
+        order.swap(a, b);
+        self.permute(&order)
+    }
+
+    /// Axis `axis` in reverse order.
+    ///
+    /// **Shapes**: that of x. **Backward**: dx = dy, reversed again. **Saves**: nothing.
+    /// **Errors**: an axis out of range. **Source**: `torch.flip`.
+    #[track_caller]
+    pub fn flip(&self, axis: usize) -> Result<Var> {
+        check_axis("flip", self.shape(), axis)?;
+        Ok(Var::record("flip", &[self], self.value().flipped(axis), || Linear(move |dy: Tensor| Ok(dy.flipped(axis)))))
+    }
+}
+
+/// Parts, repetitions and surroundings.
+impl Var {
+    /// Elements `range` of axis `axis`.
+    ///
+    /// **Shapes**: the axis gets the range's length. **Backward**: dx = dy within the range, 0 outside.
+    /// **Saves**: nothing. **Errors**: an axis or a range out of bounds. **Source**: `torch.narrow`.
+    #[track_caller]
+    pub fn slice(&self, axis: usize, range: Range<usize>) -> Result<Var> {
+        let shape = *self.shape();
+        check_axis("slice", &shape, axis)?;
+        if range.start > range.end || range.end > shape[axis] {
+            let expected = format!("a part of 0..{} for axis {axis} of {shape}", shape[axis]);
+            return Err(Error::operand("slice", "range", expected, format!("{range:?}")));
+        }
+        let y = self.value().sliced(axis, range.clone());
+        let around = (range.start, shape[axis] - range.end);
+        Ok(Var::record("slice", &[self], y, || {
+            Linear(move |dy: Tensor| {
+                let pads: Vec<_> = (0..shape.len()).map(|a| if a == axis { around } else { (0, 0) }).collect();
+                dy.padded(&pads)
+            })
+        }))
+    }
+
+    /// Consecutive parts of axis `axis`, of these lengths. Each otherwise as [`Var::slice`].
+    ///
+    /// # Errors
+    /// Where the lengths do not add up to the axis's.
+    #[track_caller]
+    pub fn split(&self, lengths: &[usize], axis: usize) -> Result<Vec<Var>> {
+        check_axis("split", self.shape(), axis)?;
+        let (whole, total) = (self.shape()[axis], lengths.iter().fold(0usize, |sum, &n| sum.saturating_add(n)));
+        if total != whole {
+            return Err(Error::operand("split", "lengths", format!("a sum of {whole}"), format!("{lengths:?}")));
+        }
+        let mut parts = Vec::new();
+        let mut start = 0;
+        for &length in lengths {
+            parts.push(self.slice(axis, start..start + length)?);
+            start += length;
+        }
+        Ok(parts)
+    }
+
+    /// Zeros around x: for each axis, how many before and after.
+    ///
+    /// **Shapes**: each axis gets longer by its two numbers. **Backward**: dx = the inner part of dy. **Saves**: nothing.
+    /// **Errors**: a number of pairs other than x's of axes. **Source**: `numpy.pad`.
+    #[track_caller]
+    pub fn pad(&self, around: &[(usize, usize)]) -> Result<Var> {
+        let shape = *self.shape();
+        if around.len() != shape.len() {
+            let expected = format!("a pair for each axis of {shape}");
+            return Err(Error::operand("pad", "around", expected, format!("{around:?}")));
+        }
+        let (y, around) = (self.value().padded(around)?, around.to_vec());
+        Ok(Var::record("pad", &[self], y, || {
+            Linear(move |dy: Tensor| {
+                let inner = around.iter().zip(shape.iter()).enumerate();
+                Ok(inner.fold(dy, |dy, (axis, (pair, &length))| dy.sliced(axis, pair.0..pair.0 + length)))
+            })
+        }))
+    }
+
+    /// x repeated along its axes of length 1, and along new leading ones, to make `shape`.
+    ///
+    /// **Shapes**: any to which x broadcasts. **Backward**: dx = dy summed over the repeated axes. **Saves**: nothing.
+    /// **Errors**: a shape to which x does not broadcast. **Source**: `torch.expand`, `numpy.broadcast_to`.
+    #[track_caller]
+    pub fn expand(&self, shape: impl Into<Shape>) -> Result<Var> {
+        let (shape, old) = (shape.into(), *self.shape());
+        if old.broadcast(&shape) != Some(shape) {
+            return Err(Error::operand("expand", "x", format!("a shape that repeats to {shape}"), old));
+        }
+        let y = self.value().expand(&shape)?;
+        Ok(Var::record("expand", &[self], y, || Linear(move |dy: Tensor| dy.sum_to(&old))))
+    }
+}
+
+/// The parts one after the other along axis `axis`.
+///
+/// **Shapes**: equal but for that axis, whose lengths add up. **Backward**: to each part its slice of dy.
+/// **Saves**: nothing. **Errors**: no parts at all, shapes that differ elsewhere, dtypes that differ.
+/// **Source**: `torch.cat`.
+///
+/// ```
+/// use wavemix::{Tensor, Var, ops::concat};
+/// let x = Var::from(Tensor::from_vec(vec![1.0, 2.0], [1, 2])?);
+/// assert_eq!(concat(&[&x, &x, &x], 0)?.shape().to_string(), "[3, 2]");
+/// # Ok::<(), wavemix::Error>(())
+/// ```
+#[track_caller]
+pub fn concat(parts: &[&Var], axis: usize) -> Result<Var> {
+    let Some(first) = parts.first() else {
+        return Err(Error::operand("concat", "parts", "at least one", "none"));
+    };
+    check_axis("concat", first.shape(), axis)?;
+    let mut shape = first.shape().with(axis, 0);
+    for part in parts {
+        if part.dtype() != first.dtype() {
+            return Err(Error::operand("concat", "parts", format!("one dtype, {}", first.dtype()), part.dtype()));
+        }
+        if part.shape().len() != shape.len() || part.shape().with(axis, 0) != shape.with(axis, 0) {
+            let expected = format!("{} but for axis {axis}", first.shape());
+            return Err(Error::operand("concat", "parts", expected, part.shape()));
+        }
+        shape = shape.with(axis, shape[axis] + part.shape()[axis]);
+    }
+    let shape = Shape::new(&shape)?;
+    let outer = shape[..axis].iter().product();
+    let y = each_dtype!(first.dtype(), T => Tensor::build(shape, |y: &mut [T]| {
+        cpu::concat(&parts.iter().map(|x| x.value().data()).collect::<Vec<_>>(), outer, y);
+    }));
+    let lengths = parts.iter().map(|part| part.shape()[axis]).collect();
+    Ok(Var::record("concat", parts, y, || Concat { axis, lengths }))
+}
+
+struct Concat {
+    axis: usize,
+    lengths: Vec<usize>,
+}
+
+impl Backward for Concat {
+    /// Each part's slice of dy.
+    fn backward(self: Box<Self>, dy: Tensor, wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
+        let mut start = 0;
+        let slices = self.lengths.iter().zip(wanted).map(|(&length, &wanted)| {
+            start += length;
+            wanted.then(|| dy.sliced(self.axis, start - length..start))
+        });
+        Ok(slices.collect())
+    }
+
+    fn saves(&self) -> Vec<&Tensor> {
+        vec![]
+    }
+}
+
+/// The copies behind the ops above; their arguments have been checked.
+impl Tensor {
+    /// A copy by a walk over this tensor: from element `start`, with a step for each axis of `shape`.
+    fn walked(&self, shape: Shape, start: isize, steps: impl Iterator<Item = isize>) -> Tensor {
+        let axes = cpu::merged(shape.iter().copied().zip(steps));
+        each_dtype!(self.dtype(), T => Tensor::build(shape, |y: &mut [T]| cpu::take(self.data(), start, &axes, y)))
+    }
+
+    /// See [`Var::permute`].
+    pub(crate) fn permuted(&self, order: &[usize]) -> Tensor {
+        let strides = self.shape().strides();
+        let shape = order.iter().enumerate().fold(*self.shape(), |shape, (i, &axis)| shape.with(i, self.shape()[axis]));
+        self.walked(shape, 0, order.iter().map(|&axis| strides[axis] as isize))
+    }
+
+    /// See [`Var::flip`].
+    fn flipped(&self, axis: usize) -> Tensor {
+        let (shape, strides) = (*self.shape(), self.shape().strides());
+        let last = shape[axis].saturating_sub(1) * strides[axis];
+        let steps = (0..shape.len()).map(|a| if a == axis { -(strides[a] as isize) } else { strides[a] as isize });
+        self.walked(shape, last as isize, steps)
+    }
+
+    /// See [`Var::slice`]. A view where all axes before are of length 1.
+    pub(crate) fn sliced(&self, axis: usize, range: Range<usize>) -> Tensor {
+        let (shape, strides) = (self.shape().with(axis, range.len()), self.shape().strides());
+        let start = range.start * strides[axis];
+        if self.shape()[..axis].iter().all(|&length| length == 1) {
+            return self.view(start, shape);
+        }
+        self.walked(shape, start as isize, strides.iter().map(|&step| step as isize))
+    }
+
+    /// See [`Var::pad`].
+    #[track_caller]
+    pub(crate) fn padded(&self, around: &[(usize, usize)]) -> Result<Tensor> {
+        let sum = |(&length, &(before, after)): (&usize, &(usize, usize))| length.saturating_add(before).saturating_add(after);
+        let shape = Shape::new(&self.shape().iter().zip(around).map(sum).collect::<Vec<_>>())?;
+        let axes = self.shape().iter().zip(around).zip(shape.iter());
+        let axes = cpu::merged_padding(axes.map(|((&length, pair), &all)| (length, pair.0, all)));
+        Ok(each_dtype!(self.dtype(), T => Tensor::build(shape, |y: &mut [T]| cpu::pad(self.data(), &axes, y))))
+    }
+
+    /// See [`Var::expand`].
+    pub(crate) fn expand(&self, shape: &Shape) -> Result<Tensor> {
+        if self.elements() == shape.elements() {
+            return self.reshape(shape);
+        }
+        let (strides, missing) = (self.shape().strides(), shape.len() - self.shape().len());
+        let step = |axis: usize| match axis.checked_sub(missing) {
+            Some(own) if self.shape()[own] != 1 => strides[own] as isize,
+            _ => 0,
+        };
+        Ok(self.walked(*shape, 0, (0..shape.len()).map(step)))
+    }
+}
+
+/// That x has an axis of this number.
+#[track_caller]
+pub(crate) fn check_axis(op: &'static str, shape: &Shape, axis: usize) -> Result<()> {
+    if axis >= shape.len() {
+        return Err(Error::operand(op, "axis", format!("below {} for {shape}", shape.len()), axis));
+    }
+    Ok(())
+}

@@ -1,0 +1,164 @@
+use proptest::prelude::*;
+use wavemix::gradcheck::{adjoint_check, gradcheck};
+use wavemix::ops::concat;
+use wavemix::{DType, Result, Rng, Shape, Tensor, Var};
+
+fn counted(dims: &[usize]) -> Var {
+    let shape = Shape::new(dims).unwrap();
+    Tensor::arange(0.0, 1.0, shape.elements(), DType::F64).reshape(shape).unwrap().into()
+}
+
+/// The tensor whose element at `index` is `source(index)`.
+fn built(dims: &[usize], mut source: impl FnMut(&[usize]) -> f64) -> Vec<f64> {
+    let strides = Shape::new(dims).unwrap().strides();
+    let elements = dims.iter().product();
+    (0..elements).map(|i| source(&dims.iter().zip(strides.iter()).map(|(d, s)| i / s % d).collect::<Vec<_>>())).collect()
+}
+
+/// Element `index` of x.
+fn at(x: &Var, index: &[usize]) -> f64 {
+    let flat: usize = index.iter().zip(x.shape().strides().iter()).map(|(i, s)| i * s).sum();
+    x.value().as_slice::<f64>().unwrap()[flat]
+}
+
+fn assert_is(y: Result<Var>, dims: &[usize], source: impl FnMut(&[usize]) -> f64) {
+    let y = y.unwrap();
+    assert_eq!(&y.shape()[..], dims);
+    // Not assert_eq: large ones would be printed.
+    assert!(y.value().to_vec::<f64>().unwrap() == built(dims, source), "a result of shape {dims:?}");
+}
+
+fn replaced(index: &[usize], axis: usize, value: usize) -> Vec<usize> {
+    let mut index = index.to_vec();
+    index[axis] = value;
+    index
+}
+
+#[test]
+fn reshapes() {
+    let x = counted(&[2, 3, 4]);
+    assert_is(x.reshape([4, 6]), &[4, 6], |i| (i[0] * 6 + i[1]) as f64);
+    assert_eq!(x.unsqueeze(3).unwrap().unsqueeze(0).unwrap().shape().to_string(), "[1, 2, 3, 4, 1]");
+    assert_eq!(x.unsqueeze(1).unwrap().squeeze(1).unwrap().shape(), x.shape());
+}
+
+#[test]
+fn bytes_move_too() {
+    let x = Var::from(Tensor::from_vec(vec![1u8, 2, 3, 4, 5, 6], [2, 3]).unwrap());
+    assert_eq!(x.transpose(0, 1).unwrap().value().to_vec::<u8>().unwrap(), [1, 4, 2, 5, 3, 6]);
+    assert_eq!(
+        concat(&[&x, &x.flip(1).unwrap()], 1).unwrap().value().to_vec::<u8>().unwrap(),
+        [1, 2, 3, 3, 2, 1, 4, 5, 6, 6, 5, 4]
+    );
+}
+
+#[test]
+fn large_ones_over_threads() {
+    // Above the size from which work is split, with tiles cut off at the ends.
+    let x = counted(&[3, 211, 117]);
+    let run = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| {
+            assert_is(x.permute(&[0, 2, 1]), &[3, 117, 211], |i| at(&x, &[i[0], i[2], i[1]]));
+            assert_is(x.permute(&[2, 1, 0]), &[117, 211, 3], |i| at(&x, &[i[2], i[1], i[0]]));
+            assert_is(x.flip(1), &[3, 211, 117], |i| at(&x, &[i[0], 210 - i[1], i[2]]));
+            assert_is(x.slice(2, 1..117), &[3, 211, 116], |i| at(&x, &[i[0], i[1], i[2] + 1]));
+            assert_is(concat(&[&x, &x], 2), &[3, 211, 234], |i| at(&x, &[i[0], i[1], i[2] % 117]));
+            assert_is(x.unsqueeze(1).unwrap().expand([3, 2, 211, 117]), &[3, 2, 211, 117], |i| at(&x, &[i[0], i[2], i[3]]));
+            assert_is(x.pad(&[(0, 0), (1, 0), (0, 2)]), &[3, 212, 119], |i| {
+                if i[1] > 0 && i[2] < 117 { at(&x, &[i[0], i[1] - 1, i[2]]) } else { 0.0 }
+            });
+        });
+    };
+    run(1);
+    run(2);
+}
+
+#[test]
+fn empty_ones() {
+    let x = Var::from(Tensor::zeros([2, 0, 3], DType::F32));
+    assert_eq!(x.permute(&[2, 1, 0]).unwrap().shape().to_string(), "[3, 0, 2]");
+    assert_eq!(x.pad(&[(0, 0), (1, 0), (0, 0)]).unwrap().value().to_vec::<f32>().unwrap(), [0.0; 6]);
+    assert_eq!(concat(&[&x, &x], 1).unwrap().shape().to_string(), "[2, 0, 3]");
+    assert_eq!(x.flip(1).unwrap().shape().to_string(), "[2, 0, 3]");
+    assert_eq!(x.slice(0, 1..1).unwrap().shape().to_string(), "[0, 0, 3]");
+    assert_eq!(x.expand([4, 2, 0, 3]).unwrap().shape().to_string(), "[4, 2, 0, 3]");
+}
+
+#[test]
+fn errors() {
+    let x = counted(&[2, 3]);
+    let cases: [(Result<Var>, &str); 13] = [
+        (x.reshape([4]), "reshape: tensor expects 4 elements to make [4], got [2, 3]"),
+        (x.squeeze(1), "squeeze: axis expects an axis of length 1 of [2, 3], got 1"),
+        (x.unsqueeze(3), "unsqueeze: axis expects at most 2 for [2, 3], got 3"),
+        (x.permute(&[0, 0]), "permute: order expects each axis of [2, 3] once, got [0, 0]"),
+        (x.transpose(0, 2), "transpose: axis expects below 2 for [2, 3], got 2"),
+        (x.flip(2), "flip: axis expects below 2 for [2, 3], got 2"),
+        (x.slice(1, 2..4), "slice: range expects a part of 0..3 for axis 1 of [2, 3], got 2..4"),
+        (x.split(&[1, 1], 1).map(|mut parts| parts.remove(0)), "split: lengths expects a sum of 3, got [1, 1]"),
+        (x.pad(&[(1, 1)]), "pad: around expects a pair for each axis of [2, 3], got [(1, 1)]"),
+        (x.expand([3, 3]), "expand: x expects a shape that repeats to [3, 3], got [2, 3]"),
+        (concat(&[], 0), "concat: parts expects at least one, got none"),
+        (concat(&[&x, &counted(&[2, 2])], 0), "concat: parts expects [2, 3] but for axis 0, got [2, 2]"),
+        (concat(&[&x, &Tensor::zeros([2, 3], DType::U8).into()], 0), "concat: parts expects one dtype, f64, got u8"),
+    ];
+    for (result, message) in cases {
+        let error = result.err().unwrap().to_string();
+        assert!(error.starts_with(message) && error.contains("(shape.rs:"), "{error}");
+    }
+    assert!(x.pad(&[(usize::MAX, 0), (0, 0)]).err().unwrap().to_string().ends_with("does not fit in memory"));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn rearrangements(dims in prop::collection::vec(1usize..5, 1..5), seed: u64) {
+        let mut rng = Rng::new(seed);
+        let mut below = |n: usize| rng.permutation(n)[0];
+        let (axis, rank) = (below(dims.len()), dims.len());
+        let x = counted(&dims);
+        let order = Rng::new(seed).stream(1).permutation(rank);
+        let permuted: Vec<usize> = order.iter().map(|&a| dims[a]).collect();
+        assert_is(x.permute(&order), &permuted, |i| at(&x, &(0..rank).map(|a| i[order.iter().position(|&o| o == a).unwrap()]).collect::<Vec<_>>()));
+        assert_is(x.flip(axis), &dims, |i| at(&x, &replaced(i, axis, dims[axis] - 1 - i[axis])));
+        let start = below(dims[axis]);
+        let range = start..start + below(dims[axis] - start + 1);
+        assert_is(x.slice(axis, range.clone()), &replaced(&dims, axis, range.len()), |i| at(&x, &replaced(i, axis, i[axis] + start)));
+        let around: Vec<(usize, usize)> = dims.iter().map(|_| (below(3), below(3))).collect();
+        let padded: Vec<usize> = dims.iter().zip(&around).map(|(d, (b, a))| b + d + a).collect();
+        assert_is(x.pad(&around), &padded, |i| {
+            let inner: Option<Vec<usize>> = (0..rank).map(|a| i[a].checked_sub(around[a].0).filter(|&i| i < dims[a])).collect();
+            inner.map_or(0.0, |inner| at(&x, &inner))
+        });
+        let ones: Vec<usize> = dims.iter().map(|&d| if below(2) == 0 { d } else { 1 }).collect();
+        let small = counted(&ones);
+        let repeated = |i: &[usize]| at(&small, &i.iter().zip(&ones).map(|(&i, &one)| if one == 1 { 0 } else { i }).collect::<Vec<_>>());
+        assert_is(small.expand(Shape::new(&dims).unwrap()), &dims, repeated);
+
+        adjoint_check(|x| x.permute(&order), &dims)?;
+        adjoint_check(|x| x.transpose(0, axis), &dims)?;
+        adjoint_check(|x| x.flip(axis), &dims)?;
+        adjoint_check(|x| x.slice(axis, range.clone()), &dims)?;
+        adjoint_check(|x| x.pad(&around), &dims)?;
+        adjoint_check(|x| x.expand(Shape::new(&dims).unwrap()), &ones)?;
+        adjoint_check(|x| x.reshape([x.value().elements()]), &dims)?;
+        adjoint_check(|x| x.unsqueeze(axis), &dims)?;
+    }
+
+    #[test]
+    fn splitting_and_joining(dims in prop::collection::vec(1usize..5, 1..5), axis in 0usize..5, cut in 0usize..5, seed: u64) {
+        let axis = axis % dims.len();
+        let cut = cut.min(dims[axis]);
+        let x = counted(&dims);
+        let parts = x.split(&[cut, dims[axis] - cut], axis).unwrap();
+        let joined = concat(&parts.iter().collect::<Vec<_>>(), axis).unwrap();
+        prop_assert_eq!(joined.value().to_vec::<f64>().unwrap(), x.value().to_vec::<f64>().unwrap());
+        let rng = Rng::new(seed);
+        let draw = |length, stream| {
+            let shape = Shape::new(&replaced(&dims, axis, length)).unwrap();
+            Tensor::normal(shape, 0.0, 1.0, DType::F64, &rng.stream(stream))
+        };
+        gradcheck(|v| concat(&[&v[0], &v[1], &v[0]], axis), &[draw(cut, 0), draw(3, 1)])?;
+    }
+}
