@@ -24,6 +24,7 @@ pub mod tensor;
 pub mod tensorfile;
 pub mod trace;
 pub mod weights;
+pub mod window;
 
 pub use autograd::Var;
 pub use device::Device;
@@ -35,3 +36,4 @@ pub use rng::Rng;
 pub use shape::Shape;
 pub use storage::{DType, Element};
 pub use tensor::Tensor;
+pub use window::Window;

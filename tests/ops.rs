@@ -4,6 +4,10 @@
 mod batch_norm;
 #[path = "ops/binary.rs"]
 mod binary;
+#[path = "ops/conv2d.rs"]
+mod conv2d;
+#[path = "ops/conv_transpose2d.rs"]
+mod conv_transpose2d;
 #[path = "ops/dwt.rs"]
 mod dwt;
 #[path = "ops/linear.rs"]

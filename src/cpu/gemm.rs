@@ -3,6 +3,7 @@
 use rayon::prelude::*;
 
 use crate::cpu::binary::add_assign;
+use crate::cpu::lanes::Lanes;
 use crate::{DType, Float};
 
 /// A matrix inside a slice: element (i, j) is `data[i * row + j * col]`. Transposing one is swapping the steps.
@@ -94,5 +95,162 @@ fn block<T: Float>([m, k, n]: [usize; 3], a: Matrix<'_, T>, b: Matrix<'_, T>, c:
             DType::F64 => matrixmultiply::dgemm(m, k, n, 1.0, a.cast(), ra, ca, b.cast(), rb, cb, beta, c.cast(), rc, 1),
             other => unreachable!("{other} is no Float"),
         }
+    }
+}
+
+/// Rows of a tile of C.
+pub(crate) const TILE: usize = 8;
+
+/// Columns of a tile of f32; a tile of f64 has half as many. Either fills two of the widest vector registers, so that
+/// a tile is 16 registers, and each element of A, loaded once for all lanes, serves two multiplications.
+const WIDEST: usize = 32;
+
+/// Columns of a tile of C.
+pub(crate) const fn panel<T>() -> usize {
+    WIDEST * size_of::<f32>() / size_of::<T>()
+}
+
+/// A tile of C: row i begins at element `i * panel`.
+pub(crate) type Tile<T> = [T; TILE * WIDEST];
+
+/// `len` consecutive terms of the sums in a tile, and where they begin in A and B.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Run {
+    pub a: usize,
+    pub b: usize,
+    pub len: usize,
+}
+
+/// The sums that tiles of C are made of. The rows of A need no order: they may overlap, repeat, or lie anywhere. That is
+/// what makes a convolution a matrix product without a copy of its windows.
+pub(crate) struct Sums<'a, T> {
+    a: &'a [T],
+    b: &'a [T],
+    /// From one term to the next, in A and in B.
+    steps: [usize; 2],
+    runs: &'a [Run],
+    /// Behind the last term, in A and in B.
+    reach: [usize; 2],
+}
+
+impl<'a, T: Float> Sums<'a, T> {
+    pub fn new(a: &'a [T], b: &'a [T], steps: [usize; 2], runs: &'a [Run]) -> Self {
+        let reach = |start: fn(&Run) -> usize, step: usize| {
+            runs.iter().filter(|run| run.len > 0).map(|run| start(run) + (run.len - 1) * step + 1).max().unwrap_or(0)
+        };
+        let reach = [reach(|run| run.a, steps[0]), reach(|run| run.b, steps[1])];
+        Sums { a, b, steps, runs, reach }
+    }
+
+    /// tile[i, j] = the sum over all terms p of a[rows[i] + p] b[at + p + j], for the first `columns` j at least.
+    pub fn tile(&self, rows: &[usize; TILE], at: usize, columns: usize, tile: &mut Tile<T>) {
+        assert!(columns <= panel::<T>(), "a tile is as wide as a panel");
+        if self.reach[0] > 0 {
+            let last = rows.iter().fold(0, |last, &row| last.max(row));
+            assert!(last + self.reach[0] <= self.a.len() && at + self.reach[1] + panel::<T>() - 1 <= self.b.len());
+        }
+        #[cfg(target_arch = "x86_64")]
+        {
+            if is_x86_feature_detected!("avx512f") {
+                // SAFETY: the processor was just asked, and the largest indices compared with the lengths.
+                return unsafe { x86::avx512(self, rows, at, columns, tile) };
+            }
+            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+                // SAFETY: as above.
+                return unsafe { x86::avx2(self, rows, at, columns, tile) };
+            }
+        }
+        for first in (0..columns).step_by(4) {
+            // SAFETY: the largest indices were compared with the lengths.
+            unsafe { self.columns::<[T; 4], 1>(rows, at, first, tile) };
+        }
+    }
+
+    /// C vectors of columns of a tile, from column `first` on.
+    ///
+    /// # Safety
+    /// `tile` has compared the largest indices with the lengths; V's instructions exist.
+    #[inline(always)]
+    unsafe fn columns<V: Lanes<T>, const C: usize>(&self, rows: &[usize; TILE], at: usize, first: usize, tile: &mut Tile<T>) {
+        let mut sum = [[V::splat(T::ZERO); C]; TILE];
+        // SAFETY: every index is at most the one that was compared, and `first` + C N at most the width of a panel.
+        unsafe {
+            let b = self.b.as_ptr().add(at + first);
+            for run in self.runs {
+                let a = rows.map(|row| self.a.as_ptr().wrapping_add(row + run.a));
+                let (mut b, mut p) = (b.wrapping_add(run.b), 0);
+                for _ in 0..run.len {
+                    let mut columns = [V::splat(T::ZERO); C];
+                    for c in 0..C {
+                        columns[c] = V::load(b.add(c * V::N));
+                    }
+                    for i in 0..TILE {
+                        let x = V::splat(*a[i].add(p));
+                        for c in 0..C {
+                            sum[i][c] = sum[i][c].add_product(x, columns[c]);
+                        }
+                    }
+                    b = b.wrapping_add(self.steps[1]);
+                    p += self.steps[0];
+                }
+            }
+            for (i, sum) in sum.iter().enumerate() {
+                for (c, sum) in sum.iter().enumerate() {
+                    sum.store(tile.as_mut_ptr().add(i * panel::<T>() + first + c * V::N));
+                }
+            }
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use super::*;
+    use std::arch::x86_64::{__m256, __m256d, __m512, __m512d};
+
+    /// # Safety
+    /// As `Sums::columns`.
+    #[target_feature(enable = "avx512f")]
+    pub unsafe fn avx512<T: Float>(sums: &Sums<'_, T>, rows: &[usize; TILE], at: usize, columns: usize, tile: &mut Tile<T>) {
+        // SAFETY: the caller's promise; T is the type that its DTYPE names.
+        unsafe {
+            match (T::DTYPE, 2 * columns > panel::<T>()) {
+                (DType::F32, true) => same::<T, f32>(sums).columns::<__m512, 2>(rows, at, 0, same_tile(tile)),
+                (DType::F32, false) => same::<T, f32>(sums).columns::<__m512, 1>(rows, at, 0, same_tile(tile)),
+                (_, true) => same::<T, f64>(sums).columns::<__m512d, 2>(rows, at, 0, same_tile(tile)),
+                (_, false) => same::<T, f64>(sums).columns::<__m512d, 1>(rows, at, 0, same_tile(tile)),
+            }
+        }
+    }
+
+    /// # Safety
+    /// As `Sums::columns`.
+    #[target_feature(enable = "avx2,fma")]
+    pub unsafe fn avx2<T: Float>(sums: &Sums<'_, T>, rows: &[usize; TILE], at: usize, columns: usize, tile: &mut Tile<T>) {
+        for first in (0..columns).step_by(panel::<T>() / 4) {
+            // SAFETY: the caller's promise; T is the type that its DTYPE names.
+            unsafe {
+                match T::DTYPE {
+                    DType::F32 => same::<T, f32>(sums).columns::<__m256, 1>(rows, at, first, same_tile(tile)),
+                    _ => same::<T, f64>(sums).columns::<__m256d, 1>(rows, at, first, same_tile(tile)),
+                }
+            }
+        }
+    }
+
+    /// # Safety
+    /// T and U are the same type.
+    #[inline(always)]
+    unsafe fn same<'a, T, U>(sums: &'a Sums<'_, T>) -> &'a Sums<'a, U> {
+        // SAFETY: a reference to a type is a reference to that type.
+        unsafe { &*(&raw const *sums).cast() }
+    }
+
+    /// # Safety
+    /// T and U are the same type.
+    #[inline(always)]
+    unsafe fn same_tile<T, U>(tile: &mut Tile<T>) -> &mut Tile<U> {
+        // SAFETY: a reference to a type is a reference to that type.
+        unsafe { &mut *(&raw mut *tile).cast() }
     }
 }

@@ -44,3 +44,81 @@ mod x86 {
         body()
     }
 }
+
+/// A vector register of numbers: what the inner loop of a matrix product is written in.
+pub(crate) trait Lanes<T>: Copy {
+    /// How many.
+    const N: usize;
+    /// All lanes the same.
+    fn splat(x: T) -> Self;
+    /// # Safety
+    /// N elements are readable at `from`; for the types of x86 the processor has the instructions.
+    unsafe fn load(from: *const T) -> Self;
+    /// # Safety
+    /// N elements are writable at `to`; for the types of x86 the processor has the instructions.
+    unsafe fn store(self, to: *mut T);
+    /// a b + self.
+    fn add_product(self, a: Self, b: Self) -> Self;
+}
+
+impl<T: crate::Float> Lanes<T> for [T; 4] {
+    const N: usize = 4;
+    #[inline(always)]
+    fn splat(x: T) -> Self {
+        [x; 4]
+    }
+    #[inline(always)]
+    unsafe fn load(from: *const T) -> Self {
+        // SAFETY: the caller's promise; an array is aligned as its elements.
+        unsafe { *from.cast() }
+    }
+    #[inline(always)]
+    unsafe fn store(self, to: *mut T) {
+        // SAFETY: the caller's promise; an array is aligned as its elements.
+        unsafe { *to.cast() = self }
+    }
+    #[inline(always)]
+    fn add_product(self, a: Self, b: Self) -> Self {
+        std::array::from_fn(|i| self[i] + a[i] * b[i])
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86_lanes {
+    use super::Lanes;
+    use std::arch::x86_64::*;
+
+    macro_rules! lanes {
+        ($($t:ty, $v:ty, $n:literal: $splat:ident $load:ident $store:ident $fma:ident;)*) => {$(
+            impl Lanes<$t> for $v {
+                const N: usize = $n;
+                #[inline(always)]
+                fn splat(x: $t) -> Self {
+                    // SAFETY: only kernels compiled for these instructions use this type.
+                    unsafe { $splat(x) }
+                }
+                #[inline(always)]
+                unsafe fn load(from: *const $t) -> Self {
+                    // SAFETY: the caller's promise; no alignment is asked for.
+                    unsafe { $load(from) }
+                }
+                #[inline(always)]
+                unsafe fn store(self, to: *mut $t) {
+                    // SAFETY: the caller's promise; no alignment is asked for.
+                    unsafe { $store(to, self) }
+                }
+                #[inline(always)]
+                fn add_product(self, a: Self, b: Self) -> Self {
+                    // SAFETY: only kernels compiled for these instructions use this type.
+                    unsafe { $fma(a, b, self) }
+                }
+            }
+        )*};
+    }
+    lanes! {
+        f32, __m256, 8: _mm256_set1_ps _mm256_loadu_ps _mm256_storeu_ps _mm256_fmadd_ps;
+        f64, __m256d, 4: _mm256_set1_pd _mm256_loadu_pd _mm256_storeu_pd _mm256_fmadd_pd;
+        f32, __m512, 16: _mm512_set1_ps _mm512_loadu_ps _mm512_storeu_ps _mm512_fmadd_ps;
+        f64, __m512d, 8: _mm512_set1_pd _mm512_loadu_pd _mm512_storeu_pd _mm512_fmadd_pd;
+    }
+}

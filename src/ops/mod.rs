@@ -8,6 +8,8 @@
 
 mod batch_norm;
 mod binary;
+mod conv2d;
+mod conv_transpose2d;
 mod dwt;
 mod linear;
 mod matmul;
@@ -16,6 +18,8 @@ mod shape;
 mod unary;
 
 pub use batch_norm::{BatchStats, batch_norm, batch_norm_eval};
+pub use conv_transpose2d::conv_transpose2d;
+pub use conv2d::conv2d;
 pub use linear::linear;
 pub use matmul::matmul_with;
 pub use shape::concat;

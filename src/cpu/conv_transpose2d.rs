@@ -1,0 +1,25 @@
+//! Convolution from the small image to the big one, by output phases.
+
+use crate::Float;
+use crate::cpu::gather::{Gather, Phase};
+use crate::window::Geometry;
+
+/// big = the transposed convolution of small: conv_transpose2d forwards, conv2d's input gradient.
+pub(crate) fn conv_transpose2d<T: Float>(g: &Geometry, small: &[T], weight: &[T], bias: Option<&[T]>, big: &mut [T]) {
+    let phases = [0, 1].map(|axis| phases(g, axis));
+    let groups = g.window.groups;
+    Gather { input: g.small, output: g.big, groups, phases, kernel: g.kernel, weight, to_small: false, bias }.run(small, big);
+}
+
+/// Output o gets from input i through tap k where o = stride i - padding + dilation k. Outputs that are a stride apart
+/// have the same taps, so there are as many phases as the stride.
+fn phases(g: &Geometry, axis: usize) -> Vec<Phase> {
+    let [stride, padding, dilation] = [g.window.stride, g.window.padding, g.window.dilation].map(|pair| pair[axis] as isize);
+    let phase = |start: usize| {
+        let offset = |k: usize| start as isize + padding - k as isize * dilation;
+        let reached = (0..g.kernel[axis]).rev().filter(|&k| offset(k) % stride == 0);
+        let count = g.big[axis].saturating_sub(start).div_ceil(stride as usize);
+        Phase { start, step: stride as usize, count, stride: 1, taps: reached.map(|k| (k, offset(k) / stride)).collect() }
+    };
+    (0..(stride as usize).min(g.big[axis])).map(phase).collect()
+}

@@ -1,0 +1,254 @@
+//! Convolution in both directions, as a matrix product that gathers its rows.
+//!
+//! Seen from one output pixel a convolution is a sum over the kernel's elements (taps) of an input pixel's channels times
+//! a matrix. So eight output pixels side by side are a tile of a matrix product, whose rows of A begin where each pixel's
+//! window does. The taps then lie at the same distances from there for all eight: neither the windows nor an intermediate
+//! of 16 times the size is ever written. What is copied is the part of one image that a task reads, framed by
+//! the zeros of the padding, and not even that where there is no padding.
+//!
+//! A transposed convolution of stride 2 with a kernel of 4 is four convolutions of stride 1 with a kernel of 2, one for
+//! each parity of the output's row and column: each output is written once, by whoever owns it.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use crate::Float;
+use crate::cpu::gemm::{Run, Sums, TILE, Tile, panel};
+
+/// Outputs at `start + step j` along one axis, for j below `count`, and where their inputs are.
+#[derive(Clone, Debug)]
+pub(crate) struct Phase {
+    pub start: usize,
+    pub step: usize,
+    pub count: usize,
+    /// Output j's input for a tap is at `stride j + offset`.
+    pub stride: usize,
+    /// Kernel index and offset of each tap, by rising offset.
+    pub taps: Vec<(usize, isize)>,
+}
+
+impl Phase {
+    /// The inputs that outputs `range` read, padding included.
+    fn inputs(&self, range: &Range<usize>) -> Option<Range<isize>> {
+        let (&(_, first), &(_, last)) = (self.taps.first()?, self.taps.last()?);
+        let at = |j: usize, offset: isize| (j * self.stride) as isize + offset;
+        (!range.is_empty()).then(|| at(range.start, first)..at(range.end - 1, last) + 1)
+    }
+
+    /// Those j whose outputs lie in `rows`.
+    fn within(&self, rows: &Range<usize>) -> Range<usize> {
+        let index = |row: usize| row.saturating_sub(self.start).div_ceil(self.step).min(self.count);
+        index(rows.start)..index(rows.end)
+    }
+}
+
+/// A convolution in either direction, ready to run.
+pub(crate) struct Gather<'a, T> {
+    /// Height, width, channels.
+    pub input: [usize; 3],
+    pub output: [usize; 3],
+    pub groups: usize,
+    /// Vertical and horizontal phases; together they meet each output once.
+    pub phases: [Vec<Phase>; 2],
+    /// kh x kw.
+    pub kernel: [usize; 2],
+    /// The weight, [channels of the small image, kh, kw, channels of the big one / groups].
+    pub weight: &'a [T],
+    /// Whether the output is the small image, so that the weight's first axis is the output's channels.
+    pub to_small: bool,
+    pub bias: Option<&'a [T]>,
+}
+
+/// Multiply-adds a task is worth starting for: some thirty microseconds.
+const TASK: usize = 1 << 21;
+
+impl<T: Float> Gather<'_, T> {
+    /// y = the convolution of each image of x.
+    pub fn run(&self, x: &[T], y: &mut [T]) {
+        let [_, w, c] = self.output;
+        let (size_x, size_y) = (self.input.iter().product::<usize>(), self.output.iter().product::<usize>());
+        if size_y == 0 {
+            return;
+        }
+        let packed = self.pack();
+        let work = |rows: usize| rows * w * packed.len() / (self.phases[0].len() * self.phases[1].len()).max(1);
+        // Rows that make a task, a whole image where it is small; and images that do, where those are tiny.
+        let rows = TASK.div_ceil(work(1).max(1)).min(self.output[0]);
+        let images = TASK.div_ceil(work(self.output[0]).max(1));
+        y.par_chunks_mut(size_y).with_min_len(images).enumerate().for_each(|(i, y)| {
+            let x = &x[i * size_x..][..size_x];
+            y.par_chunks_mut(rows * w * c).enumerate().for_each_init(Vec::new, |scratch, (j, y)| {
+                let first = j * rows;
+                self.rows(x, first..first + y.len() / (w * c), &packed, scratch, y);
+            });
+        });
+    }
+
+    /// Channels in and out of each group.
+    fn channels(&self) -> [usize; 2] {
+        [self.input[2] / self.groups, self.output[2] / self.groups]
+    }
+
+    /// The weight as the right side of matrix products: for each group, pair of phases and panel of output channels, the
+    /// panel's columns for each tap and input channel.
+    fn pack(&self) -> Vec<T> {
+        let ([c_in, c_out], wide) = (self.channels(), panel::<T>());
+        let panels = c_out.div_ceil(wide);
+        let mut packed = vec![T::ZERO; self.groups * self.kernel[0] * self.kernel[1] * c_in * panels * wide];
+        let mut rest = &mut packed[..];
+        for group in 0..self.groups {
+            for (vertical, horizontal) in self.pairs() {
+                for first in (0..c_out).step_by(wide) {
+                    let columns = wide.min(c_out - first);
+                    for &(ky, _) in &vertical.taps {
+                        for &(kx, _) in &horizontal.taps {
+                            let (block, after) = rest.split_at_mut(c_in * wide);
+                            self.pack_tap(group, ky * self.kernel[1] + kx, first..first + columns, block);
+                            rest = after;
+                        }
+                    }
+                }
+            }
+        }
+        packed
+    }
+
+    /// One tap's [c_in, panel] of the weight.
+    fn pack_tap(&self, group: usize, tap: usize, columns: Range<usize>, block: &mut [T]) {
+        let ([c_in, c_out], taps) = (self.channels(), self.kernel[0] * self.kernel[1]);
+        for (i, row) in block.chunks_mut(panel::<T>()).enumerate() {
+            if self.to_small {
+                let at = |o: usize| ((group * c_out + o) * taps + tap) * c_in + i;
+                row.iter_mut().zip(columns.clone()).for_each(|(w, o)| *w = self.weight[at(o)]);
+            } else {
+                let at = ((group * c_in + i) * taps + tap) * c_out;
+                row[..columns.len()].copy_from_slice(&self.weight[at..][columns.clone()]);
+            }
+        }
+    }
+
+    fn pairs(&self) -> impl Iterator<Item = (&Phase, &Phase)> {
+        self.phases[0].iter().flat_map(|v| self.phases[1].iter().map(move |h| (v, h)))
+    }
+
+    /// Output rows `rows` of one image.
+    fn rows(&self, x: &[T], rows: Range<usize>, packed: &[T], scratch: &mut Vec<T>, y: &mut [T]) {
+        let ([c_in, c_out], wide) = (self.channels(), panel::<T>());
+        let mut packed = packed;
+        for group in 0..self.groups {
+            let frame = self.frame(x, &rows, group, scratch);
+            for (vertical, horizontal) in self.pairs() {
+                let terms = vertical.taps.len() * horizontal.taps.len() * c_in;
+                let (weight, rest) = packed.split_at(terms * c_out.div_ceil(wide) * wide);
+                packed = rest;
+                self.phase([vertical, horizontal], group, &frame, (&rows, weight), y);
+            }
+        }
+    }
+
+    /// The part of an image that output rows `rows` read of one group.
+    fn frame<'s>(&self, x: &'s [T], rows: &Range<usize>, group: usize, scratch: &'s mut Vec<T>) -> Frame<'s, T> {
+        let [h, w, c] = self.input;
+        let span = |phases: &[Phase], range: &dyn Fn(&Phase) -> Range<usize>| {
+            let parts = || phases.iter().filter_map(|phase| phase.inputs(&range(phase)));
+            parts().map(|p| p.start).min().unwrap_or(0)..parts().map(|p| p.end).max().unwrap_or(0)
+        };
+        let vertical = span(&self.phases[0], &|phase| phase.within(rows));
+        let horizontal = span(&self.phases[1], &|phase| 0..phase.count);
+        let inside = |span: &Range<isize>, size: usize| span.start >= 0 && span.end <= size as isize;
+        if self.groups == 1 && inside(&vertical, h) && inside(&horizontal, w) {
+            return Frame { data: x, top: 0, left: 0, width: w };
+        }
+        let (c_in, width) = (c / self.groups, horizontal.len());
+        scratch.clear();
+        scratch.resize(vertical.len() * width * c_in, T::ZERO);
+        let columns = horizontal.start.max(0)..horizontal.end.min(w as isize);
+        for (row, line) in vertical.clone().zip(scratch.chunks_mut((width * c_in).max(1))) {
+            if row < 0 || row >= h as isize || columns.is_empty() {
+                continue;
+            }
+            let from = &x[(row as usize * w + columns.start as usize) * c..][..columns.len() * c];
+            let to = &mut line[(columns.start - horizontal.start) as usize * c_in..][..columns.len() * c_in];
+            if self.groups == 1 {
+                to.copy_from_slice(from);
+            } else {
+                let pixels = to.chunks_mut(c_in).zip(from.chunks(c));
+                pixels.for_each(|(to, from)| to.copy_from_slice(&from[group * c_in..][..c_in]));
+            }
+        }
+        Frame { data: scratch, top: vertical.start, left: horizontal.start, width }
+    }
+
+    /// The outputs of one pair of phases within `rows`, for one group.
+    fn phase(&self, [v, h]: [&Phase; 2], group: usize, frame: &Frame<'_, T>, (rows, weight): (&Range<usize>, &[T]), y: &mut [T]) {
+        let ([c_in, c_out], wide) = (self.channels(), panel::<T>());
+        let [_, width, c] = self.output;
+        let runs = runs([v, h], frame.width, c_in, wide);
+        let terms: usize = runs.iter().map(|run| run.len).sum();
+        let sums = Sums::new(frame.data, weight, [1, wide], &runs);
+        let lines = v.within(rows);
+        let first = |phase: &Phase| phase.taps.first().map_or(0, |tap| tap.1);
+        let begin = |j: usize, i: usize| {
+            let row = (j * v.stride) as isize + first(v) - frame.top;
+            let column = (i * h.stride) as isize + first(h) - frame.left;
+            if terms == 0 { 0 } else { (row as usize * frame.width + column as usize) * c_in }
+        };
+        let mut tile: Tile<T> = [T::ZERO; _];
+        let mut pixels = lines.flat_map(|j| (0..h.count).map(move |i| (j, i)));
+        loop {
+            let (mut from, mut to, mut count) = ([0; TILE], [0; TILE], 0);
+            for (j, i) in pixels.by_ref().take(TILE) {
+                from[count] = begin(j, i);
+                to[count] = ((v.start + j * v.step - rows.start) * width + h.start + i * h.step) * c + group * c_out;
+                count += 1;
+            }
+            if count == 0 {
+                return;
+            }
+            // A tile that is not full does its first row several times.
+            let start = from[0];
+            from[count..].fill(start);
+            for (p, first) in (0..c_out).step_by(wide).enumerate() {
+                let columns = wide.min(c_out - first);
+                sums.tile(&from, p * terms * wide, columns, &mut tile);
+                for (row, &to) in tile.chunks(wide).zip(&to[..count]) {
+                    let y = &mut y[to + first..][..columns];
+                    match self.bias {
+                        Some(bias) => {
+                            let bias = &bias[group * c_out + first..];
+                            y.iter_mut().zip(row).zip(bias).for_each(|((y, &sum), &bias)| *y = sum + bias);
+                        }
+                        None => y.copy_from_slice(&row[..columns]),
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A part of an image, perhaps with zeros around, that begins at row `top` and column `left`.
+struct Frame<'a, T> {
+    data: &'a [T],
+    top: isize,
+    left: isize,
+    width: usize,
+}
+
+/// Where the terms of a pixel's sum lie, from the first tap on. Taps side by side make one run.
+fn runs([v, h]: [&Phase; 2], width: usize, c_in: usize, wide: usize) -> Vec<Run> {
+    let mut runs: Vec<Run> = Vec::new();
+    let mut terms = 0;
+    for &(_, dy) in &v.taps {
+        for &(_, dx) in &h.taps {
+            let (below, right) = ((dy - v.taps[0].1) as usize, (dx - h.taps[0].1) as usize);
+            let a = (below * width + right) * c_in;
+            match runs.last_mut() {
+                Some(last) if last.a + last.len == a => last.len += c_in,
+                _ => runs.push(Run { a, b: terms * wide, len: c_in }),
+            }
+            terms += c_in;
+        }
+    }
+    runs
+}

@@ -1,0 +1,87 @@
+//! Two-dimensional convolution.
+
+use crate::autograd::Backward;
+use crate::cpu::{conv_transpose2d::conv_transpose2d as spread, conv2d as cpu, linear};
+use crate::ops::linear::check_bias;
+use crate::window::{Geometry, Window};
+use crate::{Error, Result, Tensor, Var, trace};
+
+/// y[n, i, j, o] = bias[o] + the sum over ky, kx, c of
+/// x[n, i stride - padding + ky dilation, j stride - padding + kx dilation, c] weight[o, ky, kx, c], x being 0 outside.
+///
+/// **Shapes**: x [n, h, w, c_in], weight [c_out, kh, kw, c_in / groups], bias [c_out], y [n, h', w', c_out] with
+/// h' = (h + 2 padding - dilation (kh - 1) - 1) / stride + 1, rounded down. With several groups the i-th c_out / groups
+/// outputs see the i-th c_in / groups inputs.
+/// **Backward**: dx = the transposed convolution of dy by the same weight, dw = the sums of dy times x over all pixels,
+/// db = the sum of dy over all pixels.
+/// **Saves**: x and the weight. **Errors**: shapes, dtypes or window sizes that do not fit.
+/// **Source**: `torch.nn.functional.conv2d`, in NHWC.
+#[track_caller]
+pub fn conv2d(x: &Var, weight: &Var, bias: Option<&Var>, window: Window) -> Result<Var> {
+    crate::ops::same_float("conv2d", ("x", x.value()), ("weight", weight.value()))?;
+    let &[n, h, w, c_in] = &x.shape()[..] else {
+        return Err(Error::operand("conv2d", "x", "[n, h, w, c_in]", x.shape()));
+    };
+    let &[c_out, kh, kw, own] = &weight.shape()[..] else {
+        return Err(Error::operand("conv2d", "weight", "[c_out, kh, kw, c_in / groups]", weight.shape()));
+    };
+    let [oh, ow] = window.output_size("conv2d", [h, w], [kh, kw])?;
+    let groups = window.groups;
+    if !c_in.is_multiple_of(groups) || own != c_in / groups {
+        let expected = match groups {
+            1 => format!("[c_out, kh, kw, c_in = {c_in}]"),
+            _ => format!("[c_out, kh, kw, c_in / groups = {c_in} / {groups}]"),
+        };
+        return Err(Error::operand("conv2d", "weight", expected, weight.shape()));
+    }
+    if !c_out.is_multiple_of(groups) {
+        return Err(Error::operand("conv2d", "weight", format!("a multiple of {groups} groups as c_out"), weight.shape()));
+    }
+    check_bias("conv2d", x, bias, c_out)?;
+    let shape = crate::Shape::new(&[n, oh, ow, c_out])?;
+    let geometry = Geometry { n, big: [h, w, c_in], small: [oh, ow, c_out], kernel: [kh, kw], window };
+    let y = each_float!("conv2d", x.dtype(), T => Tensor::build(shape, |y: &mut [T]| {
+        let (x, weight, bias) = (x.value().data(), weight.value().data(), bias.map(|b| b.value().data()));
+        if geometry.is_matrix() { linear::linear(x, weight, bias, c_in, y) } else { cpu::conv2d(&geometry, x, weight, bias, y) }
+    }));
+    trace::count_flops(2 * geometry.products() as u64);
+    let mut inputs = vec![x, weight];
+    inputs.extend(bias);
+    Ok(Var::record("conv2d", &inputs, y, || Conv2d { geometry, x: x.value().clone(), weight: weight.value().clone() }))
+}
+
+/// y = x convolved with the weight, plus bias.
+struct Conv2d {
+    geometry: Geometry,
+    x: Tensor,
+    weight: Tensor,
+}
+
+impl Backward for Conv2d {
+    /// dx = dy convolved with the weight, transposed; dw = sums of dy x; db = sum of dy.
+    fn backward(self: Box<Self>, dy: Tensor, wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
+        let Conv2d { geometry: g, x, weight } = *self;
+        let (c_in, c_out) = (g.big[2], g.small[2]);
+        let mut out = vec![None; wanted.len()];
+        each_float!("conv2d", dy.dtype(), T => {
+            out[0] = wanted[0].then(|| Tensor::build(*x.shape(), |dx: &mut [T]| {
+                if g.is_matrix() {
+                    linear::backward_input(dy.data(), weight.data(), [c_out, c_in], dx)
+                } else {
+                    spread(&g, dy.data(), weight.data(), None, dx)
+                }
+            }));
+            out[1] = wanted[1].then(|| Tensor::build(*weight.shape(), |dw: &mut [T]| {
+                cpu::backward_weight(&g, dy.data(), x.data(), dw)
+            }));
+        });
+        if wanted.get(2) == Some(&true) {
+            out[2] = Some(dy.sum_to(&[c_out].into())?);
+        }
+        Ok(out)
+    }
+
+    fn saves(&self) -> Vec<&Tensor> {
+        vec![&self.x, &self.weight]
+    }
+}

@@ -1,0 +1,81 @@
+//! Two-dimensional transposed convolution: the adjoint of conv2d with the same weight and window.
+
+use crate::autograd::Backward;
+use crate::cpu::{conv_transpose2d as cpu, conv2d};
+use crate::ops::linear::check_bias;
+use crate::window::{Geometry, Window};
+use crate::{Error, Result, Tensor, Var, trace};
+
+/// y[n, i', j', o] = bias[o] + the sum over all i, j, ky, kx with i' = i stride - padding + ky dilation, j' likewise, and
+/// over c, of x[n, i, j, c] weight[c, ky, kx, o].
+///
+/// **Shapes**: x [n, h, w, c_in], weight [c_in, kh, kw, c_out / groups], bias [c_out], y [n, h', w', c_out] with
+/// h' = (h - 1) stride - 2 padding + dilation (kh - 1) + output_padding + 1.
+/// **Backward**: dx = the convolution of dy by the same weight, dw = the sums of x times dy over all pixels, db = the sum
+/// of dy over all pixels.
+/// **Saves**: x and the weight. **Errors**: shapes, dtypes or window sizes that do not fit.
+/// **Source**: `torch.nn.functional.conv_transpose2d`, in NHWC.
+#[track_caller]
+pub fn conv_transpose2d(x: &Var, weight: &Var, bias: Option<&Var>, window: Window) -> Result<Var> {
+    crate::ops::same_float("conv_transpose2d", ("x", x.value()), ("weight", weight.value()))?;
+    let &[n, h, w, c_in] = &x.shape()[..] else {
+        return Err(Error::operand("conv_transpose2d", "x", "[n, h, w, c_in]", x.shape()));
+    };
+    let &[own, kh, kw, share] = &weight.shape()[..] else {
+        return Err(Error::operand("conv_transpose2d", "weight", "[c_in, kh, kw, c_out / groups]", weight.shape()));
+    };
+    let [oh, ow] = window.transposed_size("conv_transpose2d", [h, w], [kh, kw])?;
+    if own != c_in {
+        let expected = format!("[c_in = {c_in}, kh, kw, c_out / groups]");
+        return Err(Error::operand("conv_transpose2d", "weight", expected, weight.shape()));
+    }
+    if !c_in.is_multiple_of(window.groups) {
+        let expected = format!("a multiple of {} groups as c_in", window.groups);
+        return Err(Error::operand("conv_transpose2d", "x", expected, x.shape()));
+    }
+    let Some(c_out) = share.checked_mul(window.groups) else {
+        return Err(Error::operand("conv_transpose2d", "groups", "sizes that an address can count", window.groups));
+    };
+    check_bias("conv_transpose2d", x, bias, c_out)?;
+    let shape = crate::Shape::new(&[n, oh, ow, c_out])?;
+    let geometry = Geometry { n, big: [oh, ow, c_out], small: [h, w, c_in], kernel: [kh, kw], window };
+    let y = each_float!("conv_transpose2d", x.dtype(), T => Tensor::build(shape, |y: &mut [T]| {
+        cpu::conv_transpose2d(&geometry, x.value().data(), weight.value().data(), bias.map(|b| b.value().data()), y);
+    }));
+    trace::count_flops(2 * geometry.products() as u64);
+    let mut inputs = vec![x, weight];
+    inputs.extend(bias);
+    let rule = || ConvTranspose2d { geometry, x: x.value().clone(), weight: weight.value().clone() };
+    Ok(Var::record("conv_transpose2d", &inputs, y, rule))
+}
+
+/// y = x convolved with the weight, transposed, plus bias.
+struct ConvTranspose2d {
+    geometry: Geometry,
+    x: Tensor,
+    weight: Tensor,
+}
+
+impl Backward for ConvTranspose2d {
+    /// dx = dy convolved with the weight; dw = sums of x dy; db = sum of dy.
+    fn backward(self: Box<Self>, dy: Tensor, wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
+        let ConvTranspose2d { geometry: g, x, weight } = *self;
+        let mut out = vec![None; wanted.len()];
+        each_float!("conv_transpose2d", dy.dtype(), T => {
+            out[0] = wanted[0].then(|| Tensor::build(*x.shape(), |dx: &mut [T]| {
+                conv2d::conv2d(&g, dy.data(), weight.data(), None, dx)
+            }));
+            out[1] = wanted[1].then(|| Tensor::build(*weight.shape(), |dw: &mut [T]| {
+                conv2d::backward_weight(&g, x.data(), dy.data(), dw)
+            }));
+        });
+        if wanted.get(2) == Some(&true) {
+            out[2] = Some(dy.sum_to(&[g.big[2]].into())?);
+        }
+        Ok(out)
+    }
+
+    fn saves(&self) -> Vec<&Tensor> {
+        vec![&self.x, &self.weight]
+    }
+}

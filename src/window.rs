@@ -1,0 +1,152 @@
+//! The geometry that convolutions and pooling share: how a window moves over an image, and how large the result is.
+
+use crate::{Error, Result};
+
+/// How a kernel moves over an image, as `[vertical, horizontal]` pairs. Change what differs from the default:
+///
+/// ```
+/// use wavemix::window::Window;
+/// let same = Window { padding: [1, 1], ..Window::default() };
+/// let half = Window { stride: [2, 2], ..same };
+/// assert_eq!((same.stride, half.padding, half.groups), ([1, 1], [1, 1], 1));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// How far the kernel moves between outputs.
+    pub stride: [usize; 2],
+    /// Rows and columns of zeros around the image, on each side.
+    pub padding: [usize; 2],
+    /// Rows and columns added at the end of a transposed convolution's output, where several sizes would be possible.
+    pub output_padding: [usize; 2],
+    /// How far the kernel's elements lie apart.
+    pub dilation: [usize; 2],
+    /// Independent parts the channels are cut into; with as many groups as channels each channel has its own kernel.
+    pub groups: usize,
+}
+
+impl Default for Window {
+    /// Stride 1, no padding, dilation 1, one group.
+    fn default() -> Window {
+        Window { stride: [1, 1], padding: [0, 0], output_padding: [0, 0], dilation: [1, 1], groups: 1 }
+    }
+}
+
+impl Window {
+    /// Height and width after a convolution or pooling: (size + 2 padding - dilation (kernel - 1) - 1) / stride + 1,
+    /// rounded down.
+    ///
+    /// # Errors
+    /// A stride, dilation, kernel or number of groups of 0; an output padding, which only transposed convolutions have; a
+    /// kernel that reaches beyond the padded image.
+    #[track_caller]
+    pub fn output_size(&self, op: &'static str, size: [usize; 2], kernel: [usize; 2]) -> Result<[usize; 2]> {
+        self.check(op, kernel)?;
+        if self.output_padding != [0, 0] {
+            return Err(Error::operand(op, "output_padding", "[0, 0]", format!("{:?}", self.output_padding)));
+        }
+        let mut out = [0; 2];
+        for axis in 0..2 {
+            let reach = self.reach(axis, kernel);
+            let padded = self.padding[axis].checked_mul(2).and_then(|p| p.checked_add(size[axis]));
+            let (Some(reach), Some(padded)) = (reach, padded) else { return Err(self.too_large(op)) };
+            if padded < reach {
+                let expected = format!("at least {reach} {} with the padding of 2 x {}", ROWS[axis], self.padding[axis]);
+                return Err(Error::operand(op, "x", expected, size[axis]));
+            }
+            out[axis] = (padded - reach) / self.stride[axis] + 1;
+        }
+        Ok(out)
+    }
+
+    /// Height and width after a transposed convolution:
+    /// (size - 1) stride - 2 padding + dilation (kernel - 1) + output_padding + 1.
+    ///
+    /// # Errors
+    /// As [`Window::output_size`], but that an output padding must be smaller than stride or dilation; an image without
+    /// rows or columns; a padding that takes away the whole output.
+    #[track_caller]
+    pub fn transposed_size(&self, op: &'static str, size: [usize; 2], kernel: [usize; 2]) -> Result<[usize; 2]> {
+        self.check(op, kernel)?;
+        let mut out = [0; 2];
+        for axis in 0..2 {
+            let (extra, limit) = (self.output_padding[axis], self.stride[axis].max(self.dilation[axis]));
+            if extra >= limit {
+                return Err(Error::operand(op, "output_padding", format!("less than stride or dilation, {limit}"), extra));
+            }
+            if size[axis] == 0 {
+                return Err(Error::operand(op, "x", format!("at least one of the {}", ROWS[axis]), 0));
+            }
+            let whole = (size[axis] - 1).checked_mul(self.stride[axis]).and_then(|n| n.checked_add(extra));
+            let whole = whole.and_then(|n| n.checked_add(self.reach(axis, kernel)?));
+            let (Some(whole), Some(cut)) = (whole, self.padding[axis].checked_mul(2)) else { return Err(self.too_large(op)) };
+            if whole <= cut {
+                let expected = format!("less than half of the output's {whole} {}", ROWS[axis]);
+                return Err(Error::operand(op, "padding", expected, self.padding[axis]));
+            }
+            out[axis] = whole - cut;
+        }
+        Ok(out)
+    }
+
+    #[track_caller]
+    fn check(&self, op: &'static str, kernel: [usize; 2]) -> Result<()> {
+        for (name, pair) in [("stride", self.stride), ("dilation", self.dilation), ("kernel", kernel)] {
+            if pair.contains(&0) {
+                return Err(Error::operand(op, name, "1 or more", format!("{pair:?}")));
+            }
+        }
+        if self.groups == 0 {
+            return Err(Error::operand(op, "groups", "1 or more", 0));
+        }
+        Ok(())
+    }
+
+    /// Rows or columns under a kernel: dilation (kernel - 1) + 1.
+    fn reach(&self, axis: usize, kernel: [usize; 2]) -> Option<usize> {
+        (kernel[axis] - 1).checked_mul(self.dilation[axis])?.checked_add(1)
+    }
+
+    #[track_caller]
+    fn too_large(&self, op: &'static str) -> Error {
+        Error::operand(op, "window", "sizes that an address can count", format!("{self:?}"))
+    }
+}
+
+const ROWS: [&str; 2] = ["rows", "columns"];
+
+/// A window between two images: a convolution takes the big one to the small one, its adjoint the small one to the big.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Geometry {
+    /// Images.
+    pub n: usize,
+    /// Height, width and channels of the big image.
+    pub big: [usize; 3],
+    /// Height, width and channels of the small image.
+    pub small: [usize; 3],
+    /// Height and width of the kernel.
+    pub kernel: [usize; 2],
+    pub window: Window,
+}
+
+impl Geometry {
+    /// Multiply-adds, of zeros in the padding too.
+    pub fn products(&self) -> usize {
+        self.n * self.small.iter().product::<usize>() * self.columns()
+    }
+
+    /// Kernel elements for each channel of the small image: kh kw c_big / groups.
+    pub fn columns(&self) -> usize {
+        self.kernel[0] * self.kernel[1] * self.big[2] / self.window.groups
+    }
+
+    /// Whether a convolution does nothing but multiply each pixel's channels with one matrix.
+    pub fn is_matrix(&self) -> bool {
+        let Window { stride, padding, output_padding, groups, .. } = self.window;
+        (self.kernel, stride, padding, output_padding, groups) == ([1, 1], [1, 1], [0, 0], [0, 0], 1)
+    }
+
+    /// Whether each channel has a kernel of its own.
+    pub fn is_depthwise(&self) -> bool {
+        self.window.groups == self.big[2] && self.window.groups == self.small[2]
+    }
+}

@@ -1,0 +1,161 @@
+use proptest::prelude::*;
+use wavemix::gradcheck::{adjoint_check, gradcheck};
+use wavemix::ops::{conv_transpose2d, conv2d};
+use wavemix::{DType, Rng, Shape, Tensor, Var, Window};
+
+pub fn draw(shape: &[usize], dtype: DType, seed: u64) -> Tensor {
+    Tensor::normal(Shape::new(shape).unwrap(), 0.0, 1.0, dtype, &Rng::new(seed))
+}
+
+/// A window, a kernel, and the channels of one group on either side.
+#[derive(Clone, Debug)]
+pub struct Case {
+    pub window: Window,
+    pub kernel: [usize; 2],
+    pub channels: [usize; 2],
+}
+
+pub fn cases() -> impl Strategy<Value = Case> {
+    let pair = |range: std::ops::Range<usize>| [range.clone(), range];
+    let parts = (pair(1..4), pair(0..3), pair(1..3), 1usize..4, pair(1..5), pair(1..4));
+    parts.prop_map(|(stride, padding, dilation, groups, kernel, channels)| {
+        let window = Window { stride, padding, dilation, groups, ..Window::default() };
+        // Every third case is depthwise: one channel a group.
+        Case { window, kernel, channels: if groups == 3 { [1, 1] } else { channels } }
+    })
+}
+
+/// The definition: the small image from the big one. Four loops over kernel and channel for each output.
+fn naive(x: &Tensor, w: &Tensor, size: [usize; 2], window: &Window) -> Vec<f64> {
+    let (&[n, h, wide, c], &[c_out, kh, kw, own]) = (&x.shape()[..], &w.shape()[..]) else { panic!() };
+    let (x, w) = (x.as_slice::<f64>().unwrap(), w.as_slice::<f64>().unwrap());
+    let mut y = vec![0.0; n * size[0] * size[1] * c_out];
+    for (at, y) in y.iter_mut().enumerate() {
+        let (o, j, i, image) = (at % c_out, at / c_out % size[1], at / c_out / size[1] % size[0], at / c_out / size[1] / size[0]);
+        let group = o / (c_out / window.groups);
+        for (ky, kx, k) in (0..kh * kw * own).map(|e| (e / own / kw, e / own % kw, e % own)) {
+            let row = (i * window.stride[0] + ky * window.dilation[0]).wrapping_sub(window.padding[0]);
+            let column = (j * window.stride[1] + kx * window.dilation[1]).wrapping_sub(window.padding[1]);
+            if row < h && column < wide {
+                *y += x[((image * h + row) * wide + column) * c + group * own + k] * w[((o * kh + ky) * kw + kx) * own + k];
+            }
+        }
+    }
+    y
+}
+
+#[test]
+fn a_hand_made_one() {
+    let x = Var::from(Tensor::arange(1.0, 1.0, 9, DType::F32).reshape([1, 3, 3, 1]).unwrap());
+    let w = Var::from(Tensor::from_vec(vec![1.0f32, 2.0, 3.0, 4.0], [1, 2, 2, 1]).unwrap());
+    let b = Var::from(Tensor::from_vec(vec![100.0f32], [1]).unwrap());
+    let y = conv2d(&x, &w, Some(&b), Window::default()).unwrap();
+    assert_eq!(y.shape().to_string(), "[1, 2, 2, 1]");
+    assert_eq!(y.value().to_vec::<f32>().unwrap(), [137.0, 147.0, 167.0, 177.0]);
+    let empty = conv2d(&Var::from(Tensor::zeros([0, 3, 3, 1], DType::F32)), &w, Some(&b), Window::default()).unwrap();
+    assert_eq!(empty.shape().to_string(), "[0, 2, 2, 1]");
+}
+
+#[test]
+fn errors() {
+    let x = |shape: &[usize]| Var::from(Tensor::zeros(Shape::new(shape).unwrap(), DType::F32));
+    let error = |x: &Var, w: &Var, b: &Var, window| conv2d(x, w, Some(b), window).err().unwrap().to_string();
+    let (input, w, b, plain) = (x(&[1, 4, 4, 6]), x(&[8, 3, 3, 6]), x(&[8]), Window::default());
+    let starts =
+        |message: String, start: &str| assert!(message.starts_with(&format!("conv2d: {start} (conv2d.rs:")), "{message}");
+    starts(error(&x(&[4, 4, 6]), &w, &b, plain), "x expects [n, h, w, c_in], got [4, 4, 6]");
+    starts(error(&input, &x(&[8, 6]), &b, plain), "weight expects [c_out, kh, kw, c_in / groups], got [8, 6]");
+    starts(error(&input, &x(&[8, 3, 3, 5]), &b, plain), "weight expects [c_out, kh, kw, c_in = 6], got [8, 3, 3, 5]");
+    let grouped = |groups| Window { groups, ..plain };
+    starts(error(&input, &w, &b, grouped(2)), "weight expects [c_out, kh, kw, c_in / groups = 6 / 2], got [8, 3, 3, 6]");
+    starts(error(&input, &x(&[8, 3, 3, 2]), &b, grouped(3)), "weight expects a multiple of 3 groups as c_out, got [8, 3, 3, 2]");
+    starts(error(&input, &w, &b, grouped(0)), "groups expects 1 or more, got 0");
+    starts(error(&input, &w, &x(&[9]), plain), "bias expects [c_out = 8], got [9]");
+    starts(error(&input, &w, &b, Window { stride: [1, 0], ..plain }), "stride expects 1 or more, got [1, 0]");
+    starts(error(&input, &w, &b, Window { dilation: [0, 1], ..plain }), "dilation expects 1 or more, got [0, 1]");
+    starts(error(&input, &w, &b, Window { output_padding: [1, 0], ..plain }), "output_padding expects [0, 0], got [1, 0]");
+    let far = Window { dilation: [1, 2], ..plain };
+    starts(error(&input, &w, &b, far), "x expects at least 5 columns with the padding of 2 x 0, got 4");
+    let message = error(&input, &w, &b, Window { padding: [usize::MAX, 0], ..plain });
+    assert!(message.starts_with("conv2d: window expects sizes that an address can count, got Window"), "{message}");
+    let w64 = Var::from(Tensor::zeros([8, 3, 3, 6], DType::F64));
+    starts(error(&input, &w64, &b, plain), "weight expects the dtype of x, f32, got f64");
+}
+
+/// Layers as the models have them, in f32 against f64's definition, on one thread and on two.
+#[test]
+fn sizes_of_the_models() {
+    let same = Window { padding: [1, 1], ..Window::default() };
+    let half = Window { stride: [2, 2], ..same };
+    let depthwise = Window { groups: 40, ..same };
+    for (shape, weight, window) in [
+        ([3, 28, 28, 3], [33, 3, 3, 3], same),
+        ([2, 28, 28, 40], [70, 4, 4, 40], half),
+        ([5, 14, 14, 48], [80, 1, 1, 48], Window::default()),
+        ([1, 40, 40, 17], [8, 3, 3, 17], same),
+        ([2, 30, 30, 40], [40, 3, 3, 1], depthwise),
+    ] {
+        let (x, w) = (draw(&shape, DType::F64, 1), draw(&weight, DType::F64, 2));
+        let inputs = [&x, &w].map(|t| t.cast(DType::F32));
+        let on = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| {
+                let [x, w] = inputs.clone().map(Var::leaf);
+                let y = conv2d(&x, &w, None, window).unwrap();
+                let gradients = y.backward_from(y.value().clone(), &[]).unwrap();
+                [y.value(), gradients.of(&x).unwrap(), gradients.of(&w).unwrap()].map(|t| t.to_vec::<f32>().unwrap())
+            })
+        };
+        let [one, two] = [on(1), on(2)];
+        assert_eq!(one, two, "{shape:?}");
+        let y = conv2d(&Var::from(&x), &Var::from(&w), None, window).unwrap();
+        let want = naive(&x, &w, [y.shape()[1], y.shape()[2]], &window);
+        let terms = weight[1..].iter().product::<usize>() as f64;
+        for ((&y, &y32), &want) in y.value().as_slice::<f64>().unwrap().iter().zip(&one[0]).zip(&want) {
+            // Partial sums are about sqrt(terms), and as many roundings of those add up like a random walk.
+            assert!((y - want).abs() <= 2.0 * f64::EPSILON * terms, "{shape:?}: {y} {want}");
+            assert!((f64::from(y32) - want).abs() <= 2.0 * f64::from(f32::EPSILON) * terms, "{shape:?}: {y32} {want}");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn any_window(case in cases(), extra in [0usize..4, 0usize..4], n in 1usize..3, bias: bool, seed: u64) {
+        let Case { window, kernel, channels: [a, b] } = case;
+        let axis = |i: usize| (window.dilation[i] * (kernel[i] - 1) + 1 + extra[i]).saturating_sub(2 * window.padding[i]).max(1);
+        let (shape, weight) = ([n, axis(0), axis(1), a * window.groups], [b * window.groups, kernel[0], kernel[1], a]);
+        let mut inputs = vec![draw(&shape, DType::F64, seed), draw(&weight, DType::F64, !seed)];
+        let (x, w) = (Var::from(&inputs[0]), Var::from(&inputs[1]));
+        let y = conv2d(&x, &w, None, window)?;
+        let want = naive(&inputs[0], &inputs[1], [y.shape()[1], y.shape()[2]], &window);
+        for (y, want) in y.value().as_slice::<f64>()?.iter().zip(&want) {
+            prop_assert!((y - want).abs() <= 1e-13, "{y} {want}");
+        }
+        adjoint_check(|x| conv2d(x, &w, None, window), &shape)?;
+        adjoint_check(|w| conv2d(&x, w, None, window), &weight)?;
+        inputs.extend(bias.then(|| draw(&[weight[0]], DType::F64, seed ^ 1)));
+        gradcheck(|v| conv2d(&v[0], &v[1], v.get(2), window), &inputs)?;
+    }
+
+    /// <conv2d(x), y> = <x, conv_transpose2d(y)> with one weight and window, and the output padding that gives x's size.
+    #[test]
+    fn the_transposed_one_is_its_adjoint(case in cases(), extra in [0usize..6, 0usize..6], seed: u64) {
+        let Case { window, kernel, channels: [a, b] } = case;
+        let axis = |i: usize| (window.dilation[i] * (kernel[i] - 1) + 1 + extra[i]).saturating_sub(2 * window.padding[i]).max(1);
+        let x = draw(&[2, axis(0), axis(1), a * window.groups], DType::F64, seed);
+        let w = Var::from(draw(&[b * window.groups, kernel[0], kernel[1], a], DType::F64, !seed));
+        let ax = conv2d(&Var::from(&x), &w, None, window)?;
+        let rest = |i: usize| (axis(i) + 2 * window.padding[i] - window.dilation[i] * (kernel[i] - 1) - 1) % window.stride[i];
+        let y = draw(ax.shape(), DType::F64, seed ^ 1);
+        let aty = conv_transpose2d(&Var::from(&y), &w, None, Window { output_padding: [rest(0), rest(1)], ..window })?;
+        prop_assert_eq!(aty.shape(), x.shape());
+        let dot = |a: &Tensor, b: &Tensor| -> f64 {
+            a.as_slice::<f64>().unwrap().iter().zip(b.as_slice::<f64>().unwrap()).map(|(a, b)| a * b).sum()
+        };
+        let (left, right) = (dot(ax.value(), &y), dot(&x, aty.value()));
+        let size = dot(ax.value(), ax.value()).sqrt() * dot(&y, &y).sqrt();
+        prop_assert!((left - right).abs() <= 1e-13 * size.max(1.0), "{left} {right}");
+    }
+}
