@@ -18,12 +18,21 @@ const KEY_STEPS: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
 /// Philox4x32-10: four random words for one counter under one key.
 #[inline(always)]
 pub fn philox(counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {
-    let [mut c0, mut c1, mut c2, mut c3] = counter;
+    philox_lanes(counter.map(|word| [word]), key).map(|[word]| word)
+}
+
+/// The same for N counters side by side: the i-th words of all first, so that loops over N become vector instructions.
+#[inline(always)]
+fn philox_lanes<const N: usize>(counters: [[u32; N]; 4], key: [u32; 2]) -> [[u32; N]; 4] {
+    let [mut c0, mut c1, mut c2, mut c3] = counters;
     let [mut k0, mut k1] = key;
     for _ in 0..10 {
-        let p0 = u64::from(MULTIPLIERS[0]) * u64::from(c0);
-        let p1 = u64::from(MULTIPLIERS[1]) * u64::from(c2);
-        (c0, c1, c2, c3) = ((p1 >> 32) as u32 ^ c1 ^ k0, p1 as u32, (p0 >> 32) as u32 ^ c3 ^ k1, p0 as u32);
+        for i in 0..N {
+            let p0 = u64::from(MULTIPLIERS[0]) * u64::from(c0[i]);
+            let p1 = u64::from(MULTIPLIERS[1]) * u64::from(c2[i]);
+            (c0[i], c1[i]) = ((p1 >> 32) as u32 ^ c1[i] ^ k0, p1 as u32);
+            (c2[i], c3[i]) = ((p0 >> 32) as u32 ^ c3[i] ^ k1, p0 as u32);
+        }
         k0 = k0.wrapping_add(KEY_STEPS[0]);
         k1 = k1.wrapping_add(KEY_STEPS[1]);
     }
@@ -75,6 +84,16 @@ impl Rng {
     #[inline(always)]
     pub fn block(&self, block: u64) -> [u32; 4] {
         philox(words(block, self.stream), key(self.seed))
+    }
+
+    /// `4 N` words at once, those of the blocks from `first` on.
+    #[inline(always)]
+    pub(crate) fn blocks<const N: usize>(&self, first: u64, out: &mut [u32]) {
+        let lane = |word: usize| std::array::from_fn(|i| words(first + i as u64, self.stream)[word]);
+        let drawn = philox_lanes::<N>([lane(0), lane(1), lane(2), lane(3)], key(self.seed));
+        for (i, out) in out.chunks_exact_mut(4).take(N).enumerate() {
+            (0..4).for_each(|word| out[word] = drawn[word][i]);
+        }
     }
 
     /// The 32-bit word with index `i`.

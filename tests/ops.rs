@@ -8,15 +8,29 @@ mod binary;
 mod conv2d;
 #[path = "ops/conv_transpose2d.rs"]
 mod conv_transpose2d;
+#[path = "ops/cross_entropy.rs"]
+mod cross_entropy;
+#[path = "ops/dropout.rs"]
+mod dropout;
 #[path = "ops/dwt.rs"]
 mod dwt;
+#[path = "ops/focal_loss.rs"]
+mod focal_loss;
+#[path = "ops/gelu_dropout.rs"]
+mod gelu_dropout;
+#[path = "ops/layer_norm.rs"]
+mod layer_norm;
 #[path = "ops/linear.rs"]
 mod linear;
 #[path = "ops/matmul.rs"]
 mod matmul;
+#[path = "ops/mse.rs"]
+mod mse;
 #[path = "ops/reduce.rs"]
 mod reduce;
 #[path = "ops/shape.rs"]
 mod shape;
+#[path = "ops/softmax.rs"]
+mod softmax;
 #[path = "ops/unary.rs"]
 mod unary;

@@ -56,3 +56,23 @@ fn sum_rows<T: Float>(x: &[T], inner: usize) -> Vec<T> {
     vectorize(|| x.chunks_exact(inner).for_each(|row| sum.iter_mut().zip(row).for_each(|(s, &x)| *s = *s + x)));
     sum
 }
+
+/// Folds the terms of two rows of one length: `LANES` folds side by side, joined by halves.
+#[inline(always)]
+pub(crate) fn fold_rows<T: Float>([a, b]: [&[T]; 2], start: T, term: impl Fn(T, T) -> T, join: impl Fn(T, T) -> T) -> T {
+    let mut lanes = [start; LANES];
+    let full = a.len() / LANES * LANES;
+    let ((a, a_rest), (b, b_rest)) = (a.split_at(full), b.split_at(full));
+    for (a, b) in a.chunks_exact(LANES).zip(b.chunks_exact(LANES)) {
+        (0..LANES).for_each(|l| lanes[l] = join(lanes[l], term(a[l], b[l])));
+    }
+    for ((lane, &a), &b) in lanes.iter_mut().zip(a_rest).zip(b_rest) {
+        *lane = join(*lane, term(a, b));
+    }
+    let mut width = LANES;
+    while width > 1 {
+        width /= 2;
+        (0..width).for_each(|l| lanes[l] = join(lanes[l], lanes[l + width]));
+    }
+    lanes[0]
+}

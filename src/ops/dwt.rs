@@ -74,6 +74,25 @@ impl Backward for InverseDwt {
     }
 }
 
+impl Var {
+    /// `levels` levels of [`dwt`](Var::dwt), the coarsest last: each transforms the LL channels of the one before.
+    ///
+    /// **Shapes**: x `[n, h, w, c]`, level j (from 1) `[n, h / 2^j, w / 2^j, 4 c]`, rounded up.
+    /// **Backward**, **Errors**: as for `dwt`. **Saves**: nothing. **Source**: WaveMix (arXiv 2203.03689), section 3.2.
+    #[track_caller]
+    pub fn dwt_levels(&self, levels: usize) -> Result<Vec<Var>> {
+        let mut out: Vec<Var> = Vec::with_capacity(levels);
+        for _ in 0..levels {
+            let next = match out.last() {
+                Some(finer) => finer.slice(3, 0..self.shape()[3])?.dwt()?,
+                None => self.dwt()?,
+            };
+            out.push(next);
+        }
+        Ok(out)
+    }
+}
+
 #[track_caller]
 fn analyse(x: &Tensor) -> Result<Tensor> {
     let &[n, h, w, c] = &**x.shape() else {

@@ -1,5 +1,5 @@
 use proptest::prelude::*;
-use wavemix::gradcheck::adjoint_check;
+use wavemix::gradcheck::{adjoint_check, gradcheck};
 use wavemix::{DType, Rng, Tensor, Var};
 
 fn normal(shape: [usize; 4], dtype: DType, seed: u64) -> Tensor {
@@ -61,6 +61,19 @@ fn two_threads_give_the_bits_of_one() {
         })
     };
     assert!(run(1) == run(2));
+}
+
+#[test]
+fn levels_go_on_from_the_low_band() {
+    let x = Var::leaf(normal([2, 9, 12, 3], DType::F64, 4));
+    let levels = x.dwt_levels(3).unwrap();
+    let shapes: Vec<String> = levels.iter().map(|y| y.shape().to_string()).collect();
+    assert_eq!(shapes, ["[2, 5, 6, 12]", "[2, 3, 3, 12]", "[2, 2, 2, 12]"]);
+    let low = levels[0].value().to_vec::<f64>().unwrap().chunks(12).flat_map(|pixel| pixel[..3].to_vec()).collect();
+    let second = Var::from(Tensor::from_vec(low, [2, 5, 6, 3]).unwrap()).dwt().unwrap();
+    assert_eq!(second.value().to_vec::<f64>().unwrap(), levels[1].value().to_vec::<f64>().unwrap());
+    assert!(x.dwt_levels(0).unwrap().is_empty());
+    gradcheck(|v| Ok(v[0].dwt_levels(3)?.pop().unwrap()), &[x.value().clone()]).unwrap();
 }
 
 #[test]

@@ -1,0 +1,38 @@
+//! Focal loss, position by position: a function of ln p, where p is the probability of the position's label.
+
+use crate::Float;
+use crate::cpu::{GRAIN, chunks, vectorize};
+
+/// ln p = logit of the label - lse; 0, for certainty, where the label is `ignored`.
+pub(crate) fn log_probabilities<T: Float>([x, lse]: [&[T]; 2], labels: &[i64], ignored: Option<i64>) -> Vec<T> {
+    let k = x.len() / lse.len().max(1);
+    let of = |(r, &label): (usize, &i64)| if Some(label) == ignored { T::ZERO } else { x[r * k + label as usize] - lse[r] };
+    labels.iter().enumerate().map(of).collect()
+}
+
+/// -(1 - p)^gamma ln p in place of ln p.
+pub(crate) fn losses<T: Float>(gamma: f64, log_p: &mut [T]) {
+    map(log_p, |log_p| -doubt(log_p, gamma).1 * log_p);
+}
+
+/// Its derivative by -ln p in place of ln p: (1 - p)^gamma (1 - gamma p ln p / (1 - p)).
+pub(crate) fn weights<T: Float>(gamma: f64, log_p: &mut [T]) {
+    let factor = T::from_f64(gamma);
+    map(log_p, |log_p| {
+        let (q, power) = doubt(log_p, gamma);
+        // ln p / (1 - p) tends to -1 as p does to 1.
+        let ratio = if q > T::ZERO { log_p / q } else { -T::ONE };
+        power * (T::ONE - factor * (T::ONE - q) * ratio)
+    });
+}
+
+/// 1 - p, and that to the power gamma.
+#[inline(always)]
+fn doubt<T: Float>(log_p: T, gamma: f64) -> (T, T) {
+    let q = (T::ONE - log_p.exp()).max(T::ZERO);
+    (q, if gamma == 0.0 { T::ONE } else { (T::from_f64(gamma) * q.ln()).exp() })
+}
+
+fn map<T: Float>(x: &mut [T], f: impl Fn(T) -> T + Sync) {
+    chunks(x, GRAIN, |_, x| vectorize(|| x.iter_mut().for_each(|x| *x = f(*x))));
+}

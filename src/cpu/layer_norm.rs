@@ -1,0 +1,74 @@
+//! Rows brought to mean 0 and variance 1, then scaled and shifted column by column.
+
+use rayon::prelude::*;
+
+use crate::Float;
+use crate::cpu::reduce::fold_rows;
+use crate::cpu::{GRAIN, chunks, vectorize};
+
+/// Numbers whose gradients are summed in their own type before f64 takes over.
+const BLOCK: usize = 8 * 1024;
+
+/// y = (x - mean) inv_std gamma + beta for each row of c; `stats` gets each row's mean and inv_std.
+pub(crate) fn forward<T: Float>([x, gamma, beta]: [&[T]; 3], eps: f64, y: &mut [T], stats: &mut [T]) {
+    let c = gamma.len();
+    let rows = (GRAIN / c).max(1);
+    let (eps, share) = (T::from_f64(eps), T::from_f64(1.0 / c as f64));
+    y.par_chunks_mut(rows * c).zip(stats.par_chunks_mut(rows * 2)).zip(x.par_chunks(rows * c)).for_each(|((y, stats), x)| {
+        vectorize(|| {
+            for ((y, stats), x) in y.chunks_exact_mut(c).zip(stats.chunks_exact_mut(2)).zip(x.chunks_exact(c)) {
+                let mean = fold_rows([x, x], T::ZERO, |x, _| x, |a, b| a + b) * share;
+                let var = fold_rows([x, x], T::ZERO, |x, _| (x - mean) * (x - mean), |a, b| a + b) * share;
+                let inv_std = T::ONE / (var + eps).sqrt();
+                stats.copy_from_slice(&[mean, inv_std]);
+                for (((y, &x), &gamma), &beta) in y.iter_mut().zip(x).zip(gamma).zip(beta) {
+                    *y = (x - mean) * inv_std * gamma + beta;
+                }
+            }
+        });
+    });
+}
+
+/// dx = (g - mean of g - xhat mean of (g xhat)) inv_std for each row of c, with g = gamma dy.
+pub(crate) fn backward_input<T: Float>([x, dy, gamma, stats]: [&[T]; 4], dx: &mut [T]) {
+    let c = gamma.len();
+    let share = T::from_f64(1.0 / c as f64);
+    chunks(dx, (GRAIN / c).max(1) * c, |start, dx| {
+        let inputs = x[start..].chunks_exact(c).zip(dy[start..].chunks_exact(c)).zip(stats[start / c * 2..].chunks_exact(2));
+        vectorize(|| {
+            for (dx, ((x, dy), stats)) in dx.chunks_exact_mut(c).zip(inputs) {
+                let (mean, inv_std) = (stats[0], stats[1]);
+                dx.iter_mut().zip(dy).zip(gamma).for_each(|((g, &dy), &gamma)| *g = dy * gamma);
+                let pull = fold_rows([dx, dx], T::ZERO, |g, _| g, |a, b| a + b) * share;
+                let slope = fold_rows([dx, x], T::ZERO, |g, x| g * (x - mean), |a, b| a + b) * share * inv_std * inv_std;
+                dx.iter_mut().zip(x).for_each(|(dx, &x)| *dx = (*dx - pull - (x - mean) * slope) * inv_std);
+            }
+        });
+    });
+}
+
+/// Of each column, the sums of dy xhat and of dy over the rows.
+pub(crate) fn gradient_sums<T: Float>([x, dy, stats]: [&[T]; 3], c: usize) -> [Vec<f64>; 2] {
+    let rows = (BLOCK / c).max(1);
+    let blocks = x.par_chunks(rows * c).zip(dy.par_chunks(rows * c)).zip(stats.par_chunks(rows * 2));
+    let parts: Vec<[Vec<T>; 2]> = blocks
+        .map(|((x, dy), stats)| {
+            let [mut dgamma, mut dbeta] = [vec![T::ZERO; c], vec![T::ZERO; c]];
+            vectorize(|| {
+                for ((x, dy), stats) in x.chunks_exact(c).zip(dy.chunks_exact(c)).zip(stats.chunks_exact(2)) {
+                    let sums = dgamma.iter_mut().zip(&mut dbeta);
+                    for (((dgamma, dbeta), &x), &dy) in sums.zip(x).zip(dy) {
+                        *dgamma = *dgamma + dy * ((x - stats[0]) * stats[1]);
+                        *dbeta = *dbeta + dy;
+                    }
+                }
+            });
+            [dgamma, dbeta]
+        })
+        .collect();
+    let mut sums = [vec![0.0; c], vec![0.0; c]];
+    for part in &parts {
+        sums.iter_mut().flatten().zip(part.iter().flatten()).for_each(|(sum, x)| *sum += x.to_f64());
+    }
+    sums
+}

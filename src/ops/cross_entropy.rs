@@ -1,0 +1,111 @@
+//! Softmax and cross-entropy in one: the loss of classification.
+
+use crate::autograd::Backward;
+use crate::cpu::{cross_entropy as cpu, reduce, softmax};
+use crate::{DType, Error, Result, Shape, Tensor, Var};
+
+/// Settings of [`cross_entropy`]; the default smooths and ignores nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct CrossEntropyOptions {
+    /// The share of each target's probability that is spread evenly over all classes, in `0..=1`.
+    pub label_smoothing: f64,
+    /// Positions with this label count neither in the sum nor in the mean.
+    pub ignore_index: Option<i64>,
+}
+
+/// The mean over all positions of -sum over classes of target ln(softmax(logits)).
+///
+/// With smoothing e and k classes the target is (1 - e) at the label plus e / k everywhere. Where every position is
+/// ignored the loss is 0.
+///
+/// **Shapes**: logits `[.., k]`, labels `[..]` of i64, the result `[]`.
+/// **Backward**: dlogits = (softmax - target) dy / N at the N positions that count.
+/// **Saves**: logits, and ln(sum of e^logits) of each position.
+/// **Errors**: labels not of i64, of another shape or outside of `0..k`; smoothing outside of `0..=1`.
+/// **Source**: `torch.nn.functional.cross_entropy`.
+#[track_caller]
+pub fn cross_entropy(logits: &Var, labels: &Tensor, options: CrossEntropyOptions) -> Result<Var> {
+    let CrossEntropyOptions { label_smoothing, ignore_index } = options;
+    if !(0.0..=1.0).contains(&label_smoothing) {
+        return Err(Error::operand("cross_entropy", "label_smoothing", "a number in 0..=1", label_smoothing));
+    }
+    let count = counted("cross_entropy", logits, labels, ignore_index)?;
+    let (x, lse) = (logits.value(), log_sum_exp("cross_entropy", logits)?);
+    let sum = each_float!("cross_entropy", x.dtype(), T => {
+        let mut losses = vec![T::default(); labels.elements()];
+        cpu::losses([x.data::<T>(), lse.data()], labels.data(), (label_smoothing, ignore_index), &mut losses);
+        f64::from(reduce::sum_all(&losses))
+    });
+    let y = Tensor::full([], sum / count.max(1) as f64, x.dtype());
+    Ok(Var::record("cross_entropy", &[logits], y, || CrossEntropy {
+        logits: x.clone(),
+        lse,
+        labels: labels.clone(),
+        options,
+        count,
+    }))
+}
+
+struct CrossEntropy {
+    logits: Tensor,
+    lse: Tensor,
+    labels: Tensor,
+    options: CrossEntropyOptions,
+    count: usize,
+}
+
+impl Backward for CrossEntropy {
+    /// dlogits = (softmax - target) dy / N: the logarithm undoes the exponential.
+    fn backward(self: Box<Self>, dy: Tensor, _wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
+        let (x, labels, weight) = (&self.logits, self.labels.data::<i64>(), dy.item()? / self.count.max(1) as f64);
+        let weights = labels.iter().map(|&label| if self.options.ignore_index == Some(label) { 0.0 } else { weight });
+        Ok(vec![Some(each_float!("cross_entropy", x.dtype(), T => Tensor::build(*x.shape(), |dx: &mut [T]| {
+            let weights: Vec<T> = weights.map(|weight| weight as T).collect();
+            cpu::backward([x.data(), self.lse.data(), &weights], labels, self.options.label_smoothing, dx);
+        })))])
+    }
+
+    fn saves(&self) -> Vec<&Tensor> {
+        vec![&self.logits, &self.lse]
+    }
+}
+
+/// How many labels count, once all are found to be of i64, in the shape of the logits' positions, and ignored or in range.
+#[track_caller]
+pub(crate) fn counted(op: &'static str, logits: &Var, labels: &Tensor, ignored: Option<i64>) -> Result<usize> {
+    crate::ops::float(op, ("logits", logits.value()))?;
+    let Some((&k, positions)) = logits.shape().split_last() else {
+        return Err(Error::operand(op, "logits", "[.., classes]", logits.shape()));
+    };
+    if k == 0 {
+        return Err(Error::operand(op, "logits", "[.., classes] with at least one class", logits.shape()));
+    }
+    if **labels.shape() != *positions {
+        return Err(Error::operand(op, "labels", Shape::new(positions)?, labels.shape()));
+    }
+    if labels.dtype() != DType::I64 {
+        return Err(Error::operand(op, "labels", "i64", labels.dtype()));
+    }
+    let mut count = 0;
+    for (position, &label) in labels.data::<i64>().iter().enumerate() {
+        if Some(label) == ignored {
+            continue;
+        }
+        if !(0..k as i64).contains(&label) {
+            let ignored = ignored.map_or(String::new(), |ignored| format!(" or {ignored}, which is ignored"));
+            let expected = format!("labels in 0..{k}{ignored}");
+            return Err(Error::operand(op, "labels", expected, format!("{label} at position {position}")));
+        }
+        count += 1;
+    }
+    Ok(count)
+}
+
+/// ln(sum of e^logits) of each position, in the shape of the labels.
+pub(crate) fn log_sum_exp(op: &'static str, logits: &Var) -> Result<Tensor> {
+    let (positions, k) = (logits.shape().len() - 1, logits.shape()[logits.shape().len() - 1]);
+    let shape = Shape::new(&logits.shape()[..positions])?;
+    Ok(each_float!(op, logits.dtype(), T => Tensor::build(shape, |lse: &mut [T]| {
+        softmax::log_sum_exps(logits.value().data(), k, lse);
+    })))
+}

@@ -1,0 +1,50 @@
+//! GELU and dropout in one: what stands between the two layers of every MLP here.
+
+use crate::autograd::Backward;
+use crate::cpu::gelu_dropout as cpu;
+use crate::ops::dropout::check;
+use crate::{Result, Rng, Tensor, Var};
+
+impl Var {
+    /// y = dropout(gelu(x)), as one op; without an `rng`, as in evaluation, gelu(x).
+    ///
+    /// The same numbers as [`gelu`](Var::gelu) and then [`dropout`](Var::dropout) with the same stream. Fused it passes
+    /// over memory once, and keeps no output of GELU alive: computing it again costs less than reading it back.
+    ///
+    /// **Shapes**: any. **Backward**: dx = dropout(dy) (Phi(x) + x phi(x)), with the normal distribution's cumulative
+    /// function Phi and density phi. **Saves**: x.
+    /// **Errors**: p outside of `0..=1`; elements that are not floats.
+    /// **Source**: those of its parts; WaveMix-Lite (arXiv 2205.14375), section 3.2.
+    #[track_caller]
+    pub fn gelu_dropout(&self, p: f64, rng: Option<&Rng>) -> Result<Var> {
+        check("gelu_dropout", p)?;
+        let Some(rng) = rng.filter(|_| p > 0.0) else {
+            return self.gelu();
+        };
+        let x = self.value();
+        let y = each_float!("gelu_dropout", x.dtype(), T => Tensor::build(*x.shape(), |y: &mut [T]| {
+            cpu::forward(p, rng, x.data(), y);
+        }));
+        Ok(Var::record("gelu_dropout", &[self], y, || GeluDropout { x: x.clone(), p, rng: rng.clone() }))
+    }
+}
+
+struct GeluDropout {
+    x: Tensor,
+    p: f64,
+    rng: Rng,
+}
+
+impl Backward for GeluDropout {
+    /// dx = dropout(dy) gelu'(x): mask and GELU are made again.
+    fn backward(self: Box<Self>, dy: Tensor, _wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
+        let GeluDropout { x, p, rng } = *self;
+        Ok(vec![Some(each_float!("gelu_dropout", x.dtype(), T => Tensor::build(*x.shape(), |dx: &mut [T]| {
+            cpu::backward(p, &rng, [x.data(), dy.data()], dx);
+        })))])
+    }
+
+    fn saves(&self) -> Vec<&Tensor> {
+        vec![&self.x]
+    }
+}

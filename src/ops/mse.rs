@@ -1,0 +1,49 @@
+//! Mean squared error: the loss of regression and of super-resolution.
+
+use crate::autograd::Backward;
+use crate::cpu::mse as cpu;
+use crate::{Error, Result, Tensor, Var};
+
+/// The mean of (prediction - target)^2 over all elements.
+///
+/// **Shapes**: both the same, the result `[]`.
+/// **Backward**: with N elements, dprediction = 2 (prediction - target) dy / N, dtarget its negative.
+/// **Saves**: both. **Errors**: shapes or dtypes that differ, no elements.
+/// **Source**: `torch.nn.functional.mse_loss`.
+#[track_caller]
+pub fn mse(prediction: &Var, target: &Var) -> Result<Var> {
+    let (a, b) = (prediction.value(), target.value());
+    crate::ops::same_float("mse", ("prediction", a), ("target", b))?;
+    if a.shape() != b.shape() || a.elements() == 0 {
+        let expected = format!("the shape of prediction, {}, with elements", a.shape());
+        return Err(Error::operand("mse", "target", expected, b.shape()));
+    }
+    let sum = each_float!("mse", a.dtype(), T => cpu::forward::<T>(a.data(), b.data()));
+    let y = Tensor::full([], sum / a.elements() as f64, a.dtype());
+    Ok(Var::record("mse", &[prediction, target], y, || Mse { prediction: a.clone(), target: b.clone() }))
+}
+
+struct Mse {
+    prediction: Tensor,
+    target: Tensor,
+}
+
+impl Backward for Mse {
+    /// da = 2 (a - b) dy / N, db = 2 (b - a) dy / N.
+    fn backward(self: Box<Self>, dy: Tensor, wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
+        let (a, b) = (&self.prediction, &self.target);
+        let scale = 2.0 * dy.item()? / a.elements() as f64;
+        let gradient = |scale| -> Result<Tensor> {
+            Ok(each_float!("mse", a.dtype(), T => Tensor::build(*a.shape(), |da: &mut [T]| {
+                cpu::backward(a.data(), b.data(), scale, da);
+            })))
+        };
+        let da = wanted[0].then(|| gradient(scale)).transpose()?;
+        let db = wanted[1].then(|| gradient(-scale)).transpose()?;
+        Ok(vec![da, db])
+    }
+
+    fn saves(&self) -> Vec<&Tensor> {
+        vec![&self.prediction, &self.target]
+    }
+}

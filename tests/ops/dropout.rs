@@ -1,0 +1,61 @@
+use proptest::prelude::*;
+use wavemix::gradcheck::adjoint_check;
+use wavemix::rng::unit_f32;
+use wavemix::{DType, Rng, Shape, Tensor, Var};
+
+#[test]
+fn each_element_has_its_word() {
+    // Longer than a chunk, and no multiple of anything.
+    let (n, rng) = (70_001, Rng::new(11).child(3).stream(5));
+    let x = Tensor::normal([n], 0.0, 1.0, DType::F32, &Rng::new(2));
+    for p in [0.1, 0.5, 0.9] {
+        let y = Var::from(&x).dropout(p, &rng).unwrap().value().to_vec::<f32>().unwrap();
+        let scale = (1.0 / (1.0 - p)) as f32;
+        for (i, (&y, &x)) in y.iter().zip(x.as_slice::<f32>().unwrap()).enumerate() {
+            let kept = f64::from(unit_f32(rng.word(i as u64))) >= p;
+            assert_eq!(y, if kept { x * scale } else { 0.0 }, "element {i}");
+        }
+        let kept = y.iter().filter(|&&y| y != 0.0).count() as f64 / n as f64;
+        // Five standard deviations of a binomial.
+        assert!((kept - (1.0 - p)).abs() < 5.0 * (p * (1.0 - p) / n as f64).sqrt(), "{kept} kept at {p}");
+    }
+}
+
+#[test]
+fn ends_of_the_range() {
+    let x = Var::leaf(Tensor::from_vec(vec![1.0f32, f32::INFINITY, -3.0], [3]).unwrap());
+    assert_eq!(x.dropout(0.0, &Rng::new(1)).unwrap().value().to_vec::<f32>().unwrap(), [1.0, f32::INFINITY, -3.0]);
+    let nothing = x.dropout(1.0, &Rng::new(1)).unwrap();
+    assert_eq!(nothing.value().to_vec::<f32>().unwrap(), [0.0; 3]);
+    let gradients = nothing.backward_from(Tensor::ones([3], DType::F32), &[]).unwrap();
+    assert_eq!(gradients.of(&x).unwrap().to_vec::<f32>().unwrap(), [0.0; 3]);
+}
+
+#[test]
+fn two_threads_give_the_bits_of_one() {
+    let x = Var::from(Tensor::normal([200, 501], 0.0, 1.0, DType::F32, &Rng::new(1)));
+    let run = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| x.dropout(0.5, &Rng::new(7)).unwrap().value().to_vec::<f32>().unwrap())
+    };
+    assert!(run(1) == run(2));
+}
+
+#[test]
+fn errors() {
+    for p in [-0.1, 1.1, f64::NAN] {
+        let e = Var::from(Tensor::ones([2], DType::F32)).dropout(p, &Rng::new(1)).err().unwrap().to_string();
+        assert!(e.starts_with(&format!("dropout: p expects a probability in 0..=1, got {p} (dropout.rs:")), "{e}");
+    }
+    let e = Var::from(Tensor::ones([2], DType::I64)).dropout(0.5, &Rng::new(1)).err().unwrap().to_string();
+    assert!(e.starts_with("dropout: operand expects f32 or f64, got i64"), "{e}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+    #[test]
+    fn linear_with_its_adjoint(dims in prop::collection::vec(0usize..9, 0..4), p in 0.0f64..=1.0, seed: u64) {
+        Shape::new(&dims)?;
+        adjoint_check(|x| x.dropout(p, &Rng::new(seed)), &dims)?;
+    }
+}

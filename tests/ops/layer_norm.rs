@@ -1,0 +1,78 @@
+use proptest::prelude::*;
+use wavemix::gradcheck::gradcheck;
+use wavemix::ops::layer_norm;
+use wavemix::{DType, Rng, Shape, Tensor, Var};
+
+const EPS: f64 = 1e-5;
+
+fn normal(shape: &[usize], dtype: DType, seed: u64) -> Tensor {
+    Tensor::normal(Shape::new(shape).unwrap(), 0.3, 1.5, dtype, &Rng::new(seed))
+}
+
+#[test]
+fn one_row_by_hand() {
+    // Mean 3, variance 4: (x - 3) / 2 = (-1, 1, -1, 1).
+    let of = |values: &[f64]| Var::from(Tensor::from_slice(values, [4]).unwrap());
+    let y = layer_norm(&of(&[1.0, 5.0, 1.0, 5.0]), &of(&[1.0, 2.0, 3.0, 4.0]), &of(&[0.0, 10.0, 0.0, 0.0]), 0.0).unwrap();
+    assert_eq!(y.value().to_vec::<f64>().unwrap(), [-1.0, 12.0, -3.0, 4.0]);
+}
+
+#[test]
+fn single_precision_and_two_threads() {
+    let (x, gamma, beta) = (normal(&[333, 129], DType::F32, 1), normal(&[129], DType::F32, 2), normal(&[129], DType::F32, 3));
+    let run = |threads, dtype| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| {
+            let leaves = [&x, &gamma, &beta].map(|t| Var::leaf(t.cast(dtype)));
+            let y = layer_norm(&leaves[0], &leaves[1], &leaves[2], EPS).unwrap();
+            let gradients = y.backward_from(normal(&[333, 129], DType::F32, 4).cast(dtype), &[]).unwrap();
+            let dx = leaves.each_ref().map(|leaf| gradients.of(leaf).unwrap().cast(DType::F64).to_vec::<f64>().unwrap());
+            (y.value().cast(DType::F64).to_vec::<f64>().unwrap(), dx)
+        })
+    };
+    let (single, double) = (run(1, DType::F32), run(1, DType::F64));
+    assert!(single == run(2, DType::F32));
+    let worst = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+    let eps = f64::from(f32::EPSILON);
+    // Numbers up to 10 in sums over 129; products dy xhat up to 30 in sums over 333.
+    assert!(worst(&single.0, &double.0) < 10.0 * eps * 129f64.sqrt());
+    assert!(worst(&single.1[0], &double.1[0]) < 10.0 * eps * 129f64.sqrt());
+    assert!((1..3).all(|i| worst(&single.1[i], &double.1[i]) < 30.0 * eps * 333f64.sqrt()));
+}
+
+#[test]
+fn errors() {
+    let zeros = |shape: &[usize], dtype| Var::from(Tensor::zeros(Shape::new(shape).unwrap(), dtype));
+    let error = |x, gamma, beta| layer_norm(&x, &gamma, &beta, EPS).err().unwrap().to_string();
+    let e = error(zeros(&[2, 4], DType::F32), zeros(&[4], DType::F32), zeros(&[3], DType::F32));
+    assert!(e.starts_with("layer_norm: beta expects [c = 4], got [3] (layer_norm.rs:"), "{e}");
+    let e = error(zeros(&[2, 4], DType::F64), zeros(&[4], DType::F32), zeros(&[4], DType::F32));
+    assert!(e.starts_with("layer_norm: gamma expects the dtype of x, f64, got f32"), "{e}");
+    let e = error(zeros(&[2, 0], DType::F32), zeros(&[0], DType::F32), zeros(&[0], DType::F32));
+    assert!(e.starts_with("layer_norm: x expects [.., c] with at least one channel, got [2, 0]"), "{e}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+    #[test]
+    fn value_and_gradients(lead in prop::collection::vec(1usize..5, 0..3), c in 4usize..24, seed: u64) {
+        let shape = [&lead[..], &[c]].concat();
+        let inputs = [normal(&shape, DType::F64, seed), normal(&[c], DType::F64, seed ^ 1), normal(&[c], DType::F64, seed ^ 2)];
+        let vars = inputs.each_ref().map(Var::from);
+        let y = layer_norm(&vars[0], &vars[1], &vars[2], EPS)?.value().to_vec::<f64>()?;
+        let (gamma, beta) = (inputs[1].to_vec::<f64>()?, inputs[2].to_vec::<f64>()?);
+        let mut tame = true;
+        for (x, y) in inputs[0].as_slice::<f64>()?.chunks(c).zip(y.chunks(c)) {
+            let mean = x.iter().sum::<f64>() / c as f64;
+            let var = x.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / c as f64;
+            tame &= var > 0.1;
+            for j in 0..c {
+                prop_assert!((y[j] - ((x[j] - mean) / (var + EPS).sqrt() * gamma[j] + beta[j])).abs() < 1e-12);
+            }
+        }
+        // Differences see a curvature of 1 / std: keep away from rows that are all but constant.
+        if tame {
+            gradcheck(|v| layer_norm(&v[0], &v[1], &v[2], EPS), &inputs)?;
+        }
+    }
+}
