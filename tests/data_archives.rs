@@ -251,7 +251,8 @@ mod download {
         let file = folder.path().join("sub/hello.txt").display().to_string();
         let expected = format!(
             "{file}: was not fetched:\n  http://down/hello.txt: curl ended with exit status: 18\n  \
-             http://up/hello.txt: curl ended with exit status: 18\n2 bytes are in {file}.part; try again to go on from there"
+             http://up/hello.txt: curl ended with exit status: 18\n2 bytes are in {file}.part; try again to go on from there, or \
+             remove it to begin anew"
         );
         assert_eq!(said, expected);
         assert!(!Path::new(&file).exists());

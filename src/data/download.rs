@@ -89,7 +89,9 @@ impl Downloader {
         }
         if !whole {
             let (got, part) = (size(&part), part.display());
-            let what = format!("was not fetched:{failures}\n{got} bytes are in {part}; try again to go on from there");
+            let what = format!(
+                "was not fetched:{failures}\n{got} bytes are in {part}; try again to go on from there, or remove it to begin anew"
+            );
             return Err(Error::data(file, what));
         }
         let sum = sha256(&part)?;

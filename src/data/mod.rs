@@ -1,4 +1,11 @@
 //! Data: decoders for the published files, a generator of handwriting for where there are none, and batches of both.
+//!
+//! From a folder to a model: [`Source`] finds a set's files ([`Place`]: a folder or an archive read in place), decodes
+//! them ([`idx`] with [`emnist`], [`cifar`]) to a [`Pair`] of [`Dataset`]s, and a [`Loader`] makes batches of one.
+//! [`glyphs`] draws a `Pair` instead of reading it. [`Downloader`] fetches what is missing, when told to.
+//!
+//! Decoders take any bytes: what is wrong with a file is an error that names the file and the place, never a panic, and
+//! never an allocation that the size of the file does not justify.
 
 pub(crate) mod archive;
 mod augment;

@@ -207,7 +207,7 @@ impl Source {
                 (&["cifar-10-batches-bin", ""], Some("cifar-10-binary.tar.gz"), pickles)
             }
             Source::Cifar100 => {
-                let pickles = &["cifar-100-python", "cifar-100-python.tar.gz", "train"];
+                let pickles = &["cifar-100-python", "cifar-100-python.tar.gz", "meta"];
                 (&["cifar-100-binary", ""], Some("cifar-100-binary.tar.gz"), pickles)
             }
         };
