@@ -30,7 +30,7 @@ pub struct Batch {
 /// let loader = Loader::new(Arc::new(set), 64, &[0.5], &[0.5])?;
 /// for epoch in 0..3 {
 ///     for batch in loader.epoch(&Rng::new(7), epoch, 0)? {
-///         assert_eq!(batch.images.shape().dims(), [2, 1, 1, 1]);
+///         assert_eq!(batch.images.shape()[..], [2, 1, 1, 1]);
 ///     }
 /// }
 /// # Ok::<(), wavemix::Error>(())

@@ -60,7 +60,7 @@ pub fn decode(path: &Path, bytes: &[u8], kind: Kind, pixels: &mut Vec<u8>, label
     if bytes.is_empty() {
         return Err(Error::data(path, "is empty"));
     }
-    if bytes.len() % record != 0 {
+    if !bytes.len().is_multiple_of(record) {
         let (n, over) = (bytes.len(), bytes.len() % record);
         return Err(Error::data(path, format!("{n} bytes are not a multiple of the record's {record}: {over} are left over")));
     }
