@@ -34,3 +34,5 @@ mod shape;
 mod softmax;
 #[path = "ops/unary.rs"]
 mod unary;
+#[path = "ops/upsample.rs"]
+mod upsample;

@@ -29,6 +29,7 @@ pub(crate) mod sgd;
 pub(crate) mod shape;
 pub(crate) mod softmax;
 pub(crate) mod unary;
+pub(crate) mod upsample;
 
 use rayon::prelude::*;
 

@@ -23,10 +23,11 @@ mod reduce;
 mod shape;
 mod softmax;
 mod unary;
+mod upsample;
 
 pub use batch_norm::{BatchStats, batch_norm, batch_norm_eval};
-pub use conv2d::conv2d;
 pub use conv_transpose2d::conv_transpose2d;
+pub use conv2d::conv2d;
 pub use cross_entropy::{CrossEntropyOptions, cross_entropy};
 pub use focal_loss::focal_loss;
 pub use layer_norm::layer_norm;
@@ -34,6 +35,7 @@ pub use linear::linear;
 pub use matmul::matmul_with;
 pub use mse::mse;
 pub use shape::concat;
+pub use upsample::Interpolation;
 
 use crate::{DType, Error, Result, Tensor};
 
