@@ -5,8 +5,8 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use crate::Float;
-use crate::cpu::gather::{Gather, Phase};
 use crate::cpu::gemm::{Run, Sums, TILE, Tile, panel, sum_pairwise};
+use crate::cpu::taps::{Gather, Phase};
 use crate::window::{Geometry, Window};
 
 /// small = the convolution of big: conv2d forwards, conv_transpose2d's input gradient.

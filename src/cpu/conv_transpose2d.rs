@@ -1,7 +1,7 @@
 //! Convolution from the small image to the big one, by output phases.
 
 use crate::Float;
-use crate::cpu::gather::{Gather, Phase};
+use crate::cpu::taps::{Gather, Phase};
 use crate::window::Geometry;
 
 /// big = the transposed convolution of small: conv_transpose2d forwards, conv2d's input gradient.

@@ -14,7 +14,6 @@ pub(crate) mod dropout;
 pub(crate) mod dwt;
 pub(crate) mod ema;
 pub(crate) mod focal_loss;
-pub(crate) mod gather;
 pub(crate) mod gelu_dropout;
 pub(crate) mod gemm;
 pub(crate) mod lanes;
@@ -28,6 +27,7 @@ pub(crate) mod reduce;
 pub(crate) mod sgd;
 pub(crate) mod shape;
 pub(crate) mod softmax;
+pub(crate) mod taps;
 pub(crate) mod unary;
 pub(crate) mod upsample;
 
@@ -40,7 +40,10 @@ pub(crate) use lanes::vectorize;
 pub(crate) const GRAIN: usize = 32 * 1024;
 
 /// Calls `body(start, chunk)` for consecutive chunks of `grain` elements, over threads where there are several chunks.
+///
+/// Through a pointer: a chunk is worth the call, and the machinery of threads is compiled once instead of for each body.
 pub(crate) fn chunks<T: Send>(out: &mut [T], grain: usize, body: impl Fn(usize, &mut [T]) + Sync) {
+    let body: &(dyn Fn(usize, &mut [T]) + Sync) = &body;
     if out.len() <= grain {
         return body(0, out);
     }
