@@ -3,7 +3,12 @@
 //! A new target is a function and a line in [`TARGETS`] here, and the same two lines as its siblings in
 //! `fuzz/fuzz_targets`. `tests/fuzz_corpus.rs` replays `fuzz/corpus/<name>` through it on stable Rust.
 
+use crate::checkpoint::State;
 use crate::data::{Split, archive, cifar, emnist, idx};
+use crate::optim::{Method, Optimizer};
+use crate::params::{FileLayout, Init};
+use crate::tensorfile::TensorFile;
+use crate::{DType, Params, Result, Rng, weights};
 use std::io::Cursor;
 use std::path::Path;
 
@@ -11,7 +16,8 @@ use std::path::Path;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: &[Target] = &[("archive", archive), ("cifar", cifar), ("idx", idx)];
+pub const TARGETS: &[Target] =
+    &[("archive", archive), ("checkpoint", checkpoint), ("cifar", cifar), ("idx", idx), ("safetensors", safetensors)];
 
 /// IDX images and labels, plain or gzip, and EMNIST's mappings.
 pub fn idx(bytes: &[u8]) {
@@ -45,4 +51,44 @@ pub fn archive(bytes: &[u8]) {
     let _ = archive::zip(path, &mut Cursor::new(bytes), &names);
     let _ = archive::tar_gz(path, bytes, bytes.len() as u64, &names);
     let _ = archive::tar(path, bytes, bytes.len() as u64, &names);
+}
+
+/// Files of tensors: what can be read is written in one way only, and fits a model or is told how it does not.
+pub fn safetensors(bytes: &[u8]) {
+    let Ok(file) = TensorFile::from_bytes("fuzz", bytes) else { return };
+    let written = |file: &TensorFile| {
+        let mut out = Vec::new();
+        file.write_to(&mut out).map(|()| out)
+    };
+    if let Ok(first) = written(&file) {
+        let again = TensorFile::from_bytes("fuzz", &first).and_then(|copy| Ok(written(&copy)));
+        assert!(again.is_ok_and(|again| again.is_ok_and(|again| again == first)), "what was written reads back");
+    }
+    if let Ok(mut params) = small_params() {
+        match weights::from_file(&mut params, &file.tensors) {
+            Ok(()) => assert_eq!(weights::to_file(&params).len(), file.tensors.len()),
+            Err(fit) => assert!(!fit.to_string().is_empty()),
+        }
+    }
+}
+
+/// Training states, and an optimizer that takes its part from one.
+pub fn checkpoint(bytes: &[u8]) {
+    let Ok(state) = State::from_bytes("fuzz", bytes) else { return };
+    let _ = (state.get::<u64>("epoch"), state.get::<f64>("best"));
+    let method: Result<Method> = "adamw".parse();
+    if let (Ok(params), Ok(method), Ok(section)) = (small_params(), method, state.section("optimizer")) {
+        let _ = Optimizer::new(method, &params).and_then(|mut optimizer| optimizer.load_state(&params, &section));
+    }
+}
+
+/// A convolution's weight, a bias and a counter.
+fn small_params() -> Result<Params> {
+    let declare = |names: &mut crate::params::Names| {
+        names.param("conv.weight", [2, 1, 2, 3], Init::Constant(0.0), FileLayout::ChannelsFirst);
+        names.param("conv.bias", [2], Init::Constant(0.0), FileLayout::Same);
+        names.counter("batches");
+        Ok(())
+    };
+    Ok(Params::declare(DType::F32, &Rng::new(0), declare)?.1)
 }

@@ -1,0 +1,251 @@
+//! How good, how fast, how large: the figures of an evaluation.
+
+use std::time::Duration;
+
+use crate::{Error, Result, Tensor};
+
+/// Counts of (true class, predicted class): what top-1, per-class accuracy and intersection over union are made of.
+///
+/// ```
+/// use wavemix::metrics::Confusion;
+/// let mut confusion = Confusion::new(3);
+/// for (label, predicted) in [(0, 0), (0, 1), (1, 1), (1, 1)] {
+///     confusion.add(label, predicted)?;
+/// }
+/// assert_eq!(confusion.top1(), 0.75);
+/// assert_eq!(confusion.class_accuracy(), [Some(0.5), Some(1.0), None]);
+/// // Class 0: 1 of 2; class 1: 2 of 3; class 2 does not occur.
+/// assert_eq!(confusion.mean_iou(), (1.0 / 2.0 + 2.0 / 3.0) / 2.0);
+/// # Ok::<(), wavemix::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Confusion {
+    classes: usize,
+    /// `[true, predicted]`, row-major.
+    counts: Vec<u64>,
+    ignore: Option<usize>,
+}
+
+impl Confusion {
+    /// No counts yet of `classes` classes.
+    pub fn new(classes: usize) -> Confusion {
+        Confusion { classes, counts: vec![0; classes * classes], ignore: None }
+    }
+
+    /// The same, but passing over this label; segmentation uses 255 for pixels without a class.
+    pub fn ignoring(self, label: usize) -> Confusion {
+        Confusion { ignore: Some(label), ..self }
+    }
+
+    /// Counts one image or pixel.
+    ///
+    /// # Errors
+    /// Where the label or the prediction is not a class.
+    pub fn add(&mut self, label: usize, predicted: usize) -> Result<()> {
+        if Some(label) == self.ignore {
+            return Ok(());
+        }
+        let classes = self.classes;
+        for (what, class) in [("label", label), ("prediction", predicted)] {
+            if class >= classes {
+                return Err(Error::Argument(format!(
+                    "confusion: a {what} of {class} is not below {classes}, the number of classes"
+                )));
+            }
+        }
+        self.counts[label * classes + predicted] += 1;
+        Ok(())
+    }
+
+    /// Number of classes.
+    pub fn classes(&self) -> usize {
+        self.classes
+    }
+
+    /// How often class `label` was taken for class `predicted`.
+    ///
+    /// # Panics
+    /// Where one of them is not a class.
+    pub fn count(&self, label: usize, predicted: usize) -> u64 {
+        assert!(predicted < self.classes, "class {predicted} of {}", self.classes);
+        self.counts[label * self.classes + predicted]
+    }
+
+    /// How many were counted.
+    pub fn total(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+
+    /// The fraction that was right; 0 where nothing was counted.
+    pub fn top1(&self) -> f64 {
+        let right: u64 = (0..self.classes).map(|class| self.count(class, class)).sum();
+        right as f64 / self.total().max(1) as f64
+    }
+
+    /// For each class the fraction of its members that was right; `None` where it has no member.
+    pub fn class_accuracy(&self) -> Vec<Option<f64>> {
+        let accuracy = |class| ratio(self.count(class, class), self.of_label(class));
+        (0..self.classes).map(accuracy).collect()
+    }
+
+    /// For each class intersection over union: right ones / (members + those taken for members - right ones); `None`
+    /// where it neither occurs nor was predicted.
+    pub fn iou(&self) -> Vec<Option<f64>> {
+        let iou = |class| {
+            let (right, predicted) =
+                (self.count(class, class), (0..self.classes).map(|label| self.count(label, class)).sum::<u64>());
+            ratio(right, self.of_label(class) + predicted - right)
+        };
+        (0..self.classes).map(iou).collect()
+    }
+
+    /// The mean of [`Confusion::iou`] over the classes that have one; 0 where none has.
+    pub fn mean_iou(&self) -> f64 {
+        let known: Vec<f64> = self.iou().into_iter().flatten().collect();
+        known.iter().sum::<f64>() / known.len().max(1) as f64
+    }
+
+    fn of_label(&self, label: usize) -> u64 {
+        self.counts[label * self.classes..][..self.classes].iter().sum()
+    }
+}
+
+fn ratio(part: u64, whole: u64) -> Option<f64> {
+    (whole > 0).then(|| part as f64 / whole as f64)
+}
+
+/// Number of rows of `logits`, `[n, classes]`, whose label is among the `k` largest entries. Of equal entries the first
+/// counts as larger; a row where the label's entry is not a number is a miss.
+///
+/// # Errors
+/// Where `logits` is not an f32 or f64 matrix with one row a label, or a label is not a class.
+#[track_caller]
+pub fn top_k(logits: &Tensor, labels: &[u8], k: usize) -> Result<usize> {
+    let [n, classes] = logits.shape()[..] else {
+        return Err(Error::operand("top_k", "logits", "shape [n, classes]", logits.shape()));
+    };
+    if n != labels.len() {
+        return Err(Error::operand("top_k", "labels", format!("{n} labels, one a row of logits"), labels.len()));
+    }
+    if let Some(&label) = labels.iter().find(|&&label| usize::from(label) >= classes) {
+        return Err(Error::operand("top_k", "labels", format!("labels below {classes}"), label));
+    }
+    each_float!("top_k", logits.dtype(), T => {
+        let rows = logits.data::<T>().chunks_exact(classes.max(1)).zip(labels);
+        Ok(rows.filter(|&(row, &label)| rank(row, usize::from(label)).is_some_and(|rank| rank < k)).count())
+    })
+}
+
+/// How many entries of a row are larger than that of `label`; an entry that is not a number counts as larger.
+fn rank<T: PartialOrd>(row: &[T], label: usize) -> Option<usize> {
+    let own = &row[label];
+    own.partial_cmp(own)?;
+    let before = row[..label].iter().filter(|x| x.partial_cmp(&own).is_none_or(|order| order.is_ge())).count();
+    Some(before + row[label + 1..].iter().filter(|x| x.partial_cmp(&own).is_none_or(|order| order.is_gt())).count())
+}
+
+/// Images per second of the work alone, whatever lies between.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Throughput {
+    images: u64,
+    busy: Duration,
+}
+
+impl Throughput {
+    /// Counts `images` that took `time`.
+    pub fn add(&mut self, images: usize, time: Duration) {
+        self.images += images as u64;
+        self.busy += time;
+    }
+
+    /// Images counted.
+    pub fn images(&self) -> u64 {
+        self.images
+    }
+
+    /// Images per second; 0 before any.
+    pub fn rate(&self) -> f64 {
+        if self.busy.is_zero() { 0.0 } else { self.images as f64 / self.busy.as_secs_f64() }
+    }
+}
+
+/// The most memory this process has held at once, in bytes: the resident set's peak, as Linux counts it; elsewhere the
+/// peak of tensor memory alone.
+pub fn peak_bytes() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    resident_peak(&status).unwrap_or_else(|| crate::storage::pool_stats().peak_bytes)
+}
+
+/// From the line `VmHWM:   12345 kB`.
+fn resident_peak(status: &str) -> Option<usize> {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<usize>().ok()?.checked_mul(1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::DType;
+
+    #[test]
+    fn ignored_labels_are_passed_over_and_others_must_be_classes() {
+        let mut confusion = Confusion::new(2).ignoring(255);
+        confusion.add(255, 7).unwrap();
+        confusion.add(1, 0).unwrap();
+        assert_eq!((confusion.total(), confusion.count(1, 0), confusion.top1()), (1, 1, 0.0));
+        assert_eq!(confusion.iou(), [Some(0.0), Some(0.0)]);
+        let message = confusion.add(2, 0).unwrap_err().to_string();
+        assert_eq!(message, "confusion: a label of 2 is not below 2, the number of classes");
+        let message = confusion.add(0, 3).unwrap_err().to_string();
+        assert_eq!(message, "confusion: a prediction of 3 is not below 2, the number of classes");
+        let empty = Confusion::new(4);
+        assert_eq!((empty.top1(), empty.mean_iou(), empty.classes()), (0.0, 0.0, 4));
+    }
+
+    #[test]
+    fn top_k_by_a_plain_sort() {
+        let (n, classes) = (200, 11);
+        let logits = Tensor::uniform([n, classes], 0.0, 6.0, DType::F32, &crate::Rng::new(4));
+        // Whole numbers, so that many are equal.
+        let values: Vec<f32> = logits.to_vec::<f32>().unwrap().into_iter().map(f32::floor).collect();
+        let labels: Vec<u8> = (0..n).map(|i| (i % classes) as u8).collect();
+        let logits = Tensor::from_slice(&values, [n, classes]).unwrap();
+        for k in [0, 1, 5, 11] {
+            let slow = (0..n).filter(|&i| {
+                let mut order: Vec<usize> = (0..classes).collect();
+                order.sort_by(|&a, &b| values[i * classes + b].total_cmp(&values[i * classes + a]));
+                order[..k].contains(&usize::from(labels[i]))
+            });
+            assert_eq!(top_k(&logits, &labels, k).unwrap(), slow.count(), "k = {k}");
+        }
+        let odd = Tensor::from_vec(vec![f64::NAN, 1.0, 2.0, f64::NAN], [2, 2]).unwrap();
+        assert_eq!([top_k(&odd, &[0, 0], 1).unwrap(), top_k(&odd, &[0, 0], 2).unwrap()], [0, 1]);
+    }
+
+    #[test]
+    fn mistakes_in_top_k_are_named() {
+        let message = |shape: &[usize], labels: &[u8]| {
+            let logits = Tensor::zeros(crate::Shape::new(shape).unwrap(), DType::F32);
+            top_k(&logits, labels, 5).unwrap_err().to_string()
+        };
+        assert!(message(&[4], &[]).starts_with("top_k: logits expects shape [n, classes], got [4] "));
+        assert!(message(&[2, 3], &[0]).starts_with("top_k: labels expects 2 labels, one a row of logits, got 1 "));
+        assert!(message(&[2, 3], &[0, 3]).starts_with("top_k: labels expects labels below 3, got 3 "));
+        let bytes = Tensor::zeros([1, 2], DType::U8);
+        assert!(top_k(&bytes, &[0], 1).unwrap_err().to_string().starts_with("top_k: operand expects f32 or f64, got u8 "));
+    }
+
+    #[test]
+    fn speed_and_memory() {
+        let mut throughput = Throughput::default();
+        assert_eq!(throughput.rate(), 0.0);
+        throughput.add(64, Duration::from_millis(250));
+        throughput.add(64, Duration::from_millis(750));
+        assert_eq!((throughput.images(), throughput.rate()), (128, 128.0));
+        assert_eq!(resident_peak("VmPeak:\t  9 kB\nVmHWM:\t    1234 kB\nVmRSS:\t 5 kB"), Some(1234 * 1024));
+        assert_eq!(resident_peak("VmHWM:\t lots"), None);
+        let before = peak_bytes();
+        let large = Tensor::ones([64 << 20], DType::U8);
+        assert!(peak_bytes() >= before && peak_bytes() >= large.bytes());
+    }
+}
