@@ -1,0 +1,149 @@
+//! Learning curves.
+
+use std::path::Path;
+
+use super::svg::{Style, Svg, text_width};
+use super::{GREY, GRID, INK, percent};
+use crate::{Result, checkpoint};
+
+/// One line of a panel.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Curve {
+    /// What it shows, `validation`.
+    pub name: String,
+    /// (epoch, value), in the order of epochs. Values that are not finite leave a gap.
+    pub points: Vec<(f64, f64)>,
+}
+
+/// Axes with some curves.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Panel {
+    /// What the vertical axis measures, `top-1 accuracy`.
+    pub title: String,
+    /// Whether values are fractions, to be printed as percentages.
+    pub fractions: bool,
+    /// The lines.
+    pub curves: Vec<Curve>,
+}
+
+const COLORS: [&str; 6] = ["#2f6fbb", "#d9622b", "#3a9a5b", "#8a5fb5", "#b08a1e", "#6a737d"];
+/// Width and height of a panel with all its text, and the margins around its axes: left, right, top, bottom.
+const PANEL: [f64; 2] = [460.0, 340.0];
+const MARGINS: [f64; 4] = [64.0, 20.0, 74.0, 46.0];
+
+/// Writes panels side by side, under a title, each with a legend that gives every curve's last value.
+///
+/// # Errors
+/// Where the system refuses to write.
+pub fn curves(path: impl AsRef<Path>, title: &str, panels: &[Panel]) -> Result<()> {
+    let mut svg = Svg::new(PANEL[0] * panels.len().max(1) as f64, PANEL[1] + 24.0);
+    svg.text([20.0, 28.0], Style::new(16.0, INK).bold(), title);
+    for (i, panel) in panels.iter().enumerate() {
+        draw(&mut svg, PANEL[0] * i as f64, panel);
+    }
+    checkpoint::write_atomic(path, |out| out.write_all(svg.finish().as_bytes()))
+}
+
+fn draw(svg: &mut Svg, left: f64, panel: &Panel) {
+    let (x0, x1) = (left + MARGINS[0], left + PANEL[0] - MARGINS[1]);
+    let (y0, y1) = (PANEL[1] + 24.0 - MARGINS[3], 24.0 + MARGINS[2]);
+    svg.text([left + 20.0, y1 - 36.0], Style::new(13.0, INK).bold(), &panel.title);
+    let points = || panel.curves.iter().flat_map(|curve| &curve.points).filter(|point| point.1.is_finite());
+    let (Some(across), Some(up)) = (range(points().map(|p| p.0)), range(points().map(|p| p.1))) else {
+        return svg.text([(x0 + x1) / 2.0, (y0 + y1) / 2.0], Style::new(13.0, GREY).middle(), "no values yet");
+    };
+    let (rows, columns) = (Ticks::new(up, 5.0, 0.0), Ticks::new(across, 8.0, 1.0));
+    let (bottom, top) = (rows.values[0].min(up.0), rows.values[rows.values.len() - 1].max(up.1));
+    let width = (across.1 - across.0).max(1e-9);
+    let place = |(x, y): (f64, f64)| [x0 + (x - across.0) / width * (x1 - x0), y0 - (y - bottom) / (top - bottom) * (y0 - y1)];
+    for &value in &rows.values {
+        let [_, y] = place((across.0, value));
+        svg.line(&[[x0, y], [x1, y]], GRID, 1.0);
+        svg.text([x0 - 8.0, y + 4.0], Style::new(11.0, GREY).end(), &rows.print(value, panel.fractions));
+    }
+    for &value in columns.values.iter().filter(|&&value| value >= across.0 && value <= across.1) {
+        let [x, _] = place((value, bottom));
+        svg.line(&[[x, y0], [x, y0 + 4.0]], GREY, 1.0);
+        svg.text([x, y0 + 18.0], Style::new(11.0, GREY).middle(), &columns.print(value, false));
+    }
+    svg.line(&[[x0, y0], [x1, y0]], GREY, 1.0);
+    svg.text([(x0 + x1) / 2.0, y0 + 36.0], Style::new(11.0, GREY).middle(), "epoch");
+    let mut legend = left + 20.0;
+    for (curve, color) in panel.curves.iter().zip(COLORS.iter().cycle()) {
+        for run in curve.points.split(|point| !point.1.is_finite()).filter(|run| !run.is_empty()) {
+            let line: Vec<[f64; 2]> = run.iter().map(|&point| place(point)).collect();
+            svg.line(&line, color, 2.0);
+            // Dots while they can be told apart, and where there is nothing to draw a line to.
+            if curve.points.len() <= 40 || line.len() == 1 {
+                line.iter().for_each(|&point| svg.circle(point, 2.5, color));
+            }
+        }
+        legend += entry(svg, [legend, y1 - 16.0], color, curve, panel.fractions);
+    }
+}
+
+/// One entry of the legend; gives its width.
+fn entry(svg: &mut Svg, [x, y]: [f64; 2], color: &str, curve: &Curve, fractions: bool) -> f64 {
+    let last = curve.points.iter().rev().find(|point| point.1.is_finite());
+    let value = last.map_or(String::new(), |&(_, y)| if fractions { percent(y) } else { format!("{y:.3}") });
+    let text = format!("{} {value}", curve.name);
+    svg.line(&[[x, y - 4.0], [x + 16.0, y - 4.0]], color, 2.5);
+    svg.text([x + 22.0, y], Style::new(11.5, INK), &text);
+    22.0 + text_width(&text, 11.5) + 18.0
+}
+
+fn range(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
+    values.fold(None, |range, x| range.map_or(Some((x, x)), |(low, high): (f64, f64)| Some((low.min(x), high.max(x)))))
+}
+
+/// Round numbers along an axis.
+struct Ticks {
+    values: Vec<f64>,
+    step: f64,
+}
+
+impl Ticks {
+    /// About `count` multiples of 1, 2 or 5 times a power of ten, at least `smallest` apart, that enclose the range.
+    fn new((low, high): (f64, f64), count: f64, smallest: f64) -> Ticks {
+        // A range of one value gets room around it.
+        let span = if high > low { high - low } else { low.abs().max(1.0) * 0.1 };
+        let rough = span / count;
+        let power = 10f64.powf(rough.log10().floor());
+        let step =
+            [1.0, 2.0, 5.0, 10.0].into_iter().map(|m| m * power).find(|step| *step >= rough * 0.999).unwrap_or(10.0 * power);
+        let step = step.max(smallest);
+        let first = (low / step + 1e-9).floor();
+        let last = (high / step - 1e-9).ceil().max(first + 1.0);
+        Ticks { values: (0..=(last - first) as usize).map(|i| (first + i as f64) * step).collect(), step }
+    }
+
+    /// A value with as many digits as the step has.
+    fn print(&self, value: f64, fraction: bool) -> String {
+        let (value, step) = if fraction { (value * 100.0, self.step * 100.0) } else { (value, self.step) };
+        let digits = (-step.log10() - 1e-9).ceil().max(0.0) as usize;
+        // Adding 0 turns -0 into 0.
+        let text = format!("{:.digits$}", value + 0.0);
+        if fraction { format!("{text} %") } else { text }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn printed(range: (f64, f64), count: f64, smallest: f64, fractions: bool) -> Vec<String> {
+        let ticks = Ticks::new(range, count, smallest);
+        ticks.values.iter().map(|&value| ticks.print(value, fractions)).collect()
+    }
+
+    #[test]
+    fn ticks_are_round_and_enclose_the_values() {
+        assert_eq!(printed((0.113, 3.81), 5.0, 0.0, false), ["0", "1", "2", "3", "4"]);
+        assert_eq!(printed((0.731, 0.902), 5.0, 0.0, true), ["70 %", "75 %", "80 %", "85 %", "90 %", "95 %"]);
+        assert_eq!(printed((0.9912, 0.9931), 5.0, 0.0, true), ["99.10 %", "99.15 %", "99.20 %", "99.25 %", "99.30 %", "99.35 %"]);
+        assert_eq!(printed((1.0, 3.0), 8.0, 1.0, false), ["1", "2", "3"]);
+        assert_eq!(printed((2.0, 2.0), 5.0, 0.0, false), ["2.00", "2.05"]);
+        assert_eq!(printed((0.0, 0.0), 5.0, 0.0, false), ["0.00", "0.02"]);
+        assert_eq!(printed((1.0, 120.0), 8.0, 1.0, false).join(" "), "0 20 40 60 80 100 120");
+    }
+}

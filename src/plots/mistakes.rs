@@ -1,0 +1,77 @@
+//! A page of mistakes: often the labels are to blame.
+
+use std::path::Path;
+
+use super::svg::{Style, Svg, text_width};
+use super::{GREY, INK, percent};
+use crate::{Error, Result, checkpoint};
+
+/// One image that was taken for something else.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Mistake<'a> {
+    /// Its bytes, `[height, width, channels]`.
+    pub image: &'a [u8],
+    /// The name of its class.
+    pub label: &'a str,
+    /// The name of the class it was taken for.
+    pub predicted: &'a str,
+    /// How sure the model was of that, from 0 to 1.
+    pub probability: f64,
+}
+
+const COLUMNS: usize = 8;
+/// The side of an image on the page, and of its place with the text below.
+const SIDE: f64 = 96.0;
+const PLACE: [f64; 2] = [116.0, 146.0];
+
+/// Writes the images, in the order given, each with true and predicted class and the model's probability. `size` is their
+/// height, width and channels: 1 (grey) or 3 (red, green, blue).
+///
+/// # Errors
+/// Where `size` has other channels or an image is not of that size; where the system refuses to write.
+pub fn mistakes(path: impl AsRef<Path>, title: &str, size: [usize; 3], worst: &[Mistake]) -> Result<()> {
+    let [height, width, channels] = size;
+    if ![1, 3].contains(&channels) || height == 0 || width == 0 {
+        return Err(Error::Argument(format!("pictures have 1 or 3 channels and a size, got {height}x{width}x{channels}")));
+    }
+    let rows = worst.len().div_ceil(COLUMNS).max(1);
+    let mut svg = Svg::new(40.0 + COLUMNS as f64 * PLACE[0], 80.0 + rows as f64 * PLACE[1]);
+    svg.text([30.0, 32.0], Style::new(16.0, INK).bold(), title);
+    svg.text([30.0, 52.0], Style::new(12.0, GREY), "true class → predicted class, and how sure the model was");
+    if worst.is_empty() {
+        svg.text([30.0, 90.0], Style::new(13.0, INK), "no mistakes");
+    }
+    for (i, mistake) in worst.iter().enumerate() {
+        if mistake.image.len() != height * width * channels {
+            let got = mistake.image.len();
+            return Err(Error::Argument(format!("a picture of {height}x{width}x{channels} has other than {got} bytes")));
+        }
+        let [x, y] = [30.0 + (i % COLUMNS) as f64 * PLACE[0], 72.0 + (i / COLUMNS) as f64 * PLACE[1]];
+        let longest = height.max(width) as f64;
+        let shown = [SIDE * width as f64 / longest, SIDE * height as f64 / longest];
+        svg.image([x, y], shown, &png(mistake.image, size)?);
+        svg.frame([x, y], shown, "#c8ccd1");
+        let text = format!("{} → {}", mistake.label, mistake.predicted);
+        // Long names are set smaller, to stay within their place.
+        let letters = (13.0 * (PLACE[0] - 10.0) / text_width(&text, 13.0)).clamp(7.0, 13.0);
+        svg.text([x + SIDE / 2.0, y + SIDE + 17.0], Style::new(letters, INK).middle().bold(), &text);
+        svg.text([x + SIDE / 2.0, y + SIDE + 32.0], Style::new(11.0, GREY).middle(), &percent(mistake.probability));
+    }
+    checkpoint::write_atomic(path, |out| out.write_all(svg.finish().as_bytes()))
+}
+
+/// A PNG file of the image, enlarged by whole numbers so that viewers which smooth show square pixels all the same.
+fn png(image: &[u8], [height, width, channels]: [usize; 3]) -> Result<Vec<u8>> {
+    let times = (192 / height.max(width)).max(1);
+    let mut pixels = Vec::with_capacity(image.len() * times * times);
+    for row in image.chunks_exact(width * channels) {
+        let wide: Vec<u8> = row.chunks_exact(channels).flat_map(|pixel| pixel.repeat(times)).collect();
+        (0..times).for_each(|_| pixels.extend(&wide));
+    }
+    let mut out = Vec::new();
+    let mut encoder = png::Encoder::new(&mut out, (width * times) as u32, (height * times) as u32);
+    encoder.set_color(if channels == 1 { png::ColorType::Grayscale } else { png::ColorType::Rgb });
+    let written = encoder.write_header().and_then(|mut writer| writer.write_image_data(&pixels));
+    written.map_err(|error| Error::Argument(format!("a picture of {height}x{width}x{channels}: {error}")))?;
+    Ok(out)
+}

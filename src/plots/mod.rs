@@ -1,0 +1,40 @@
+//! Pictures of a training run, as SVG: learning curves, the confusion matrix, the worst mistakes.
+//!
+//! SVG is text: it takes a page to write shapes on and no library, and any browser shows it at any size.
+
+mod confusion;
+mod curves;
+mod mistakes;
+mod svg;
+
+pub use confusion::confusion;
+pub use curves::{Curve, Panel, curves};
+pub use mistakes::{Mistake, mistakes};
+
+/// The colours of text and lines: near black, grey, and the pale grey of a grid.
+const INK: &str = "#1f2328";
+const GREY: &str = "#6a737d";
+const GRID: &str = "#e6e8eb";
+
+/// A count with a comma between thousands: 112,800.
+fn grouped(n: u64) -> String {
+    let digits = n.to_string();
+    let mut out = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i) % 3 == 0 {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// A fraction as a percentage with as many digits as say something: 100 %, 91.4 %, 0.52 %.
+fn percent(fraction: f64) -> String {
+    let value = fraction * 100.0;
+    match value {
+        _ if value >= 99.95 => format!("{value:.0} %"),
+        _ if value >= 1.0 => format!("{value:.1} %"),
+        _ => format!("{value:.2} %"),
+    }
+}
