@@ -93,7 +93,7 @@ fn learning_curves() {
     let long = [accuracy("accuracy", true, vec![curve("test", 120, |e| 0.9997 - 0.01 / e)])];
     let svg = written("curves-long.svg", |path| plots::curves(path, "a long run", &long));
     assert!(!svg.contains("<circle"), "120 dots would run into each other");
-    has_all(&svg, &["20", "120", "test 100 %"]);
+    has_all(&svg, &["20", "120", "test 99.96 %"]);
 }
 
 #[test]
@@ -172,7 +172,7 @@ fn the_worst_mistakes() {
         .collect();
     let svg = written("mistakes.svg", |path| plots::mistakes(path, "The surest mistakes", glyphs.size, &worst));
     assert_eq!(svg.matches("<image").count(), worst.len());
-    has_all(&svg, &["The surest mistakes", "0 → 1", "1 → 6", "99.9 %", "98.9 %"]);
+    has_all(&svg, &["The surest mistakes", "0 → 1", "1 → 6", "99.90 %", "98.9 %"]);
 
     let stripes: Vec<u8> = (0..32 * 20 * 3).map(|i| (i % 3 * 90 + i / 60 * 4) as u8).collect();
     let mistake = Mistake { image: &stripes, label: "automobile", predicted: "airplane & <more>", probability: 0.5 };

@@ -38,7 +38,7 @@ pub fn confusion(path: impl AsRef<Path>, title: &str, counts: &Confusion, names:
     svg.text([20.0, 50.0], Style::new(12.0, GREY), &right);
     axes(&mut svg, &layout, names);
     cells(&mut svg, &layout, counts);
-    scale(&mut svg, [left, top + layout.side + 40.0], layout.side.min(320.0));
+    scale(&mut svg, [left, top + layout.side + 40.0], layout.side.clamp(220.0, 320.0));
     pairs(&mut svg, [list, top], counts, names);
     checkpoint::write_atomic(path, |out| out.write_all(svg.finish().as_bytes()))
 }

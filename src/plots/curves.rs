@@ -54,7 +54,7 @@ fn draw(svg: &mut Svg, left: f64, panel: &Panel) {
     };
     let (rows, columns) = (Ticks::new(up, 5.0, 0.0), Ticks::new(across, 8.0, 1.0));
     let (bottom, top) = (rows.values[0].min(up.0), rows.values[rows.values.len() - 1].max(up.1));
-    let width = (across.1 - across.0).max(1e-9);
+    let width = across.1 - across.0;
     let place = |(x, y): (f64, f64)| [x0 + (x - across.0) / width * (x1 - x0), y0 - (y - bottom) / (top - bottom) * (y0 - y1)];
     for &value in &rows.values {
         let [_, y] = place((across.0, value));
@@ -92,8 +92,11 @@ fn entry(svg: &mut Svg, [x, y]: [f64; 2], color: &str, curve: &Curve, fractions:
     22.0 + text_width(&text, 11.5) + 18.0
 }
 
-fn range(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
-    values.fold(None, |range, x| range.map_or(Some((x, x)), |(low, high): (f64, f64)| Some((low.min(x), high.max(x)))))
+/// The smallest and the largest value; a single value gets some room around it.
+fn range(values: impl Iterator<Item = f64> + Clone) -> Option<(f64, f64)> {
+    let (low, high) = (values.clone().reduce(f64::min)?, values.reduce(f64::max)?);
+    let room = if high > low { 0.0 } else { 0.05 * low.abs().max(1.0) };
+    Some((low - room, high + room))
 }
 
 /// Round numbers along an axis.
@@ -105,9 +108,7 @@ struct Ticks {
 impl Ticks {
     /// About `count` multiples of 1, 2 or 5 times a power of ten, at least `smallest` apart, that enclose the range.
     fn new((low, high): (f64, f64), count: f64, smallest: f64) -> Ticks {
-        // A range of one value gets room around it.
-        let span = if high > low { high - low } else { low.abs().max(1.0) * 0.1 };
-        let rough = span / count;
+        let rough = (high - low) / count;
         let power = 10f64.powf(rough.log10().floor());
         let step =
             [1.0, 2.0, 5.0, 10.0].into_iter().map(|m| m * power).find(|step| *step >= rough * 0.999).unwrap_or(10.0 * power);
@@ -142,8 +143,9 @@ mod tests {
         assert_eq!(printed((0.731, 0.902), 5.0, 0.0, true), ["70 %", "75 %", "80 %", "85 %", "90 %", "95 %"]);
         assert_eq!(printed((0.9912, 0.9931), 5.0, 0.0, true), ["99.10 %", "99.15 %", "99.20 %", "99.25 %", "99.30 %", "99.35 %"]);
         assert_eq!(printed((1.0, 3.0), 8.0, 1.0, false), ["1", "2", "3"]);
-        assert_eq!(printed((2.0, 2.0), 5.0, 0.0, false), ["2.00", "2.05"]);
-        assert_eq!(printed((0.0, 0.0), 5.0, 0.0, false), ["0.00", "0.02"]);
+        assert_eq!(range([2.0, 2.0].into_iter()), Some((1.9, 2.1)));
+        assert_eq!(range([0.5, 2.0, 1.0].into_iter()), Some((0.5, 2.0)));
+        assert_eq!(printed((1.9, 2.1), 5.0, 0.0, false), ["1.90", "1.95", "2.00", "2.05", "2.10"]);
         assert_eq!(printed((1.0, 120.0), 8.0, 1.0, false).join(" "), "0 20 40 60 80 100 120");
     }
 }

@@ -29,12 +29,12 @@ fn grouped(n: u64) -> String {
     out
 }
 
-/// A fraction as a percentage with as many digits as say something: 100 %, 91.4 %, 0.52 %.
+/// A fraction as a percentage with as many digits as say something: 100 %, 99.75 %, 91.4 %, 0.52 %.
 fn percent(fraction: f64) -> String {
     let value = fraction * 100.0;
     match value {
-        _ if value >= 99.95 => format!("{value:.0} %"),
-        _ if value >= 1.0 => format!("{value:.1} %"),
+        100.0 => "100 %".to_owned(),
+        _ if (1.0..99.0).contains(&value) => format!("{value:.1} %"),
         _ => format!("{value:.2} %"),
     }
 }
