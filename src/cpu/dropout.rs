@@ -12,7 +12,7 @@ pub(crate) fn apply<T: Float>(p: f64, rng: &Rng, [a, b]: [&[T]; 2], y: &mut [T],
     // unit_f32(word) >= p without the division by 2^24: p = 1 keeps nothing, p = 0 everything.
     let threshold = (p * f64::from(1u32 << 24)).ceil() as u32;
     let scale = T::from_f64(1.0 / (1.0 - p));
-    const { assert!(GRAIN % WORDS == 0, "chunks begin with whole blocks") };
+    const { assert!(GRAIN.is_multiple_of(WORDS), "chunks begin with whole blocks") };
     chunks(y, GRAIN, |start, y| {
         let (a, b) = (&a[start..][..y.len()], &b[start..][..y.len()]);
         vectorize(|| {

@@ -2,7 +2,7 @@
 
 use crate::autograd::Backward;
 use crate::cpu::{cross_entropy as cpu, reduce, softmax};
-use crate::{DType, Error, Result, Shape, Tensor, Var};
+use crate::{DType, Element, Error, Result, Shape, Tensor, Var};
 
 /// Settings of [`cross_entropy`]; the default smooths and ignores nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -34,7 +34,7 @@ pub fn cross_entropy(logits: &Var, labels: &Tensor, options: CrossEntropyOptions
     let sum = each_float!("cross_entropy", x.dtype(), T => {
         let mut losses = vec![T::default(); labels.elements()];
         cpu::losses([x.data::<T>(), lse.data()], labels.data(), (label_smoothing, ignore_index), &mut losses);
-        f64::from(reduce::sum_all(&losses))
+        reduce::sum_all(&losses).to_f64()
     });
     let y = Tensor::full([], sum / count.max(1) as f64, x.dtype());
     Ok(Var::record("cross_entropy", &[logits], y, || CrossEntropy {

@@ -3,7 +3,7 @@
 use crate::autograd::Backward;
 use crate::cpu::{cross_entropy, focal_loss as cpu, reduce};
 use crate::ops::cross_entropy::{counted, log_sum_exp};
-use crate::{Error, Result, Tensor, Var};
+use crate::{Element, Error, Result, Tensor, Var};
 
 /// The mean over all positions of -(1 - p)^gamma ln p, where p is the softmax probability of the position's label.
 ///
@@ -26,7 +26,7 @@ pub fn focal_loss(logits: &Var, labels: &Tensor, gamma: f64, ignore_index: Optio
     let sum = each_float!("focal_loss", x.dtype(), T => {
         let mut losses = cpu::log_probabilities([x.data::<T>(), lse.data()], labels.data(), ignore_index);
         cpu::losses(gamma, &mut losses);
-        f64::from(reduce::sum_all(&losses))
+        reduce::sum_all(&losses).to_f64()
     });
     let y = Tensor::full([], sum / count.max(1) as f64, x.dtype());
     Ok(Var::record("focal_loss", &[logits], y, || FocalLoss {
