@@ -4,6 +4,8 @@
 mod batch_norm;
 #[path = "ops/binary.rs"]
 mod binary;
+#[path = "ops/compare.rs"]
+mod compare;
 #[path = "ops/conv2d.rs"]
 mod conv2d;
 #[path = "ops/conv_transpose2d.rs"]
@@ -18,6 +20,8 @@ mod dwt;
 mod focal_loss;
 #[path = "ops/gelu_dropout.rs"]
 mod gelu_dropout;
+#[path = "ops/index.rs"]
+mod index;
 #[path = "ops/layer_norm.rs"]
 mod layer_norm;
 #[path = "ops/linear.rs"]

@@ -1,7 +1,7 @@
 //! Two operands, element by element, with broadcasting.
 
 use crate::cpu::{GRAIN, chunks, vectorize};
-use crate::{Float, Shape};
+use crate::{Element, Float, Shape};
 
 /// Which function of two numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +73,14 @@ pub(crate) fn add_assign<T: Float>(sum: &mut [T], x: &[T]) {
     chunks(sum, GRAIN, |start, sum| vectorize(|| sum.iter_mut().zip(&x[start..]).for_each(|(sum, &x)| *sum = *sum + x)));
 }
 
-fn zip<T: Float>(a: (&[T], &Shape), b: (&[T], &Shape), shape: &Shape, y: &mut [T], f: impl Fn(T, T) -> T + Sync + Copy) {
+/// y = f(a, b), both broadcast to `shape`.
+pub(crate) fn zip<T: Element, Y: Element>(
+    a: (&[T], &Shape),
+    b: (&[T], &Shape),
+    shape: &Shape,
+    y: &mut [Y],
+    f: impl Fn(T, T) -> Y + Sync + Copy,
+) {
     if a.1 == b.1 {
         return chunks(y, GRAIN, |start, y| {
             vectorize(|| y.iter_mut().zip(&a.0[start..]).zip(&b.0[start..]).for_each(|((y, &a), &b)| *y = f(a, b)))

@@ -7,6 +7,7 @@ pub(crate) mod adamw;
 pub(crate) mod batch_norm;
 pub(crate) mod binary;
 pub(crate) mod clip;
+pub(crate) mod compare;
 pub(crate) mod conv2d;
 pub(crate) mod conv_transpose2d;
 pub(crate) mod cross_entropy;
@@ -16,6 +17,7 @@ pub(crate) mod ema;
 pub(crate) mod focal_loss;
 pub(crate) mod gelu_dropout;
 pub(crate) mod gemm;
+pub(crate) mod index;
 pub(crate) mod lanes;
 pub(crate) mod layer_norm;
 pub(crate) mod linear;
@@ -41,13 +43,21 @@ pub(crate) const GRAIN: usize = 32 * 1024;
 
 /// Calls `body(start, chunk)` for consecutive chunks of `grain` elements, over threads where there are several chunks.
 ///
-/// Through a pointer: a chunk is worth the call, and the machinery of threads is compiled once instead of for each body.
+/// `body` is called through a pointer: what runs it over threads is then compiled once for each type of element, not
+/// once for each loop of the crate, which would take most of the build's time.
 pub(crate) fn chunks<T: Send>(out: &mut [T], grain: usize, body: impl Fn(usize, &mut [T]) + Sync) {
-    let body: &(dyn Fn(usize, &mut [T]) + Sync) = &body;
-    if out.len() <= grain {
-        return body(0, out);
+    over_threads(out, grain, grain, &|i, chunk| body(i * grain, chunk));
+}
+
+/// Calls `body(i, part)` for the i-th part of `size` elements. Threads take parts together up to `grain` elements.
+pub(crate) fn over_threads<T: Send>(out: &mut [T], size: usize, grain: usize, body: &(dyn Fn(usize, &mut [T]) + Sync)) {
+    if out.is_empty() {
+        return;
     }
-    out.par_chunks_mut(grain).enumerate().for_each(|(i, chunk)| body(i * grain, chunk));
+    if out.len() <= grain {
+        return out.chunks_mut(size).enumerate().for_each(|(i, part)| body(i, part));
+    }
+    out.par_chunks_mut(size).with_min_len(grain.div_ceil(size)).enumerate().for_each(|(i, part)| body(i, part));
 }
 
 /// As [`chunks`], for several slices of one length that are cut at the same places; they begin at `start` (0 for callers).
@@ -55,7 +65,7 @@ pub(crate) fn chunks_of<T: Send, const N: usize>(
     start: usize,
     out: [&mut [T]; N],
     grain: usize,
-    body: &(impl Fn(usize, [&mut [T]; N]) + Sync),
+    body: &(dyn Fn(usize, [&mut [T]; N]) + Sync),
 ) {
     let length = out[0].len();
     if length <= grain {

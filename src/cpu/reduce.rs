@@ -1,9 +1,11 @@
-//! Sums over the middle of `[outer, length, inner]`, in an order that depends on the sizes alone.
+//! Sums over the middle of `[outer, length, inner]`, in an order that depends on the sizes alone; extremes of rows.
 
 use rayon::prelude::*;
 
-use crate::Float;
+use std::cmp::Ordering;
+
 use crate::cpu::{GRAIN, chunks, vectorize};
+use crate::{Element, Float};
 
 /// Partial sums that run side by side, one a vector lane: breaks the chain of dependent additions.
 const LANES: usize = 16;
@@ -55,6 +57,59 @@ fn sum_rows<T: Float>(x: &[T], inner: usize) -> Vec<T> {
     let mut sum = vec![T::ZERO; inner];
     vectorize(|| x.chunks_exact(inner).for_each(|row| sum.iter_mut().zip(row).for_each(|(s, &x)| *s = *s + x)));
     sum
+}
+
+/// Where the largest (or smallest) element of each row of `length` is, the first of equals; not-a-number before all.
+pub(crate) fn extreme<T: Element>(x: &[T], length: usize, largest: bool, at: &mut [i64]) {
+    let better = |x: T, best: T| (if largest { x > best } else { x < best }) || is_nan(x);
+    chunks(at, (GRAIN / length).max(1), |start, at| {
+        for (row, at) in x[start * length..].chunks_exact(length).zip(at) {
+            // First the value, which vectorises, then its place.
+            let best = vectorize(|| {
+                let mut lanes = [row[0]; LANES];
+                let (full, rest) = row.split_at(row.len() / LANES * LANES);
+                let keep = |lane: &mut T, x: T| *lane = if better(x, *lane) { x } else { *lane };
+                full.chunks_exact(LANES).for_each(|x| (0..LANES).for_each(|l| keep(&mut lanes[l], x[l])));
+                rest.iter().for_each(|&x| keep(&mut lanes[0], x));
+                lanes[1..].iter().fold(lanes[0], |best, &x| if better(x, best) { x } else { best })
+            });
+            let place = row.iter().position(|&x| x == best || (is_nan(x) && is_nan(best)));
+            *at = place.unwrap_or(0) as i64;
+        }
+    });
+}
+
+/// Where the `k` largest of each row of `length` are, from the largest on, the first of equals first.
+pub(crate) fn topk<T: Element>(x: &[T], length: usize, k: usize, at: &mut [i64]) {
+    if at.is_empty() {
+        return;
+    }
+    chunks(at, (GRAIN / length).max(1) * k, |start, at| {
+        let mut order: Vec<usize> = Vec::with_capacity(length);
+        for (row, at) in x[start / k * length..].chunks_exact(length).zip(at.chunks_exact_mut(k)) {
+            order.clear();
+            order.extend(0..length);
+            first(&mut order, k, &|a, b| descending(row[*a], row[*b]).then(a.cmp(b)));
+            at.iter_mut().zip(&order).for_each(|(at, &i)| *at = i as i64);
+        }
+    });
+}
+
+/// Brings the `k` first by `order` to the front, in order.
+fn first(numbers: &mut [usize], k: usize, order: &dyn Fn(&usize, &usize) -> Ordering) {
+    if k < numbers.len() {
+        numbers.select_nth_unstable_by(k, order);
+    }
+    numbers[..k].sort_unstable_by(order);
+}
+
+fn descending<T: Element>(a: T, b: T) -> Ordering {
+    b.partial_cmp(&a).unwrap_or_else(|| is_nan(b).cmp(&is_nan(a)))
+}
+
+#[inline(always)]
+fn is_nan<T: Element>(x: T) -> bool {
+    x.partial_cmp(&x).is_none()
 }
 
 /// Folds the terms of two rows of one length: `LANES` folds side by side, joined by halves.

@@ -1,9 +1,7 @@
 //! Moving elements about: every rearrangement is a walk over the source with a step for each axis of the result.
 
-use rayon::prelude::*;
-
 use crate::Element;
-use crate::cpu::GRAIN;
+use crate::cpu::{GRAIN, over_threads};
 
 /// Rows that are transposed together: 16 floats are a cache line, so that each line read is used whole.
 const TILE: usize = 16;
@@ -35,12 +33,12 @@ pub(crate) fn take<T: Element>(x: &[T], start: isize, axes: &[(usize, isize)], y
         [(length, 1)] => y.copy_from_slice(&x[start as usize..][..length]),
         [(_, 0)] => y.fill(x[start as usize]),
         [(length, step)] => (0..length).for_each(|i| y[i] = x[(start + i as isize * step) as usize]),
-        [(_, 1), (length, step)] if step > 0 => parts(y, TILE * length, |i, y| {
+        [(_, 1), (length, step)] if step > 0 => over_threads(y, TILE * length, GRAIN, &|i, y| {
             transpose(&x[start as usize + i * TILE..], step as usize, length, y);
         }),
         [(length, step), ref inner @ ..] => {
             let part = y.len() / length;
-            parts(y, part, |i, y| take(x, start + i as isize * step, inner, y));
+            over_threads(y, part, GRAIN, &|i, y| take(x, start + i as isize * step, inner, y));
         }
     }
 }
@@ -81,7 +79,7 @@ pub(crate) fn pad<T: Element>(x: &[T], axes: &[Padded], y: &mut [T]) {
         }
         [(inside, before, all), ref inner @ ..] => {
             let part = x.len() / inside.max(1);
-            parts(y, y.len() / all.max(1), |i, y| match i.checked_sub(before) {
+            over_threads(y, y.len() / all.max(1), GRAIN, &|i, y| match i.checked_sub(before) {
                 Some(i) if i < inside => pad(&x[i * part..][..part], inner, y),
                 _ => y.fill(T::default()),
             });
@@ -91,7 +89,7 @@ pub(crate) fn pad<T: Element>(x: &[T], axes: &[Padded], y: &mut [T]) {
 
 /// y = the parts side by side: for each of the outer rows, a row of each part.
 pub(crate) fn concat<T: Element>(xs: &[&[T]], outer: usize, y: &mut [T]) {
-    parts(y, y.len() / outer.max(1), |i, mut y| {
+    over_threads(y, y.len() / outer.max(1), GRAIN, &|i, mut y| {
         for x in xs {
             let row = x.len() / outer;
             let (mine, rest) = y.split_at_mut(row);
@@ -99,15 +97,4 @@ pub(crate) fn concat<T: Element>(xs: &[&[T]], outer: usize, y: &mut [T]) {
             y = rest;
         }
     });
-}
-
-/// Calls `body(i, part)` for the parts of `size` elements, over threads where there is enough to do.
-fn parts<T: Send>(y: &mut [T], size: usize, body: impl Fn(usize, &mut [T]) + Sync + Send) {
-    if y.is_empty() {
-        return;
-    }
-    if y.len() <= GRAIN {
-        return y.chunks_mut(size).enumerate().for_each(|(i, y)| body(i, y));
-    }
-    y.par_chunks_mut(size).with_min_len(GRAIN.div_ceil(size)).enumerate().for_each(|(i, y)| body(i, y));
 }

@@ -8,6 +8,7 @@
 
 mod batch_norm;
 mod binary;
+mod compare;
 mod conv2d;
 mod conv_transpose2d;
 mod cross_entropy;
@@ -15,6 +16,7 @@ mod dropout;
 mod dwt;
 mod focal_loss;
 mod gelu_dropout;
+mod index;
 mod layer_norm;
 mod linear;
 mod matmul;
@@ -26,10 +28,12 @@ mod unary;
 mod upsample;
 
 pub use batch_norm::{BatchStats, batch_norm, batch_norm_eval};
+pub use compare::select;
 pub use conv_transpose2d::conv_transpose2d;
 pub use conv2d::conv2d;
 pub use cross_entropy::{CrossEntropyOptions, cross_entropy};
 pub use focal_loss::focal_loss;
+pub use index::{embedding, one_hot};
 pub use layer_norm::layer_norm;
 pub use linear::linear;
 pub use matmul::matmul_with;

@@ -15,7 +15,7 @@ impl Var {
         let y = self.value().sum_over(axes)?;
         let y = y.reshape(if keep { kept } else { dropped })?;
         let shape = *self.shape();
-        Ok(Var::record("sum", &[self], y, || Sum { shape, kept }))
+        Ok(Var::record("sum", &[self], y, || Sum { op: "sum", shape, kept, scale: 1.0 }))
     }
 
     /// The sum of all elements, a single number. Otherwise as [`Var::sum`].
@@ -26,20 +26,214 @@ impl Var {
     }
 }
 
+/// y = scale * sum of x.
 struct Sum {
+    op: &'static str,
     shape: Shape,
     kept: Shape,
+    scale: f64,
 }
 
 impl Backward for Sum {
-    /// dx = dy, repeated.
+    /// dx = scale dy, repeated.
     fn backward(self: Box<Self>, dy: Tensor, _wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
+        let dy = if self.op == "sum" { dy } else { Var::from(dy).mul_scalar(self.scale)?.into_value() };
         Ok(vec![Some(dy.reshape(self.kept)?.expand(&self.shape)?)])
     }
 
     fn saves(&self) -> Vec<&Tensor> {
         vec![]
     }
+}
+
+/// Means and variances.
+impl Var {
+    /// The mean over `axes`, sum / n; they stay as axes of length 1 where `keep` is set, and go otherwise.
+    ///
+    /// **Shapes**: any with elements to reduce. **Backward**: dx = dy / n, repeated along `axes`. **Saves**: nothing.
+    /// **Errors**: an axis that is out of range or named twice, a mean of no numbers. **Source**: `torch.mean`.
+    #[track_caller]
+    pub fn mean(&self, axes: &[usize], keep: bool) -> Result<Var> {
+        let (shape, count) = (*self.shape(), self.reduced_count("mean", axes, 1)?);
+        let (kept, dropped) = reduced_shapes("mean", &shape, axes)?;
+        let scale = 1.0 / count as f64;
+        let y = Var::from(self.value().sum_over(axes)?).mul_scalar(scale)?.into_value();
+        let y = y.reshape(if keep { kept } else { dropped })?;
+        Ok(Var::record("mean", &[self], y, || Sum { op: "mean", shape, kept, scale }))
+    }
+
+    /// The mean of all elements, a single number. Otherwise as [`Var::mean`].
+    #[track_caller]
+    pub fn mean_all(&self) -> Result<Var> {
+        self.mean(&(0..self.shape().len()).collect::<Vec<_>>(), false)
+    }
+
+    /// The variance over `axes`: sum of (x - mean)^2, over n, or over n - 1 where `unbiased` is set.
+    ///
+    /// **Shapes**: as [`Var::mean`]. **Backward**: dx = 2 (x - mean) dy / n, or / (n - 1). **Saves**: x, and the mean.
+    /// **Errors**: an axis that is out of range or named twice, the variance of no number, the unbiased one of a single
+    /// number. **Source**: `torch.var`; in two passes, since E[x^2] - E[x]^2 cancels.
+    #[track_caller]
+    pub fn var(&self, axes: &[usize], unbiased: bool, keep: bool) -> Result<Var> {
+        let freedom = usize::from(unbiased);
+        let count = self.reduced_count("var", axes, 1 + freedom)?;
+        let (kept, dropped) = reduced_shapes("var", self.shape(), axes)?;
+        let scale = 1.0 / (count - freedom) as f64;
+        let x = self.detach();
+        let mean = x.mean(axes, true)?;
+        let y = (&x - &mean)?.square()?.sum(axes, true)?.mul_scalar(scale)?.into_value();
+        let y = y.reshape(if keep { kept } else { dropped })?;
+        Ok(Var::record("var", &[self], y, || Variance { x: x.into_value(), mean: mean.into_value(), scale }))
+    }
+
+    /// The standard deviation over `axes`, the square root of [`Var::var`]. Infinitely steep where it is 0.
+    #[track_caller]
+    pub fn std(&self, axes: &[usize], unbiased: bool, keep: bool) -> Result<Var> {
+        self.var(axes, unbiased, keep)?.sqrt()
+    }
+
+    /// How many elements each result is made of.
+    #[track_caller]
+    fn reduced_count(&self, op: &'static str, axes: &[usize], least: usize) -> Result<usize> {
+        reduced_shapes(op, self.shape(), axes)?;
+        let count = axes.iter().map(|&axis| self.shape()[axis]).product();
+        if count < least {
+            let got = format!("{count} in axes {axes:?} of {}", self.shape());
+            return Err(Error::operand(op, "x", format!("at least {least} to reduce"), got));
+        }
+        Ok(count)
+    }
+}
+
+struct Variance {
+    x: Tensor,
+    mean: Tensor,
+    scale: f64,
+}
+
+impl Backward for Variance {
+    /// dx = 2 scale (x - mean) dy: the mean's own share cancels, as the differences from it add up to 0.
+    fn backward(self: Box<Self>, dy: Tensor, _wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
+        let dy = Var::from(dy.reshape(self.mean.shape())?).mul_scalar(2.0 * self.scale)?;
+        let dx = (&Var::from(self.x) - &Var::from(self.mean)) * &dy;
+        Ok(vec![Some(dx?.into_value())])
+    }
+
+    fn saves(&self) -> Vec<&Tensor> {
+        vec![&self.x, &self.mean]
+    }
+}
+
+/// Extremes.
+impl Var {
+    /// The largest element over `axes`; they stay as axes of length 1 where `keep` is set, and go otherwise.
+    ///
+    /// Not-a-number counts as larger than all. **Shapes**: any with elements to reduce.
+    /// **Backward**: dy goes to the first of the largest. **Saves**: where that is, one i64 a result.
+    /// **Errors**: an axis that is out of range or named twice, the largest of none. **Source**: `torch.amax`, whose
+    /// gradient is shared among equals.
+    #[track_caller]
+    pub fn max(&self, axes: &[usize], keep: bool) -> Result<Var> {
+        self.extreme("max", axes, keep)
+    }
+
+    /// The smallest element over `axes`; otherwise as [`Var::max`].
+    #[track_caller]
+    pub fn min(&self, axes: &[usize], keep: bool) -> Result<Var> {
+        self.extreme("min", axes, keep)
+    }
+
+    #[track_caller]
+    fn extreme(&self, op: &'static str, axes: &[usize], keep: bool) -> Result<Var> {
+        let length = self.reduced_count(op, axes, 1)?;
+        let (kept, dropped) = reduced_shapes(op, self.shape(), axes)?;
+        let order = reduced_last(self.shape().len(), axes);
+        let rows = self.value().permuted(&order);
+        let shape = if keep { kept } else { dropped };
+        let at = rows.extreme_of_rows(length, shape, op == "max");
+        let y = each_dtype!(self.dtype(), T => Tensor::build(shape, |y: &mut [T]| {
+            let rows = rows.data::<T>().chunks_exact(length);
+            y.iter_mut().zip(rows.zip(at.data::<i64>())).for_each(|(y, (row, &i))| *y = row[i as usize]);
+        }));
+        Ok(Var::record(op, &[self], y, || Extreme { at, shape: *rows.shape(), length, order }))
+    }
+}
+
+struct Extreme {
+    at: Tensor,
+    /// The shape with the reduced axes last, and the order that put them there.
+    shape: Shape,
+    length: usize,
+    order: Vec<usize>,
+}
+
+impl Backward for Extreme {
+    /// dx = dy at the extremes, 0 elsewhere.
+    fn backward(self: Box<Self>, dy: Tensor, _wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
+        let dx = each_float!("max", dy.dtype(), T => Tensor::build(self.shape, |dx: &mut [T]| {
+            dx.fill(T::default());
+            let to = self.at.data::<i64>().iter().zip(dy.data::<T>());
+            dx.chunks_exact_mut(self.length).zip(to).for_each(|(row, (&i, &dy))| row[i as usize] = dy);
+        }));
+        let mut inverse = vec![0; self.order.len()];
+        self.order.iter().enumerate().for_each(|(i, &axis)| inverse[axis] = i);
+        Ok(vec![Some(dx.permuted(&inverse))])
+    }
+
+    fn saves(&self) -> Vec<&Tensor> {
+        vec![&self.at]
+    }
+}
+
+/// Which elements are the largest.
+impl Tensor {
+    /// Where along axis `axis` the largest element is, the first of equals: i64, without that axis.
+    ///
+    /// # Errors
+    /// An axis that is out of range or of length 0.
+    #[track_caller]
+    pub fn argmax(&self, axis: usize) -> Result<Tensor> {
+        crate::ops::shape::check_axis("argmax", self.shape(), axis)?;
+        let (_, dropped) = reduced_shapes("argmax", self.shape(), &[axis])?;
+        if self.shape()[axis] == 0 {
+            return Err(Error::operand("argmax", "tensor", format!("a length above 0 in axis {axis}"), self.shape()));
+        }
+        let rows = self.permuted(&reduced_last(self.shape().len(), &[axis]));
+        Ok(rows.extreme_of_rows(self.shape()[axis], dropped, true))
+    }
+
+    /// The `k` largest elements along the last axis, largest first and of equals the first, and where they are (i64).
+    ///
+    /// # Errors
+    /// A single number, or fewer than `k` elements in the last axis.
+    #[track_caller]
+    pub fn topk(&self, k: usize) -> Result<(Tensor, Tensor)> {
+        let Some(&length) = self.shape().last().filter(|&&length| k <= length) else {
+            return Err(Error::operand("topk", "k", format!("at most the length of the last axis of {}", self.shape()), k));
+        };
+        let shape = self.shape().with(self.shape().len() - 1, k);
+        Ok(each_dtype!(self.dtype(), T => {
+            let at = Tensor::build(shape, |at: &mut [i64]| cpu::topk(self.data::<T>(), length, k, at));
+            let values = Tensor::build(shape, |y: &mut [T]| {
+                let rows = self.data::<T>().chunks_exact(length.max(1)).zip(at.data::<i64>().chunks_exact(k.max(1)));
+                let picked = rows.flat_map(|(row, at)| at.iter().map(|&i| row[i as usize]));
+                y.iter_mut().zip(picked).for_each(|(y, value)| *y = value);
+            });
+            (values, at)
+        }))
+    }
+
+    /// Where the extreme of each row of `length` is, i64 of shape `shape`.
+    fn extreme_of_rows(&self, length: usize, shape: Shape, largest: bool) -> Tensor {
+        Tensor::build(shape, |at: &mut [i64]| each_dtype!(self.dtype(), T => cpu::extreme(self.data::<T>(), length, largest, at)))
+    }
+}
+
+/// The order of axes that puts the reduced ones last, each kind in its own order.
+fn reduced_last(rank: usize, axes: &[usize]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..rank).collect();
+    order.sort_by_key(|axis| axes.contains(axis));
+    order
 }
 
 /// The shape with `axes` at length 1, and without them.

@@ -1,6 +1,6 @@
 use proptest::prelude::*;
-use wavemix::gradcheck::adjoint_check;
-use wavemix::{Tensor, Var};
+use wavemix::gradcheck::{adjoint_check, gradcheck};
+use wavemix::{DType, Result, Rng, Tensor, Var};
 
 #[test]
 fn sums_over_any_axes() {
@@ -18,5 +18,117 @@ proptest! {
     fn sum_is_the_adjoint_of_repetition(dims in prop::collection::vec(1usize..6, 1..5), chosen in any::<[bool; 5]>(), keep: bool) {
         let axes: Vec<usize> = (0..dims.len()).filter(|&a| chosen[a]).collect();
         adjoint_check(|x| x.sum(&axes, keep), &dims)?;
+    }
+}
+
+fn constant(values: &[f64], shape: impl Into<wavemix::Shape>) -> Var {
+    Tensor::from_slice(values, shape).unwrap().into()
+}
+
+#[test]
+fn means_and_variances() {
+    let x = constant(&[1.0, 2.0, 4.0, 9.0, 0.0, 2.0], [2, 3]);
+    let values = |y: Result<Var>| y.unwrap().value().to_vec::<f64>().unwrap();
+    assert_eq!(values(x.mean(&[0], false)), [5.0, 1.0, 3.0]);
+    assert_eq!(values(x.mean_all()), [3.0]);
+    assert_eq!(values(x.var(&[0], false, false)), [16.0, 1.0, 1.0]);
+    assert_eq!(values(x.var(&[0], true, false)), [32.0, 2.0, 2.0]);
+    assert_eq!(values(x.std(&[0], false, false)), [4.0, 1.0, 1.0]);
+    assert_eq!(x.var(&[1], true, true).unwrap().shape().to_string(), "[2, 1]");
+    // E[x^2] - E[x]^2 would lose all digits here.
+    let far = Var::from(Tensor::from_vec(vec![10_000.0f32, 10_001.0, 10_002.0], [3]).unwrap());
+    assert!((far.var(&[0], true, false).unwrap().value().item().unwrap() - 1.0).abs() < 1e-5);
+}
+
+#[test]
+fn extremes() {
+    let x = constant(&[1.0, 7.0, 4.0, 7.0, 0.0, 0.0], [2, 3]);
+    let values = |y: Result<Var>| y.unwrap().value().to_vec::<f64>().unwrap();
+    assert_eq!(values(x.max(&[0], false)), [7.0, 7.0, 4.0]);
+    assert_eq!(values(x.min(&[1], true)), [1.0, 0.0]);
+    let leaf = Var::leaf(x.value().clone());
+    let gradients = leaf.max(&[0, 1], false).unwrap().backward().unwrap();
+    assert_eq!(gradients.of(&leaf).unwrap().to_vec::<f64>().unwrap(), [0.0, 1.0, 0.0, 0.0, 0.0, 0.0], "the first of equals");
+    assert_eq!(x.value().argmax(1).unwrap().to_vec::<i64>().unwrap(), [1, 0]);
+    assert_eq!(x.value().argmax(0).unwrap().to_vec::<i64>().unwrap(), [1, 0, 0]);
+    let nan = constant(&[1.0, f64::NAN, 3.0, f64::NAN], [4]);
+    assert!(nan.max(&[0], false).unwrap().value().item().unwrap().is_nan());
+    assert!(nan.min(&[0], false).unwrap().value().item().unwrap().is_nan());
+    assert_eq!(nan.value().argmax(0).unwrap().item().unwrap(), 1.0);
+    assert_eq!(nan.value().topk(3).unwrap().1.to_vec::<i64>().unwrap(), [1, 3, 2]);
+}
+
+#[test]
+fn errors() {
+    let (x, empty) = (constant(&[1.0, 2.0], [1, 2]), Var::from(Tensor::zeros([3, 0], DType::F64)));
+    let cases: [(Result<Var>, &str); 7] = [
+        (empty.mean(&[1], false), "mean: x expects at least 1 to reduce, got 0 in axes [1] of [3, 0]"),
+        (empty.max(&[0, 1], false), "max: x expects at least 1 to reduce, got 0 in axes [0, 1] of [3, 0]"),
+        (x.var(&[0], true, false), "var: x expects at least 2 to reduce, got 1 in axes [0] of [1, 2]"),
+        (x.min(&[2], false), "min: axes expects different axes below 2 for [1, 2], got [2]"),
+        (x.value().argmax(2).map(Var::from), "argmax: axis expects below 2 for [1, 2], got 2"),
+        (empty.value().argmax(1).map(Var::from), "argmax: tensor expects a length above 0 in axis 1, got [3, 0]"),
+        (x.value().topk(3).map(|(y, _)| y.into()), "topk: k expects at most the length of the last axis of [1, 2], got 3"),
+    ];
+    for (result, message) in cases {
+        let error = result.err().unwrap().to_string();
+        assert!(error.starts_with(message) && error.contains("(reduce.rs:"), "{error}");
+    }
+}
+
+#[test]
+fn threads_do_not_change_the_bits() {
+    let x = Var::from(Tensor::normal([70, 41, 33], 0.0, 1.0, DType::F32, &Rng::new(2)));
+    let run = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let all = || {
+            let parts = [x.var(&[0, 1], true, false), x.mean(&[1, 2], false), x.max(&[1], false), x.mean_all()];
+            let (values, at) = x.value().topk(3).unwrap();
+            let mut out: Vec<f32> = parts.into_iter().flat_map(|y| y.unwrap().value().to_vec::<f32>().unwrap()).collect();
+            out.extend(values.to_vec::<f32>().unwrap());
+            out.extend(at.cast(DType::F32).to_vec::<f32>().unwrap());
+            out
+        };
+        pool.install(all)
+    };
+    assert!(run(1) == run(2));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+    #[test]
+    fn gradients(dims in prop::collection::vec(2usize..5, 1..5), chosen in any::<[bool; 5]>(), keep: bool, unbiased: bool, seed: u64) {
+        let mut axes: Vec<usize> = (0..dims.len()).filter(|&a| chosen[a]).collect();
+        if axes.is_empty() {
+            axes.push(0);
+        }
+        adjoint_check(|x| x.mean(&axes, keep), &dims)?;
+        let shape = wavemix::Shape::new(&dims).unwrap();
+        let x = Tensor::normal(shape, 0.0, 1.0, DType::F64, &Rng::new(seed));
+        gradcheck(|v| v[0].var(&axes, unbiased, keep), std::slice::from_ref(&x))?;
+        // Numbers at least 0.1 apart, in a random order.
+        let order: Vec<f64> = Rng::new(seed).permutation(shape.elements()).into_iter().map(|i| i as f64 * 0.1).collect();
+        let apart = Tensor::from_vec(order, shape).unwrap();
+        gradcheck(|v| v[0].max(&axes, keep), std::slice::from_ref(&apart))?;
+        gradcheck(|v| v[0].min(&axes, keep), std::slice::from_ref(&apart))?;
+    }
+
+    #[test]
+    fn largest_of_rows(rows in 1usize..4, length in 1usize..70, k in 0usize..70, seed: u64) {
+        // Few different values, so that there are ties.
+        let x = Tensor::uniform([rows, length], 0.0, 9.0, DType::F64, &Rng::new(seed)).cast(DType::I64);
+        let k = k.min(length);
+        let (values, at) = x.topk(k).unwrap();
+        let first = x.argmax(1).unwrap();
+        for r in 0..rows {
+            let row = &x.as_slice::<i64>().unwrap()[r * length..][..length];
+            let mut order: Vec<usize> = (0..length).collect();
+            order.sort_by_key(|&i| (-row[i], i));
+            prop_assert_eq!(first.as_slice::<i64>().unwrap()[r], order[0] as i64);
+            let places: Vec<i64> = order[..k].iter().map(|&i| i as i64).collect();
+            prop_assert_eq!(&at.as_slice::<i64>().unwrap()[r * k..][..k], &places[..]);
+            let sorted: Vec<i64> = order[..k].iter().map(|&i| row[i]).collect();
+            prop_assert_eq!(&values.as_slice::<i64>().unwrap()[r * k..][..k], &sorted[..]);
+        }
     }
 }

@@ -1,0 +1,29 @@
+//! Comparing two operands, and choosing between them.
+
+use crate::cpu::binary::zip;
+use crate::cpu::{GRAIN, chunks, vectorize};
+use crate::{Element, Shape};
+
+/// How two numbers may lie: one bit each. A comparison is the set of those for which it holds.
+pub(crate) const LESS: u8 = 1;
+pub(crate) const EQUAL: u8 = 2;
+pub(crate) const GREATER: u8 = 4;
+/// One of them is not a number.
+pub(crate) const UNORDERED: u8 = 8;
+
+/// y = 1 where a and b lie as one of `holds`, else 0, both broadcast to `shape`. One loop serves all comparisons.
+pub(crate) fn apply<T: Element>(holds: u8, a: (&[T], &Shape), b: (&[T], &Shape), shape: &Shape, y: &mut [u8]) {
+    zip(a, b, shape, y, |a, b| {
+        let ordered = u8::from(a < b) * LESS + u8::from(a == b) * EQUAL + u8::from(a > b) * GREATER;
+        let found = ordered + u8::from(ordered == 0) * UNORDERED;
+        u8::from(found & holds != 0)
+    });
+}
+
+/// y = a where the mask is not 0, else b.
+pub(crate) fn select<T: Element>(mask: &[u8], a: &[T], b: &[T], y: &mut [T]) {
+    chunks(y, GRAIN, |start, y| {
+        let operands = mask[start..].iter().zip(&a[start..]).zip(&b[start..]);
+        vectorize(|| y.iter_mut().zip(operands).for_each(|(y, ((&m, &a), &b))| *y = if m != 0 { a } else { b }));
+    });
+}

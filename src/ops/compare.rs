@@ -1,0 +1,105 @@
+//! Comparisons, which give masks, and the choice between two values by a mask.
+
+use crate::autograd::Backward;
+use crate::cpu::compare::{self as cpu, EQUAL, GREATER, LESS, UNORDERED};
+use crate::{DType, Error, Result, Shape, Tensor, Var};
+
+macro_rules! comparisons {
+    ($($name:ident, $sign:literal, $holds:expr;)*) => {
+        /// Comparisons, element by element: u8, 1 where it holds and 0 elsewhere. Shapes broadcast.
+        impl Tensor {$(
+            #[doc = concat!("Where a ", $sign, " b.")]
+            #[doc = ""]
+            #[doc = concat!("**Shapes**: any two that broadcast; any dtype, the same for both. **Source**: `torch.", stringify!($name), "`.")]
+            #[doc = ""]
+            #[doc = "# Errors"]
+            #[doc = "Shapes that do not broadcast, dtypes that differ."]
+            #[track_caller]
+            pub fn $name(&self, other: &Tensor) -> Result<Tensor> {
+                compare(stringify!($name), $holds, self, other)
+            }
+        )*}
+    };
+}
+comparisons! {
+    eq, "=", EQUAL;
+    ne, "!=", LESS | GREATER | UNORDERED;
+    lt, "<", LESS;
+    le, "<=", LESS | EQUAL;
+    gt, ">", GREATER;
+    ge, ">=", GREATER | EQUAL;
+}
+
+#[track_caller]
+fn compare(op: &'static str, holds: u8, a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    if a.dtype() != b.dtype() {
+        return Err(Error::operand(op, "b", format!("the dtype of a, {}", a.dtype()), b.dtype()));
+    }
+    let shape = broadcast(op, "b", a.shape(), b.shape())?;
+    Ok(each_dtype!(a.dtype(), T => Tensor::build(shape, |y: &mut [u8]| {
+        cpu::apply::<T>(holds, (a.data(), a.shape()), (b.data(), b.shape()), &shape, y);
+    })))
+}
+
+/// a where the mask is not 0, b elsewhere.
+///
+/// **Shapes**: any three that broadcast; the mask is u8, a and b of one dtype.
+/// **Backward**: da = dy where the mask is not 0, db = dy where it is, 0 elsewhere; each summed over the axes it was
+/// repeated along. **Saves**: the mask. **Errors**: shapes that do not broadcast, a mask of another dtype, a and b of two.
+/// **Source**: `torch.where`.
+///
+/// ```
+/// use wavemix::{DType, Tensor, Var, ops::select};
+/// let x = Tensor::from_vec(vec![-1.0, 2.0, -3.0], [3])?;
+/// let zero = Tensor::zeros([], DType::F64);
+/// let y = select(&x.gt(&zero)?, &Var::from(&x), &Var::from(zero))?;
+/// assert_eq!(y.value().to_vec::<f64>()?, [0.0, 2.0, 0.0]);
+/// # Ok::<(), wavemix::Error>(())
+/// ```
+#[track_caller]
+pub fn select(mask: &Tensor, a: &Var, b: &Var) -> Result<Var> {
+    if mask.dtype() != DType::U8 {
+        return Err(Error::operand("select", "mask", "u8", mask.dtype()));
+    }
+    if a.dtype() != b.dtype() {
+        return Err(Error::operand("select", "b", format!("the dtype of a, {}", a.dtype()), b.dtype()));
+    }
+    let shape = broadcast("select", "b", a.shape(), b.shape())?;
+    let shape = broadcast("select", "mask", &shape, mask.shape())?;
+    let mask = mask.expand(&shape)?;
+    let y = chosen(&mask, a.value(), b.value())?;
+    let shapes = [*a.shape(), *b.shape()];
+    Ok(Var::record("select", &[a, b], y, || Select { mask, shapes }))
+}
+
+struct Select {
+    mask: Tensor,
+    shapes: [Shape; 2],
+}
+
+impl Backward for Select {
+    /// da = dy where the mask is not 0, db = dy where it is.
+    fn backward(self: Box<Self>, dy: Tensor, wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
+        let zero = Tensor::zeros([], dy.dtype());
+        let da = wanted[0].then(|| chosen(&self.mask, &dy, &zero)?.sum_to(&self.shapes[0])).transpose()?;
+        let db = wanted[1].then(|| chosen(&self.mask, &zero, &dy)?.sum_to(&self.shapes[1])).transpose()?;
+        Ok(vec![da, db])
+    }
+
+    fn saves(&self) -> Vec<&Tensor> {
+        vec![&self.mask]
+    }
+}
+
+/// a or b, repeated to the mask's shape.
+fn chosen(mask: &Tensor, a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    let (a, b) = (a.expand(mask.shape())?, b.expand(mask.shape())?);
+    Ok(each_dtype!(a.dtype(), T => Tensor::build(*mask.shape(), |y: &mut [T]| {
+        cpu::select(mask.data(), a.data(), b.data(), y);
+    })))
+}
+
+#[track_caller]
+fn broadcast(op: &'static str, operand: &'static str, a: &Shape, b: &Shape) -> Result<Shape> {
+    a.broadcast(b).ok_or_else(|| Error::operand(op, operand, format!("a shape that broadcasts with {a}"), b))
+}

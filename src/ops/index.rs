@@ -1,0 +1,145 @@
+//! Picking elements, rows and classes by number.
+
+use crate::autograd::Backward;
+use crate::cpu::index as cpu;
+use crate::ops::shape::check_axis;
+use crate::{DType, Error, Result, Shape, Tensor, Var};
+
+impl Var {
+    /// One element of x for each index: y[i][j][k] = x[indices[i][j][k]][j][k] for axis 0, and so on.
+    ///
+    /// **Shapes**: `indices`, i64, has x's rank, any length along `axis`, and elsewhere at most x's; y is of its shape.
+    /// **Backward**: dx = dy added up where it was picked from, 0 elsewhere. **Saves**: the indices.
+    /// **Errors**: indices of another dtype or rank, or out of range. **Source**: `torch.gather`.
+    #[track_caller]
+    pub fn gather(&self, axis: usize, indices: &Tensor) -> Result<Var> {
+        let whole = *self.shape();
+        check_axis("gather", &whole, axis)?;
+        let fits = |(a, (&i, &x)): (usize, (&usize, &usize))| a == axis || i <= x;
+        if indices.shape().len() != whole.len() || !indices.shape().iter().zip(whole.iter()).enumerate().all(fits) {
+            let expected = format!("a shape within {whole}, but for axis {axis}");
+            return Err(Error::operand("gather", "indices", expected, indices.shape()));
+        }
+        check_indices("gather", "indices", indices, whole[axis])?;
+        // What lies beyond the indices along other axes is never picked.
+        let used = indices.shape().with(axis, whole[axis]);
+        let x = (0..used.len()).fold(self.value().clone(), |x, a| x.sliced(a, 0..used[a]));
+        let (outer, inner) = around(&used, axis);
+        let y = each_dtype!(x.dtype(), T => Tensor::build(*indices.shape(), |y: &mut [T]| {
+            cpu::gather(x.data(), indices.data(), inner, outer, y);
+        }));
+        Ok(Var::record("gather", &[self], y, || Gather { indices: indices.clone(), axis, used, whole }))
+    }
+
+    /// Rows of x by number: along `axis`, element m of y is element `indices[m]` of x.
+    ///
+    /// **Shapes**: `indices` is i64 of shape `[m]`; y is x's shape with `axis` of length m.
+    /// **Backward**: dx = the rows of dy added up where they were picked from, 0 elsewhere. **Saves**: the indices.
+    /// **Errors**: indices of another dtype or rank, or out of range. **Source**: `torch.index_select`.
+    #[track_caller]
+    pub fn index_select(&self, axis: usize, indices: &Tensor) -> Result<Var> {
+        let shape = *self.shape();
+        check_axis("index_select", &shape, axis)?;
+        if indices.shape().len() != 1 {
+            return Err(Error::operand("index_select", "indices", "shape [m]", indices.shape()));
+        }
+        check_indices("index_select", "indices", indices, shape[axis])?;
+        let (outer, inner) = around(&shape, axis);
+        let chosen = Shape::new(&shape.with(axis, indices.elements()))?;
+        let y = each_dtype!(self.dtype(), T => Tensor::build(chosen, |y: &mut [T]| {
+            cpu::rows::<T>(self.value().data(), indices.data(), inner, outer, y);
+        }));
+        Ok(Var::record("index_select", &[self], y, || Rows { indices: indices.clone(), axis, shape }))
+    }
+}
+
+struct Gather {
+    indices: Tensor,
+    axis: usize,
+    /// The part of x that indices can reach, and all of it.
+    used: Shape,
+    whole: Shape,
+}
+
+impl Backward for Gather {
+    /// dx[indices[i]] += dy[i].
+    fn backward(self: Box<Self>, dy: Tensor, _wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
+        let (outer, inner) = around(&self.used, self.axis);
+        let dx = each_float!("gather", dy.dtype(), T => Tensor::build(self.used, |dx: &mut [T]| {
+            cpu::scatter(dy.data(), self.indices.data(), inner, outer, dx);
+        }));
+        let unused: Vec<_> = self.whole.iter().zip(self.used.iter()).map(|(whole, used)| (0, whole - used)).collect();
+        Ok(vec![Some(if self.used == self.whole { dx } else { dx.padded(&unused)? })])
+    }
+
+    fn saves(&self) -> Vec<&Tensor> {
+        vec![&self.indices]
+    }
+}
+
+struct Rows {
+    indices: Tensor,
+    axis: usize,
+    shape: Shape,
+}
+
+impl Backward for Rows {
+    /// Row `indices[m]` of dx gets row m of dy added.
+    fn backward(self: Box<Self>, dy: Tensor, _wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
+        let (outer, inner) = around(&self.shape, self.axis);
+        Ok(vec![Some(each_float!("index_select", dy.dtype(), T => Tensor::build(self.shape, |dx: &mut [T]| {
+            cpu::add_rows::<T>(dy.data(), self.indices.data(), inner, outer, dx);
+        })))])
+    }
+
+    fn saves(&self) -> Vec<&Tensor> {
+        vec![&self.indices]
+    }
+}
+
+/// The row of `weight` for each index: `[..., d]` for indices `[...]` and a weight `[rows, d]`.
+///
+/// Otherwise as [`Var::index_select`] along axis 0. **Source**: `torch.nn.functional.embedding`.
+#[track_caller]
+pub fn embedding(weight: &Var, indices: &Tensor) -> Result<Var> {
+    let &[_, width] = &weight.shape()[..] else {
+        return Err(Error::operand("embedding", "weight", "[rows, width]", weight.shape()));
+    };
+    let shape = Shape::new(&[&indices.shape()[..], &[width]].concat())?;
+    weight.index_select(0, &indices.reshape([indices.elements()])?)?.reshape(shape)
+}
+
+/// 1 at each label's place and 0 elsewhere: `[..., classes]` for labels `[...]`.
+///
+/// # Errors
+/// Labels that are not i64, or not in `0..classes`.
+#[track_caller]
+pub fn one_hot(labels: &Tensor, classes: usize, dtype: DType) -> Result<Tensor> {
+    check_indices("one_hot", "labels", labels, classes)?;
+    let shape = Shape::new(&[&labels.shape()[..], &[classes]].concat())?;
+    let (mut y, one) = (Tensor::zeros(shape, dtype), 1.0);
+    each_dtype!(dtype, T => {
+        let one = <T as crate::Element>::from_f64(one);
+        let rows = y.data_mut::<T>().chunks_exact_mut(classes.max(1));
+        rows.zip(labels.data::<i64>()).for_each(|(row, &label)| row[label as usize] = one);
+    });
+    Ok(y)
+}
+
+/// The lengths before and after an axis.
+fn around(shape: &Shape, axis: usize) -> (usize, usize) {
+    (shape[..axis].iter().product(), shape[axis + 1..].iter().product())
+}
+
+/// i64, and all within `0..length`.
+#[track_caller]
+fn check_indices(op: &'static str, operand: &'static str, indices: &Tensor, length: usize) -> Result<()> {
+    if indices.dtype() != DType::I64 {
+        return Err(Error::operand(op, operand, "i64", indices.dtype()));
+    }
+    // As u64 negative numbers are the largest.
+    if let Some(bad) = indices.data::<i64>().iter().find(|&&index| index as u64 >= length as u64) {
+        return Err(Error::operand(op, operand, format!("numbers in 0..{length}"), bad));
+    }
+    Ok(())
+}

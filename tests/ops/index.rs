@@ -1,0 +1,88 @@
+use proptest::prelude::*;
+use wavemix::gradcheck::adjoint_check;
+use wavemix::ops::{embedding, one_hot};
+use wavemix::{DType, Result, Rng, Shape, Tensor, Var};
+
+fn indices(values: &[i64], shape: impl Into<Shape>) -> Tensor {
+    Tensor::from_slice(values, shape).unwrap()
+}
+
+fn counted(dims: &[usize]) -> Var {
+    let shape = Shape::new(dims).unwrap();
+    Tensor::arange(0.0, 1.0, shape.elements(), DType::F64).reshape(shape).unwrap().into()
+}
+
+fn values(y: Result<Var>) -> (String, Vec<f64>) {
+    let y = y.unwrap();
+    (y.shape().to_string(), y.value().to_vec().unwrap())
+}
+
+#[test]
+fn picks() {
+    let x = counted(&[2, 3]);
+    assert_eq!(values(x.gather(1, &indices(&[2, 0, 1, 1], [2, 2]))), ("[2, 2]".into(), vec![2.0, 0.0, 4.0, 4.0]));
+    assert_eq!(values(x.gather(0, &indices(&[1, 0], [1, 2]))), ("[1, 2]".into(), vec![3.0, 1.0]));
+    assert_eq!(values(x.index_select(1, &indices(&[2, 2], [2]))), ("[2, 2]".into(), vec![2.0, 2.0, 5.0, 5.0]));
+    assert_eq!(values(x.index_select(0, &indices(&[], [0]))), ("[0, 3]".into(), vec![]));
+    assert_eq!(values(embedding(&x, &indices(&[1, 0], [2, 1]))), ("[2, 1, 3]".into(), vec![3.0, 4.0, 5.0, 0.0, 1.0, 2.0]));
+    let y = one_hot(&indices(&[2, 0], [2, 1]), 3, DType::F32).unwrap();
+    assert_eq!((y.shape().to_string(), y.to_vec::<f32>().unwrap()), ("[2, 1, 3]".into(), vec![0.0, 0.0, 1.0, 1.0, 0.0, 0.0]));
+}
+
+#[test]
+fn errors() {
+    let x = counted(&[2, 3]);
+    let cases = [
+        (x.gather(1, &indices(&[3], [1, 1])), "gather: indices expects numbers in 0..3, got 3"),
+        (x.gather(1, &indices(&[-1], [1, 1])), "gather: indices expects numbers in 0..3, got -1"),
+        (x.gather(1, &indices(&[0; 3], [3, 1])), "gather: indices expects a shape within [2, 3], but for axis 1, got [3, 1]"),
+        (x.gather(2, &indices(&[0], [1, 1])), "gather: axis expects below 2 for [2, 3], got 2"),
+        (x.index_select(0, &indices(&[2], [1])), "index_select: indices expects numbers in 0..2, got 2"),
+        (x.index_select(0, &indices(&[0], [1, 1])), "index_select: indices expects shape [m], got [1, 1]"),
+        (x.index_select(0, &Tensor::zeros([1], DType::F32)), "index_select: indices expects i64, got f32"),
+        (embedding(&counted(&[3]), &indices(&[0], [1])), "embedding: weight expects [rows, width], got [3]"),
+        (one_hot(&indices(&[4], [1]), 4, DType::F32).map(Var::from), "one_hot: labels expects numbers in 0..4, got 4"),
+    ];
+    for (result, message) in cases {
+        let error = result.err().unwrap().to_string();
+        assert!(error.starts_with(message) && error.contains("(index.rs:"), "{error}");
+    }
+}
+
+#[test]
+fn threads_do_not_change_the_bits() {
+    let x = Var::leaf(Tensor::normal([40, 50, 30], 0.0, 1.0, DType::F32, &Rng::new(1)));
+    let all: Vec<i64> = (0..70).map(|i| i * i % 50).collect();
+    let run = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| {
+            let y = x.index_select(1, &indices(&all, [70])).unwrap();
+            let gradients = y.backward_from(y.value().clone(), &[]).unwrap();
+            gradients.of(&x).unwrap().to_vec::<f32>().unwrap()
+        })
+    };
+    assert!(run(1) == run(2));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+    #[test]
+    fn picking_is_linear(dims in prop::collection::vec(1usize..5, 1..4), axis in 0usize..4, many in 0usize..7, less in any::<[bool; 4]>(), seed: u64) {
+        let axis = axis % dims.len();
+        let rng = Rng::new(seed);
+        let draw = |shape: &Shape| Tensor::uniform(shape, 0.0, dims[axis] as f64, DType::F64, &rng).cast(DType::I64);
+        let rows = draw(&Shape::from([many]));
+        adjoint_check(|x| x.index_select(axis, &rows), &dims)?;
+        let shape = dims.iter().zip(&less).enumerate().map(|(a, (&d, &less))| if a == axis { many } else { d - usize::from(less) });
+        let each = draw(&Shape::new(&shape.collect::<Vec<_>>()).unwrap());
+        adjoint_check(|x| x.gather(axis, &each), &dims)?;
+
+        let x = counted(&dims);
+        let y = x.gather(axis, &each).unwrap();
+        let (from, to) = (x.shape().strides(), y.shape().strides());
+        for (i, (&value, &index)) in y.value().as_slice::<f64>().unwrap().iter().zip(each.as_slice::<i64>().unwrap()).enumerate() {
+            let place = |a: usize| if a == axis { index as usize } else { i / to[a] % y.shape()[a] };
+            prop_assert_eq!(value, (0..dims.len()).map(|a| place(a) * from[a]).sum::<usize>() as f64);
+        }
+    }
+}
