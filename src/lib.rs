@@ -8,6 +8,7 @@ pub mod checkpoint;
 mod cpu;
 pub mod data;
 pub mod device;
+mod display;
 pub mod error;
 pub mod float;
 #[doc(hidden)]
