@@ -10,6 +10,8 @@
 //! rounding stand beside each. Terms that are exact (1 + x in exp, x in tanh) are kept apart and added last: that, more
 //! than the polynomial, keeps the error at about one unit in the last place.
 
+#![allow(clippy::excessive_precision, reason = "coefficients stand as the fit gave them; the compiler rounds them")]
+
 /// c0 + c1 x + c2 x^2 + ..., the highest coefficient first, by Horner's rule.
 macro_rules! polynomial {
     ($x:expr; $first:expr $(, $c:expr)*) => {{
