@@ -21,6 +21,8 @@ pub(super) struct Hand {
     width: f32,
     /// Where the waist sits: heights are raised to this power.
     waist: f32,
+    /// How much wider the top is than the bottom, as a share of the width.
+    flare: f32,
     /// Rotation of the base line, in radians.
     tilt: f32,
     /// Width of the pen's line.
@@ -49,17 +51,18 @@ impl Hand {
         let d = &mut draw;
         Hand {
             rng: rng.clone(),
-            slant: normal(d, 0.2, 0.27).clamp(-0.5, 1.0),
-            width: normal(d, -0.08, 0.2).exp(),
-            waist: normal(d, 0.0, 0.14).exp(),
+            slant: normal(d, 0.2, 0.3).clamp(-0.6, 1.1),
+            width: normal(d, 0.0, 0.27).exp(),
+            waist: normal(d, 0.0, 0.2).exp(),
+            flare: normal(d, 0.0, 0.18),
             tilt: normal(d, 0.0, 0.06),
-            pen: normal(d, 0.08, 0.33).exp().clamp(0.45, 2.3),
+            pen: normal(d, 0.1, 0.38).exp().clamp(0.45, 2.8),
             pressure: between(d, 0.0, 0.25),
             nib: between(d, 0.0, 0.3).powi(2) * 3.0,
             nib_angle: between(d, 0.0, 3.2),
             haste: between(d, 0.0, 1.0).powi(2) * 8.0,
             tremor: between(d, 0.0, 0.09),
-            carelessness: between(d, 0.1, 0.32),
+            carelessness: between(d, 0.1, 0.45),
             ligature: between(d, -0.3, 0.35).max(0.0),
             blur: between(d, 0.3, 0.75),
         }
@@ -99,7 +102,7 @@ impl Hand {
     /// The points of the letter as this writer forms it, with this time's scatter.
     fn own_form(&self, class: usize, way: usize, allograph: &Allograph, rng: &mut Rng) -> Vec<Vec<Node>> {
         let mut own = self.rng.child(1000 + (class * 16 + way) as u64);
-        let habit = between(&mut own, 0.15, 0.5);
+        let habit = between(&mut own, 0.15, 0.6);
         let mut move_node = |node: &Node| Node {
             x: node.x + normal(&mut own, 0.0, habit) + normal(rng, 0.0, self.carelessness),
             y: node.y + normal(&mut own, 0.0, habit) + normal(rng, 0.0, self.carelessness),
@@ -129,6 +132,7 @@ impl Hand {
         let height = (bottom - top).max(1.0);
         let waist = self.waist * normal(rng, 0.0, 0.06).exp();
         let width = self.width * normal(rng, 0.0, 0.08).exp();
+        let flare = self.flare + normal(rng, 0.0, 0.08);
         let slant = self.slant + normal(rng, 0.0, 0.06);
         let (sin, cos) = (self.tilt + normal(rng, 0.0, 0.05)).sin_cos();
         let waves =
@@ -141,7 +145,7 @@ impl Hand {
                 reach * (kx * x + ky * y + phase).sin()
             };
             let (x, y) = (x + wave(0) + wave(1), y + wave(2) + wave(3));
-            let x = width * x + slant * (10.0 - y);
+            let x = width * (4.0 + (x - 4.0) * (1.0 + flare * (5.0 - y) / 5.0)) + slant * (10.0 - y);
             *point = [cos * x - sin * y, sin * x + cos * y];
         }
     }

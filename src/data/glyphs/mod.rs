@@ -107,8 +107,8 @@ impl Settings {
         let ink = hand.write(class, &mut rng);
         let scan = Scan {
             framing: self.framing,
-            blur: (hand.blur + normal(&mut rng, 0.0, 0.08)).max(0.2),
-            gain: between(&mut rng, 1.05, 1.5),
+            blur: (hand.blur * if self.framing == Framing::Mnist { 0.7 } else { 1.0 } + normal(&mut rng, 0.0, 0.08)).max(0.2),
+            gain: between(&mut rng, 1.1, 1.7),
             shift: [0; 2].map(|_| match self.framing {
                 Framing::Emnist => between(&mut rng, -0.25, 0.25),
                 Framing::Mnist => between(&mut rng, -0.5, 0.5),
