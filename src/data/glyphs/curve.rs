@@ -6,7 +6,7 @@ use super::alphabet::Node;
 pub(super) type Point = [f32; 2];
 
 /// Distance between two neighbouring points of a traced line.
-pub(super) const STEP: f32 = 0.3;
+pub(super) const STEP: f32 = 0.4;
 
 /// The smooth line through the points of a stroke, in points `STEP` apart.
 ///

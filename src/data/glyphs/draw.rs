@@ -27,7 +27,7 @@ pub(super) struct Scan {
     pub(super) framing: Framing,
     /// Deviation of the Gaussian blur, in pixels.
     pub(super) blur: f32,
-    /// What the scan's brightness is multiplied by before it saturates.
+    /// The brightest point over white: above 1, that much of the line saturates.
     pub(super) gain: f32,
     /// Where the centre comes to lie beside its place, in pixels.
     pub(super) shift: [f32; 2],
@@ -47,10 +47,15 @@ pub(super) fn draw(ink: &[Vec<Ink>], scan: &Scan, image: &mut [u8]) {
         }
     }
     let fine = soften(&fine, scan.blur * FINE as f32);
-    for (i, pixel) in image.iter_mut().enumerate() {
+    let mut grey = [0.0f32; SIDE * SIDE];
+    for (i, pixel) in grey.iter_mut().enumerate() {
         let (row, column) = (i / SIDE * FINE, i % SIDE * FINE);
-        let sum: f32 = (0..FINE * FINE).map(|j| fine[(row + j / FINE) * FINE_SIDE + column + j % FINE]).sum();
-        *pixel = (sum * scan.gain * (255.0 / (FINE * FINE) as f32)).min(255.0).round() as u8;
+        *pixel = (0..FINE * FINE).map(|j| fine[(row + j / FINE) * FINE_SIDE + column + j % FINE]).sum();
+    }
+    // NIST's images use the whole range of grey, however thin the line.
+    let brightest = grey.iter().fold(0.01, |a: f32, &b| a.max(b));
+    for (pixel, grey) in image.iter_mut().zip(grey) {
+        *pixel = (grey / brightest * scan.gain * 255.0).min(255.0).round() as u8;
     }
 }
 
@@ -86,14 +91,14 @@ fn lay(fine: &mut Fine, a: Ink, b: Ink) {
         low..high
     };
     let along = [b.at[0] - a.at[0], b.at[1] - a.at[1]];
-    let length = (along[0] * along[0] + along[1] * along[1]).max(1e-6);
+    let inverse = 1.0 / (along[0] * along[0] + along[1] * along[1]).max(1e-6);
     let columns = span(0);
     for y in span(1) {
         let row = &mut fine[y * FINE_SIDE..][columns.clone()];
         let py = y as f32 + 0.5 - a.at[1];
         for (x, cell) in row.iter_mut().enumerate() {
             let px = (columns.start + x) as f32 + 0.5 - a.at[0];
-            let t = ((px * along[0] + py * along[1]) / length).clamp(0.0, 1.0);
+            let t = ((px * along[0] + py * along[1]) * inverse).clamp(0.0, 1.0);
             let (dx, dy) = (px - t * along[0], py - t * along[1]);
             let radius = a.radius + t * (b.radius - a.radius);
             *cell = cell.max((radius + 0.5 - (dx * dx + dy * dy).sqrt()).clamp(0.0, 1.0));

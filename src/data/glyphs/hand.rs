@@ -36,6 +36,8 @@ pub(super) struct Hand {
     haste: f32,
     /// Height of the tremor along a stroke.
     tremor: f32,
+    /// Roughness of the line's edge, as paper and scanner make it.
+    grain: f32,
     /// Spread of the points around this writer's own form of a letter.
     carelessness: f32,
     /// How often the pen stays down between two near strokes.
@@ -51,17 +53,18 @@ impl Hand {
         let d = &mut draw;
         Hand {
             rng: rng.clone(),
-            slant: normal(d, 0.2, 0.3).clamp(-0.6, 1.1),
+            slant: normal(d, 0.2, 0.3).clamp(-0.5, 0.9),
             width: normal(d, 0.0, 0.27).exp(),
             waist: normal(d, 0.0, 0.2).exp(),
             flare: normal(d, 0.0, 0.18),
             tilt: normal(d, 0.0, 0.06),
-            pen: normal(d, 0.1, 0.38).exp().clamp(0.45, 2.8),
+            pen: normal(d, 0.1, 0.42).exp().clamp(0.45, 3.3),
             pressure: between(d, 0.0, 0.25),
             nib: between(d, 0.0, 0.3).powi(2) * 3.0,
             nib_angle: between(d, 0.0, 3.2),
-            haste: between(d, 0.0, 1.0).powi(2) * 8.0,
+            haste: between(d, 0.0, 1.0).powi(2) * 4.5,
             tremor: between(d, 0.0, 0.09),
+            grain: between(d, 0.0, 0.07),
             carelessness: between(d, 0.1, 0.45),
             ligature: between(d, -0.3, 0.35).max(0.0),
             blur: between(d, 0.3, 0.75),
@@ -74,13 +77,14 @@ impl Hand {
         let mut strokes = self.own_form(class, way, allograph, rng);
         join(&mut strokes, |rng| between(rng, 0.0, 1.0) < self.ligature, rng);
         let mut lines: Vec<Vec<Point>> = strokes.iter().map(|nodes| curve::trace(nodes)).collect();
-        let haste = (self.haste + between(rng, 0.0, 1.5)) as usize;
+        let haste = (self.haste + between(rng, 0.0, 1.2)) as usize;
         for line in &mut lines {
             curve::round_off(line, haste);
             self.tremble(line, rng);
         }
-        self.bend(&mut lines, rng);
-        let pen = self.pen * normal(rng, 0.0, 0.08).exp();
+        let height = self.bend(&mut lines, rng);
+        // A line of small letters is written larger than beside capitals, hence half of the way with a thinner pen.
+        let pen = self.pen * (height / 10.0).sqrt() * normal(rng, 0.0, 0.08).exp();
         lines.iter().map(|line| self.ink(line, pen, rng)).collect()
     }
 
@@ -123,15 +127,15 @@ impl Hand {
         }
     }
 
-    /// Waist, elastic bending, proportions, lean and tilt: the writer's, with a little of this time's.
-    fn bend(&self, lines: &mut [Vec<Point>], rng: &mut Rng) {
+    /// Waist, elastic bending, proportions, lean and tilt: the writer's, with a little of this time's. Gives the height.
+    fn bend(&self, lines: &mut [Vec<Point>], rng: &mut Rng) -> f32 {
         let (mut top, mut bottom) = (f32::MAX, f32::MIN);
         for point in lines.iter().flatten() {
             (top, bottom) = (top.min(point[1]), bottom.max(point[1]));
         }
         let height = (bottom - top).max(1.0);
         let waist = self.waist * normal(rng, 0.0, 0.06).exp();
-        let width = self.width * normal(rng, 0.0, 0.08).exp();
+        let width = self.width * normal(rng, 0.0, 0.1).exp();
         let flare = self.flare + normal(rng, 0.0, 0.08);
         let slant = self.slant + normal(rng, 0.0, 0.06);
         let (sin, cos) = (self.tilt + normal(rng, 0.0, 0.05)).sin_cos();
@@ -148,6 +152,7 @@ impl Hand {
             let x = width * (4.0 + (x - 4.0) * (1.0 + flare * (5.0 - y) / 5.0)) + slant * (10.0 - y);
             *point = [cos * x - sin * y, sin * x + cos * y];
         }
+        height.min(10.0)
     }
 
     /// The ink along a line: the pen's width under changing pressure, thinner where the pen lands and lifts.
@@ -162,7 +167,7 @@ impl Hand {
                 let press = 1.0 + self.pressure * (phase + rate * curve::STEP * i as f32).sin();
                 let end = |i: usize, lift: f32| 1.0 - lift * (1.0 - i as f32 * curve::STEP / 1.5).max(0.0);
                 let share = press * (1.0 - self.nib * along * along) * end(i, lift[0]) * end(last - i, lift[1]);
-                Ink { at: line[i], radius: 0.5 * pen * share.max(0.3) }
+                Ink { at: line[i], radius: 0.5 * pen * share.max(0.3) + normal(rng, 0.0, self.grain) }
             })
             .collect()
     }
