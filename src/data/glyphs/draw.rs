@@ -77,7 +77,8 @@ fn place(ink: &[Vec<Ink>], scan: &Scan) -> (f32, [f32; 2]) {
     let scale = room * FINE as f32 / (high[0] - low[0]).max(high[1] - low[1]);
     let middle = |k: usize| match scan.framing {
         Framing::Emnist => (low[k] + high[k]) / 2.0,
-        Framing::Mnist => moment[k] / mass,
+        // A letter with all its weight at one end would run over the edge: the box keeps 2 pixels' distance from it.
+        Framing::Mnist => (moment[k] / mass).clamp(high[k] - 12.0 * FINE as f32 / scale, low[k] + 12.0 * FINE as f32 / scale),
     };
     (scale, [0, 1].map(|k| (SIDE as f32 / 2.0 + scan.shift[k]) * FINE as f32 - scale * middle(k)))
 }

@@ -58,7 +58,7 @@ impl Hand {
             waist: normal(d, 0.0, 0.2).exp(),
             flare: normal(d, 0.0, 0.18),
             tilt: normal(d, 0.0, 0.06),
-            pen: normal(d, 0.1, 0.42).exp().clamp(0.45, 3.3),
+            pen: normal(d, 0.1, 0.45).exp().clamp(0.45, 3.3),
             pressure: between(d, 0.0, 0.25),
             nib: between(d, 0.0, 0.3).powi(2) * 3.0,
             nib_angle: between(d, 0.0, 3.2),
