@@ -30,6 +30,8 @@ mod linear;
 mod matmul;
 #[path = "ops/mse.rs"]
 mod mse;
+#[path = "ops/pool.rs"]
+mod pool;
 #[path = "ops/reduce.rs"]
 mod reduce;
 #[path = "ops/shape.rs"]

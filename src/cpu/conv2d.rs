@@ -5,7 +5,8 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use crate::Float;
-use crate::cpu::gemm::{Run, Sums, TILE, Tile, panel, sum_pairwise};
+use crate::cpu::depthwise;
+use crate::cpu::gemm::{Begin, Run, Sums, TILE, Target, panel, sum_pairwise};
 use crate::cpu::taps::{Gather, Phase};
 use crate::window::{Geometry, Window};
 
@@ -26,8 +27,8 @@ pub(crate) fn conv2d<T: Float>(g: &Geometry, big: &[T], weight: &[T], bias: Opti
 /// Pixels whose products a task sums up before tasks are summed, at least.
 const PIXELS: usize = 2048;
 
-/// Pixels that are packed at a time: a panel of them stays in the first-level cache's neighbour.
-const PACK: usize = 512;
+/// Pixels that are packed at a time: a panel of them is as large as the first-level cache.
+const PACK: usize = 256;
 
 /// dw[s, ky, kx, b] = the sum over all pixels of the small image of small[.., s] big[.. under (ky, kx), b].
 ///
@@ -47,7 +48,11 @@ pub(crate) fn backward_weight<T: Float>(g: &Geometry, small: &[T], big: &[T], dw
         let step = PACK.div_ceil(w);
         for first in lines.clone().step_by(step) {
             let lines = first..lines.end.min(first + step);
-            add_products(g, &small[lines.start * w * c..lines.end * w * c], lines, big, (&mut packed, &mut part));
+            let small = &small[lines.start * w * c..lines.end * w * c];
+            match g.is_depthwise() {
+                true => depthwise::add_products(g, small, lines, big, &mut part),
+                false => add_products(g, small, lines, big, (&mut packed, &mut part)),
+            }
         }
         part
     });
@@ -56,24 +61,21 @@ pub(crate) fn backward_weight<T: Float>(g: &Geometry, small: &[T], big: &[T], dw
 
 /// Adds the products of some lines of pixels, counted through all images, to `dw`.
 fn add_products<T: Float>(g: &Geometry, small: &[T], lines: Range<usize>, big: &[T], (packed, dw): (&mut Vec<T>, &mut [T])) {
-    let (pixels, columns, groups, wide) = (lines.len() * g.small[1], g.columns(), g.window.groups, panel::<T>());
-    let c_small = g.small[2] / groups;
+    let (pixels, columns, wide) = (lines.len() * g.small[1], g.columns(), panel::<T>());
+    let c_small = g.small[2] / g.window.groups;
     let runs = [Run { a: 0, b: 0, len: pixels }];
     packed.resize(pixels * wide, T::ZERO);
-    let mut tile: Tile<T> = [T::ZERO; _];
-    for group in 0..groups {
+    for group in 0..g.window.groups {
         for first in (0..columns).step_by(wide) {
             let count = wide.min(columns - first);
             pack(g, big, lines.clone(), (group, first..first + count), packed);
             let sums = Sums::new(small, packed, [g.small[2], wide], &runs);
             for row in (0..c_small).step_by(TILE) {
                 // A tile that is not full does its last row several times.
-                let rows = std::array::from_fn(|i| group * c_small + (row + i).min(c_small - 1));
-                sums.tile(&rows, 0, count, &mut tile);
-                for (sums, i) in tile.chunks(wide).zip(row..c_small.min(row + TILE)) {
-                    let dw = &mut dw[(group * c_small + i) * columns + first..][..count];
-                    dw.iter_mut().zip(sums).for_each(|(dw, &sum)| *dw = *dw + sum);
-                }
+                let from = std::array::from_fn(|i| group * c_small + (row + i).min(c_small - 1));
+                let to: [usize; TILE] = std::array::from_fn(|i| (group * c_small + row + i) * columns + first);
+                let target = Target { c: dw, rows: &to[..TILE.min(c_small - row)], columns: count };
+                sums.tile(&from, 0, Begin::Add, target);
             }
         }
     }
@@ -83,28 +85,43 @@ fn add_products<T: Float>(g: &Geometry, small: &[T], lines: Range<usize>, big: &
 fn pack<T: Float>(g: &Geometry, big: &[T], lines: Range<usize>, (group, columns): (usize, Range<usize>), packed: &mut [T]) {
     let ([h, w, c], channels, wide) = (g.big, g.big[2] / g.window.groups, panel::<T>());
     let Window { stride, padding, dilation, .. } = g.window;
-    let mut at = columns.start;
-    while at < columns.end {
+    let (start, end) = (columns.start, columns.end);
+    let mut at = start;
+    while at < end {
         // The columns of one tap.
         let (tap, channel) = (at / channels, at % channels);
-        let (count, to) = ((channels - channel).min(columns.end - at), at - columns.start);
+        let (count, to) = ((channels - channel).min(end - at), at - start);
         let (down, right) = (tap / g.kernel[1] * dilation[0], tap % g.kernel[1] * dilation[1]);
-        // Pixels whose column under this tap lies within the image.
-        let from = padding[1].saturating_sub(right).div_ceil(stride[1]).min(g.small[1]);
-        let end = (w + padding[1]).saturating_sub(right).div_ceil(stride[1]).clamp(from, g.small[1]);
+        let columns = covered(g, 1, right);
         for (line, packed) in lines.clone().zip(packed.chunks_mut(g.small[1] * wide)) {
-            let (image, row) = (line / g.small[0], line % g.small[0] * stride[0] + down);
-            let inside = if row < padding[0] || row - padding[0] >= h { 0..0 } else { from..end };
+            let (image, line) = (line / g.small[0], line % g.small[0]);
+            let inside = if covered(g, 0, down).contains(&line) { columns.clone() } else { 0..0 };
             let mut pixels = packed.chunks_mut(wide).map(|pixel| &mut pixel[to..to + count]);
             pixels.by_ref().take(inside.start).for_each(|pixel| pixel.fill(T::ZERO));
             if !inside.is_empty() {
-                let first = ((image * h + row - padding[0]) * w + inside.start * stride[1] + right - padding[1]) * c;
+                let row = image * h + line * stride[0] + down - padding[0];
+                let first = (row * w + inside.start * stride[1] + right - padding[1]) * c;
                 let source = big[first + group * channels + channel..].chunks(stride[1] * c);
                 let within = pixels.by_ref().take(inside.len()).zip(source);
-                within.for_each(|(pixel, source)| pixel.copy_from_slice(&source[..count]));
+                within.for_each(|(pixel, source)| copy(&source[..count], pixel));
             }
             pixels.for_each(|pixel| pixel.fill(T::ZERO));
         }
         at += count;
     }
+}
+
+/// Rows (axis 0) or columns (1) of the small image whose tap `offset` elements into the window lies within the big one.
+pub(crate) fn covered(g: &Geometry, axis: usize, offset: usize) -> Range<usize> {
+    let (stride, padding) = (g.window.stride[axis], g.window.padding[axis]);
+    let first = |at: usize| at.saturating_sub(offset).div_ceil(stride).min(g.small[axis]);
+    first(padding)..first(g.big[axis] + padding)
+}
+
+/// Copies a few elements, without the call that the compiler would make of it.
+#[inline(always)]
+fn copy<T: Float>(from: &[T], to: &mut [T]) {
+    let ((from, last), (to, rest)) = (from.as_chunks::<8>(), to.as_chunks_mut::<8>());
+    to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
+    rest.iter_mut().zip(last).for_each(|(to, from)| *to = *from);
 }

@@ -1,117 +1,27 @@
-//! Matrix products. The only place that calls the `matrixmultiply` crate, behind a function that checks its bounds.
+//! Matrix products, from one kernel that keeps a tile of the result in registers.
+//!
+//! The kernel adds up `tile[i, j] = sum over p of A[i, p] B[p, j]` for 8 rows and two vectors of columns. B is packed: cut
+//! into panels as wide as a tile, so that the kernel reads it in one stream. A is read where it lies. Its rows need no
+//! order, which is what lets convolutions use this kernel without a copy of their windows: see `taps`.
 
 use rayon::prelude::*;
 
 use crate::cpu::binary::add_assign;
+use crate::cpu::chunks;
 use crate::cpu::lanes::Lanes;
 use crate::{DType, Float};
 
-/// A matrix inside a slice: element (i, j) is `data[i * row + j * col]`. Transposing one is swapping the steps.
-#[derive(Clone, Copy)]
-pub(crate) struct Matrix<'a, T> {
-    pub data: &'a [T],
-    pub row: usize,
-    pub col: usize,
-}
-
-impl<'a, T> Matrix<'a, T> {
-    /// A dense matrix of `columns` columns, row after row; with `transposed` its transpose, as a view.
-    pub fn new(data: &'a [T], columns: usize, transposed: bool) -> Self {
-        if transposed { Matrix { data, row: 1, col: columns } } else { Matrix { data, row: columns, col: 1 } }
-    }
-
-    fn skip(self, rows: usize, cols: usize) -> Self {
-        Matrix { data: &self.data[rows * self.row + cols * self.col..], ..self }
-    }
-}
-
-/// Rows of C a task works on. Each task packs B again, so blocks are tall; 128 rows are ten times the packing's work.
-const ROWS: usize = 128;
-
-/// Terms of a sum a task adds up when C is too small to be cut by rows, as in a weight's gradient over all pixels.
-const TERMS: usize = 2048;
-
-/// Multiply-adds below which a second thread costs more than it saves: some twenty microseconds' worth.
-const SMALL: usize = 1 << 20;
-
-/// C = A B, or C + A B where `accumulate` is set; A is m x k, B k x n, and C m x n, dense, row after row.
-///
-/// Large products are cut into blocks of rows, or of terms where there are many of those; by size alone.
-pub(crate) fn gemm<T: Float>([m, k, n]: [usize; 3], a: Matrix<'_, T>, b: Matrix<'_, T>, c: &mut [T], accumulate: bool) {
-    assert_eq!(c.len(), m * n, "C is dense");
-    if m * n == 0 {
-        return;
-    }
-    if m * k * n <= SMALL {
-        return block([m, k, n], a, b, c, accumulate);
-    }
-    if k >= 2 * TERMS && m * n <= 1 << 18 {
-        return terms([m, k, n], a, b, c, accumulate);
-    }
-    c.par_chunks_mut(ROWS * n).enumerate().for_each(|(i, c)| block([c.len() / n, k, n], a.skip(i * ROWS, 0), b, c, accumulate));
-}
-
-/// As [`gemm`], by blocks of terms: each into a matrix of its own, then summed pairwise, neighbours first.
-fn terms<T: Float>([m, k, n]: [usize; 3], a: Matrix<'_, T>, b: Matrix<'_, T>, c: &mut [T], accumulate: bool) {
-    // No more than 64 partial sums, for the memory they take.
-    let length = TERMS.max(k.div_ceil(64));
-    let partial = (0..k.div_ceil(length)).into_par_iter().map(|i| {
-        let mut c = vec![T::ZERO; m * n];
-        let first = i * length;
-        block([m, length.min(k - first), n], a.skip(0, first), b.skip(first, 0), &mut c, false);
-        c
-    });
-    let sum = sum_pairwise(partial.collect());
-    if accumulate { add_assign(c, &sum) } else { c.copy_from_slice(&sum) }
-}
-
-/// The sum of equally long vectors by a tree that depends on their number alone. At least one is given.
-pub(crate) fn sum_pairwise<T: Float>(mut parts: Vec<Vec<T>>) -> Vec<T> {
-    let mut apart = 1;
-    while apart < parts.len() {
-        for pair in parts.chunks_mut(2 * apart).filter(|pair| pair.len() > apart) {
-            let (left, right) = pair.split_at_mut(apart);
-            add_assign(&mut left[0], &right[0]);
-        }
-        apart *= 2;
-    }
-    parts.swap_remove(0)
-}
-
-/// One product on this thread.
-fn block<T: Float>([m, k, n]: [usize; 3], a: Matrix<'_, T>, b: Matrix<'_, T>, c: &mut [T], accumulate: bool) {
-    let last = |x: Matrix<'_, T>, rows: usize, cols: usize| (rows.max(1) - 1) * x.row + (cols.max(1) - 1) * x.col;
-    assert!(k == 0 || (last(a, m, k) < a.data.len() && last(b, k, n) < b.data.len()), "A and B lie within their slices");
-    assert_eq!(c.len(), m * n, "C is dense");
-    let steps = [a.row, a.col, b.row, b.col, n].map(|step| step as isize);
-    let [ra, ca, rb, cb, rc] = steps;
-    let beta = if accumulate { 1.0 } else { 0.0 };
-    let (a, b, c) = (a.data.as_ptr(), b.data.as_ptr(), c.as_mut_ptr());
-    // SAFETY: the largest index into A and into B was just compared with their lengths (with k = 0 neither is read), C
-    // has m * n elements, exclusively borrowed, and T is the type that its DTYPE names.
-    unsafe {
-        match T::DTYPE {
-            DType::F32 => matrixmultiply::sgemm(m, k, n, 1.0, a.cast(), ra, ca, b.cast(), rb, cb, beta as f32, c.cast(), rc, 1),
-            DType::F64 => matrixmultiply::dgemm(m, k, n, 1.0, a.cast(), ra, ca, b.cast(), rb, cb, beta, c.cast(), rc, 1),
-            other => unreachable!("{other} is no Float"),
-        }
-    }
-}
-
-/// Rows of a tile of C.
+/// Rows of a tile.
 pub(crate) const TILE: usize = 8;
 
-/// Columns of a tile of f32; a tile of f64 has half as many. Either fills two of the widest vector registers, so that
-/// a tile is 16 registers, and each element of A, loaded once for all lanes, serves two multiplications.
-const WIDEST: usize = 32;
-
-/// Columns of a tile of C.
+/// Columns of a tile, and of a panel: 32 of f32, 16 of f64. Either fills two of the widest vector registers: a tile is 16
+/// registers, and each element of A, loaded once for all lanes, serves two multiplications.
 pub(crate) const fn panel<T>() -> usize {
-    WIDEST * size_of::<f32>() / size_of::<T>()
+    128 / size_of::<T>()
 }
 
-/// A tile of C: row i begins at element `i * panel`.
-pub(crate) type Tile<T> = [T; TILE * WIDEST];
+/// Terms of a sum that are added before the next panel's turn: so many rows of a panel are half of the first-level cache.
+pub(crate) const TERMS: usize = 128;
 
 /// `len` consecutive terms of the sums in a tile, and where they begin in A and B.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,8 +31,34 @@ pub(crate) struct Run {
     pub len: usize,
 }
 
-/// The sums that tiles of C are made of. The rows of A need no order: they may overlap, repeat, or lie anywhere. That is
-/// what makes a convolution a matrix product without a copy of its windows.
+/// What the sums in a tile start from.
+#[derive(Clone, Copy)]
+pub(crate) enum Begin<'a, T> {
+    Zero,
+    /// One value for each column.
+    Bias(&'a [T]),
+    /// What is there.
+    Add,
+}
+
+impl<'a, T> Begin<'a, T> {
+    /// From column `first` on.
+    pub fn skip(self, first: usize) -> Self {
+        match self {
+            Begin::Bias(bias) => Begin::Bias(&bias[first..]),
+            other => other,
+        }
+    }
+}
+
+/// Where a tile goes: its rows begin at `rows` of `c`, and are `columns` long, at most a panel.
+pub(crate) struct Target<'a, T> {
+    pub c: &'a mut [T],
+    pub rows: &'a [usize],
+    pub columns: usize,
+}
+
+/// The sums that tiles of C are made of.
 pub(crate) struct Sums<'a, T> {
     a: &'a [T],
     b: &'a [T],
@@ -142,9 +78,12 @@ impl<'a, T: Float> Sums<'a, T> {
         Sums { a, b, steps, runs, reach }
     }
 
-    /// tile[i, j] = the sum over all terms p of a[rows[i] + p] b[at + p + j], for the first `columns` j at least.
-    pub fn tile(&self, rows: &[usize; TILE], at: usize, columns: usize, tile: &mut Tile<T>) {
-        assert!(columns <= panel::<T>(), "a tile is as wide as a panel");
+    /// c[i, j] = begin + the sum over all terms p of a[rows[i] + p] b[at + p + j], for each row i of the target.
+    #[inline]
+    pub fn tile(&self, rows: &[usize; TILE], at: usize, begin: Begin<'_, T>, mut to: Target<'_, T>) {
+        assert!(to.columns <= panel::<T>() && to.rows.len() <= TILE, "a tile is 8 rows of a panel");
+        assert!(to.rows.iter().all(|&row| row + to.columns <= to.c.len()), "rows lie within C");
+        assert!(!matches!(begin, Begin::Bias(bias) if bias.len() < to.columns), "the bias is as long as a row");
         if self.reach[0] > 0 {
             let last = rows.iter().fold(0, |last, &row| last.max(row));
             assert!(last + self.reach[0] <= self.a.len() && at + self.reach[1] + panel::<T>() - 1 <= self.b.len());
@@ -153,16 +92,16 @@ impl<'a, T: Float> Sums<'a, T> {
         {
             if is_x86_feature_detected!("avx512f") {
                 // SAFETY: the processor was just asked, and the largest indices compared with the lengths.
-                return unsafe { x86::avx512(self, rows, at, columns, tile) };
+                return unsafe { x86::avx512(self, rows, at, begin, &mut to) };
             }
             if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
                 // SAFETY: as above.
-                return unsafe { x86::avx2(self, rows, at, columns, tile) };
+                return unsafe { x86::avx2(self, rows, at, begin, &mut to) };
             }
         }
-        for first in (0..columns).step_by(4) {
+        for first in (0..to.columns).step_by(4) {
             // SAFETY: the largest indices were compared with the lengths.
-            unsafe { self.columns::<[T; 4], 1>(rows, at, first, tile) };
+            unsafe { self.columns::<[T; 4], 1>(rows, at, begin, &mut to, first) };
         }
     }
 
@@ -171,11 +110,26 @@ impl<'a, T: Float> Sums<'a, T> {
     /// # Safety
     /// `tile` has compared the largest indices with the lengths; V's instructions exist.
     #[inline(always)]
-    unsafe fn columns<V: Lanes<T>, const C: usize>(&self, rows: &[usize; TILE], at: usize, first: usize, tile: &mut Tile<T>) {
+    unsafe fn columns<V: Lanes<T>, const C: usize>(
+        &self,
+        rows: &[usize; TILE],
+        at: usize,
+        begin: Begin<'_, T>,
+        to: &mut Target<'_, T>,
+        first: usize,
+    ) {
+        // Lanes of vector c that are columns of C.
+        let wanted = |c: usize| to.columns.saturating_sub(first + c * V::N).min(V::N);
         let mut sum = [[V::splat(T::ZERO); C]; TILE];
         // SAFETY: every index is at most the one that was compared, and `first` + C N at most the width of a panel.
         unsafe {
-            let b = self.b.as_ptr().add(at + first);
+            if let Begin::Bias(bias) = begin {
+                for c in 0..C {
+                    let bias = V::load_first(wanted(c), bias.as_ptr().wrapping_add(first + c * V::N));
+                    sum.iter_mut().for_each(|sum| sum[c] = bias);
+                }
+            }
+            let b = self.b.as_ptr().wrapping_add(at + first);
             for run in self.runs {
                 let a = rows.map(|row| self.a.as_ptr().wrapping_add(row + run.a));
                 let (mut b, mut p) = (b.wrapping_add(run.b), 0);
@@ -194,9 +148,11 @@ impl<'a, T: Float> Sums<'a, T> {
                     p += self.steps[0];
                 }
             }
-            for (i, sum) in sum.iter().enumerate() {
-                for (c, sum) in sum.iter().enumerate() {
-                    sum.store(tile.as_mut_ptr().add(i * panel::<T>() + first + c * V::N));
+            for (sum, row) in sum.iter().zip(to.rows) {
+                for c in 0..C {
+                    let (to, count) = (to.c.as_mut_ptr().wrapping_add(row + first + c * V::N), wanted(c));
+                    let before = if matches!(begin, Begin::Add) { V::load_first(count, to) } else { V::splat(T::ZERO) };
+                    sum[c].add(before).store_first(count, to);
                 }
             }
         }
@@ -211,14 +167,14 @@ mod x86 {
     /// # Safety
     /// As `Sums::columns`.
     #[target_feature(enable = "avx512f")]
-    pub unsafe fn avx512<T: Float>(sums: &Sums<'_, T>, rows: &[usize; TILE], at: usize, columns: usize, tile: &mut Tile<T>) {
+    pub unsafe fn avx512<T: Float>(sums: &Sums<'_, T>, rows: &[usize; TILE], at: usize, begin: Begin<T>, to: &mut Target<T>) {
         // SAFETY: the caller's promise; T is the type that its DTYPE names.
         unsafe {
-            match (T::DTYPE, 2 * columns > panel::<T>()) {
-                (DType::F32, true) => same::<T, f32>(sums).columns::<__m512, 2>(rows, at, 0, same_tile(tile)),
-                (DType::F32, false) => same::<T, f32>(sums).columns::<__m512, 1>(rows, at, 0, same_tile(tile)),
-                (_, true) => same::<T, f64>(sums).columns::<__m512d, 2>(rows, at, 0, same_tile(tile)),
-                (_, false) => same::<T, f64>(sums).columns::<__m512d, 1>(rows, at, 0, same_tile(tile)),
+            match (T::DTYPE, 2 * to.columns > panel::<T>()) {
+                (DType::F32, true) => same::<_, Sums<f32>>(sums).columns::<__m512, 2>(rows, at, *same(&begin), same_mut(to), 0),
+                (DType::F32, false) => same::<_, Sums<f32>>(sums).columns::<__m512, 1>(rows, at, *same(&begin), same_mut(to), 0),
+                (_, true) => same::<_, Sums<f64>>(sums).columns::<__m512d, 2>(rows, at, *same(&begin), same_mut(to), 0),
+                (_, false) => same::<_, Sums<f64>>(sums).columns::<__m512d, 1>(rows, at, *same(&begin), same_mut(to), 0),
             }
         }
     }
@@ -226,31 +182,152 @@ mod x86 {
     /// # Safety
     /// As `Sums::columns`.
     #[target_feature(enable = "avx2,fma")]
-    pub unsafe fn avx2<T: Float>(sums: &Sums<'_, T>, rows: &[usize; TILE], at: usize, columns: usize, tile: &mut Tile<T>) {
-        for first in (0..columns).step_by(panel::<T>() / 4) {
+    pub unsafe fn avx2<T: Float>(sums: &Sums<'_, T>, rows: &[usize; TILE], at: usize, begin: Begin<T>, to: &mut Target<T>) {
+        for first in (0..to.columns).step_by(panel::<T>() / 4) {
             // SAFETY: the caller's promise; T is the type that its DTYPE names.
             unsafe {
                 match T::DTYPE {
-                    DType::F32 => same::<T, f32>(sums).columns::<__m256, 1>(rows, at, first, same_tile(tile)),
-                    _ => same::<T, f64>(sums).columns::<__m256d, 1>(rows, at, first, same_tile(tile)),
+                    DType::F32 => same::<_, Sums<f32>>(sums).columns::<__m256, 1>(rows, at, *same(&begin), same_mut(to), first),
+                    _ => same::<_, Sums<f64>>(sums).columns::<__m256d, 1>(rows, at, *same(&begin), same_mut(to), first),
                 }
             }
         }
     }
 
     /// # Safety
-    /// T and U are the same type.
+    /// X and Y are the same type but for lifetimes, and Y's are not longer than X's.
     #[inline(always)]
-    unsafe fn same<'a, T, U>(sums: &'a Sums<'_, T>) -> &'a Sums<'a, U> {
+    unsafe fn same<X, Y>(x: &X) -> &Y {
         // SAFETY: a reference to a type is a reference to that type.
-        unsafe { &*(&raw const *sums).cast() }
+        unsafe { &*(&raw const *x).cast() }
     }
 
     /// # Safety
-    /// T and U are the same type.
+    /// As `same`.
     #[inline(always)]
-    unsafe fn same_tile<T, U>(tile: &mut Tile<T>) -> &mut Tile<U> {
+    unsafe fn same_mut<X, Y>(x: &mut X) -> &mut Y {
         // SAFETY: a reference to a type is a reference to that type.
-        unsafe { &mut *(&raw mut *tile).cast() }
+        unsafe { &mut *(&raw mut *x).cast() }
     }
+}
+
+/// A matrix inside a slice: element (i, j) is `data[i * row + j * col]`. Transposing one is swapping the steps.
+#[derive(Clone, Copy)]
+pub(crate) struct Matrix<'a, T> {
+    data: &'a [T],
+    row: usize,
+    col: usize,
+}
+
+impl<'a, T: Float> Matrix<'a, T> {
+    /// A dense matrix of `columns` columns, row after row; with `transposed` its transpose, as a view.
+    pub fn new(data: &'a [T], columns: usize, transposed: bool) -> Self {
+        if transposed { Matrix { data, row: 1, col: columns } } else { Matrix { data, row: columns, col: 1 } }
+    }
+
+    fn skip(self, rows: usize, cols: usize) -> Self {
+        Matrix { data: &self.data[rows * self.row + cols * self.col..], ..self }
+    }
+
+    /// Its first `rows` rows of columns `first..first + count` as a panel; what is left of the panel's width is 0.
+    fn pack(self, rows: usize, first: usize, count: usize, to: &mut [T]) {
+        let (wide, from) = (panel::<T>(), &self.data[first * self.col..]);
+        if count < wide {
+            to.fill(T::ZERO);
+        }
+        if self.col == 1 {
+            to.chunks_mut(wide).enumerate().for_each(|(p, to)| to[..count].copy_from_slice(&from[p * self.row..][..count]));
+        } else {
+            for j in 0..count {
+                let column = from[j * self.col..].iter().step_by(self.row).take(rows);
+                to[j..].iter_mut().step_by(wide).zip(column).for_each(|(to, &x)| *to = x);
+            }
+        }
+    }
+}
+
+/// Rows of C a task works on.
+const ROWS: usize = 64;
+
+/// Terms a task adds up when C is too small to be cut by rows, as in a weight's gradient over all pixels.
+const LONG: usize = 2048;
+
+/// Multiply-adds below which a second thread costs more than it saves: some twenty microseconds' worth.
+const SMALL: usize = 1 << 20;
+
+/// C = begin + A B; A is m x k, B k x n, and C m x n, dense, row after row.
+///
+/// Large products are cut into blocks of rows, or of terms where there are many of those; by size alone.
+pub(crate) fn gemm<T: Float>([m, k, n]: [usize; 3], a: Matrix<'_, T>, b: Matrix<'_, T>, begin: Begin<'_, T>, c: &mut [T]) {
+    assert_eq!(c.len(), m * n, "C is dense");
+    if m * n == 0 {
+        return;
+    }
+    if k >= 2 * LONG && m * n <= 1 << 18 {
+        // Each block of terms makes a matrix of its own. No more than 64, for the memory they take.
+        let length = LONG.max(k.div_ceil(64));
+        let partial = (0..k.div_ceil(length)).into_par_iter().map(|i| {
+            let (first, mut c) = (i * length, vec![T::ZERO; m * n]);
+            let count = length.min(k - first);
+            multiply(a.skip(0, first), &pack(b.skip(first, 0), count, n), count, n, (Begin::Zero, &mut c));
+            c
+        });
+        match begin {
+            Begin::Zero => c.fill(T::ZERO),
+            Begin::Bias(bias) => c.chunks_mut(n).for_each(|row| row.copy_from_slice(bias)),
+            Begin::Add => (),
+        }
+        return add_assign(c, &sum_pairwise(partial.collect()));
+    }
+    let packed = pack(b, k, n);
+    let rows = if m * k * n <= SMALL { m } else { ROWS };
+    chunks(c, rows * n, |start, c| multiply(a.skip(start / n, 0), &packed, k, n, (begin, c)));
+}
+
+/// B as panels: for each block of terms, for each panel of columns, the rows of the block.
+fn pack<T: Float>(b: Matrix<'_, T>, k: usize, n: usize) -> Vec<T> {
+    let wide = panel::<T>();
+    let columns = n.next_multiple_of(wide);
+    let mut packed = vec![T::ZERO; k * columns];
+    chunks(&mut packed, TERMS * columns, |start, to| {
+        let (b, rows) = (b.skip(start / columns, 0), to.len() / columns);
+        for (first, to) in (0..n).step_by(wide).zip(to.chunks_mut((rows * wide).max(1))) {
+            b.pack(rows, first, wide.min(n - first), to);
+        }
+    });
+    packed
+}
+
+/// C = begin + A B on this thread, with B packed.
+fn multiply<T: Float>(a: Matrix<'_, T>, packed: &[T], k: usize, n: usize, (begin, c): (Begin<'_, T>, &mut [T])) {
+    let (wide, m) = (panel::<T>(), c.len() / n);
+    let columns = n.next_multiple_of(wide);
+    for block in (0..k.max(1)).step_by(TERMS) {
+        let terms = TERMS.min(k - block);
+        let runs = [Run { a: block * a.col, b: 0, len: terms }];
+        let sums = Sums::new(a.data, &packed[block * columns..][..terms * columns], [a.col, wide], &runs);
+        let begin = if block == 0 { begin } else { Begin::Add };
+        for (i, first) in (0..n).step_by(wide).enumerate() {
+            for row in (0..m).step_by(TILE) {
+                // A tile that is not full does its last row several times.
+                let from = std::array::from_fn(|i| (row + i).min(m - 1) * a.row);
+                let to: [usize; TILE] = std::array::from_fn(|i| (row + i) * n + first);
+                let target = Target { c, rows: &to[..TILE.min(m - row)], columns: wide.min(n - first) };
+                sums.tile(&from, i * terms * wide, begin.skip(first), target);
+            }
+        }
+    }
+}
+
+/// The sum of equally long vectors by a tree that depends on their number alone. At least one is given.
+pub(crate) fn sum_pairwise<T: Float>(mut parts: Vec<Vec<T>>) -> Vec<T> {
+    let mut apart = 1;
+    while apart < parts.len() {
+        for pair in parts.chunks_mut(2 * apart).filter(|pair| pair.len() > apart) {
+            let (left, right) = pair.split_at_mut(apart);
+            add_assign(&mut left[0], &right[0]);
+        }
+        apart *= 2;
+    }
+    parts.swap_remove(0)
 }

@@ -46,7 +46,7 @@ mod x86 {
 }
 
 /// A vector register of numbers: what the inner loop of a matrix product is written in.
-pub(crate) trait Lanes<T>: Copy {
+pub(crate) trait Lanes<T: Copy>: Copy {
     /// How many.
     const N: usize;
     /// All lanes the same.
@@ -57,6 +57,40 @@ pub(crate) trait Lanes<T>: Copy {
     /// # Safety
     /// N elements are writable at `to`; for the types of x86 the processor has the instructions.
     unsafe fn store(self, to: *mut T);
+    /// As `load`, of the first `count` lanes; the others are 0.
+    ///
+    /// # Safety
+    /// As `load`, of `count` elements, at most N.
+    #[inline(always)]
+    unsafe fn load_first(count: usize, from: *const T) -> Self
+    where
+        T: Default,
+    {
+        let mut lanes = [T::default(); 16];
+        // SAFETY: the caller's promise, and no type has more than 16 lanes.
+        unsafe {
+            std::ptr::copy_nonoverlapping(from, lanes.as_mut_ptr(), count);
+            Self::load(lanes.as_ptr())
+        }
+    }
+    /// As `store`, of the first `count` lanes.
+    ///
+    /// # Safety
+    /// As `store`, of `count` elements, at most N.
+    #[inline(always)]
+    unsafe fn store_first(self, count: usize, to: *mut T)
+    where
+        T: Default,
+    {
+        let mut lanes = [T::default(); 16];
+        // SAFETY: the caller's promise, and no type has more than 16 lanes.
+        unsafe {
+            self.store(lanes.as_mut_ptr());
+            std::ptr::copy_nonoverlapping(lanes.as_ptr(), to, count);
+        }
+    }
+    /// self + b.
+    fn add(self, b: Self) -> Self;
     /// a b + self.
     fn add_product(self, a: Self, b: Self) -> Self;
 }
@@ -78,6 +112,10 @@ impl<T: crate::Float> Lanes<T> for [T; 4] {
         unsafe { *to.cast() = self }
     }
     #[inline(always)]
+    fn add(self, b: Self) -> Self {
+        std::array::from_fn(|i| self[i] + b[i])
+    }
+    #[inline(always)]
     fn add_product(self, a: Self, b: Self) -> Self {
         std::array::from_fn(|i| self[i] + a[i] * b[i])
     }
@@ -89,7 +127,7 @@ mod x86_lanes {
     use std::arch::x86_64::*;
 
     macro_rules! lanes {
-        ($($t:ty, $v:ty, $n:literal: $splat:ident $load:ident $store:ident $fma:ident;)*) => {$(
+        ($($t:ty, $v:ty, $n:literal: $splat:ident $load:ident $store:ident $add:ident $fma:ident $($mask:ident $load_first:ident $store_first:ident)?;)*) => {$(
             impl Lanes<$t> for $v {
                 const N: usize = $n;
                 #[inline(always)]
@@ -107,6 +145,23 @@ mod x86_lanes {
                     // SAFETY: the caller's promise; no alignment is asked for.
                     unsafe { $store(to, self) }
                 }
+                $(
+                    #[inline(always)]
+                    unsafe fn load_first(count: usize, from: *const $t) -> Self {
+                        // SAFETY: the caller's promise; lanes that are masked out are not touched.
+                        unsafe { $load_first(((1u32 << count) - 1) as $mask, from) }
+                    }
+                    #[inline(always)]
+                    unsafe fn store_first(self, count: usize, to: *mut $t) {
+                        // SAFETY: the caller's promise; lanes that are masked out are not touched.
+                        unsafe { $store_first(to, ((1u32 << count) - 1) as $mask, self) }
+                    }
+                )?
+                #[inline(always)]
+                fn add(self, b: Self) -> Self {
+                    // SAFETY: only kernels compiled for these instructions use this type.
+                    unsafe { $add(self, b) }
+                }
                 #[inline(always)]
                 fn add_product(self, a: Self, b: Self) -> Self {
                     // SAFETY: only kernels compiled for these instructions use this type.
@@ -116,9 +171,11 @@ mod x86_lanes {
         )*};
     }
     lanes! {
-        f32, __m256, 8: _mm256_set1_ps _mm256_loadu_ps _mm256_storeu_ps _mm256_fmadd_ps;
-        f64, __m256d, 4: _mm256_set1_pd _mm256_loadu_pd _mm256_storeu_pd _mm256_fmadd_pd;
-        f32, __m512, 16: _mm512_set1_ps _mm512_loadu_ps _mm512_storeu_ps _mm512_fmadd_ps;
-        f64, __m512d, 8: _mm512_set1_pd _mm512_loadu_pd _mm512_storeu_pd _mm512_fmadd_pd;
+        f32, __m256, 8: _mm256_set1_ps _mm256_loadu_ps _mm256_storeu_ps _mm256_add_ps _mm256_fmadd_ps;
+        f64, __m256d, 4: _mm256_set1_pd _mm256_loadu_pd _mm256_storeu_pd _mm256_add_pd _mm256_fmadd_pd;
+        f32, __m512, 16: _mm512_set1_ps _mm512_loadu_ps _mm512_storeu_ps _mm512_add_ps _mm512_fmadd_ps
+            __mmask16 _mm512_maskz_loadu_ps _mm512_mask_storeu_ps;
+        f64, __m512d, 8: _mm512_set1_pd _mm512_loadu_pd _mm512_storeu_pd _mm512_add_pd _mm512_fmadd_pd
+            __mmask8 _mm512_maskz_loadu_pd _mm512_mask_storeu_pd;
     }
 }

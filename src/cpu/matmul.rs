@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use crate::cpu::binary::locate;
-use crate::cpu::gemm::{Matrix, gemm};
+use crate::cpu::gemm::{Begin, Matrix, gemm};
 use crate::{Float, Shape};
 
 /// How the matrices of a batch lie in the slices of both operands.
@@ -25,7 +25,7 @@ pub(crate) fn matmul<T: Float>(batch: &Batch, a: &[T], b: &[T], y: &mut [T]) {
         let [at_a, at_b] = batch.steps.map(|steps| locate(i, &steps, &batch.shape));
         let a = Matrix::new(&a[at_a * m * k..][..m * k], if batch.transposed[0] { m } else { k }, batch.transposed[0]);
         let b = Matrix::new(&b[at_b * k * n..][..k * n], if batch.transposed[1] { k } else { n }, batch.transposed[1]);
-        gemm([m, k, n], a, b, y, false);
+        gemm([m, k, n], a, b, Begin::Zero, y);
     };
     match batch.shape.elements() {
         1 => one(0, y),

@@ -11,10 +11,10 @@
 
 use std::ops::Range;
 
-use rayon::prelude::*;
-
 use crate::Float;
-use crate::cpu::gemm::{Run, Sums, TILE, Tile, panel};
+use crate::cpu::chunks;
+use crate::cpu::depthwise;
+use crate::cpu::gemm::{Begin, Run, Sums, TERMS, TILE, Target, panel};
 
 /// Outputs at `start + step j` along one axis, for j below `count`, and where their inputs are.
 #[derive(Clone, Debug)]
@@ -37,7 +37,7 @@ impl Phase {
     }
 
     /// Those j whose outputs lie in `rows`.
-    fn within(&self, rows: &Range<usize>) -> Range<usize> {
+    pub fn within(&self, rows: &Range<usize>) -> Range<usize> {
         let index = |row: usize| row.saturating_sub(self.start).div_ceil(self.step).min(self.count);
         index(rows.start)..index(rows.end)
     }
@@ -71,17 +71,19 @@ impl<T: Float> Gather<'_, T> {
         if size_y == 0 {
             return;
         }
-        let packed = self.pack();
+        let packed = if self.is_depthwise() { depthwise::pack(self) } else { self.pack() };
         let work = |rows: usize| rows * w * packed.len() / (self.phases[0].len() * self.phases[1].len()).max(1);
         // Rows that make a task, a whole image where it is small; and images that do, where those are tiny.
         let rows = TASK.div_ceil(work(1).max(1)).min(self.output[0]);
         let images = TASK.div_ceil(work(self.output[0]).max(1));
-        y.par_chunks_mut(size_y).with_min_len(images).enumerate().for_each(|(i, y)| {
-            let x = &x[i * size_x..][..size_x];
-            y.par_chunks_mut(rows * w * c).enumerate().for_each_init(Vec::new, |scratch, (j, y)| {
-                let first = j * rows;
-                self.rows(x, first..first + y.len() / (w * c), &packed, scratch, y);
-            });
+        chunks(y, images * size_y, |start, y| {
+            for (i, y) in y.chunks_mut(size_y).enumerate() {
+                let x = &x[(start / size_y + i) * size_x..][..size_x];
+                chunks(y, rows * w * c, |start, y| {
+                    let first = start / (w * c);
+                    self.rows(x, first..first + y.len() / (w * c), &packed, &mut Vec::new(), y);
+                });
+            }
         });
     }
 
@@ -128,16 +130,25 @@ impl<T: Float> Gather<'_, T> {
         }
     }
 
-    fn pairs(&self) -> impl Iterator<Item = (&Phase, &Phase)> {
+    /// Whether each channel has a kernel of its own: then there are no sums over channels for a matrix product to do.
+    fn is_depthwise(&self) -> bool {
+        self.groups == self.input[2] && self.groups == self.output[2]
+    }
+
+    pub fn pairs(&self) -> impl Iterator<Item = (&Phase, &Phase)> {
         self.phases[0].iter().flat_map(|v| self.phases[1].iter().map(move |h| (v, h)))
     }
 
     /// Output rows `rows` of one image.
     fn rows(&self, x: &[T], rows: Range<usize>, packed: &[T], scratch: &mut Vec<T>, y: &mut [T]) {
         let ([c_in, c_out], wide) = (self.channels(), panel::<T>());
+        if self.is_depthwise() {
+            let frame = self.frame(x, &rows, 0..self.input[2], scratch);
+            return depthwise::rows(self, &frame, &rows, packed, y);
+        }
         let mut packed = packed;
         for group in 0..self.groups {
-            let frame = self.frame(x, &rows, group, scratch);
+            let frame = self.frame(x, &rows, group * c_in..(group + 1) * c_in, scratch);
             for (vertical, horizontal) in self.pairs() {
                 let terms = vertical.taps.len() * horizontal.taps.len() * c_in;
                 let (weight, rest) = packed.split_at(terms * c_out.div_ceil(wide) * wide);
@@ -147,8 +158,8 @@ impl<T: Float> Gather<'_, T> {
         }
     }
 
-    /// The part of an image that output rows `rows` read of one group.
-    fn frame<'s>(&self, x: &'s [T], rows: &Range<usize>, group: usize, scratch: &'s mut Vec<T>) -> Frame<'s, T> {
+    /// The part of an image that output rows `rows` read of some channels.
+    fn frame<'s>(&self, x: &'s [T], rows: &Range<usize>, channels: Range<usize>, scratch: &'s mut Vec<T>) -> Frame<'s, T> {
         let [h, w, c] = self.input;
         let span = |phases: &[Phase], range: &dyn Fn(&Phase) -> Range<usize>| {
             let parts = || phases.iter().filter_map(|phase| phase.inputs(&range(phase)));
@@ -157,10 +168,10 @@ impl<T: Float> Gather<'_, T> {
         let vertical = span(&self.phases[0], &|phase| phase.within(rows));
         let horizontal = span(&self.phases[1], &|phase| 0..phase.count);
         let inside = |span: &Range<isize>, size: usize| span.start >= 0 && span.end <= size as isize;
-        if self.groups == 1 && inside(&vertical, h) && inside(&horizontal, w) {
-            return Frame { data: x, top: 0, left: 0, width: w };
+        if channels.len() == c && inside(&vertical, h) && inside(&horizontal, w) {
+            return Frame { data: x, top: 0, left: 0, width: w, channels: c };
         }
-        let (c_in, width) = (c / self.groups, horizontal.len());
+        let (c_in, width) = (channels.len(), horizontal.len());
         scratch.clear();
         scratch.resize(vertical.len() * width * c_in, T::ZERO);
         let columns = horizontal.start.max(0)..horizontal.end.min(w as isize);
@@ -170,69 +181,106 @@ impl<T: Float> Gather<'_, T> {
             }
             let from = &x[(row as usize * w + columns.start as usize) * c..][..columns.len() * c];
             let to = &mut line[(columns.start - horizontal.start) as usize * c_in..][..columns.len() * c_in];
-            if self.groups == 1 {
+            if c_in == c {
                 to.copy_from_slice(from);
             } else {
                 let pixels = to.chunks_mut(c_in).zip(from.chunks(c));
-                pixels.for_each(|(to, from)| to.copy_from_slice(&from[group * c_in..][..c_in]));
+                pixels.for_each(|(to, from)| to.copy_from_slice(&from[channels.clone()]));
             }
         }
-        Frame { data: scratch, top: vertical.start, left: horizontal.start, width }
+        Frame { data: scratch, top: vertical.start, left: horizontal.start, width, channels: c_in }
     }
 
     /// The outputs of one pair of phases within `rows`, for one group.
     fn phase(&self, [v, h]: [&Phase; 2], group: usize, frame: &Frame<'_, T>, (rows, weight): (&Range<usize>, &[T]), y: &mut [T]) {
         let ([c_in, c_out], wide) = (self.channels(), panel::<T>());
-        let [_, width, c] = self.output;
         let runs = runs([v, h], frame.width, c_in, wide);
         let terms: usize = runs.iter().map(|run| run.len).sum();
-        let sums = Sums::new(frame.data, weight, [1, wide], &runs);
-        let lines = v.within(rows);
-        let first = |phase: &Phase| phase.taps.first().map_or(0, |tap| tap.1);
-        let begin = |j: usize, i: usize| {
-            let row = (j * v.stride) as isize + first(v) - frame.top;
-            let column = (i * h.stride) as isize + first(h) - frame.left;
-            if terms == 0 { 0 } else { (row as usize * frame.width + column as usize) * c_in }
-        };
-        let mut tile: Tile<T> = [T::ZERO; _];
-        let mut pixels = lines.flat_map(|j| (0..h.count).map(move |i| (j, i)));
-        loop {
-            let (mut from, mut to, mut count) = ([0; TILE], [0; TILE], 0);
-            for (j, i) in pixels.by_ref().take(TILE) {
-                from[count] = begin(j, i);
-                to[count] = ((v.start + j * v.step - rows.start) * width + h.start + i * h.step) * c + group * c_out;
-                count += 1;
-            }
-            if count == 0 {
-                return;
-            }
-            // A tile that is not full does its first row several times.
-            let start = from[0];
-            from[count..].fill(start);
-            for (p, first) in (0..c_out).step_by(wide).enumerate() {
-                let columns = wide.min(c_out - first);
-                sums.tile(&from, p * terms * wide, columns, &mut tile);
-                for (row, &to) in tile.chunks(wide).zip(&to[..count]) {
-                    let y = &mut y[to + first..][..columns];
-                    match self.bias {
-                        Some(bias) => {
-                            let bias = &bias[group * c_out + first..];
-                            y.iter_mut().zip(row).zip(bias).for_each(|((y, &sum), &bias)| *y = sum + bias);
-                        }
-                        None => y.copy_from_slice(&row[..columns]),
-                    }
+        let tiles = self.tiles([v, h], frame, rows, group * c_out);
+        for (i, runs) in blocks(&runs, wide).iter().enumerate() {
+            let sums = Sums::new(frame.data, weight, [1, wide], runs);
+            let begin = match self.bias {
+                Some(bias) if i == 0 => Begin::Bias(&bias[group * c_out..]),
+                None if i == 0 => Begin::Zero,
+                _ => Begin::Add,
+            };
+            for (panel, first) in (0..c_out).step_by(wide).enumerate() {
+                for (from, to, count) in &tiles {
+                    let to = to.map(|to| to + first);
+                    let target = Target { c: y, rows: &to[..*count], columns: wide.min(c_out - first) };
+                    sums.tile(from, panel * terms * wide, begin.skip(first), target);
                 }
             }
         }
     }
+
+    /// For eight pixels of a pair of phases at a time: where their windows begin in the frame and their results among the
+    /// output rows `rows`, at channel `channel`, and how many there are.
+    fn tiles(&self, [v, h]: [&Phase; 2], frame: &Frame<'_, T>, rows: &Range<usize>, channel: usize) -> Vec<Eight> {
+        let [_, width, c] = self.output;
+        let lines = v.within(rows);
+        let mut tiles = Vec::with_capacity((lines.len() * h.count).div_ceil(TILE));
+        let mut count = TILE;
+        for j in lines {
+            let (mut from, step) = frame.window([v, h], j);
+            let mut to = ((v.start + j * v.step - rows.start) * width + h.start) * c + channel;
+            for _ in 0..h.count {
+                if count == TILE {
+                    // A tile that is not full does its first row several times.
+                    tiles.push(([from; TILE], [0; TILE], 0));
+                    count = 0;
+                }
+                let last = tiles.len() - 1;
+                tiles[last].0[count] = from;
+                tiles[last].1[count] = to;
+                count += 1;
+                tiles[last].2 = count;
+                from += step;
+                to += h.step * c;
+            }
+        }
+        tiles
+    }
 }
 
+type Eight = ([usize; TILE], [usize; TILE], usize);
+
 /// A part of an image, perhaps with zeros around, that begins at row `top` and column `left`.
-struct Frame<'a, T> {
-    data: &'a [T],
+pub(crate) struct Frame<'a, T> {
+    pub data: &'a [T],
     top: isize,
     left: isize,
-    width: usize,
+    pub width: usize,
+    channels: usize,
+}
+
+impl<T> Frame<'_, T> {
+    /// Where the window of the first output of line j begins, and how far apart the windows of its outputs lie.
+    pub fn window(&self, [v, h]: [&Phase; 2], j: usize) -> (usize, usize) {
+        let (Some(&(_, dy)), Some(&(_, dx))) = (v.taps.first(), h.taps.first()) else { return (0, 0) };
+        let row = (j * v.stride) as isize + dy - self.top;
+        ((row as usize * self.width + (dx - self.left) as usize) * self.channels, h.stride * self.channels)
+    }
+}
+
+/// Cuts runs into blocks of so many terms that their part of a panel stays in the first-level cache. At least one block.
+fn blocks(runs: &[Run], wide: usize) -> Vec<Vec<Run>> {
+    let (mut blocks, mut room) = (vec![Vec::new()], TERMS);
+    for run in runs {
+        let mut done = 0;
+        while done < run.len {
+            if room == 0 {
+                blocks.push(Vec::new());
+                room = TERMS;
+            }
+            let len = room.min(run.len - done);
+            let part = Run { a: run.a + done, b: run.b + done * wide, len };
+            blocks.last_mut().into_iter().for_each(|block| block.push(part));
+            room -= len;
+            done += len;
+        }
+    }
+    blocks
 }
 
 /// Where the terms of a pixel's sum lie, from the first tap on. Taps side by side make one run.

@@ -42,7 +42,7 @@ pub fn conv2d(x: &Var, weight: &Var, bias: Option<&Var>, window: Window) -> Resu
     let geometry = Geometry { n, big: [h, w, c_in], small: [oh, ow, c_out], kernel: [kh, kw], window };
     let y = each_float!("conv2d", x.dtype(), T => Tensor::build(shape, |y: &mut [T]| {
         let (x, weight, bias) = (x.value().data(), weight.value().data(), bias.map(|b| b.value().data()));
-        if geometry.is_matrix() { linear::linear(x, weight, bias, c_in, y) } else { cpu::conv2d(&geometry, x, weight, bias, y) }
+        if geometry.is_matrix() { linear::linear(x, weight, bias, [c_out, c_in], y) } else { cpu::conv2d(&geometry, x, weight, bias, y) }
     }));
     trace::count_flops(2 * geometry.products() as u64);
     let mut inputs = vec![x, weight];
@@ -72,7 +72,11 @@ impl Backward for Conv2d {
                 }
             }));
             out[1] = wanted[1].then(|| Tensor::build(*weight.shape(), |dw: &mut [T]| {
-                cpu::backward_weight(&g, dy.data(), x.data(), dw)
+                if g.is_matrix() {
+                    linear::backward_weight(dy.data(), x.data(), [c_out, c_in], dw)
+                } else {
+                    cpu::backward_weight(&g, dy.data(), x.data(), dw)
+                }
             }));
         });
         if wanted.get(2) == Some(&true) {

@@ -26,7 +26,7 @@ pub fn linear(x: &Var, weight: &Var, bias: Option<&Var>) -> Result<Var> {
     let rows: usize = before.iter().product();
     let shape = x.shape().with(before.len(), c_out);
     let y = each_float!("linear", x.dtype(), T => Tensor::build(shape, |y: &mut [T]| {
-        cpu::linear(x.value().data(), weight.value().data(), bias.map(|b| b.value().data()), c_in, y);
+        cpu::linear(x.value().data(), weight.value().data(), bias.map(|b| b.value().data()), [c_out, c_in], y);
     }));
     trace::count_flops(2 * (rows * c_in * c_out) as u64);
     let mut inputs = vec![x, weight];

@@ -21,6 +21,7 @@ mod layer_norm;
 mod linear;
 mod matmul;
 mod mse;
+mod pool;
 mod reduce;
 mod shape;
 mod softmax;
@@ -38,6 +39,7 @@ pub use layer_norm::layer_norm;
 pub use linear::linear;
 pub use matmul::matmul_with;
 pub use mse::mse;
+pub use pool::{avg_pool2d, max_pool2d};
 pub use shape::concat;
 pub use upsample::Interpolation;
 

@@ -1,0 +1,76 @@
+//! Convolutions that give each channel a kernel of its own: no sums over channels, so plain loops along them.
+
+use std::ops::Range;
+
+use crate::Float;
+use crate::cpu::conv2d::covered;
+use crate::cpu::taps::{Frame, Gather};
+use crate::cpu::vectorize;
+use crate::window::Geometry;
+
+/// The weight, for each pair of phases and each tap all channels.
+pub(crate) fn pack<T: Float>(gather: &Gather<'_, T>) -> Vec<T> {
+    let ([kh, kw], channels) = (gather.kernel, gather.groups);
+    let mut packed = Vec::with_capacity(gather.weight.len());
+    for (v, h) in gather.pairs() {
+        for (ky, kx) in v.taps.iter().flat_map(|&(ky, _)| h.taps.iter().map(move |&(kx, _)| (ky, kx))) {
+            packed.extend((0..channels).map(|c| gather.weight[(c * kh + ky) * kw + kx]));
+        }
+    }
+    packed
+}
+
+/// Output rows `rows` of one image.
+pub(crate) fn rows<T: Float>(gather: &Gather<'_, T>, frame: &Frame<'_, T>, rows: &Range<usize>, packed: &[T], y: &mut [T]) {
+    let [_, width, c] = gather.output;
+    let mut rest = packed;
+    for (v, h) in gather.pairs() {
+        let (weight, after) = rest.split_at(v.taps.len() * h.taps.len() * c);
+        rest = after;
+        for j in v.within(rows) {
+            let (first, step) = frame.window([v, h], j);
+            let line = &mut y[(v.start + j * v.step - rows.start) * width * c..][..width * c];
+            for (i, y) in line.chunks_mut(c).skip(h.start).step_by(h.step).enumerate() {
+                let mut weights = weight.chunks(c);
+                match gather.bias {
+                    Some(bias) => y.copy_from_slice(bias),
+                    None => y.fill(T::ZERO),
+                }
+                for (_, dy) in &v.taps {
+                    for ((_, dx), w) in h.taps.iter().zip(weights.by_ref()) {
+                        let (below, right) = ((dy - v.taps[0].1) as usize, (dx - h.taps[0].1) as usize);
+                        let x = &frame.data[first + i * step + (below * frame.width + right) * c..][..c];
+                        vectorize(|| y.iter_mut().zip(x).zip(w).for_each(|((y, &x), &w)| *y = *y + x * w));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Adds the products of some lines of pixels, counted through all images, to `dw`, [c, kh, kw].
+pub(crate) fn add_products<T: Float>(g: &Geometry, small: &[T], lines: Range<usize>, big: &[T], dw: &mut [T]) {
+    let (c, [h, w, _]) = (g.small[2], g.big);
+    let taps = g.kernel[0] * g.kernel[1];
+    let mut sum = vec![T::ZERO; c];
+    for tap in 0..taps {
+        let (down, right) = (tap / g.kernel[1] * g.window.dilation[0], tap % g.kernel[1] * g.window.dilation[1]);
+        let (covered_rows, columns) = (covered(g, 0, down), covered(g, 1, right));
+        sum.fill(T::ZERO);
+        for (line, small) in lines.clone().zip(small.chunks(g.small[1] * c)) {
+            let (image, line) = (line / g.small[0], line % g.small[0]);
+            if columns.is_empty() || !covered_rows.contains(&line) {
+                continue;
+            }
+            let row = image * h + line * g.window.stride[0] + down - g.window.padding[0];
+            let first = row * w + columns.start * g.window.stride[1] + right - g.window.padding[1];
+            let big = big[first * c..].chunks(g.window.stride[1] * c);
+            vectorize(|| {
+                for (small, big) in small.chunks(c).skip(columns.start).take(columns.len()).zip(big) {
+                    sum.iter_mut().zip(small).zip(big).for_each(|((sum, &small), &big)| *sum = *sum + small * big);
+                }
+            });
+        }
+        dw.iter_mut().skip(tap).step_by(taps).zip(&sum).for_each(|(dw, &sum)| *dw = *dw + sum);
+    }
+}

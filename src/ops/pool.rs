@@ -1,0 +1,138 @@
+//! Averages and maxima over windows.
+
+use crate::autograd::Backward;
+use crate::cpu::pool as cpu;
+use crate::window::{Geometry, Window};
+use crate::{Error, Result, Shape, Tensor, Var};
+
+/// y[n, i, j, c] = the mean of x over a window of `kernel` rows and columns; zeros of the padding count as elements.
+///
+/// **Shapes**: x [n, h, w, c], y [n, h', w', c], with the sizes of [`conv2d`](crate::ops::conv2d).
+/// **Backward**: dx = the sum of dy / (kh kw) over the windows an element lies in. **Saves**: nothing.
+/// **Errors**: another number of dimensions, a window that does not fit, groups, a padding of more than half the kernel.
+/// **Source**: `torch.nn.functional.avg_pool2d`, in NHWC.
+#[track_caller]
+pub fn avg_pool2d(x: &Var, kernel: [usize; 2], window: Window) -> Result<Var> {
+    let (g, shape) = geometry("avg_pool2d", x, kernel, window)?;
+    let y = each_float!("avg_pool2d", x.dtype(), T => Tensor::build(shape, |y: &mut [T]| cpu::average(&g, x.value().data(), y)));
+    Ok(Var::record("avg_pool2d", &[x], y, || Average { g, shape: *x.shape() }))
+}
+
+/// y = the mean over each window.
+struct Average {
+    g: Geometry,
+    shape: Shape,
+}
+
+impl Backward for Average {
+    /// dx = sum of dy / (kh kw).
+    fn backward(self: Box<Self>, dy: Tensor, _wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
+        let dx = each_float!("avg_pool2d", dy.dtype(), T => {
+            Tensor::build(self.shape, |dx: &mut [T]| cpu::backward_average(&self.g, dy.data(), dx))
+        });
+        Ok(vec![Some(dx)])
+    }
+
+    fn saves(&self) -> Vec<&Tensor> {
+        vec![]
+    }
+}
+
+/// y[n, i, j, c] = the largest element of x in a window of `kernel` rows and columns; the padding is never the largest.
+///
+/// **Shapes**: x [n, h, w, c], y [n, h', w', c], with the sizes of [`conv2d`](crate::ops::conv2d).
+/// **Backward**: dy goes to the first of the largest elements. **Saves**: x and y.
+/// **Errors**: another number of dimensions, a window that does not fit, groups, a padding of more than half the kernel.
+/// **Source**: `torch.nn.functional.max_pool2d`, in NHWC.
+#[track_caller]
+pub fn max_pool2d(x: &Var, kernel: [usize; 2], window: Window) -> Result<Var> {
+    let (g, shape) = geometry("max_pool2d", x, kernel, window)?;
+    let y = each_float!("max_pool2d", x.dtype(), T => Tensor::build(shape, |y: &mut [T]| cpu::maximum(&g, x.value().data(), y)));
+    let saved = y.clone();
+    Ok(Var::record("max_pool2d", &[x], y, || Maximum { g, x: x.value().clone(), y: saved }))
+}
+
+/// y = the largest element of each window.
+struct Maximum {
+    g: Geometry,
+    x: Tensor,
+    y: Tensor,
+}
+
+impl Backward for Maximum {
+    /// dx = dy where x is the largest of its window.
+    fn backward(self: Box<Self>, dy: Tensor, _wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
+        let dx = each_float!("max_pool2d", dy.dtype(), T => Tensor::build(*self.x.shape(), |dx: &mut [T]| {
+            cpu::backward_maximum(&self.g, [self.x.data(), self.y.data(), dy.data()], dx);
+        }));
+        Ok(vec![Some(dx)])
+    }
+
+    fn saves(&self) -> Vec<&Tensor> {
+        vec![&self.x, &self.y]
+    }
+}
+
+impl Var {
+    /// The mean over each image's pixels.
+    ///
+    /// **Shapes**: x [n, h, w, c], y [n, c]. **Backward**: dx = dy / (h w), repeated. **Saves**: nothing.
+    /// **Errors**: another number of dimensions, images without pixels. **Source**: `torch.nn.AdaptiveAvgPool2d(1)`.
+    #[track_caller]
+    pub fn global_avg_pool(&self) -> Result<Var> {
+        crate::ops::float("global_avg_pool", ("x", self.value()))?;
+        let &[n, h, w, c] = &self.shape()[..] else {
+            return Err(Error::operand("global_avg_pool", "x", "[n, h, w, c]", self.shape()));
+        };
+        if h * w == 0 {
+            return Err(Error::operand("global_avg_pool", "x", "images of one pixel or more", self.shape()));
+        }
+        let share = Share { shape: *self.shape() };
+        let y = share.scale(self.value().sum_over(&[1, 2])?)?.reshape([n, c])?;
+        Ok(Var::record("global_avg_pool", &[self], y, || share))
+    }
+}
+
+/// y = the mean over all pixels.
+struct Share {
+    shape: Shape,
+}
+
+impl Share {
+    /// x / (h w).
+    fn scale(&self, x: Tensor) -> Result<Tensor> {
+        let share = Tensor::full([], 1.0 / (self.shape[1] * self.shape[2]) as f64, x.dtype());
+        Ok((&Var::from(x) * &Var::from(share))?.into_value())
+    }
+}
+
+impl Backward for Share {
+    /// dx = dy / (h w), repeated.
+    fn backward(self: Box<Self>, dy: Tensor, _wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
+        let dy = self.scale(dy)?.reshape([self.shape[0], 1, 1, self.shape[3]])?;
+        Ok(vec![Some(dy.expand(&self.shape)?)])
+    }
+
+    fn saves(&self) -> Vec<&Tensor> {
+        vec![]
+    }
+}
+
+#[track_caller]
+fn geometry(op: &'static str, x: &Var, kernel: [usize; 2], window: Window) -> Result<(Geometry, Shape)> {
+    crate::ops::float(op, ("x", x.value()))?;
+    let &[n, h, w, c] = &x.shape()[..] else {
+        return Err(Error::operand(op, "x", "[n, h, w, c]", x.shape()));
+    };
+    let [oh, ow] = window.output_size(op, [h, w], kernel)?;
+    if window.groups != 1 {
+        return Err(Error::operand(op, "groups", "1, as each channel is on its own", window.groups));
+    }
+    // So that every window has an element of the image in it, where the dilation is 1.
+    if (0..2).any(|axis| window.padding[axis] > kernel[axis] / 2) {
+        let (expected, got) = (format!("at most half of the kernel, {kernel:?}"), format!("{:?}", window.padding));
+        return Err(Error::operand(op, "padding", expected, got));
+    }
+    let g = Geometry { n, big: [h, w, c], small: [oh, ow, c], kernel, window };
+    Ok((g, Shape::new(&[n, oh, ow, c])?))
+}

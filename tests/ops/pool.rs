@@ -1,0 +1,77 @@
+use proptest::prelude::*;
+use wavemix::gradcheck::{adjoint_check, gradcheck};
+use wavemix::ops::{avg_pool2d, max_pool2d};
+use wavemix::{DType, Rng, Shape, Tensor, Var, Window};
+
+fn counting(shape: [usize; 4]) -> Var {
+    Tensor::arange(0.0, 1.0, shape.iter().product(), DType::F64).reshape(shape).unwrap().into()
+}
+
+fn values(y: wavemix::Result<Var>) -> (String, Vec<f64>) {
+    let y = y.unwrap();
+    (y.shape().to_string(), y.value().to_vec().unwrap())
+}
+
+#[test]
+fn values_of_small_ones() {
+    let half = Window { stride: [2, 2], ..Window::default() };
+    let x = counting([1, 4, 4, 1]);
+    assert_eq!(values(max_pool2d(&x, [2, 2], half)), ("[1, 2, 2, 1]".into(), vec![5.0, 7.0, 13.0, 15.0]));
+    assert_eq!(values(avg_pool2d(&x, [2, 2], half)), ("[1, 2, 2, 1]".into(), vec![2.5, 4.5, 10.5, 12.5]));
+    let padded = Window { padding: [1, 1], ..half };
+    let y = vec![0.0, 3.0, 3.0, 12.0, 30.0, 18.0, 12.0, 27.0, 15.0].into_iter().map(|sum| sum / 4.0).collect();
+    assert_eq!(values(avg_pool2d(&x, [2, 2], padded)), ("[1, 3, 3, 1]".into(), y));
+    let negative = (&x - &Tensor::scalar(100.0).into()).unwrap();
+    assert_eq!(values(max_pool2d(&negative, [2, 2], padded)).1[0], -100.0);
+    let x = counting([2, 2, 2, 2]);
+    assert_eq!(values(x.global_avg_pool()), ("[2, 2]".into(), vec![3.0, 4.0, 11.0, 12.0]));
+}
+
+#[test]
+fn a_tie_goes_to_the_first_and_not_a_number_comes_through() {
+    let x = Var::leaf(Tensor::full([1, 2, 2, 1], 7.0, DType::F32));
+    let y = max_pool2d(&x, [2, 2], Window::default()).unwrap();
+    assert_eq!(y.sum_all().unwrap().backward().unwrap().of(&x).unwrap().to_vec::<f32>().unwrap(), [1.0, 0.0, 0.0, 0.0]);
+    let x = Var::from(Tensor::from_vec(vec![1.0, f64::NAN, 2.0, 3.0], [1, 2, 2, 1]).unwrap());
+    assert!(values(max_pool2d(&x, [2, 2], Window::default())).1[0].is_nan());
+}
+
+#[test]
+fn errors() {
+    let (x, plain) = (counting([1, 4, 4, 1]), Window::default());
+    let message = |y: wavemix::Result<Var>| y.err().unwrap().to_string();
+    let flat = Var::from(Tensor::zeros([4, 4], DType::F32));
+    assert!(message(max_pool2d(&flat, [2, 2], plain)).starts_with("max_pool2d: x expects [n, h, w, c], got [4, 4] (pool.rs:"));
+    assert!(message(flat.global_avg_pool()).starts_with("global_avg_pool: x expects [n, h, w, c], got [4, 4] (pool.rs:"));
+    let none = Var::from(Tensor::zeros([1, 0, 4, 2], DType::F32));
+    let expected = "global_avg_pool: x expects images of one pixel or more, got [1, 0, 4, 2] (pool.rs:";
+    assert!(message(none.global_avg_pool()).starts_with(expected));
+    let deep = Window { padding: [0, 2], ..plain };
+    let expected = "avg_pool2d: padding expects at most half of the kernel, [2, 2], got [0, 2] (pool.rs:";
+    assert!(message(avg_pool2d(&x, [2, 2], deep)).starts_with(expected));
+    let grouped = Window { groups: 2, ..plain };
+    let expected = "avg_pool2d: groups expects 1, as each channel is on its own, got 2 (pool.rs:";
+    assert!(message(avg_pool2d(&x, [2, 2], grouped)).starts_with(expected));
+    let expected = "max_pool2d: x expects at least 5 rows with the padding of 2 x 0, got 4 (pool.rs:";
+    assert!(message(max_pool2d(&x, [5, 1], plain)).starts_with(expected));
+    assert!(message(max_pool2d(&x, [0, 1], plain)).starts_with("max_pool2d: kernel expects 1 or more, got [0, 1] (pool.rs:"));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+    #[test]
+    fn gradients(kernel in [1usize..4, 1usize..4], stride in [1usize..4, 1usize..4], more in [0usize..4, 0usize..4], c in 1usize..4, pad: bool, seed: u64) {
+        let padding = if pad { [kernel[0] / 2, kernel[1] / 2] } else { [0, 0] };
+        let window = Window { stride, padding, ..Window::default() };
+        let shape = [2, kernel[0] + more[0], kernel[1] + more[1], c];
+        adjoint_check(|x| avg_pool2d(x, kernel, window), &shape)?;
+        adjoint_check(|x| x.global_avg_pool(), &shape)?;
+        // Different numbers far enough apart that no difference changes which is largest: a shuffled ladder.
+        let order = Tensor::uniform(Shape::new(&shape)?, 0.0, 1.0, DType::F64, &Rng::new(seed)).to_vec::<f64>()?;
+        let mut ranks: Vec<usize> = (0..order.len()).collect();
+        ranks.sort_by(|&a, &b| order[a].total_cmp(&order[b]));
+        let mut ladder = vec![0.0; order.len()];
+        ranks.iter().enumerate().for_each(|(rank, &at)| ladder[at] = rank as f64 * 0.1);
+        gradcheck(|v| max_pool2d(&v[0], kernel, window), &[Tensor::from_vec(ladder, Shape::new(&shape)?)?])?;
+    }
+}
