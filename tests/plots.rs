@@ -177,7 +177,7 @@ fn the_worst_mistakes() {
     let stripes: Vec<u8> = (0..32 * 20 * 3).map(|i| (i % 3 * 90 + i / 60 * 4) as u8).collect();
     let mistake = Mistake { image: &stripes, label: "automobile", predicted: "airplane & <more>", probability: 0.5 };
     let svg = written("mistakes-color.svg", |path| plots::mistakes(path, "In colour", [32, 20, 3], &[mistake; 3]));
-    has_all(&svg, &["automobile → airplane &amp; &lt;more&gt;", "50.0 %"]);
+    has_all(&svg, &["automobile", "→ airplane &amp; &lt;more&gt;", "50.0 %"]);
     assert_eq!(embedded(&svg), (20 * 6, 32 * 6, enlarged(&stripes, 20, 6)));
     has_all(&written("mistakes-none.svg", |path| plots::mistakes(path, "", [28, 28, 1], &[])), &["no mistakes"]);
 
