@@ -1,11 +1,59 @@
-//! wavemix: a from-scratch ndarray, reverse-mode autograd and optimizer stack, and the WaveMix image models on top.
+//! A from-scratch ndarray, reverse-mode autograd and optimizer stack, and the WaveMix image models trained with it.
+//!
+//! No machine-learning framework is inside: what a training step does can be read here from the example down to the
+//! vector instruction. This is one step, complete:
+//!
+//! ```
+//! use wavemix::models::Config;
+//! use wavemix::ops::{CrossEntropyOptions, cross_entropy};
+//! use wavemix::optim::{Method, Optimizer};
+//! use wavemix::{DType, Pass, Rng, Tensor};
+//!
+//! # fn main() -> wavemix::Result<()> {
+//! // A model is its layers; its weights live beside it, in one arena.
+//! let config = Config { channels: 1, size: 28, ..Config::parse("WaveMixLite-8/2")? };
+//! let (model, mut params) = config.build(DType::F32, &Rng::new(1))?;
+//! let mut optimizer = Optimizer::new("adamw".parse::<Method>()?, &params)?;
+//!
+//! // A batch: images [n, h, w, c] and labels [n].
+//! let images = Tensor::normal([4, 28, 28, 1], 0.0, 1.0, DType::F32, &Rng::new(2));
+//! let labels = Tensor::from_vec(vec![3i64, 1, 4, 1], [4])?;
+//!
+//! for step in 0..3 {
+//!     let pass = Pass::train(&params, Rng::new(3).child(step)); // lends weights and random numbers to the layers
+//!     let logits = model.forward(&pass, &images.clone().into())?; // a Var: numbers with a history
+//!     let loss = cross_entropy(&logits, &labels, CrossEntropyOptions::default())?;
+//!     let gradients = loss.backward()?; // walks the history back, using it up
+//!     let statistics = pass.into_updates(); // what BatchNorm saw
+//!     optimizer.step(&mut params, &gradients, 1e-3)?;
+//!     params.apply(statistics);
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # The map, in reading order
+//!
+//! | room | what is in it |
+//! |---|---|
+//! | [`error`], [`shape`], [`device`], [`storage`], [`tensor`] | numbers: where they live and what they look like |
+//! | [`autograd`], [`gradients`], [`gradcheck`](mod@gradcheck) | history, and the walk back through it |
+//! | [`params`], [`rng`], [`trace`] | named weights in one arena; counter-based random numbers; watching a pass |
+//! | [`ops`], `cpu` | each op with its formula and derivative; its arithmetic on slices, in the file of the same name |
+//! | [`nn`], [`models`] | layers that own weights; the WaveMix models |
+//! | [`optim`], [`weights`], [`checkpoint`] | update rules and schedules; files that are old or new but never half |
+//! | [`data`] | decoders, downloads, a generator of handwriting, batches |
+//! | [`cli`], [`train`], [`metrics`], [`plots`] | flags, the trainer, what it measures and draws |
+//! | [`cuda`] | the room for NVIDIA GPUs |
 
 #[macro_use]
 mod dispatch;
 
 pub mod autograd;
 pub mod checkpoint;
+pub mod cli;
 mod cpu;
+pub mod cuda;
 pub mod data;
 pub mod device;
 mod display;
@@ -16,6 +64,8 @@ pub mod fuzzing;
 pub mod gradcheck;
 pub mod gradients;
 pub mod metrics;
+pub mod models;
+pub mod nn;
 pub mod ops;
 pub mod optim;
 pub mod params;
@@ -26,6 +76,7 @@ pub mod storage;
 pub mod tensor;
 pub mod tensorfile;
 pub mod trace;
+pub mod train;
 pub mod weights;
 pub mod window;
 

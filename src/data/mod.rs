@@ -15,6 +15,7 @@ pub mod download;
 pub mod emnist;
 pub mod glyphs;
 pub mod idx;
+mod picture;
 mod place;
 mod source;
 
@@ -22,6 +23,7 @@ pub use augment::Augment;
 pub use batches::{Batch, Batches, Loader};
 pub use download::Downloader;
 pub use emnist::Split;
+pub use picture::{Picture, read_pictures};
 pub use place::Place;
 pub use source::{Part, Source, default_folder, default_folder_from};
 

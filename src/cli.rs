@@ -1,0 +1,353 @@
+//! The flags that all training examples share, and what they decide.
+//!
+//! A run's effective settings are kept as the very flags that would give them, in `config.json`; resuming parses those
+//! again. So there is one table of flags, one parser, and nothing that can be set but not kept.
+
+mod flags;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::ArgMatches;
+use clap::parser::ValueSource;
+use serde_json::{Map, Value, json};
+
+use crate::data::{Downloader, Pair, Part, Source, default_folder, glyphs};
+use crate::models::{Config, Mixing, Resize, Task};
+use crate::optim::{Method, Schedule};
+use crate::{Device, Error, Result};
+
+/// What one example trains, and its defaults.
+pub struct Job {
+    /// The example's name, which also names its folders under `runs/`.
+    pub name: &'static str,
+    /// One line for `--help`.
+    pub about: &'static str,
+    /// The names that `--split` takes, and the sets they stand for; the first is the default.
+    pub splits: &'static [(&'static str, Source)],
+    /// Default of `--model`.
+    pub model: &'static str,
+    /// Default of `--epochs`.
+    pub epochs: &'static str,
+    /// Default of `--dropout`.
+    pub dropout: &'static str,
+    /// Default of `--lr` with Adam and AdamW.
+    pub lr: f64,
+    /// Built-in glyphs a class to train on and to test on.
+    pub glyphs: [usize; 2],
+    /// Whether a mirrored image is still of its class: true of photographs, not of characters.
+    pub mirrors: bool,
+}
+
+/// How training is divided into phases.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// One optimizer and one schedule over all epochs.
+    Plain,
+    /// The papers': AdamW at a constant rate, then the best weights again under SGD.
+    Papers,
+}
+
+/// Everything a run is told by its flags.
+pub struct Settings {
+    /// The example's name.
+    pub job: &'static str,
+    /// Where results go; `None` takes the next free `runs/<example>-<n>`.
+    pub out: Option<PathBuf>,
+    /// Whether `out` holds a run to go on with.
+    pub resume: bool,
+    /// Weights to evaluate instead of training.
+    pub evaluate: Option<PathBuf>,
+    /// The published set.
+    pub source: Source,
+    /// Where that is looked for, if not in the default folder.
+    pub data: Option<PathBuf>,
+    /// Where it is looked for otherwise.
+    pub default_data: PathBuf,
+    /// Whether it may be fetched.
+    pub download: bool,
+    /// Whether to train on built-in glyphs and test on the set.
+    pub train_on_builtin: bool,
+    /// Built-in glyphs a class, training and test.
+    pub glyphs: [usize; 2],
+    /// The model, before it is fitted to the data.
+    pub model: Config,
+    /// Channels the images are given to the model with.
+    pub channels: Option<usize>,
+    /// Number of epochs that schedules count with.
+    pub epochs: usize,
+    /// Epochs after which this process stops, as Ctrl-C would.
+    pub stop_after: Option<usize>,
+    /// Images a step.
+    pub batch_size: usize,
+    /// Peak learning rate.
+    pub lr: f64,
+    /// Weight decay.
+    pub weight_decay: f64,
+    /// The update rule.
+    pub optimizer: Method,
+    /// The learning rate's course.
+    pub schedule: Schedule,
+    /// The phases.
+    pub protocol: Protocol,
+    /// Whether training images are shifted, and mirrored where that keeps the class.
+    pub augment: bool,
+    /// Whether `augment` mirrors.
+    pub mirrors: bool,
+    /// Whether the best weights are chosen on the test set, as the papers do.
+    pub select_on_test: bool,
+    /// Where to compute.
+    pub device: Device,
+    /// Seed of all randomness.
+    pub seed: u64,
+    /// Threads to compute with.
+    pub threads: usize,
+    /// Training images to use, of those there are.
+    pub limit: Option<usize>,
+    /// The flags that give these settings, for `config.json`.
+    pub flags: Map<String, Value>,
+}
+
+/// Parses the process's arguments, runs `body` on as many threads as they say, and reports an error on stderr.
+pub fn main(job: &Job, body: impl FnOnce(Settings) -> Result<()> + Send) -> ExitCode {
+    let run = || {
+        let settings = Settings::parse(job, std::env::args_os())?;
+        let Some(settings) = settings else { return Ok(()) };
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(settings.threads).build();
+        let pool = pool.map_err(|e| Error::Argument(format!("cannot start {} threads: {e}", settings.threads)))?;
+        pool.install(|| body(settings))
+    };
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+impl Settings {
+    /// Settings from arguments, the program's name first. `None` where `--help` was asked for, and printed.
+    ///
+    /// # Errors
+    /// An unknown flag, a value that is none of the choices, flags that exclude one another, a `--resume` folder that
+    /// holds no run.
+    pub fn parse(job: &Job, arguments: impl IntoIterator<Item = OsString>) -> Result<Option<Settings>> {
+        let arguments: Vec<OsString> = arguments.into_iter().collect();
+        let Some(given) = flags::matches(job, &arguments)? else { return Ok(None) };
+        let Some(folder) = given.get_one::<PathBuf>("resume").cloned() else {
+            return Settings::from_matches(job, &given, None).map(Some);
+        };
+        let beside = ["resume", "data", "device", "threads", "stop-after"];
+        if let Some(flag) = given.ids().map(clap::Id::as_str).find(|flag| is_given(&given, flag) && !beside.contains(flag)) {
+            let allowed = "--data, --device, --threads and --stop-after";
+            return Err(Error::Argument(format!("--resume takes its settings from config.json; beside it only {allowed} may be given, not --{flag}")));
+        }
+        let mut old = vec![arguments[0].clone()];
+        let config = read_config(&folder)?;
+        if config["example"] != job.name {
+            let what = format!("holds a run of {}, not of {}", config["example"], job.name);
+            return Err(Error::data(folder.join("config.json"), what));
+        }
+        let kept = config["settings"].as_object().ok_or_else(|| Error::data(&folder, "config.json lists no settings"))?;
+        for (flag, value) in kept.iter().filter(|(flag, _)| !is_given(&given, flag)) {
+            match value {
+                Value::Bool(true) => old.push(format!("--{flag}").into()),
+                Value::String(text) => old.push(format!("--{flag}={text}").into()),
+                _ => return Err(Error::data(folder.join("config.json"), format!("setting `{flag}` is neither text nor true"))),
+            }
+        }
+        old.extend(arguments.into_iter().skip(1));
+        let Some(all) = flags::matches(job, &old)? else { return Ok(None) };
+        Settings::from_matches(job, &all, Some(folder)).map(Some)
+    }
+
+    fn from_matches(job: &Job, m: &ArgMatches, resumed: Option<PathBuf>) -> Result<Settings> {
+        let number = |flag: &str| m.get_one::<u64>(flag).map(|&n| n as usize);
+        let text = |flag: &str| m.get_one::<String>(flag).map(String::as_str);
+        let path = |flag: &str| m.get_one::<PathBuf>(flag).cloned();
+
+        let split = text("split").unwrap_or(job.splits[0].0);
+        let names: Vec<&str> = job.splits.iter().map(|(name, _)| *name).collect();
+        let source = job.splits.iter().find(|(name, _)| *name == split).ok_or_else(|| Error::choice("split", split, &names))?.1;
+        let optimizer: Method = text("optimizer").unwrap_or("adamw").parse()?;
+        // The job's rate is meant for Adam; other methods have their own.
+        let adam = matches!(optimizer, Method::Adam(_) | Method::AdamW(_));
+        let default_lr = if adam { job.lr } else { optimizer.default_lr() };
+        let lr = m.get_one::<f64>("lr").copied().unwrap_or(default_lr);
+        let mut flags = effective(m);
+        flags.insert("lr".into(), lr.to_string().into());
+        let settings = Settings {
+            job: job.name,
+            resume: resumed.is_some(),
+            out: resumed.or_else(|| path("out")),
+            evaluate: path("evaluate"),
+            source,
+            data: path("data"),
+            default_data: default_folder()?,
+            download: m.get_flag("download"),
+            train_on_builtin: text("train-on").is_some(),
+            glyphs: job.glyphs,
+            model: model(m)?,
+            channels: number("channels"),
+            epochs: number("epochs").unwrap_or(1),
+            stop_after: number("stop-after"),
+            batch_size: number("batch-size").unwrap_or(64),
+            lr,
+            weight_decay: m.get_one::<f64>("weight-decay").copied().unwrap_or(0.0),
+            optimizer,
+            schedule: text("schedule").unwrap_or("cosine").parse()?,
+            protocol: if text("protocol") == Some("papers") { Protocol::Papers } else { Protocol::Plain },
+            augment: m.get_flag("augment"),
+            mirrors: job.mirrors,
+            select_on_test: m.get_flag("select-on-test"),
+            device: device(text("device").unwrap_or("auto"))?,
+            seed: m.get_one::<u64>("seed").copied().unwrap_or(0),
+            threads: number("threads").unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)),
+            limit: number("limit"),
+            flags,
+        };
+        precision(text("precision").unwrap_or("f32"), settings.device)?;
+        if settings.train_on_builtin && settings.data.is_none() && !settings.download {
+            return Err(Error::Argument("--train-on builtin tests on real files: say where with --data DIR".into()));
+        }
+        Ok(settings)
+    }
+
+    /// The training and test images, from wherever the flags say; says on stderr what it took if nothing was said.
+    ///
+    /// # Errors
+    /// No such files, malformed files, a download that fails.
+    pub fn load_data(&self) -> Result<Pair> {
+        let folder = self.data.as_ref().unwrap_or(&self.default_data);
+        if self.download && self.source.locate(folder, Part::Both)?.is_none() {
+            self.source.download(folder, &Downloader::new(std::env::var_os("PATH")))?;
+        }
+        let drawn = self.drawn_classes();
+        if self.train_on_builtin {
+            let classes = drawn.ok_or_else(|| Error::Argument(format!("no built-in glyphs are of {}'s classes", self.source.title())))?;
+            let mut pair = self.draw(classes)?;
+            pair.test = self.source.load_test(folder)?;
+            return Pair::new(pair.train, pair.test, pair.mean, pair.std);
+        }
+        let asked = self.data.is_some() || self.download;
+        match (self.source.locate(folder, Part::Both)?, drawn) {
+            (None, Some(classes)) if !asked => {
+                let (title, folder) = (self.source.title(), folder.display());
+                eprintln!("no {title} in {folder} (get it with --download, or point to it with --data DIR): using the built-in glyphs");
+                self.draw(classes)
+            }
+            _ => self.source.load(folder),
+        }
+    }
+
+    /// The built-in glyphs of the source's classes, if there are any.
+    fn drawn_classes(&self) -> Option<glyphs::Classes> {
+        match self.source.classes().len() {
+            47 => Some(glyphs::Classes::Balanced),
+            10 if !self.mirrors && self.source != Source::FashionMnist => Some(glyphs::Classes::Digits),
+            _ => None,
+        }
+    }
+
+    fn draw(&self, classes: glyphs::Classes) -> Result<Pair> {
+        let framing = if self.source == Source::Mnist { glyphs::Framing::Mnist } else { glyphs::Framing::Emnist };
+        let [train, test] = self.glyphs;
+        glyphs::pair(&glyphs::Settings { classes, framing, seed: self.seed }, train, test)
+    }
+
+    /// The model, fitted to images of this `[h, w, c]` and so many classes.
+    ///
+    /// # Errors
+    /// Settings that contradict one another or the data.
+    pub fn fit_model(&self, [h, w, c]: [usize; 3], classes: usize) -> Result<Config> {
+        let channels = self.channels.unwrap_or(c);
+        if c == 3 && channels != 3 {
+            return Err(Error::Argument(format!("--channels {channels}: the images have 3")));
+        }
+        let config = Config { channels, size: h.min(w), task: Task::Classify { classes }, ..self.model.clone() };
+        config.check().map(|()| config)
+    }
+
+    /// What `config.json` holds.
+    pub fn to_json(&self, model: &Config, parameters: usize) -> Value {
+        json!({
+            "example": self.job, "version": env!("CARGO_PKG_VERSION"), "settings": self.flags,
+            "model": model.to_json(), "parameters": parameters,
+        })
+    }
+}
+
+/// Whether the flag stands on the command line itself.
+fn is_given(m: &ArgMatches, flag: &str) -> bool {
+    m.try_contains_id(flag).unwrap_or(false) && m.value_source(flag) == Some(ValueSource::CommandLine)
+}
+
+fn model(m: &ArgMatches) -> Result<Config> {
+    let number = |flag: &str| m.get_one::<u64>(flag).map(|&n| n as usize);
+    let name = m.get_one::<String>("model").map_or("WaveMixLite-16/5", String::as_str);
+    let mut config = Config::parse(name)?;
+    config.ff = number("ff").unwrap_or(config.ff);
+    config.mult = number("mult").unwrap_or(config.mult);
+    config.dropout = m.get_one::<f64>("dropout").copied().unwrap_or(config.dropout);
+    if let Some(kind) = m.get_one::<String>("upsample") {
+        config.resize = kind.parse::<Resize>()?;
+    }
+    if let Some(level) = number("level") {
+        config.mixing = Mixing::Level(level);
+    }
+    if let Some(levels) = number("cascade") {
+        config.mixing = Mixing::Cascade(levels);
+    }
+    config.check().map(|()| config)
+}
+
+/// `auto` is a GPU where one can be used, else the processor.
+fn device(name: &str) -> Result<Device> {
+    if name == "auto" {
+        return Ok(if crate::cuda::usable(0).is_ok() { Device::Cuda(0) } else { Device::Cpu });
+    }
+    let device = name.parse()?;
+    if let Device::Cuda(ordinal) = device {
+        crate::cuda::usable(ordinal)?;
+    }
+    Ok(device)
+}
+
+fn precision(name: &str, device: Device) -> Result<()> {
+    match name {
+        "f32" => Ok(()),
+        "tf32" | "bf16" | "f16" => Err(Error::Device(format!("{device} does not compute in {name}; it does in f32"))),
+        _ => Err(Error::choice("precision", name, &["f32", "tf32", "bf16", "f16"])),
+    }
+}
+
+/// All flags that have a value, as flag names and text; those that only say what this process does are left out.
+fn effective(m: &ArgMatches) -> Map<String, Value> {
+    let transient = ["resume", "out", "stop-after", "evaluate", "threads", "download"];
+    let mut kept = Map::new();
+    for flag in m.ids().map(clap::Id::as_str).filter(|flag| !transient.contains(flag)) {
+        if let Ok(Some(mut raw)) = m.try_get_raw(flag)
+            && let Some(value) = raw.next()
+        {
+            let value = value.to_string_lossy();
+            match &*value {
+                "true" => kept.insert(flag.into(), Value::Bool(true)),
+                "false" => None,
+                text => kept.insert(flag.into(), text.into()),
+            };
+        }
+    }
+    kept
+}
+
+/// Reads `config.json` of a run's folder.
+///
+/// # Errors
+/// No such file, or not JSON.
+pub fn read_config(folder: &Path) -> Result<Value> {
+    let path = folder.join("config.json");
+    let text = std::fs::read_to_string(&path).map_err(Error::io("read", &path))?;
+    serde_json::from_str(&text).map_err(|e| Error::data(&path, format!("is not JSON: {e}")))
+}

@@ -1,0 +1,95 @@
+//! The table of flags, each with its help and default.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::error::ErrorKind;
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+
+use crate::cli::Job;
+use crate::{Error, Result};
+
+/// Parses arguments by the table. `None` where help was printed.
+pub(super) fn matches(job: &Job, arguments: &[OsString]) -> Result<Option<ArgMatches>> {
+    match command(job).try_get_matches_from(arguments) {
+        Ok(matches) => Ok(Some(matches)),
+        Err(e) if matches!(e.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
+            // Help goes to stdout; a closed pipe behind it is nobody's error.
+            let _ = e.print();
+            Ok(None)
+        }
+        Err(e) => {
+            let message = e.render().to_string();
+            Err(Error::Argument(message.strip_prefix("error: ").unwrap_or(&message).trim_end().to_owned()))
+        }
+    }
+}
+
+fn command(job: &Job) -> Command {
+    let splits: Vec<&str> = job.splits.iter().map(|(name, _)| *name).collect();
+    Command::new(job.name)
+        .about(job.about)
+        .version(env!("CARGO_PKG_VERSION"))
+        .term_width(110)
+        .args_override_self(true)
+        .next_help_heading("Data")
+        .arg(path("data", "DIR", "Folder with the data set's files, torchvision's layout of them, or the official archive\n[default: $WAVEMIX_DATA, else ~/.cache/wavemix/datasets]"))
+        .arg(switch("download", "Fetch the official archive with curl or wget if it is not there"))
+        .arg(text("split", "NAME", format!("Which data set: {}", splits.join(", ")), splits[0]))
+        .arg(Arg::new("train-on").long("train-on").value_name("builtin").value_parser(["builtin"]).help("Train on built-in glyphs and test on the files of --data"))
+        .arg(count("limit", "N", "Use only N of the training images, drawn at random [default: all]"))
+        .arg(Arg::new("channels").long("channels").value_name("1|3").value_parser(value_parser!(u64).range(1..=3)).help("Channels of the model's input; grey is replicated [default: the data's]"))
+        .arg(switch("augment", if job.mirrors { "Shift and mirror training images at random" } else { "Shift training images at random" }))
+        .next_help_heading("Model")
+        .arg(text("model", "NAME", "WaveMixLite-<dim>/<blocks> or WaveMix-<dim>/<blocks>".into(), job.model))
+        .arg(count("ff", "N", "Feed-forward dimension [default: dim]"))
+        .arg(count("mult", "N", "MLP multiplication factor [default: 2]"))
+        .arg(Arg::new("upsample").long("upsample").value_name("KIND").num_args(0..=1).default_missing_value("bilinear").help("Resize without weights instead of transposed convolution: bilinear, nearest, bicubic, idwt"))
+        .arg(count("level", "L", "Use the sub-bands of wavelet level L alone, 1 to 4").conflicts_with("cascade"))
+        .arg(count("cascade", "L", "Use a cascade of L wavelet levels, 1 to 4 [default: 1]"))
+        .arg(real("dropout", "P", "Probability of dropping a hidden activation".into()).default_value(job.dropout))
+        .next_help_heading("Training")
+        .arg(count("epochs", "N", "Epochs to train, and that the schedule spans").default_value(job.epochs))
+        .arg(count("stop-after", "N", "End after N epochs, as Ctrl-C would; the schedule stays that of --epochs"))
+        .arg(count("batch-size", "N", "Images a step").default_value("64"))
+        .arg(real("lr", "X", format!("Peak learning rate [default: {} with adam and adamw, 0.001 with sgd, 0.0001 with lion]", job.lr)))
+        .arg(real("weight-decay", "X", "Weight decay".into()).default_value("0.01"))
+        .arg(text("optimizer", "NAME", "sgd, nesterov, adam, adamw or lion".into(), "adamw"))
+        .arg(text("schedule", "NAME", "constant, step or cosine (with linear warm-up)".into(), "cosine"))
+        .arg(text("protocol", "NAME", "plain: one optimizer and schedule; papers: AdamW at a constant rate, then SGD from the best weights".into(), "plain").value_parser(["plain", "papers"]))
+        .arg(switch("select-on-test", "Choose the best weights on the test set, as the papers do, and train on all training images"))
+        .arg(Arg::new("seed").long("seed").value_name("N").value_parser(value_parser!(u64)).default_value("0").help("Seed of all randomness"))
+        .next_help_heading("Machine")
+        .arg(text("device", "NAME", "auto, cpu, cuda or cuda:<n>".into(), "auto"))
+        .arg(text("precision", "NAME", "f32, tf32, bf16 or f16".into(), "f32"))
+        .arg(count("threads", "N", "Threads; results do not depend on it [default: all cores]"))
+        .next_help_heading("Results")
+        .arg(path("out", "DIR", &format!("Folder for results [default: the next free runs/{}-<n>]", job.name)))
+        .arg(path("resume", "DIR", "Go on with the run in DIR, with its settings; only --data, --device, --threads and\n--stop-after may stand beside it"))
+        .arg(path("evaluate", "WEIGHTS", "Evaluate these weights on the test set instead of training"))
+}
+
+fn path(name: &'static str, value: &'static str, help: &str) -> Arg {
+    Arg::new(name).long(name).value_name(value).value_parser(value_parser!(PathBuf)).help(help.to_owned())
+}
+
+fn switch(name: &'static str, help: &'static str) -> Arg {
+    Arg::new(name).long(name).action(ArgAction::SetTrue).help(help)
+}
+
+fn text(name: &'static str, value: &'static str, help: String, default: &'static str) -> Arg {
+    Arg::new(name).long(name).value_name(value).default_value(default).help(help)
+}
+
+fn count(name: &'static str, value: &'static str, help: &'static str) -> Arg {
+    let counts = value_parser!(u64).range(1..=1 << 32);
+    Arg::new(name).long(name).value_name(value).value_parser(counts).help(help)
+}
+
+fn real(name: &'static str, value: &'static str, help: String) -> Arg {
+    let finite = |s: &str| match s.parse::<f64>() {
+        Ok(x) if x.is_finite() && x >= 0.0 => Ok(x),
+        _ => Err("a number of at least 0 is needed".to_owned()),
+    };
+    Arg::new(name).long(name).value_name(value).value_parser(finite).help(help)
+}

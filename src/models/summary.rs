@@ -1,0 +1,134 @@
+//! A model, layer by layer: shapes, parameters, operations, and what is kept for the backward pass.
+
+use std::collections::HashSet;
+use std::fmt;
+
+use crate::models::{Config, Model};
+use crate::trace::{Event, Watcher, watch};
+use crate::{DType, Params, Pass, Result, Rng, Shape, Tensor};
+
+/// What one layer does to one image.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Row {
+    /// The layer's dotted name, `layers.0.reduction`; an op outside of any layer goes by the scope it runs in.
+    pub layer: String,
+    /// Its ops.
+    pub ops: Vec<&'static str>,
+    /// The shape of its output.
+    pub output: Shape,
+    /// Its trained numbers.
+    pub parameters: usize,
+    /// Floating-point operations of its matrix products, forward.
+    pub flops: u64,
+    /// Bytes it keeps for the backward pass that no earlier layer keeps already.
+    pub saved_bytes: usize,
+}
+
+/// A model's layers in the order of the forward pass; prints as a table.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Summary {
+    /// The model's name and settings.
+    pub title: String,
+    /// One row a layer.
+    pub rows: Vec<Row>,
+    /// All trained numbers.
+    pub parameters: usize,
+}
+
+impl Config {
+    /// Runs the model on one f32 image `[h, w]`, watched.
+    ///
+    /// # Errors
+    /// Settings that contradict one another, or an image too small for the model.
+    pub fn summary(&self, [h, w]: [usize; 2]) -> Result<Summary> {
+        let (model, params) = self.build(DType::F32, &Rng::new(0))?;
+        let ledger = Ledger::new(&params);
+        let image = Tensor::zeros([1, h, w, self.channels], DType::F32);
+        // The output is held until the rows are read: while it lives, so does every block that the graph keeps.
+        let (ledger, output) = watch(ledger, || forward(&model, &params, image));
+        let rows = with_parameters(ledger.rows, &params);
+        output?;
+        let title = format!("{self} on {h}x{w}x{}, {} mixing, {}, stem {}", self.channels, self.mixing, self.resize, self.stem());
+        Ok(Summary { title, rows, parameters: params.count() })
+    }
+}
+
+fn forward(model: &Model, params: &Params, image: Tensor) -> Result<crate::Var> {
+    model.forward(&Pass::train(params, Rng::new(0)), &image.into())
+}
+
+/// Collects rows, and which blocks of memory are kept.
+struct Ledger {
+    rows: Vec<Row>,
+    kept: HashSet<usize>,
+}
+
+impl Ledger {
+    fn new(params: &Params) -> Ledger {
+        // Weights are kept anyway.
+        Ledger { rows: Vec::new(), kept: HashSet::from([params.arena().block().0]) }
+    }
+}
+
+impl Watcher for Ledger {
+    fn forward(&mut self, event: Event<'_>) {
+        let fresh = event.saves.iter().map(|tensor| (tensor.block().0, tensor.bytes())).filter(|(block, _)| self.kept.insert(*block));
+        let saved_bytes = fresh.map(|(_, bytes)| bytes).sum();
+        match self.rows.last_mut() {
+            Some(row) if row.layer == event.scope => {
+                row.ops.push(event.op);
+                row.output = *event.output.shape();
+                row.flops += event.flops;
+                row.saved_bytes += saved_bytes;
+            }
+            _ => self.rows.push(Row {
+                layer: event.scope,
+                ops: vec![event.op],
+                output: *event.output.shape(),
+                parameters: 0,
+                flops: event.flops,
+                saved_bytes,
+            }),
+        }
+    }
+}
+
+/// Files each parameter under its layer's first row.
+fn with_parameters(mut rows: Vec<Row>, params: &Params) -> Vec<Row> {
+    for entry in params.entries() {
+        let layer = entry.name.rsplit_once('.').map_or("", |(layer, _)| layer);
+        if let Some(row) = rows.iter_mut().find(|row| row.layer == layer) {
+            row.parameters += entry.shape.elements();
+        }
+    }
+    rows
+}
+
+impl Summary {
+    /// Floating-point operations of one image, forward.
+    pub fn flops(&self) -> u64 {
+        self.rows.iter().map(|row| row.flops).sum()
+    }
+
+    /// Bytes kept for the backward pass, an image.
+    pub fn saved_bytes(&self) -> usize {
+        self.rows.iter().map(|row| row.saved_bytes).sum()
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let width = self.rows.iter().map(|row| row.layer.len()).max().unwrap_or(0).max(5);
+        let ops = self.rows.iter().map(|row| row.ops.join(" ").len()).max().unwrap_or(0).max(3);
+        writeln!(f, "{}\n", self.title)?;
+        writeln!(f, "{:width$}  {:ops$}  {:>20}  {:>11}  {:>9}  {:>9}", "layer", "ops", "output", "parameters", "MFLOP", "saved KiB")?;
+        for row in &self.rows {
+            let (mflop, kib) = (row.flops as f64 / 1e6, row.saved_bytes as f64 / 1024.0);
+            let (joined, output) = (row.ops.join(" "), row.output.to_string());
+            writeln!(f, "{:width$}  {joined:ops$}  {output:>20}  {:>11}  {mflop:>9.2}  {kib:>9.1}", row.layer, row.parameters)?;
+        }
+        let (gflop, mib) = (self.flops() as f64 / 1e9, self.saved_bytes() as f64 / 1048576.0);
+        writeln!(f, "\nforward: {gflop:.4} GFLOP an image; saved for backward: {mib:.3} MiB an image")?;
+        write!(f, "parameters: {}", self.parameters)
+    }
+}

@@ -1,0 +1,166 @@
+//! The WaveMix-Lite block: reduce, transform, mix, enlarge.
+
+use crate::models::head::crop;
+use crate::models::{Config, Mixing, Resize};
+use crate::nn::{BatchNorm, Conv2d, ConvTranspose2d};
+use crate::ops::{Interpolation, concat, max_pool2d};
+use crate::params::Names;
+use crate::window::Window;
+use crate::{Pass, Result, Tensor, Var};
+
+/// One block. In its plain form, with one wavelet level:
+///
+/// ```text
+/// r = Conv1x1(dim -> dim/4)(x)
+/// w = concat subbands DWT(r)                        dim channels, half the height and width
+/// m = Dropout(GELU(Conv1x1(dim -> mult dim)(w)))
+/// u = ConvTranspose(ff -> dim, 4, 2, 1)(Conv1x1(mult dim -> ff)(m))
+/// y = BatchNorm(u) + x
+/// ```
+///
+/// Every variant is this with other maps in place of w: a list of them, finest first, each with a [`Stage`] that mixes
+/// and enlarges it. A cascade has one map for each wavelet level, and each stage's output joins the next finer map; all
+/// other variants have a single map.
+///
+/// Source: "WaveMix-Lite: A Resource-efficient Neural Network for Image Analysis" (arXiv 2205.14375), section 3.2 and
+/// figure 2c; cascades follow the authors' package, Level1..4Waveblock.
+pub(super) struct Block {
+    reduction: Conv2d,
+    mixing: Mixing,
+    /// Finest first.
+    stages: Vec<Stage>,
+}
+
+impl Block {
+    pub fn new(names: &mut Names, config: &Config) -> Block {
+        let reduced = if config.mixing.is_wavelet() { config.dim / 4 } else { config.dim };
+        let reduction = Conv2d::pointwise(names, "reduction", [config.dim, reduced]);
+        let stages = match config.mixing {
+            Mixing::Cascade(levels) if levels > 1 => {
+                (1..=levels).map(|j| Stage::new(names, config, &format!("feedforward{j}"), [j, levels])).collect()
+            }
+            _ => vec![Stage::new(names, config, "feedforward", [1, 1])],
+        };
+        Block { reduction, mixing: config.mixing, stages }
+    }
+
+    #[track_caller]
+    pub fn forward(&self, pass: &Pass, x: &Var) -> Result<Var> {
+        let maps = self.maps(&self.reduction.forward(pass, x)?)?;
+        let mut coarser: Option<Var> = None;
+        for (j, stage) in self.stages.iter().enumerate().rev() {
+            let map = match &coarser {
+                Some(coarser) => concat(&[&maps[j], coarser], 3)?,
+                None => maps[j].clone(),
+            };
+            let target = if j == 0 { x } else { &maps[j - 1] };
+            coarser = Some(stage.forward(pass, &map, [target.shape()[1], target.shape()[2]])?);
+        }
+        match coarser {
+            Some(y) => &y + x,
+            None => Ok(x.clone()),
+        }
+    }
+
+    /// What the stages mix, finest first.
+    #[track_caller]
+    fn maps(&self, r: &Var) -> Result<Vec<Var>> {
+        Ok(match self.mixing {
+            Mixing::Cascade(levels) => r.dwt_levels(levels)?,
+            Mixing::Level(level) => r.dwt_levels(level)?.split_off(level - 1),
+            Mixing::Identity => vec![r.clone()],
+            Mixing::Dft => vec![dft_real(r)?],
+            Mixing::MaxPool => {
+                // Odd sides are filled up with a zero row or column first, as the wavelet transform does.
+                let odd = |axis: usize| (0, r.shape()[axis] % 2);
+                let even = r.pad(&[(0, 0), odd(1), odd(2), (0, 0)])?;
+                vec![max_pool2d(&even, [2, 2], Window { stride: [2, 2], ..Window::default() })?]
+            }
+        })
+    }
+}
+
+/// The MLP of one map and the way back to the next finer one: `.0` and `.3`, `.4`, `.5` of the authors' names.
+struct Stage {
+    name: String,
+    hidden: Conv2d,
+    mixed: Conv2d,
+    enlarge: Enlarge,
+    norm: BatchNorm,
+    dropout: f64,
+}
+
+enum Enlarge {
+    Deconvolution(ConvTranspose2d),
+    /// Of a map that has the full size already.
+    Convolution(Conv2d),
+    Resize(Interpolation, usize),
+    InverseDwt,
+}
+
+impl Stage {
+    /// Stage `j` of a cascade of `levels`; `[1, 1]` for all other variants.
+    fn new(names: &mut Names, config: &Config, name: &str, [j, levels]: [usize; 2]) -> Stage {
+        let (dim, mut names) = (config.dim, names.within(name));
+        let names = &mut names;
+        let c_in = if j < levels { dim + dim / 2 } else { dim };
+        let c_out = if j > 1 { dim / 2 } else { dim };
+        let factor = if let Mixing::Level(level) = config.mixing { 1 << level } else { 2 };
+        // A resize has no weights to change the number of channels with: the MLP gives what is asked for.
+        let ff = match config.resize {
+            Resize::Deconvolution => config.ff,
+            Resize::Upsample(_) => c_out,
+            Resize::InverseDwt => 4 * dim,
+        };
+        let hidden = Conv2d::pointwise(names, "0", [c_in, config.mult * dim]);
+        let mixed = Conv2d::pointwise(names, "3", [config.mult * dim, ff]);
+        let enlarge = match (config.mixing, config.resize) {
+            (Mixing::Identity | Mixing::Dft, _) => {
+                let window = Window { padding: [1; 2], ..Window::default() };
+                Enlarge::Convolution(Conv2d::new(names, "4", [ff, c_out], 3, window))
+            }
+            (_, Resize::Deconvolution) => {
+                Enlarge::Deconvolution(ConvTranspose2d::enlarging(names, "4", [ff, c_out], factor))
+            }
+            (_, Resize::Upsample(kind)) => Enlarge::Resize(kind, factor),
+            (_, Resize::InverseDwt) => Enlarge::InverseDwt,
+        };
+        let norm = BatchNorm::new(names, "5", c_out);
+        Stage { name: name.to_owned(), hidden, mixed, enlarge, norm, dropout: config.dropout }
+    }
+
+    /// From `map` to a map of the target's height and width.
+    #[track_caller]
+    fn forward(&self, pass: &Pass, map: &Var, target: [usize; 2]) -> Result<Var> {
+        let _layer = pass.enter(&*self.name);
+        let hidden = self.hidden.forward(pass, map)?.gelu_dropout(self.dropout, pass.rng().as_ref())?;
+        let mixed = self.mixed.forward(pass, &hidden)?;
+        let enlarged = match &self.enlarge {
+            Enlarge::Deconvolution(deconv) => deconv.forward(pass, &mixed)?,
+            Enlarge::Convolution(conv) => conv.forward(pass, &mixed)?,
+            Enlarge::Resize(kind, factor) => {
+                mixed.upsample([mixed.shape()[1] * factor, mixed.shape()[2] * factor], *kind)?
+            }
+            Enlarge::InverseDwt => mixed.idwt(target)?,
+        };
+        self.norm.forward(pass, &crop(&enlarged, target)?)
+    }
+}
+
+/// The real part of the two-dimensional discrete Fourier transform of each channel: C_h X C_w - S_h X S_w, where C and S
+/// hold the cosines and sines of 2 pi i j / n.
+#[track_caller]
+fn dft_real(x: &Var) -> Result<Var> {
+    let [n, h, w, c] = [0, 1, 2, 3].map(|axis| x.shape()[axis]);
+    let part = |wave: fn(f64) -> f64| -> Result<Var> {
+        let matrix = |n: usize| -> Result<Var> {
+            let at = |i: usize, j: usize| wave(std::f64::consts::TAU * ((i * j) % n) as f64 / n as f64);
+            let values = (0..n * n).map(|i| at(i / n, i % n)).collect();
+            Ok(Tensor::from_vec(values, [n, n])?.cast(x.dtype()).into())
+        };
+        // Heights are mixed with (w, c) as one row, widths with c.
+        let y = matrix(h)?.matmul(&x.reshape([n, h, w * c])?)?.reshape([n * h, w, c])?;
+        matrix(w)?.matmul(&y)?.reshape([n, h, w, c])
+    };
+    &part(f64::cos)? - &part(f64::sin)?
+}

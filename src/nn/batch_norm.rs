@@ -1,0 +1,66 @@
+//! Batch normalisation, with the running statistics that evaluation uses.
+
+use crate::ops::{batch_norm, batch_norm_eval};
+use crate::params::{BufferId, FileLayout, Init, Names, ParamId};
+use crate::{Pass, Result, Tensor, Var};
+
+/// Keeps the variance away from 0; PyTorch's default.
+const EPS: f64 = 1e-5;
+
+/// How far one batch moves the running statistics; PyTorch's default.
+const MOMENTUM: f64 = 0.1;
+
+/// Each channel shifted and scaled to mean 0 and variance 1, then by its own weight and bias.
+///
+/// Training uses the batch's statistics, and moves the running ones a tenth of the way to them (the variance unbiased, as
+/// in PyTorch); evaluation uses the running ones.
+pub struct BatchNorm {
+    name: String,
+    weight: ParamId,
+    bias: ParamId,
+    running_mean: BufferId,
+    running_var: BufferId,
+    batches: BufferId,
+}
+
+impl BatchNorm {
+    /// Declares `name.weight`, `name.bias` and the running statistics of `channels` channels.
+    pub fn new(names: &mut Names, name: &str, channels: usize) -> BatchNorm {
+        let mut names = names.within(name);
+        BatchNorm {
+            name: name.to_owned(),
+            weight: names.param("weight", [channels], Init::Constant(1.0), FileLayout::Same),
+            bias: names.param("bias", [channels], Init::Constant(0.0), FileLayout::Same),
+            running_mean: names.buffer("running_mean", [channels], 0.0),
+            running_var: names.buffer("running_var", [channels], 1.0),
+            batches: names.counter("num_batches_tracked"),
+        }
+    }
+
+    /// `[.., channels]` to the same shape.
+    ///
+    /// # Errors
+    /// Those of [`batch_norm`].
+    #[track_caller]
+    pub fn forward(&self, pass: &Pass, x: &Var) -> Result<Var> {
+        let _layer = pass.enter(&*self.name);
+        let (weight, bias) = (pass.var(self.weight), pass.var(self.bias));
+        let (mean, var) = (pass.buffer(self.running_mean), pass.buffer(self.running_var));
+        if !pass.is_training() {
+            return batch_norm_eval(x, &weight, &bias, mean, var, EPS);
+        }
+        let (y, batch) = batch_norm(x, &weight, &bias, EPS)?;
+        let unbiased = batch.count as f64 / (batch.count as f64 - 1.0);
+        pass.update(self.running_mean, towards(mean, &batch.mean, 1.0)?);
+        pass.update(self.running_var, towards(var, &batch.var, unbiased)?);
+        let batches = pass.buffer(self.batches).as_slice::<i64>()?[0];
+        pass.update(self.batches, Tensor::scalar(batches + 1));
+        Ok(y)
+    }
+}
+
+/// (1 - momentum) running + momentum scale batch.
+fn towards(running: &Tensor, batch: &Tensor, scale: f64) -> Result<Tensor> {
+    let kept = Var::from(running).mul_scalar(1.0 - MOMENTUM)?;
+    Ok((&kept + &Var::from(batch).mul_scalar(MOMENTUM * scale)?)?.into_value())
+}

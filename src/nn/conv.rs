@@ -1,0 +1,79 @@
+//! Convolution layers.
+
+use crate::nn::fan_in_uniform;
+use crate::ops::{conv_transpose2d, conv2d};
+use crate::params::{FileLayout, Names, ParamId};
+use crate::window::Window;
+use crate::{Pass, Result, Var};
+
+/// A convolution with bias, [`conv2d`]: weight `[c_out, kh, kw, c_in / groups]`.
+pub struct Conv2d {
+    name: String,
+    weight: ParamId,
+    bias: ParamId,
+    window: Window,
+}
+
+impl Conv2d {
+    /// Declares `name.weight` and `name.bias` for a square kernel.
+    pub fn new(names: &mut Names, name: &str, channels: [usize; 2], kernel: usize, window: Window) -> Conv2d {
+        let ([c_in, c_out], mut names) = (channels, names.within(name));
+        let fan_in = c_in / window.groups * kernel * kernel;
+        let shape = [c_out, kernel, kernel, c_in / window.groups];
+        let weight = names.param("weight", shape, fan_in_uniform(fan_in), FileLayout::ChannelsFirst);
+        let bias = names.param("bias", [c_out], fan_in_uniform(fan_in), FileLayout::Same);
+        Conv2d { name: name.to_owned(), weight, bias, window }
+    }
+
+    /// A 1x1 convolution: a linear layer at every pixel.
+    pub fn pointwise(names: &mut Names, name: &str, channels: [usize; 2]) -> Conv2d {
+        Conv2d::new(names, name, channels, 1, Window::default())
+    }
+
+    /// `[n, h, w, c_in]` to `[n, oh, ow, c_out]`.
+    ///
+    /// # Errors
+    /// Those of [`conv2d`].
+    #[track_caller]
+    pub fn forward(&self, pass: &Pass, x: &Var) -> Result<Var> {
+        let _layer = pass.enter(&*self.name);
+        conv2d(x, &pass.var(self.weight), Some(&pass.var(self.bias)), self.window)
+    }
+}
+
+/// A transposed convolution with bias, [`conv_transpose2d`]: weight `[c_in, kh, kw, c_out / groups]`.
+pub struct ConvTranspose2d {
+    name: String,
+    weight: ParamId,
+    bias: ParamId,
+    window: Window,
+}
+
+impl ConvTranspose2d {
+    /// Declares `name.weight` and `name.bias` for a square kernel.
+    pub fn new(names: &mut Names, name: &str, channels: [usize; 2], kernel: usize, window: Window) -> ConvTranspose2d {
+        let ([c_in, c_out], mut names) = (channels, names.within(name));
+        // PyTorch reads a transposed kernel's fan-in off its second axis, which is the output's.
+        let fan_in = c_out / window.groups * kernel * kernel;
+        let shape = [c_in, kernel, kernel, c_out / window.groups];
+        let weight = names.param("weight", shape, fan_in_uniform(fan_in), FileLayout::ChannelsFirst);
+        let bias = names.param("bias", [c_out], fan_in_uniform(fan_in), FileLayout::Same);
+        ConvTranspose2d { name: name.to_owned(), weight, bias, window }
+    }
+
+    /// One that enlarges both sides `factor` times: kernel `factor + 2`, stride `factor`, padding 1.
+    pub fn enlarging(names: &mut Names, name: &str, channels: [usize; 2], factor: usize) -> ConvTranspose2d {
+        let window = Window { stride: [factor; 2], padding: [1; 2], ..Window::default() };
+        ConvTranspose2d::new(names, name, channels, factor + 2, window)
+    }
+
+    /// `[n, h, w, c_in]` to `[n, oh, ow, c_out]`.
+    ///
+    /// # Errors
+    /// Those of [`conv_transpose2d`].
+    #[track_caller]
+    pub fn forward(&self, pass: &Pass, x: &Var) -> Result<Var> {
+        let _layer = pass.enter(&*self.name);
+        conv_transpose2d(x, &pass.var(self.weight), Some(&pass.var(self.bias)), self.window)
+    }
+}

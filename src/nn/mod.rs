@@ -1,0 +1,20 @@
+//! Layers: ops that own weights.
+//!
+//! A layer holds the names of its weights, not the weights: those live in [`Params`](crate::Params), and a
+//! [`Pass`](crate::Pass) lends them to each `forward`. Weights begin as PyTorch's do: uniform within
+//! 1 / sqrt(fan-in), which is what Kaiming's rule with a = sqrt(5) comes to, biases likewise.
+
+mod batch_norm;
+mod conv;
+mod linear;
+
+pub use batch_norm::BatchNorm;
+pub use conv::{Conv2d, ConvTranspose2d};
+pub use linear::Linear;
+
+use crate::params::Init;
+
+/// PyTorch's default for weights and biases: uniform within 1 / sqrt(fan_in).
+fn fan_in_uniform(fan_in: usize) -> Init {
+    Init::Uniform(1.0 / (fan_in as f64).sqrt())
+}

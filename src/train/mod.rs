@@ -1,0 +1,281 @@
+//! The trainer: epochs of steps, evaluated, remembered, and able to stop and go on at any moment.
+
+mod diagnose;
+mod evaluate;
+mod progress;
+mod report;
+mod resume;
+mod stop;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+pub use evaluate::{Evaluation, evaluate};
+
+use progress::Progress;
+use report::Record;
+
+use crate::cli::{Protocol, Settings};
+use crate::data::{Augment, Batch, Dataset, Loader, Pair};
+use crate::models::{Card, Model, Saved};
+use crate::ops::{CrossEntropyOptions, cross_entropy};
+use crate::optim::{Method, Optimizer, Sgd};
+use crate::{DType, Error, Params, Pass, Result, Rng};
+
+/// The share of the training images that is held out to choose the best weights on.
+const VALIDATION: f64 = 0.1;
+
+/// The papers' second phase takes at most this many of the last epochs, and at most a quarter of all.
+const SGD_EPOCHS: usize = 20;
+
+/// The papers' second phase has this learning rate throughout.
+const PAPERS_SGD_LR: f64 = 1e-3;
+
+/// The papers' first phase ends early when this many epochs bring no gain.
+const PATIENCE: usize = 20;
+
+/// A model in training: everything that changes from step to step, and what it is fed with.
+pub struct Trainer {
+    settings: Settings,
+    folder: PathBuf,
+    model: Model,
+    params: Params,
+    optimizer: Optimizer,
+    data: Splits,
+    at: Position,
+    best: Best,
+}
+
+/// The images, in the parts that training needs.
+struct Splits {
+    train: Loader,
+    /// None where the best weights are chosen on the test set.
+    validation: Option<Loader>,
+    test: Loader,
+    /// What weight files say of the images.
+    card: Card,
+}
+
+/// Where a run stands, between two steps.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Position {
+    /// Epochs done.
+    epoch: usize,
+    /// Batches done of the epoch after these.
+    batch: usize,
+    /// Steps done, over all epochs.
+    step: u64,
+    /// The epoch at which the papers' second phase began.
+    sgd_since: Option<usize>,
+    /// Sum of the losses of the current epoch's batches, each times its images, and those images.
+    loss_sum: f64,
+    images: usize,
+}
+
+/// The weights that did best so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Best {
+    /// Epochs done when they were taken; 0 is none yet.
+    epoch: usize,
+    /// Their top-1 accuracy where it is measured for choosing, as a fraction.
+    top1: f64,
+}
+
+/// How a run ended.
+pub enum Outcome {
+    /// All epochs are done; the test results of the best weights.
+    Finished(Evaluation),
+    /// It was stopped, and can go on.
+    Stopped,
+}
+
+impl Trainer {
+    /// Data, model, weights and results folder, as the settings say; a resumed run stands where it stopped.
+    ///
+    /// # Errors
+    /// Data or settings that do not fit together, a folder that cannot be written or read.
+    pub fn new(settings: Settings) -> Result<Trainer> {
+        let pair = settings.load_data()?;
+        let config = settings.fit_model(pair.train.size, pair.train.classes.len())?;
+        let (model, params) = config.build(DType::F32, &Rng::new(settings.seed))?;
+        let folder = report::folder(&settings)?;
+        let mut trainer = Trainer {
+            optimizer: Optimizer::new(settings.optimizer.clone().with_weight_decay(settings.weight_decay), &params)?,
+            data: Splits::new(pair, &settings, config.channels)?,
+            at: Position::default(),
+            best: Best::default(),
+            settings,
+            folder,
+            model,
+            params,
+        };
+        if trainer.settings.resume { trainer.restore()? } else { trainer.begin()? }
+        Ok(trainer)
+    }
+
+    /// Where the results are.
+    pub fn folder(&self) -> &std::path::Path {
+        &self.folder
+    }
+
+    /// Trains until all epochs are done, or until it is told to stop: by `--stop-after`, Ctrl-C or SIGTERM.
+    ///
+    /// # Errors
+    /// A loss that is not finite, or a results folder that cannot be written. The last checkpoint stays whole.
+    pub fn run(&mut self) -> Result<Outcome> {
+        stop::listen()?;
+        self.announce();
+        let last = self.settings.stop_after.unwrap_or(usize::MAX);
+        while self.at.epoch < self.settings.epochs {
+            if self.at.epoch >= last || !self.epoch()? {
+                self.save()?;
+                self.say_how_to_resume();
+                return Ok(Outcome::Stopped);
+            }
+        }
+        self.finish().map(Outcome::Finished)
+    }
+
+    /// The rest of the current epoch, then its evaluation. False where it was stopped in between.
+    fn epoch(&mut self) -> Result<bool> {
+        self.enter_phase()?;
+        let (began, seen) = (Instant::now(), self.at.images);
+        let total = self.data.train.data().len();
+        let order = Rng::new(self.settings.seed).stream(2);
+        let mut progress = Progress::new(self.at.epoch + 1, self.settings.epochs, total, seen);
+        for batch in self.data.train.epoch(&order, self.at.epoch as u64, self.at.batch)? {
+            let (loss, images) = (self.step(&batch)?, batch.labels.elements());
+            self.at.batch += 1;
+            self.at.loss_sum += loss * images as f64;
+            self.at.images += images;
+            progress.advance(images, self.at.loss_sum / self.at.images as f64);
+            if stop::requested() && self.at.images < total {
+                return Ok(false);
+            }
+        }
+        let train_images_per_s = (self.at.images - seen) as f64 / began.elapsed().as_secs_f64();
+        let record = Record {
+            epoch: self.at.epoch + 1,
+            phase: self.phase(),
+            lr: self.lr(self.at.step.saturating_sub(1)),
+            train_loss: self.at.loss_sum / self.at.images as f64,
+            train_images_per_s,
+        };
+        drop(progress);
+        self.at = Position { epoch: self.at.epoch + 1, batch: 0, loss_sum: 0.0, images: 0, ..self.at };
+        self.close_epoch(record)?;
+        Ok(!stop::requested() || self.at.epoch == self.settings.epochs)
+    }
+
+    /// One step: forward, backward, update. Returns the loss.
+    fn step(&mut self, batch: &Batch) -> Result<f64> {
+        let pass = Pass::train(&self.params, self.step_rng());
+        let logits = self.model.forward(&pass, &batch.images.clone().into())?;
+        let loss = cross_entropy(&logits, &batch.labels, CrossEntropyOptions::default())?;
+        let value = loss.value().item()?;
+        if !value.is_finite() {
+            return Err(self.why_not_finite(batch, value));
+        }
+        let gradients = loss.backward()?;
+        let statistics = pass.into_updates();
+        let lr = self.lr(self.at.step);
+        self.optimizer.step(&mut self.params, &gradients, lr)?;
+        self.params.apply(statistics);
+        self.at.step += 1;
+        Ok(value)
+    }
+
+    /// Random numbers of the current step's dropout.
+    fn step_rng(&self) -> Rng {
+        Rng::new(self.settings.seed).stream(1).child(self.at.step)
+    }
+
+    /// The learning rate of step `step`.
+    fn lr(&self, step: u64) -> f64 {
+        let total = self.settings.epochs * self.data.train.batches();
+        match (self.settings.protocol, self.at.sgd_since) {
+            (Protocol::Papers, Some(_)) => PAPERS_SGD_LR,
+            (Protocol::Papers, None) => self.settings.lr,
+            (Protocol::Plain, _) => self.settings.lr * self.settings.schedule.factor(step, total as u64),
+        }
+    }
+
+    /// Begins the papers' second phase where it is due: the best weights again, under SGD.
+    fn enter_phase(&mut self) -> Result<()> {
+        let Settings { protocol, epochs, .. } = self.settings;
+        let late = self.at.epoch >= epochs - (epochs / 4).min(SGD_EPOCHS);
+        let stuck = self.best.epoch > 0 && self.at.epoch - self.best.epoch >= PATIENCE;
+        if protocol == Protocol::Plain || self.at.sgd_since.is_some() || self.at.batch > 0 || !(late || stuck) {
+            return Ok(());
+        }
+        if self.best.epoch > 0 {
+            self.load_best()?;
+        }
+        self.at.sgd_since = Some(self.at.epoch);
+        self.optimizer = Optimizer::new(self.second_method(), &self.params)?;
+        Ok(())
+    }
+
+    fn second_method(&self) -> Method {
+        Method::Sgd(Sgd { momentum: 0.9, nesterov: false, weight_decay: 0.0 })
+    }
+
+    fn phase(&self) -> String {
+        if self.at.sgd_since.is_some() { "sgd".into() } else { self.settings.optimizer.to_string() }
+    }
+}
+
+/// What the training examples do: trains as the settings say, or evaluates, and prints the results.
+///
+/// # Errors
+/// Whatever goes wrong; nothing that was saved before is lost.
+pub fn run(settings: Settings) -> Result<()> {
+    if let Some(weights) = settings.evaluate.clone() {
+        let test = evaluate_weights(&settings, &weights)?;
+        println!("{test}");
+        return Ok(());
+    }
+    let mut trainer = Trainer::new(settings)?;
+    if let Outcome::Finished(test) = trainer.run()? {
+        let folder = trainer.folder().display();
+        println!("best weights, of epoch {}: {test}", trainer.best.epoch);
+        println!("weights: {folder}/best/model.safetensors; pictures: {folder}/{{curves,confusion,mistakes}}.svg");
+    }
+    Ok(())
+}
+
+/// The test results of a weight file. Where that says which model it is of, `--model` is not asked.
+fn evaluate_weights(settings: &Settings, weights: &Path) -> Result<Evaluation> {
+    let pair = settings.load_data()?;
+    let config = settings.fit_model(pair.test.size, pair.test.classes.len())?;
+    let Saved { model, params, card } = Saved::load(weights, Some(config))?;
+    if card.classes.len() != pair.test.classes.len() && !card.classes.is_empty() {
+        let (own, others) = (card.classes.len(), pair.test.classes.len());
+        return Err(Error::data(weights, format!("was trained on {own} classes, {} has {others}", pair.test.name)));
+    }
+    let (mean, std) = if card.mean.is_empty() { (pair.mean, pair.std) } else { (card.mean, card.std) };
+    let images = Loader::new(Arc::new(pair.test), settings.batch_size, &mean, &std)?.with_channels(model.config().channels)?;
+    evaluate(&model, &params, &images)
+}
+
+impl Splits {
+    fn new(pair: Pair, settings: &Settings, channels: usize) -> Result<Splits> {
+        let mut train = pair.train;
+        if let Some(limit) = settings.limit.filter(|&limit| limit < train.len()) {
+            train = train.subset(&Rng::new(settings.seed).stream(4).permutation(train.len())[..limit]);
+        }
+        let share = if settings.select_on_test { 0.0 } else { VALIDATION };
+        let (train, validation) = train.split_stratified(share, &mut Rng::new(settings.seed).stream(3));
+        if validation.is_empty() && !settings.select_on_test {
+            let (name, n) = (&train.name, train.len());
+            return Err(Error::Argument(format!("{name}: {n} images are too few to hold some of each class out for validation")));
+        }
+        let loader = |data: Dataset| Loader::new(Arc::new(data), settings.batch_size, &pair.mean, &pair.std)?.with_channels(channels);
+        let crop = if settings.mirrors { 4 } else { 2 };
+        let augment = if settings.augment { Augment { flip: settings.mirrors, crop, fill: Vec::new() } } else { Augment::default() };
+        let validation = if validation.is_empty() { None } else { Some(loader(validation)?) };
+        let card = Card { classes: pair.test.classes.clone(), mean: pair.mean.clone(), std: pair.std.clone() };
+        Ok(Splits { train: loader(train)?.with_augment(augment), validation, test: loader(pair.test)?, card })
+    }
+}

@@ -1,0 +1,39 @@
+//! How an epoch goes, on stderr: a bar on a terminal, nothing elsewhere, where a line an epoch says enough.
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// The bar of one epoch. Wiped when dropped: the epoch's line of results takes its place.
+pub(super) struct Progress {
+    bar: ProgressBar,
+}
+
+impl Progress {
+    /// For epoch `epoch` of `epochs`, of whose `images` so many were `seen` before.
+    pub fn new(epoch: usize, epochs: usize, images: usize, seen: usize) -> Progress {
+        let bar = ProgressBar::with_draw_target(Some(images as u64), ProgressDrawTarget::stderr());
+        let form = "epoch {prefix} [{bar:30}] {pos}/{len}  loss {msg}  {per_sec}  ETA {eta}";
+        if let Ok(style) = ProgressStyle::with_template(form) {
+            // Images as whole numbers: `1234 img/s`.
+            let rate = |state: &indicatif::ProgressState, w: &mut dyn std::fmt::Write| {
+                let _ = write!(w, "{:.0} img/s", state.per_sec());
+            };
+            bar.set_style(style.with_key("per_sec", rate).progress_chars("=> "));
+        }
+        bar.set_prefix(format!("{epoch}/{epochs}"));
+        bar.set_position(seen as u64);
+        bar.reset_eta();
+        Progress { bar }
+    }
+
+    /// So many more images, and the mean loss so far.
+    pub fn advance(&mut self, images: usize, loss: f64) {
+        self.bar.set_message(format!("{loss:.3}"));
+        self.bar.inc(images as u64);
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}

@@ -1,0 +1,156 @@
+//! What a run leaves behind: `config.json`, `metrics.jsonl`, weights and pictures.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use crate::checkpoint::write_atomic;
+use crate::cli::Settings;
+use crate::metrics::peak_bytes;
+use crate::plots::{self, Curve, Mistake, Panel};
+use crate::train::{Best, Evaluation, Trainer, evaluate};
+use crate::{Error, Result};
+
+/// What is known of an epoch before it is evaluated.
+pub(super) struct Record {
+    pub epoch: usize,
+    pub phase: String,
+    pub lr: f64,
+    pub train_loss: f64,
+    pub train_images_per_s: f64,
+}
+
+/// The folder for a run's results: the one asked for, or the next free `runs/<example>-<n>`.
+pub(super) fn folder(settings: &Settings) -> Result<PathBuf> {
+    if let Some(folder) = &settings.out {
+        if !settings.resume && folder.join("config.json").exists() {
+            let folder = folder.display();
+            return Err(Error::Argument(format!("{folder} holds a run already: go on with it by --resume, or take another --out")));
+        }
+        return Ok(folder.clone());
+    }
+    let free = (1..).map(|n| Path::new("runs").join(format!("{}-{n}", settings.job))).find(|folder| !folder.exists());
+    free.ok_or_else(|| Error::Argument("no free folder under runs".into()))
+}
+
+/// Drops what `metrics.jsonl` says of epochs that are to be done again.
+pub(super) fn forget_after(folder: &Path, epochs: usize) -> Result<()> {
+    let lines: Vec<String> = read_metrics(folder)?
+        .into_iter()
+        .filter(|line| line["phase"] != "best" && line["epoch"].as_u64().is_some_and(|epoch| epoch as usize <= epochs))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    write_atomic(folder.join("metrics.jsonl"), |out| out.write_all(lines.concat().as_bytes()))
+}
+
+/// The lines of `metrics.jsonl`; one that a killed process left unfinished is passed over.
+fn read_metrics(folder: &Path) -> Result<Vec<Value>> {
+    let path = folder.join("metrics.jsonl");
+    let text = fs::read_to_string(&path).map_err(Error::io("read", &path))?;
+    Ok(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
+}
+
+impl Trainer {
+    /// Makes the folder and its `config.json`.
+    pub(super) fn begin(&self) -> Result<()> {
+        for part in ["best", "last"] {
+            let folder = self.folder.join(part);
+            fs::create_dir_all(&folder).map_err(Error::io("create", folder))?;
+        }
+        let config = self.settings.to_json(self.model.config(), self.params.count());
+        let text = serde_json::to_string_pretty(&config).map_err(|e| Error::Argument(e.to_string()))?;
+        write_atomic(self.folder.join("config.json"), |out| writeln!(out, "{text}"))?;
+        write_atomic(self.folder.join("metrics.jsonl"), |_| Ok(()))
+    }
+
+    /// Says on stderr what is about to be trained.
+    pub(super) fn announce(&self) {
+        let (train, test) = (self.data.train.data(), self.data.test.data());
+        let validation = self.data.validation.as_ref().map_or(0, |set| set.data().len());
+        let (model, parameters) = (self.model.config(), self.params.count());
+        eprintln!("{model}: {parameters} parameters, {} channel input, {} classes", model.channels, train.classes.len());
+        eprintln!("{}: {} to train, {validation} to validate; {}: {}", train.name, train.len(), test.name, test.len());
+        eprintln!("{} epochs on {} threads; results in {}", self.settings.epochs, self.settings.threads, self.folder.display());
+    }
+
+    /// Evaluates a finished epoch, writes its line, remembers the weights if they are the best, and saves.
+    pub(super) fn close_epoch(&mut self, record: Record) -> Result<()> {
+        let validation = self.data.validation.as_ref().map(|set| evaluate(&self.model, &self.params, set)).transpose()?;
+        let test = evaluate(&self.model, &self.params, &self.data.test)?;
+        let judged = validation.as_ref().unwrap_or(&test);
+        let mut line = json!({
+            "epoch": record.epoch, "phase": record.phase, "lr": record.lr, "train_loss": record.train_loss,
+            "train_images_per_s": record.train_images_per_s,
+        });
+        self.results(&mut line, validation.as_ref(), &test);
+        self.append(&line)?;
+        let better = self.best.epoch == 0 || judged.top1 > self.best.top1;
+        let mark = if better { "  best so far" } else { "" };
+        let chosen_on = validation.as_ref().map_or(String::new(), |v| format!("  validation {:5.2} %", 100.0 * v.top1));
+        let Record { epoch, train_loss, train_images_per_s: rate, .. } = record;
+        let (epochs, top1) = (self.settings.epochs, 100.0 * test.top1);
+        eprintln!("epoch {epoch:>3}/{epochs}  loss {train_loss:.4}{chosen_on}  test {top1:5.2} %  {rate:.0} images/s{mark}");
+        if better {
+            self.best = Best { epoch: record.epoch, top1: judged.top1 };
+            self.write_weights("best")?;
+        }
+        self.save()
+    }
+
+    /// The best weights' last word: their line, their pictures, their accuracies on stdout.
+    pub(super) fn finish(&mut self) -> Result<Evaluation> {
+        self.load_best()?;
+        let validation = self.data.validation.as_ref().map(|set| evaluate(&self.model, &self.params, set)).transpose()?;
+        let test = evaluate(&self.model, &self.params, &self.data.test)?;
+        let mut lines = read_metrics(&self.folder)?;
+        let mut line = lines.iter().find(|line| line["epoch"] == self.best.epoch).cloned().unwrap_or(Value::Null);
+        line["phase"] = "best".into();
+        self.results(&mut line, validation.as_ref(), &test);
+        lines.push(line);
+        let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+        write_atomic(self.folder.join("metrics.jsonl"), |out| out.write_all(text.as_bytes()))?;
+        self.draw(&lines, &test)?;
+        Ok(test)
+    }
+
+    /// The pictures: how training went, what is taken for what, and the worst of it.
+    fn draw(&self, lines: &[Value], test: &Evaluation) -> Result<()> {
+        let (model, set) = (self.model.config(), self.data.test.data());
+        let curve = |name: &str, key: &str| {
+            let points = lines.iter().filter(|line| line["phase"] != "best");
+            let points = points.filter_map(|line| Some((line["epoch"].as_f64()?, line[key].as_f64()?)));
+            Curve { name: name.into(), points: points.collect() }
+        };
+        let loss = Panel { title: "loss".into(), fractions: false, curves: vec![curve("training", "train_loss")] };
+        let accuracies = [("validation", "val_top1"), ("test", "test_top1"), ("test, top 5", "test_top5")];
+        let accuracies = accuracies.map(|(name, key)| curve(name, key)).into_iter().filter(|curve| !curve.points.is_empty());
+        let accuracy = Panel { title: "accuracy".into(), fractions: true, curves: accuracies.collect() };
+        plots::curves(self.folder.join("curves.svg"), &format!("{model} on {}", self.data.train.data().name), &[loss, accuracy])?;
+        let title = format!("{}: {:.2} % read rightly by {model}", set.name, 100.0 * test.top1);
+        plots::confusion(self.folder.join("confusion.svg"), &title, &test.confusion, &set.classes)?;
+        let worst: Vec<Mistake> = test.mistakes.iter().map(|m| Mistake {
+            image: set.image(m.image),
+            label: &set.classes[m.label],
+            predicted: &set.classes[m.predicted],
+            probability: f64::from(m.probability),
+        }).collect();
+        let title = format!("{}: misread with the most confidence", set.name);
+        plots::mistakes(self.folder.join("mistakes.svg"), &title, set.size, &worst)
+    }
+
+    fn results(&self, line: &mut Value, validation: Option<&Evaluation>, test: &Evaluation) {
+        line["val_top1"] = validation.map(|v| v.top1).into();
+        line["test_top1"] = test.top1.into();
+        line["test_top5"] = test.top5.into();
+        line["eval_images_per_s"] = test.images_per_s.into();
+        line["peak_bytes"] = peak_bytes().into();
+    }
+
+    fn append(&self, line: &Value) -> Result<()> {
+        let path = self.folder.join("metrics.jsonl");
+        let written = OpenOptions::new().append(true).create(true).open(&path).and_then(|mut file| writeln!(file, "{line}"));
+        written.map_err(Error::io("write", path))
+    }
+}

@@ -1,0 +1,81 @@
+//! Stopping and going on, bit for bit.
+
+use std::path::PathBuf;
+
+use crate::checkpoint::State;
+use crate::optim::Optimizer;
+use crate::train::{Best, Position, Trainer, report};
+use crate::{Error, Result, weights};
+
+impl Trainer {
+    /// Where a resumed run reads all it needs.
+    fn state_file(&self) -> PathBuf {
+        self.folder.join("last/state.safetensors")
+    }
+
+    fn best_file(&self) -> PathBuf {
+        self.folder.join("best/model.safetensors")
+    }
+
+    /// Writes `last/state.safetensors`, and a copy of the weights for users beside it.
+    pub(super) fn save(&self) -> Result<()> {
+        let mut state = State::new();
+        state.put("seed", self.settings.seed);
+        state.put("epoch", self.at.epoch);
+        state.put("batch", self.at.batch);
+        state.put("step", self.at.step);
+        state.put("loss_sum", self.at.loss_sum);
+        state.put("images", self.at.images);
+        state.put("best_epoch", self.best.epoch);
+        state.put("best_top1", self.best.top1);
+        if let Some(epoch) = self.at.sgd_since {
+            state.put("sgd_since", epoch);
+        }
+        state.put_section("weights", weights::to_file(&self.params));
+        state.put_section("optimizer", self.optimizer.state(&self.params));
+        state.write(self.state_file())?;
+        self.write_weights("last")
+    }
+
+    /// Writes the weights as `<folder>/model.safetensors`, with the model's configuration and what the images mean.
+    pub(super) fn write_weights(&self, folder: &str) -> Result<()> {
+        weights::save(self.folder.join(folder).join("model.safetensors"), &self.params, &self.data.card.to_metadata(self.model.config()))
+    }
+
+    /// Puts the run where `last/state.safetensors` says it stopped.
+    pub(super) fn restore(&mut self) -> Result<()> {
+        let (path, state) = (self.state_file(), State::read(self.state_file())?);
+        let seed: u64 = state.get("seed")?;
+        if seed != self.settings.seed {
+            return Err(Error::data(path, format!("was trained with seed {seed}, config.json says {}", self.settings.seed)));
+        }
+        self.at = Position {
+            epoch: state.get("epoch")?,
+            batch: state.get("batch")?,
+            step: state.get("step")?,
+            sgd_since: if state.has("sgd_since") { Some(state.get("sgd_since")?) } else { None },
+            loss_sum: state.get("loss_sum")?,
+            images: state.get("images")?,
+        };
+        self.best = Best { epoch: state.get("best_epoch")?, top1: state.get("best_top1")? };
+        weights::from_file(&mut self.params, &state.section("weights")?).map_err(|fit| Error::data(&path, fit))?;
+        if self.at.sgd_since.is_some() {
+            self.optimizer = Optimizer::new(self.second_method(), &self.params)?;
+        }
+        self.optimizer.load_state(&self.params, &state.section("optimizer")?)?;
+        report::forget_after(&self.folder, self.at.epoch)
+    }
+
+    /// Takes the best weights so far.
+    pub(super) fn load_best(&mut self) -> Result<()> {
+        weights::load(self.best_file(), &mut self.params).map(drop)
+    }
+
+    /// One line that says how to go on.
+    pub(super) fn say_how_to_resume(&self) {
+        let (job, folder) = (self.settings.job, self.folder.display());
+        let (epoch, epochs) = (self.at.epoch, self.settings.epochs);
+        eprintln!("stopped after {epoch} of {epochs} epochs and {} batches; go on with:", self.at.batch);
+        eprintln!("  cargo run --release --example {job} -- --resume {folder}");
+    }
+}

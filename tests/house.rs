@@ -1,0 +1,130 @@
+//! The rules of the house, checked mechanically: where things stand, how long they may be, what may know of what.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Lines that src and kernels may have together. Raising it is a decision, not a chore.
+const BUDGET: usize = 15_000;
+
+/// Where a file ought to stop and become two.
+const LONGEST_FILE: usize = 400;
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// All files below `folder` with this ending, as paths from the root, and their text.
+fn files(folder: &str, endings: &[&str]) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut folders = vec![root().join(folder)];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).into_iter().flatten() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if endings.iter().any(|ending| path.extension().is_some_and(|e| e == *ending)) {
+                let name = path.strip_prefix(root()).unwrap().to_string_lossy().replace('\\', "/");
+                found.push((name, fs::read_to_string(&path).unwrap()));
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+fn stems(folder: &str, ending: &str) -> BTreeSet<String> {
+    let inside = |name: &str| Path::new(name).parent() == Some(Path::new(folder));
+    let names = files(folder, &[ending]).into_iter().map(|(name, _)| name).filter(|name| inside(name));
+    names.map(|name| Path::new(&name).file_stem().unwrap().to_string_lossy().into_owned()).collect()
+}
+
+#[test]
+fn every_op_has_its_arithmetic_and_its_tests() {
+    let list = fs::read_to_string(root().join("tests/ops.rs")).unwrap();
+    for op in stems("src/ops", "rs").into_iter().filter(|op| op != "mod") {
+        assert!(root().join(format!("src/cpu/{op}.rs")).exists(), "src/ops/{op}.rs lacks src/cpu/{op}.rs");
+        assert!(root().join(format!("tests/ops/{op}.rs")).exists(), "src/ops/{op}.rs lacks tests/ops/{op}.rs");
+        assert!(list.contains(&format!("mod {op};")), "tests/ops.rs does not list {op}");
+    }
+}
+
+#[test]
+fn nothing_stands_on_the_gpu_without_its_op() {
+    let ops = stems("src/ops", "rs");
+    let rooms = ["mod", "compile", "launch", "pool", "gemm", "graph"].map(String::from);
+    for name in stems("src/cuda", "rs").into_iter().filter(|name| !rooms.contains(name)) {
+        assert!(ops.contains(&name), "src/cuda/{name}.rs has no op");
+    }
+    for name in stems("kernels", "cu") {
+        assert!(ops.contains(&name), "kernels/{name}.cu has no op");
+    }
+}
+
+#[test]
+fn every_op_says_what_it_takes_saves_and_where_it_comes_from() {
+    for (name, text) in files("src/ops", &["rs"]).into_iter().filter(|(name, _)| !name.ends_with("mod.rs")) {
+        for part in ["**Shapes**", "**Backward**", "**Saves**", "**Errors**", "**Source**"] {
+            assert!(text.contains(part), "{name} does not say {part}");
+        }
+    }
+}
+
+#[test]
+fn unsafe_code_stays_in_its_rooms_and_says_why_it_is_sound() {
+    for (name, text) in files("src", &["rs"]) {
+        let lines: Vec<&str> = text.lines().collect();
+        let is_unsafe = |line: &str| ["unsafe {", "unsafe impl", "unsafe fn"].iter().any(|form| line.contains(form));
+        for (i, _) in lines.iter().enumerate().filter(|(_, line)| is_unsafe(line) && !line.trim_start().starts_with("//")) {
+            let allowed = ["src/cpu/lanes.rs", "src/cpu/gemm.rs", "src/storage.rs"].contains(&&*name) || name.starts_with("src/cuda/");
+            assert!(allowed, "{name}:{}: unsafe code outside of its rooms", i + 1);
+            let above = &lines[i.saturating_sub(5)..i];
+            assert!(above.iter().any(|line| line.contains("SAFETY") || line.contains("# Safety")), "{name}:{}: no SAFETY line", i + 1);
+        }
+    }
+}
+
+#[test]
+fn files_are_short_and_the_whole_within_budget() {
+    let mut total = 0;
+    for (name, text) in files("src", &["rs"]).into_iter().chain(files("kernels", &["cu", "cuh"])) {
+        let lines = text.lines().count();
+        assert!(lines <= LONGEST_FILE, "{name} has {lines} lines; a file ought to stop at {LONGEST_FILE}");
+        total += lines;
+    }
+    println!("src + kernels: {total} of {BUDGET} lines");
+    assert!(total <= BUDGET, "src and kernels have {total} lines, the budget is {BUDGET}");
+}
+
+/// Rooms from the ground up: each may use those before it, and its own.
+const FLOORS: [&[&str]; 9] = [
+    &["error", "shape", "float", "rng", "window", "device", "dispatch"],
+    &["cpu", "storage", "cuda"],
+    &["tensor", "display", "trace"],
+    &["autograd", "gradients", "params", "gradcheck"],
+    &["ops"],
+    &["nn"],
+    &["optim", "tensorfile", "checkpoint", "weights", "data", "models"],
+    &["metrics", "plots", "cli", "train"],
+    &["lib", "fuzzing"],
+];
+
+#[test]
+fn arrows_point_downward() {
+    let floor = |room: &str| FLOORS.iter().position(|rooms| rooms.contains(&room));
+    // An error names the layer that was running; a trace shows variables; a report draws what the trainer found.
+    let excused = [("error", "trace"), ("trace", "autograd"), ("storage", "dispatch")];
+    for (name, text) in files("src", &["rs"]) {
+        let room = name["src/".len()..].split(['/', '.']).next().unwrap();
+        let own = floor(room).unwrap_or_else(|| panic!("{name}: which floor is `{room}` on?"));
+        let code = text.split("#[cfg(test)]").next().unwrap();
+        for (i, line) in code.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with("//")) {
+            for used in line.match_indices("crate::").map(|(at, _)| &line[at + 7..]) {
+                let used = used.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap();
+                if let Some(theirs) = floor(used) {
+                    assert!(theirs <= own || excused.contains(&(room, used)), "{name}:{}: `{room}` uses `{used}` above it", i + 1);
+                }
+            }
+        }
+    }
+}
