@@ -331,3 +331,41 @@ pub(crate) fn sum_pairwise<T: Float>(mut parts: Vec<Vec<T>>) -> Vec<T> {
     }
     parts.swap_remove(0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whole numbers, so that every order of additions and every instruction set gives the same bits.
+    fn narrow_kernels_agree<T: Float>() {
+        let (wide, terms) = (panel::<T>(), 37);
+        let numbers = |n: usize| (0..n).map(|i| T::from_f64((i * 7919 % 97) as f64)).collect::<Vec<T>>();
+        let (a, b, bias) = (numbers(TILE * terms), numbers(terms * wide), numbers(wide));
+        let (runs, from) = ([Run { a: 0, b: 0, len: terms }], std::array::from_fn(|i| i * terms));
+        let sums = Sums::new(&a, &b, [1, wide], &runs);
+        for columns in [1, 3, 8, wide / 2, wide - 5, wide] {
+            let rows: [usize; TILE] = std::array::from_fn(|i| i * wide);
+            let mut c: [Vec<T>; 3] = std::array::from_fn(|_| vec![T::ONE; TILE * wide]);
+            sums.tile(&from, 0, Begin::Bias(&bias), Target { c: &mut c[0], rows: &rows[..TILE - 1], columns });
+            let mut plain = Target { c: &mut c[2], rows: &rows[..TILE - 1], columns };
+            for first in (0..columns).step_by(4) {
+                // SAFETY: all indices lie within the slices made above.
+                unsafe { sums.columns::<[T; 4], 1>(&from, 0, Begin::Bias(&bias), &mut plain, first) };
+            }
+            assert_eq!(c[0], c[2], "{columns} columns");
+            #[cfg(target_arch = "x86_64")]
+            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+                let mut avx2 = Target { c: &mut c[1], rows: &rows[..TILE - 1], columns };
+                // SAFETY: as above, and the processor was just asked.
+                unsafe { x86::avx2(&sums, &from, 0, Begin::Bias(&bias), &mut avx2) };
+                assert_eq!(c[0], c[1], "{columns} columns");
+            }
+        }
+    }
+
+    #[test]
+    fn every_kernel_computes_the_same() {
+        narrow_kernels_agree::<f32>();
+        narrow_kernels_agree::<f64>();
+    }
+}
