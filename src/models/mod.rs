@@ -11,6 +11,7 @@ mod wavemix;
 mod wavemix_lite;
 
 pub use config::{Config, Family, Mixing, Resize, Stem, Task};
+pub use wavemix_lite::Block as LiteBlock;
 pub use saved::{Card, Saved};
 pub use summary::{Row, Summary};
 
@@ -38,7 +39,7 @@ pub struct Model {
 }
 
 enum Block {
-    Lite(wavemix_lite::Block),
+    Lite(LiteBlock),
     Parallel(wavemix::Block),
 }
 
@@ -63,12 +64,12 @@ impl Model {
         let blocks = (0..config.depth)
             .map(|i| {
                 let mut names = names.within(&format!("layers.{i}"));
-                match config.family {
-                    Family::WaveMixLite => Block::Lite(wavemix_lite::Block::new(&mut names, config)),
+                Ok(match config.family {
+                    Family::WaveMixLite => Block::Lite(LiteBlock::new(&mut names, config)?),
                     Family::WaveMix => Block::Parallel(wavemix::Block::new(&mut names, config)),
-                }
+                })
             })
-            .collect();
+            .collect::<Result<_>>()?;
         let head = Head::new(names, config);
         Ok(Model { config: config.clone(), stem, blocks, head })
     }

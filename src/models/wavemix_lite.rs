@@ -24,7 +24,7 @@ use crate::{Pass, Result, Tensor, Var};
 ///
 /// Source: "WaveMix-Lite: A Resource-efficient Neural Network for Image Analysis" (arXiv 2205.14375), section 3.2 and
 /// figure 2c; cascades follow the authors' package, Level1..4Waveblock.
-pub(super) struct Block {
+pub struct Block {
     reduction: Conv2d,
     mixing: Mixing,
     /// Finest first.
@@ -32,7 +32,12 @@ pub(super) struct Block {
 }
 
 impl Block {
-    pub fn new(names: &mut Names, config: &Config) -> Block {
+    /// Declares the layers of one block of a model: `reduction` and `feedforward`, or `feedforward1`, `feedforward2`, ...
+    ///
+    /// # Errors
+    /// Where the settings contradict one another; the message names them.
+    pub fn new(names: &mut Names, config: &Config) -> Result<Block> {
+        config.check()?;
         let reduced = if config.mixing.is_wavelet() { config.dim / 4 } else { config.dim };
         let reduction = Conv2d::pointwise(names, "reduction", [config.dim, reduced]);
         let stages = match config.mixing {
@@ -41,9 +46,13 @@ impl Block {
             }
             _ => vec![Stage::new(names, config, "feedforward", [1, 1])],
         };
-        Block { reduction, mixing: config.mixing, stages }
+        Ok(Block { reduction, mixing: config.mixing, stages })
     }
 
+    /// `[n, h, w, dim]` to the same shape.
+    ///
+    /// # Errors
+    /// Those of its layers, with the layer's name.
     #[track_caller]
     pub fn forward(&self, pass: &Pass, x: &Var) -> Result<Var> {
         let maps = self.maps(&self.reduction.forward(pass, x)?)?;
