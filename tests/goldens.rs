@@ -120,7 +120,7 @@ fn permuted(x: &Tensor, axes: [usize; 4]) -> Tensor {
 /// What a golden was made from.
 enum Net {
     Block(LiteBlock),
-    Model(Model),
+    Model(Box<Model>),
 }
 
 impl Net {
@@ -129,7 +129,7 @@ impl Net {
         let net = Params::declare(dtype, &rng, |names| {
             Ok(match golden.config["kind"].as_str() {
                 Some("block") => Net::Block(LiteBlock::new(names, &config)?),
-                _ => Net::Model(Model::new(names, &config)?),
+                _ => Net::Model(Box::new(Model::new(names, &config)?)),
             })
         });
         let (net, mut params) = net.unwrap();
