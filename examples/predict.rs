@@ -28,9 +28,17 @@ fn main() -> ExitCode {
 fn predict() -> Result<()> {
     let command = Command::new("predict")
         .about("Prints the five likeliest classes of images.")
-        .arg(Arg::new("WEIGHTS").required(true).value_parser(value_parser!(PathBuf)).help("A model.safetensors of a training run"))
+        .arg(
+            Arg::new("WEIGHTS").required(true).value_parser(value_parser!(PathBuf)).help("A model.safetensors of a training run"),
+        )
         .arg(Arg::new("FILE").required(true).num_args(1..).value_parser(value_parser!(PathBuf)).help("PNG or IDX files"))
-        .arg(Arg::new("count").long("count").default_value("10").value_parser(value_parser!(u64)).help("Images to read of an IDX file"))
+        .arg(
+            Arg::new("count")
+                .long("count")
+                .default_value("10")
+                .value_parser(value_parser!(u64))
+                .help("Images to read of an IDX file"),
+        )
         .arg(Arg::new("invert").long("invert").action(ArgAction::SetTrue).help("The writing is dark on bright"));
     let m = command.get_matches();
     let weights = m.get_one::<PathBuf>("WEIGHTS").cloned().unwrap_or_default();

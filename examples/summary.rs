@@ -35,11 +35,23 @@ fn summary() -> Result<String> {
         .arg(number("size", "Height and width of the images").default_value("32"))
         .arg(number("ff", "Feed-forward dimension [default: dim]"))
         .arg(number("mult", "MLP multiplication factor [default: 2]"))
-        .arg(Arg::new("upsample").long("upsample").value_name("KIND").num_args(0..=1).default_missing_value("bilinear")
-            .help("Resize without weights: bilinear, nearest, bicubic, idwt"))
+        .arg(
+            Arg::new("upsample")
+                .long("upsample")
+                .value_name("KIND")
+                .num_args(0..=1)
+                .default_missing_value("bilinear")
+                .help("Resize without weights: bilinear, nearest, bicubic, idwt"),
+        )
         .arg(number("level", "Use wavelet level N alone").conflicts_with("cascade"))
         .arg(number("cascade", "Use a cascade of N wavelet levels"))
-        .arg(Arg::new("head").long("head").default_value("classify").value_parser(["classify", "segment", "upscale"]).help("The task"));
+        .arg(
+            Arg::new("head")
+                .long("head")
+                .default_value("classify")
+                .value_parser(["classify", "segment", "upscale"])
+                .help("The task"),
+        );
     let m = command.get_matches();
     let number = |name: &str| m.get_one::<u64>(name).map(|&n| n as usize);
     let text = |name: &str| m.get_one::<String>(name).map(String::as_str);

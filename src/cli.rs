@@ -142,7 +142,9 @@ impl Settings {
         let beside = ["resume", "data", "device", "threads", "stop-after"];
         if let Some(flag) = given.ids().map(clap::Id::as_str).find(|flag| is_given(&given, flag) && !beside.contains(flag)) {
             let allowed = "--data, --device, --threads and --stop-after";
-            return Err(Error::Argument(format!("--resume takes its settings from config.json; beside it only {allowed} may be given, not --{flag}")));
+            return Err(Error::Argument(format!(
+                "--resume takes its settings from config.json; beside it only {allowed} may be given, not --{flag}"
+            )));
         }
         let mut old = vec![arguments[0].clone()];
         let config = read_config(&folder)?;
@@ -226,7 +228,8 @@ impl Settings {
         }
         let drawn = self.drawn_classes();
         if self.train_on_builtin {
-            let classes = drawn.ok_or_else(|| Error::Argument(format!("no built-in glyphs are of {}'s classes", self.source.title())))?;
+            let classes =
+                drawn.ok_or_else(|| Error::Argument(format!("no built-in glyphs are of {}'s classes", self.source.title())))?;
             let mut pair = self.draw(classes)?;
             pair.test = self.source.load_test(folder)?;
             return Pair::new(pair.train, pair.test, pair.mean, pair.std);
@@ -235,7 +238,9 @@ impl Settings {
         match (self.source.locate(folder, Part::Both)?, drawn) {
             (None, Some(classes)) if !asked => {
                 let (title, folder) = (self.source.title(), folder.display());
-                eprintln!("no {title} in {folder} (get it with --download, or point to it with --data DIR): using the built-in glyphs");
+                eprintln!(
+                    "no {title} in {folder} (get it with --download, or point to it with --data DIR): using the built-in glyphs"
+                );
                 self.draw(classes)
             }
             _ => self.source.load(folder),

@@ -76,10 +76,15 @@ fn unsafe_code_stays_in_its_rooms_and_says_why_it_is_sound() {
         let lines: Vec<&str> = text.lines().collect();
         let is_unsafe = |line: &str| ["unsafe {", "unsafe impl", "unsafe fn"].iter().any(|form| line.contains(form));
         for (i, _) in lines.iter().enumerate().filter(|(_, line)| is_unsafe(line) && !line.trim_start().starts_with("//")) {
-            let allowed = ["src/cpu/lanes.rs", "src/cpu/gemm.rs", "src/storage.rs"].contains(&&*name) || name.starts_with("src/cuda/");
+            let allowed =
+                ["src/cpu/lanes.rs", "src/cpu/gemm.rs", "src/storage.rs"].contains(&&*name) || name.starts_with("src/cuda/");
             assert!(allowed, "{name}:{}: unsafe code outside of its rooms", i + 1);
             let above = &lines[i.saturating_sub(5)..i];
-            assert!(above.iter().any(|line| line.contains("SAFETY") || line.contains("# Safety")), "{name}:{}: no SAFETY line", i + 1);
+            assert!(
+                above.iter().any(|line| line.contains("SAFETY") || line.contains("# Safety")),
+                "{name}:{}: no SAFETY line",
+                i + 1
+            );
         }
     }
 }
@@ -122,7 +127,11 @@ fn arrows_point_downward() {
             for used in line.match_indices("crate::").map(|(at, _)| &line[at + 7..]) {
                 let used = used.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap();
                 if let Some(theirs) = floor(used) {
-                    assert!(theirs <= own || excused.contains(&(room, used)), "{name}:{}: `{room}` uses `{used}` above it", i + 1);
+                    assert!(
+                        theirs <= own || excused.contains(&(room, used)),
+                        "{name}:{}: `{room}` uses `{used}` above it",
+                        i + 1
+                    );
                 }
             }
         }

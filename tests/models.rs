@@ -81,8 +81,14 @@ fn contradictions_are_named() {
         (Config { ff: 8, resize: bilinear, ..base.clone() }, "resizing without weights needs ff = dim = 16, got 8"),
         (Config { mixing: Mixing::Level(5), ..base.clone() }, "wavelet levels go from 1 to 4, got 5"),
         (Config { dropout: 1.0, ..base.clone() }, "the dropout must be at least 0 and below 1, got 1"),
-        (Config { mixing: Mixing::Dft, resize: bilinear, ..base.clone() }, "mixing `dft` works at full size: there is nothing to resize"),
-        (Config { mixing: Mixing::Cascade(2), resize: Resize::InverseDwt, ..base.clone() }, "the inverse transform undoes one wavelet level only"),
+        (
+            Config { mixing: Mixing::Dft, resize: bilinear, ..base.clone() },
+            "mixing `dft` works at full size: there is nothing to resize",
+        ),
+        (
+            Config { mixing: Mixing::Cascade(2), resize: Resize::InverseDwt, ..base.clone() },
+            "the inverse transform undoes one wavelet level only",
+        ),
     ];
     for (config, message) in cases {
         assert_eq!(config.check().unwrap_err().to_string(), format!("WaveMixLite-16/2: {message}"));

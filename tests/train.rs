@@ -58,7 +58,18 @@ fn a_resumed_run_ends_with_the_same_bytes_on_any_number_of_threads() {
     let metrics = std::fs::read_to_string(parts.join("metrics.jsonl")).unwrap();
     let lines: Vec<serde_json::Value> = metrics.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(lines.iter().map(|line| line["phase"].as_str().unwrap()).collect::<Vec<_>>(), ["adamw", "adamw", "best"]);
-    let keys = ["epoch", "phase", "lr", "train_loss", "val_top1", "test_top1", "test_top5", "train_images_per_s", "eval_images_per_s", "peak_bytes"];
+    let keys = [
+        "epoch",
+        "phase",
+        "lr",
+        "train_loss",
+        "val_top1",
+        "test_top1",
+        "test_top5",
+        "train_images_per_s",
+        "eval_images_per_s",
+        "peak_bytes",
+    ];
     for line in &lines {
         assert!(keys.iter().all(|key| !line[key].is_null()), "{line}");
     }
@@ -70,10 +81,14 @@ fn a_resumed_run_ends_with_the_same_bytes_on_any_number_of_threads() {
 #[test]
 fn a_loss_that_is_not_finite_stops_the_run_and_names_the_place() {
     let folder = folder("infinite");
-    let arguments = ["--split", "digits", "--lr", "1e30", "--schedule", "constant", "--batch-size", "16", "--out", folder.to_str().unwrap()];
+    let arguments =
+        ["--split", "digits", "--lr", "1e30", "--schedule", "constant", "--batch-size", "16", "--out", folder.to_str().unwrap()];
     let error = run(&arguments).err().expect("a learning rate of 1e30 cannot go well").to_string();
-    assert!(matches!(error.split_once(": first non-finite is "), Some((start, rest))
-        if start.starts_with("the loss became") && (rest.contains("in layers.") || rest.contains("in conv") || rest.contains("in pool") || rest.contains("parameter") )), "{error}");
+    assert!(
+        matches!(error.split_once(": first non-finite is "), Some((start, rest))
+        if start.starts_with("the loss became") && (rest.contains("in layers.") || rest.contains("in conv") || rest.contains("in pool") || rest.contains("parameter") )),
+        "{error}"
+    );
     assert!(error.ends_with("a lower --lr than 1000000000000000000000000000000 may help"), "{error}");
 }
 
@@ -81,7 +96,10 @@ fn a_loss_that_is_not_finite_stops_the_run_and_names_the_place() {
 fn wrong_flags_list_what_is_right() {
     let cases: [(&[&str], &str); 7] = [
         (&["--split", "cats"], "unknown split `cats`; choose one of balanced, digits"),
-        (&["--model", "VGG"], "unknown model `VGG`; names are WaveMixLite-<dim>/<blocks> or WaveMix-<dim>/<blocks>, as in WaveMixLite-128/7"),
+        (
+            &["--model", "VGG"],
+            "unknown model `VGG`; names are WaveMixLite-<dim>/<blocks> or WaveMix-<dim>/<blocks>, as in WaveMixLite-128/7",
+        ),
         (&["--optimizer", "magic"], "unknown optimizer `magic`; choose one of sgd, nesterov, adam, adamw, lion"),
         (&["--upsample", "cubic"], "unknown upsampling `cubic`; choose one of bilinear, nearest, bicubic, idwt, deconvolution"),
         (&["--precision", "bf16"], "cpu does not compute in bf16; it does in f32"),

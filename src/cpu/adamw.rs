@@ -26,7 +26,7 @@ pub(crate) struct Settings<T> {
 /// The formula of `optim::Adam`.
 pub(crate) fn step<T: Float>(wmv: [&mut [T]; 3], dw: &[T], s: Settings<T>) {
     chunks_of(0, wmv, GRAIN, &|start, [w, m, v]| {
-        vectorize(|| {
+        vectorize::<T, _>(|| {
             for (((w, m), v), &dw) in w.iter_mut().zip(m).zip(v).zip(&dw[start..]) {
                 let g = dw + s.coupled * *w;
                 *m = s.beta1 * *m + s.rest1 * g;

@@ -60,7 +60,7 @@ pub(crate) fn normalise<T: Float>(x: &[T], [mean, scale, shift]: [&[f64]; 3], y:
     let c = mean.len();
     let (mean, scale, shift) = (widen::<T>(mean, c), widen::<T>(scale, c), widen::<T>(shift, c));
     chunks(y, block(c) * (GRAIN / BLOCK), |start, y| {
-        vectorize(|| {
+        vectorize::<T, _>(|| {
             for (y, x) in y.chunks_mut(width(c)).zip(x[start..].chunks(width(c))) {
                 for ((((y, &x), &mean), &scale), &shift) in y.iter_mut().zip(x).zip(&mean).zip(&scale).zip(&shift) {
                     *y = (x - mean) * scale + shift;
@@ -94,7 +94,7 @@ pub(crate) fn backward_input<T: Float>([x, dy]: [&[T]; 2], coefficients: [&[f64]
     let c = coefficients[0].len();
     let [mean, scale, pull, slope] = coefficients.map(|v| widen::<T>(v, c));
     chunks(dx, block(c) * (GRAIN / BLOCK), |start, dx| {
-        vectorize(|| {
+        vectorize::<T, _>(|| {
             for ((dx, x), dy) in dx.chunks_mut(width(c)).zip(x[start..].chunks(width(c))).zip(dy[start..].chunks(width(c))) {
                 let coefficients = mean.iter().zip(&scale).zip(&pull).zip(&slope);
                 for (((dx, &x), &dy), (((&mean, &scale), &pull), &slope)) in dx.iter_mut().zip(x).zip(dy).zip(coefficients) {
@@ -114,7 +114,7 @@ fn block_sums<T: Float, const K: usize>(
 ) -> [Vec<f64>; K] {
     let mut sums: [Vec<T>; K] = std::array::from_fn(|_| vec![T::ZERO; wide.len()]);
     let [a, b] = inputs;
-    vectorize(|| {
+    vectorize::<T, _>(|| {
         let mut sums = sums.each_mut().map(Vec::as_mut_slice);
         for (a, b) in a.chunks(wide.len()).zip(b.chunks(wide.len())) {
             for i in 0..a.len().min(b.len()).min(wide.len()) {

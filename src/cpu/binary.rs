@@ -65,12 +65,12 @@ pub(crate) fn backward<T: Float>(
         (Kind::Min, 0) => zip(a, b, shape, dx, |a, b| share(a, b, false)),
         (Kind::Min, _) => zip(a, b, shape, dx, |a, b| share(b, a, false)),
     }
-    chunks(dx, GRAIN, |start, dx| vectorize(|| dx.iter_mut().zip(&dy[start..]).for_each(|(dx, &dy)| *dx = *dx * dy)));
+    chunks(dx, GRAIN, |start, dx| vectorize::<T, _>(|| dx.iter_mut().zip(&dy[start..]).for_each(|(dx, &dy)| *dx = *dx * dy)));
 }
 
 /// sum += x.
 pub(crate) fn add_assign<T: Float>(sum: &mut [T], x: &[T]) {
-    chunks(sum, GRAIN, |start, sum| vectorize(|| sum.iter_mut().zip(&x[start..]).for_each(|(sum, &x)| *sum = *sum + x)));
+    chunks(sum, GRAIN, |start, sum| vectorize::<T, _>(|| sum.iter_mut().zip(&x[start..]).for_each(|(sum, &x)| *sum = *sum + x)));
 }
 
 /// y = f(a, b), both broadcast to `shape`.
@@ -83,7 +83,7 @@ pub(crate) fn zip<T: Element, Y: Element>(
 ) {
     if a.1 == b.1 {
         return chunks(y, GRAIN, |start, y| {
-            vectorize(|| y.iter_mut().zip(&a.0[start..]).zip(&b.0[start..]).for_each(|((y, &a), &b)| *y = f(a, b)))
+            vectorize::<T, _>(|| y.iter_mut().zip(&a.0[start..]).zip(&b.0[start..]).for_each(|((y, &a), &b)| *y = f(a, b)))
         });
     }
     let row = shape.last().copied().unwrap_or(1).max(1);
@@ -94,9 +94,11 @@ pub(crate) fn zip<T: Element, Y: Element>(
             let first = start + i * row;
             let (a0, b0) = (locate(first, &steps_a, shape), locate(first, &steps_b, shape));
             match (steps_a.last() == Some(&1), steps_b.last() == Some(&1)) {
-                (true, true) => vectorize(|| y.iter_mut().zip(&a.0[a0..]).zip(&b.0[b0..]).for_each(|((y, &a), &b)| *y = f(a, b))),
-                (true, false) => vectorize(|| y.iter_mut().zip(&a.0[a0..]).for_each(|(y, &a)| *y = f(a, b.0[b0]))),
-                (false, true) => vectorize(|| y.iter_mut().zip(&b.0[b0..]).for_each(|(y, &b)| *y = f(a.0[a0], b))),
+                (true, true) => {
+                    vectorize::<T, _>(|| y.iter_mut().zip(&a.0[a0..]).zip(&b.0[b0..]).for_each(|((y, &a), &b)| *y = f(a, b)))
+                }
+                (true, false) => vectorize::<T, _>(|| y.iter_mut().zip(&a.0[a0..]).for_each(|(y, &a)| *y = f(a, b.0[b0]))),
+                (false, true) => vectorize::<T, _>(|| y.iter_mut().zip(&b.0[b0..]).for_each(|(y, &b)| *y = f(a.0[a0], b))),
                 (false, false) => y.fill(f(a.0[a0], b.0[b0])),
             }
         }

@@ -10,7 +10,7 @@ const LANES: usize = 16;
 
 /// The sum of squares, in f64: no f32 is large enough to overflow it, so it is finite exactly where all of `x` is.
 pub(crate) fn sum_squares<T: Float>(x: &[T]) -> f64 {
-    let partial: Vec<f64> = x.par_chunks(GRAIN).map(|x| vectorize(|| block(x))).collect();
+    let partial: Vec<f64> = x.par_chunks(GRAIN).map(|x| vectorize::<T, _>(|| block(x))).collect();
     partial.iter().sum()
 }
 
@@ -27,13 +27,13 @@ fn block<T: Float>(x: &[T]) -> f64 {
 
 /// x *= factor.
 pub(crate) fn scale<T: Float>(x: &mut [T], factor: T) {
-    chunks(x, GRAIN, |_, x| vectorize(|| x.iter_mut().for_each(|x| *x = *x * factor)));
+    chunks(x, GRAIN, |_, x| vectorize::<T, _>(|| x.iter_mut().for_each(|x| *x = *x * factor)));
 }
 
 /// x moved into [-limit, limit]; not-a-number stays.
 pub(crate) fn clamp<T: Float>(x: &mut [T], limit: T) {
     chunks(x, GRAIN, |_, x| {
-        vectorize(|| {
+        vectorize::<T, _>(|| {
             x.iter_mut().for_each(|x| {
                 let low = if *x < -limit { -limit } else { *x };
                 *x = if low > limit { limit } else { low };

@@ -24,6 +24,6 @@ pub(crate) fn apply<T: Element>(holds: u8, a: (&[T], &Shape), b: (&[T], &Shape),
 pub(crate) fn select<T: Element>(mask: &[u8], a: &[T], b: &[T], y: &mut [T]) {
     chunks(y, GRAIN, |start, y| {
         let operands = mask[start..].iter().zip(&a[start..]).zip(&b[start..]);
-        vectorize(|| y.iter_mut().zip(operands).for_each(|(y, ((&m, &a), &b))| *y = if m != 0 { a } else { b }));
+        vectorize::<T, _>(|| y.iter_mut().zip(operands).for_each(|(y, ((&m, &a), &b))| *y = if m != 0 { a } else { b }));
     });
 }

@@ -15,7 +15,7 @@ pub(crate) fn losses<T: Float>([x, lse]: [&[T]; 2], labels: &[i64], (smoothing, 
                 Some(ignored) if ignored == label => T::ZERO,
                 _ if smoothing == 0.0 => lse - row[label as usize],
                 _ => {
-                    let rest = vectorize(|| fold_rows([row, row], T::ZERO, |x, _| lse - x, |a, b| a + b));
+                    let rest = vectorize::<T, _>(|| fold_rows([row, row], T::ZERO, |x, _| lse - x, |a, b| a + b));
                     own * (lse - row[label as usize]) + all * rest
                 }
             };
@@ -32,7 +32,7 @@ pub(crate) fn backward<T: Float>([x, lse, weight]: [&[T]; 3], labels: &[i64], sm
     let k = dx.len() / lse.len();
     let (own, all) = (T::from_f64(1.0 - smoothing), T::from_f64(smoothing / k as f64));
     chunks(dx, (GRAIN / k).max(1) * k, |start, dx| {
-        vectorize(|| {
+        vectorize::<T, _>(|| {
             let rows = dx.chunks_exact_mut(k).zip(x[start..].chunks_exact(k));
             for (r, (dx, x)) in (start / k..).zip(rows) {
                 if weight[r] == T::ZERO {

@@ -40,7 +40,7 @@ pub(crate) fn rows<T: Float>(gather: &Gather<'_, T>, frame: &Frame<'_, T>, rows:
                     for ((_, dx), w) in h.taps.iter().zip(weights.by_ref()) {
                         let (below, right) = ((dy - v.taps[0].1) as usize, (dx - h.taps[0].1) as usize);
                         let x = &frame.data[first + i * step + (below * frame.width + right) * c..][..c];
-                        vectorize(|| y.iter_mut().zip(x).zip(w).for_each(|((y, &x), &w)| *y = *y + x * w));
+                        vectorize::<T, _>(|| y.iter_mut().zip(x).zip(w).for_each(|((y, &x), &w)| *y = *y + x * w));
                     }
                 }
             }
@@ -65,7 +65,7 @@ pub(crate) fn add_products<T: Float>(g: &Geometry, small: &[T], lines: Range<usi
             let row = image * h + line * g.window.stride[0] + down - g.window.padding[0];
             let first = row * w + columns.start * g.window.stride[1] + right - g.window.padding[1];
             let big = big[first * c..].chunks(g.window.stride[1] * c);
-            vectorize(|| {
+            vectorize::<T, _>(|| {
                 for (small, big) in small.chunks(c).skip(columns.start).take(columns.len()).zip(big) {
                     sum.iter_mut().zip(small).zip(big).for_each(|((sum, &small), &big)| *sum = *sum + small * big);
                 }

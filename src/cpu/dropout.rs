@@ -15,7 +15,7 @@ pub(crate) fn apply<T: Float>(p: f64, rng: &Rng, [a, b]: [&[T]; 2], y: &mut [T],
     const { assert!(GRAIN.is_multiple_of(WORDS), "chunks begin with whole blocks") };
     chunks(y, GRAIN, |start, y| {
         let (a, b) = (&a[start..][..y.len()], &b[start..][..y.len()]);
-        vectorize(|| {
+        vectorize::<T, _>(|| {
             let mut words = [0; WORDS];
             let pieces = y.chunks_mut(WORDS).zip(a.chunks(WORDS)).zip(b.chunks(WORDS));
             for (first, ((y, a), b)) in (start / 4..).step_by(BLOCKS).zip(pieces) {

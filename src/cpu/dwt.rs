@@ -16,7 +16,7 @@ pub(crate) fn forward<T: Float>(x: &[T], [h, w, c]: [usize; 3], y: &mut [T]) {
             let (image, top) = divide(start / half_row + i, h.div_ceil(2));
             let row = |r: usize| if r < h { &x[(image * h + r) * w * c..][..w * c] } else { &zeros[..] };
             let rows = [row(2 * top), row(2 * top + 1)];
-            vectorize(|| analyse_row(rows, &zeros[..c], y, c));
+            vectorize::<T, _>(|| analyse_row(rows, &zeros[..c], y, c));
         }
     });
 }
@@ -54,7 +54,7 @@ pub(crate) fn inverse<T: Float>(y: &[T], [h, w, c]: [usize; 3], x: &mut [T]) {
             let (image, r) = divide(start / row + i, h);
             let y = &y[(image * h.div_ceil(2) + r / 2) * half_row..][..half_row];
             let sign = if r % 2 == 0 { T::ONE } else { -T::ONE };
-            vectorize(|| synthesise_row(y, sign, x, c));
+            vectorize::<T, _>(|| synthesise_row(y, sign, x, c));
         }
     });
 }

@@ -34,5 +34,5 @@ fn doubt<T: Float>(log_p: T, gamma: f64) -> (T, T) {
 }
 
 fn map<T: Float>(x: &mut [T], f: impl Fn(T) -> T + Sync) {
-    chunks(x, GRAIN, |_, x| vectorize(|| x.iter_mut().for_each(|x| *x = f(*x))));
+    chunks(x, GRAIN, |_, x| vectorize::<T, _>(|| x.iter_mut().for_each(|x| *x = f(*x))));
 }

@@ -15,7 +15,7 @@ pub(crate) fn forward<T: Float>([x, gamma, beta]: [&[T]; 3], eps: f64, y: &mut [
     let rows = (GRAIN / c).max(1);
     let (eps, share) = (T::from_f64(eps), T::from_f64(1.0 / c as f64));
     y.par_chunks_mut(rows * c).zip(stats.par_chunks_mut(rows * 2)).zip(x.par_chunks(rows * c)).for_each(|((y, stats), x)| {
-        vectorize(|| {
+        vectorize::<T, _>(|| {
             for ((y, stats), x) in y.chunks_exact_mut(c).zip(stats.chunks_exact_mut(2)).zip(x.chunks_exact(c)) {
                 let mean = fold_rows([x, x], T::ZERO, |x, _| x, |a, b| a + b) * share;
                 let var = fold_rows([x, x], T::ZERO, |x, _| (x - mean) * (x - mean), |a, b| a + b) * share;
@@ -35,7 +35,7 @@ pub(crate) fn backward_input<T: Float>([x, dy, gamma, stats]: [&[T]; 4], dx: &mu
     let share = T::from_f64(1.0 / c as f64);
     chunks(dx, (GRAIN / c).max(1) * c, |start, dx| {
         let inputs = x[start..].chunks_exact(c).zip(dy[start..].chunks_exact(c)).zip(stats[start / c * 2..].chunks_exact(2));
-        vectorize(|| {
+        vectorize::<T, _>(|| {
             for (dx, ((x, dy), stats)) in dx.chunks_exact_mut(c).zip(inputs) {
                 let (mean, inv_std) = (stats[0], stats[1]);
                 dx.iter_mut().zip(dy).zip(gamma).for_each(|((g, &dy), &gamma)| *g = dy * gamma);
@@ -54,7 +54,7 @@ pub(crate) fn gradient_sums<T: Float>([x, dy, stats]: [&[T]; 3], c: usize) -> [V
     let parts: Vec<[Vec<T>; 2]> = blocks
         .map(|((x, dy), stats)| {
             let [mut dgamma, mut dbeta] = [vec![T::ZERO; c], vec![T::ZERO; c]];
-            vectorize(|| {
+            vectorize::<T, _>(|| {
                 for ((x, dy), stats) in x.chunks_exact(c).zip(dy.chunks_exact(c)).zip(stats.chunks_exact(2)) {
                     let sums = dgamma.iter_mut().zip(&mut dbeta);
                     for (((dgamma, dbeta), &x), &dy) in sums.zip(x).zip(dy) {

@@ -7,7 +7,7 @@ use crate::cpu::{GRAIN, chunks_of, vectorize};
 pub(crate) fn step<T: Float>(wm: [&mut [T]; 2], dw: &[T], lr: T, keep: T, betas: [f64; 2]) {
     let [(b1, r1), (b2, r2)] = betas.map(|beta| (T::from_f64(beta), T::from_f64(1.0 - beta)));
     chunks_of(0, wm, GRAIN, &|start, [w, m]| {
-        vectorize(|| {
+        vectorize::<T, _>(|| {
             for ((w, m), &dw) in w.iter_mut().zip(m).zip(&dw[start..]) {
                 let c = b1 * *m + r1 * dw;
                 // Two selections rather than three branches; not-a-number passes through.

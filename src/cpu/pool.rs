@@ -38,7 +38,7 @@ pub(crate) fn average<T: Float>(g: &Geometry, x: &[T], y: &mut [T]) {
         y.fill(T::ZERO);
         pairs(g, |to, from| {
             let x = &x[from * c..][..c];
-            vectorize(|| y[to * c..][..c].iter_mut().zip(x).for_each(|(y, &x)| *y = *y + x * scale));
+            vectorize::<T, _>(|| y[to * c..][..c].iter_mut().zip(x).for_each(|(y, &x)| *y = *y + x * scale));
         });
     });
 }
@@ -51,7 +51,7 @@ pub(crate) fn backward_average<T: Float>(g: &Geometry, dy: &[T], dx: &mut [T]) {
         dx.fill(T::ZERO);
         pairs(g, |from, to| {
             let dy = &dy[from * c..][..c];
-            vectorize(|| dx[to * c..][..c].iter_mut().zip(dy).for_each(|(dx, &dy)| *dx = *dx + dy * scale));
+            vectorize::<T, _>(|| dx[to * c..][..c].iter_mut().zip(dy).for_each(|(dx, &dy)| *dx = *dx + dy * scale));
         });
     });
 }
@@ -64,7 +64,9 @@ pub(crate) fn maximum<T: Float>(g: &Geometry, x: &[T], y: &mut [T]) {
         y.fill(T::from_f64(f64::NEG_INFINITY));
         pairs(g, |to, from| {
             let x = &x[from * c..][..c];
-            vectorize(|| y[to * c..][..c].iter_mut().zip(x).for_each(|(y, &x)| *y = if x > *y || x.is_nan() { x } else { *y }));
+            vectorize::<T, _>(|| {
+                y[to * c..][..c].iter_mut().zip(x).for_each(|(y, &x)| *y = if x > *y || x.is_nan() { x } else { *y })
+            });
         });
     });
 }

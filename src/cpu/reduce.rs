@@ -39,7 +39,7 @@ pub(crate) fn sum_all<T: Float>(x: &[T]) -> T {
         let middle = (x.len() / 2).next_multiple_of(LANES);
         return sum_all(&x[..middle]) + sum_all(&x[middle..]);
     }
-    vectorize(|| {
+    vectorize::<T, _>(|| {
         let mut lanes = [T::ZERO; LANES];
         let (full, rest) = x.split_at(x.len() / LANES * LANES);
         full.chunks_exact(LANES).for_each(|x| (0..LANES).for_each(|l| lanes[l] = lanes[l] + x[l]));
@@ -55,7 +55,7 @@ pub(crate) fn sum_all<T: Float>(x: &[T]) -> T {
 
 fn sum_rows<T: Float>(x: &[T], inner: usize) -> Vec<T> {
     let mut sum = vec![T::ZERO; inner];
-    vectorize(|| x.chunks_exact(inner).for_each(|row| sum.iter_mut().zip(row).for_each(|(s, &x)| *s = *s + x)));
+    vectorize::<T, _>(|| x.chunks_exact(inner).for_each(|row| sum.iter_mut().zip(row).for_each(|(s, &x)| *s = *s + x)));
     sum
 }
 
@@ -65,7 +65,7 @@ pub(crate) fn extreme<T: Element>(x: &[T], length: usize, largest: bool, at: &mu
     chunks(at, (GRAIN / length).max(1), |start, at| {
         for (row, at) in x[start * length..].chunks_exact(length).zip(at) {
             // First the value, which vectorises, then its place.
-            let best = vectorize(|| {
+            let best = vectorize::<T, _>(|| {
                 let mut lanes = [row[0]; LANES];
                 let (full, rest) = row.split_at(row.len() / LANES * LANES);
                 let keep = |lane: &mut T, x: T| *lane = if better(x, *lane) { x } else { *lane };

@@ -38,7 +38,7 @@ pub(crate) fn backward<T: Float>(log: bool, y: &[T], dy: &[T], k: usize, dx: &mu
 pub(crate) fn log_sum_exps<T: Float>(x: &[T], k: usize, lse: &mut [T]) {
     chunks(lse, (GRAIN / k).max(1), |start, lse| {
         let rows = x[start * k..].chunks_exact(k);
-        vectorize(|| lse.iter_mut().zip(rows).for_each(|(lse, x)| *lse = log_sum_exp(x)));
+        vectorize::<T, _>(|| lse.iter_mut().zip(rows).for_each(|(lse, x)| *lse = log_sum_exp(x)));
     });
 }
 
@@ -59,6 +59,6 @@ fn rows<T: Float>(k: usize, out: &mut [T], body: impl Fn(usize, &mut [T]) + Sync
         return;
     }
     chunks(out, (GRAIN / k).max(1) * k, |start, out| {
-        vectorize(|| out.chunks_exact_mut(k).enumerate().for_each(|(i, out)| body(start + i * k, out)));
+        vectorize::<T, _>(|| out.chunks_exact_mut(k).enumerate().for_each(|(i, out)| body(start + i * k, out)));
     });
 }

@@ -138,11 +138,11 @@ pub(crate) fn backward<T: Float>(kind: Kind, kept: &[T], dy: &[T], dx: &mut [T])
 }
 
 fn map<T: Float>(x: &[T], y: &mut [T], f: impl Fn(T) -> T + Sync + Copy) {
-    chunks(y, GRAIN, |start, y| vectorize(|| y.iter_mut().zip(&x[start..]).for_each(|(y, &x)| *y = f(x))));
+    chunks(y, GRAIN, |start, y| vectorize::<T, _>(|| y.iter_mut().zip(&x[start..]).for_each(|(y, &x)| *y = f(x))));
 }
 
 fn zip<T: Float>(a: &[T], b: &[T], y: &mut [T], f: impl Fn(T, T) -> T + Sync + Copy) {
     chunks(y, GRAIN, |start, y| {
-        vectorize(|| y.iter_mut().zip(&a[start..]).zip(&b[start..]).for_each(|((y, &a), &b)| *y = f(a, b)))
+        vectorize::<T, _>(|| y.iter_mut().zip(&a[start..]).zip(&b[start..]).for_each(|((y, &a), &b)| *y = f(a, b)))
     });
 }

@@ -38,7 +38,7 @@ impl Table {
         let rows: Vec<Vec<(usize, T)>> =
             self.rows.iter().map(|row| row.iter().map(|&(j, weight)| (j, T::from_f64(weight))).collect()).collect();
         chunks(y, (GRAIN / inner).max(1) * inner, |start, y| {
-            vectorize(|| {
+            vectorize::<T, _>(|| {
                 for (i, y) in (start / inner..).zip(y.chunks_exact_mut(inner)) {
                     let x = &x[i / rows.len() * self.columns * inner..][..self.columns * inner];
                     combine(&rows[i % rows.len()], x, y);

@@ -28,11 +28,7 @@ pub fn usable(ordinal: usize) -> Result<()> {
 fn missing_libraries() -> Vec<&'static str> {
     // SAFETY: each call only opens a shared library by its name and closes it again.
     let present = unsafe {
-        [
-            cudarc::driver::sys::is_culib_present(),
-            cudarc::nvrtc::sys::is_culib_present(),
-            cudarc::cublas::sys::is_culib_present(),
-        ]
+        [cudarc::driver::sys::is_culib_present(), cudarc::nvrtc::sys::is_culib_present(), cudarc::cublas::sys::is_culib_present()]
     };
     let names = ["the NVIDIA driver (libcuda)", "the kernel compiler (libnvrtc)", "cuBLAS (libcublas)"];
     names.into_iter().zip(present).filter(|(_, present)| !present).map(|(name, _)| name).collect()

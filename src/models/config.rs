@@ -182,7 +182,9 @@ impl Config {
         if self.depth > 1024 {
             return no(format!("at most 1024 blocks, got {}", self.depth));
         }
-        if [self.ff, self.mult, self.channels, self.size].contains(&0) || [self.ff, self.mult, self.channels].iter().any(|&n| n > 1 << 16) {
+        if [self.ff, self.mult, self.channels, self.size].contains(&0)
+            || [self.ff, self.mult, self.channels].iter().any(|&n| n > 1 << 16)
+        {
             return no("ff, mult, channels and size must be between 1 and 65536".into());
         }
         if !(0.0..1.0).contains(&self.dropout) {

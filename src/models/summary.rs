@@ -72,7 +72,8 @@ impl Ledger {
 
 impl Watcher for Ledger {
     fn forward(&mut self, event: Event<'_>) {
-        let fresh = event.saves.iter().map(|tensor| (tensor.block().0, tensor.bytes())).filter(|(block, _)| self.kept.insert(*block));
+        let fresh =
+            event.saves.iter().map(|tensor| (tensor.block().0, tensor.bytes())).filter(|(block, _)| self.kept.insert(*block));
         let saved_bytes = fresh.map(|(_, bytes)| bytes).sum();
         match self.rows.last_mut() {
             Some(row) if row.layer == event.scope => {
@@ -121,7 +122,11 @@ impl fmt::Display for Summary {
         let width = self.rows.iter().map(|row| row.layer.len()).max().unwrap_or(0).max(5);
         let ops = self.rows.iter().map(|row| row.ops.join(" ").len()).max().unwrap_or(0).max(3);
         writeln!(f, "{}\n", self.title)?;
-        writeln!(f, "{:width$}  {:ops$}  {:>20}  {:>11}  {:>9}  {:>9}", "layer", "ops", "output", "parameters", "MFLOP", "saved KiB")?;
+        writeln!(
+            f,
+            "{:width$}  {:ops$}  {:>20}  {:>11}  {:>9}  {:>9}",
+            "layer", "ops", "output", "parameters", "MFLOP", "saved KiB"
+        )?;
         for row in &self.rows {
             let (mflop, kib) = (row.flops as f64 / 1e6, row.saved_bytes as f64 / 1024.0);
             let (joined, output) = (row.ops.join(" "), row.output.to_string());

@@ -128,9 +128,7 @@ impl Stage {
                 let window = Window { padding: [1; 2], ..Window::default() };
                 Enlarge::Convolution(Conv2d::new(names, "4", [ff, c_out], 3, window))
             }
-            (_, Resize::Deconvolution) => {
-                Enlarge::Deconvolution(ConvTranspose2d::enlarging(names, "4", [ff, c_out], factor))
-            }
+            (_, Resize::Deconvolution) => Enlarge::Deconvolution(ConvTranspose2d::enlarging(names, "4", [ff, c_out], factor)),
             (_, Resize::Upsample(kind)) => Enlarge::Resize(kind, factor),
             (_, Resize::InverseDwt) => Enlarge::InverseDwt,
         };
@@ -147,9 +145,7 @@ impl Stage {
         let enlarged = match &self.enlarge {
             Enlarge::Deconvolution(deconv) => deconv.forward(pass, &mixed)?,
             Enlarge::Convolution(conv) => conv.forward(pass, &mixed)?,
-            Enlarge::Resize(kind, factor) => {
-                mixed.upsample([mixed.shape()[1] * factor, mixed.shape()[2] * factor], *kind)?
-            }
+            Enlarge::Resize(kind, factor) => mixed.upsample([mixed.shape()[1] * factor, mixed.shape()[2] * factor], *kind)?,
             Enlarge::InverseDwt => mixed.idwt(target)?,
         };
         self.norm.forward(pass, &crop(&enlarged, target)?)

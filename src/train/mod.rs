@@ -110,7 +110,11 @@ impl Trainer {
             model,
             params,
         };
-        if trainer.settings.resume { trainer.restore()? } else { trainer.begin()? }
+        if trainer.settings.resume {
+            trainer.restore()?
+        } else {
+            trainer.begin()?
+        }
         Ok(trainer)
     }
 
@@ -271,9 +275,11 @@ impl Splits {
             let (name, n) = (&train.name, train.len());
             return Err(Error::Argument(format!("{name}: {n} images are too few to hold some of each class out for validation")));
         }
-        let loader = |data: Dataset| Loader::new(Arc::new(data), settings.batch_size, &pair.mean, &pair.std)?.with_channels(channels);
+        let loader =
+            |data: Dataset| Loader::new(Arc::new(data), settings.batch_size, &pair.mean, &pair.std)?.with_channels(channels);
         let crop = if settings.mirrors { 4 } else { 2 };
-        let augment = if settings.augment { Augment { flip: settings.mirrors, crop, fill: Vec::new() } } else { Augment::default() };
+        let augment =
+            if settings.augment { Augment { flip: settings.mirrors, crop, fill: Vec::new() } } else { Augment::default() };
         let validation = if validation.is_empty() { None } else { Some(loader(validation)?) };
         let card = Card { classes: pair.test.classes.clone(), mean: pair.mean.clone(), std: pair.std.clone() };
         Ok(Splits { train: loader(train)?.with_augment(augment), validation, test: loader(pair.test)?, card })

@@ -27,7 +27,9 @@ pub(super) fn folder(settings: &Settings) -> Result<PathBuf> {
     if let Some(folder) = &settings.out {
         if !settings.resume && folder.join("config.json").exists() {
             let folder = folder.display();
-            return Err(Error::Argument(format!("{folder} holds a run already: go on with it by --resume, or take another --out")));
+            return Err(Error::Argument(format!(
+                "{folder} holds a run already: go on with it by --resume, or take another --out"
+            )));
         }
         return Ok(folder.clone());
     }
@@ -130,12 +132,16 @@ impl Trainer {
         plots::curves(self.folder.join("curves.svg"), &format!("{model} on {}", self.data.train.data().name), &[loss, accuracy])?;
         let title = format!("{}: {:.2} % read rightly by {model}", set.name, 100.0 * test.top1);
         plots::confusion(self.folder.join("confusion.svg"), &title, &test.confusion, &set.classes)?;
-        let worst: Vec<Mistake> = test.mistakes.iter().map(|m| Mistake {
-            image: set.image(m.image),
-            label: &set.classes[m.label],
-            predicted: &set.classes[m.predicted],
-            probability: f64::from(m.probability),
-        }).collect();
+        let worst: Vec<Mistake> = test
+            .mistakes
+            .iter()
+            .map(|m| Mistake {
+                image: set.image(m.image),
+                label: &set.classes[m.label],
+                predicted: &set.classes[m.predicted],
+                probability: f64::from(m.probability),
+            })
+            .collect();
         let title = format!("{}: misread with the most confidence", set.name);
         plots::mistakes(self.folder.join("mistakes.svg"), &title, set.size, &worst)
     }

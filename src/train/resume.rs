@@ -39,7 +39,11 @@ impl Trainer {
 
     /// Writes the weights as `<folder>/model.safetensors`, with the model's configuration and what the images mean.
     pub(super) fn write_weights(&self, folder: &str) -> Result<()> {
-        weights::save(self.folder.join(folder).join("model.safetensors"), &self.params, &self.data.card.to_metadata(self.model.config()))
+        weights::save(
+            self.folder.join(folder).join("model.safetensors"),
+            &self.params,
+            &self.data.card.to_metadata(self.model.config()),
+        )
     }
 
     /// Puts the run where `last/state.safetensors` says it stopped.

@@ -90,3 +90,22 @@ proptest! {
         adjoint_check(|x| matmul_with(&Var::from(&a), x, ta, tb), &sb)?;
     }
 }
+
+/// The products of another library's kernel, in f64, are the same but for rounding.
+#[test]
+fn agrees_with_matrixmultiply() {
+    let (m, k, n) = (70, 300, 45);
+    let draw = |rows: usize, columns: usize, stream| {
+        wavemix::Tensor::normal([rows, columns], 0.0, 1.0, wavemix::DType::F64, &wavemix::Rng::new(1).stream(stream))
+    };
+    let (a, b) = (draw(m, k, 0), draw(k, n, 1));
+    let ours = wavemix::Var::from(&a).matmul(&wavemix::Var::from(&b)).unwrap().value().to_vec::<f64>().unwrap();
+    let (a, b, mut theirs) = (a.to_vec::<f64>().unwrap(), b.to_vec::<f64>().unwrap(), vec![0.0; m * n]);
+    // SAFETY: the three matrices are dense, of the sizes and steps given.
+    unsafe {
+        let (k_, n_) = (k as isize, n as isize);
+        matrixmultiply::dgemm(m, k, n, 1.0, a.as_ptr(), k_, 1, b.as_ptr(), n_, 1, 0.0, theirs.as_mut_ptr(), n_, 1);
+    }
+    let tolerance = 4.0 * f64::EPSILON * (k as f64).sqrt() * 10.0;
+    assert!(ours.iter().zip(&theirs).all(|(x, y)| (x - y).abs() <= tolerance));
+}
