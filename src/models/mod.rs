@@ -11,9 +11,9 @@ mod wavemix;
 mod wavemix_lite;
 
 pub use config::{Config, Family, Mixing, Resize, Stem, Task};
-pub use wavemix_lite::Block as LiteBlock;
 pub use saved::{Card, Saved};
 pub use summary::{Row, Summary};
+pub use wavemix_lite::Block as LiteBlock;
 
 use head::Head;
 

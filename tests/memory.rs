@@ -1,0 +1,158 @@
+//! What a training step holds in memory, by what the ops say they keep and by what the buffer pool really lent. A process
+//! of its own, one test at a time: the pool's counters are the process's.
+
+use std::collections::HashSet;
+use std::sync::Mutex;
+
+use wavemix::models::{Config, LiteBlock, Mixing, Resize, Stem, Task};
+use wavemix::ops::{CrossEntropyOptions, Interpolation, cross_entropy};
+use wavemix::optim::{Method, Optimizer};
+use wavemix::storage::pool_stats;
+use wavemix::trace::{Event, Watcher, watch};
+use wavemix::{DType, Params, Pass, Rng, Tensor, Var};
+
+static ALONE: Mutex<()> = Mutex::new(());
+
+fn live() -> usize {
+    pool_stats().live_bytes
+}
+
+/// Collects what ops keep, each piece of memory once; the model's weights are kept anyway and do not count.
+struct Kept {
+    seen: HashSet<usize>,
+    /// Op, and bytes that no op before it kept.
+    list: Vec<(&'static str, usize)>,
+}
+
+impl Kept {
+    fn beside(params: &Params) -> Kept {
+        let mut seen = HashSet::new();
+        for entry in params.entries() {
+            seen.insert(address(&params.get(&entry.name).unwrap()));
+        }
+        Kept { seen, list: Vec::new() }
+    }
+
+    fn bytes(&self) -> usize {
+        self.list.iter().map(|(_, bytes)| bytes).sum()
+    }
+}
+
+impl Watcher for Kept {
+    fn forward(&mut self, event: Event<'_>) {
+        for tensor in event.saves {
+            if self.seen.insert(address(tensor)) {
+                self.list.push((event.op, tensor.bytes()));
+            }
+        }
+    }
+}
+
+fn address(x: &Tensor) -> usize {
+    x.as_slice::<f32>().map_or(0, |x| x.as_ptr() as usize)
+}
+
+/// Per pixel, in units of C floats: the input 1, its wavelets 1/4, before GELU 1/2, after it 1/2, the MLP's output 1/4,
+/// the transposed convolution's output 1.
+#[test]
+fn a_block_keeps_three_and_a_half_floats_a_channel_and_pixel() {
+    let _alone = ALONE.lock().unwrap();
+    let config = Config::parse("WaveMixLite-16/1").unwrap();
+    let (block, params) = Params::declare(DType::F32, &Rng::new(0), |names| LiteBlock::new(names, &config)).unwrap();
+    // Powers of two, which the pool's size classes do not round up.
+    let map = 2 * 16 * 16 * 16 * size_of::<f32>();
+    let before = live();
+    let x = Var::from(Tensor::normal([2, 16, 16, 16], 0.0, 1.0, DType::F32, &Rng::new(1)));
+    let pass = Pass::train(&params, Rng::new(2));
+    let (kept, y) = watch(Kept::beside(&params), || block.forward(&pass, &x).unwrap());
+    drop((pass.into_updates(), x));
+    let expected = [
+        ("conv2d", map),
+        ("conv2d", map / 4),
+        ("gelu_dropout", map / 2),
+        ("conv2d", map / 2),
+        ("conv_transpose2d", map / 4),
+        ("batch_norm", map),
+    ];
+    assert_eq!(kept.list, expected);
+    assert_eq!(2 * kept.bytes(), 7 * map);
+    // The same by the pool's count, and y itself.
+    assert_eq!(live() - before, kept.bytes() + map);
+    let gradients = y.backward_from(Tensor::ones(y.shape(), DType::F32), &[]).unwrap();
+    let weights = params.entries().iter().map(|entry| (4 * entry.shape.elements()).next_multiple_of(64)).sum::<usize>();
+    assert_eq!(live() - before, weights + map, "after the backward pass the weights' gradients and y are left");
+    drop((gradients, y));
+    assert_eq!(live(), before);
+}
+
+/// Every variant: what the ops' lists add up to is what the pool lent, nothing is kept in secret.
+#[test]
+fn lists_of_what_is_kept_are_complete() {
+    let _alone = ALONE.lock().unwrap();
+    let lite = Config { channels: 4, size: 32, ..Config::parse("WaveMixLite-16/2").unwrap() };
+    let with = |mixing: Mixing, resize: Resize| Config { mixing, resize, ..lite.clone() };
+    let deconvolution = Resize::Deconvolution;
+    let configs = [
+        lite.clone(),
+        with(Mixing::Cascade(3), deconvolution),
+        with(Mixing::Level(2), deconvolution),
+        with(Mixing::Cascade(1), Resize::InverseDwt),
+        with(Mixing::Cascade(2), Resize::Upsample(Interpolation::Bicubic)),
+        with(Mixing::Identity, deconvolution),
+        with(Mixing::Dft, deconvolution),
+        with(Mixing::MaxPool, deconvolution),
+        Config { stem: Some(Stem::Patchify(2)), ..lite.clone() },
+        Config { task: Task::Segment { classes: 4 }, ..lite.clone() },
+        Config { task: Task::Upscale { channels: 4 }, ..lite.clone() },
+        Config { channels: 4, ..Config::parse("WaveMix-16/2").unwrap() },
+    ];
+    for config in configs {
+        let (model, params) = config.build(DType::F32, &Rng::new(0)).unwrap();
+        let before = live();
+        let images = Var::from(Tensor::normal([4, 32, 32, 4], 0.0, 1.0, DType::F32, &Rng::new(1)));
+        let pass = Pass::train(&params, Rng::new(2));
+        let (kept, y) = watch(Kept::beside(&params), || model.forward(&pass, &images).unwrap());
+        drop((pass.into_updates(), images));
+        let output = y.value().bytes().next_multiple_of(64);
+        assert_eq!(live() - before, kept.bytes() + output, "{config:?} keeps {:?}", kept.list);
+        drop(y);
+        assert_eq!(live(), before, "{config:?}");
+        let passed = model.forward(&Pass::eval(&params), &Tensor::zeros([4, 32, 32, 4], DType::F32).into()).unwrap();
+        assert_eq!(live() - before, output, "evaluation keeps its answer only: {config:?}");
+        drop(passed);
+    }
+}
+
+#[test]
+fn a_summary_tells_what_is_kept() {
+    let _alone = ALONE.lock().unwrap();
+    let config = Config { channels: 4, ..Config::parse("WaveMixLite-16/2").unwrap() };
+    // Of each block 3.5 C floats a pixel; the stem's 4 and 8 channels in; the head's mean of each channel.
+    let floats = 32 * 32 * (2 * 7 * 16 / 2 + 4 + 8) + 16;
+    assert_eq!(config.summary([32, 32]).unwrap().saved_bytes(), 4 * floats);
+}
+
+#[test]
+fn a_steady_training_step_takes_no_memory_from_the_system() {
+    let _alone = ALONE.lock().unwrap();
+    let config = Config { channels: 1, size: 28, ..Config::parse("WaveMixLite-8/2").unwrap() };
+    let (model, mut params) = config.build(DType::F32, &Rng::new(1)).unwrap();
+    let mut optimizer = Optimizer::new("adamw".parse::<Method>().unwrap(), &params).unwrap();
+    let mut step = |i: u64| {
+        let images = Tensor::normal([8, 28, 28, 1], 0.0, 1.0, DType::F32, &Rng::new(2).child(i));
+        let labels = Tensor::from_vec((0..8).map(|k| (k + i as i64) % 10).collect(), [8]).unwrap();
+        let pass = Pass::train(&params, Rng::new(3).child(i));
+        let logits = model.forward(&pass, &images.into()).unwrap();
+        let loss = cross_entropy(&logits, &labels, CrossEntropyOptions::default()).unwrap();
+        let gradients = loss.backward().unwrap();
+        let statistics = pass.into_updates();
+        optimizer.step(&mut params, &gradients, 1e-3).unwrap();
+        params.apply(statistics);
+    };
+    (0..2).for_each(&mut step);
+    let warm = pool_stats();
+    (2..8).for_each(&mut step);
+    let later = pool_stats();
+    assert_eq!(later.system_allocations, warm.system_allocations);
+    assert_eq!((later.live_bytes, later.peak_bytes), (warm.live_bytes, warm.peak_bytes), "nothing piles up");
+}
