@@ -3,6 +3,10 @@
 //! A new target is a function and a line in [`TARGETS`] here, and the same two lines as its siblings in
 //! `fuzz/fuzz_targets`. `tests/fuzz_corpus.rs` replays `fuzz/corpus/<name>` through it on stable Rust.
 
+mod geometry;
+
+pub use geometry::geometry;
+
 use crate::checkpoint::State;
 use crate::data::{Split, archive, cifar, emnist, idx};
 use crate::optim::{Method, Optimizer};
@@ -16,8 +20,14 @@ use std::path::Path;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: &[Target] =
-    &[("archive", archive), ("checkpoint", checkpoint), ("cifar", cifar), ("idx", idx), ("safetensors", safetensors)];
+pub const TARGETS: &[Target] = &[
+    ("archive", archive),
+    ("checkpoint", checkpoint),
+    ("cifar", cifar),
+    ("geometry", geometry),
+    ("idx", idx),
+    ("safetensors", safetensors),
+];
 
 /// IDX images and labels, plain or gzip, and EMNIST's mappings.
 pub fn idx(bytes: &[u8]) {

@@ -47,7 +47,7 @@ impl Window {
         let mut out = [0; 2];
         for axis in 0..2 {
             let reach = self.reach(axis, kernel);
-            let padded = self.padding[axis].checked_mul(2).and_then(|p| p.checked_add(size[axis]));
+            let padded = self.padding[axis].checked_mul(2).and_then(|p| p.checked_add(size[axis])).filter(countable);
             let (Some(reach), Some(padded)) = (reach, padded) else { return Err(self.too_large(op)) };
             if padded < reach {
                 let expected = format!("at least {reach} {} with the padding of 2 x {}", ROWS[axis], self.padding[axis]);
@@ -77,7 +77,7 @@ impl Window {
                 return Err(Error::operand(op, "x", format!("at least one of the {}", ROWS[axis]), 0));
             }
             let whole = (size[axis] - 1).checked_mul(self.stride[axis]).and_then(|n| n.checked_add(extra));
-            let whole = whole.and_then(|n| n.checked_add(self.reach(axis, kernel)?));
+            let whole = whole.and_then(|n| n.checked_add(self.reach(axis, kernel)?)).filter(countable);
             let (Some(whole), Some(cut)) = (whole, self.padding[axis].checked_mul(2)) else { return Err(self.too_large(op)) };
             if whole <= cut {
                 let expected = format!("less than half of the output's {whole} {}", ROWS[axis]);
@@ -112,6 +112,11 @@ impl Window {
     }
 }
 
+/// Whether a distance can be told with a sign.
+fn countable(length: &usize) -> bool {
+    isize::try_from(*length).is_ok()
+}
+
 const ROWS: [&str; 2] = ["rows", "columns"];
 
 /// A window between two images: a convolution takes the big one to the small one, its adjoint the small one to the big.
@@ -129,6 +134,15 @@ pub(crate) struct Geometry {
 }
 
 impl Geometry {
+    /// Where there is one window only, its stride is cut to what the image has: no distance is then beyond the image with
+    /// its padding.
+    pub fn new(n: usize, big: [usize; 3], small: [usize; 3], kernel: [usize; 2], mut window: Window) -> Geometry {
+        for axis in (0..2).filter(|&axis| small[axis] == 1) {
+            window.stride[axis] = window.stride[axis].min(big[axis].max(1));
+        }
+        Geometry { n, big, small, kernel, window }
+    }
+
     /// Multiply-adds, of zeros in the padding too.
     pub fn products(&self) -> usize {
         self.n * self.small.iter().product::<usize>() * self.columns()

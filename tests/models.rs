@@ -1,8 +1,9 @@
-//! The models: their sizes to the last parameter, their names, their gradients, and what a step keeps in memory.
+//! The models: their sizes to the last parameter, their names, and that they learn, the same on any number of threads.
 
-use wavemix::models::{Config, Mixing, Resize, Task};
-use wavemix::ops::Interpolation;
-use wavemix::{DType, Rng};
+use wavemix::models::{Config, Family, Mixing, Resize, Task};
+use wavemix::ops::{CrossEntropyOptions, Interpolation, cross_entropy};
+use wavemix::optim::{Method, Optimizer};
+use wavemix::{DType, Params, Pass, Rng, Tensor, Var};
 
 fn count(config: &Config) -> usize {
     config.build(DType::F32, &Rng::new(0)).unwrap().1.count()
@@ -92,5 +93,56 @@ fn contradictions_are_named() {
     ];
     for (config, message) in cases {
         assert_eq!(config.check().unwrap_err().to_string(), format!("WaveMixLite-16/2: {message}"));
+    }
+}
+
+/// The losses of `steps` steps on one batch of noise with arbitrary labels, which can only be learned by heart; and the
+/// weights and running statistics after them.
+fn train(config: &Config, images: usize, steps: u64) -> (Vec<f64>, Params) {
+    let (model, mut params) = config.build(DType::F32, &Rng::new(1)).unwrap();
+    let batch = Tensor::normal([images, config.size, config.size, 1], 0.0, 1.0, DType::F32, &Rng::new(2));
+    let labels = Tensor::from_vec((0..images as i64).map(|i| (7 * i + i / 3) % 10).collect(), [images]).unwrap();
+    let mut optimizer = Optimizer::new("adamw".parse::<Method>().unwrap(), &params).unwrap();
+    let mut losses = Vec::new();
+    for i in 0..steps {
+        let pass = Pass::train(&params, Rng::new(3).child(i));
+        let logits = model.forward(&pass, &Var::from(&batch)).unwrap();
+        let loss = cross_entropy(&logits, &labels, CrossEntropyOptions::default()).unwrap();
+        let (gradients, statistics) = (loss.backward().unwrap(), pass.into_updates());
+        optimizer.step(&mut params, &gradients, 0.01).unwrap();
+        params.apply(statistics);
+        losses.push(loss.value().item().unwrap());
+    }
+    (losses, params)
+}
+
+#[test]
+fn one_batch_is_learned_by_heart() {
+    for name in ["WaveMixLite-8/2", "WaveMix-8/2"] {
+        let config = Config { channels: 1, size: 12, dropout: 0.0, ..Config::parse(name).unwrap() };
+        let (losses, _) = train(&config, 16, 80);
+        let (first, last) = (losses[0], losses[79]);
+        assert!(first > 2.0 && last < 0.01, "{name}: the loss went from {first} to {last}");
+    }
+}
+
+#[test]
+fn steps_with_dropout_give_the_same_bits_on_any_number_of_threads() {
+    let lite = Config { channels: 1, size: 28, dropout: 0.5, ..Config::parse("WaveMixLite-16/2").unwrap() };
+    let parallel = Config { family: Family::WaveMix, size: 14, ..lite.clone() };
+    let cascade = Config { mixing: Mixing::Cascade(3), size: 27, ..lite.clone() };
+    for config in [lite, parallel, cascade] {
+        // Enough images for work to be cut into several tasks.
+        let on = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let (losses, params) = pool.install(|| train(&config, 32, 3));
+            let mut bits: Vec<u64> = losses.iter().map(|loss| loss.to_bits()).collect();
+            let numbers = |x: &Tensor| x.cast(DType::F64).to_vec::<f64>().unwrap();
+            bits.extend(numbers(params.arena()).iter().map(|x| x.to_bits()));
+            bits.extend(params.buffers().iter().flat_map(|(_, x)| numbers(x)).map(|x| x.to_bits()));
+            bits
+        };
+        let (one, two, five) = (on(1), on(2), on(5));
+        assert!(one == two && one == five, "{config:?}: the bits depend on the number of threads");
     }
 }

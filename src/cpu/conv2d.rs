@@ -101,7 +101,7 @@ fn pack<T: Float>(g: &Geometry, big: &[T], lines: Range<usize>, (group, columns)
             if !inside.is_empty() {
                 let row = image * h + line * stride[0] + down - padding[0];
                 let first = (row * w + inside.start * stride[1] + right - padding[1]) * c;
-                let source = big[first + group * channels + channel..].chunks(stride[1] * c);
+                let source = big[first + group * channels + channel..].chunks(stride[1].saturating_mul(c));
                 let within = pixels.by_ref().take(inside.len()).zip(source);
                 within.for_each(|(pixel, source)| copy(&source[..count], pixel));
             }

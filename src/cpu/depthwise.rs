@@ -64,7 +64,7 @@ pub(crate) fn add_products<T: Float>(g: &Geometry, small: &[T], lines: Range<usi
             }
             let row = image * h + line * g.window.stride[0] + down - g.window.padding[0];
             let first = row * w + columns.start * g.window.stride[1] + right - g.window.padding[1];
-            let big = big[first * c..].chunks(g.window.stride[1] * c);
+            let big = big[first * c..].chunks(g.window.stride[1].saturating_mul(c));
             vectorize::<T, _>(|| {
                 for (small, big) in small.chunks(c).skip(columns.start).take(columns.len()).zip(big) {
                     sum.iter_mut().zip(small).zip(big).for_each(|((sum, &small), &big)| *sum = *sum + small * big);

@@ -63,6 +63,9 @@ pub(crate) struct Gather<'a, T> {
 /// Multiply-adds a task is worth starting for: some thirty microseconds.
 const TASK: usize = 1 << 21;
 
+/// Elements of the largest frame a task may take.
+const FRAME: usize = 1 << 24;
+
 impl<T: Float> Gather<'_, T> {
     /// y = the convolution of each image of x.
     pub fn run(&self, x: &[T], y: &mut [T]) {
@@ -75,6 +78,10 @@ impl<T: Float> Gather<'_, T> {
         let work = |rows: usize| rows * w * packed.len() / (self.phases[0].len() * self.phases[1].len()).max(1);
         // Rows that make a task, a whole image where it is small; and images that do, where those are tiny.
         let rows = TASK.div_ceil(work(1).max(1)).min(self.output[0]);
+        let [height, width] = self.spans(&(0..rows)).map(|span| span.len());
+        if height.saturating_mul(width).saturating_mul(self.input[2]) > FRAME {
+            return chunks(y, size_y, |start, y| self.plain(&x[start / size_y * size_x..][..size_x], y));
+        }
         let images = TASK.div_ceil(work(self.output[0]).max(1));
         chunks(y, images * size_y, |start, y| {
             for (i, y) in y.chunks_mut(size_y).enumerate() {
@@ -85,6 +92,30 @@ impl<T: Float> Gather<'_, T> {
                 });
             }
         });
+    }
+
+    /// One image pixel by pixel, without a frame: for windows so wide or so far apart that it would be nearly all zeros.
+    fn plain(&self, x: &[T], y: &mut [T]) {
+        let ([h, w, c], [_, width, channels], [c_in, c_out]) = (self.input, self.output, self.channels());
+        let inside = |at: isize, size: usize| usize::try_from(at).ok().filter(|&at| at < size);
+        for (i, y) in y.iter_mut().enumerate() {
+            *y = self.bias.map_or(T::ZERO, |bias| bias[i % channels]);
+        }
+        for (v, u) in self.pairs() {
+            for (j, i) in (0..v.count).flat_map(|j| (0..u.count).map(move |i| (j, i))) {
+                let to = ((v.start + j * v.step) * width + u.start + i * u.step) * channels;
+                for (&(ky, dy), &(kx, dx)) in v.taps.iter().flat_map(|v| u.taps.iter().map(move |u| (v, u))) {
+                    let at = (inside((j * v.stride) as isize + dy, h), inside((i * u.stride) as isize + dx, w));
+                    let (Some(row), Some(column)) = at else { continue };
+                    let (from, tap, taps) = ((row * w + column) * c, ky * self.kernel[1] + kx, self.kernel[0] * self.kernel[1]);
+                    for (o, k) in (0..channels).flat_map(|o| (0..c_in).map(move |k| (o, k))) {
+                        let source = o / c_out * c_in + k;
+                        let (outer, inner, size) = if self.to_small { (o, k, c_in) } else { (source, o % c_out, c_out) };
+                        y[to + o] = y[to + o] + x[from + source] * self.weight[(outer * taps + tap) * size + inner];
+                    }
+                }
+            }
+        }
     }
 
     /// Channels in and out of each group.
@@ -158,15 +189,19 @@ impl<T: Float> Gather<'_, T> {
         }
     }
 
-    /// The part of an image that output rows `rows` read of some channels.
-    fn frame<'s>(&self, x: &'s [T], rows: &Range<usize>, channels: Range<usize>, scratch: &'s mut Vec<T>) -> Frame<'s, T> {
-        let [h, w, c] = self.input;
+    /// The rows and columns of an image, padding included, that output rows `rows` read.
+    fn spans(&self, rows: &Range<usize>) -> [Range<isize>; 2] {
         let span = |phases: &[Phase], range: &dyn Fn(&Phase) -> Range<usize>| {
             let parts = || phases.iter().filter_map(|phase| phase.inputs(&range(phase)));
             parts().map(|p| p.start).min().unwrap_or(0)..parts().map(|p| p.end).max().unwrap_or(0)
         };
-        let vertical = span(&self.phases[0], &|phase| phase.within(rows));
-        let horizontal = span(&self.phases[1], &|phase| 0..phase.count);
+        [span(&self.phases[0], &|phase| phase.within(rows)), span(&self.phases[1], &|phase| 0..phase.count)]
+    }
+
+    /// The part of an image that output rows `rows` read of some channels.
+    fn frame<'s>(&self, x: &'s [T], rows: &Range<usize>, channels: Range<usize>, scratch: &'s mut Vec<T>) -> Frame<'s, T> {
+        let [h, w, c] = self.input;
+        let [vertical, horizontal] = self.spans(rows);
         let inside = |span: &Range<isize>, size: usize| span.start >= 0 && span.end <= size as isize;
         if channels.len() == c && inside(&vertical, h) && inside(&horizontal, w) {
             return Frame { data: x, top: 0, left: 0, width: w, channels: c };

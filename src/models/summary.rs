@@ -72,8 +72,7 @@ impl Ledger {
 
 impl Watcher for Ledger {
     fn forward(&mut self, event: Event<'_>) {
-        let fresh =
-            event.saves.iter().map(|tensor| (tensor.block().0, tensor.bytes())).filter(|(block, _)| self.kept.insert(*block));
+        let fresh = event.saves.iter().map(|tensor| tensor.block()).filter(|(block, _)| self.kept.insert(*block));
         let saved_bytes = fresh.map(|(_, bytes)| bytes).sum();
         match self.rows.last_mut() {
             Some(row) if row.layer == event.scope => {

@@ -39,7 +39,7 @@ pub fn conv2d(x: &Var, weight: &Var, bias: Option<&Var>, window: Window) -> Resu
     }
     check_bias("conv2d", x, bias, c_out)?;
     let shape = crate::Shape::new(&[n, oh, ow, c_out])?;
-    let geometry = Geometry { n, big: [h, w, c_in], small: [oh, ow, c_out], kernel: [kh, kw], window };
+    let geometry = Geometry::new(n, [h, w, c_in], [oh, ow, c_out], [kh, kw], window);
     let y = each_float!("conv2d", x.dtype(), T => Tensor::build(shape, |y: &mut [T]| {
         let (x, weight, bias) = (x.value().data(), weight.value().data(), bias.map(|b| b.value().data()));
         if geometry.is_matrix() { linear::linear(x, weight, bias, [c_out, c_in], y) } else { cpu::conv2d(&geometry, x, weight, bias, y) }

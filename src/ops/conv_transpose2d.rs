@@ -38,7 +38,7 @@ pub fn conv_transpose2d(x: &Var, weight: &Var, bias: Option<&Var>, window: Windo
     };
     check_bias("conv_transpose2d", x, bias, c_out)?;
     let shape = crate::Shape::new(&[n, oh, ow, c_out])?;
-    let geometry = Geometry { n, big: [oh, ow, c_out], small: [h, w, c_in], kernel: [kh, kw], window };
+    let geometry = Geometry::new(n, [oh, ow, c_out], [h, w, c_in], [kh, kw], window);
     let y = each_float!("conv_transpose2d", x.dtype(), T => Tensor::build(shape, |y: &mut [T]| {
         cpu::conv_transpose2d(&geometry, x.value().data(), weight.value().data(), bias.map(|b| b.value().data()), y);
     }));

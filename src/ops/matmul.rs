@@ -18,7 +18,7 @@ impl Var {
 /// **Shapes**: a [.., m, k] (or [.., k, m] where transposed), b [.., k, n] (or [.., n, k]), y [.., m, n]; the dimensions
 /// before broadcast as NumPy's.
 /// **Backward**: da = dy b^T, db = a^T dy, each summed over the axes it was repeated along.
-/// **Saves**: a and b. **Errors**: fewer than two dimensions, k's that differ, batches that do not broadcast, dtypes.
+/// **Saves**: b where a has a history, a where b has one. **Errors**: fewer than two dimensions, k's that differ, batches that do not broadcast, dtypes.
 /// **Source**: `torch.matmul`.
 #[track_caller]
 pub fn matmul_with(a: &Var, b: &Var, transpose_a: bool, transpose_b: bool) -> Result<Var> {
@@ -29,36 +29,40 @@ pub fn matmul_with(a: &Var, b: &Var, transpose_a: bool, transpose_b: bool) -> Re
         cpu::matmul(&batch, a.value().data(), b.value().data(), y);
     }));
     trace::count_flops(2 * (batch.shape.elements() * m * k * n) as u64);
-    Ok(Var::record("matmul", &[a, b], y, || Matmul { a: a.value().clone(), b: b.value().clone(), transposed }))
+    // Each operand serves the other's gradient.
+    let kept = |x: &Var, other: &Var| other.has_history().then(|| x.value().clone());
+    let shapes = [*a.shape(), *b.shape()];
+    Ok(Var::record("matmul", &[a, b], y, || Matmul { kept: [kept(a, b), kept(b, a)], shapes, transposed }))
 }
 
 /// y = a b.
 struct Matmul {
-    a: Tensor,
-    b: Tensor,
+    /// a and b, where the other one's gradient needs them.
+    kept: [Option<Tensor>; 2],
+    shapes: [Shape; 2],
     transposed: [bool; 2],
 }
 
 impl Backward for Matmul {
     /// da = dy b^T, db = a^T dy; for a transposed operand the transposes of these.
     fn backward(self: Box<Self>, dy: Tensor, wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
-        let (a, b, dy) = (Var::from(&self.a), Var::from(&self.b), Var::from(dy));
-        let [ta, tb] = self.transposed;
-        let da = || if ta { matmul_with(&b, &dy, tb, true) } else { matmul_with(&dy, &b, false, !tb) };
-        let db = || match (ta, tb) {
+        let ([shape_a, shape_b], [ta, tb], dy) = (self.shapes, self.transposed, Var::from(dy));
+        let da = |b: Var| if ta { matmul_with(&b, &dy, tb, true) } else { matmul_with(&dy, &b, false, !tb) };
+        let db = |a: Var| match (ta, tb) {
             // One matrix b for a whole batch: its gradient is one product over all rows of the batch.
-            (false, false) if b.shape().len() == 2 => matmul_with(&flat(&a)?, &flat(&dy)?, true, false),
-            (false, true) if b.shape().len() == 2 => matmul_with(&flat(&dy)?, &flat(&a)?, true, false),
+            (false, false) if shape_b.len() == 2 => matmul_with(&flat(&a)?, &flat(&dy)?, true, false),
+            (false, true) if shape_b.len() == 2 => matmul_with(&flat(&dy)?, &flat(&a)?, true, false),
             (_, false) => matmul_with(&a, &dy, !ta, false),
             (_, true) => matmul_with(&dy, &a, true, ta),
         };
-        let da = wanted[0].then(|| da()?.value().sum_to(a.shape())).transpose()?;
-        let db = wanted[1].then(|| db()?.value().sum_to(b.shape())).transpose()?;
+        let [a, b] = self.kept.map(|x| x.map(Var::from));
+        let da = b.filter(|_| wanted[0]).map(|b| da(b)?.value().sum_to(&shape_a)).transpose()?;
+        let db = a.filter(|_| wanted[1]).map(|a| db(a)?.value().sum_to(&shape_b)).transpose()?;
         Ok(vec![da, db])
     }
 
     fn saves(&self) -> Vec<&Tensor> {
-        vec![&self.a, &self.b]
+        self.kept.iter().flatten().collect()
     }
 }
 

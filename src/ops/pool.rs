@@ -133,6 +133,6 @@ fn geometry(op: &'static str, x: &Var, kernel: [usize; 2], window: Window) -> Re
         let (expected, got) = (format!("at most half of the kernel, {kernel:?}"), format!("{:?}", window.padding));
         return Err(Error::operand(op, "padding", expected, got));
     }
-    let g = Geometry { n, big: [h, w, c], small: [oh, ow, c], kernel, window };
+    let g = Geometry::new(n, [h, w, c], [oh, ow, c], kernel, window);
     Ok((g, Shape::new(&[n, oh, ow, c])?))
 }

@@ -30,7 +30,7 @@ impl Var {
     /// WaveMix-Lite (arXiv 2205.14375), section 4.6.
     #[track_caller]
     pub fn upsample(&self, size: [usize; 2], interpolation: Interpolation) -> Result<Var> {
-        let &[_, h, w, _] = &**self.shape() else {
+        let &[n, h, w, c] = &**self.shape() else {
             return Err(Error::operand("upsample", "x", "[n, h, w, c]", self.shape()));
         };
         if h * w == 0 {
@@ -39,6 +39,7 @@ impl Var {
         if size.contains(&0) {
             return Err(Error::operand("upsample", "size", "a height and a width of at least 1", format!("{size:?}")));
         }
+        Shape::new(&[n, size[0], size[1], c])?;
         let tables = [table(h, size[0], interpolation), table(w, size[1], interpolation)];
         let y = along(&along(self.value(), 1, &tables[0])?, 2, &tables[1])?;
         Ok(Var::record("upsample", &[self], y, || Upsample { tables }))

@@ -218,7 +218,8 @@ impl Trainer {
         }
         self.at.sgd_since = Some(self.at.epoch);
         self.optimizer = Optimizer::new(self.second_method(), &self.params)?;
-        Ok(())
+        // A run killed in this epoch must not load better weights of its own here when it goes on.
+        self.save()
     }
 
     fn second_method(&self) -> Method {

@@ -55,16 +55,18 @@ fn read_metrics(folder: &Path) -> Result<Vec<Value>> {
 }
 
 impl Trainer {
-    /// Makes the folder and its `config.json`.
+    /// Makes the folder. `config.json` comes last: where it stands there is a state to resume from, and where it does not
+    /// nothing is in the way of starting over.
     pub(super) fn begin(&self) -> Result<()> {
         for part in ["best", "last"] {
             let folder = self.folder.join(part);
             fs::create_dir_all(&folder).map_err(Error::io("create", folder))?;
         }
+        write_atomic(self.folder.join("metrics.jsonl"), |_| Ok(()))?;
+        self.save()?;
         let config = self.settings.to_json(self.model.config(), self.params.count());
         let text = serde_json::to_string_pretty(&config).map_err(|e| Error::Argument(e.to_string()))?;
-        write_atomic(self.folder.join("config.json"), |out| writeln!(out, "{text}"))?;
-        write_atomic(self.folder.join("metrics.jsonl"), |_| Ok(()))
+        write_atomic(self.folder.join("config.json"), |out| writeln!(out, "{text}"))
     }
 
     /// Says on stderr what is about to be trained.

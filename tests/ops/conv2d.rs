@@ -159,3 +159,21 @@ proptest! {
         prop_assert!((left - right).abs() <= 1e-13 * size.max(1.0), "{left} {right}");
     }
 }
+
+/// Frames of such images would take gigabytes: these go pixel by pixel.
+#[test]
+fn windows_far_apart_and_far_outside() {
+    let apart = Window { stride: [6000, 5000], padding: [6000, 5001], groups: 2, ..Window::default() };
+    let dilated = Window { padding: [5000, 6000], dilation: [5000, 6000], groups: 2, ..Window::default() };
+    let once = Window { stride: [usize::MAX, 1 << 40], padding: [0, 1], groups: 2, ..Window::default() };
+    for (window, size) in [(apart, [3, 3]), (dilated, [4, 5]), (once, [1, 1])] {
+        let (x, w) = (draw(&[2, 4, 5, 4], DType::F64, 1), draw(&[6, 3, 3, 2], DType::F64, 2));
+        let y = conv2d(&Var::from(&x), &Var::from(&w), None, window).unwrap();
+        assert_eq!(**y.shape(), [2, size[0], size[1], 6]);
+        let wanted = naive(&x, &w, size, &window);
+        let near = y.value().as_slice::<f64>().unwrap().iter().zip(&wanted).all(|(a, b)| (a - b).abs() < 1e-13);
+        assert!(near && wanted.iter().any(|&y| y != 0.0), "{window:?}");
+        adjoint_check(|x| conv2d(x, &Var::from(&w), None, window), x.shape()).unwrap();
+        adjoint_check(|w| conv2d(&Var::from(&x), w, None, window), w.shape()).unwrap();
+    }
+}

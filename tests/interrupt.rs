@@ -1,0 +1,147 @@
+//! Training that is killed or told to stop at some moment, and goes on: it ends with the bytes of a run left alone.
+//!
+//! The trainer runs in a child process, which is this very test binary: with its arguments in the environment, the test
+//! `child` is the main function of an example.
+
+#![cfg(unix)]
+
+use std::ffi::OsString;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant, SystemTime};
+
+use wavemix::checkpoint::State;
+use wavemix::cli::{self, Job};
+use wavemix::data::{Source, Split};
+use wavemix::{Rng, train};
+
+const KEY: &str = "WAVEMIX_TEST_ARGUMENTS";
+
+const JOB: Job = Job {
+    name: "emnist_balanced",
+    about: "A run small enough to be killed in a test.",
+    splits: &[("digits", Source::Emnist(Split::Digits))],
+    model: "WaveMixLite-8/1",
+    epochs: "4",
+    dropout: "0.2",
+    lr: 0.01,
+    glyphs: [60, 4],
+    mirrors: false,
+};
+
+/// Not a test of its own: what the child processes run.
+#[test]
+fn child() {
+    let Ok(arguments) = std::env::var(KEY) else { return };
+    let arguments: Vec<OsString> = arguments.lines().map(OsString::from).collect();
+    let settings = cli::Settings::parse(&JOB, arguments).unwrap().unwrap();
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(settings.threads).build().unwrap();
+    // Whoever runs this test may have the real files; it is meant for the built-in ones.
+    let settings = cli::Settings { default_data: folder("no-data"), ..settings };
+    if let Err(error) = pool.install(|| train::run(settings)) {
+        eprintln!("error: {error}");
+        std::process::exit(1);
+    }
+}
+
+/// A fresh folder for one run, under the build's own.
+fn folder(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("interrupt-{name}-{}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&folder);
+    folder
+}
+
+/// Starts a run in `folder`, or goes on with the one that is there.
+fn start(folder: &Path, flags: &[&str]) -> Child {
+    let folder_text = folder.to_str().unwrap();
+    let mut arguments = vec!["child"];
+    match folder.join("config.json").exists() {
+        true => arguments.extend(["--resume", folder_text, "--threads", "2"]),
+        false => arguments.extend([&["--out", folder_text, "--threads", "1"], flags].concat()),
+    }
+    let mut child = Command::new(std::env::current_exe().unwrap());
+    child.args(["--exact", "child", "--nocapture"]).env(KEY, arguments.join("\n"));
+    child.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+/// Waits for the end; what it said on stderr.
+fn finish(mut child: Child) -> String {
+    let mut said = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert!(child.wait().unwrap().success(), "{said}");
+    said
+}
+
+fn weights(folder: &Path) -> Vec<u8> {
+    std::fs::read(folder.join("last/model.safetensors")).unwrap()
+}
+
+fn best(folder: &Path) -> Vec<u8> {
+    std::fs::read(folder.join("best/model.safetensors")).unwrap()
+}
+
+/// Another one at each run of the test.
+fn random() -> Rng {
+    Rng::new(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_nanos() as u64)
+}
+
+fn killed_and_resumed(name: &str, flags: &[&str]) {
+    let whole = folder(&format!("{name}-whole"));
+    let began = Instant::now();
+    finish(start(&whole, flags));
+    let length = began.elapsed().as_secs_f64();
+
+    let (parts, mut rng, mut moments) = (folder(&format!("{name}-parts")), random(), Vec::new());
+    for _ in 0..4 {
+        let mut child = start(&parts, flags);
+        moments.push(length * f64::from(rng.uniform()));
+        std::thread::sleep(Duration::from_secs_f64(moments[moments.len() - 1]));
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    finish(start(&parts, flags));
+    assert!(weights(&whole) == weights(&parts), "{name}: killed after {moments:?} s, it ended with other weights");
+    assert!(best(&whole) == best(&parts), "{name}: killed after {moments:?} s, it chose other weights");
+    let metrics = std::fs::read_to_string(parts.join("metrics.jsonl")).unwrap();
+    assert_eq!(metrics.lines().count(), 5, "a line for each epoch and the best: {metrics}");
+}
+
+#[test]
+fn a_run_killed_at_random_moments_ends_with_the_same_bytes() {
+    killed_and_resumed("plain", &[]);
+}
+
+#[test]
+fn so_does_one_of_two_phases() {
+    killed_and_resumed("papers", &["--protocol", "papers", "--optimizer", "lion"]);
+}
+
+#[test]
+fn a_run_told_to_stop_goes_on_within_the_epoch() {
+    // One long epoch: wherever the signal arrives, batches are left.
+    let flags = ["--epochs", "1", "--batch-size", "2"];
+    let whole = folder("told-whole");
+    finish(start(&whole, &flags));
+
+    let (parts, mut rng, mut before) = (folder("told-parts"), random(), 0);
+    for _ in 0..2 {
+        let mut child = start(&parts, &flags);
+        // It listens before it announces itself.
+        let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
+        assert!(said.any(|line| line.unwrap().contains("; results in ")), "the run does not begin");
+        std::thread::sleep(Duration::from_secs_f64(0.03 * f64::from(rng.uniform())));
+        assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
+        let said = said.map(Result::unwrap).collect::<Vec<_>>().join("\n");
+        assert!(child.wait().unwrap().success(), "{said}");
+        let state = State::read(parts.join("last/state.safetensors")).unwrap();
+        let (epoch, batch): (usize, usize) = (state.get("epoch").unwrap(), state.get("batch").unwrap());
+        assert!(epoch == 0 && batch > before, "stopped in epoch {epoch} after batch {batch}, begun after {before}");
+        let how = format!("cargo run --release --example emnist_balanced -- --resume {}", parts.display());
+        let stopped = format!("stopped after 0 of 1 epochs and {batch} batches; go on with:\n  {how}");
+        assert!(said.contains(&stopped), "{said}");
+        before = batch;
+    }
+    finish(start(&parts, &flags));
+    assert!(weights(&whole) == weights(&parts), "stopped after {before} batches, it ended with other weights");
+}
