@@ -79,9 +79,11 @@ fn unsafe_code_stays_in_its_rooms_and_says_why_it_is_sound() {
             let allowed =
                 ["src/cpu/lanes.rs", "src/cpu/gemm.rs", "src/storage.rs"].contains(&&*name) || name.starts_with("src/cuda/");
             assert!(allowed, "{name}:{}: unsafe code outside of its rooms", i + 1);
-            let above = &lines[i.saturating_sub(5)..i];
+            // A method that a trait declares unsafe may leave the contract to the trait, and say below how it keeps to it.
+            let below = if lines[i].contains("unsafe fn") { 3 } else { 0 };
+            let around = &lines[i.saturating_sub(5)..(i + below).min(lines.len())];
             assert!(
-                above.iter().any(|line| line.contains("SAFETY") || line.contains("# Safety")),
+                around.iter().any(|line| line.contains("SAFETY") || line.contains("# Safety")),
                 "{name}:{}: no SAFETY line",
                 i + 1
             );
@@ -103,8 +105,8 @@ fn files_are_short_and_the_whole_within_budget() {
 
 /// Rooms from the ground up: each may use those before it, and its own.
 const FLOORS: [&[&str]; 9] = [
-    &["error", "shape", "float", "rng", "window", "device", "dispatch"],
-    &["cpu", "storage", "cuda"],
+    &["error", "shape", "rng", "window", "device", "dispatch"],
+    &["cpu", "float", "storage", "cuda"],
     &["tensor", "display", "trace"],
     &["autograd", "gradients", "params", "gradcheck"],
     &["ops"],

@@ -26,7 +26,7 @@ const JOB: Job = Job {
     epochs: "4",
     dropout: "0.2",
     lr: 0.01,
-    glyphs: [60, 4],
+    glyphs: [24, 2],
     mirrors: false,
 };
 
@@ -120,7 +120,7 @@ fn so_does_one_of_two_phases() {
 #[test]
 fn a_run_told_to_stop_goes_on_within_the_epoch() {
     // One long epoch: wherever the signal arrives, batches are left.
-    let flags = ["--epochs", "1", "--batch-size", "2"];
+    let flags = ["--epochs", "1", "--batch-size", "1"];
     let whole = folder("told-whole");
     finish(start(&whole, &flags));
 
@@ -130,7 +130,7 @@ fn a_run_told_to_stop_goes_on_within_the_epoch() {
         // It listens before it announces itself.
         let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
         assert!(said.any(|line| line.unwrap().contains("; results in ")), "the run does not begin");
-        std::thread::sleep(Duration::from_secs_f64(0.03 * f64::from(rng.uniform())));
+        std::thread::sleep(Duration::from_secs_f64(0.015 * f64::from(rng.uniform())));
         assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
         let said = said.map(Result::unwrap).collect::<Vec<_>>().join("\n");
         assert!(child.wait().unwrap().success(), "{said}");
