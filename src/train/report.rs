@@ -111,6 +111,7 @@ impl Trainer {
         let mut lines = read_metrics(&self.folder)?;
         let mut line = lines.iter().find(|line| line["epoch"] == self.best.epoch).cloned().unwrap_or(Value::Null);
         line["phase"] = "best".into();
+        line["class_accuracy"] = test.confusion.class_accuracy().into();
         self.results(&mut line, validation.as_ref(), &test);
         lines.push(line);
         let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
@@ -132,7 +133,7 @@ impl Trainer {
         let accuracies = accuracies.map(|(name, key)| curve(name, key)).into_iter().filter(|curve| !curve.points.is_empty());
         let accuracy = Panel { title: "accuracy".into(), fractions: true, curves: accuracies.collect() };
         plots::curves(self.folder.join("curves.svg"), &format!("{model} on {}", self.data.train.data().name), &[loss, accuracy])?;
-        let title = format!("{}: {:.2} % read rightly by {model}", set.name, 100.0 * test.top1);
+        let title = format!("{}: {:.2} % read correctly by {model}", set.name, 100.0 * test.top1);
         plots::confusion(self.folder.join("confusion.svg"), &title, &test.confusion, &set.classes)?;
         let worst: Vec<Mistake> = test
             .mistakes
