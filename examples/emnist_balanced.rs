@@ -25,6 +25,7 @@ fn main() -> ExitCode {
             ("mnist", Source::Emnist(Split::Mnist)),
         ],
         model: "WaveMixLite-16/5",
+        batch_size: "64",
         epochs: "6",
         dropout: "0",
         lr: 0.01,

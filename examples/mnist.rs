@@ -17,6 +17,7 @@ fn main() -> ExitCode {
         about: "Trains a WaveMix model on MNIST or Fashion-MNIST.",
         splits: &[("mnist", Source::Mnist), ("fashion", Source::FashionMnist)],
         model: "WaveMixLite-16/5",
+        batch_size: "64",
         epochs: "5",
         dropout: "0",
         lr: 0.01,

@@ -28,6 +28,8 @@ pub struct Job {
     pub splits: &'static [(&'static str, Source)],
     /// Default of `--model`.
     pub model: &'static str,
+    /// Default of `--batch-size`.
+    pub batch_size: &'static str,
     /// Default of `--epochs`.
     pub epochs: &'static str,
     /// Default of `--dropout`.

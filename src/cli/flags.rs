@@ -51,7 +51,7 @@ fn command(job: &Job) -> Command {
         .next_help_heading("Training")
         .arg(count("epochs", "N", "Epochs to train, and that the schedule spans").default_value(job.epochs))
         .arg(count("stop-after", "N", "End after N epochs, as Ctrl-C would; the schedule stays that of --epochs"))
-        .arg(count("batch-size", "N", "Images a step").default_value("64"))
+        .arg(count("batch-size", "N", "Images a step").default_value(job.batch_size))
         .arg(real("lr", "X", format!("Peak learning rate [default: {} with adam and adamw, 0.001 with sgd, 0.0001 with lion]", job.lr)))
         .arg(real("weight-decay", "X", "Weight decay".into()).default_value("0.01"))
         .arg(text("optimizer", "NAME", "sgd, nesterov, adam, adamw or lion".into(), "adamw"))
