@@ -25,14 +25,17 @@ pub(crate) struct Settings<T> {
 
 /// The formula of `optim::Adam`.
 pub(crate) fn step<T: Float>(wmv: [&mut [T]; 3], dw: &[T], s: Settings<T>) {
-    chunks_of(0, wmv, GRAIN, &|start, [w, m, v]| {
-        vectorize::<T, _>(|| {
-            for (((w, m), v), &dw) in w.iter_mut().zip(m).zip(v).zip(&dw[start..]) {
-                let g = dw + s.coupled * *w;
-                *m = s.beta1 * *m + s.rest1 * g;
-                *v = s.beta2 * *v + s.rest2 * (g * g);
-                *w = s.keep * *w - s.step * *m / (v.sqrt() * s.unbias + s.eps);
-            }
-        });
-    });
+    chunks_of(0, wmv, GRAIN, &|start, wmv| step_chunk(wmv, &dw[start..], s));
+}
+
+vectorize! {
+    fn step_chunk<T: Float>(wmv: [&mut [T]; 3], dw: &[T], s: Settings<T>) {
+        let [w, m, v] = wmv;
+        for (((w, m), v), &dw) in w.iter_mut().zip(m).zip(v).zip(dw) {
+            let g = dw + s.coupled * *w;
+            *m = s.beta1 * *m + s.rest1 * g;
+            *v = s.beta2 * *v + s.rest2 * (g * g);
+            *w = s.keep * *w - s.step * *m / (v.sqrt() * s.unbias + s.eps);
+        }
+    }
 }

@@ -35,9 +35,9 @@ impl Moments {
         let count = x.len() / c;
         // Sums are taken about the first row, which lies near the mean: a large mean costs no digits.
         let pivot: Vec<f64> = x[..c].iter().map(|x| x.to_f64()).collect();
-        let [sum] = block_sums([x, x], &widen(&pivot, c), c, |[x, _], pivot| [x - pivot]);
+        let sum = deviations(x, &pivot, false);
         let mean: Vec<f64> = sum.iter().zip(&pivot).map(|(sum, pivot)| pivot + sum / count as f64).collect();
-        let [m2] = block_sums([x, x], &widen(&mean, c), c, |[x, _], mean| [(x - mean) * (x - mean)]);
+        let m2 = deviations(x, &mean, true);
         Moments { count, mean, m2 }
     }
 
@@ -55,19 +55,19 @@ impl Moments {
     }
 }
 
+/// The sum over the rows of x of each channel's x - about, or of its square.
+fn deviations<T: Float>(x: &[T], about: &[f64], squared: bool) -> Vec<f64> {
+    let c = about.len();
+    let mut sum = vec![T::ZERO; width(c)];
+    add_deviations(x, &widen(about, c), squared, &mut sum);
+    narrow(&sum, c)
+}
+
 /// y = (x - mean) scale + shift, channel by channel.
-pub(crate) fn normalise<T: Float>(x: &[T], [mean, scale, shift]: [&[f64]; 3], y: &mut [T]) {
-    let c = mean.len();
-    let (mean, scale, shift) = (widen::<T>(mean, c), widen::<T>(scale, c), widen::<T>(shift, c));
-    chunks(y, block(c) * (GRAIN / BLOCK), |start, y| {
-        vectorize::<T, _>(|| {
-            for (y, x) in y.chunks_mut(width(c)).zip(x[start..].chunks(width(c))) {
-                for ((((y, &x), &mean), &scale), &shift) in y.iter_mut().zip(x).zip(&mean).zip(&scale).zip(&shift) {
-                    *y = (x - mean) * scale + shift;
-                }
-            }
-        });
-    });
+pub(crate) fn normalise<T: Float>(x: &[T], coefficients: [&[f64]; 3], y: &mut [T]) {
+    let c = coefficients[0].len();
+    let [mean, scale, shift] = coefficients.map(|v| widen::<T>(v, c));
+    chunks(y, block(c) * (GRAIN / BLOCK), |start, y| normalise_chunk(&x[start..], [&mean, &scale, &shift], y));
 }
 
 /// The first sweep back: of each channel, the sum of dy (x - mean) and the sum of dy.
@@ -79,7 +79,11 @@ pub(crate) fn gradient_sums<T: Float>(x: &[T], dy: &[T], mean: &[f64]) -> [Vec<f
         a
     };
     let none = || [vec![0.0; c], vec![0.0; c]];
-    let of_block = |(x, dy): (&[T], &[T])| block_sums([x, dy], &mean, c, |[x, dy], mean| [dy * (x - mean), dy]);
+    let of_block = |(x, dy): (&[T], &[T])| {
+        let [mut slope, mut pull] = [vec![T::ZERO; width(c)], vec![T::ZERO; width(c)]];
+        add_gradients(x, dy, &mean, &mut slope, &mut pull);
+        [slope, pull].map(|sum| narrow(&sum, c))
+    };
     let run = block * (GRAIN / BLOCK);
     let parts: Vec<[Vec<f64>; 2]> = x
         .par_chunks(run)
@@ -94,40 +98,55 @@ pub(crate) fn backward_input<T: Float>([x, dy]: [&[T]; 2], coefficients: [&[f64]
     let c = coefficients[0].len();
     let [mean, scale, pull, slope] = coefficients.map(|v| widen::<T>(v, c));
     chunks(dx, block(c) * (GRAIN / BLOCK), |start, dx| {
-        vectorize::<T, _>(|| {
-            for ((dx, x), dy) in dx.chunks_mut(width(c)).zip(x[start..].chunks(width(c))).zip(dy[start..].chunks(width(c))) {
-                let coefficients = mean.iter().zip(&scale).zip(&pull).zip(&slope);
-                for (((dx, &x), &dy), (((&mean, &scale), &pull), &slope)) in dx.iter_mut().zip(x).zip(dy).zip(coefficients) {
-                    *dx = (dy - pull - (x - mean) * slope) * scale;
-                }
-            }
-        });
+        backward_chunk([&x[start..], &dy[start..]], [&mean, &scale, &pull, &slope], dx);
     });
 }
 
-/// Sums over the rows of a block: of each channel, those of the `K` numbers that `f` makes of two inputs and a coefficient.
-fn block_sums<T: Float, const K: usize>(
-    inputs: [&[T]; 2],
-    wide: &[T],
-    c: usize,
-    f: impl Fn([T; 2], T) -> [T; K],
-) -> [Vec<f64>; K] {
-    let mut sums: [Vec<T>; K] = std::array::from_fn(|_| vec![T::ZERO; wide.len()]);
-    let [a, b] = inputs;
-    vectorize::<T, _>(|| {
-        let mut sums = sums.each_mut().map(Vec::as_mut_slice);
-        for (a, b) in a.chunks(wide.len()).zip(b.chunks(wide.len())) {
-            for i in 0..a.len().min(b.len()).min(wide.len()) {
-                let terms = f([a[i], b[i]], wide[i]);
-                (0..K).for_each(|k| sums[k][i] = sums[k][i] + terms[k]);
+// The loops, over rows as wide as their coefficients.
+vectorize! {
+    fn add_deviations<T: Float>(x: &[T], about: &[T], squared: bool, sum: &mut [T]) {
+        for x in x.chunks(about.len()) {
+            let terms = sum.iter_mut().zip(x).zip(about);
+            if squared {
+                for ((sum, &x), &about) in terms {
+                    *sum = *sum + (x - about) * (x - about);
+                }
+            } else {
+                for ((sum, &x), &about) in terms {
+                    *sum = *sum + (x - about);
+                }
             }
         }
-    });
-    sums.map(|wide| {
-        let mut narrow = vec![0.0; c];
-        wide.chunks(c).for_each(|lane| narrow.iter_mut().zip(lane).for_each(|(sum, x)| *sum += x.to_f64()));
-        narrow
-    })
+    }
+
+    fn add_gradients<T: Float>(x: &[T], dy: &[T], mean: &[T], slope: &mut [T], pull: &mut [T]) {
+        for (x, dy) in x.chunks(mean.len()).zip(dy.chunks(mean.len())) {
+            for ((((slope, pull), &x), &dy), &mean) in slope.iter_mut().zip(&mut *pull).zip(x).zip(dy).zip(mean) {
+                *slope = *slope + dy * (x - mean);
+                *pull = *pull + dy;
+            }
+        }
+    }
+
+    fn normalise_chunk<T: Float>(x: &[T], coefficients: [&[T]; 3], y: &mut [T]) {
+        let [mean, scale, shift] = coefficients;
+        for (y, x) in y.chunks_mut(mean.len()).zip(x.chunks(mean.len())) {
+            for ((((y, &x), &mean), &scale), &shift) in y.iter_mut().zip(x).zip(mean).zip(scale).zip(shift) {
+                *y = (x - mean) * scale + shift;
+            }
+        }
+    }
+
+    fn backward_chunk<T: Float>(inputs: [&[T]; 2], coefficients: [&[T]; 4], dx: &mut [T]) {
+        let [mean, scale, pull, slope] = coefficients;
+        let [x, dy] = inputs.map(|input| input.chunks(mean.len()));
+        for ((dx, x), dy) in dx.chunks_mut(mean.len()).zip(x).zip(dy) {
+            let coefficients = mean.iter().zip(scale).zip(pull).zip(slope);
+            for (((dx, &x), &dy), (((&mean, &scale), &pull), &slope)) in dx.iter_mut().zip(x).zip(dy).zip(coefficients) {
+                *dx = (dy - pull - (x - mean) * slope) * scale;
+            }
+        }
+    }
 }
 
 /// Numbers taken as one row: whole rows of c, some 64 numbers at least.
@@ -142,4 +161,11 @@ fn block(c: usize) -> usize {
 /// One coefficient a channel, rounded and repeated to the width.
 fn widen<T: Float>(v: &[f64], c: usize) -> Vec<T> {
     (0..width(c)).map(|i| T::from_f64(v[i % c])).collect()
+}
+
+/// The sums of each channel from those of a wide row.
+fn narrow<T: Float>(wide: &[T], c: usize) -> Vec<f64> {
+    let mut narrow = vec![0.0; c];
+    wide.chunks(c).for_each(|lane| narrow.iter_mut().zip(lane).for_each(|(sum, x)| *sum += x.to_f64()));
+    narrow
 }

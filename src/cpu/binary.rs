@@ -29,78 +29,117 @@ impl Kind {
 
 /// y = a (op) b, both broadcast to `shape`.
 pub(crate) fn apply<T: Float>(kind: Kind, a: (&[T], &Shape), b: (&[T], &Shape), shape: &Shape, y: &mut [T]) {
-    match kind {
-        Kind::Add => zip(a, b, shape, y, |a, b| a + b),
-        Kind::Sub => zip(a, b, shape, y, |a, b| a - b),
-        Kind::Mul => zip(a, b, shape, y, |a, b| a * b),
-        Kind::Div => zip(a, b, shape, y, |a, b| a / b),
-        Kind::Max => zip(a, b, shape, y, |a, b| if a.is_nan() || a > b { a } else { b }),
-        Kind::Min => zip(a, b, shape, y, |a, b| if a.is_nan() || a < b { a } else { b }),
-    }
+    rows([a, b], shape, y, &|_, [a, b], y| apply_row(kind, a, b, y));
 }
 
 /// dx = (partial of y with respect to operand `side`) dy, all in the shape of dy.
 pub(crate) fn backward<T: Float>(
     kind: Kind,
     side: usize,
-    [a, b]: [(&[T], &Shape); 2],
+    operands: [(&[T], &Shape); 2],
     (dy, shape): (&[T], &Shape),
     dx: &mut [T],
 ) {
-    let (half, one, zero) = (T::from_f64(0.5), T::from_f64(1.0), T::from_f64(0.0));
-    let share = move |mine: T, other: T, larger: bool| match mine.partial_cmp(&other) {
-        Some(std::cmp::Ordering::Equal) => half,
-        Some(order) if (order == std::cmp::Ordering::Greater) == larger => one,
-        _ => zero,
-    };
-    match (kind, side) {
-        (Kind::Add, _) | (Kind::Sub, 0) => zip(a, b, shape, dx, |_, _| one),
-        (Kind::Sub, _) => zip(a, b, shape, dx, |_, _| -one),
-        (Kind::Mul, 0) => zip(a, b, shape, dx, |_, b| b),
-        (Kind::Mul, _) => zip(a, b, shape, dx, |a, _| a),
-        (Kind::Div, 0) => zip(a, b, shape, dx, |_, b| one / b),
-        (Kind::Div, _) => zip(a, b, shape, dx, |a, b| -a / (b * b)),
-        (Kind::Max, 0) => zip(a, b, shape, dx, |a, b| share(a, b, true)),
-        (Kind::Max, _) => zip(a, b, shape, dx, |a, b| share(b, a, true)),
-        (Kind::Min, 0) => zip(a, b, shape, dx, |a, b| share(a, b, false)),
-        (Kind::Min, _) => zip(a, b, shape, dx, |a, b| share(b, a, false)),
-    }
-    chunks(dx, GRAIN, |start, dx| vectorize::<T, _>(|| dx.iter_mut().zip(&dy[start..]).for_each(|(dx, &dy)| *dx = *dx * dy)));
+    rows(operands, shape, dx, &|start, [a, b], dx| {
+        dx.copy_from_slice(&dy[start..][..dx.len()]);
+        backward_row(kind, side, a, b, dx);
+    });
 }
 
 /// sum += x.
 pub(crate) fn add_assign<T: Float>(sum: &mut [T], x: &[T]) {
-    chunks(sum, GRAIN, |start, sum| vectorize::<T, _>(|| sum.iter_mut().zip(&x[start..]).for_each(|(sum, &x)| *sum = *sum + x)));
+    chunks(sum, GRAIN, |start, sum| add_chunk(sum, &x[start..]));
 }
 
-/// y = f(a, b), both broadcast to `shape`.
-pub(crate) fn zip<T: Element, Y: Element>(
-    a: (&[T], &Shape),
-    b: (&[T], &Shape),
+vectorize! {
+    fn apply_row<T: Float>(kind: Kind, a: &[T], b: &[T], y: &mut [T]) {
+        match kind {
+            Kind::Add => zip(a, b, y, |_, a, b| a + b),
+            Kind::Sub => zip(a, b, y, |_, a, b| a - b),
+            Kind::Mul => zip(a, b, y, |_, a, b| a * b),
+            Kind::Div => zip(a, b, y, |_, a, b| a / b),
+            Kind::Max => zip(a, b, y, |_, a, b| if a.is_nan() || a > b { a } else { b }),
+            Kind::Min => zip(a, b, y, |_, a, b| if a.is_nan() || a < b { a } else { b }),
+        }
+    }
+
+    /// dy, which is in place of dx, times the partial derivative.
+    fn backward_row<T: Float>(kind: Kind, side: usize, a: &[T], b: &[T], dx: &mut [T]) {
+        match (kind, side) {
+            (Kind::Add, _) | (Kind::Sub, 0) => {}
+            (Kind::Sub, _) => zip(a, b, dx, |dy, _, _| -dy),
+            (Kind::Mul, 0) => zip(a, b, dx, |dy, _, b| b * dy),
+            (Kind::Mul, _) => zip(a, b, dx, |dy, a, _| a * dy),
+            (Kind::Div, 0) => zip(a, b, dx, |dy, _, b| T::ONE / b * dy),
+            (Kind::Div, _) => zip(a, b, dx, |dy, a, b| -a / (b * b) * dy),
+            (Kind::Max, 0) | (Kind::Min, 1..) => zip(a, b, dx, |dy, a, b| larger(a, b) * dy),
+            (Kind::Max, _) | (Kind::Min, 0) => zip(a, b, dx, |dy, a, b| larger(b, a) * dy),
+        }
+    }
+
+    fn add_chunk<T: Float>(sum: &mut [T], x: &[T]) {
+        for (sum, &x) in sum.iter_mut().zip(x) {
+            *sum = *sum + x;
+        }
+    }
+}
+
+/// 1 where a is larger, 1/2 where they are equal, else 0.
+#[inline(always)]
+fn larger<T: Float>(a: T, b: T) -> T {
+    let share = if a == b { T::from_f64(0.5) } else { T::ZERO };
+    if a > b { T::ONE } else { share }
+}
+
+/// y = f(y, a, b), where an operand of one element is repeated.
+#[inline(always)]
+pub(crate) fn zip<T: Element, Y: Element>(a: &[T], b: &[T], y: &mut [Y], f: impl Fn(Y, T, T) -> Y) {
+    match (a, b) {
+        (&[a], &[b]) => {
+            for y in y {
+                *y = f(*y, a, b);
+            }
+        }
+        (a, &[b]) => {
+            for (y, &a) in y.iter_mut().zip(a) {
+                *y = f(*y, a, b);
+            }
+        }
+        (&[a], b) => {
+            for (y, &b) in y.iter_mut().zip(b) {
+                *y = f(*y, a, b);
+            }
+        }
+        (a, b) => {
+            for ((y, &a), &b) in y.iter_mut().zip(a).zip(b) {
+                *y = f(*y, a, b);
+            }
+        }
+    }
+}
+
+/// Calls `body(start, operands, row)` for the rows of y, which begin at `start`. An operand that is repeated along the
+/// row is a slice of one element.
+pub(crate) fn rows<T: Element, Y: Element>(
+    operands: [(&[T], &Shape); 2],
     shape: &Shape,
     y: &mut [Y],
-    f: impl Fn(T, T) -> Y + Sync + Copy,
+    body: &(dyn Fn(usize, [&[T]; 2], &mut [Y]) + Sync),
 ) {
-    if a.1 == b.1 {
-        return chunks(y, GRAIN, |start, y| {
-            vectorize::<T, _>(|| y.iter_mut().zip(&a.0[start..]).zip(&b.0[start..]).for_each(|((y, &a), &b)| *y = f(a, b)))
-        });
+    if operands[0].1 == operands[1].1 {
+        return chunks(y, GRAIN, |start, y| body(start, operands.map(|(x, _)| &x[start..][..y.len()]), y));
     }
     let row = shape.last().copied().unwrap_or(1).max(1);
-    let (steps_a, steps_b) = (steps(a.1, shape), steps(b.1, shape));
+    let steps = operands.map(|(_, own)| steps(own, shape));
     // Chunks of whole rows: along the last axis an operand either walks (step 1) or stands still (step 0).
     chunks(y, (GRAIN / row).max(1) * row, |start, y| {
         for (i, y) in y.chunks_mut(row).enumerate() {
             let first = start + i * row;
-            let (a0, b0) = (locate(first, &steps_a, shape), locate(first, &steps_b, shape));
-            match (steps_a.last() == Some(&1), steps_b.last() == Some(&1)) {
-                (true, true) => {
-                    vectorize::<T, _>(|| y.iter_mut().zip(&a.0[a0..]).zip(&b.0[b0..]).for_each(|((y, &a), &b)| *y = f(a, b)))
-                }
-                (true, false) => vectorize::<T, _>(|| y.iter_mut().zip(&a.0[a0..]).for_each(|(y, &a)| *y = f(a, b.0[b0]))),
-                (false, true) => vectorize::<T, _>(|| y.iter_mut().zip(&b.0[b0..]).for_each(|(y, &b)| *y = f(a.0[a0], b))),
-                (false, false) => y.fill(f(a.0[a0], b.0[b0])),
-            }
+            let slice = |side: usize| {
+                let length = if steps[side].last() == Some(&1) { row } else { 1 };
+                &operands[side].0[locate(first, &steps[side], shape)..][..length]
+            };
+            body(first, [slice(0), slice(1)], y);
         }
     });
 }

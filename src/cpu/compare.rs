@@ -1,7 +1,7 @@
 //! Comparing two operands, and choosing between them.
 
-use crate::cpu::binary::zip;
-use crate::cpu::{GRAIN, chunks, vectorize};
+use crate::cpu::binary::{rows, zip};
+use crate::cpu::{GRAIN, chunks};
 use crate::{Element, Shape};
 
 /// How two numbers may lie: one bit each. A comparison is the set of those for which it holds.
@@ -13,17 +13,20 @@ pub(crate) const UNORDERED: u8 = 8;
 
 /// y = 1 where a and b lie as one of `holds`, else 0, both broadcast to `shape`. One loop serves all comparisons.
 pub(crate) fn apply<T: Element>(holds: u8, a: (&[T], &Shape), b: (&[T], &Shape), shape: &Shape, y: &mut [u8]) {
-    zip(a, b, shape, y, |a, b| {
-        let ordered = u8::from(a < b) * LESS + u8::from(a == b) * EQUAL + u8::from(a > b) * GREATER;
-        let found = ordered + u8::from(ordered == 0) * UNORDERED;
-        u8::from(found & holds != 0)
+    rows([a, b], shape, y, &|_, [a, b], y| {
+        zip(a, b, y, |_, a, b| {
+            let ordered = u8::from(a < b) * LESS + u8::from(a == b) * EQUAL + u8::from(a > b) * GREATER;
+            let found = ordered + u8::from(ordered == 0) * UNORDERED;
+            u8::from(found & holds != 0)
+        });
     });
 }
 
 /// y = a where the mask is not 0, else b.
 pub(crate) fn select<T: Element>(mask: &[u8], a: &[T], b: &[T], y: &mut [T]) {
     chunks(y, GRAIN, |start, y| {
-        let operands = mask[start..].iter().zip(&a[start..]).zip(&b[start..]);
-        vectorize::<T, _>(|| y.iter_mut().zip(operands).for_each(|(y, ((&m, &a), &b))| *y = if m != 0 { a } else { b }));
+        for (((y, &m), &a), &b) in y.iter_mut().zip(&mask[start..]).zip(&a[start..]).zip(&b[start..]) {
+            *y = if m != 0 { a } else { b };
+        }
     });
 }

@@ -14,10 +14,7 @@ pub(crate) fn losses<T: Float>([x, lse]: [&[T]; 2], labels: &[i64], (smoothing, 
             *loss = match ignored {
                 Some(ignored) if ignored == label => T::ZERO,
                 _ if smoothing == 0.0 => lse - row[label as usize],
-                _ => {
-                    let rest = vectorize::<T, _>(|| fold_rows([row, row], T::ZERO, |x, _| lse - x, |a, b| a + b));
-                    own * (lse - row[label as usize]) + all * rest
-                }
+                _ => own * (lse - row[label as usize]) + all * distances(row, lse),
             };
         }
     });
@@ -30,20 +27,31 @@ pub(crate) fn backward<T: Float>([x, lse, weight]: [&[T]; 3], labels: &[i64], sm
         return;
     }
     let k = dx.len() / lse.len();
-    let (own, all) = (T::from_f64(1.0 - smoothing), T::from_f64(smoothing / k as f64));
     chunks(dx, (GRAIN / k).max(1) * k, |start, dx| {
-        vectorize::<T, _>(|| {
-            let rows = dx.chunks_exact_mut(k).zip(x[start..].chunks_exact(k));
-            for (r, (dx, x)) in (start / k..).zip(rows) {
-                if weight[r] == T::ZERO {
-                    dx.fill(T::ZERO);
-                    continue;
-                }
-                let (lse, weight) = (lse[r], weight[r]);
-                dx.iter_mut().zip(x).for_each(|(dx, &x)| *dx = ((x - lse).exp() - all) * weight);
-                let label = &mut dx[labels[r] as usize];
-                *label = *label - own * weight;
-            }
-        });
+        let row = start / k;
+        backward_rows(&x[start..], [&lse[row..], &weight[row..]], &labels[row..], k, smoothing, dx);
     });
+}
+
+vectorize! {
+    /// The sum of lse - x.
+    fn distances<T: Float>(x: &[T], lse: T) -> T {
+        fold_rows([x, x], T::ZERO, |x, _| lse - x, |a, b| a + b)
+    }
+
+    fn backward_rows<T: Float>(x: &[T], of_rows: [&[T]; 2], labels: &[i64], k: usize, smoothing: f64, dx: &mut [T]) {
+        let (own, all) = (T::from_f64(1.0 - smoothing), T::from_f64(smoothing / k as f64));
+        let rows = of_rows[0].iter().zip(of_rows[1]).zip(labels);
+        for ((dx, x), ((&lse, &weight), &label)) in dx.chunks_exact_mut(k).zip(x.chunks_exact(k)).zip(rows) {
+            if weight == T::ZERO {
+                dx.fill(T::ZERO);
+                continue;
+            }
+            for (dx, &x) in dx.iter_mut().zip(x) {
+                *dx = ((x - lse).exp() - all) * weight;
+            }
+            let own_dx = &mut dx[label as usize];
+            *own_dx = *own_dx - own * weight;
+        }
+    }
 }

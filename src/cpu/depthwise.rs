@@ -40,7 +40,7 @@ pub(crate) fn rows<T: Float>(gather: &Gather<'_, T>, frame: &Frame<'_, T>, rows:
                     for ((_, dx), w) in h.taps.iter().zip(weights.by_ref()) {
                         let (below, right) = ((dy - v.taps[0].1) as usize, (dx - h.taps[0].1) as usize);
                         let x = &frame.data[first + i * step + (below * frame.width + right) * c..][..c];
-                        vectorize::<T, _>(|| y.iter_mut().zip(x).zip(w).for_each(|((y, &x), &w)| *y = *y + x * w));
+                        add_product(y, x, w);
                     }
                 }
             }
@@ -64,13 +64,28 @@ pub(crate) fn add_products<T: Float>(g: &Geometry, small: &[T], lines: Range<usi
             }
             let row = image * h + line * g.window.stride[0] + down - g.window.padding[0];
             let first = row * w + columns.start * g.window.stride[1] + right - g.window.padding[1];
-            let big = big[first * c..].chunks(g.window.stride[1].saturating_mul(c));
-            vectorize::<T, _>(|| {
-                for (small, big) in small.chunks(c).skip(columns.start).take(columns.len()).zip(big) {
-                    sum.iter_mut().zip(small).zip(big).for_each(|((sum, &small), &big)| *sum = *sum + small * big);
-                }
-            });
+            let small = &small[columns.start * c..][..columns.len() * c];
+            add_line(small, &big[first * c..], g.window.stride[1], &mut sum);
         }
         dw.iter_mut().skip(tap).step_by(taps).zip(&sum).for_each(|(dw, &sum)| *dw = *dw + sum);
+    }
+}
+
+vectorize! {
+    /// y += x w.
+    fn add_product<T: Float>(y: &mut [T], x: &[T], w: &[T]) {
+        for ((y, &x), &w) in y.iter_mut().zip(x).zip(w) {
+            *y = *y + x * w;
+        }
+    }
+
+    /// sum += small big, pixel by pixel; those of `big` are `stride` apart.
+    fn add_line<T: Float>(small: &[T], big: &[T], stride: usize, sum: &mut [T]) {
+        let c = sum.len();
+        for (small, big) in small.chunks(c).zip(big.chunks(stride.saturating_mul(c))) {
+            for ((sum, &small), &big) in sum.iter_mut().zip(small).zip(big) {
+                *sum = *sum + small * big;
+            }
+        }
     }
 }

@@ -12,18 +12,30 @@ pub(crate) fn log_probabilities<T: Float>([x, lse]: [&[T]; 2], labels: &[i64], i
 
 /// -(1 - p)^gamma ln p in place of ln p.
 pub(crate) fn losses<T: Float>(gamma: f64, log_p: &mut [T]) {
-    map(log_p, |log_p| -doubt(log_p, gamma).1 * log_p);
+    chunks(log_p, GRAIN, |_, log_p| losses_chunk(gamma, log_p));
 }
 
 /// Its derivative by -ln p in place of ln p: (1 - p)^gamma (1 - gamma p ln p / (1 - p)).
 pub(crate) fn weights<T: Float>(gamma: f64, log_p: &mut [T]) {
-    let factor = T::from_f64(gamma);
-    map(log_p, |log_p| {
-        let (q, power) = doubt(log_p, gamma);
-        // ln p / (1 - p) tends to -1 as p does to 1.
-        let ratio = if q > T::ZERO { log_p / q } else { -T::ONE };
-        power * (T::ONE - factor * (T::ONE - q) * ratio)
-    });
+    chunks(log_p, GRAIN, |_, log_p| weights_chunk(gamma, log_p));
+}
+
+vectorize! {
+    fn losses_chunk<T: Float>(gamma: f64, log_p: &mut [T]) {
+        for log_p in log_p {
+            *log_p = -doubt(*log_p, gamma).1 * *log_p;
+        }
+    }
+
+    fn weights_chunk<T: Float>(gamma: f64, log_p: &mut [T]) {
+        let factor = T::from_f64(gamma);
+        for log_p in log_p {
+            let (q, power) = doubt(*log_p, gamma);
+            // ln p / (1 - p) tends to -1 as p does to 1.
+            let ratio = if q > T::ZERO { *log_p / q } else { -T::ONE };
+            *log_p = power * (T::ONE - factor * (T::ONE - q) * ratio);
+        }
+    }
 }
 
 /// 1 - p, and that to the power gamma.
@@ -31,8 +43,4 @@ pub(crate) fn weights<T: Float>(gamma: f64, log_p: &mut [T]) {
 fn doubt<T: Float>(log_p: T, gamma: f64) -> (T, T) {
     let q = (T::ONE - log_p.exp()).max(T::ZERO);
     (q, if gamma == 0.0 { T::ONE } else { (T::from_f64(gamma) * q.ln()).exp() })
-}
-
-fn map<T: Float>(x: &mut [T], f: impl Fn(T) -> T + Sync) {
-    chunks(x, GRAIN, |_, x| vectorize::<T, _>(|| x.iter_mut().for_each(|x| *x = f(*x))));
 }

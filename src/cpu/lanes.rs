@@ -5,47 +5,81 @@
 //! version that the processor has is run. Loops over f64, the oracle's type, are compiled once: that halves what a build
 //! of this crate takes.
 
-use crate::{DType, Element};
-
-/// Runs `body`, a computation on numbers of type `T`, with its loops compiled for the widest vectors this processor has.
+/// Defines functions of numbers of type `T` whose loops are compiled for the widest vectors this processor has.
 ///
-/// `body` should be one loop nest over slices that calls nothing the compiler would not inline. It computes the same
-/// numbers in every version: Rust never contracts a multiplication and an addition by itself.
-#[inline]
-pub(crate) fn vectorize<T: Element, R>(body: impl FnOnce() -> R) -> R {
-    #[cfg(target_arch = "x86_64")]
-    if const { !matches!(T::DTYPE, DType::F64) } {
-        if is_x86_feature_detected!("avx512f")
-            && is_x86_feature_detected!("avx512vl")
-            && is_x86_feature_detected!("avx512dq")
-            && is_x86_feature_detected!("avx512bw")
-        {
-            // SAFETY: the processor was just asked for these features.
-            return unsafe { x86::avx512(body) };
+/// The body becomes a function that is inlined, always, into one wrapper for each set of instructions: only what is
+/// inlined there is compiled for them. A closure in place of the body would be called from all the wrappers, and what
+/// several callers share the compiler inlines only if it is small. So a body should be plain loops over slices that call
+/// `#[inline(always)]` functions; where it has a choice of formulas, let it match first and then run a loop of its own
+/// for each. It computes the same numbers in every version: Rust never contracts a product and a sum by itself.
+///
+/// ```text
+/// vectorize! {
+///     /// y = x factor.
+///     fn scale<T: Float>(x: &[T], factor: T, y: &mut [T]) {
+///         for (y, &x) in y.iter_mut().zip(x) {
+///             *y = x * factor;
+///         }
+///     }
+/// }
+/// ```
+macro_rules! vectorize {
+    ($($(#[$attribute:meta])* fn $name:ident<T: $bound:ident>($($x:ident: $type:ty),* $(,)?) $(-> $result:ty)? $body:block)*) => {$(
+        $(#[$attribute])*
+        fn $name<T: $bound>($($x: $type),*) $(-> $result)? {
+            #[inline(always)]
+            fn body<T: $bound>($($x: $type),*) $(-> $result)? $body
+
+            #[cfg(target_arch = "x86_64")]
+            {
+                #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")]
+                fn avx512<T: $bound>($($x: $type),*) $(-> $result)? {
+                    body($($x),*)
+                }
+                #[target_feature(enable = "avx2,fma")]
+                fn avx2<T: $bound>($($x: $type),*) $(-> $result)? {
+                    body($($x),*)
+                }
+                // A wrapper here too keeps the body in one piece until all three take it in.
+                #[target_feature(enable = "sse2")]
+                fn sse2<T: $bound>($($x: $type),*) $(-> $result)? {
+                    body($($x),*)
+                }
+                if const { matches!(<T as $crate::Element>::DTYPE, $crate::DType::F32) } {
+                    if $crate::cpu::lanes::has_avx512() {
+                        // SAFETY: the processor was just asked for these features.
+                        return unsafe { avx512($($x),*) };
+                    }
+                    if $crate::cpu::lanes::has_avx2() {
+                        // SAFETY: the processor was just asked for these features.
+                        return unsafe { avx2($($x),*) };
+                    }
+                }
+                // SAFETY: every processor of this architecture has SSE2.
+                unsafe { sse2($($x),*) }
+            }
+            #[cfg(not(target_arch = "x86_64"))]
+            body($($x),*)
         }
-        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-            // SAFETY: the processor was just asked for these features.
-            return unsafe { x86::avx2(body) };
-        }
-    }
-    body()
+    )*};
+}
+pub(crate) use vectorize;
+
+/// Whether this processor has the parts of AVX-512 that loops are compiled for.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+pub(crate) fn has_avx512() -> bool {
+    is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512vl")
+        && is_x86_feature_detected!("avx512dq")
+        && is_x86_feature_detected!("avx512bw")
 }
 
+/// Whether this processor has AVX2 and its companion for products and sums.
 #[cfg(target_arch = "x86_64")]
-mod x86 {
-    /// # Safety
-    /// The processor has these features.
-    #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")]
-    pub unsafe fn avx512<R>(body: impl FnOnce() -> R) -> R {
-        body()
-    }
-
-    /// # Safety
-    /// The processor has these features.
-    #[target_feature(enable = "avx2,fma")]
-    pub unsafe fn avx2<R>(body: impl FnOnce() -> R) -> R {
-        body()
-    }
+#[inline(always)]
+pub(crate) fn has_avx2() -> bool {
+    is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")
 }
 
 /// A vector register of numbers: what the inner loop of a matrix product is written in.
@@ -129,7 +163,7 @@ mod x86_lanes {
     use super::Lanes;
     use std::arch::x86_64::*;
 
-    macro_rules! lanes {
+    macro_rules! registers {
         ($($t:ty, $v:ty, $n:literal: $splat:ident $load:ident $store:ident $add:ident $fma:ident $($mask:ident $load_first:ident $store_first:ident)?;)*) => {$(
             impl Lanes<$t> for $v {
                 const N: usize = $n;
@@ -173,7 +207,7 @@ mod x86_lanes {
             }
         )*};
     }
-    lanes! {
+    registers! {
         f32, __m256, 8: _mm256_set1_ps _mm256_loadu_ps _mm256_storeu_ps _mm256_add_ps _mm256_fmadd_ps;
         f64, __m256d, 4: _mm256_set1_pd _mm256_loadu_pd _mm256_storeu_pd _mm256_add_pd _mm256_fmadd_pd;
         f32, __m512, 16: _mm512_set1_ps _mm512_loadu_ps _mm512_storeu_ps _mm512_add_ps _mm512_fmadd_ps

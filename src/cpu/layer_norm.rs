@@ -13,38 +13,62 @@ const BLOCK: usize = 8 * 1024;
 pub(crate) fn forward<T: Float>([x, gamma, beta]: [&[T]; 3], eps: f64, y: &mut [T], stats: &mut [T]) {
     let c = gamma.len();
     let rows = (GRAIN / c).max(1);
-    let (eps, share) = (T::from_f64(eps), T::from_f64(1.0 / c as f64));
-    y.par_chunks_mut(rows * c).zip(stats.par_chunks_mut(rows * 2)).zip(x.par_chunks(rows * c)).for_each(|((y, stats), x)| {
-        vectorize::<T, _>(|| {
-            for ((y, stats), x) in y.chunks_exact_mut(c).zip(stats.chunks_exact_mut(2)).zip(x.chunks_exact(c)) {
-                let mean = fold_rows([x, x], T::ZERO, |x, _| x, |a, b| a + b) * share;
-                let var = fold_rows([x, x], T::ZERO, |x, _| (x - mean) * (x - mean), |a, b| a + b) * share;
-                let inv_std = T::ONE / (var + eps).sqrt();
-                stats.copy_from_slice(&[mean, inv_std]);
-                for (((y, &x), &gamma), &beta) in y.iter_mut().zip(x).zip(gamma).zip(beta) {
-                    *y = (x - mean) * inv_std * gamma + beta;
-                }
-            }
-        });
-    });
+    let chunks = y.par_chunks_mut(rows * c).zip(stats.par_chunks_mut(rows * 2)).zip(x.par_chunks(rows * c));
+    chunks.for_each(|((y, stats), x)| forward_rows([x, gamma, beta], eps, y, stats));
 }
 
 /// dx = (g - mean of g - xhat mean of (g xhat)) inv_std for each row of c, with g = gamma dy.
 pub(crate) fn backward_input<T: Float>([x, dy, gamma, stats]: [&[T]; 4], dx: &mut [T]) {
     let c = gamma.len();
-    let share = T::from_f64(1.0 / c as f64);
     chunks(dx, (GRAIN / c).max(1) * c, |start, dx| {
-        let inputs = x[start..].chunks_exact(c).zip(dy[start..].chunks_exact(c)).zip(stats[start / c * 2..].chunks_exact(2));
-        vectorize::<T, _>(|| {
-            for (dx, ((x, dy), stats)) in dx.chunks_exact_mut(c).zip(inputs) {
-                let (mean, inv_std) = (stats[0], stats[1]);
-                dx.iter_mut().zip(dy).zip(gamma).for_each(|((g, &dy), &gamma)| *g = dy * gamma);
-                let pull = fold_rows([dx, dx], T::ZERO, |g, _| g, |a, b| a + b) * share;
-                let slope = fold_rows([dx, x], T::ZERO, |g, x| g * (x - mean), |a, b| a + b) * share * inv_std * inv_std;
-                dx.iter_mut().zip(x).for_each(|(dx, &x)| *dx = (*dx - pull - (x - mean) * slope) * inv_std);
-            }
-        });
+        backward_rows([&x[start..], &dy[start..], gamma, &stats[start / c * 2..]], dx);
     });
+}
+
+vectorize! {
+    fn forward_rows<T: Float>(inputs: [&[T]; 3], eps: f64, y: &mut [T], stats: &mut [T]) {
+        let [x, gamma, beta] = inputs;
+        let c = gamma.len();
+        let (eps, share) = (T::from_f64(eps), T::from_f64(1.0 / c as f64));
+        for ((y, stats), x) in y.chunks_exact_mut(c).zip(stats.chunks_exact_mut(2)).zip(x.chunks_exact(c)) {
+            let mean = fold_rows([x, x], T::ZERO, |x, _| x, |a, b| a + b) * share;
+            let var = fold_rows([x, x], T::ZERO, |x, _| (x - mean) * (x - mean), |a, b| a + b) * share;
+            let inv_std = T::ONE / (var + eps).sqrt();
+            stats.copy_from_slice(&[mean, inv_std]);
+            for (((y, &x), &gamma), &beta) in y.iter_mut().zip(x).zip(gamma).zip(beta) {
+                *y = (x - mean) * inv_std * gamma + beta;
+            }
+        }
+    }
+
+    fn backward_rows<T: Float>(inputs: [&[T]; 4], dx: &mut [T]) {
+        let [x, dy, gamma, stats] = inputs;
+        let c = gamma.len();
+        let share = T::from_f64(1.0 / c as f64);
+        let inputs = x.chunks_exact(c).zip(dy.chunks_exact(c)).zip(stats.chunks_exact(2));
+        for (dx, ((x, dy), stats)) in dx.chunks_exact_mut(c).zip(inputs) {
+            let (mean, inv_std) = (stats[0], stats[1]);
+            for ((g, &dy), &gamma) in dx.iter_mut().zip(dy).zip(gamma) {
+                *g = dy * gamma;
+            }
+            let pull = fold_rows([dx, dx], T::ZERO, |g, _| g, |a, b| a + b) * share;
+            let slope = fold_rows([dx, x], T::ZERO, |g, x| g * (x - mean), |a, b| a + b) * share * inv_std * inv_std;
+            for (dx, &x) in dx.iter_mut().zip(x) {
+                *dx = (*dx - pull - (x - mean) * slope) * inv_std;
+            }
+        }
+    }
+
+    fn add_gradients<T: Float>(inputs: [&[T]; 3], dgamma: &mut [T], dbeta: &mut [T]) {
+        let [x, dy, stats] = inputs;
+        let c = dgamma.len();
+        for ((x, dy), stats) in x.chunks_exact(c).zip(dy.chunks_exact(c)).zip(stats.chunks_exact(2)) {
+            for (((dgamma, dbeta), &x), &dy) in dgamma.iter_mut().zip(&mut *dbeta).zip(x).zip(dy) {
+                *dgamma = *dgamma + dy * ((x - stats[0]) * stats[1]);
+                *dbeta = *dbeta + dy;
+            }
+        }
+    }
 }
 
 /// Of each column, the sums of dy xhat and of dy over the rows.
@@ -54,15 +78,7 @@ pub(crate) fn gradient_sums<T: Float>([x, dy, stats]: [&[T]; 3], c: usize) -> [V
     let parts: Vec<[Vec<T>; 2]> = blocks
         .map(|((x, dy), stats)| {
             let [mut dgamma, mut dbeta] = [vec![T::ZERO; c], vec![T::ZERO; c]];
-            vectorize::<T, _>(|| {
-                for ((x, dy), stats) in x.chunks_exact(c).zip(dy.chunks_exact(c)).zip(stats.chunks_exact(2)) {
-                    let sums = dgamma.iter_mut().zip(&mut dbeta);
-                    for (((dgamma, dbeta), &x), &dy) in sums.zip(x).zip(dy) {
-                        *dgamma = *dgamma + dy * ((x - stats[0]) * stats[1]);
-                        *dbeta = *dbeta + dy;
-                    }
-                }
-            });
+            add_gradients([x, dy, stats], &mut dgamma, &mut dbeta);
             [dgamma, dbeta]
         })
         .collect();

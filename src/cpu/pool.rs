@@ -38,7 +38,7 @@ pub(crate) fn average<T: Float>(g: &Geometry, x: &[T], y: &mut [T]) {
         y.fill(T::ZERO);
         pairs(g, |to, from| {
             let x = &x[from * c..][..c];
-            vectorize::<T, _>(|| y[to * c..][..c].iter_mut().zip(x).for_each(|(y, &x)| *y = *y + x * scale));
+            add_scaled(&mut y[to * c..][..c], x, scale);
         });
     });
 }
@@ -51,7 +51,7 @@ pub(crate) fn backward_average<T: Float>(g: &Geometry, dy: &[T], dx: &mut [T]) {
         dx.fill(T::ZERO);
         pairs(g, |from, to| {
             let dy = &dy[from * c..][..c];
-            vectorize::<T, _>(|| dx[to * c..][..c].iter_mut().zip(dy).for_each(|(dx, &dy)| *dx = *dx + dy * scale));
+            add_scaled(&mut dx[to * c..][..c], dy, scale);
         });
     });
 }
@@ -64,9 +64,7 @@ pub(crate) fn maximum<T: Float>(g: &Geometry, x: &[T], y: &mut [T]) {
         y.fill(T::from_f64(f64::NEG_INFINITY));
         pairs(g, |to, from| {
             let x = &x[from * c..][..c];
-            vectorize::<T, _>(|| {
-                y[to * c..][..c].iter_mut().zip(x).for_each(|(y, &x)| *y = if x > *y || x.is_nan() { x } else { *y })
-            });
+            larger(&mut y[to * c..][..c], x);
         });
     });
 }
@@ -89,6 +87,22 @@ pub(crate) fn backward_maximum<T: Float>(g: &Geometry, [x, y, dy]: [&[T]; 3], dx
             }
         });
     });
+}
+
+vectorize! {
+    /// y += x scale.
+    fn add_scaled<T: Float>(y: &mut [T], x: &[T], scale: T) {
+        for (y, &x) in y.iter_mut().zip(x) {
+            *y = *y + x * scale;
+        }
+    }
+
+    /// y = the larger of y and x.
+    fn larger<T: Float>(y: &mut [T], x: &[T]) {
+        for (y, &x) in y.iter_mut().zip(x) {
+            *y = if x > *y || x.is_nan() { x } else { *y };
+        }
+    }
 }
 
 /// Elements of a big and of a small image.

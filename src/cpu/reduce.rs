@@ -39,23 +39,27 @@ pub(crate) fn sum_all<T: Float>(x: &[T]) -> T {
         let middle = (x.len() / 2).next_multiple_of(LANES);
         return sum_all(&x[..middle]) + sum_all(&x[middle..]);
     }
-    vectorize::<T, _>(|| {
-        let mut lanes = [T::ZERO; LANES];
-        let (full, rest) = x.split_at(x.len() / LANES * LANES);
-        full.chunks_exact(LANES).for_each(|x| (0..LANES).for_each(|l| lanes[l] = lanes[l] + x[l]));
-        rest.iter().zip(&mut lanes).for_each(|(&x, lane)| *lane = *lane + x);
-        let mut width = LANES;
-        while width > 1 {
-            width /= 2;
-            (0..width).for_each(|l| lanes[l] = lanes[l] + lanes[l + width]);
+    sum_block(x)
+}
+
+vectorize! {
+    fn sum_block<T: Float>(x: &[T]) -> T {
+        fold_rows([x, x], T::ZERO, |x, _| x, |a, b| a + b)
+    }
+
+    /// sum += each row of x.
+    fn add_rows<T: Float>(x: &[T], sum: &mut [T]) {
+        for row in x.chunks_exact(sum.len()) {
+            for (sum, &x) in sum.iter_mut().zip(row) {
+                *sum = *sum + x;
+            }
         }
-        lanes[0]
-    })
+    }
 }
 
 fn sum_rows<T: Float>(x: &[T], inner: usize) -> Vec<T> {
     let mut sum = vec![T::ZERO; inner];
-    vectorize::<T, _>(|| x.chunks_exact(inner).for_each(|row| sum.iter_mut().zip(row).for_each(|(s, &x)| *s = *s + x)));
+    add_rows(x, &mut sum);
     sum
 }
 
@@ -65,14 +69,12 @@ pub(crate) fn extreme<T: Element>(x: &[T], length: usize, largest: bool, at: &mu
     chunks(at, (GRAIN / length).max(1), |start, at| {
         for (row, at) in x[start * length..].chunks_exact(length).zip(at) {
             // First the value, which vectorises, then its place.
-            let best = vectorize::<T, _>(|| {
-                let mut lanes = [row[0]; LANES];
-                let (full, rest) = row.split_at(row.len() / LANES * LANES);
-                let keep = |lane: &mut T, x: T| *lane = if better(x, *lane) { x } else { *lane };
-                full.chunks_exact(LANES).for_each(|x| (0..LANES).for_each(|l| keep(&mut lanes[l], x[l])));
-                rest.iter().for_each(|&x| keep(&mut lanes[0], x));
-                lanes[1..].iter().fold(lanes[0], |best, &x| if better(x, best) { x } else { best })
-            });
+            let mut lanes = [row[0]; LANES];
+            let (full, rest) = row.split_at(row.len() / LANES * LANES);
+            let keep = |lane: &mut T, x: T| *lane = if better(x, *lane) { x } else { *lane };
+            full.chunks_exact(LANES).for_each(|x| (0..LANES).for_each(|l| keep(&mut lanes[l], x[l])));
+            rest.iter().for_each(|&x| keep(&mut lanes[0], x));
+            let best = lanes[1..].iter().fold(lanes[0], |best, &x| if better(x, best) { x } else { best });
             let place = row.iter().position(|&x| x == best || (is_nan(x) && is_nan(best)));
             *at = place.unwrap_or(0) as i64;
         }

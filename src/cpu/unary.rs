@@ -66,83 +66,109 @@ impl Kind {
 
 /// y = f(x).
 pub(crate) fn apply<T: Float>(kind: Kind, x: &[T], y: &mut [T]) {
-    let (zero, one) = (T::ZERO, T::ONE);
-    match kind {
-        Kind::Neg => map(x, y, |x| -x),
-        Kind::Abs => map(x, y, |x| x.abs()),
-        Kind::Exp => map(x, y, |x| x.exp()),
-        Kind::Log => map(x, y, |x| x.ln()),
-        Kind::Sqrt => map(x, y, |x| x.sqrt()),
-        Kind::Square => map(x, y, |x| x * x),
-        Kind::Recip => map(x, y, |x| one / x),
-        Kind::Powf(p) => map(x, y, |x| x.powf(T::from_f64(p))),
-        Kind::Tanh => map(x, y, |x| x.tanh()),
-        Kind::Sigmoid => map(x, y, |x| x.sigmoid()),
-        // Written so that not-a-number passes through.
-        Kind::Relu => map(x, y, |x| if x < zero { zero } else { x }),
-        Kind::Silu => map(x, y, |x| x * x.sigmoid()),
-        Kind::Gelu => map(x, y, |x| x * x.normal_cdf()),
-        Kind::Clamp(low, high) => {
-            let (low, high) = (T::from_f64(low), T::from_f64(high));
-            map(x, y, |x| {
-                if x < low {
-                    low
-                } else if x > high {
-                    high
-                } else {
-                    x
-                }
-            });
-        }
-        Kind::AddScalar(c) => map(x, y, |x| x + T::from_f64(c)),
-        Kind::MulScalar(c) => map(x, y, |x| x * T::from_f64(c)),
-    }
+    chunks(y, GRAIN, |start, y| apply_chunk(kind, &x[start..], y));
 }
 
 /// dx = f'(x) dy, where `kept` is what [`Kind::saves`] names: x, or y, or anything of dy's size.
 pub(crate) fn backward<T: Float>(kind: Kind, kept: &[T], dy: &[T], dx: &mut [T]) {
-    let (zero, one, two) = (T::ZERO, T::ONE, T::from_f64(2.0));
-    match kind {
-        Kind::Neg => map(dy, dx, |dy| -dy),
-        Kind::Abs => zip(kept, dy, dx, |x, dy| {
-            if x > zero {
-                dy
-            } else if x < zero {
-                -dy
-            } else {
-                zero
+    chunks(dx, GRAIN, |start, dx| backward_chunk(kind, &kept[start..], &dy[start..], dx));
+}
+
+vectorize! {
+    fn apply_chunk<T: Float>(kind: Kind, x: &[T], y: &mut [T]) {
+        let (zero, one) = (T::ZERO, T::ONE);
+        match kind {
+            Kind::Neg => map(x, y, |x| -x),
+            Kind::Abs => map(x, y, |x| x.abs()),
+            Kind::Exp => map(x, y, |x| x.exp()),
+            Kind::Log => map(x, y, |x| x.ln()),
+            Kind::Sqrt => map(x, y, |x| x.sqrt()),
+            Kind::Square => map(x, y, |x| x * x),
+            Kind::Recip => map(x, y, |x| one / x),
+            Kind::Powf(p) => map(x, y, |x| x.powf(T::from_f64(p))),
+            Kind::Tanh => map(x, y, |x| x.tanh()),
+            Kind::Sigmoid => map(x, y, |x| x.sigmoid()),
+            // Written so that not-a-number passes through.
+            Kind::Relu => map(x, y, |x| if x < zero { zero } else { x }),
+            Kind::Silu => map(x, y, |x| x * x.sigmoid()),
+            Kind::Gelu => map(x, y, |x| gelu(x)),
+            Kind::Clamp(low, high) => {
+                let (low, high) = (T::from_f64(low), T::from_f64(high));
+                map(x, y, |x| {
+                    if x < low {
+                        low
+                    } else if x > high {
+                        high
+                    } else {
+                        x
+                    }
+                });
             }
-        }),
-        Kind::Exp => zip(kept, dy, dx, |y, dy| y * dy),
-        Kind::Log => zip(kept, dy, dx, |x, dy| dy / x),
-        Kind::Sqrt => zip(kept, dy, dx, |y, dy| dy / (two * y)),
-        Kind::Square => zip(kept, dy, dx, |x, dy| two * x * dy),
-        Kind::Recip => zip(kept, dy, dx, |y, dy| -(y * y * dy)),
-        Kind::Powf(p) if p == 0.0 => dx.fill(zero),
-        Kind::Powf(p) => zip(kept, dy, dx, |x, dy| T::from_f64(p) * x.powf(T::from_f64(p - 1.0)) * dy),
-        Kind::Tanh => zip(kept, dy, dx, |y, dy| (one - y * y) * dy),
-        Kind::Sigmoid => zip(kept, dy, dx, |y, dy| y * (one - y) * dy),
-        Kind::Relu => zip(kept, dy, dx, |y, dy| if y > zero { dy } else { zero }),
-        Kind::Silu => zip(kept, dy, dx, |x, dy| {
-            let s = x.sigmoid();
-            s * (one + x * (one - s)) * dy
-        }),
-        Kind::Gelu => zip(kept, dy, dx, |x, dy| (x.normal_cdf() + x * x.normal_density()) * dy),
-        Kind::Clamp(low, high) => {
-            let (low, high) = (T::from_f64(low), T::from_f64(high));
-            zip(kept, dy, dx, |x, dy| if x >= low && x <= high { dy } else { zero });
+            Kind::AddScalar(c) => map(x, y, |x| x + T::from_f64(c)),
+            Kind::MulScalar(c) => map(x, y, |x| x * T::from_f64(c)),
         }
-        Kind::AddScalar(_) => dx.copy_from_slice(dy),
-        Kind::MulScalar(c) => map(dy, dx, |dy| dy * T::from_f64(c)),
+    }
+
+    fn backward_chunk<T: Float>(kind: Kind, kept: &[T], dy: &[T], dx: &mut [T]) {
+        let (zero, one, two) = (T::ZERO, T::ONE, T::from_f64(2.0));
+        match kind {
+            Kind::Neg => map(dy, dx, |dy| -dy),
+            Kind::Abs => zip(kept, dy, dx, |x, dy| {
+                if x > zero {
+                    dy
+                } else if x < zero {
+                    -dy
+                } else {
+                    zero
+                }
+            }),
+            Kind::Exp => zip(kept, dy, dx, |y, dy| y * dy),
+            Kind::Log => zip(kept, dy, dx, |x, dy| dy / x),
+            Kind::Sqrt => zip(kept, dy, dx, |y, dy| dy / (two * y)),
+            Kind::Square => zip(kept, dy, dx, |x, dy| two * x * dy),
+            Kind::Recip => zip(kept, dy, dx, |y, dy| -(y * y * dy)),
+            Kind::Powf(0.0) => dx.fill(zero),
+            Kind::Powf(p) => zip(kept, dy, dx, |x, dy| T::from_f64(p) * x.powf(T::from_f64(p - 1.0)) * dy),
+            Kind::Tanh => zip(kept, dy, dx, |y, dy| (one - y * y) * dy),
+            Kind::Sigmoid => zip(kept, dy, dx, |y, dy| y * (one - y) * dy),
+            Kind::Relu => zip(kept, dy, dx, |y, dy| if y > zero { dy } else { zero }),
+            Kind::Silu => zip(kept, dy, dx, |x, dy| {
+                let s = x.sigmoid();
+                s * (one + x * (one - s)) * dy
+            }),
+            Kind::Gelu => zip(kept, dy, dx, |x, dy| gelu_slope(x) * dy),
+            Kind::Clamp(low, high) => {
+                let (low, high) = (T::from_f64(low), T::from_f64(high));
+                zip(kept, dy, dx, |x, dy| if x >= low && x <= high { dy } else { zero });
+            }
+            Kind::AddScalar(_) => map(dy, dx, |dy| dy),
+            Kind::MulScalar(c) => map(dy, dx, |dy| dy * T::from_f64(c)),
+        }
     }
 }
 
-fn map<T: Float>(x: &[T], y: &mut [T], f: impl Fn(T) -> T + Sync + Copy) {
-    chunks(y, GRAIN, |start, y| vectorize::<T, _>(|| y.iter_mut().zip(&x[start..]).for_each(|(y, &x)| *y = f(x))));
+/// x Phi(x).
+#[inline(always)]
+pub(crate) fn gelu<T: Float>(x: T) -> T {
+    x * x.normal_cdf()
 }
 
-fn zip<T: Float>(a: &[T], b: &[T], y: &mut [T], f: impl Fn(T, T) -> T + Sync + Copy) {
-    chunks(y, GRAIN, |start, y| {
-        vectorize::<T, _>(|| y.iter_mut().zip(&a[start..]).zip(&b[start..]).for_each(|((y, &a), &b)| *y = f(a, b)))
-    });
+/// Its derivative, Phi(x) + x phi(x).
+#[inline(always)]
+pub(crate) fn gelu_slope<T: Float>(x: T) -> T {
+    x.normal_cdf() + x * x.normal_density()
+}
+
+#[inline(always)]
+fn map<T: Float>(x: &[T], y: &mut [T], f: impl Fn(T) -> T) {
+    for (y, &x) in y.iter_mut().zip(x) {
+        *y = f(x);
+    }
+}
+
+#[inline(always)]
+fn zip<T: Float>(a: &[T], b: &[T], y: &mut [T], f: impl Fn(T, T) -> T) {
+    for ((y, &a), &b) in y.iter_mut().zip(a).zip(b) {
+        *y = f(a, b);
+    }
 }

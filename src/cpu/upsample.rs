@@ -38,31 +38,30 @@ impl Table {
         let rows: Vec<Vec<(usize, T)>> =
             self.rows.iter().map(|row| row.iter().map(|&(j, weight)| (j, T::from_f64(weight))).collect()).collect();
         chunks(y, (GRAIN / inner).max(1) * inner, |start, y| {
-            vectorize::<T, _>(|| {
-                for (i, y) in (start / inner..).zip(y.chunks_exact_mut(inner)) {
-                    let x = &x[i / rows.len() * self.columns * inner..][..self.columns * inner];
-                    combine(&rows[i % rows.len()], x, y);
-                }
-            });
+            for (i, y) in (start / inner..).zip(y.chunks_exact_mut(inner)) {
+                let x = &x[i / rows.len() * self.columns * inner..][..self.columns * inner];
+                combine(&rows[i % rows.len()], x, y);
+            }
         });
     }
 }
 
-/// y = sum of weight x[element], two elements at a time.
-#[inline(always)]
-fn combine<T: Float>(row: &[(usize, T)], x: &[T], y: &mut [T]) {
-    let inner = y.len();
-    let at = |j: usize| &x[j * inner..][..inner];
-    let (pairs, last) = row.as_chunks::<2>();
-    match (pairs.first(), last.first()) {
-        (Some(&[(j, v), (k, w)]), _) => y.iter_mut().zip(at(j)).zip(at(k)).for_each(|((y, &a), &b)| *y = a * v + b * w),
-        (None, Some(&(j, w))) => y.iter_mut().zip(at(j)).for_each(|(y, &a)| *y = a * w),
-        (None, None) => return y.fill(T::ZERO),
-    }
-    for &[(j, v), (k, w)] in pairs.iter().skip(1) {
-        y.iter_mut().zip(at(j)).zip(at(k)).for_each(|((y, &a), &b)| *y = *y + (a * v + b * w));
-    }
-    if let (false, Some(&(j, w))) = (pairs.is_empty(), last.first()) {
-        y.iter_mut().zip(at(j)).for_each(|(y, &a)| *y = *y + a * w);
+vectorize! {
+    /// y = sum of weight x[element], two elements at a time.
+    fn combine<T: Float>(row: &[(usize, T)], x: &[T], y: &mut [T]) {
+        let inner = y.len();
+        let at = |j: usize| &x[j * inner..][..inner];
+        let (pairs, last) = row.as_chunks::<2>();
+        match (pairs.first(), last.first()) {
+            (Some(&[(j, v), (k, w)]), _) => y.iter_mut().zip(at(j)).zip(at(k)).for_each(|((y, &a), &b)| *y = a * v + b * w),
+            (None, Some(&(j, w))) => y.iter_mut().zip(at(j)).for_each(|(y, &a)| *y = a * w),
+            (None, None) => return y.fill(T::ZERO),
+        }
+        for &[(j, v), (k, w)] in pairs.iter().skip(1) {
+            y.iter_mut().zip(at(j)).zip(at(k)).for_each(|((y, &a), &b)| *y = *y + (a * v + b * w));
+        }
+        if let (false, Some(&(j, w))) = (pairs.is_empty(), last.first()) {
+            y.iter_mut().zip(at(j)).for_each(|(y, &a)| *y = *y + a * w);
+        }
     }
 }
