@@ -89,8 +89,12 @@ impl Rng {
     /// `4 N` words at once, those of the blocks from `first` on.
     #[inline(always)]
     pub(crate) fn blocks<const N: usize>(&self, first: u64, out: &mut [u32]) {
-        let lane = |word: usize| std::array::from_fn(|i| words(first + i as u64, self.stream)[word]);
-        let drawn = philox_lanes::<N>([lane(0), lane(1), lane(2), lane(3)], key(self.seed));
+        let mut counters = [[0; N]; 4];
+        for i in 0..N {
+            let [a, b, c, d] = words(first + i as u64, self.stream);
+            (counters[0][i], counters[1][i], counters[2][i], counters[3][i]) = (a, b, c, d);
+        }
+        let drawn = philox_lanes::<N>(counters, key(self.seed));
         for (i, out) in out.chunks_exact_mut(4).take(N).enumerate() {
             (0..4).for_each(|word| out[word] = drawn[word][i]);
         }

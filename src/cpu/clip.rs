@@ -19,7 +19,9 @@ vectorize! {
         let mut lanes = [0.0; LANES];
         let (full, rest) = x.split_at(x.len() / LANES * LANES);
         for x in full.chunks_exact(LANES) {
-            (0..LANES).for_each(|l| lanes[l] += x[l].to_f64() * x[l].to_f64());
+            for (lane, x) in lanes.iter_mut().zip(x) {
+                *lane += x.to_f64() * x.to_f64();
+            }
         }
         rest.iter().zip(&mut lanes).for_each(|(x, lane)| *lane += x.to_f64() * x.to_f64());
         lanes.iter().sum()

@@ -121,7 +121,9 @@ pub(crate) fn fold_rows<T: Float>([a, b]: [&[T]; 2], start: T, term: impl Fn(T, 
     let full = a.len() / LANES * LANES;
     let ((a, a_rest), (b, b_rest)) = (a.split_at(full), b.split_at(full));
     for (a, b) in a.chunks_exact(LANES).zip(b.chunks_exact(LANES)) {
-        (0..LANES).for_each(|l| lanes[l] = join(lanes[l], term(a[l], b[l])));
+        for l in 0..LANES {
+            lanes[l] = join(lanes[l], term(a[l], b[l]));
+        }
     }
     for ((lane, &a), &b) in lanes.iter_mut().zip(a_rest).zip(b_rest) {
         *lane = join(*lane, term(a, b));
@@ -129,7 +131,9 @@ pub(crate) fn fold_rows<T: Float>([a, b]: [&[T]; 2], start: T, term: impl Fn(T, 
     let mut width = LANES;
     while width > 1 {
         width /= 2;
-        (0..width).for_each(|l| lanes[l] = join(lanes[l], lanes[l + width]));
+        for l in 0..width {
+            lanes[l] = join(lanes[l], lanes[l + width]);
+        }
     }
     lanes[0]
 }
