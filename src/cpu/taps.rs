@@ -79,7 +79,7 @@ impl<T: Float> Gather<'_, T> {
         // Rows that make a task, a whole image where it is small; and images that do, where those are tiny.
         let rows = TASK.div_ceil(work(1).max(1)).min(self.output[0]);
         let [height, width] = self.spans(&(0..rows)).map(|span| span.len());
-        if height.saturating_mul(width).saturating_mul(self.input[2]) > FRAME {
+        if height.saturating_mul(width).saturating_mul(self.input[2].max(1)) > FRAME {
             return chunks(y, size_y, |start, y| self.plain(&x[start / size_y * size_x..][..size_x], y));
         }
         let images = TASK.div_ceil(work(self.output[0]).max(1));

@@ -56,7 +56,8 @@ impl Numbers<'_> {
             253 => 1 << 62,
             254 => isize::MAX as usize,
             255 => usize::MAX,
-            n => n % 25,
+            n @ 0..25 => n,
+            n => n % 4,
         }
     }
 
@@ -75,10 +76,17 @@ impl Numbers<'_> {
         Tensor::arange(-1.0, 0.25, elements, dtype).reshape(crate::Shape::new(shape).ok()?).ok().map(Var::leaf)
     }
 
-    fn window(&mut self) -> Window {
+    /// A window over an image of `channels` channels.
+    fn window(&mut self, channels: usize) -> Window {
         let [stride, padding, dilation] = [self.pair(), self.pair(), self.pair()];
-        let output_padding = [self.small(3), self.small(3)];
-        Window { stride, padding, output_padding, dilation, groups: self.any() }
+        let output_padding = [self.small(3).saturating_sub(1), self.small(3).saturating_sub(1)];
+        let groups = match self.small(6) {
+            0..3 => 1,
+            3 => 2,
+            4 => channels,
+            _ => self.any(),
+        };
+        Window { stride, padding, output_padding, dilation, groups }
     }
 }
 
@@ -100,7 +108,13 @@ fn announced(shape: Result<Vec<usize>>, run: impl FnOnce() -> Result<Var>) -> Ou
 }
 
 fn convolution(x: &Var, transposed: bool, bytes: &mut Numbers) -> Outcome {
-    let (shape, window) = (bytes.shape(4), bytes.window());
+    let (channels, mut shape) = (x.shape()[3], bytes.shape(4));
+    let window = bytes.window(channels);
+    // Mostly a weight that fits: of those that do not there are too many.
+    if bytes.small(8) > 0 && window.groups > 0 {
+        let fitting = if transposed { (0, channels) } else { (3, channels / window.groups) };
+        shape[fitting.0] = fitting.1;
+    }
     let Some(weight) = bytes.tensor(&shape, x.dtype()) else { return (None, None) };
     let (size, kernel) = ([x.shape()[1], x.shape()[2]], [shape[1], shape[2]]);
     if transposed {
@@ -114,7 +128,7 @@ fn convolution(x: &Var, transposed: bool, bytes: &mut Numbers) -> Outcome {
 
 fn pooling(x: &Var, maximum: bool, bytes: &mut Numbers) -> Outcome {
     // A kernel costs time as its area is.
-    let (kernel, window) = ([bytes.small(64), bytes.small(64)], bytes.window());
+    let (kernel, window) = ([bytes.small(64), bytes.small(64)], bytes.window(1));
     let size = window.output_size("fuzz", [x.shape()[1], x.shape()[2]], kernel);
     announced(size.map(|[h, w]| vec![x.shape()[0], h, w, x.shape()[3]]), || match maximum {
         true => max_pool2d(x, kernel, window),
