@@ -25,6 +25,7 @@ const JOB: Job = Job {
     model: "WaveMixLite-8/1",
     epochs: "4",
     dropout: "0.2",
+    batch_size: "64",
     lr: 0.01,
     glyphs: [24, 2],
     mirrors: false,
