@@ -12,7 +12,7 @@ pub fn geometry(bytes: &[u8]) {
     let mut bytes = Numbers(bytes);
     let dtype = if bytes.small(2) == 0 { DType::F32 } else { DType::F64 };
     let op = bytes.small(9);
-    let x = bytes.shape(if op < 4 || op > 6 { 4 } else { 0 });
+    let x = bytes.shape(if !(4..=6).contains(&op) { 4 } else { 0 });
     if let Some(x) = bytes.tensor(&x, dtype) {
         let (y, shape) = match op {
             0 | 1 => convolution(&x, op == 1, &mut bytes),
