@@ -23,6 +23,7 @@ const JOB: Job = Job {
     about: "A run small enough to be killed in a test.",
     splits: &[("digits", Source::Emnist(Split::Digits))],
     model: "WaveMixLite-8/1",
+    batch_size: "64",
     epochs: "4",
     dropout: "0.2",
     batch_size: "64",
