@@ -17,6 +17,7 @@ fn main() -> ExitCode {
         about: "Trains a WaveMix model on CIFAR-10 or CIFAR-100.",
         splits: &[("cifar10", Source::Cifar10), ("cifar100", Source::Cifar100)],
         model: "WaveMixLite-32/7",
+        stem: None,
         batch_size: "64",
         epochs: "20",
         dropout: "0",

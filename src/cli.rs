@@ -28,6 +28,8 @@ pub struct Job {
     pub splits: &'static [(&'static str, Source)],
     /// Default of `--model`.
     pub model: &'static str,
+    /// The stem of the default model, as `--stem` takes it; models asked for by name take what the image size calls for.
+    pub stem: Option<&'static str>,
     /// Default of `--batch-size`.
     pub batch_size: &'static str,
     /// Default of `--epochs`.
@@ -180,7 +182,11 @@ impl Settings {
         let adam = matches!(optimizer, Method::Adam(_) | Method::AdamW(_));
         let default_lr = if adam { job.lr } else { optimizer.default_lr() };
         let lr = m.get_one::<f64>("lr").copied().unwrap_or(default_lr);
+        let model = model(job, m)?;
         let mut flags = effective(m);
+        if let Some(stem) = model.stem {
+            flags.insert("stem".into(), stem.to_string().into());
+        }
         flags.insert("lr".into(), lr.to_string().into());
         let settings = Settings {
             job: job.name,
@@ -193,7 +199,7 @@ impl Settings {
             download: m.get_flag("download"),
             train_on_builtin: text("train-on").is_some(),
             glyphs: job.glyphs,
-            model: model(m)?,
+            model,
             channels: number("channels"),
             epochs: number("epochs").unwrap_or(1),
             stop_after: number("stop-after"),
@@ -291,13 +297,16 @@ fn is_given(m: &ArgMatches, flag: &str) -> bool {
     m.try_contains_id(flag).unwrap_or(false) && m.value_source(flag) == Some(ValueSource::CommandLine)
 }
 
-fn model(m: &ArgMatches) -> Result<Config> {
+fn model(job: &Job, m: &ArgMatches) -> Result<Config> {
     let number = |flag: &str| m.get_one::<u64>(flag).map(|&n| n as usize);
-    let name = m.get_one::<String>("model").map_or("WaveMixLite-16/5", String::as_str);
+    let name = m.get_one::<String>("model").map_or(job.model, String::as_str);
     let mut config = Config::parse(name)?;
     config.ff = number("ff").unwrap_or(config.ff);
     config.mult = number("mult").unwrap_or(config.mult);
     config.dropout = m.get_one::<f64>("dropout").copied().unwrap_or(config.dropout);
+    let stem = m.get_one::<String>("stem").map(String::as_str);
+    let own = if is_given(m, "model") { None } else { job.stem };
+    config.stem = stem.or(own).map(str::parse).transpose()?;
     if let Some(kind) = m.get_one::<String>("upsample") {
         config.resize = kind.parse::<Resize>()?;
     }

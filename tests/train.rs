@@ -13,6 +13,7 @@ const JOB: Job = Job {
     about: "A run small enough for a test.",
     splits: &[("balanced", Source::Emnist(Split::Balanced)), ("digits", Source::Emnist(Split::Digits))],
     model: "WaveMixLite-8/1",
+    stem: None,
     batch_size: "64",
     epochs: "2",
     dropout: "0.2",

@@ -27,6 +27,8 @@ pub(super) fn matches(job: &Job, arguments: &[OsString]) -> Result<Option<ArgMat
 
 fn command(job: &Job) -> Command {
     let splits: Vec<&str> = job.splits.iter().map(|(name, _)| *name).collect();
+    let own = job.stem.map_or(String::new(), |stem| format!(", {stem} for the default model"));
+    let stem = format!("strided:<a>,<b> or patchify:<side> [default: strides by image size{own}]");
     Command::new(job.name)
         .about(job.about)
         .version(env!("CARGO_PKG_VERSION"))
@@ -42,6 +44,7 @@ fn command(job: &Job) -> Command {
         .arg(switch("augment", if job.mirrors { "Shift and mirror training images at random" } else { "Shift training images at random" }))
         .next_help_heading("Model")
         .arg(text("model", "NAME", "WaveMixLite-<dim>/<blocks> or WaveMix-<dim>/<blocks>".into(), job.model))
+        .arg(Arg::new("stem").long("stem").value_name("KIND").help(stem))
         .arg(count("ff", "N", "Feed-forward dimension [default: dim]"))
         .arg(count("mult", "N", "MLP multiplication factor [default: 2]"))
         .arg(Arg::new("upsample").long("upsample").value_name("KIND").num_args(0..=1).default_missing_value("bilinear").help("Resize without weights instead of transposed convolution: bilinear, nearest, bicubic, idwt"))
