@@ -1,7 +1,7 @@
 //! Storage: element types, and aligned blocks of memory that are used again instead of being returned.
 //!
 //! A training step asks for the same few hundred buffers every time. Asking the system for each costs page faults, which
-//! are slower than the arithmetic on small models; so a dropped [`Buffer`] goes back to a pool, and from the second step
+//! are slower than the arithmetic on small models; so a dropped buffer goes back to a pool, and from the second step
 //! on every buffer comes from there. [`pool_stats`] counts what the system was really asked for.
 
 use std::alloc::{Layout, alloc_zeroed, handle_alloc_error};
@@ -209,7 +209,10 @@ mod tests {
     fn size_classes_waste_at_most_a_quarter_and_fit() {
         for bytes in [0, 1, 63, 64, 65, 1000, 4096, 4097, 123_456_789] {
             let class = size_class(bytes);
-            assert!(class >= bytes && class % ALIGN == 0 && (bytes < 512 || class - bytes <= bytes / 4), "{bytes} -> {class}");
+            assert!(
+                class >= bytes && class.is_multiple_of(ALIGN) && (bytes < 512 || class - bytes <= bytes / 4),
+                "{bytes} -> {class}"
+            );
         }
     }
 

@@ -23,7 +23,7 @@ fn cases() -> Vec<(Tensor, &'static str)> {
         (tensor(vec![0f32; 0], [0]), r"[]"),
         (tensor(vec![0.1f32, 1e-5, 100.0], [3]), r"[1.e-01 1.e-05 1.e+02]"),
         (tensor(vec![1e10f32, 1.0], [2]), r"[1.e+10 1.e+00]"),
-        (tensor(vec![0.01f32, 0.1, 0.123456789], [3]), r"[0.01       0.1        0.12345679]"),
+        (tensor(vec![0.01f32, 0.1, 0.12345679], [3]), r"[0.01       0.1        0.12345679]"),
         (tensor(vec![f32::NAN, f32::INFINITY, -1.0], [3]), r"[nan inf -1.]"),
         (tensor(vec![f32::NAN, f32::NEG_INFINITY], [2]), r"[ nan -inf]"),
         (tensor(vec![f64::NEG_INFINITY, 1e-10, 2.5], [3]), r"[   -inf 1.0e-10 2.5e+00]"),

@@ -18,7 +18,7 @@ use crate::{Pass, Result, Tensor, Var};
 /// y = BatchNorm(u) + x
 /// ```
 ///
-/// Every variant is this with other maps in place of w: a list of them, finest first, each with a [`Stage`] that mixes
+/// Every variant is this with other maps in place of w: a list of them, finest first, each with a stage that mixes
 /// and enlarges it. A cascade has one map for each wavelet level, and each stage's output joins the next finer map; all
 /// other variants have a single map.
 ///

@@ -80,7 +80,7 @@ struct Linear {
 impl Backward for Linear {
     /// da = dy, db = dy or -dy.
     fn backward(self: Box<Self>, dy: Tensor, wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
-        let db = || if self.negative { (&Var::from(&dy)).neg().map(Var::into_value) } else { Ok(dy.clone()) };
+        let db = || if self.negative { Var::from(&dy).neg().map(Var::into_value) } else { Ok(dy.clone()) };
         let db = wanted[1].then(|| db()?.sum_to(&self.shapes[1])).transpose()?;
         let da = wanted[0].then(|| dy.sum_to(&self.shapes[0])).transpose()?;
         Ok(vec![da, db])

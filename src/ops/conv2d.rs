@@ -6,10 +6,10 @@ use crate::ops::linear::check_bias;
 use crate::window::{Geometry, Window};
 use crate::{Error, Result, Tensor, Var, trace};
 
-/// y[n, i, j, o] = bias[o] + the sum over ky, kx, c of
+/// y\[n, i, j, o\] = bias\[o\] + the sum over ky, kx, c of
 /// x[n, i stride - padding + ky dilation, j stride - padding + kx dilation, c] weight[o, ky, kx, c], x being 0 outside.
 ///
-/// **Shapes**: x [n, h, w, c_in], weight [c_out, kh, kw, c_in / groups], bias [c_out], y [n, h', w', c_out] with
+/// **Shapes**: x [n, h, w, c_in], weight [c_out, kh, kw, c_in / groups], bias `[c_out]`, y [n, h', w', c_out] with
 /// h' = (h + 2 padding - dilation (kh - 1) - 1) / stride + 1, rounded down. With several groups the i-th c_out / groups
 /// outputs see the i-th c_in / groups inputs.
 /// **Backward**: dx = the transposed convolution of dy by the same weight, dw = the sums of dy times x over all pixels,

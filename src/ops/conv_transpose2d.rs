@@ -6,10 +6,10 @@ use crate::ops::linear::check_bias;
 use crate::window::{Geometry, Window};
 use crate::{Error, Result, Tensor, Var, trace};
 
-/// y[n, i', j', o] = bias[o] + the sum over all i, j, ky, kx with i' = i stride - padding + ky dilation, j' likewise, and
+/// y\[n, i', j', o\] = bias\[o\] + the sum over all i, j, ky, kx with i' = i stride - padding + ky dilation, j' likewise, and
 /// over c, of x[n, i, j, c] weight[c, ky, kx, o].
 ///
-/// **Shapes**: x [n, h, w, c_in], weight [c_in, kh, kw, c_out / groups], bias [c_out], y [n, h', w', c_out] with
+/// **Shapes**: x [n, h, w, c_in], weight [c_in, kh, kw, c_out / groups], bias `[c_out]`, y [n, h', w', c_out] with
 /// h' = (h - 1) stride - 2 padding + dilation (kh - 1) + output_padding + 1.
 /// **Backward**: dx = the convolution of dy by the same weight, dw = the sums of x times dy over all pixels, db = the sum
 /// of dy over all pixels.

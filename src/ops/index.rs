@@ -6,7 +6,7 @@ use crate::ops::shape::check_axis;
 use crate::{DType, Error, Result, Shape, Tensor, Var};
 
 impl Var {
-    /// One element of x for each index: y[i][j][k] = x[indices[i][j][k]][j][k] for axis 0, and so on.
+    /// One element of x for each index: `y[i, j, k] = x[indices[i, j, k], j, k]` for axis 0, and so on.
     ///
     /// **Shapes**: `indices`, i64, has x's rank, any length along `axis`, and elsewhere at most x's; y is of its shape.
     /// **Backward**: dx = dy added up where it was picked from, 0 elsewhere. **Saves**: the indices.

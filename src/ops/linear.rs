@@ -6,7 +6,7 @@ use crate::{Error, Result, Tensor, Var, trace};
 
 /// y = x w^T + b, along the last axis.
 ///
-/// **Shapes**: x [.., c_in], weight [c_out, c_in], bias [c_out], y [.., c_out].
+/// **Shapes**: x [.., c_in], weight [c_out, c_in], bias `[c_out]`, y `[.., c_out]`.
 /// **Backward**: dx = dy w, dw = dy^T x, db = the sum of dy over all rows.
 /// **Saves**: x and the weight. **Errors**: shapes other than these, dtypes that differ.
 /// **Source**: `torch.nn.functional.linear`.

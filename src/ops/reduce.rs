@@ -72,7 +72,7 @@ impl Var {
     ///
     /// **Shapes**: as [`Var::mean`]. **Backward**: dx = 2 (x - mean) dy / n, or / (n - 1). **Saves**: x, and the mean.
     /// **Errors**: an axis that is out of range or named twice, the variance of no number, the unbiased one of a single
-    /// number. **Source**: `torch.var`; in two passes, since E[x^2] - E[x]^2 cancels.
+    /// number. **Source**: `torch.var`; in two passes, since `E[x^2] - E[x]^2` cancels.
     #[track_caller]
     pub fn var(&self, axes: &[usize], unbiased: bool, keep: bool) -> Result<Var> {
         let freedom = usize::from(unbiased);

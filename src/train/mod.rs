@@ -101,7 +101,7 @@ impl Trainer {
         let (model, params) = config.build(DType::F32, &Rng::new(settings.seed))?;
         let folder = report::folder(&settings)?;
         let mut trainer = Trainer {
-            optimizer: Optimizer::new(settings.optimizer.clone().with_weight_decay(settings.weight_decay), &params)?,
+            optimizer: Optimizer::new(settings.optimizer.with_weight_decay(settings.weight_decay), &params)?,
             data: Splits::new(pair, &settings, config.channels)?,
             at: Position::default(),
             best: Best::default(),
