@@ -198,7 +198,7 @@ impl Var {
             let shape = self.shape();
             return Err(Error::Graph(format!("backward starts at a single number, not at shape {shape}; see backward_from")));
         }
-        self.backward_from(Tensor::ones(self.shape(), self.dtype()), keep)
+        self.backward_from(Tensor::full_on(self.value.device(), self.shape(), 1.0, self.dtype())?, keep)
     }
 
     /// Starts with `dy`, the gradient of some loss with respect to this value, of its shape and dtype.
@@ -263,8 +263,12 @@ fn deliver(waiting: &mut BTreeMap<u64, (Arc<Node>, Tensor)>, node: &Arc<Node>, d
     Ok(())
 }
 
+/// A gradient has its value's shape and dtype. That of a weight or a leaf may be f32 though its value has 16 bits: it is a
+/// sum over all pixels of a batch, which 16 bits would round away.
 fn check_gradient(node: &Node, op: &str, dx: &Tensor) -> Result<()> {
-    if (dx.shape(), dx.dtype()) != (&node.shape, node.dtype) {
+    let sixteen = matches!(node.dtype, DType::BF16 | DType::F16) && !matches!(node.kind, Kind::Op(_));
+    let fits = dx.dtype() == node.dtype || (sixteen && dx.dtype() == DType::F32);
+    if dx.shape() != &node.shape || !fits {
         let (shape, dtype, of) = (node.shape, node.dtype, node.op);
         let got = format!("{} of {}", dx.shape(), dx.dtype());
         return Err(Error::Graph(format!("{op}: the gradient of `{of}` must be {shape} of {dtype}, got {got}")));

@@ -319,10 +319,12 @@ fn model(job: &Job, m: &ArgMatches) -> Result<Config> {
     config.check().map(|()| config)
 }
 
-/// `auto` is a GPU where one can be used, else the processor.
+/// `auto` is a GPU where one can be used, which a line on stderr says, else the processor.
 fn device(name: &str) -> Result<Device> {
     if name == "auto" {
-        return Ok(if crate::cuda::usable(0).is_ok() { Device::Cuda(0) } else { Device::Cpu });
+        let Ok(name) = crate::cuda::name(0) else { return Ok(Device::Cpu) };
+        eprintln!("computing on cuda:0, {name}; --device cpu for the processor");
+        return Ok(Device::Cuda(0));
     }
     let device = name.parse()?;
     if let Device::Cuda(ordinal) = device {

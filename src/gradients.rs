@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::params::ParamId;
-use crate::{Result, Tensor, Var};
+use crate::{DType, Device, Error, Result, Tensor, Var};
 
 /// The gradients of one loss, by leaf and by parameter.
 #[derive(Default)]
@@ -59,16 +59,22 @@ fn add_entry<K: Ord>(map: &mut BTreeMap<K, Tensor>, key: K, dy: Tensor) -> Resul
 }
 
 /// sum += dy, in place where nobody else shares its memory.
-pub(crate) fn add_into(sum: &mut Tensor, dy: Tensor) -> Result<()> {
-    each_float!("gradient", sum.dtype(), T => {
-        // Floating-point addition commutes, so either operand may be the one overwritten.
-        if sum.is_unique() || !dy.is_unique() {
-            crate::cpu::binary::add_assign::<T>(sum.data_mut(), dy.data());
-        } else {
-            let mut dy = dy;
-            crate::cpu::binary::add_assign::<T>(dy.data_mut(), sum.data());
-            *sum = dy;
-        }
-    });
+pub(crate) fn add_into(sum: &mut Tensor, mut dy: Tensor) -> Result<()> {
+    if sum.device() != dy.device() {
+        return Err(Error::Graph(format!("gradients to be added are on {} and on {}", sum.device(), dy.device())));
+    }
+    // Where one came as f32 and the other in 16 bits, the sum is f32.
+    if sum.dtype() != dy.dtype() && dy.dtype() == DType::F32 {
+        std::mem::swap(sum, &mut dy);
+    }
+    // Floating-point addition commutes, so either operand may be the one overwritten.
+    if !sum.is_unique() && dy.is_unique() && sum.dtype() == dy.dtype() {
+        std::mem::swap(sum, &mut dy);
+    }
+    if sum.device() != Device::Cpu {
+        return crate::cuda::binary::add_assign(&mut sum.on_device_mut()?, dy.on_device());
+    }
+    let dy = dy.cast(sum.dtype())?;
+    each_float!("gradient", sum.dtype(), T => crate::cpu::binary::add_assign::<T>(sum.data_mut(), dy.data()));
     Ok(())
 }

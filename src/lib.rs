@@ -38,7 +38,7 @@
 //! |---|---|
 //! | [`error`], [`shape`], [`device`], [`storage`], [`tensor`] | numbers: where they live and what they look like |
 //! | [`autograd`], [`gradients`], [`gradcheck`](mod@gradcheck) | history, and the walk back through it |
-//! | [`params`], [`rng`], [`trace`] | named weights in one arena; counter-based random numbers; watching a pass |
+//! | [`params`], [`pass`], [`rng`], [`trace`] | named weights in one arena; what a pass borrows; counter-based random numbers; watching |
 //! | [`ops`], `cpu` | each op with its formula and derivative; its arithmetic on slices, in the file of the same name |
 //! | [`nn`], [`models`] | layers that own weights; the WaveMix models |
 //! | [`optim`], [`weights`], [`checkpoint`] | update rules and schedules; files that are old or new but never half |
@@ -69,6 +69,7 @@ pub mod nn;
 pub mod ops;
 pub mod optim;
 pub mod params;
+pub mod pass;
 pub mod plots;
 pub mod rng;
 pub mod shape;
@@ -85,7 +86,8 @@ pub use device::Device;
 pub use error::{Error, Result};
 pub use float::Float;
 pub use gradients::Gradients;
-pub use params::{Params, Pass};
+pub use params::Params;
+pub use pass::Pass;
 pub use rng::Rng;
 pub use shape::Shape;
 pub use storage::{DType, Element};

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::{DType, Error, Gradients, Result, Rng, Shape, Tensor, Var, trace};
+use crate::{DType, Device, Error, Gradients, Result, Rng, Shape, Tensor, Var};
 
 /// Names one parameter of one [`Params`]. Layers hold these instead of weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -242,7 +242,11 @@ impl Params {
         }
         match self.index.get(name) {
             Some(&i) => self.write(i, value)?,
-            None => self.buffers.iter_mut().filter(|(n, _)| n == name).for_each(|(_, old)| *old = value.clone()),
+            None => {
+                for (_, old) in self.buffers.iter_mut().filter(|(n, _)| n == name) {
+                    *old = value.to_device(old.device())?;
+                }
+            }
         }
         Ok(())
     }
@@ -281,6 +285,23 @@ impl Params {
         }
     }
 
+    /// Where the parameters are.
+    pub fn device(&self) -> Device {
+        self.arena.device()
+    }
+
+    /// Moves parameters and buffers to a device. Counters, which only the program reads, stay on the processor.
+    ///
+    /// # Errors
+    /// Where the device cannot be used, or its memory is full.
+    pub fn to_device(&mut self, device: Device) -> Result<()> {
+        self.arena = self.arena.to_device(device)?;
+        for (_, buffer) in self.buffers.iter_mut().filter(|(_, buffer)| buffer.dtype() != DType::I64) {
+            *buffer = buffer.to_device(device)?;
+        }
+        Ok(())
+    }
+
     /// All parameters as one array, in the order of [`Params::entries`].
     pub fn arena(&self) -> &Tensor {
         &self.arena
@@ -294,17 +315,33 @@ impl Params {
     /// The gradients of all parameters as one array like the arena; 0 where the loss does not depend on one.
     ///
     /// # Errors
-    /// Where the gradients are not of the parameters' dtype.
+    /// Where the gradients are on another device.
     pub fn flatten(&self, gradients: &Gradients) -> Result<Tensor> {
-        let mut flat = Tensor::zeros(self.arena.shape(), self.dtype());
-        each_float!("flatten", self.dtype(), T => {
-            let out = flat.data_mut::<T>();
-            for (index, entry) in self.entries.iter().enumerate() {
-                if let Some(dw) = gradients.of_param(ParamId { owner: self.owner, index }) {
+        let mut flat = Tensor::full_on(self.device(), self.arena.shape(), 0.0, self.dtype())?;
+        let given = self
+            .entries
+            .iter()
+            .enumerate()
+            .filter_map(|(index, entry)| Some((entry, gradients.of_param(ParamId { owner: self.owner, index })?)));
+        if self.device() == Device::Cpu {
+            each_float!("flatten", self.dtype(), T => {
+                let out = flat.data_mut::<T>();
+                for (entry, dw) in given {
+                    let dw = dw.cast(self.dtype())?;
                     out[entry.offset..entry.offset + entry.shape.elements()].copy_from_slice(dw.as_slice::<T>()?);
                 }
+            });
+            return Ok(flat);
+        }
+        let mut out = flat.on_device_mut()?;
+        for (entry, dw) in given {
+            let mut out = out.part(entry.offset, entry.shape.elements());
+            if dw.dtype() == self.dtype() {
+                out.copy(dw.on_device())?
+            } else {
+                crate::cuda::cast::forward(dw.on_device(), &mut out)?
             }
-        });
+        }
         Ok(flat)
     }
 
@@ -314,67 +351,14 @@ impl Params {
 
     fn write(&mut self, i: usize, value: &Tensor) -> Result<()> {
         let Entry { offset, shape, .. } = self.entries[i];
+        if self.device() != Device::Cpu {
+            let value = value.to_device(self.device())?;
+            return self.arena.on_device_mut()?.part(offset, shape.elements()).copy(value.on_device());
+        }
+        let value = value.to_device(Device::Cpu)?;
         each_float!("params", self.dtype(), T => {
             self.arena.data_mut::<T>()[offset..offset + shape.elements()].copy_from_slice(value.as_slice::<T>()?);
         });
         Ok(())
-    }
-}
-
-/// What a forward pass borrows: the parameters, whether it trains, and its random numbers. Lent to each layer's
-/// `forward`, never stored.
-pub struct Pass<'a> {
-    params: &'a Params,
-    training: Option<Rng>,
-    calls: AtomicU64,
-    updates: std::sync::Mutex<Vec<(BufferId, Tensor)>>,
-}
-
-impl<'a> Pass<'a> {
-    /// A pass that trains: parameters have a history, dropout drops, BatchNorm uses the batch's statistics. `rng` should
-    /// be another one each step; child i of it serves the i-th random layer call.
-    pub fn train(params: &'a Params, rng: Rng) -> Pass<'a> {
-        Pass { params, training: Some(rng), calls: AtomicU64::new(0), updates: Default::default() }
-    }
-
-    /// A pass that evaluates: no graph, no dropout, BatchNorm by its running statistics.
-    pub fn eval(params: &'a Params) -> Pass<'a> {
-        Pass { params, training: None, calls: AtomicU64::new(0), updates: Default::default() }
-    }
-
-    /// Whether this pass trains.
-    pub fn is_training(&self) -> bool {
-        self.training.is_some()
-    }
-
-    /// A parameter: the start of a history when training, a constant otherwise.
-    pub fn var(&self, id: ParamId) -> Var {
-        if self.is_training() { self.params.var(id) } else { self.params.constant(id) }
-    }
-
-    /// A buffer's value as of before this pass.
-    pub fn buffer(&self, id: BufferId) -> &Tensor {
-        self.params.buffer(id)
-    }
-
-    /// Random numbers for the layer that asks, other ones each time; `None` when evaluating.
-    pub fn rng(&self) -> Option<Rng> {
-        let rng = self.training.as_ref()?;
-        Some(rng.child(self.calls.fetch_add(1, Ordering::Relaxed)))
-    }
-
-    /// Leaves a buffer's new value for [`Params::apply`], once the pass is over.
-    pub fn update(&self, id: BufferId, value: Tensor) {
-        self.updates.lock().unwrap_or_else(|e| e.into_inner()).push((id, value));
-    }
-
-    /// The buffers' new values, to be given to [`Params::apply`].
-    pub fn into_updates(self) -> Vec<(BufferId, Tensor)> {
-        self.updates.into_inner().unwrap_or_else(|e| e.into_inner())
-    }
-
-    /// Names the running layer for error messages: `let _layer = pass.enter("reduction");`.
-    pub fn enter(&self, name: impl Into<String>) -> trace::Entered {
-        trace::enter(name)
     }
 }

@@ -80,6 +80,11 @@ impl Rng {
         self.seed
     }
 
+    /// Seed and stream: what names its words.
+    pub(crate) fn key(&self) -> (u64, u64) {
+        (self.seed, self.stream)
+    }
+
     /// Four words at once: those with indices `4 * block .. 4 * block + 4`.
     #[inline(always)]
     pub fn block(&self, block: u64) -> [u32; 4] {

@@ -90,6 +90,18 @@ element! {
     i64,  I64,  x => x as f64,     x as i64;
 }
 
+/// The same memory as bytes.
+pub(crate) fn as_bytes<T: Element>(x: &[T]) -> &[u8] {
+    // SAFETY: a Plain T has no padding, and bytes need no alignment.
+    unsafe { std::slice::from_raw_parts(x.as_ptr().cast(), size_of_val(x)) }
+}
+
+/// The same memory as bytes, to write.
+pub(crate) fn as_bytes_mut<T: Element>(x: &mut [T]) -> &mut [u8] {
+    // SAFETY: a Plain T has no padding, and any bytes make one.
+    unsafe { std::slice::from_raw_parts_mut(x.as_mut_ptr().cast(), size_of_val(x)) }
+}
+
 /// Cache lines and AVX-512 vectors are 64 bytes.
 const ALIGN: usize = 64;
 
@@ -147,6 +159,12 @@ impl Drop for Buffer {
         pool.live -= self.class;
         pool.free.entry(self.class).or_default().push(Block(self.start));
     }
+}
+
+/// Where a tensor's elements are.
+pub(crate) enum Memory {
+    Host(Buffer),
+    Device(crate::cuda::Block),
 }
 
 /// A free block; its size is its key in the pool.

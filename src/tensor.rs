@@ -3,8 +3,9 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use crate::cuda::{Slice, SliceMut, gpu};
 use crate::rng::{normal_pair, unit_f32};
-use crate::storage::Buffer;
+use crate::storage::{Buffer, Memory};
 use crate::{DType, Device, Element, Error, Result, Rng, Shape};
 
 /// A dense, row-major array of up to six dimensions.
@@ -28,8 +29,8 @@ use crate::{DType, Device, Element, Error, Result, Rng, Shape};
 pub struct Tensor {
     shape: Shape,
     dtype: DType,
-    buffer: Arc<Buffer>,
-    /// Where this tensor starts in the buffer, in elements.
+    memory: Arc<Memory>,
+    /// Where this tensor starts in the memory, in elements.
     start: usize,
 }
 
@@ -125,7 +126,7 @@ impl Tensor {
     pub(crate) fn build<T: Element>(shape: Shape, fill: impl FnOnce(&mut [T])) -> Tensor {
         let mut buffer = Buffer::stale(shape.elements() * size_of::<T>());
         fill(buffer.as_mut_slice());
-        Tensor { shape, dtype: T::DTYPE, buffer: Arc::new(buffer), start: 0 }
+        Tensor { shape, dtype: T::DTYPE, memory: Arc::new(Memory::Host(buffer)), start: 0 }
     }
 }
 
@@ -143,7 +144,10 @@ impl Tensor {
 
     /// Where it lives.
     pub fn device(&self) -> Device {
-        Device::Cpu
+        match &*self.memory {
+            Memory::Host(_) => Device::Cpu,
+            Memory::Device(block) => Device::Cuda(block.gpu().ordinal()),
+        }
     }
 
     /// Number of elements.
@@ -159,58 +163,75 @@ impl Tensor {
     /// Its elements, in row-major order.
     ///
     /// # Errors
-    /// Where `T` is not its element type; [`Tensor::cast`] converts.
+    /// Where `T` is not its element type ([`Tensor::cast`] converts), or the elements are on a GPU
+    /// ([`Tensor::to_device`] fetches them).
     #[track_caller]
     pub fn as_slice<T: Element>(&self) -> Result<&[T]> {
         if T::DTYPE != self.dtype {
             return Err(Error::operand("as_slice", "tensor", format!("elements of type {}", T::DTYPE), self.dtype));
         }
-        Ok(self.data())
+        match self.device() {
+            Device::Cpu => Ok(self.data()),
+            gpu => Err(Error::operand("as_slice", "tensor", "elements on the cpu: see to_device(Device::Cpu)", gpu)),
+        }
     }
 
-    /// A copy of its elements, in row-major order. Errors as [`Tensor::as_slice`].
-    #[track_caller]
-    pub fn to_vec<T: Element>(&self) -> Result<Vec<T>> {
-        self.as_slice().map(<[T]>::to_vec)
-    }
-
-    /// The only element, as f64.
+    /// A copy of its elements, in row-major order, from wherever they are.
     ///
     /// # Errors
-    /// Where there are several, or none.
+    /// Where `T` is not its element type; those of a GPU.
+    #[track_caller]
+    pub fn to_vec<T: Element>(&self) -> Result<Vec<T>> {
+        if T::DTYPE != self.dtype {
+            return Err(Error::operand("to_vec", "tensor", format!("elements of type {}", T::DTYPE), self.dtype));
+        }
+        Ok(self.to_device(Device::Cpu)?.data::<T>().to_vec())
+    }
+
+    /// The only element, as f64, from wherever it is.
+    ///
+    /// # Errors
+    /// Where there are several, or none; those of a GPU.
     #[track_caller]
     pub fn item(&self) -> Result<f64> {
         if self.elements() != 1 {
             return Err(Error::operand("item", "tensor", "one element", self.shape));
         }
-        Ok(each_dtype!(self.dtype, T => self.data::<T>()[0].to_f64()))
+        let x = self.to_device(Device::Cpu)?;
+        Ok(each_dtype!(self.dtype, T => x.data::<T>()[0].to_f64()))
     }
 
-    /// Its elements where the dtype is known to be `T`'s.
+    /// Its elements where they are known to be on the processor, and of type `T`.
     pub(crate) fn data<T: Element>(&self) -> &[T] {
         assert_eq!(T::DTYPE, self.dtype, "dtypes are checked before data is touched");
-        &self.buffer.as_slice()[self.start..self.start + self.elements()]
+        let Memory::Host(buffer) = &*self.memory else { unreachable!("devices are told apart before data is touched") };
+        &buffer.as_slice()[self.start..self.start + self.elements()]
     }
 
     /// Its elements, to write; a copy is made first where the memory is shared.
     pub(crate) fn data_mut<T: Element>(&mut self) -> &mut [T] {
         let elements = self.elements();
-        if Arc::get_mut(&mut self.buffer).is_none() {
+        if Arc::get_mut(&mut self.memory).is_none() {
             *self = Tensor::build(self.shape, |out: &mut [T]| out.copy_from_slice(self.data()));
         }
-        let buffer = Arc::get_mut(&mut self.buffer).expect("owned alone since the lines above");
         assert_eq!(T::DTYPE, self.dtype, "dtypes are checked before data is touched");
+        let memory = Arc::get_mut(&mut self.memory).expect("owned alone since the lines above");
+        let Memory::Host(buffer) = memory else { unreachable!("devices are told apart before data is touched") };
         &mut buffer.as_mut_slice()[self.start..self.start + elements]
     }
 
     /// Which block of memory it shares, and how large that is: for counting what is kept alive.
     pub(crate) fn block(&self) -> (usize, usize) {
-        (Arc::as_ptr(&self.buffer) as usize, self.buffer.as_slice::<u8>().len())
+        let bytes = match &*self.memory {
+            Memory::Host(buffer) => buffer.as_slice::<u8>().len(),
+            Memory::Device(block) => block.bytes(),
+        };
+        (Arc::as_ptr(&self.memory) as usize, bytes)
     }
 
     /// Whether no other tensor shares its memory, so that it may be overwritten.
     pub(crate) fn is_unique(&self) -> bool {
-        Arc::strong_count(&self.buffer) == 1
+        Arc::strong_count(&self.memory) == 1
     }
 }
 
@@ -251,15 +272,93 @@ impl Tensor {
     }
 
     /// Each element as another type, rounded to nearest; to integers towards zero, saturating.
-    pub fn cast(&self, dtype: DType) -> Tensor {
+    ///
+    /// # Errors
+    /// Those of a GPU, which makes floats only, and no f64.
+    pub fn cast(&self, dtype: DType) -> Result<Tensor> {
         if dtype == self.dtype {
-            return self.clone();
+            return Ok(self.clone());
         }
-        each_dtype!(self.dtype, S => each_dtype!(dtype, D => Tensor::build(self.shape, |out: &mut [D]| {
-            let from = self.data::<S>();
-            crate::cpu::chunks(out, crate::cpu::GRAIN, |start, chunk| {
-                chunk.iter_mut().zip(&from[start..]).for_each(|(d, s)| *d = D::from_f64(s.to_f64()));
-            });
-        })))
+        if self.device() != Device::Cpu {
+            return self.beside(self.shape, dtype, |y| crate::cuda::cast::forward(self.on_device(), y));
+        }
+        Ok(each_dtype!(self.dtype, S => each_dtype!(dtype, D => Tensor::build(self.shape, |y: &mut [D]| {
+            crate::cpu::cast::forward(self.data::<S>(), y);
+        }))))
+    }
+}
+
+/// On other devices.
+impl Tensor {
+    /// The same elements on `device`; nothing is copied where they are there already.
+    ///
+    /// # Errors
+    /// Where the device cannot be used, or its memory is full.
+    pub fn to_device(&self, device: Device) -> Result<Tensor> {
+        match (self.device(), device) {
+            (from, to) if from == to => Ok(self.clone()),
+            (Device::Cpu, Device::Cuda(ordinal)) => {
+                let bytes = each_dtype!(self.dtype, T => crate::storage::as_bytes(self.data::<T>()));
+                Tensor::build_on(ordinal, self.shape, self.dtype, |out| out.write(bytes))
+            }
+            (_, Device::Cpu) => each_dtype!(self.dtype, T => {
+                let mut read = Ok(());
+                let fetched = Tensor::build(self.shape, |out: &mut [T]| read = self.on_device().read(crate::storage::as_bytes_mut(out)));
+                read.map(|()| fetched)
+            }),
+            (_, to) => self.to_device(Device::Cpu)?.to_device(to),
+        }
+    }
+
+    /// All elements `value`, rounded to the dtype, on `device`.
+    ///
+    /// # Errors
+    /// Where the device cannot be used, or its memory is full.
+    pub fn full_on(device: Device, shape: impl Into<Shape>, value: f64, dtype: DType) -> Result<Tensor> {
+        let shape = shape.into();
+        match (device, dtype) {
+            (Device::Cpu, _) => Ok(Tensor::full(shape, value, dtype)),
+            (Device::Cuda(_), DType::I64 | DType::F64) if value != 0.0 => Tensor::full(shape, value, dtype).to_device(device),
+            (Device::Cuda(ordinal), _) => Tensor::build_on(ordinal, shape, dtype, |out| out.fill(value)),
+        }
+    }
+
+    /// A new tensor on a GPU, whose elements `fill` writes, all of them: they hold leftovers before.
+    pub(crate) fn build_on(
+        ordinal: usize,
+        shape: Shape,
+        dtype: DType,
+        fill: impl FnOnce(&mut SliceMut) -> Result<()>,
+    ) -> Result<Tensor> {
+        let mut block = gpu(ordinal)?.allocate(shape.elements() * dtype.bytes())?;
+        fill(&mut SliceMut::new(&mut block, 0, shape.elements(), dtype))?;
+        Ok(Tensor { shape, dtype, memory: Arc::new(Memory::Device(block)), start: 0 })
+    }
+
+    /// As [`Tensor::build_on`], on the GPU where this one is.
+    pub(crate) fn beside(
+        &self,
+        shape: impl Into<Shape>,
+        dtype: DType,
+        fill: impl FnOnce(&mut SliceMut) -> Result<()>,
+    ) -> Result<Tensor> {
+        Tensor::build_on(self.on_device().gpu.ordinal(), shape.into(), dtype, fill)
+    }
+
+    /// Its elements where they are known to be on a GPU.
+    pub(crate) fn on_device(&self) -> Slice<'_> {
+        let Memory::Device(block) = &*self.memory else { unreachable!("devices are told apart before data is touched") };
+        Slice::new(block, self.start, self.elements(), self.dtype)
+    }
+
+    /// Its elements on a GPU, to write; a copy is made first where the memory is shared.
+    pub(crate) fn on_device_mut(&mut self) -> Result<SliceMut<'_>> {
+        if Arc::get_mut(&mut self.memory).is_none() {
+            *self = self.beside(self.shape, self.dtype, |out| out.copy(self.on_device()))?;
+        }
+        let (start, elements, dtype) = (self.start, self.elements(), self.dtype);
+        let memory = Arc::get_mut(&mut self.memory).expect("owned alone since the lines above");
+        let Memory::Device(block) = memory else { unreachable!("devices are told apart before data is touched") };
+        Ok(SliceMut::new(block, start, elements, dtype))
     }
 }

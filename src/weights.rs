@@ -135,7 +135,7 @@ fn compare(params: &Params, tensors: &BTreeMap<String, Tensor>) -> (Fit, Vec<(St
         } else if is_float(tensor.dtype()) != is_float(dtype) || (!is_float(dtype) && tensor.dtype() != dtype) {
             fit.types.push((name.clone(), dtype, tensor.dtype()));
         } else {
-            values.push((name.clone(), restored(tensor, &shape, layout).cast(dtype)));
+            values.push((name.clone(), restored(tensor, &shape, layout).cast(dtype).expect("files are read to the cpu")));
         }
     }
     fit.unknown = tensors.keys().filter(|name| !known.contains(name)).cloned().collect();

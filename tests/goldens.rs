@@ -74,7 +74,7 @@ impl Golden {
 
     /// Images or maps, from NCHW to NHWC.
     fn maps(&self, key: &str, dtype: DType) -> Tensor {
-        channels_last(&self.tensors[key]).cast(dtype)
+        channels_last(&self.tensors[key]).cast(dtype).unwrap()
     }
 
     /// Asserts that `got` is as near to the golden `key` as `tolerance` times `scale` says.
@@ -100,7 +100,7 @@ fn path(name: &str) -> String {
 }
 
 fn floats(x: &Tensor) -> Vec<f64> {
-    x.cast(DType::F64).to_vec().unwrap()
+    x.cast(DType::F64).unwrap().to_vec().unwrap()
 }
 
 /// NCHW to NHWC; anything but four dimensions stays.
@@ -233,7 +233,7 @@ fn train(dtype: DType, optimizer: &str, method: Method, tolerance: f64) {
     let mut losses = Vec::new();
     for i in 0..10 {
         let x = images.rows(i..i + 1).unwrap().reshape([4, 3, 8, 8]).unwrap();
-        let x = channels_last(&x).cast(dtype);
+        let x = channels_last(&x).cast(dtype).unwrap();
         let y = labels.rows(i..i + 1).unwrap().reshape([4]).unwrap();
         let pass = Pass::train(&params, Rng::new(i as u64));
         let logits = net.forward(&pass, &x.into()).unwrap();

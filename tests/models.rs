@@ -137,7 +137,7 @@ fn steps_with_dropout_give_the_same_bits_on_any_number_of_threads() {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             let (losses, params) = pool.install(|| train(&config, 32, 3));
             let mut bits: Vec<u64> = losses.iter().map(|loss| loss.to_bits()).collect();
-            let numbers = |x: &Tensor| x.cast(DType::F64).to_vec::<f64>().unwrap();
+            let numbers = |x: &Tensor| x.cast(DType::F64).unwrap().to_vec::<f64>().unwrap();
             bits.extend(numbers(params.arena()).iter().map(|x| x.to_bits()));
             bits.extend(params.buffers().iter().flat_map(|(_, x)| numbers(x)).map(|x| x.to_bits()));
             bits

@@ -4,6 +4,8 @@
 mod batch_norm;
 #[path = "ops/binary.rs"]
 mod binary;
+#[path = "ops/cast.rs"]
+mod cast;
 #[path = "ops/compare.rs"]
 mod compare;
 #[path = "ops/conv2d.rs"]

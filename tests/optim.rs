@@ -106,13 +106,13 @@ fn f32_stays_near_f64() {
     for method in methods().into_iter().filter(|method| !matches!(method, Method::Lion(_))) {
         let [wide, narrow] = [DType::F64, DType::F32].map(|dtype| {
             let mut params = three(dtype);
-            params.set("c", &three(DType::F32).get("c").unwrap().cast(dtype)).unwrap();
+            params.set("c", &three(DType::F32).get("c").unwrap().cast(dtype).unwrap()).unwrap();
             let mut optimizer = Optimizer::new(method, &params).unwrap();
             for t in 0..4 {
-                let dw = gradients(&three(DType::F32), t).cast(dtype);
+                let dw = gradients(&three(DType::F32), t).cast(dtype).unwrap();
                 optimizer.step_flat(&mut params, &dw, 0.01).unwrap();
             }
-            params.get("c").unwrap().cast(DType::F64).to_vec::<f64>().unwrap()
+            params.get("c").unwrap().cast(DType::F64).unwrap().to_vec::<f64>().unwrap()
         });
         // Four steps of a dozen roundings each, on weights below 2.
         let worst = wide.iter().zip(&narrow).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);

@@ -55,7 +55,7 @@ fn model(dtype: DType, seed: u64) -> Params {
 }
 
 fn values(params: &Params) -> (Vec<f64>, Vec<f64>, i64) {
-    let wide = |x: &Tensor| x.cast(DType::F64).to_vec::<f64>().unwrap();
+    let wide = |x: &Tensor| x.cast(DType::F64).unwrap().to_vec::<f64>().unwrap();
     let count = params.get("norm.num_batches_tracked").unwrap().to_vec::<i64>().unwrap()[0];
     (wide(params.arena()), wide(&params.get("norm.running_mean").unwrap()), count)
 }
@@ -125,7 +125,7 @@ fn a_state_dict_of_pytorch_is_read_and_written_unchanged() {
     assert!(again.metadata.is_empty() && again.tensors.keys().eq(original.tensors.keys()));
     for (name, tensor) in &original.tensors {
         let same = tensor.shape() == again.tensors[name].shape() && tensor.dtype() == again.tensors[name].dtype();
-        let wide = |x: &Tensor| x.cast(DType::F64).to_vec::<f64>().unwrap();
+        let wide = |x: &Tensor| x.cast(DType::F64).unwrap().to_vec::<f64>().unwrap();
         assert!(same && wide(tensor) == wide(&again.tensors[name]), "{name}");
     }
 }
@@ -137,13 +137,14 @@ fn other_float_types_are_converted() {
     for (narrow, wide) in
         [(DType::F64, DType::F32), (DType::F32, DType::F64), (DType::F16, DType::F32), (DType::BF16, DType::F32)]
     {
-        let cast = |tensor: &Tensor| if tensor.dtype() == DType::I64 { tensor.clone() } else { tensor.cast(narrow) };
+        let cast = |tensor: &Tensor| if tensor.dtype() == DType::I64 { tensor.clone() } else { tensor.cast(narrow).unwrap() };
         let converted: BTreeMap<String, Tensor> = file.iter().map(|(name, tensor)| (name.clone(), cast(tensor))).collect();
         let mut bytes = Vec::new();
         TensorFile { tensors: converted, metadata: BTreeMap::new() }.write_to(&mut bytes).unwrap();
         let mut copy = model(wide, 6);
         weights::from_file(&mut copy, &TensorFile::from_bytes("x", &bytes).unwrap().tensors).unwrap();
-        let want: Vec<f64> = params.arena().cast(narrow).cast(wide).cast(DType::F64).to_vec::<f64>().unwrap();
+        let want: Vec<f64> =
+            params.arena().cast(narrow).unwrap().cast(wide).unwrap().cast(DType::F64).unwrap().to_vec::<f64>().unwrap();
         assert_eq!(values(&copy), (want, vec![0.25; 3], 5 + (1 << 60)), "{narrow} to {wide}");
     }
 }

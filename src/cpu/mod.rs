@@ -6,6 +6,7 @@
 pub(crate) mod adamw;
 pub(crate) mod batch_norm;
 pub(crate) mod binary;
+pub(crate) mod cast;
 pub(crate) mod clip;
 pub(crate) mod compare;
 pub(crate) mod conv2d;

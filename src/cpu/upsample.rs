@@ -25,6 +25,11 @@ impl Table {
         Table { rows, columns: self.rows.len() }
     }
 
+    /// What each new element is made of.
+    pub fn rows(&self) -> &[Vec<(usize, f64)>] {
+        &self.rows
+    }
+
     /// How many elements it makes.
     pub fn len(&self) -> usize {
         self.rows.len()

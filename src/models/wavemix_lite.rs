@@ -161,7 +161,7 @@ fn dft_real(x: &Var) -> Result<Var> {
         let matrix = |n: usize| -> Result<Var> {
             let at = |i: usize, j: usize| wave(std::f64::consts::TAU * ((i * j) % n) as f64 / n as f64);
             let values = (0..n * n).map(|i| at(i / n, i % n)).collect();
-            Ok(Tensor::from_vec(values, [n, n])?.cast(x.dtype()).into())
+            Ok(Tensor::from_vec(values, [n, n])?.cast(x.dtype())?.to_device(x.value().device())?.into())
         };
         // Heights are mixed with (w, c) as one row, widths with c.
         let y = matrix(h)?.matmul(&x.reshape([n, h, w * c])?)?.reshape([n * h, w, c])?;

@@ -2,7 +2,8 @@
 
 use crate::autograd::Backward;
 use crate::cpu::batch_norm::{self as cpu, Moments};
-use crate::{Error, Result, Tensor, Var};
+use crate::cuda::batch_norm as cuda;
+use crate::{DType, Device, Error, Result, Tensor, Var};
 
 /// What [`batch_norm`] saw in a batch, for the running statistics.
 #[derive(Clone)]
@@ -34,6 +35,9 @@ pub fn batch_norm(x: &Var, gamma: &Var, beta: &Var, eps: f64) -> Result<(Var, Ba
     if x.value().elements() < 2 * c {
         return Err(Error::operand("batch_norm", "x", "more than one value per channel when training", x.shape()));
     }
+    if x.value().device() != Device::Cpu {
+        return on_device::train([x, gamma, beta], eps);
+    }
     let moments = each_float!("batch_norm", x.dtype(), T => Moments::of::<T>(x.value().data(), c));
     let count = moments.count;
     let var: Vec<f64> = moments.m2.iter().map(|m2| m2 / count as f64).collect();
@@ -51,6 +55,9 @@ pub fn batch_norm_eval(x: &Var, gamma: &Var, beta: &Var, running_mean: &Tensor, 
     let vectors =
         [("gamma", gamma.value()), ("beta", beta.value()), ("running_mean", running_mean), ("running_var", running_var)];
     channels("batch_norm_eval", x, vectors)?;
+    if x.value().device() != Device::Cpu {
+        return on_device::apply("batch_norm_eval", [x, gamma, beta], [running_mean.clone(), running_var.clone()], eps, true);
+    }
     let inv_std = inverse_std(&channel_vec(running_var)?, eps);
     apply("batch_norm_eval", [x, gamma, beta], (channel_vec(running_mean)?, inv_std), None)
 }
@@ -121,7 +128,7 @@ fn channels<const N: usize>(op: &'static str, x: &Var, vectors: [(&'static str, 
         return Err(Error::operand(op, "x", "[.., c] with at least one channel", x.shape()));
     }
     for (name, vector) in vectors {
-        crate::ops::same_float(op, ("x", x.value()), (name, vector))?;
+        crate::ops::beside(op, x.value(), (name, vector))?;
         if **vector.shape() != [c] {
             return Err(Error::operand(op, name, format!("[c = {c}]"), vector.shape()));
         }
@@ -138,9 +145,78 @@ fn product(a: &[f64], b: &[f64]) -> Vec<f64> {
 }
 
 fn channel_vec(x: &Tensor) -> Result<Vec<f64>> {
-    x.cast(crate::DType::F64).to_vec()
+    x.cast(crate::DType::F64)?.to_vec()
 }
 
 fn channel_tensor(like: &Var, values: &[f64]) -> Result<Tensor> {
-    Ok(Tensor::from_slice(values, [values.len()])?.cast(like.dtype()))
+    Tensor::from_slice(values, [values.len()])?.cast(like.dtype())
+}
+
+/// The same on a GPU, where statistics are tensors of f32 and nothing is read back.
+mod on_device {
+    use super::*;
+
+    pub fn train(inputs @ [x, gamma, _]: [&Var; 3], eps: f64) -> Result<(Var, BatchStats)> {
+        let (from, c) = (x.value(), gamma.value().elements());
+        let mut mean = Tensor::full_on(from.device(), [c], 0.0, DType::F32)?;
+        let var = from.beside([c], DType::F32, |var| cuda::moments(from.on_device(), &mut mean.on_device_mut()?, var))?;
+        let stats = BatchStats { mean, var, count: from.elements() / c };
+        let y = apply("batch_norm", inputs, [stats.mean.clone(), stats.var.clone()], eps, false)?;
+        Ok((y, stats))
+    }
+
+    pub fn apply(op: &'static str, [x, gamma, beta]: [&Var; 3], moments: [Tensor; 2], eps: f64, given: bool) -> Result<Var> {
+        let from = x.value();
+        let y = from.beside(x.shape(), x.dtype(), |y| {
+            let vectors = [gamma.value(), beta.value()].map(Tensor::on_device);
+            cuda::normalise(from.on_device(), moments.each_ref().map(Tensor::on_device), vectors, eps, y)
+        })?;
+        Ok(Var::record(op, &[x, gamma, beta], y, || BatchNormOnDevice {
+            x: from.clone(),
+            gamma: gamma.value().clone(),
+            moments,
+            eps,
+            given,
+        }))
+    }
+
+    struct BatchNormOnDevice {
+        x: Tensor,
+        gamma: Tensor,
+        /// Mean and variance of each channel.
+        moments: [Tensor; 2],
+        eps: f64,
+        /// Whether they do not depend on x.
+        given: bool,
+    }
+
+    impl Backward for BatchNormOnDevice {
+        /// As on the processor.
+        fn backward(self: Box<Self>, dy: Tensor, wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
+            let BatchNormOnDevice { x, gamma, moments, eps, given } = *self;
+            let (moments, pair) = (moments.each_ref().map(Tensor::on_device), [&x, &dy].map(Tensor::on_device));
+            let mut sums = None;
+            if !given || wanted[1] || wanted[2] {
+                let mut dgamma = Tensor::full_on(x.device(), gamma.shape(), 0.0, DType::F32)?;
+                let dbeta = x.beside(gamma.shape(), DType::F32, |dbeta| {
+                    cuda::gradient_sums(pair, moments, eps, &mut dgamma.on_device_mut()?, dbeta)
+                })?;
+                sums = Some([dgamma, dbeta]);
+            }
+            let dx = || {
+                let sums = sums.as_ref().filter(|_| !given).map(|sums| sums.each_ref().map(Tensor::on_device));
+                x.beside(x.shape(), x.dtype(), |dx| cuda::backward_input(pair, moments, (gamma.on_device(), eps), sums, dx))
+            };
+            let dx = wanted[0].then(dx).transpose()?;
+            let vector = |i: usize| match &sums {
+                Some(sums) if wanted[i + 1] => sums[i].cast(gamma.dtype()).map(Some),
+                _ => Ok(None),
+            };
+            Ok(vec![dx, vector(0)?, vector(1)?])
+        }
+
+        fn saves(&self) -> Vec<&Tensor> {
+            vec![&self.x]
+        }
+    }
 }

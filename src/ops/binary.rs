@@ -4,7 +4,8 @@ use std::ops::{Add, Div, Mul, Sub};
 
 use crate::autograd::Backward;
 use crate::cpu::binary::{self as cpu, Kind};
-use crate::{Error, Float, Result, Shape, Tensor, Var};
+use crate::cuda::{Slice, binary as cuda};
+use crate::{Device, Error, Float, Result, Shape, Tensor, Var};
 
 macro_rules! operator {
     ($trait:ident, $method:ident, $kind:expr, $doc:literal) => {
@@ -61,9 +62,13 @@ fn apply(kind: Kind, a: &Var, b: &Var) -> Result<Var> {
     let Some(shape) = a.shape().broadcast(b.shape()) else {
         return Err(Error::operand(kind.name(), "b", format!("a shape that broadcasts with {}", a.shape()), b.shape()));
     };
-    let y = each_float!(kind.name(), a.dtype(), T => Tensor::build(shape, |y: &mut [T]| {
-        cpu::apply(kind, operand(a.value()), operand(b.value()), &shape, y);
-    }));
+    let (va, vb) = (a.value(), b.value());
+    let y = match va.device() {
+        Device::Cpu => each_float!(kind.name(), a.dtype(), T => Tensor::build(shape, |y: &mut [T]| {
+            cpu::apply(kind, operand(va), operand(vb), &shape, y);
+        })),
+        Device::Cuda(_) => va.beside(shape, a.dtype(), |y| cuda::forward(kind, [va, vb].map(on_device), &shape, y))?,
+    };
     let shapes = [*a.shape(), *b.shape()];
     Ok(match kind {
         Kind::Add | Kind::Sub => Var::record(kind.name(), &[a, b], y, || Linear { shapes, negative: kind == Kind::Sub }),
@@ -104,9 +109,14 @@ impl Backward for Product {
         let mut out = vec![None, None];
         for (side, x) in [&self.a, &self.b].into_iter().enumerate() {
             if wanted[side] {
-                let dx = each_float!(self.kind.name(), dy.dtype(), T => Tensor::build(*dy.shape(), |dx: &mut [T]| {
-                    cpu::backward(self.kind, side, [operand(&self.a), operand(&self.b)], (dy.data(), dy.shape()), dx);
-                }));
+                let dx = match dy.device() {
+                    Device::Cpu => each_float!(self.kind.name(), dy.dtype(), T => Tensor::build(*dy.shape(), |dx: &mut [T]| {
+                        cpu::backward(self.kind, side, [operand(&self.a), operand(&self.b)], (dy.data(), dy.shape()), dx);
+                    })),
+                    Device::Cuda(_) => dy.beside(dy.shape(), dy.dtype(), |dx| {
+                        cuda::backward(self.kind, side, [&self.a, &self.b].map(on_device), on_device(&dy), dx)
+                    })?,
+                };
                 out[side] = Some(dx.sum_to(x.shape())?);
             }
         }
@@ -116,6 +126,10 @@ impl Backward for Product {
     fn saves(&self) -> Vec<&Tensor> {
         vec![&self.a, &self.b]
     }
+}
+
+fn on_device(x: &Tensor) -> (Slice<'_>, &Shape) {
+    (x.on_device(), x.shape())
 }
 
 fn operand<T: Float>(x: &Tensor) -> (&[T], &Shape) {

@@ -2,7 +2,8 @@
 
 use crate::autograd::Backward;
 use crate::cpu::compare::{self as cpu, EQUAL, GREATER, LESS, UNORDERED};
-use crate::{DType, Error, Result, Shape, Tensor, Var};
+use crate::cuda::compare as cuda;
+use crate::{DType, Device, Error, Result, Shape, Tensor, Var};
 
 macro_rules! comparisons {
     ($($name:ident, $sign:literal, $holds:expr;)*) => {
@@ -36,9 +37,15 @@ fn compare(op: &'static str, holds: u8, a: &Tensor, b: &Tensor) -> Result<Tensor
         return Err(Error::operand(op, "b", format!("the dtype of a, {}", a.dtype()), b.dtype()));
     }
     let shape = broadcast(op, "b", a.shape(), b.shape())?;
-    Ok(each_dtype!(a.dtype(), T => Tensor::build(shape, |y: &mut [u8]| {
-        cpu::apply::<T>(holds, (a.data(), a.shape()), (b.data(), b.shape()), &shape, y);
-    })))
+    super::same_device(op, ("a", a), ("b", b))?;
+    match a.device() {
+        Device::Cpu => Ok(each_dtype!(a.dtype(), T => Tensor::build(shape, |y: &mut [u8]| {
+            cpu::apply::<T>(holds, (a.data(), a.shape()), (b.data(), b.shape()), &shape, y);
+        }))),
+        Device::Cuda(_) => a.beside(shape, DType::U8, |y| {
+            cuda::apply(holds, [(a.on_device(), a.shape()), (b.on_device(), b.shape())], &shape, y)
+        }),
+    }
 }
 
 /// a where the mask is not 0, b elsewhere.
@@ -64,6 +71,8 @@ pub fn select(mask: &Tensor, a: &Var, b: &Var) -> Result<Var> {
     if a.dtype() != b.dtype() {
         return Err(Error::operand("select", "b", format!("the dtype of a, {}", a.dtype()), b.dtype()));
     }
+    super::same_device("select", ("mask", mask), ("a", a.value()))?;
+    super::same_device("select", ("mask", mask), ("b", b.value()))?;
     let shape = broadcast("select", "b", a.shape(), b.shape())?;
     let shape = broadcast("select", "mask", &shape, mask.shape())?;
     let mask = mask.expand(&shape)?;
@@ -80,7 +89,7 @@ struct Select {
 impl Backward for Select {
     /// da = dy where the mask is not 0, db = dy where it is.
     fn backward(self: Box<Self>, dy: Tensor, wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
-        let zero = Tensor::zeros([], dy.dtype());
+        let zero = Tensor::full_on(dy.device(), [], 0.0, dy.dtype())?;
         let da = wanted[0].then(|| chosen(&self.mask, &dy, &zero)?.sum_to(&self.shapes[0])).transpose()?;
         let db = wanted[1].then(|| chosen(&self.mask, &zero, &dy)?.sum_to(&self.shapes[1])).transpose()?;
         Ok(vec![da, db])
@@ -94,9 +103,14 @@ impl Backward for Select {
 /// a or b, repeated to the mask's shape.
 fn chosen(mask: &Tensor, a: &Tensor, b: &Tensor) -> Result<Tensor> {
     let (a, b) = (a.expand(mask.shape())?, b.expand(mask.shape())?);
-    Ok(each_dtype!(a.dtype(), T => Tensor::build(*mask.shape(), |y: &mut [T]| {
-        cpu::select(mask.data(), a.data(), b.data(), y);
-    })))
+    match mask.device() {
+        Device::Cpu => Ok(each_dtype!(a.dtype(), T => Tensor::build(*mask.shape(), |y: &mut [T]| {
+            cpu::select(mask.data(), a.data(), b.data(), y);
+        }))),
+        Device::Cuda(_) => {
+            mask.beside(mask.shape(), a.dtype(), |y| cuda::select(mask.on_device(), a.on_device(), b.on_device(), y))
+        }
+    }
 }
 
 #[track_caller]

@@ -2,9 +2,10 @@
 
 use crate::autograd::Backward;
 use crate::cpu::{conv_transpose2d::conv_transpose2d as spread, conv2d as cpu, linear};
+use crate::cuda::{conv_transpose2d::forward as cuda_spread, conv2d as cuda, linear as cuda_linear};
 use crate::ops::linear::check_bias;
 use crate::window::{Geometry, Window};
-use crate::{Error, Result, Tensor, Var, trace};
+use crate::{DType, Device, Error, Result, Tensor, Var, trace};
 
 /// y\[n, i, j, o\] = bias\[o\] + the sum over ky, kx, c of
 /// x[n, i stride - padding + ky dilation, j stride - padding + kx dilation, c] weight[o, ky, kx, c], x being 0 outside.
@@ -40,10 +41,21 @@ pub fn conv2d(x: &Var, weight: &Var, bias: Option<&Var>, window: Window) -> Resu
     check_bias("conv2d", x, bias, c_out)?;
     let shape = crate::Shape::new(&[n, oh, ow, c_out])?;
     let geometry = Geometry::new(n, [h, w, c_in], [oh, ow, c_out], [kh, kw], window);
-    let y = each_float!("conv2d", x.dtype(), T => Tensor::build(shape, |y: &mut [T]| {
-        let (x, weight, bias) = (x.value().data(), weight.value().data(), bias.map(|b| b.value().data()));
-        if geometry.is_matrix() { linear::linear(x, weight, bias, [c_out, c_in], y) } else { cpu::conv2d(&geometry, x, weight, bias, y) }
-    }));
+    let (from, w, b) = (x.value(), weight.value(), bias.map(Var::value));
+    let y = match from.device() {
+        Device::Cpu => each_float!("conv2d", x.dtype(), T => Tensor::build(shape, |y: &mut [T]| {
+            let (x, w, b) = (from.data(), w.data(), b.map(Tensor::data));
+            if geometry.is_matrix() { linear::linear(x, w, b, [c_out, c_in], y) } else { cpu::conv2d(&geometry, x, w, b, y) }
+        })),
+        Device::Cuda(_) => from.beside(shape, x.dtype(), |y| {
+            let (x, w, b) = (from.on_device(), w.on_device(), b.map(Tensor::on_device));
+            if geometry.is_matrix() {
+                cuda_linear::forward(x, w, b, [c_out, c_in], y)
+            } else {
+                cuda::forward(&geometry, x, w, b, y)
+            }
+        })?,
+    };
     trace::count_flops(2 * geometry.products() as u64);
     let mut inputs = vec![x, weight];
     inputs.extend(bias);
@@ -61,26 +73,39 @@ impl Backward for Conv2d {
     /// dx = dy convolved with the weight, transposed; dw = sums of dy x; db = sum of dy.
     fn backward(self: Box<Self>, dy: Tensor, wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
         let Conv2d { geometry: g, x, weight } = *self;
-        let (c_in, c_out) = (g.big[2], g.small[2]);
+        let size @ [c_out, _] = [g.small[2], g.big[2]];
         let mut out = vec![None; wanted.len()];
-        each_float!("conv2d", dy.dtype(), T => {
-            out[0] = wanted[0].then(|| Tensor::build(*x.shape(), |dx: &mut [T]| {
-                if g.is_matrix() {
-                    linear::backward_input(dy.data(), weight.data(), [c_out, c_in], dx)
-                } else {
-                    spread(&g, dy.data(), weight.data(), None, dx)
-                }
-            }));
-            out[1] = wanted[1].then(|| Tensor::build(*weight.shape(), |dw: &mut [T]| {
-                if g.is_matrix() {
-                    linear::backward_weight(dy.data(), x.data(), [c_out, c_in], dw)
-                } else {
-                    cpu::backward_weight(&g, dy.data(), x.data(), dw)
-                }
-            }));
-        });
+        match dy.device() {
+            Device::Cpu => each_float!("conv2d", dy.dtype(), T => {
+                out[0] = wanted[0].then(|| Tensor::build(*x.shape(), |dx: &mut [T]| match g.is_matrix() {
+                    true => linear::backward_input(dy.data(), weight.data(), size, dx),
+                    false => spread(&g, dy.data(), weight.data(), None, dx),
+                }));
+                out[1] = wanted[1].then(|| Tensor::build(*weight.shape(), |dw: &mut [T]| match g.is_matrix() {
+                    true => linear::backward_weight(dy.data(), x.data(), size, dw),
+                    false => cpu::backward_weight(&g, dy.data(), x.data(), dw),
+                }));
+            }),
+            Device::Cuda(_) => {
+                let [dy, big, w] = [&dy, &x, &weight].map(Tensor::on_device);
+                let dx = || {
+                    x.beside(x.shape(), x.dtype(), |dx| match g.is_matrix() {
+                        true => cuda_linear::backward_input(dy, w, size, dx),
+                        false => cuda_spread(&g, dy, w, None, dx),
+                    })
+                };
+                let dw = || {
+                    x.beside(weight.shape(), DType::F32, |dw| match g.is_matrix() {
+                        true => cuda_linear::backward_weight(dy, big, size, dw),
+                        false => cuda::backward_weight(&g, dy, big, dw),
+                    })
+                };
+                out[0] = wanted[0].then(dx).transpose()?;
+                out[1] = wanted[1].then(dw).transpose()?;
+            }
+        }
         if wanted.get(2) == Some(&true) {
-            out[2] = Some(dy.sum_to(&[c_out].into())?);
+            out[2] = Some(dy.sum_of_rows(c_out)?);
         }
         Ok(out)
     }

@@ -2,9 +2,10 @@
 
 use crate::autograd::Backward;
 use crate::cpu::{conv_transpose2d as cpu, conv2d};
+use crate::cuda;
 use crate::ops::linear::check_bias;
 use crate::window::{Geometry, Window};
-use crate::{Error, Result, Tensor, Var, trace};
+use crate::{DType, Device, Error, Result, Tensor, Var, trace};
 
 /// y\[n, i', j', o\] = bias\[o\] + the sum over all i, j, ky, kx with i' = i stride - padding + ky dilation, j' likewise, and
 /// over c, of x[n, i, j, c] weight[c, ky, kx, o].
@@ -39,9 +40,15 @@ pub fn conv_transpose2d(x: &Var, weight: &Var, bias: Option<&Var>, window: Windo
     check_bias("conv_transpose2d", x, bias, c_out)?;
     let shape = crate::Shape::new(&[n, oh, ow, c_out])?;
     let geometry = Geometry::new(n, [oh, ow, c_out], [h, w, c_in], [kh, kw], window);
-    let y = each_float!("conv_transpose2d", x.dtype(), T => Tensor::build(shape, |y: &mut [T]| {
-        cpu::conv_transpose2d(&geometry, x.value().data(), weight.value().data(), bias.map(|b| b.value().data()), y);
-    }));
+    let (from, w, b) = (x.value(), weight.value(), bias.map(Var::value));
+    let y = match from.device() {
+        Device::Cpu => each_float!("conv_transpose2d", x.dtype(), T => Tensor::build(shape, |y: &mut [T]| {
+            cpu::conv_transpose2d(&geometry, from.data(), w.data(), b.map(Tensor::data), y);
+        })),
+        Device::Cuda(_) => from.beside(shape, x.dtype(), |y| {
+            cuda::conv_transpose2d::forward(&geometry, from.on_device(), w.on_device(), b.map(Tensor::on_device), y)
+        })?,
+    };
     trace::count_flops(2 * geometry.products() as u64);
     let mut inputs = vec![x, weight];
     inputs.extend(bias);
@@ -61,16 +68,25 @@ impl Backward for ConvTranspose2d {
     fn backward(self: Box<Self>, dy: Tensor, wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
         let ConvTranspose2d { geometry: g, x, weight } = *self;
         let mut out = vec![None; wanted.len()];
-        each_float!("conv_transpose2d", dy.dtype(), T => {
-            out[0] = wanted[0].then(|| Tensor::build(*x.shape(), |dx: &mut [T]| {
-                conv2d::conv2d(&g, dy.data(), weight.data(), None, dx)
-            }));
-            out[1] = wanted[1].then(|| Tensor::build(*weight.shape(), |dw: &mut [T]| {
-                conv2d::backward_weight(&g, x.data(), dy.data(), dw)
-            }));
-        });
+        match dy.device() {
+            Device::Cpu => each_float!("conv_transpose2d", dy.dtype(), T => {
+                out[0] = wanted[0].then(|| Tensor::build(*x.shape(), |dx: &mut [T]| {
+                    conv2d::conv2d(&g, dy.data(), weight.data(), None, dx)
+                }));
+                out[1] = wanted[1].then(|| Tensor::build(*weight.shape(), |dw: &mut [T]| {
+                    conv2d::backward_weight(&g, x.data(), dy.data(), dw)
+                }));
+            }),
+            Device::Cuda(_) => {
+                let [big, small, w] = [&dy, &x, &weight].map(Tensor::on_device);
+                let dx = || x.beside(x.shape(), x.dtype(), |dx| cuda::conv2d::forward(&g, big, w, None, dx));
+                let dw = || x.beside(weight.shape(), DType::F32, |dw| cuda::conv2d::backward_weight(&g, small, big, dw));
+                out[0] = wanted[0].then(dx).transpose()?;
+                out[1] = wanted[1].then(dw).transpose()?;
+            }
+        }
         if wanted.get(2) == Some(&true) {
-            out[2] = Some(dy.sum_to(&[g.big[2]].into())?);
+            out[2] = Some(dy.sum_of_rows(g.big[2])?);
         }
         Ok(out)
     }

@@ -2,7 +2,8 @@
 
 use crate::autograd::Backward;
 use crate::cpu::{cross_entropy as cpu, reduce, softmax};
-use crate::{DType, Element, Error, Result, Shape, Tensor, Var};
+use crate::cuda::cross_entropy as cuda;
+use crate::{DType, Device, Element, Error, Result, Shape, Tensor, Var};
 
 /// Settings of [`cross_entropy`]; the default smooths and ignores nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -21,7 +22,8 @@ pub struct CrossEntropyOptions {
 /// **Shapes**: logits `[.., k]`, labels `[..]` of i64, the result `[]`.
 /// **Backward**: dlogits = (softmax - target) dy / N at the N positions that count.
 /// **Saves**: logits, and ln(sum of e^logits) of each position.
-/// **Errors**: labels not of i64, of another shape or outside of `0..k`; smoothing outside of `0..=1`.
+/// **Errors**: labels not of i64, of another shape or outside of `0..k` (on a GPU, which is not waited for, those make the
+/// loss not-a-number); smoothing outside of `0..=1`.
 /// **Source**: `torch.nn.functional.cross_entropy`.
 #[track_caller]
 pub fn cross_entropy(logits: &Var, labels: &Tensor, options: CrossEntropyOptions) -> Result<Var> {
@@ -29,14 +31,29 @@ pub fn cross_entropy(logits: &Var, labels: &Tensor, options: CrossEntropyOptions
     if !(0.0..=1.0).contains(&label_smoothing) {
         return Err(Error::operand("cross_entropy", "label_smoothing", "a number in 0..=1", label_smoothing));
     }
-    let count = counted("cross_entropy", logits, labels, ignore_index)?;
-    let (x, lse) = (logits.value(), log_sum_exp("cross_entropy", logits)?);
-    let sum = each_float!("cross_entropy", x.dtype(), T => {
-        let mut losses = vec![T::default(); labels.elements()];
-        cpu::losses([x.data::<T>(), lse.data()], labels.data(), (label_smoothing, ignore_index), &mut losses);
-        reduce::sum_all(&losses).to_f64()
-    });
-    let y = Tensor::full([], sum / count.max(1) as f64, x.dtype());
+    check_labels("cross_entropy", logits, labels)?;
+    let x = logits.value();
+    let (y, lse, count) = match x.device() {
+        Device::Cpu => {
+            let count = counted("cross_entropy", logits, labels, ignore_index)?;
+            let lse = log_sum_exp("cross_entropy", logits)?;
+            let sum = each_float!("cross_entropy", x.dtype(), T => {
+                let mut losses = vec![T::default(); labels.elements()];
+                cpu::losses([x.data::<T>(), lse.data()], labels.data(), (label_smoothing, ignore_index), &mut losses);
+                reduce::sum_all(&losses).to_f64()
+            });
+            (Tensor::full([], sum / count.max(1) as f64, x.dtype()), lse, Count::Known(count))
+        }
+        Device::Cuda(_) => {
+            let (counted, mut lse) =
+                (counted_on_device(x, labels, ignore_index)?, Tensor::full_on(x.device(), labels.shape(), 0.0, DType::F32)?);
+            let y = x.beside([], DType::F32, |loss| {
+                let inputs = [x, labels, &counted].map(Tensor::on_device);
+                cuda::forward(inputs, (label_smoothing, ignore_index), &mut lse.on_device_mut()?, loss)
+            })?;
+            (y, lse, Count::OnDevice(counted))
+        }
+    };
     Ok(Var::record("cross_entropy", &[logits], y, || CrossEntropy {
         logits: x.clone(),
         lse,
@@ -51,17 +68,35 @@ struct CrossEntropy {
     lse: Tensor,
     labels: Tensor,
     options: CrossEntropyOptions,
-    count: usize,
+    count: Count,
+}
+
+/// How many labels count.
+pub(crate) enum Count {
+    Known(usize),
+    /// One 32-bit integer, in the four bytes of an element; -1 where a label is no class.
+    OnDevice(Tensor),
 }
 
 impl Backward for CrossEntropy {
     /// dlogits = (softmax - target) dy / N: the logarithm undoes the exponential.
     fn backward(self: Box<Self>, dy: Tensor, _wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
-        let (x, labels, weight) = (&self.logits, self.labels.data::<i64>(), dy.item()? / self.count.max(1) as f64);
-        let weights = labels.iter().map(|&label| if self.options.ignore_index == Some(label) { 0.0 } else { weight });
+        let x = &self.logits;
+        let CrossEntropyOptions { label_smoothing, ignore_index } = self.options;
+        let count = match &self.count {
+            Count::Known(count) => *count,
+            Count::OnDevice(counted) => {
+                return Ok(vec![Some(x.beside(x.shape(), x.dtype(), |dx| {
+                    let [x, lse, labels, dy, counted] = [x, &self.lse, &self.labels, &dy, counted].map(Tensor::on_device);
+                    cuda::backward([x, lse, labels], [dy, counted], (label_smoothing, ignore_index), dx)
+                })?)]);
+            }
+        };
+        let (labels, weight) = (self.labels.data::<i64>(), dy.item()? / count.max(1) as f64);
+        let weights = labels.iter().map(|&label| if ignore_index == Some(label) { 0.0 } else { weight });
         Ok(vec![Some(each_float!("cross_entropy", x.dtype(), T => Tensor::build(*x.shape(), |dx: &mut [T]| {
             let weights: Vec<T> = weights.map(|weight| weight as T).collect();
-            cpu::backward([x.data(), self.lse.data(), &weights], labels, self.options.label_smoothing, dx);
+            cpu::backward([x.data(), self.lse.data(), &weights], labels, label_smoothing, dx);
         })))])
     }
 
@@ -70,10 +105,11 @@ impl Backward for CrossEntropy {
     }
 }
 
-/// How many labels count, once all are found to be of i64, in the shape of the logits' positions, and ignored or in range.
+/// That labels are of i64, in the shape of the logits' positions.
 #[track_caller]
-pub(crate) fn counted(op: &'static str, logits: &Var, labels: &Tensor, ignored: Option<i64>) -> Result<usize> {
+pub(crate) fn check_labels(op: &'static str, logits: &Var, labels: &Tensor) -> Result<()> {
     crate::ops::float(op, ("logits", logits.value()))?;
+    crate::ops::same_device(op, ("logits", logits.value()), ("labels", labels))?;
     let Some((&k, positions)) = logits.shape().split_last() else {
         return Err(Error::operand(op, "logits", "[.., classes]", logits.shape()));
     };
@@ -86,6 +122,19 @@ pub(crate) fn counted(op: &'static str, logits: &Var, labels: &Tensor, ignored: 
     if labels.dtype() != DType::I64 {
         return Err(Error::operand(op, "labels", "i64", labels.dtype()));
     }
+    Ok(())
+}
+
+/// The same on a GPU, where nobody waits for the answer: a label out of range makes the loss not-a-number.
+pub(crate) fn counted_on_device(logits: &Tensor, labels: &Tensor, ignored: Option<i64>) -> Result<Tensor> {
+    let k = logits.shape().last().copied().unwrap_or(0);
+    labels.beside([], DType::F32, |counted| cuda::count(labels.on_device(), k, ignored, counted))
+}
+
+/// How many labels count, once all are found to be ignored or in range.
+#[track_caller]
+pub(crate) fn counted(op: &'static str, logits: &Var, labels: &Tensor, ignored: Option<i64>) -> Result<usize> {
+    let k = logits.shape().last().copied().unwrap_or(0);
     let mut count = 0;
     for (position, &label) in labels.data::<i64>().iter().enumerate() {
         if Some(label) == ignored {

@@ -2,7 +2,8 @@
 
 use crate::autograd::Backward;
 use crate::cpu::dropout as cpu;
-use crate::{Error, Result, Rng, Tensor, Var};
+use crate::cuda::dropout as cuda;
+use crate::{Device, Error, Result, Rng, Tensor, Var};
 
 impl Var {
     /// Sets each element to 0 with probability `p` and divides the others by 1 - p, so that the mean stays.
@@ -42,9 +43,13 @@ impl Backward for Dropout {
 
 #[track_caller]
 fn drop(x: &Tensor, p: f64, rng: &Rng) -> Result<Tensor> {
-    Ok(each_float!("dropout", x.dtype(), T => Tensor::build(*x.shape(), |y: &mut [T]| {
-        cpu::apply(cpu::Kind::Identity, p, rng, [x.data(), x.data()], y);
-    })))
+    super::float("dropout", ("x", x))?;
+    match x.device() {
+        Device::Cpu => Ok(each_float!("dropout", x.dtype(), T => Tensor::build(*x.shape(), |y: &mut [T]| {
+            cpu::apply(cpu::Kind::Identity, p, rng, [x.data(), x.data()], y);
+        }))),
+        Device::Cuda(_) => x.beside(x.shape(), x.dtype(), |y| cuda::apply(p, rng, x.on_device(), y)),
+    }
 }
 
 /// That p is a probability.

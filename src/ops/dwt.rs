@@ -2,7 +2,8 @@
 
 use crate::autograd::Backward;
 use crate::cpu::dwt as cpu;
-use crate::{Error, Result, Shape, Tensor, Var};
+use crate::cuda::dwt as cuda;
+use crate::{Device, Error, Result, Shape, Tensor, Var};
 
 impl Var {
     /// One level of the two-dimensional Haar wavelet transform (db1).
@@ -99,7 +100,13 @@ fn analyse(x: &Tensor) -> Result<Tensor> {
         return Err(Error::operand("dwt", "x", "[n, h, w, c]", x.shape()));
     };
     let shape = Shape::new(&[n, h.div_ceil(2), w.div_ceil(2), 4 * c])?;
-    Ok(each_float!("dwt", x.dtype(), T => Tensor::build(shape, |y: &mut [T]| cpu::forward(x.data(), [h, w, c], y))))
+    super::float("dwt", ("x", x))?;
+    match x.device() {
+        Device::Cpu => {
+            Ok(each_float!("dwt", x.dtype(), T => Tensor::build(shape, |y: &mut [T]| cpu::forward(x.data(), [h, w, c], y))))
+        }
+        Device::Cuda(_) => x.beside(shape, x.dtype(), |y| cuda::forward(x.on_device(), [n, h, w, c], y)),
+    }
 }
 
 #[track_caller]
@@ -112,5 +119,11 @@ fn synthesise(y: &Tensor, [h, w]: [usize; 2]) -> Result<Tensor> {
         }
     };
     let shape = Shape::new(&[n, h, w, c])?;
-    Ok(each_float!("idwt", y.dtype(), T => Tensor::build(shape, |x: &mut [T]| cpu::inverse(y.data(), [h, w, c], x))))
+    super::float("idwt", ("x", y))?;
+    match y.device() {
+        Device::Cpu => {
+            Ok(each_float!("idwt", y.dtype(), T => Tensor::build(shape, |x: &mut [T]| cpu::inverse(y.data(), [h, w, c], x))))
+        }
+        Device::Cuda(_) => y.beside(shape, y.dtype(), |x| cuda::inverse(y.on_device(), [n, h, w, c], x)),
+    }
 }

@@ -2,8 +2,9 @@
 
 use crate::autograd::Backward;
 use crate::cpu::{cross_entropy, focal_loss as cpu, reduce};
-use crate::ops::cross_entropy::{counted, log_sum_exp};
-use crate::{Element, Error, Result, Tensor, Var};
+use crate::cuda::focal_loss as cuda;
+use crate::ops::cross_entropy::{Count, check_labels, counted, counted_on_device, log_sum_exp};
+use crate::{DType, Device, Element, Error, Result, Tensor, Var};
 
 /// The mean over all positions of -(1 - p)^gamma ln p, where p is the softmax probability of the position's label.
 ///
@@ -13,7 +14,7 @@ use crate::{Element, Error, Result, Tensor, Var};
 /// **Backward**: dlogits = w (softmax - target) dy / N at the N positions that count, where the target is 1 at the label
 /// and w = (1 - p)^gamma - gamma p (1 - p)^(gamma - 1) ln p.
 /// **Saves**: logits, and ln(sum of e^logits) of each position.
-/// **Errors**: labels not of i64, of another shape or outside of `0..k`; a gamma that is not finite or negative.
+/// **Errors**: labels not of i64, of another shape or outside of `0..k` (on a GPU those make the loss not-a-number); a gamma that is not finite or negative.
 /// **Source**: Lin et al., "Focal loss for dense object detection" (arXiv 1708.02002), equation 4, with softmax;
 /// WaveMix-Lite (arXiv 2205.14375), section 4.3, trains segmentation by it.
 #[track_caller]
@@ -21,14 +22,29 @@ pub fn focal_loss(logits: &Var, labels: &Tensor, gamma: f64, ignore_index: Optio
     if !(0.0..f64::INFINITY).contains(&gamma) {
         return Err(Error::operand("focal_loss", "gamma", "a finite number not below 0", gamma));
     }
-    let count = counted("focal_loss", logits, labels, ignore_index)?;
-    let (x, lse) = (logits.value(), log_sum_exp("focal_loss", logits)?);
-    let sum = each_float!("focal_loss", x.dtype(), T => {
-        let mut losses = cpu::log_probabilities([x.data::<T>(), lse.data()], labels.data(), ignore_index);
-        cpu::losses(gamma, &mut losses);
-        reduce::sum_all(&losses).to_f64()
-    });
-    let y = Tensor::full([], sum / count.max(1) as f64, x.dtype());
+    check_labels("focal_loss", logits, labels)?;
+    let x = logits.value();
+    let (y, lse, count) = match x.device() {
+        Device::Cpu => {
+            let count = counted("focal_loss", logits, labels, ignore_index)?;
+            let lse = log_sum_exp("focal_loss", logits)?;
+            let sum = each_float!("focal_loss", x.dtype(), T => {
+                let mut losses = cpu::log_probabilities([x.data::<T>(), lse.data()], labels.data(), ignore_index);
+                cpu::losses(gamma, &mut losses);
+                reduce::sum_all(&losses).to_f64()
+            });
+            (Tensor::full([], sum / count.max(1) as f64, x.dtype()), lse, Count::Known(count))
+        }
+        Device::Cuda(_) => {
+            let (counted, mut lse) =
+                (counted_on_device(x, labels, ignore_index)?, Tensor::full_on(x.device(), labels.shape(), 0.0, DType::F32)?);
+            let y = x.beside([], DType::F32, |loss| {
+                let inputs = [x, labels, &counted].map(Tensor::on_device);
+                cuda::forward(inputs, (gamma, ignore_index), &mut lse.on_device_mut()?, loss)
+            })?;
+            (y, lse, Count::OnDevice(counted))
+        }
+    };
     Ok(Var::record("focal_loss", &[logits], y, || FocalLoss {
         logits: x.clone(),
         lse,
@@ -45,14 +61,23 @@ struct FocalLoss {
     labels: Tensor,
     gamma: f64,
     ignore_index: Option<i64>,
-    count: usize,
+    count: Count,
 }
 
 impl Backward for FocalLoss {
     /// The gradient of cross-entropy, each position times its w.
     fn backward(self: Box<Self>, dy: Tensor, _wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
-        let (x, lse, labels) = (&self.logits, &self.lse, self.labels.data::<i64>());
-        let scale = dy.item()? / self.count.max(1) as f64;
+        let (x, lse) = (&self.logits, &self.lse);
+        let count = match &self.count {
+            Count::Known(count) => *count,
+            Count::OnDevice(counted) => {
+                return Ok(vec![Some(x.beside(x.shape(), x.dtype(), |dx| {
+                    let [x, lse, labels, dy, counted] = [x, lse, &self.labels, &dy, counted].map(Tensor::on_device);
+                    cuda::backward([x, lse, labels], [dy, counted], (self.gamma, self.ignore_index), dx)
+                })?)]);
+            }
+        };
+        let (labels, scale) = (self.labels.data::<i64>(), dy.item()? / count.max(1) as f64);
         Ok(vec![Some(each_float!("focal_loss", x.dtype(), T => {
             let mut weights = cpu::log_probabilities([x.data::<T>(), lse.data()], labels, self.ignore_index);
             cpu::weights(self.gamma, &mut weights);

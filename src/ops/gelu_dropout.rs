@@ -2,8 +2,9 @@
 
 use crate::autograd::Backward;
 use crate::cpu::gelu_dropout as cpu;
+use crate::cuda::gelu_dropout as cuda;
 use crate::ops::dropout::check;
-use crate::{Result, Rng, Tensor, Var};
+use crate::{Device, Result, Rng, Tensor, Var};
 
 impl Var {
     /// y = dropout(gelu(x)), as one op; without an `rng`, as in evaluation, gelu(x).
@@ -22,9 +23,13 @@ impl Var {
             return self.gelu();
         };
         let x = self.value();
-        let y = each_float!("gelu_dropout", x.dtype(), T => Tensor::build(*x.shape(), |y: &mut [T]| {
-            cpu::forward(p, rng, x.data(), y);
-        }));
+        super::float("gelu_dropout", ("x", x))?;
+        let y = match x.device() {
+            Device::Cpu => each_float!("gelu_dropout", x.dtype(), T => Tensor::build(*x.shape(), |y: &mut [T]| {
+                cpu::forward(p, rng, x.data(), y);
+            })),
+            Device::Cuda(_) => x.beside(x.shape(), x.dtype(), |y| cuda::forward(p, rng, x.on_device(), y))?,
+        };
         Ok(Var::record("gelu_dropout", &[self], y, || GeluDropout { x: x.clone(), p, rng: rng.clone() }))
     }
 }
@@ -39,9 +44,13 @@ impl Backward for GeluDropout {
     /// dx = dropout(dy) gelu'(x): mask and GELU are made again.
     fn backward(self: Box<Self>, dy: Tensor, _wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
         let GeluDropout { x, p, rng } = *self;
-        Ok(vec![Some(each_float!("gelu_dropout", x.dtype(), T => Tensor::build(*x.shape(), |dx: &mut [T]| {
-            cpu::backward(p, &rng, [x.data(), dy.data()], dx);
-        })))])
+        let dx = match x.device() {
+            Device::Cpu => each_float!("gelu_dropout", x.dtype(), T => Tensor::build(*x.shape(), |dx: &mut [T]| {
+                cpu::backward(p, &rng, [x.data(), dy.data()], dx);
+            })),
+            Device::Cuda(_) => x.beside(x.shape(), x.dtype(), |dx| cuda::backward(p, &rng, x.on_device(), dy.on_device(), dx))?,
+        };
+        Ok(vec![Some(dx)])
     }
 
     fn saves(&self) -> Vec<&Tensor> {

@@ -2,8 +2,9 @@
 
 use crate::autograd::Backward;
 use crate::cpu::index as cpu;
+use crate::cuda::{SliceMut, index as cuda};
 use crate::ops::shape::check_axis;
-use crate::{DType, Error, Result, Shape, Tensor, Var};
+use crate::{DType, Device, Error, Result, Shape, Tensor, Var};
 
 impl Var {
     /// One element of x for each index: `y[i, j, k] = x[indices[i, j, k], j, k]` for axis 0, and so on.
@@ -23,11 +24,17 @@ impl Var {
         check_indices("gather", "indices", indices, whole[axis])?;
         // What lies beyond the indices along other axes is never picked.
         let used = indices.shape().with(axis, whole[axis]);
-        let x = (0..used.len()).fold(self.value().clone(), |x, a| x.sliced(a, 0..used[a]));
+        let x = (0..used.len()).try_fold(self.value().clone(), |x, a| x.sliced(a, 0..used[a]))?;
         let (outer, inner) = around(&used, axis);
-        let y = each_dtype!(x.dtype(), T => Tensor::build(*indices.shape(), |y: &mut [T]| {
-            cpu::gather(x.data(), indices.data(), inner, outer, y);
-        }));
+        super::same_device("gather", ("x", &x), ("indices", indices))?;
+        let y = match x.device() {
+            Device::Cpu => each_dtype!(x.dtype(), T => Tensor::build(*indices.shape(), |y: &mut [T]| {
+                cpu::gather(x.data(), indices.data(), inner, outer, y);
+            })),
+            Device::Cuda(_) => x.beside(indices.shape(), x.dtype(), |y| {
+                cuda::gather(x.on_device(), indices.on_device(), [used[axis], indices.shape()[axis], inner], y)
+            })?,
+        };
         Ok(Var::record("gather", &[self], y, || Gather { indices: indices.clone(), axis, used, whole }))
     }
 
@@ -46,9 +53,16 @@ impl Var {
         check_indices("index_select", "indices", indices, shape[axis])?;
         let (outer, inner) = around(&shape, axis);
         let chosen = Shape::new(&shape.with(axis, indices.elements()))?;
-        let y = each_dtype!(self.dtype(), T => Tensor::build(chosen, |y: &mut [T]| {
-            cpu::rows::<T>(self.value().data(), indices.data(), inner, outer, y);
-        }));
+        let x = self.value();
+        super::same_device("index_select", ("x", x), ("indices", indices))?;
+        let y = match x.device() {
+            Device::Cpu => each_dtype!(self.dtype(), T => Tensor::build(chosen, |y: &mut [T]| {
+                cpu::rows::<T>(x.data(), indices.data(), inner, outer, y);
+            })),
+            Device::Cuda(_) => x.beside(chosen, x.dtype(), |y| {
+                cuda::rows(x.on_device(), indices.on_device(), [shape[axis], indices.elements(), inner], y)
+            })?,
+        };
         Ok(Var::record("index_select", &[self], y, || Rows { indices: indices.clone(), axis, shape }))
     }
 }
@@ -65,9 +79,16 @@ impl Backward for Gather {
     /// dx[indices[i]] += dy[i].
     fn backward(self: Box<Self>, dy: Tensor, _wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
         let (outer, inner) = around(&self.used, self.axis);
-        let dx = each_float!("gather", dy.dtype(), T => Tensor::build(self.used, |dx: &mut [T]| {
-            cpu::scatter(dy.data(), self.indices.data(), inner, outer, dx);
-        }));
+        let dx = match dy.device() {
+            Device::Cpu => each_float!("gather", dy.dtype(), T => Tensor::build(self.used, |dx: &mut [T]| {
+                cpu::scatter(dy.data(), self.indices.data(), inner, outer, dx);
+            })),
+            Device::Cuda(_) => {
+                let sizes = [self.used[self.axis], self.indices.shape()[self.axis], inner];
+                let add = |dx: &mut SliceMut| cuda::backward(false, dy.on_device(), self.indices.on_device(), sizes, dx);
+                dy.beside(self.used, DType::F32, add)?.cast(dy.dtype())?
+            }
+        };
         let unused: Vec<_> = self.whole.iter().zip(self.used.iter()).map(|(whole, used)| (0, whole - used)).collect();
         Ok(vec![Some(if self.used == self.whole { dx } else { dx.padded(&unused)? })])
     }
@@ -87,9 +108,16 @@ impl Backward for Rows {
     /// Row `indices[m]` of dx gets row m of dy added.
     fn backward(self: Box<Self>, dy: Tensor, _wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
         let (outer, inner) = around(&self.shape, self.axis);
-        Ok(vec![Some(each_float!("index_select", dy.dtype(), T => Tensor::build(self.shape, |dx: &mut [T]| {
-            cpu::add_rows::<T>(dy.data(), self.indices.data(), inner, outer, dx);
-        })))])
+        Ok(vec![Some(match dy.device() {
+            Device::Cpu => each_float!("index_select", dy.dtype(), T => Tensor::build(self.shape, |dx: &mut [T]| {
+                cpu::add_rows::<T>(dy.data(), self.indices.data(), inner, outer, dx);
+            })),
+            Device::Cuda(_) => {
+                let sizes = [self.shape[self.axis], self.indices.elements(), inner];
+                let add = |dx: &mut SliceMut| cuda::backward(true, dy.on_device(), self.indices.on_device(), sizes, dx);
+                dy.beside(self.shape, DType::F32, add)?.cast(dy.dtype())?
+            }
+        })])
     }
 
     fn saves(&self) -> Vec<&Tensor> {
@@ -117,6 +145,9 @@ pub fn embedding(weight: &Var, indices: &Tensor) -> Result<Var> {
 pub fn one_hot(labels: &Tensor, classes: usize, dtype: DType) -> Result<Tensor> {
     check_indices("one_hot", "labels", labels, classes)?;
     let shape = Shape::new(&[&labels.shape()[..], &[classes]].concat())?;
+    if labels.device() != Device::Cpu {
+        return labels.beside(shape, DType::F32, |y| cuda::one_hot(labels.on_device(), classes, y))?.cast(dtype);
+    }
     let (mut y, one) = (Tensor::zeros(shape, dtype), 1.0);
     each_dtype!(dtype, T => {
         let one = <T as crate::Element>::from_f64(one);
@@ -136,6 +167,11 @@ fn around(shape: &Shape, axis: usize) -> (usize, usize) {
 fn check_indices(op: &'static str, operand: &'static str, indices: &Tensor, length: usize) -> Result<()> {
     if indices.dtype() != DType::I64 {
         return Err(Error::operand(op, operand, "i64", indices.dtype()));
+    }
+    if indices.device() != Device::Cpu {
+        let Some(position) = cuda::first_outside(indices.on_device(), length)? else { return Ok(()) };
+        let bad = indices.view(position, Shape::from([])).item()?;
+        return Err(Error::operand(op, operand, format!("numbers in 0..{length}"), bad));
     }
     // As u64 negative numbers are the largest.
     if let Some(bad) = indices.data::<i64>().iter().find(|&&index| index as u64 >= length as u64) {

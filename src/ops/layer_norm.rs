@@ -2,7 +2,8 @@
 
 use crate::autograd::Backward;
 use crate::cpu::layer_norm as cpu;
-use crate::{Error, Result, Tensor, Var};
+use crate::cuda::layer_norm as cuda;
+use crate::{DType, Device, Error, Result, Tensor, Var};
 
 /// Normalises over the last axis.
 ///
@@ -23,15 +24,23 @@ pub fn layer_norm(x: &Var, gamma: &Var, beta: &Var, eps: f64) -> Result<Var> {
         return Err(Error::operand("layer_norm", "x", "[.., c] with at least one channel", x.shape()));
     }
     for (name, vector) in [("gamma", gamma), ("beta", beta)] {
-        crate::ops::same_float("layer_norm", ("x", x.value()), (name, vector.value()))?;
+        crate::ops::beside("layer_norm", x.value(), (name, vector.value()))?;
         if **vector.shape() != [c] {
             return Err(Error::operand("layer_norm", name, format!("[c = {c}]"), vector.shape()));
         }
     }
-    let mut stats = Tensor::zeros([x.value().elements() / c, 2], x.dtype());
-    let y = each_float!("layer_norm", x.dtype(), T => Tensor::build(*x.shape(), |y: &mut [T]| {
-        cpu::forward([x.value().data(), gamma.value().data(), beta.value().data()], eps, y, stats.data_mut());
-    }));
+    let [from, weight, bias] = [x, gamma, beta].map(Var::value);
+    // Statistics are f32 beside an x of 16 bits.
+    let wide = if from.dtype() == DType::F64 { DType::F64 } else { DType::F32 };
+    let mut stats = Tensor::full_on(from.device(), [from.elements() / c, 2], 0.0, wide)?;
+    let y = match from.device() {
+        Device::Cpu => each_float!("layer_norm", x.dtype(), T => Tensor::build(*x.shape(), |y: &mut [T]| {
+            cpu::forward([from.data(), weight.data(), bias.data()], eps, y, stats.data_mut());
+        })),
+        Device::Cuda(_) => from.beside(x.shape(), x.dtype(), |y| {
+            cuda::forward(from.on_device(), [weight, bias].map(Tensor::on_device), eps, y, &mut stats.on_device_mut()?)
+        })?,
+    };
     Ok(Var::record("layer_norm", &[x, gamma, beta], y, || LayerNorm {
         x: x.value().clone(),
         stats,
@@ -52,17 +61,30 @@ impl Backward for LayerNorm {
         let LayerNorm { x, stats, gamma } = *self;
         let mut gradients = vec![None, None, None];
         if wanted[0] {
-            gradients[0] = Some(each_float!("layer_norm", x.dtype(), T => Tensor::build(*x.shape(), |dx: &mut [T]| {
-                cpu::backward_input([x.data(), dy.data(), gamma.data(), stats.data()], dx);
-            })));
+            gradients[0] = Some(match x.device() {
+                Device::Cpu => each_float!("layer_norm", x.dtype(), T => Tensor::build(*x.shape(), |dx: &mut [T]| {
+                    cpu::backward_input([x.data(), dy.data(), gamma.data(), stats.data()], dx);
+                })),
+                Device::Cuda(_) => x.beside(x.shape(), x.dtype(), |dx| {
+                    cuda::backward_input([&x, &dy, &stats].map(Tensor::on_device), gamma.on_device(), dx)
+                })?,
+            });
         }
         if wanted[1] || wanted[2] {
             let c = gamma.elements();
-            let sums = each_float!("layer_norm", x.dtype(), T => {
-                cpu::gradient_sums::<T>([x.data(), dy.data(), stats.data()], c)
-            });
-            for (i, sum) in sums.into_iter().enumerate().filter(|(i, _)| wanted[i + 1]) {
-                gradients[i + 1] = Some(Tensor::from_vec(sum, [c])?.cast(x.dtype()));
+            let sums = match x.device() {
+                Device::Cpu => {
+                    let sums = each_float!("layer_norm", x.dtype(), T => {
+                        cpu::gradient_sums::<T>([x.data(), dy.data(), stats.data()], c)
+                    });
+                    Tensor::from_vec(sums.concat(), [2 * c])?
+                }
+                Device::Cuda(_) => {
+                    x.beside([2 * c], DType::F32, |sums| cuda::gradient_sums([&x, &dy, &stats].map(Tensor::on_device), sums))?
+                }
+            };
+            for i in (0..2).filter(|i| wanted[i + 1]) {
+                gradients[i + 1] = Some(sums.rows(i * c..(i + 1) * c)?.cast(gamma.dtype())?);
             }
         }
         Ok(gradients)

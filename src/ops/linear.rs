@@ -2,7 +2,8 @@
 
 use crate::autograd::Backward;
 use crate::cpu::linear as cpu;
-use crate::{Error, Result, Tensor, Var, trace};
+use crate::cuda::linear as cuda;
+use crate::{DType, Device, Error, Result, Tensor, Var, trace};
 
 /// y = x w^T + b, along the last axis.
 ///
@@ -25,9 +26,15 @@ pub fn linear(x: &Var, weight: &Var, bias: Option<&Var>) -> Result<Var> {
     check_bias("linear", x, bias, c_out)?;
     let rows: usize = before.iter().product();
     let shape = x.shape().with(before.len(), c_out);
-    let y = each_float!("linear", x.dtype(), T => Tensor::build(shape, |y: &mut [T]| {
-        cpu::linear(x.value().data(), weight.value().data(), bias.map(|b| b.value().data()), [c_out, c_in], y);
-    }));
+    let (from, w, b) = (x.value(), weight.value(), bias.map(Var::value));
+    let y = match from.device() {
+        Device::Cpu => each_float!("linear", x.dtype(), T => Tensor::build(shape, |y: &mut [T]| {
+            cpu::linear(from.data(), w.data(), b.map(Tensor::data), [c_out, c_in], y);
+        })),
+        Device::Cuda(_) => from.beside(shape, x.dtype(), |y| {
+            cuda::forward(from.on_device(), w.on_device(), b.map(Tensor::on_device), [c_out, c_in], y)
+        })?,
+    };
     trace::count_flops(2 * (rows * c_in * c_out) as u64);
     let mut inputs = vec![x, weight];
     inputs.extend(bias);
@@ -46,15 +53,24 @@ impl Backward for Linear {
         let Linear { x, weight } = *self;
         let size = [weight.shape()[0], weight.shape()[1]];
         let mut out = vec![None; wanted.len()];
-        each_float!("linear", dy.dtype(), T => {
-            let build = |shape, fill: fn(&[T], &[T], [usize; 2], &mut [T]), other: &Tensor| {
-                Tensor::build(shape, |out: &mut [T]| fill(dy.data(), other.data(), size, out))
-            };
-            out[0] = wanted[0].then(|| build(*x.shape(), cpu::backward_input, &weight));
-            out[1] = wanted[1].then(|| build(*weight.shape(), cpu::backward_weight, &x));
-        });
+        match dy.device() {
+            Device::Cpu => each_float!("linear", dy.dtype(), T => {
+                let build = |shape, fill: fn(&[T], &[T], [usize; 2], &mut [T]), other: &Tensor| {
+                    Tensor::build(shape, |out: &mut [T]| fill(dy.data(), other.data(), size, out))
+                };
+                out[0] = wanted[0].then(|| build(*x.shape(), cpu::backward_input, &weight));
+                out[1] = wanted[1].then(|| build(*weight.shape(), cpu::backward_weight, &x));
+            }),
+            Device::Cuda(_) => {
+                let [dy, x_, w] = [&dy, &x, &weight].map(Tensor::on_device);
+                let dx = || x.beside(x.shape(), x.dtype(), |dx| cuda::backward_input(dy, w, size, dx));
+                let dw = || x.beside(weight.shape(), DType::F32, |dw| cuda::backward_weight(dy, x_, size, dw));
+                out[0] = wanted[0].then(dx).transpose()?;
+                out[1] = wanted[1].then(dw).transpose()?;
+            }
+        }
         if wanted.get(2) == Some(&true) {
-            out[2] = Some(dy.sum_to(&[size[0]].into())?);
+            out[2] = Some(dy.sum_of_rows(size[0])?);
         }
         Ok(out)
     }

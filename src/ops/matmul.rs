@@ -3,7 +3,8 @@
 use crate::autograd::Backward;
 use crate::cpu::binary::steps;
 use crate::cpu::matmul::{self as cpu, Batch};
-use crate::{Error, Result, Shape, Tensor, Var, trace};
+use crate::cuda::matmul as cuda;
+use crate::{Device, Error, Result, Shape, Tensor, Var, trace};
 
 impl Var {
     /// The matrix product with `other`; see [`matmul_with`].
@@ -25,9 +26,13 @@ pub fn matmul_with(a: &Var, b: &Var, transpose_a: bool, transpose_b: bool) -> Re
     let transposed = [transpose_a, transpose_b];
     let (batch, shape) = plan(a.value(), b.value(), transposed)?;
     let [m, k, n] = batch.size;
-    let y = each_float!("matmul", a.dtype(), T => Tensor::build(shape, |y: &mut [T]| {
-        cpu::matmul(&batch, a.value().data(), b.value().data(), y);
-    }));
+    let (va, vb) = (a.value(), b.value());
+    let y = match va.device() {
+        Device::Cpu => {
+            each_float!("matmul", a.dtype(), T => Tensor::build(shape, |y: &mut [T]| cpu::matmul(&batch, va.data(), vb.data(), y)))
+        }
+        Device::Cuda(_) => va.beside(shape, a.dtype(), |y| cuda::forward(&batch, va.on_device(), vb.on_device(), y))?,
+    };
     trace::count_flops(2 * (batch.shape.elements() * m * k * n) as u64);
     // Each operand serves the other's gradient.
     let kept = |x: &Var, other: &Var| other.has_history().then(|| x.value().clone());

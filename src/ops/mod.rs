@@ -8,6 +8,7 @@
 
 mod batch_norm;
 mod binary;
+mod cast;
 mod compare;
 mod conv2d;
 mod conv_transpose2d;
@@ -43,23 +44,44 @@ pub use pool::{avg_pool2d, max_pool2d};
 pub use shape::concat;
 pub use upsample::Interpolation;
 
-use crate::{DType, Error, Result, Tensor};
+use crate::{DType, Device, Error, Result, Tensor};
 
-/// Both operands of one float type: what most ops ask for.
+/// Both operands of one float type, on one device: what most ops ask for.
 #[track_caller]
 pub(crate) fn same_float(op: &'static str, a: (&'static str, &Tensor), b: (&'static str, &Tensor)) -> Result<()> {
     float(op, a)?;
     if b.1.dtype() != a.1.dtype() {
         return Err(Error::operand(op, b.0, format!("the dtype of {}, {}", a.0, a.1.dtype()), b.1.dtype()));
     }
-    Ok(())
+    same_device(op, a, b)
 }
 
-/// An operand of type f32 or f64.
+/// An operand of a type that is computed with: f32, on the processor f64, on a GPU the 16-bit ones.
 #[track_caller]
 pub(crate) fn float(op: &'static str, (name, tensor): (&'static str, &Tensor)) -> Result<()> {
-    match tensor.dtype() {
-        DType::F32 | DType::F64 => Ok(()),
-        other => Err(Error::operand(op, name, "f32 or f64", other)),
+    match (tensor.device(), tensor.dtype()) {
+        (_, DType::F32) | (Device::Cpu, DType::F64) | (Device::Cuda(_), DType::BF16 | DType::F16) => Ok(()),
+        (Device::Cpu, other) => Err(Error::operand(op, name, "f32 or f64", other)),
+        (Device::Cuda(_), other) => Err(Error::operand(op, name, "f32, bf16 or f16 on a GPU", other)),
     }
+}
+
+/// A vector of statistics, or of what belongs to them, beside x: of x's type, or f32 beside an x of 16 bits.
+#[track_caller]
+pub(crate) fn beside(op: &'static str, x: &Tensor, vector: (&'static str, &Tensor)) -> Result<()> {
+    if vector.1.dtype() == DType::F32 && matches!(x.dtype(), DType::BF16 | DType::F16) {
+        float(op, ("x", x))?;
+        return same_device(op, ("x", x), vector);
+    }
+    same_float(op, ("x", x), vector)
+}
+
+/// Both operands on one device: nothing is moved without being asked.
+#[track_caller]
+pub(crate) fn same_device(op: &'static str, a: (&'static str, &Tensor), b: (&'static str, &Tensor)) -> Result<()> {
+    if a.1.device() != b.1.device() {
+        let expected = format!("the device of {}, {}: see to_device", a.0, a.1.device());
+        return Err(Error::operand(op, b.0, expected, b.1.device()));
+    }
+    Ok(())
 }

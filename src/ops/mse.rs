@@ -2,7 +2,8 @@
 
 use crate::autograd::Backward;
 use crate::cpu::mse as cpu;
-use crate::{Error, Result, Tensor, Var};
+use crate::cuda::mse as cuda;
+use crate::{DType, Device, Error, Result, Tensor, Var};
 
 /// The mean of (prediction - target)^2 over all elements.
 ///
@@ -18,8 +19,13 @@ pub fn mse(prediction: &Var, target: &Var) -> Result<Var> {
         let expected = format!("the shape of prediction, {}, with elements", a.shape());
         return Err(Error::operand("mse", "target", expected, b.shape()));
     }
-    let sum = each_float!("mse", a.dtype(), T => cpu::forward::<T>(a.data(), b.data()));
-    let y = Tensor::full([], sum / a.elements() as f64, a.dtype());
+    let y = match a.device() {
+        Device::Cpu => {
+            let sum = each_float!("mse", a.dtype(), T => cpu::forward::<T>(a.data(), b.data()));
+            Tensor::full([], sum / a.elements() as f64, a.dtype())
+        }
+        Device::Cuda(_) => a.beside([], DType::F32, |y| cuda::forward(a.on_device(), b.on_device(), y))?,
+    };
     Ok(Var::record("mse", &[prediction, target], y, || Mse { prediction: a.clone(), target: b.clone() }))
 }
 
@@ -32,14 +38,22 @@ impl Backward for Mse {
     /// da = 2 (a - b) dy / N, db = 2 (b - a) dy / N.
     fn backward(self: Box<Self>, dy: Tensor, wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
         let (a, b) = (&self.prediction, &self.target);
-        let scale = 2.0 * dy.item()? / a.elements() as f64;
-        let gradient = |scale| -> Result<Tensor> {
-            Ok(each_float!("mse", a.dtype(), T => Tensor::build(*a.shape(), |da: &mut [T]| {
-                cpu::backward(a.data(), b.data(), scale, da);
-            })))
+        let gradient = |sign: f64| -> Result<Tensor> {
+            let scale = sign * 2.0 / a.elements() as f64;
+            match a.device() {
+                Device::Cpu => {
+                    let scale = scale * dy.item()?;
+                    Ok(each_float!("mse", a.dtype(), T => Tensor::build(*a.shape(), |da: &mut [T]| {
+                        cpu::backward(a.data(), b.data(), scale, da);
+                    })))
+                }
+                Device::Cuda(_) => {
+                    a.beside(a.shape(), a.dtype(), |da| cuda::backward(a.on_device(), b.on_device(), dy.on_device(), scale, da))
+                }
+            }
         };
-        let da = wanted[0].then(|| gradient(scale)).transpose()?;
-        let db = wanted[1].then(|| gradient(-scale)).transpose()?;
+        let da = wanted[0].then(|| gradient(1.0)).transpose()?;
+        let db = wanted[1].then(|| gradient(-1.0)).transpose()?;
         Ok(vec![da, db])
     }
 

@@ -2,8 +2,9 @@
 
 use crate::autograd::Backward;
 use crate::cpu::pool as cpu;
+use crate::cuda::pool as cuda;
 use crate::window::{Geometry, Window};
-use crate::{Error, Result, Shape, Tensor, Var};
+use crate::{Device, Error, Result, Shape, Tensor, Var};
 
 /// y[n, i, j, c] = the mean of x over a window of `kernel` rows and columns; zeros of the padding count as elements.
 ///
@@ -14,7 +15,13 @@ use crate::{Error, Result, Shape, Tensor, Var};
 #[track_caller]
 pub fn avg_pool2d(x: &Var, kernel: [usize; 2], window: Window) -> Result<Var> {
     let (g, shape) = geometry("avg_pool2d", x, kernel, window)?;
-    let y = each_float!("avg_pool2d", x.dtype(), T => Tensor::build(shape, |y: &mut [T]| cpu::average(&g, x.value().data(), y)));
+    let from = x.value();
+    let y = match from.device() {
+        Device::Cpu => {
+            each_float!("avg_pool2d", x.dtype(), T => Tensor::build(shape, |y: &mut [T]| cpu::average(&g, from.data(), y)))
+        }
+        Device::Cuda(_) => from.beside(shape, x.dtype(), |y| cuda::average(&g, from.on_device(), y))?,
+    };
     Ok(Var::record("avg_pool2d", &[x], y, || Average { g, shape: *x.shape() }))
 }
 
@@ -27,9 +34,12 @@ struct Average {
 impl Backward for Average {
     /// dx = sum of dy / (kh kw).
     fn backward(self: Box<Self>, dy: Tensor, _wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
-        let dx = each_float!("avg_pool2d", dy.dtype(), T => {
-            Tensor::build(self.shape, |dx: &mut [T]| cpu::backward_average(&self.g, dy.data(), dx))
-        });
+        let dx = match dy.device() {
+            Device::Cpu => each_float!("avg_pool2d", dy.dtype(), T => {
+                Tensor::build(self.shape, |dx: &mut [T]| cpu::backward_average(&self.g, dy.data(), dx))
+            }),
+            Device::Cuda(_) => dy.beside(self.shape, dy.dtype(), |dx| cuda::backward_average(&self.g, dy.on_device(), dx))?,
+        };
         Ok(vec![Some(dx)])
     }
 
@@ -47,7 +57,13 @@ impl Backward for Average {
 #[track_caller]
 pub fn max_pool2d(x: &Var, kernel: [usize; 2], window: Window) -> Result<Var> {
     let (g, shape) = geometry("max_pool2d", x, kernel, window)?;
-    let y = each_float!("max_pool2d", x.dtype(), T => Tensor::build(shape, |y: &mut [T]| cpu::maximum(&g, x.value().data(), y)));
+    let from = x.value();
+    let y = match from.device() {
+        Device::Cpu => {
+            each_float!("max_pool2d", x.dtype(), T => Tensor::build(shape, |y: &mut [T]| cpu::maximum(&g, from.data(), y)))
+        }
+        Device::Cuda(_) => from.beside(shape, x.dtype(), |y| cuda::maximum(&g, from.on_device(), y))?,
+    };
     let saved = y.clone();
     Ok(Var::record("max_pool2d", &[x], y, || Maximum { g, x: x.value().clone(), y: saved }))
 }
@@ -62,9 +78,14 @@ struct Maximum {
 impl Backward for Maximum {
     /// dx = dy where x is the largest of its window.
     fn backward(self: Box<Self>, dy: Tensor, _wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
-        let dx = each_float!("max_pool2d", dy.dtype(), T => Tensor::build(*self.x.shape(), |dx: &mut [T]| {
-            cpu::backward_maximum(&self.g, [self.x.data(), self.y.data(), dy.data()], dx);
-        }));
+        let dx = match dy.device() {
+            Device::Cpu => each_float!("max_pool2d", dy.dtype(), T => Tensor::build(*self.x.shape(), |dx: &mut [T]| {
+                cpu::backward_maximum(&self.g, [self.x.data(), self.y.data(), dy.data()], dx);
+            })),
+            Device::Cuda(_) => dy.beside(self.x.shape(), dy.dtype(), |dx| {
+                cuda::backward_maximum(&self.g, [&self.x, &self.y, &dy].map(Tensor::on_device), dx)
+            })?,
+        };
         Ok(vec![Some(dx)])
     }
 
@@ -87,29 +108,23 @@ impl Var {
         if h * w == 0 {
             return Err(Error::operand("global_avg_pool", "x", "images of one pixel or more", self.shape()));
         }
-        let share = Share { shape: *self.shape() };
-        let y = share.scale(self.value().sum_over(&[1, 2])?)?.reshape([n, c])?;
-        Ok(Var::record("global_avg_pool", &[self], y, || share))
+        let share = 1.0 / (h * w) as f64;
+        let y = self.value().scaled_sum(&[1, 2], share, self.dtype())?.reshape([n, c])?;
+        let shape = *self.shape();
+        Ok(Var::record("global_avg_pool", &[self], y, || GlobalAverage { shape, share }))
     }
 }
 
 /// y = the mean over all pixels.
-struct Share {
+struct GlobalAverage {
     shape: Shape,
+    share: f64,
 }
 
-impl Share {
-    /// x / (h w).
-    fn scale(&self, x: Tensor) -> Result<Tensor> {
-        let share = Tensor::full([], 1.0 / (self.shape[1] * self.shape[2]) as f64, x.dtype());
-        Ok((&Var::from(x) * &Var::from(share))?.into_value())
-    }
-}
-
-impl Backward for Share {
+impl Backward for GlobalAverage {
     /// dx = dy / (h w), repeated.
     fn backward(self: Box<Self>, dy: Tensor, _wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
-        let dy = self.scale(dy)?.reshape([self.shape[0], 1, 1, self.shape[3]])?;
+        let dy = Var::from(dy).mul_scalar(self.share)?.into_value().reshape([self.shape[0], 1, 1, self.shape[3]])?;
         Ok(vec![Some(dy.expand(&self.shape)?)])
     }
 

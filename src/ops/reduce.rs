@@ -2,7 +2,8 @@
 
 use crate::autograd::Backward;
 use crate::cpu::reduce as cpu;
-use crate::{Error, Result, Shape, Tensor, Var};
+use crate::cuda::reduce as cuda;
+use crate::{DType, Device, Error, Result, Shape, Tensor, Var};
 
 impl Var {
     /// The sum over `axes`; they stay as axes of length 1 where `keep` is set, and go otherwise.
@@ -57,7 +58,7 @@ impl Var {
         let (shape, count) = (*self.shape(), self.reduced_count("mean", axes, 1)?);
         let (kept, dropped) = reduced_shapes("mean", &shape, axes)?;
         let scale = 1.0 / count as f64;
-        let y = Var::from(self.value().sum_over(axes)?).mul_scalar(scale)?.into_value();
+        let y = self.value().scaled_sum(axes, scale, self.dtype())?;
         let y = y.reshape(if keep { kept } else { dropped })?;
         Ok(Var::record("mean", &[self], y, || Sum { op: "mean", shape, kept, scale }))
     }
@@ -148,13 +149,10 @@ impl Var {
         let length = self.reduced_count(op, axes, 1)?;
         let (kept, dropped) = reduced_shapes(op, self.shape(), axes)?;
         let order = reduced_last(self.shape().len(), axes);
-        let rows = self.value().permuted(&order);
+        let rows = self.value().permuted(&order)?;
         let shape = if keep { kept } else { dropped };
-        let at = rows.extreme_of_rows(length, shape, op == "max");
-        let y = each_dtype!(self.dtype(), T => Tensor::build(shape, |y: &mut [T]| {
-            let rows = rows.data::<T>().chunks_exact(length);
-            y.iter_mut().zip(rows.zip(at.data::<i64>())).for_each(|(y, (row, &i))| *y = row[i as usize]);
-        }));
+        let at = rows.extreme_of_rows(length, shape, op == "max")?;
+        let y = rows.picked(&at, length, 1)?;
         Ok(Var::record(op, &[self], y, || Extreme { at, shape: *rows.shape(), length, order }))
     }
 }
@@ -170,14 +168,19 @@ struct Extreme {
 impl Backward for Extreme {
     /// dx = dy at the extremes, 0 elsewhere.
     fn backward(self: Box<Self>, dy: Tensor, _wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
-        let dx = each_float!("max", dy.dtype(), T => Tensor::build(self.shape, |dx: &mut [T]| {
-            dx.fill(T::default());
-            let to = self.at.data::<i64>().iter().zip(dy.data::<T>());
-            dx.chunks_exact_mut(self.length).zip(to).for_each(|(row, (&i, &dy))| row[i as usize] = dy);
-        }));
+        let dx = match dy.device() {
+            Device::Cpu => each_float!("max", dy.dtype(), T => Tensor::build(self.shape, |dx: &mut [T]| {
+                dx.fill(T::default());
+                let to = self.at.data::<i64>().iter().zip(dy.data::<T>());
+                dx.chunks_exact_mut(self.length).zip(to).for_each(|(row, (&i, &dy))| row[i as usize] = dy);
+            })),
+            Device::Cuda(_) => dy.beside(self.shape, dy.dtype(), |dx| {
+                cuda::extreme_backward(self.at.on_device(), dy.on_device(), self.length, dx)
+            })?,
+        };
         let mut inverse = vec![0; self.order.len()];
         self.order.iter().enumerate().for_each(|(i, &axis)| inverse[axis] = i);
-        Ok(vec![Some(dx.permuted(&inverse))])
+        Ok(vec![Some(dx.permuted(&inverse)?)])
     }
 
     fn saves(&self) -> Vec<&Tensor> {
@@ -198,8 +201,8 @@ impl Tensor {
         if self.shape()[axis] == 0 {
             return Err(Error::operand("argmax", "tensor", format!("a length above 0 in axis {axis}"), self.shape()));
         }
-        let rows = self.permuted(&reduced_last(self.shape().len(), &[axis]));
-        Ok(rows.extreme_of_rows(self.shape()[axis], dropped, true))
+        let rows = self.permuted(&reduced_last(self.shape().len(), &[axis]))?;
+        rows.extreme_of_rows(self.shape()[axis], dropped, true)
     }
 
     /// The `k` largest elements along the last axis, largest first and of equals the first, and where they are (i64).
@@ -212,20 +215,35 @@ impl Tensor {
             return Err(Error::operand("topk", "k", format!("at most the length of the last axis of {}", self.shape()), k));
         };
         let shape = self.shape().with(self.shape().len() - 1, k);
-        Ok(each_dtype!(self.dtype(), T => {
-            let at = Tensor::build(shape, |at: &mut [i64]| cpu::topk(self.data::<T>(), length, k, at));
-            let values = Tensor::build(shape, |y: &mut [T]| {
-                let rows = self.data::<T>().chunks_exact(length.max(1)).zip(at.data::<i64>().chunks_exact(k.max(1)));
-                let picked = rows.flat_map(|(row, at)| at.iter().map(|&i| row[i as usize]));
-                y.iter_mut().zip(picked).for_each(|(y, value)| *y = value);
-            });
-            (values, at)
-        }))
+        let at = match self.device() {
+            Device::Cpu => {
+                Tensor::build(shape, |at: &mut [i64]| each_dtype!(self.dtype(), T => cpu::topk(self.data::<T>(), length, k, at)))
+            }
+            Device::Cuda(_) => self.beside(shape, DType::I64, |at| cuda::topk(self.on_device(), length, k, at))?,
+        };
+        Ok((self.picked(&at, length, k)?, at))
     }
 
     /// Where the extreme of each row of `length` is, i64 of shape `shape`.
-    fn extreme_of_rows(&self, length: usize, shape: Shape, largest: bool) -> Tensor {
-        Tensor::build(shape, |at: &mut [i64]| each_dtype!(self.dtype(), T => cpu::extreme(self.data::<T>(), length, largest, at)))
+    fn extreme_of_rows(&self, length: usize, shape: Shape, largest: bool) -> Result<Tensor> {
+        match self.device() {
+            Device::Cpu => Ok(Tensor::build(shape, |at: &mut [i64]| {
+                each_dtype!(self.dtype(), T => cpu::extreme(self.data::<T>(), length, largest, at));
+            })),
+            Device::Cuda(_) => self.beside(shape, DType::I64, |at| cuda::extreme(self.on_device(), length, largest, at)),
+        }
+    }
+
+    /// The elements at `k` places of each row of `length`, in the shape of the places.
+    fn picked(&self, at: &Tensor, length: usize, k: usize) -> Result<Tensor> {
+        if self.device() != Device::Cpu {
+            return self.beside(at.shape(), self.dtype(), |y| cuda::pick(self.on_device(), at.on_device(), length, k, y));
+        }
+        Ok(each_dtype!(self.dtype(), T => Tensor::build(*at.shape(), |y: &mut [T]| {
+            let rows = self.data::<T>().chunks_exact(length.max(1)).zip(at.data::<i64>().chunks_exact(k.max(1)));
+            let picked = rows.flat_map(|(row, at)| at.iter().map(|&i| row[i as usize]));
+            y.iter_mut().zip(picked).for_each(|(y, value)| *y = value);
+        })))
     }
 }
 
@@ -252,9 +270,25 @@ pub(crate) fn reduced_shapes(op: &'static str, shape: &Shape, axes: &[usize]) ->
 }
 
 impl Tensor {
-    /// The sum over `axes`, which stay with length 1: neighbouring axes are taken together, one group after the other.
+    /// The sum over `axes`, which stay with length 1.
     pub(crate) fn sum_over(&self, axes: &[usize]) -> Result<Tensor> {
+        self.scaled_sum(axes, 1.0, self.dtype())
+    }
+
+    /// The sum over all rows of a tensor `[.., c]`: the gradient of a bias. Of 16-bit elements it is f32.
+    pub(crate) fn sum_of_rows(&self, c: usize) -> Result<Tensor> {
+        let wide = if matches!(self.dtype(), DType::BF16 | DType::F16) { DType::F32 } else { self.dtype() };
+        let axes: Vec<usize> = (0..self.shape().len() - 1).collect();
+        self.scaled_sum(&axes, 1.0, wide)?.reshape([c])
+    }
+
+    /// `scale` times the sum over `axes`, which stay with length 1, in this dtype: neighbouring axes are taken together,
+    /// one group after the other.
+    pub(crate) fn scaled_sum(&self, axes: &[usize], scale: f64, dtype: DType) -> Result<Tensor> {
         let mut x = self.clone();
+        if self.device() != Device::Cpu {
+            return self.summed_on_device(axes, scale, dtype);
+        }
         let mut axis = 0;
         while axis < self.shape().len() {
             let group = (axis..self.shape().len()).take_while(|a| axes.contains(a)).count();
@@ -264,6 +298,31 @@ impl Tensor {
                 x = each_float!("sum", x.dtype(), T => Tensor::build(shape, |y: &mut [T]| cpu::sum(x.data(), outer, inner, y)));
             }
             axis += group.max(1);
+        }
+        if scale == 1.0 { Ok(x) } else { Ok(Var::from(x).mul_scalar(scale)?.into_value()) }
+    }
+
+    /// As [`Tensor::scaled_sum`]: in f32 between the groups, in `dtype` after the last.
+    fn summed_on_device(&self, axes: &[usize], scale: f64, dtype: DType) -> Result<Tensor> {
+        super::float("sum", ("x", self))?;
+        // Each group's first axis and the one behind its last.
+        let mut groups: Vec<[usize; 2]> = Vec::new();
+        for axis in (0..self.shape().len()).filter(|axis| axes.contains(axis)) {
+            match groups.last_mut() {
+                Some(group) if group[1] == axis => group[1] += 1,
+                _ => groups.push([axis, axis + 1]),
+            }
+        }
+        let Some(&last) = groups.last() else { return Var::from(self).mul_scalar(scale)?.into_value().cast(dtype) };
+        let mut x = self.clone();
+        for group in groups {
+            let [first, end] = group;
+            let sizes = [x.shape()[..first].iter().product(), x.shape()[end..].iter().product()];
+            let shape = (first..end).fold(*x.shape(), |shape, axis| shape.with(axis, 1));
+            let (scale, dtype) = if group == last { (scale, dtype) } else { (1.0, DType::F32) };
+            // What an earlier group gave is f32: the kernel gives its own type or f32.
+            let own = if dtype == x.dtype() || dtype == DType::F32 { dtype } else { DType::F32 };
+            x = x.beside(shape, own, |y| cuda::sum(x.on_device(), sizes, scale, y))?.cast(dtype)?;
         }
         Ok(x)
     }

@@ -7,7 +7,8 @@ use std::ops::Range;
 
 use crate::autograd::Backward;
 use crate::cpu::shape as cpu;
-use crate::{Error, Result, Shape, Tensor, Var};
+use crate::cuda::{Axes, shape as cuda};
+use crate::{Device, Error, Result, Shape, Tensor, Var};
 
 /// The backward rule of a linear op: a name for what is done to dy.
 struct Linear<F>(F);
@@ -70,8 +71,8 @@ impl Var {
         if order.len() != rank || inverse.contains(&rank) {
             return Err(Error::operand("permute", "order", format!("each axis of {} once", self.shape()), format!("{order:?}")));
         }
-        let y = self.value().permuted(order);
-        Ok(Var::record("permute", &[self], y, || Linear(move |dy: Tensor| Ok(dy.permuted(&inverse)))))
+        let y = self.value().permuted(order)?;
+        Ok(Var::record("permute", &[self], y, || Linear(move |dy: Tensor| dy.permuted(&inverse))))
     }
 
     /// Axes `a` and `b` exchanged. Otherwise as [`Var::permute`].
@@ -90,7 +91,7 @@ impl Var {
     #[track_caller]
     pub fn flip(&self, axis: usize) -> Result<Var> {
         check_axis("flip", self.shape(), axis)?;
-        Ok(Var::record("flip", &[self], self.value().flipped(axis), || Linear(move |dy: Tensor| Ok(dy.flipped(axis)))))
+        Ok(Var::record("flip", &[self], self.value().flipped(axis)?, || Linear(move |dy: Tensor| dy.flipped(axis))))
     }
 }
 
@@ -108,7 +109,7 @@ impl Var {
             let expected = format!("a part of 0..{} for axis {axis} of {shape}", shape[axis]);
             return Err(Error::operand("slice", "range", expected, format!("{range:?}")));
         }
-        let y = self.value().sliced(axis, range.clone());
+        let y = self.value().sliced(axis, range.clone())?;
         let around = (range.start, shape[axis] - range.end);
         Ok(Var::record("slice", &[self], y, || {
             Linear(move |dy: Tensor| {
@@ -152,8 +153,8 @@ impl Var {
         let (y, around) = (self.value().padded(around)?, around.to_vec());
         Ok(Var::record("pad", &[self], y, || {
             Linear(move |dy: Tensor| {
-                let inner = around.iter().zip(shape.iter()).enumerate();
-                Ok(inner.fold(dy, |dy, (axis, (pair, &length))| dy.sliced(axis, pair.0..pair.0 + length)))
+                let mut inner = around.iter().zip(shape.iter()).enumerate();
+                inner.try_fold(dy, |dy, (axis, (pair, &length))| dy.sliced(axis, pair.0..pair.0 + length))
             })
         }))
     }
@@ -196,6 +197,7 @@ pub fn concat(parts: &[&Var], axis: usize) -> Result<Var> {
         if part.dtype() != first.dtype() {
             return Err(Error::operand("concat", "parts", format!("one dtype, {}", first.dtype()), part.dtype()));
         }
+        super::same_device("concat", ("the first", first.value()), ("parts", part.value()))?;
         if part.shape().len() != shape.len() || part.shape().with(axis, 0) != shape.with(axis, 0) {
             let expected = format!("{} but for axis {axis}", first.shape());
             return Err(Error::operand("concat", "parts", expected, part.shape()));
@@ -204,9 +206,21 @@ pub fn concat(parts: &[&Var], axis: usize) -> Result<Var> {
     }
     let shape = Shape::new(&shape)?;
     let outer = shape[..axis].iter().product();
-    let y = each_dtype!(first.dtype(), T => Tensor::build(shape, |y: &mut [T]| {
-        cpu::concat(&parts.iter().map(|x| x.value().data()).collect::<Vec<_>>(), outer, y);
-    }));
+    let y = match first.value().device() {
+        Device::Cpu => each_dtype!(first.dtype(), T => Tensor::build(shape, |y: &mut [T]| {
+            cpu::concat(&parts.iter().map(|x| x.value().data()).collect::<Vec<_>>(), outer, y);
+        })),
+        Device::Cuda(_) => first.value().beside(shape, first.dtype(), |y| {
+            let (row, mut start) = (shape[axis..].iter().product::<usize>(), 0);
+            for part in parts {
+                let own: usize = part.shape()[axis..].iter().product();
+                let axes = Axes::new([(outer, [own as isize, row as isize]), (own, [1, 1])]);
+                cuda::copy_box((part.value().on_device(), 0), (y, start), axes)?;
+                start += own;
+            }
+            Ok(())
+        })?,
+    };
     let lengths = parts.iter().map(|part| part.shape()[axis]).collect();
     Ok(Var::record("concat", parts, y, || Concat { axis, lengths }))
 }
@@ -222,9 +236,9 @@ impl Backward for Concat {
         let mut start = 0;
         let slices = self.lengths.iter().zip(wanted).map(|(&length, &wanted)| {
             start += length;
-            wanted.then(|| dy.sliced(self.axis, start - length..start))
+            wanted.then(|| dy.sliced(self.axis, start - length..start)).transpose()
         });
-        Ok(slices.collect())
+        slices.collect()
     }
 
     fn saves(&self) -> Vec<&Tensor> {
@@ -235,20 +249,25 @@ impl Backward for Concat {
 /// The copies behind the ops above; their arguments have been checked.
 impl Tensor {
     /// A copy by a walk over this tensor: from element `start`, with a step for each axis of `shape`.
-    fn walked(&self, shape: Shape, start: isize, steps: impl Iterator<Item = isize>) -> Tensor {
+    fn walked(&self, shape: Shape, start: isize, steps: impl Iterator<Item = isize>) -> Result<Tensor> {
+        if self.device() != Device::Cpu {
+            let (own, steps) = (shape.strides(), steps.collect::<Vec<_>>());
+            let axes = Axes::new((0..shape.len()).map(|axis| (shape[axis], [steps[axis], own[axis] as isize])));
+            return self.beside(shape, self.dtype(), |y| cuda::copy_box((self.on_device(), start as usize), (y, 0), axes));
+        }
         let axes = cpu::merged(shape.iter().copied().zip(steps));
-        each_dtype!(self.dtype(), T => Tensor::build(shape, |y: &mut [T]| cpu::take(self.data(), start, &axes, y)))
+        Ok(each_dtype!(self.dtype(), T => Tensor::build(shape, |y: &mut [T]| cpu::take(self.data(), start, &axes, y))))
     }
 
     /// See [`Var::permute`].
-    pub(crate) fn permuted(&self, order: &[usize]) -> Tensor {
+    pub(crate) fn permuted(&self, order: &[usize]) -> Result<Tensor> {
         let strides = self.shape().strides();
         let shape = order.iter().enumerate().fold(*self.shape(), |shape, (i, &axis)| shape.with(i, self.shape()[axis]));
         self.walked(shape, 0, order.iter().map(|&axis| strides[axis] as isize))
     }
 
     /// See [`Var::flip`].
-    fn flipped(&self, axis: usize) -> Tensor {
+    fn flipped(&self, axis: usize) -> Result<Tensor> {
         let (shape, strides) = (*self.shape(), self.shape().strides());
         let last = shape[axis].saturating_sub(1) * strides[axis];
         let steps = (0..shape.len()).map(|a| if a == axis { -(strides[a] as isize) } else { strides[a] as isize });
@@ -256,11 +275,11 @@ impl Tensor {
     }
 
     /// See [`Var::slice`]. A view where all axes before are of length 1.
-    pub(crate) fn sliced(&self, axis: usize, range: Range<usize>) -> Tensor {
+    pub(crate) fn sliced(&self, axis: usize, range: Range<usize>) -> Result<Tensor> {
         let (shape, strides) = (self.shape().with(axis, range.len()), self.shape().strides());
         let start = range.start * strides[axis];
         if self.shape()[..axis].iter().all(|&length| length == 1) {
-            return self.view(start, shape);
+            return Ok(self.view(start, shape));
         }
         self.walked(shape, start as isize, strides.iter().map(|&step| step as isize))
     }
@@ -270,6 +289,15 @@ impl Tensor {
     pub(crate) fn padded(&self, around: &[(usize, usize)]) -> Result<Tensor> {
         let sum = |(&length, &(before, after)): (&usize, &(usize, usize))| length.saturating_add(before).saturating_add(after);
         let shape = Shape::new(&self.shape().iter().zip(around).map(sum).collect::<Vec<_>>())?;
+        if self.device() != Device::Cpu {
+            let (own, wide) = (self.shape().strides(), shape.strides());
+            let start = around.iter().zip(wide.iter()).map(|(pair, step)| pair.0 * step).sum();
+            let axis = |axis: usize| (self.shape()[axis], [own[axis] as isize, wide[axis] as isize]);
+            return self.beside(shape, self.dtype(), |y| {
+                y.fill(0.0)?;
+                cuda::copy_box((self.on_device(), 0), (y, start), Axes::new((0..shape.len()).map(axis)))
+            });
+        }
         let axes = self.shape().iter().zip(around).zip(shape.iter());
         let axes = cpu::merged_padding(axes.map(|((&length, pair), &all)| (length, pair.0, all)));
         Ok(each_dtype!(self.dtype(), T => Tensor::build(shape, |y: &mut [T]| cpu::pad(self.data(), &axes, y))))
@@ -285,7 +313,7 @@ impl Tensor {
             Some(own) if self.shape()[own] != 1 => strides[own] as isize,
             _ => 0,
         };
-        Ok(self.walked(*shape, 0, (0..shape.len()).map(step)))
+        self.walked(*shape, 0, (0..shape.len()).map(step))
     }
 }
 

@@ -2,7 +2,8 @@
 
 use crate::autograd::Backward;
 use crate::cpu::softmax as cpu;
-use crate::{Error, Result, Tensor, Var};
+use crate::cuda::softmax as cuda;
+use crate::{Device, Error, Result, Tensor, Var};
 
 impl Var {
     /// y = e^x / sum of e^x along `axis`: positive numbers that add up to 1.
@@ -36,7 +37,12 @@ fn along(op: &'static str, x: &Var, axis: usize) -> Result<Var> {
         return along(op, &x.transpose(axis, last)?, last)?.transpose(axis, last);
     }
     let (k, log) = (shape[last], op == "log_softmax");
-    let y = each_float!(op, x.dtype(), T => Tensor::build(*shape, |y: &mut [T]| cpu::forward(log, x.value().data(), k, y)));
+    let from = x.value();
+    super::float(op, ("x", from))?;
+    let y = match from.device() {
+        Device::Cpu => each_float!(op, x.dtype(), T => Tensor::build(*shape, |y: &mut [T]| cpu::forward(log, from.data(), k, y))),
+        Device::Cuda(_) => from.beside(shape, x.dtype(), |y| cuda::forward(log, from.on_device(), k, y))?,
+    };
     Ok(Var::record(op, &[x], y.clone(), || Softmax { y, log }))
 }
 
@@ -50,9 +56,15 @@ impl Backward for Softmax {
     fn backward(self: Box<Self>, dy: Tensor, _wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
         let (shape, y) = (*dy.shape(), &self.y);
         let k = shape[shape.len() - 1];
-        Ok(vec![Some(each_float!("softmax", dy.dtype(), T => Tensor::build(shape, |dx: &mut [T]| {
-            cpu::backward(self.log, y.data(), dy.data(), k, dx);
-        })))])
+        let dx = match dy.device() {
+            Device::Cpu => each_float!("softmax", dy.dtype(), T => Tensor::build(shape, |dx: &mut [T]| {
+                cpu::backward(self.log, y.data(), dy.data(), k, dx);
+            })),
+            Device::Cuda(_) => {
+                dy.beside(shape, dy.dtype(), |dx| cuda::backward(self.log, y.on_device(), dy.on_device(), k, dx))?
+            }
+        };
+        Ok(vec![Some(dx)])
     }
 
     fn saves(&self) -> Vec<&Tensor> {

@@ -5,7 +5,8 @@
 
 use crate::autograd::Backward;
 use crate::cpu::unary::{self as cpu, Kind, Saves};
-use crate::{Error, Result, Tensor, Var};
+use crate::cuda::unary as cuda;
+use crate::{Device, Error, Result, Tensor, Var};
 
 /// A method for each row: name(arguments), what it is, its kind, its backward rule, what it saves, its source.
 macro_rules! functions {
@@ -67,9 +68,13 @@ impl Var {
 #[track_caller]
 fn apply(kind: Kind, x: &Var) -> Result<Var> {
     crate::ops::float(kind.name(), ("x", x.value()))?;
-    let y = each_float!(kind.name(), x.dtype(), T => Tensor::build(*x.shape(), |y: &mut [T]| {
-        cpu::apply(kind, x.value().data(), y);
-    }));
+    let from = x.value();
+    let y = match from.device() {
+        Device::Cpu => each_float!(kind.name(), x.dtype(), T => Tensor::build(*x.shape(), |y: &mut [T]| {
+            cpu::apply(kind, from.data(), y);
+        })),
+        Device::Cuda(_) => from.beside(x.shape(), x.dtype(), |y| cuda::forward(kind, from.on_device(), y))?,
+    };
     let kept = match kind.saves() {
         Saves::Nothing => None,
         Saves::Input => Some(x.value().clone()),
@@ -91,9 +96,14 @@ impl Backward for Unary {
             return Ok(vec![Some(dy)]);
         }
         let kept = self.kept.as_ref().unwrap_or(&dy);
-        let dx = each_float!(self.kind.name(), dy.dtype(), T => Tensor::build(*dy.shape(), |dx: &mut [T]| {
-            cpu::backward(self.kind, kept.data(), dy.data(), dx);
-        }));
+        let dx = match dy.device() {
+            Device::Cpu => each_float!(self.kind.name(), dy.dtype(), T => Tensor::build(*dy.shape(), |dx: &mut [T]| {
+                cpu::backward(self.kind, kept.data(), dy.data(), dx);
+            })),
+            Device::Cuda(_) => {
+                dy.beside(dy.shape(), dy.dtype(), |dx| cuda::backward(self.kind, kept.on_device(), dy.on_device(), dx))?
+            }
+        };
         Ok(vec![Some(dx)])
     }
 

@@ -2,7 +2,8 @@
 
 use crate::autograd::Backward;
 use crate::cpu::upsample::Table;
-use crate::{Error, Result, Shape, Tensor, Var};
+use crate::cuda::upsample as cuda;
+use crate::{Device, Error, Result, Shape, Tensor, Var};
 
 /// How [`Var::upsample`] makes pixels between pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +42,7 @@ impl Var {
         }
         Shape::new(&[n, size[0], size[1], c])?;
         let tables = [table(h, size[0], interpolation), table(w, size[1], interpolation)];
-        let y = along(&along(self.value(), 1, &tables[0])?, 2, &tables[1])?;
+        let y = resized(self.value(), &tables, [1, 2])?;
         Ok(Var::record("upsample", &[self], y, || Upsample { tables }))
     }
 }
@@ -53,13 +54,25 @@ struct Upsample {
 impl Backward for Upsample {
     /// dx = (rows x columns)^T dy = columns^T, then rows^T.
     fn backward(self: Box<Self>, dy: Tensor, _wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
-        let [rows, columns] = self.tables.map(|table| table.transpose());
-        Ok(vec![Some(along(&along(&dy, 2, &columns)?, 1, &rows)?)])
+        let tables = self.tables.map(|table| table.transpose());
+        Ok(vec![Some(resized(&dy, &tables, [2, 1])?)])
     }
 
     fn saves(&self) -> Vec<&Tensor> {
         vec![]
     }
+}
+
+/// The tables of rows and columns applied: on the processor along these axes, one after the other; on a GPU in one pass.
+#[track_caller]
+fn resized(x: &Tensor, tables: &[Table; 2], order: [usize; 2]) -> Result<Tensor> {
+    super::float("upsample", ("x", x))?;
+    if x.device() == Device::Cpu {
+        return order.into_iter().try_fold(x.clone(), |x, axis| along(&x, axis, &tables[axis - 1]));
+    }
+    let size @ [n, _, _, c] = std::array::from_fn(|axis| x.shape()[axis]);
+    let [oh, ow] = tables.each_ref().map(Table::len);
+    x.beside([n, oh, ow, c], x.dtype(), |y| cuda::apply(x.on_device(), size, tables, y))
 }
 
 /// The table applied along one axis.

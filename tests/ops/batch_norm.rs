@@ -26,7 +26,7 @@ fn worst(a: &[f64], b: &[f64]) -> f64 {
 }
 
 fn in_f64(x: &Tensor) -> Vec<f64> {
-    x.cast(DType::F64).to_vec().unwrap()
+    x.cast(DType::F64).unwrap().to_vec().unwrap()
 }
 
 #[test]

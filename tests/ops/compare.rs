@@ -54,7 +54,7 @@ proptest! {
         let mask = draw(0).gt(&Tensor::scalar(0.0)).unwrap();
         gradcheck(|v| select(&mask, &v[0], &v[1]), &[draw(1), draw(2)])?;
         // A mask is a number: m a + (1 - m) b.
-        let (m, a, b) = (Var::from(mask.cast(DType::F64)), Var::from(draw(1)), Var::from(draw(2)));
+        let (m, a, b) = (Var::from(mask.cast(DType::F64).unwrap()), Var::from(draw(1)), Var::from(draw(2)));
         let want = (&(&m * &a).unwrap() + &(&(m.mul_scalar(-1.0).unwrap().add_scalar(1.0)).unwrap() * &b).unwrap()).unwrap();
         let got = select(&mask, &a, &b).unwrap();
         prop_assert_eq!(got.shape(), want.shape());

@@ -96,7 +96,7 @@ fn sizes_of_the_models() {
         ([2, 30, 30, 40], [40, 3, 3, 1], depthwise),
     ] {
         let (x, w) = (draw(&shape, DType::F64, 1), draw(&weight, DType::F64, 2));
-        let inputs = [&x, &w].map(|t| t.cast(DType::F32));
+        let inputs = [&x, &w].map(|t| t.cast(DType::F32).unwrap());
         let on = |threads: usize| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| {

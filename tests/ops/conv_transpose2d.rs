@@ -74,7 +74,7 @@ fn sizes_of_the_models() {
         ([1, 33, 33, 5], [5, 2, 2, 9], Window { stride: [3, 3], ..Window::default() }),
     ] {
         let (x, w) = (draw(&shape, DType::F64, 1), draw(&weight, DType::F64, 2));
-        let inputs = [&x, &w].map(|t| t.cast(DType::F32));
+        let inputs = [&x, &w].map(|t| t.cast(DType::F32).unwrap());
         let on = |threads: usize| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| {

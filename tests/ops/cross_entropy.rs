@@ -69,9 +69,9 @@ fn single_precision_and_two_threads() {
     let run = |threads, dtype| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
-            let logits = Var::leaf(exact.cast(dtype));
+            let logits = Var::leaf(exact.cast(dtype).unwrap());
             let loss = cross_entropy(&logits, &labels, options(0.1, None)).unwrap();
-            let dx = loss.backward().unwrap().of(&logits).unwrap().cast(DType::F64).to_vec::<f64>().unwrap();
+            let dx = loss.backward().unwrap().of(&logits).unwrap().cast(DType::F64).unwrap().to_vec::<f64>().unwrap();
             (loss.value().item().unwrap(), dx)
         })
     };

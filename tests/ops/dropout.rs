@@ -48,7 +48,7 @@ fn errors() {
         assert!(e.starts_with(&format!("dropout: p expects a probability in 0..=1, got {p} (dropout.rs:")), "{e}");
     }
     let e = Var::from(Tensor::ones([2], DType::I64)).dropout(0.5, &Rng::new(1)).err().unwrap().to_string();
-    assert!(e.starts_with("dropout: operand expects f32 or f64, got i64"), "{e}");
+    assert!(e.starts_with("dropout: x expects f32 or f64, got i64"), "{e}");
 }
 
 proptest! {

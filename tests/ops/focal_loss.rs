@@ -33,9 +33,9 @@ fn single_precision_and_two_threads() {
     let run = |threads, dtype| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
-            let logits = Var::leaf(exact.cast(dtype));
+            let logits = Var::leaf(exact.cast(dtype).unwrap());
             let loss = focal_loss(&logits, &labels, 2.0, None).unwrap();
-            let dx = loss.backward().unwrap().of(&logits).unwrap().cast(DType::F64).to_vec::<f64>().unwrap();
+            let dx = loss.backward().unwrap().of(&logits).unwrap().cast(DType::F64).unwrap().to_vec::<f64>().unwrap();
             (loss.value().item().unwrap(), dx)
         })
     };

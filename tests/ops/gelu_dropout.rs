@@ -45,7 +45,7 @@ fn errors() {
     let e = Var::from(Tensor::ones([2], DType::F32)).gelu_dropout(2.0, None).err().unwrap().to_string();
     assert!(e.starts_with("gelu_dropout: p expects a probability in 0..=1, got 2 (gelu_dropout.rs:"), "{e}");
     let e = Var::from(Tensor::ones([2], DType::I64)).gelu_dropout(0.5, Some(&Rng::new(1))).err().unwrap().to_string();
-    assert!(e.starts_with("gelu_dropout: operand expects f32 or f64, got i64"), "{e}");
+    assert!(e.starts_with("gelu_dropout: x expects f32 or f64, got i64"), "{e}");
 }
 
 proptest! {

@@ -23,11 +23,11 @@ fn single_precision_and_two_threads() {
     let run = |threads, dtype| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
-            let leaves = [&x, &gamma, &beta].map(|t| Var::leaf(t.cast(dtype)));
+            let leaves = [&x, &gamma, &beta].map(|t| Var::leaf(t.cast(dtype).unwrap()));
             let y = layer_norm(&leaves[0], &leaves[1], &leaves[2], EPS).unwrap();
-            let gradients = y.backward_from(normal(&[333, 129], DType::F32, 4).cast(dtype), &[]).unwrap();
-            let dx = leaves.each_ref().map(|leaf| gradients.of(leaf).unwrap().cast(DType::F64).to_vec::<f64>().unwrap());
-            (y.value().cast(DType::F64).to_vec::<f64>().unwrap(), dx)
+            let gradients = y.backward_from(normal(&[333, 129], DType::F32, 4).cast(dtype).unwrap(), &[]).unwrap();
+            let dx = leaves.each_ref().map(|leaf| gradients.of(leaf).unwrap().cast(DType::F64).unwrap().to_vec::<f64>().unwrap());
+            (y.value().cast(DType::F64).unwrap().to_vec::<f64>().unwrap(), dx)
         })
     };
     let (single, double) = (run(1, DType::F32), run(1, DType::F64));

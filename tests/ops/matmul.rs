@@ -56,7 +56,7 @@ fn large_ones_are_right_and_the_same_on_any_number_of_threads() {
     for size @ [m, k, n] in [[300, 70, 90], [33, 9000, 17], [7, 5, 3], [1, 4096, 300]] {
         let (a, b) = (draw(&[m, k], DType::F64, 1), draw(&[k, n], DType::F64, 2));
         let want = naive(a.as_slice().unwrap(), b.as_slice().unwrap(), size);
-        let (a32, b32) = (Var::from(a.cast(DType::F32)), Var::from(b.cast(DType::F32)));
+        let (a32, b32) = (Var::from(a.cast(DType::F32).unwrap()), Var::from(b.cast(DType::F32).unwrap()));
         let on = |threads: usize| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| (a32.matmul(&b32).unwrap().into_value(), Var::from(&a).matmul(&Var::from(&b)).unwrap().into_value()))

@@ -20,7 +20,7 @@ fn single_precision_and_two_threads() {
     let (a, b) = (draw(0), draw(1));
     let run = |threads, dtype| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        pool.install(|| mse(&a.cast(dtype).into(), &b.cast(dtype).into()).unwrap().value().item().unwrap())
+        pool.install(|| mse(&a.cast(dtype).unwrap().into(), &b.cast(dtype).unwrap().into()).unwrap().value().item().unwrap())
     };
     assert_eq!(run(1, DType::F32), run(2, DType::F32));
     assert!((run(1, DType::F32) - run(1, DType::F64)).abs() < 4.0 * f64::from(f32::EPSILON));

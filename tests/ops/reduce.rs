@@ -86,7 +86,7 @@ fn threads_do_not_change_the_bits() {
             let (values, at) = x.value().topk(3).unwrap();
             let mut out: Vec<f32> = parts.into_iter().flat_map(|y| y.unwrap().value().to_vec::<f32>().unwrap()).collect();
             out.extend(values.to_vec::<f32>().unwrap());
-            out.extend(at.cast(DType::F32).to_vec::<f32>().unwrap());
+            out.extend(at.cast(DType::F32).unwrap().to_vec::<f32>().unwrap());
             out
         };
         pool.install(all)
@@ -116,7 +116,7 @@ proptest! {
     #[test]
     fn largest_of_rows(rows in 1usize..4, length in 1usize..70, k in 0usize..70, seed: u64) {
         // Few different values, so that there are ties.
-        let x = Tensor::uniform([rows, length], 0.0, 9.0, DType::F64, &Rng::new(seed)).cast(DType::I64);
+        let x = Tensor::uniform([rows, length], 0.0, 9.0, DType::F64, &Rng::new(seed)).cast(DType::I64).unwrap();
         let k = k.min(length);
         let (values, at) = x.topk(k).unwrap();
         let first = x.argmax(1).unwrap();

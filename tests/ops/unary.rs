@@ -50,7 +50,13 @@ fn values_follow_the_definitions() {
             let y = f(&x.clone().into()).unwrap().into_value();
             // f32: two units in the last place of the function, and cancellation in Phi's sum.
             let tolerance = if dtype == DType::F64 { 2e-14 } else { 4e-7 };
-            for (x, y) in x.cast(DType::F64).to_vec::<f64>().unwrap().into_iter().zip(y.cast(DType::F64).to_vec::<f64>().unwrap())
+            for (x, y) in x
+                .cast(DType::F64)
+                .unwrap()
+                .to_vec::<f64>()
+                .unwrap()
+                .into_iter()
+                .zip(y.cast(DType::F64).unwrap().to_vec::<f64>().unwrap())
             {
                 let want = definition(x);
                 assert!((y - want).abs() <= tolerance * want.abs().max(1.0), "{name}({x}) in {dtype}: {y}, not {want}");

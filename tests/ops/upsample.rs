@@ -45,10 +45,10 @@ fn single_precision_and_two_threads() {
         let run = |threads, dtype| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| {
-                let x = Var::leaf(x.cast(dtype));
+                let x = Var::leaf(x.cast(dtype).unwrap());
                 let y = x.upsample([34, 50], how).unwrap();
                 let gradients = y.backward_from(y.value().clone(), &[]).unwrap();
-                [y.value(), gradients.of(&x).unwrap()].map(|t| t.cast(DType::F64).to_vec::<f64>().unwrap())
+                [y.value(), gradients.of(&x).unwrap()].map(|t| t.cast(DType::F64).unwrap().to_vec::<f64>().unwrap())
             })
         };
         let (single, double) = (run(1, DType::F32), run(1, DType::F64));
@@ -70,7 +70,7 @@ fn errors() {
     let e = Var::from(Tensor::zeros([2, 2], DType::F32)).upsample([4, 4], Nearest).err().unwrap().to_string();
     assert!(e.starts_with("upsample: x expects [n, h, w, c], got [2, 2]"), "{e}");
     let e = Var::from(Tensor::zeros([1, 2, 2, 1], DType::U8)).upsample([4, 4], Nearest).err().unwrap().to_string();
-    assert!(e.starts_with("upsample: operand expects f32 or f64, got u8"), "{e}");
+    assert!(e.starts_with("upsample: x expects f32 or f64, got u8"), "{e}");
 }
 
 proptest! {

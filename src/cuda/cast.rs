@@ -1,0 +1,41 @@
+//! Elements as other types.
+
+use super::launch::pack;
+use super::{Slice, SliceMut};
+use crate::{DType, Error, Result};
+
+/// y = x, rounded to nearest; to integers towards zero, saturating.
+pub(crate) fn forward(x: Slice, y: &mut SliceMut) -> Result<()> {
+    let (from, to, n) = (x.dtype, y.as_slice().dtype, x.elements);
+    let bytes = x.bytes() + y.as_slice().bytes();
+    // From and to f32 in packs of 16 bytes; what else there is goes one by one.
+    let (name, real) = match (from, to) {
+        (DType::F32, DType::BF16 | DType::F16) => ("narrow", to),
+        (DType::BF16 | DType::F16, DType::F32) => ("widen", from),
+        _ => {
+            let launch = x.gpu.kernel("cast", "cast", DType::F32)?.arg(code(from)?).arg(x).arg(code(to)?).arg(y);
+            return launch.count(n).each(n).moves(bytes).launch();
+        }
+    };
+    x.gpu.kernel("cast", name, real)?.arg(x).arg(y).count(n).each(n.div_ceil(pack(real))).moves(bytes).launch()
+}
+
+/// y = (x / 255 - mean) / std for bytes `[.., c]`, mean and std of each channel.
+#[allow(dead_code)]
+pub(crate) fn images(x: Slice, mean: Slice, std: Slice, y: &mut SliceMut) -> Result<()> {
+    let (n, real) = (x.elements, y.as_slice().dtype);
+    let bytes = x.bytes() + y.as_slice().bytes();
+    let launch = x.gpu.kernel("cast", "images", real)?.arg(x).arg(y).count(n).sizes([mean.elements])?.arg(mean).arg(std);
+    launch.each(n.div_ceil(pack(real))).moves(bytes).launch()
+}
+
+fn code(dtype: DType) -> Result<i32> {
+    match dtype {
+        DType::F32 => Ok(0),
+        DType::BF16 => Ok(1),
+        DType::F16 => Ok(2),
+        DType::U8 => Ok(3),
+        DType::I64 => Ok(4),
+        DType::F64 => Err(Error::Device("cast: f64 is not there on a GPU; it is the oracle of tests, on the cpu".into())),
+    }
+}

@@ -1,0 +1,185 @@
+//! From a kernel's text to machine code for the device at hand, once: the result is kept on disk.
+//!
+//! NVRTC compiles at run time, with what kernels include handed to it in memory: no toolkit and no headers are needed. It makes
+//! code for the very device where it knows the device's architecture, and otherwise PTX for the newest one below, which
+//! the driver translates. The first form also works where the driver is older than NVRTC, the second does not.
+
+use std::ffi::{CStr, CString, c_char, c_int};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use cudarc::nvrtc::result::{self, NvrtcError};
+use cudarc::nvrtc::sys;
+use sha2::{Digest, Sha256};
+
+use crate::{DType, Error, Result};
+
+/// What kernels include, by name.
+const HEADERS: &[(&str, &str)] = &[];
+
+/// Machine code of `kernels/<file>.cu` with elements of type `dtype`, for a device of compute capability `arch`.
+pub(super) fn image(file: &str, source: &str, dtype: DType, arch: u32) -> Result<Vec<u8>> {
+    let nvrtc = nvrtc()?;
+    let newest = nvrtc.archs.iter().copied().filter(|&known| known <= arch).max();
+    let Some(known) = newest else {
+        let (major, minor) = nvrtc.version;
+        let what = format!("the kernel compiler, NVRTC {major}.{minor}, knows no architecture up to sm_{arch}");
+        return Err(Error::Device(format!("{what}; one of an older or newer CUDA does")));
+    };
+    let form = if known == arch { "sm" } else { "compute" };
+    let real = match dtype {
+        DType::BF16 => 1,
+        DType::F16 => 2,
+        _ => 0,
+    };
+    let options = [format!("--gpu-architecture={form}_{known}"), "--std=c++17".into(), format!("-DREAL={real}")];
+    let version = format!("{:?}", nvrtc.version);
+    let mut key = Sha256::new();
+    let headers = HEADERS.iter().flat_map(|(name, text)| [*name, *text]);
+    for part in headers.chain([source, &options.join(" "), &version]) {
+        // Lengths keep parts apart.
+        key.update((part.len() as u64).to_le_bytes());
+        key.update(part);
+    }
+    let kept = folder().map(|folder| folder.join(hex(&key.finalize())));
+    if let Some(image) = kept.as_deref().and_then(read) {
+        return Ok(image);
+    }
+    let image = compile(&format!("{file}.cu"), source, &options, known == arch)?;
+    if let Some(path) = kept {
+        // A cache that cannot be written costs time at the next start, nothing else.
+        let _ = write(&path, &image);
+    }
+    Ok(image)
+}
+
+/// The compiler's version, and the architectures it knows.
+struct Nvrtc {
+    version: (c_int, c_int),
+    archs: Vec<u32>,
+}
+
+fn nvrtc() -> Result<&'static Nvrtc> {
+    static NVRTC: OnceLock<std::result::Result<Nvrtc, String>> = OnceLock::new();
+    let ask = || -> std::result::Result<Nvrtc, NvrtcError> {
+        let (mut major, mut minor, mut count) = (0, 0, 0);
+        // SAFETY: each call writes one int; the last one `count` of them.
+        unsafe {
+            sys::nvrtcVersion(&mut major, &mut minor).result()?;
+            sys::nvrtcGetNumSupportedArchs(&mut count).result()?;
+            let mut archs = vec![0 as c_int; count.max(0) as usize];
+            sys::nvrtcGetSupportedArchs(archs.as_mut_ptr()).result()?;
+            Ok(Nvrtc { version: (major, minor), archs: archs.into_iter().map(|arch| arch as u32).collect() })
+        }
+    };
+    let nvrtc = NVRTC.get_or_init(|| ask().map_err(|e| format!("the kernel compiler does not answer: {e}")));
+    nvrtc.as_ref().map_err(|e| Error::Device(e.clone()))
+}
+
+/// Compiles; the compiler's log is part of the error.
+fn compile(name: &str, source: &str, options: &[String], machine_code: bool) -> Result<Vec<u8>> {
+    let text = |s: &str| CString::new(s).map_err(|_| Error::Device(format!("{name}: has a zero in it")));
+    let (source, file) = (text(source)?, text(name)?);
+    let names: Vec<CString> = HEADERS.iter().map(|(name, _)| text(name)).collect::<Result<_>>()?;
+    let texts: Vec<CString> = HEADERS.iter().map(|(_, header)| text(header)).collect::<Result<_>>()?;
+    let [names, texts] = [&names, &texts].map(|list| list.iter().map(|s| s.as_ptr()).collect::<Vec<_>>());
+    let failed = |what: &str, e: NvrtcError| Error::Device(format!("{name}: {what}: {e}"));
+    let mut program = std::ptr::null_mut();
+    let count = HEADERS.len() as c_int;
+    // SAFETY: all strings end with a zero and outlive the program; there are `count` headers with their names.
+    let begun =
+        unsafe { sys::nvrtcCreateProgram(&mut program, source.as_ptr(), file.as_ptr(), count, texts.as_ptr(), names.as_ptr()) };
+    begun.result().map_err(|e| failed("the kernel compiler does not begin", e))?;
+    let program = Program(program);
+    // SAFETY: the program was just made.
+    unsafe { result::compile_program(program.0, options) }.map_err(|e| {
+        let (log, options) = (program.log(), options.join(" "));
+        failed(&format!("does not compile with {options}\n{log}"), e)
+    })?;
+    program.image(machine_code).map_err(|e| failed("the compiled kernel cannot be read", e))
+}
+
+struct Program(sys::nvrtcProgram);
+
+impl Program {
+    fn log(&self) -> String {
+        // SAFETY: the program lives, and its log ends with a zero.
+        let log = unsafe { result::get_program_log(self.0) }.unwrap_or_else(|_| vec![0]);
+        let bytes: Vec<u8> = log.into_iter().map(|c| c as u8).collect();
+        CStr::from_bytes_until_nul(&bytes).map_or(String::new(), |log| log.to_string_lossy().trim_end().to_owned())
+    }
+
+    fn image(&self, machine_code: bool) -> std::result::Result<Vec<u8>, NvrtcError> {
+        let mut size = 0;
+        // SAFETY: the program lives; the second call of each pair writes as many bytes as the first one says.
+        unsafe {
+            if machine_code {
+                sys::nvrtcGetCUBINSize(self.0, &mut size).result()?;
+                let mut image = vec![0u8; size];
+                sys::nvrtcGetCUBIN(self.0, image.as_mut_ptr().cast::<c_char>()).result()?;
+                return Ok(image);
+            }
+            Ok(result::get_ptx(self.0)?.into_iter().map(|c| c as u8).collect())
+        }
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // SAFETY: the program is this one's alone. What it returns tells of nothing that could be mended.
+        let _ = unsafe { result::destroy_program(self.0) };
+    }
+}
+
+/// Where compiled kernels are kept: `$WAVEMIX_KERNELS`, else beside data sets in the user's cache.
+fn folder() -> Option<PathBuf> {
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let cache = || set("XDG_CACHE_HOME").or_else(|| Some(set("HOME")?.join(".cache")));
+    set("WAVEMIX_KERNELS").or_else(|| Some(cache()?.join("wavemix/kernels")))
+}
+
+/// A file's contents behind their checksum; `None` where it is not there, or damaged.
+fn read(path: &Path) -> Option<Vec<u8>> {
+    let mut bytes = fs::read(path).ok()?;
+    let image = bytes.split_off(bytes.len().min(32));
+    (Sha256::digest(&image)[..] == bytes[..]).then_some(image)
+}
+
+/// Writes beside and renames, so that processes that start together see whole files.
+fn write(path: &Path, image: &[u8]) -> std::io::Result<()> {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let folder = path.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(folder)?;
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let beside = path.with_extension(format!("{}-{number}.tmp", std::process::id()));
+    let written = fs::write(&beside, [&Sha256::digest(image)[..], image].concat()).and_then(|()| fs::rename(&beside, path));
+    if written.is_err() {
+        let _ = fs::remove_file(&beside);
+    }
+    written
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_damaged_file_counts_as_none() {
+        let path = std::env::temp_dir().join(format!("wavemix-kernel-{}", std::process::id()));
+        write(&path, b"machine code").unwrap();
+        assert_eq!(read(&path).as_deref(), Some(&b"machine code"[..]));
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[40] ^= 1;
+        fs::write(&path, &bytes).unwrap();
+        assert_eq!(read(&path), None);
+        fs::write(&path, b"short").unwrap();
+        assert_eq!(read(&path), None);
+        fs::remove_file(&path).unwrap();
+    }
+}

@@ -1,0 +1,90 @@
+//! Convolutions as implicit products of matrices: rows are output pixels, columns output channels, and the sum runs over
+//! taps and input channels. No column buffer is ever laid out.
+
+use super::launch::together;
+use super::reduce::finish;
+use super::{Gpu, Scratch, Slice, SliceMut};
+use crate::window::{Geometry, Window};
+use crate::{DType, Error, Result};
+
+/// `struct Window` of common.cuh.
+pub(super) fn window(gpu: &Gpu, g: &Geometry) -> Result<[u32; 16]> {
+    let Window { stride, padding, dilation, groups, .. } = g.window;
+    let ([bh, bw, bc], [sh, sw, sc], [kh, kw]) = (g.big, g.small, g.kernel);
+    let numbers =
+        [g.n, bh, bw, bc, sh, sw, sc, kh, kw, stride[0], stride[1], padding[0], padding[1], dilation[0], dilation[1], groups];
+    let mut words = [0; 16];
+    for (word, n) in words.iter_mut().zip(numbers) {
+        *word = i32::try_from(n).map_err(|_| {
+            Error::Device(format!("cuda:{}: a window with {n} in it is beyond the kernels' 32-bit counters", gpu.ordinal()))
+        })? as u32;
+    }
+    Ok(words)
+}
+
+/// How wide a block's tile is, and how it computes.
+pub(super) struct Tile {
+    pub width: usize,
+    /// What is put before the width in a kernel's name.
+    pub kind: &'static str,
+    pub threads: u32,
+}
+
+impl Tile {
+    /// For `c` output channels a group: the width that wastes the fewest columns, the widest of equals.
+    pub fn new(gpu: &Gpu, dtype: DType, c: usize) -> Tile {
+        // Without tensor cores a tile of 144 columns would not fit the registers.
+        let plain = dtype == DType::F32 && !gpu.tf32();
+        let widths = if plain { &[32, 64, 128][..] } else { &[32, 64, 128, 144] };
+        let width = *widths.iter().rev().min_by_key(|&&width| c.div_ceil(width) * width).unwrap_or(&32);
+        let kind = if dtype == DType::F32 && gpu.tf32() { "tf32_" } else { "" };
+        Tile { width, kind, threads: if plain { 256 } else { 128 } }
+    }
+
+    /// The kernel's name, which must live as long as the program: there are a dozen.
+    pub fn name(&self, transposed: bool) -> &'static str {
+        macro_rules! names {
+            ($($kind:literal $width:literal)*) => {
+                match (transposed, self.kind, self.width) {
+                    $((false, $kind, $width) => concat!("conv2d_", $kind, $width),
+                      (true, $kind, $width) => concat!("conv_transpose2d_", $kind, $width),)*
+                    _ => unreachable!("the widths above"),
+                }
+            };
+        }
+        names! { "" 32 "" 64 "" 128 "" 144 "tf32_" 32 "tf32_" 64 "tf32_" 128 "tf32_" 144 }
+    }
+}
+
+/// small = the convolution of big: conv2d forwards, conv_transpose2d's input gradient.
+pub(crate) fn forward(g: &Geometry, big: Slice, weight: Slice, bias: Option<Slice>, small: &mut SliceMut) -> Result<()> {
+    let (gpu, groups) = (big.gpu, g.window.groups);
+    let (c, pixels) = (g.small[2] / groups, g.n * g.small[0] * g.small[1]);
+    let (tile, v) = (Tile::new(gpu, big.dtype, c), together(g.big[2] / groups, &[big, weight]));
+    let bytes = big.bytes() + weight.bytes() + small.as_slice().bytes();
+    let launch = gpu.kernel("conv2d", tile.name(false), big.dtype)?.arg(big).arg(weight).arg(bias).arg(small);
+    let launch = launch.arg(window(gpu, g)?).sizes([v])?;
+    launch.grid([pixels.div_ceil(128), groups * c.div_ceil(tile.width), 1], tile.threads).moves(bytes).launch()
+}
+
+/// dw[s, ky, kx, b] = the sum over all pixels of the small image of small[.., s] big[.. under (ky, kx), b], in f32.
+pub(crate) fn backward_weight(g: &Geometry, small: Slice, big: Slice, dw: &mut SliceMut) -> Result<()> {
+    let (gpu, groups, weights) = (small.gpu, g.window.groups, dw.as_slice().elements);
+    let pixels = g.n * g.small[0] * g.small[1];
+    if pixels == 0 {
+        return dw.fill(0.0);
+    }
+    let tiles = groups * (g.small[2] / groups).div_ceil(128) * g.columns().div_ceil(128);
+    // Some two blocks a processor, each with enough pixels to be worth its partial sums.
+    let splits = (2 * gpu.processors as usize).div_ceil(tiles.max(1)).clamp(1, pixels.div_ceil(1024));
+    let span = pixels.div_ceil(splits);
+    let splits = pixels.div_ceil(span);
+    let [v_small, v_big] = [(small, g.small[2]), (big, g.big[2])].map(|(x, c)| together(c / groups, &[x]));
+    let mut part: Scratch = gpu.scratch(splits * weights, DType::F32)?;
+    let tensor_cores = small.dtype != DType::F32 || gpu.tf32();
+    let name = if small.dtype == DType::F32 && gpu.tf32() { "conv2d_weight_tf32" } else { "conv2d_weight" };
+    let launch = gpu.kernel("conv2d", name, small.dtype)?.arg(small).arg(big).arg(&mut part.write()).arg(window(gpu, g)?);
+    let launch = launch.sizes([v_small, v_big, span])?.grid([tiles, splits, 1], if tensor_cores { 128 } else { 256 });
+    launch.moves(small.bytes() + big.bytes()).launch()?;
+    finish(part.read(), small.dtype, [1, splits, weights], 1.0, dw)
+}

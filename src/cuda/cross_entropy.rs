@@ -1,0 +1,51 @@
+//! Softmax and cross-entropy. Nothing is read back: how many labels count stays on the device.
+
+use super::reduce::partial;
+use super::{Slice, SliceMut};
+use crate::{DType, Result};
+
+/// How many of the labels are counted, into one 32-bit integer: -1 where one of them is no class.
+pub(crate) fn count(labels: Slice, k: usize, ignored: Option<i64>, counted: &mut SliceMut) -> Result<()> {
+    let launch = labels.gpu.kernel("cross_entropy", "count_labels", DType::F32)?.arg(labels).count(labels.elements);
+    launch.sizes([k])?.arg(i32::from(ignored.is_some())).arg(ignored.unwrap_or(0)).arg(counted).blocks([1, 1, 1]).launch()
+}
+
+/// ln(sum of e^x) of each row and the mean loss of those that count.
+pub(crate) fn forward(
+    [x, labels, counted]: [Slice; 3],
+    (smoothing, ignored): (f64, Option<i64>),
+    lse: &mut SliceMut,
+    loss: &mut SliceMut,
+) -> Result<()> {
+    let rows = labels.elements;
+    let mut losses = x.gpu.scratch(rows, DType::F32)?;
+    let launch = x.gpu.kernel("cross_entropy", "cross_entropy", x.dtype)?.arg(x).arg(labels).arg(lse).arg(&mut losses.write());
+    let launch = launch.count(rows).sizes([x.elements.checked_div(rows).unwrap_or(1)])?.arg(smoothing as f32);
+    let launch = launch.arg(i32::from(ignored.is_some())).arg(ignored.unwrap_or(0));
+    launch.warps(rows).moves(x.bytes()).launch()?;
+    mean(losses.read(), counted, loss)
+}
+
+/// The sum of the losses over how many are counted.
+pub(super) fn mean(losses: Slice, counted: Slice, loss: &mut SliceMut) -> Result<()> {
+    if losses.elements == 0 {
+        return loss.fill(0.0);
+    }
+    let parts = partial(losses, [1, losses.elements, 1])?;
+    let launch = losses.gpu.kernel("cross_entropy", "mean_of_counted", DType::F32)?.arg(parts.sums.read());
+    launch.sizes([parts.splits])?.arg(counted).arg(loss).blocks([1, 1, 1]).launch()
+}
+
+/// dx = (softmax - target) dy / N.
+pub(crate) fn backward(
+    [x, lse, labels]: [Slice; 3],
+    [dy, counted]: [Slice; 2],
+    (smoothing, ignored): (f64, Option<i64>),
+    dx: &mut SliceMut,
+) -> Result<()> {
+    let k = x.elements.checked_div(labels.elements).unwrap_or(1);
+    let launch = x.gpu.kernel("cross_entropy", "cross_entropy_backward", x.dtype)?.arg(x).arg(lse).arg(labels).arg(dy);
+    let launch = launch.arg(counted).arg(dx).count(x.elements).sizes([k])?.arg(smoothing as f32);
+    let launch = launch.arg(i32::from(ignored.is_some())).arg(ignored.unwrap_or(0));
+    launch.each(x.elements).moves(2 * x.bytes()).launch()
+}

@@ -1,0 +1,328 @@
+//! Starting kernels.
+//!
+//! ```text
+//! gpu.kernel("dwt", "dwt", x.dtype)?.arg(x).arg(y).sizes([n, h, w, c])?.each(n * h * w * c).moves(2 * x.bytes()).launch()
+//! ```
+//!
+//! Each launch states its grid, and the bytes it has to move: divided by its time those are what the kernel achieves of
+//! the device's bandwidth.
+
+use std::collections::HashMap;
+use std::ffi::c_void;
+use std::sync::Arc;
+
+use cudarc::driver::{CudaFunction, CudaModule, result};
+use cudarc::nvrtc::Ptx;
+
+use super::{Gpu, Slice, SliceMut, compile};
+use crate::shape::MAX_RANK;
+use crate::{DType, Error, Result};
+
+/// The kernels of a device that are ready to run.
+#[derive(Default)]
+pub(super) struct Kernels {
+    modules: HashMap<(&'static str, DType), Arc<CudaModule>>,
+    functions: HashMap<(&'static str, &'static str, DType), CudaFunction>,
+}
+
+/// Threads of a block, where kernels/README.md does not say otherwise.
+const BLOCK: u32 = 256;
+
+impl Gpu {
+    /// Kernel `name` of `kernels/<file>.cu` for elements of type `dtype`, compiled at its first use.
+    pub fn kernel(&'static self, file: &'static str, name: &'static str, dtype: DType) -> Result<Launch> {
+        let mut kernels = self.kernels.lock().unwrap_or_else(|e| e.into_inner());
+        let key = (file, name, dtype);
+        if !kernels.functions.contains_key(&key) {
+            let module = match kernels.modules.get(&(file, dtype)) {
+                Some(module) => module.clone(),
+                None => {
+                    let image = compile::image(file, source(file)?, dtype, self.arch)?;
+                    let loaded = self.context.load_module(Ptx::from_binary(image));
+                    let module = loaded.map_err(|e| self.failed(&format!("loading {file}.cu"), e))?;
+                    kernels.modules.insert((file, dtype), module.clone());
+                    module
+                }
+            };
+            let function = module.load_function(name).map_err(|e| self.failed(&format!("looking for {name} in {file}.cu"), e))?;
+            kernels.functions.insert(key, function);
+        }
+        let function = kernels.functions[&key].clone();
+        Ok(Launch {
+            gpu: self,
+            function,
+            file,
+            name,
+            words: Vec::with_capacity(32),
+            starts: Vec::with_capacity(16),
+            grid: [1; 3],
+            block: [BLOCK, 1],
+            bytes: 0,
+        })
+    }
+}
+
+/// Elements of a 16-byte pack.
+pub(crate) fn pack(dtype: DType) -> usize {
+    16 / dtype.bytes()
+}
+
+/// `v` of kernels/README.md: how many of `c` neighbouring channels a thread takes together, a whole pack where all
+/// operands allow for it.
+pub(crate) fn together(c: usize, operands: &[Slice]) -> usize {
+    let pack = pack(operands[0].dtype);
+    let aligned = operands.iter().all(|slice| slice.address.is_multiple_of(16));
+    if aligned && c.is_multiple_of(pack) { pack } else { 1 }
+}
+
+/// C of kernels/README.md: rows of c channels, some rows a block.
+#[derive(Clone, Copy)]
+pub(crate) struct Columns {
+    /// Channels a thread takes together.
+    pub v: usize,
+    /// Blocks that share the rows, and rows of each.
+    pub splits: usize,
+    pub span: usize,
+    across: usize,
+}
+
+impl Columns {
+    pub fn new(rows: usize, c: usize, v: usize) -> Columns {
+        let threads = c.div_ceil(v);
+        let lanes = (BLOCK as usize / threads.max(1)).max(1);
+        let splits = rows.div_ceil(lanes * 16).clamp(1, 1024);
+        let span = rows.div_ceil(splits).max(1);
+        Columns { v, splits: rows.div_ceil(span).max(1), span, across: threads.div_ceil(BLOCK as usize) }
+    }
+
+    pub fn grid(&self) -> [usize; 3] {
+        [self.across, self.splits, 1]
+    }
+}
+
+/// A kernel's text.
+fn source(file: &str) -> Result<&'static str> {
+    let found = SOURCES.iter().find(|(name, _)| *name == file).map(|(_, text)| *text);
+    found.ok_or_else(|| Error::Device(format!("{file}: there is no kernel of this name")))
+}
+
+/// Whether there are kernels at all.
+pub(super) fn ready() -> bool {
+    !SOURCES.is_empty()
+}
+
+macro_rules! sources {
+    ($($file:literal)*) => {
+        &[$(($file, include_str!(concat!("../../kernels/", $file, ".cu")))),*]
+    };
+}
+const SOURCES: &[(&str, &str)] = sources! {};
+
+/// A kernel about to be started, with its arguments in their order.
+#[must_use = "nothing runs before launch()"]
+pub(crate) struct Launch {
+    gpu: &'static Gpu,
+    function: CudaFunction,
+    file: &'static str,
+    name: &'static str,
+    /// The arguments, each in the low bytes of as many words as it needs, and the word that each begins with.
+    words: Vec<u64>,
+    starts: Vec<usize>,
+    grid: [u32; 3],
+    block: [u32; 2],
+    bytes: usize,
+}
+
+/// What kernels take: memory, numbers of 4 or 8 bytes, and structures of those.
+pub(crate) trait Argument {
+    /// Appends its bits, from the lowest byte on, in whole words.
+    fn push(self, words: &mut Vec<u64>);
+}
+
+impl Argument for Slice<'_> {
+    fn push(self, words: &mut Vec<u64>) {
+        words.push(self.address);
+    }
+}
+
+impl Argument for &mut SliceMut<'_> {
+    fn push(self, words: &mut Vec<u64>) {
+        words.push(self.0.address);
+    }
+}
+
+/// A null pointer where there is none.
+impl Argument for Option<Slice<'_>> {
+    fn push(self, words: &mut Vec<u64>) {
+        words.push(self.map_or(0, |slice| slice.address));
+    }
+}
+
+macro_rules! numbers {
+    ($($t:ty, $x:ident => $bits:expr;)*) => {$(
+        impl Argument for $t {
+            fn push(self, words: &mut Vec<u64>) {
+                let $x = self;
+                words.push($bits);
+            }
+        }
+    )*};
+}
+numbers! {
+    u32, x => u64::from(x);
+    i32, x => u64::from(x as u32);
+    u64, x => x;
+    i64, x => x as u64;
+    f32, x => u64::from(x.to_bits());
+    f64, x => x.to_bits();
+}
+
+/// A structure of 32-bit numbers: two to a word.
+impl<const N: usize> Argument for [u32; N] {
+    fn push(self, words: &mut Vec<u64>) {
+        words.extend(self.chunks(2).map(|pair| u64::from(pair[0]) | pair.get(1).map_or(0, |&high| u64::from(high) << 32)));
+    }
+}
+
+/// Axes of a box of elements and the steps of two operands along them, outermost first: `struct Axes` of common.cuh.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Axes {
+    rank: usize,
+    lengths: [usize; MAX_RANK],
+    steps: [[isize; MAX_RANK]; 2],
+}
+
+impl Axes {
+    /// In as few axes as possible: one that continues where the next one ends, in both operands, is one with it.
+    pub fn new(axes: impl IntoIterator<Item = (usize, [isize; 2])>) -> Axes {
+        let mut out = Axes { rank: 0, lengths: [1; MAX_RANK], steps: [[0; MAX_RANK]; 2] };
+        for (length, step) in axes.into_iter().filter(|&(length, _)| length != 1) {
+            let last = out.rank.wrapping_sub(1);
+            let continues = |side: usize| out.steps[side][last] == step[side] * length as isize;
+            if out.rank > 0 && continues(0) && continues(1) {
+                out.lengths[last] *= length;
+            } else {
+                out.lengths[out.rank] = length;
+                out.rank += 1;
+            }
+            for side in 0..2 {
+                out.steps[side][out.rank - 1] = step[side];
+            }
+        }
+        // A single element is a box of one axis.
+        out.rank = out.rank.max(1);
+        out
+    }
+
+    /// Elements in the box.
+    pub fn elements(&self) -> usize {
+        self.lengths.iter().product()
+    }
+
+    /// Each axis with its steps, outermost first.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (usize, [isize; 2])> + ExactSizeIterator + '_ {
+        (0..self.rank).map(|i| (self.lengths[i], [self.steps[0][i], self.steps[1][i]]))
+    }
+}
+
+impl Argument for Axes {
+    fn push(self, words: &mut Vec<u64>) {
+        let mut head = [0; 8];
+        head[0] = self.rank as u32;
+        // `Shape` bounds the whole by the address space; an axis beyond 32 bits is refused by `Launch::axes`.
+        self.lengths.iter().zip(&mut head[1..]).for_each(|(&length, word)| *word = length as u32);
+        head.push(words);
+        words.extend(self.steps.iter().flatten().map(|&step| step as i64 as u64));
+    }
+}
+
+impl Launch {
+    /// The next argument.
+    pub fn arg(mut self, argument: impl Argument) -> Launch {
+        self.starts.push(self.words.len());
+        argument.push(&mut self.words);
+        self
+    }
+
+    /// A number of elements, in 64 bits.
+    pub fn count(self, n: usize) -> Launch {
+        self.arg(n as u64)
+    }
+
+    /// Several numbers, each of which must fit the kernel's 32-bit integers.
+    pub fn sizes<const N: usize>(mut self, sizes: [usize; N]) -> Result<Launch> {
+        for size in sizes {
+            let fits = i32::try_from(size).map_err(|_| self.too_large(size))?;
+            self = self.arg(fits);
+        }
+        Ok(self)
+    }
+
+    /// A box of elements, whose lengths must fit the kernel's 32-bit integers.
+    pub fn axes(self, axes: Axes) -> Result<Launch> {
+        match axes.lengths.iter().find(|&&length| u32::try_from(length).is_err()) {
+            Some(&length) => Err(self.too_large(length)),
+            None => Ok(self.arg(axes)),
+        }
+    }
+
+    fn too_large(&self, size: usize) -> Error {
+        let (gpu, name) = (self.gpu.ordinal(), self.name);
+        Error::Device(format!("cuda:{gpu}: {name}: {size} does not fit the kernel's 32-bit counters; take smaller batches"))
+    }
+
+    /// Blocks, and threads of each.
+    pub fn grid(mut self, grid: [usize; 3], block: u32) -> Launch {
+        // A size beyond the limit becomes one that the driver refuses, with the kernel's name.
+        self.grid = grid.map(|n| u32::try_from(n).unwrap_or(u32::MAX));
+        self.block = [block, 1];
+        self
+    }
+
+    /// Blocks of 32 x 8 threads.
+    pub fn tiles(self, grid: [usize; 3]) -> Launch {
+        Launch { block: [32, 8], ..self.blocks(grid) }
+    }
+
+    /// E of kernels/README.md: a thread for each of `n` pieces of work, striding where there are many.
+    pub fn each(self, n: usize) -> Launch {
+        self.grid([n.div_ceil(BLOCK as usize).min(4096), 1, 1], BLOCK)
+    }
+
+    /// W of kernels/README.md: a warp for each row, striding where there are many.
+    pub fn warps(self, rows: usize) -> Launch {
+        self.grid([rows.div_ceil(BLOCK as usize / 32).min(65536), 1, 1], BLOCK)
+    }
+
+    /// Blocks of the usual number of threads.
+    pub fn blocks(self, grid: [usize; 3]) -> Launch {
+        self.grid(grid, BLOCK)
+    }
+
+    /// Bytes that must be read and written, each once.
+    pub fn moves(mut self, bytes: usize) -> Launch {
+        self.bytes = bytes;
+        self
+    }
+
+    /// Starts it. A grid without blocks is nothing to do.
+    pub fn launch(mut self) -> Result<()> {
+        if self.grid.contains(&0) {
+            return Ok(());
+        }
+        let gpu = self.gpu;
+        gpu.bind()?;
+        let failed = |e| gpu.failed(&format!("starting {} of {}.cu", self.name, self.file), e);
+        let ([gx, gy, gz], [bx, by]) = (self.grid, self.block);
+        let words = self.words.as_mut_ptr();
+        let mut pointers: Vec<*mut c_void> = self.starts.iter().map(|&start| words.wrapping_add(start).cast()).collect();
+        // SAFETY: the words hold the kernel's arguments in its order, each in its low bytes (this is a little-endian
+        // program, as every one with CUDA is); memory lives until the stream has passed the kernel, since blocks return to
+        // a pool that serves the same stream only.
+        let started = unsafe {
+            let (function, stream) = (self.function.cu_function(), gpu.stream.cu_stream());
+            result::launch_kernel(function, (gx, gy, gz), (bx, by, 1), 0, stream, &mut pointers)
+        };
+        started.map_err(failed)
+    }
+}

@@ -1,0 +1,227 @@
+//! Device memory: blocks that are used again instead of being returned.
+//!
+//! Asking the driver for memory stops the device, and a training step asks for the same few hundred buffers every time.
+//! So a dropped buffer goes back to a list of its size, and from the second step on every buffer comes from there. There
+//! is one stream, so a block can be lent again at once: its next user comes later in the stream than its last one.
+//!
+//! A recorded step is replayed with the addresses it was recorded with. Its blocks come from lists of its own, which
+//! nobody else is served from while the recording lives.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cudarc::driver::result::{free_sync, malloc_sync, mem_get_info};
+use cudarc::driver::sys::{CUdeviceptr, CUresult};
+
+use super::{Gpu, gpu};
+use crate::{Error, Result};
+
+/// A block of device memory that returns to the pool when dropped.
+pub(crate) struct Block {
+    gpu: &'static Gpu,
+    address: CUdeviceptr,
+    bytes: usize,
+    /// Bytes really held, the size class.
+    class: usize,
+    /// Whose lists it belongs to.
+    owner: Owner,
+}
+
+/// Everyone's lists, or those of one recorded step.
+pub(super) type Owner = Option<u64>;
+
+/// What a device's pool holds now and has held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CudaPoolStats {
+    /// Bytes in tensors that are alive.
+    pub live_bytes: usize,
+    /// The most bytes that were alive at once.
+    pub peak_bytes: usize,
+    /// Bytes that are held for later use.
+    pub cached_bytes: usize,
+    /// How often the driver was asked for memory.
+    pub driver_allocations: u64,
+}
+
+#[derive(Default)]
+pub(super) struct Pool {
+    free: BTreeMap<(Owner, usize), Vec<CUdeviceptr>>,
+    live: usize,
+    peak: usize,
+    cached: usize,
+    driver_allocations: u64,
+    /// Whose lists blocks come from at present.
+    pub serving: Owner,
+    /// The recorded steps that live.
+    pub recordings: BTreeSet<u64>,
+    /// Whether the stream is being recorded: the driver must then not be asked to wait.
+    pub recording: bool,
+}
+
+/// The counters of a device's pool.
+///
+/// # Errors
+/// Where the device cannot be used.
+pub fn pool_stats(ordinal: usize) -> Result<CudaPoolStats> {
+    let pool = gpu(ordinal)?.lock_pool();
+    Ok(CudaPoolStats {
+        live_bytes: pool.live,
+        peak_bytes: pool.peak,
+        cached_bytes: pool.cached,
+        driver_allocations: pool.driver_allocations,
+    })
+}
+
+/// Returns all free blocks of a device to its driver, and counts the peak anew.
+///
+/// # Errors
+/// Where the device cannot be used, or work that was asked for earlier failed.
+pub fn release_free_memory(ordinal: usize) -> Result<()> {
+    let gpu = gpu(ordinal)?;
+    gpu.release(None)?;
+    let mut pool = gpu.lock_pool();
+    pool.peak = pool.live;
+    Ok(())
+}
+
+impl Gpu {
+    pub(super) fn lock_pool(&self) -> std::sync::MutexGuard<'_, Pool> {
+        self.pool.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    /// An error while a step is recorded: what would be replayed is the address of memory that is gone by then.
+    pub(super) fn not_recording(&self, doing: &str) -> Result<()> {
+        if self.lock_pool().recording {
+            return Err(Error::Device(format!("cuda:{}: {doing}: not while a step is recorded", self.ordinal)));
+        }
+        Ok(())
+    }
+
+    /// A block of `bytes` bytes with whatever its last user left in it.
+    pub fn allocate(&'static self, bytes: usize) -> Result<Block> {
+        let class = size_class(bytes);
+        let mut pool = self.lock_pool();
+        let owner = pool.serving;
+        let reused = pool.free.get_mut(&(owner, class)).and_then(Vec::pop);
+        let address = match reused {
+            Some(address) => {
+                pool.cached -= class;
+                address
+            }
+            None => {
+                pool.driver_allocations += 1;
+                drop(pool);
+                let address = self.allocate_anew(class, bytes)?;
+                pool = self.lock_pool();
+                address
+            }
+        };
+        pool.live += class;
+        pool.peak = pool.peak.max(pool.live);
+        Ok(Block { gpu: self, address, bytes, class, owner })
+    }
+
+    /// From the driver; where it has no more, once again after giving back what is free.
+    fn allocate_anew(&self, class: usize, bytes: usize) -> Result<CUdeviceptr> {
+        self.bind()?;
+        // SAFETY: the memory is unset, and every op writes all of its output before anything reads it.
+        let attempt = || unsafe { malloc_sync(class) };
+        let full = CUresult::CUDA_ERROR_OUT_OF_MEMORY;
+        let mut outcome = attempt();
+        if outcome.is_err_and(|e| e.0 == full) && !self.lock_pool().recording {
+            self.release(None)?;
+            outcome = attempt();
+        }
+        outcome.map_err(|e| if e.0 == full { self.out_of_memory(bytes) } else { self.failed("asking for memory", e) })
+    }
+
+    fn out_of_memory(&self, bytes: usize) -> Error {
+        let mib = |bytes: usize| bytes as f64 / (1 << 20) as f64;
+        let (live, cached) = {
+            let pool = self.lock_pool();
+            (mib(pool.live), mib(pool.cached))
+        };
+        let (free, total) = mem_get_info().map_or((f64::NAN, f64::NAN), |(free, total)| (mib(free), mib(total)));
+        let others = (total - free - live - cached).max(0.0);
+        Error::Device(format!(
+            "cuda:{}: out of memory: asked for {:.1} MiB; of {total:.0} MiB, {live:.1} are in tensors, {cached:.1} held for reuse, \
+             {others:.0} with others, {free:.0} free; a smaller --batch-size needs less",
+            self.ordinal,
+            mib(bytes),
+        ))
+    }
+
+    /// Gives the free blocks of `owner` back to the driver.
+    pub(super) fn release(&self, owner: Owner) -> Result<()> {
+        self.bind()?;
+        self.wait("waiting to release memory")?;
+        let mut pool = self.lock_pool();
+        let keys: Vec<_> = pool.free.range((owner, 0)..=(owner, usize::MAX)).map(|(key, _)| *key).collect();
+        for key in keys {
+            for address in pool.free.remove(&key).unwrap_or_default() {
+                pool.cached -= key.1;
+                // SAFETY: a free block is the pool's alone, and the stream has passed its last use.
+                unsafe { free_sync(address) }.map_err(|e| self.failed("releasing memory", e))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves the free blocks of a recorded step that is no more to everyone's lists.
+    #[allow(dead_code)]
+    pub(super) fn forget_recording(&self, id: u64) {
+        let mut pool = self.lock_pool();
+        pool.recordings.remove(&id);
+        let keys: Vec<_> = pool.free.range((Some(id), 0)..=(Some(id), usize::MAX)).map(|(key, _)| *key).collect();
+        for key in keys {
+            let blocks = pool.free.remove(&key).unwrap_or_default();
+            pool.free.entry((None, key.1)).or_default().extend(blocks);
+        }
+    }
+}
+
+impl Block {
+    pub fn gpu(&self) -> &'static Gpu {
+        self.gpu
+    }
+
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(super) fn address(&self) -> CUdeviceptr {
+        self.address
+    }
+}
+
+impl Drop for Block {
+    fn drop(&mut self) {
+        let mut pool = self.gpu.lock_pool();
+        pool.live -= self.class;
+        pool.cached += self.class;
+        // A block may outlive the recording it was made for.
+        let owner = self.owner.filter(|id| pool.recordings.contains(id));
+        pool.free.entry((owner, self.class)).or_default().push(self.address);
+    }
+}
+
+/// Sizes are rounded up to four steps per power of two, as on the processor, from 512 bytes on.
+fn size_class(bytes: usize) -> usize {
+    let step = (bytes.max(1).next_power_of_two() / 8).max(512);
+    bytes.max(1).next_multiple_of(step)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::size_class;
+
+    #[test]
+    fn size_classes_waste_at_most_a_quarter() {
+        for bytes in [0usize, 1, 511, 512, 513, 100_000, (1 << 30) + 1] {
+            let class = size_class(bytes);
+            assert!(
+                class >= bytes && class.is_multiple_of(512) && (bytes < 4096 || class - bytes <= bytes / 4),
+                "{bytes}: {class}"
+            );
+        }
+    }
+}

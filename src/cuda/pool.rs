@@ -1,0 +1,36 @@
+//! Averages and maxima over windows.
+
+use super::conv2d::window;
+use super::launch::together;
+use super::{Slice, SliceMut};
+use crate::Result;
+use crate::window::Geometry;
+
+/// y = the mean over each window.
+pub(crate) fn average(g: &Geometry, x: Slice, y: &mut SliceMut) -> Result<()> {
+    let (v, n) = (together(g.big[2], &[x, y.as_slice()]), y.as_slice().elements);
+    let launch = x.gpu.kernel("pool", "avg_pool", x.dtype)?.arg(x).arg(y).arg(window(x.gpu, g)?).sizes([v])?;
+    launch.each(n / v).moves(x.bytes() + n * x.dtype.bytes()).launch()
+}
+
+/// dx = the sum of dy / (kh kw) over the windows an element lies in.
+pub(crate) fn backward_average(g: &Geometry, dy: Slice, dx: &mut SliceMut) -> Result<()> {
+    let (v, n) = (together(g.big[2], &[dy, dx.as_slice()]), dx.as_slice().elements);
+    let launch = dy.gpu.kernel("pool", "avg_pool_backward", dy.dtype)?.arg(dy).arg(dx).arg(window(dy.gpu, g)?).sizes([v])?;
+    launch.each(n / v).moves(dy.bytes() + n * dy.dtype.bytes()).launch()
+}
+
+/// y = the largest element of each window.
+pub(crate) fn maximum(g: &Geometry, x: Slice, y: &mut SliceMut) -> Result<()> {
+    let (v, n) = (together(g.big[2], &[x, y.as_slice()]), y.as_slice().elements);
+    let launch = x.gpu.kernel("pool", "max_pool", x.dtype)?.arg(x).arg(y).arg(window(x.gpu, g)?).sizes([v])?;
+    launch.each(n / v).moves(x.bytes() + n * x.dtype.bytes()).launch()
+}
+
+/// dx = dy at the first element of its window that is equal to the largest.
+pub(crate) fn backward_maximum(g: &Geometry, [x, y, dy]: [Slice; 3], dx: &mut SliceMut) -> Result<()> {
+    let v = together(g.big[2], &[x, y, dy, dx.as_slice()]);
+    let launch = x.gpu.kernel("pool", "max_pool_backward", x.dtype)?.arg(x).arg(y).arg(dy).arg(dx);
+    let launch = launch.arg(window(x.gpu, g)?).sizes([v])?;
+    launch.each(x.elements / v).moves(2 * (x.bytes() + y.bytes())).launch()
+}

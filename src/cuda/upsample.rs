@@ -1,0 +1,58 @@
+//! Resizing rows and columns in one pass, by tables of which pixels make each new one.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+
+use super::launch::{Argument, together};
+use super::{Gpu, Scratch, Slice, SliceMut};
+use crate::cpu::upsample::Table;
+use crate::{DType, Result};
+
+/// Tables that were copied to the device, by their contents. There is one for each pair of sizes that a model uses.
+pub(super) type Tables = Mutex<HashMap<Vec<u8>, &'static Scratch>>;
+
+/// `struct Table` of kernels/README.md, in one block: where each row begins, its elements, its weights.
+struct OnDevice {
+    words: [u64; 3],
+}
+
+impl Argument for OnDevice {
+    fn push(self, words: &mut Vec<u64>) {
+        words.extend(self.words);
+    }
+}
+
+/// y `[n, oh, ow, c]` of x `[n, h, w, c]`, `size` being n, h, w, c.
+pub(crate) fn apply(x: Slice, [n, h, w, c]: [usize; 4], tables: &[Table; 2], y: &mut SliceMut) -> Result<()> {
+    let (v, [oh, ow]) = (together(c, &[x, y.as_slice()]), tables.each_ref().map(Table::len));
+    let [rows, columns] = [on_device(x.gpu, &tables[0])?, on_device(x.gpu, &tables[1])?];
+    let pieces = n * oh * ow * c / v;
+    let bytes = x.bytes() + y.as_slice().bytes();
+    let launch = x.gpu.kernel("upsample", "upsample", x.dtype)?.arg(x).arg(y).arg(rows).arg(columns);
+    launch.sizes([n, h, w, oh, ow, c, v])?.each(pieces).moves(bytes).launch()
+}
+
+fn on_device(gpu: &'static Gpu, table: &Table) -> Result<OnDevice> {
+    let (mut first, mut elements, mut weights) = (vec![0u32], Vec::new(), Vec::new());
+    for row in table.rows() {
+        elements.extend(row.iter().map(|&(element, _)| element as u32));
+        weights.extend(row.iter().map(|&(_, weight)| (weight as f32).to_bits()));
+        first.push(elements.len() as u32);
+    }
+    let bytes: Vec<u8> = [&first, &elements, &weights].into_iter().flatten().flat_map(|word| word.to_le_bytes()).collect();
+    let mut tables = gpu.tables.lock().unwrap_or_else(|e| e.into_inner());
+    let words = first.len() + 2 * elements.len();
+    let kept = match tables.get(&bytes) {
+        Some(kept) => *kept,
+        None => {
+            let mut scratch = gpu.scratch(words, DType::F32)?;
+            scratch.write().write(&bytes)?;
+            // It is launched with for as long as the program runs.
+            let kept: &'static Scratch = Box::leak(Box::new(scratch));
+            tables.insert(bytes, kept);
+            kept
+        }
+    };
+    let address = |at: usize| kept.read().address + 4 * at as u64;
+    Ok(OnDevice { words: [address(0), address(first.len()), address(first.len() + elements.len())] })
+}
