@@ -57,8 +57,10 @@ fn nothing_stands_on_the_gpu_without_its_op() {
     for name in stems("src/cuda", "rs").into_iter().filter(|name| !rooms.contains(name)) {
         assert!(ops.contains(&name), "src/cuda/{name}.rs has no op");
     }
+    // Some arithmetic is no op: optimizers and running means, which the processor has too, and a tensor's casts.
+    let arithmetic = stems("src/cpu", "rs");
     for name in stems("kernels", "cu") {
-        assert!(ops.contains(&name), "kernels/{name}.cu has no op");
+        assert!(ops.contains(&name) || arithmetic.contains(&name) || name == "cast", "kernels/{name}.cu has no op");
     }
 }
 

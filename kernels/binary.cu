@@ -1,0 +1,98 @@
+// Two operands, element by element, with broadcasting. The kinds are those of src/cpu/binary.rs, in its order.
+#include "common.cuh"
+
+enum { ADD, SUB, MUL, DIV, MAX, MIN };
+
+DEVICE float apply(int kind, float a, float b) {
+    switch (kind) {
+    case ADD: return a + b;
+    case SUB: return a - b;
+    case MUL: return a * b;
+    case DIV: return a / b;
+    case MAX: return a != a || a > b ? a : b;
+    default: return a != a || a < b ? a : b;
+    }
+}
+
+// 1 where a is larger, 1/2 where they are equal, else 0.
+DEVICE float larger(float a, float b) { return a > b ? 1 : a == b ? 0.5f : 0; }
+
+// dy times the partial derivative with respect to operand `side`.
+DEVICE float slope(int kind, int side, float a, float b, float dy) {
+    switch (kind) {
+    case ADD: return dy;
+    case SUB: return side == 0 ? dy : -dy;
+    case MUL: return (side == 0 ? b : a) * dy;
+    case DIV: return (side == 0 ? 1 / b : -a / (b * b)) * dy;
+    case MAX: return (side == 0 ? larger(a, b) : larger(b, a)) * dy;
+    default: return (side == 0 ? larger(b, a) : larger(a, b)) * dy;
+    }
+}
+
+KERNEL(binary, int kind, const real* a, const real* b, real* y, i64 n) {
+    each(n, aligned(a, b, y), [=](auto width, i64 i) {
+        constexpr int V = width.value;
+        Floats<V> left = load<V>(a + i), right = load<V>(b + i);
+#pragma unroll
+        for (int j = 0; j < V; j++) left[j] = apply(kind, left[j], right[j]);
+        store(y + i, left);
+    });
+}
+
+// V numbers of an operand that takes steps of 1 or stands still.
+template <int V> DEVICE Floats<V> take(const real* x, i64 step) {
+    if (V > 1 && step == 1) return load<V>(x);
+    Floats<V> y;
+    float first = to_float(*x);
+#pragma unroll
+    for (int i = 0; i < V; i++) y[i] = first;
+    return y;
+}
+
+// Calls body(Width<V>, i, a at i, b at i) over a box. Packs are taken where none crosses a row's end and each operand is, along the last
+// axis, either dense and aligned in every row or a single number.
+template <class F> DEVICE void walk(const Axes& axes, const real* a, const real* b, i64 n, bool packs, F body) {
+    i64 step_a = axes.a[0], step_b = axes.b[0];
+    packs = packs && axes.length[0] % P == 0 && (step_a == 0 || (step_a == 1 && aligned(a)))
+        && (step_b == 0 || (step_b == 1 && aligned(b)));
+#pragma unroll
+    for (int axis = 1; axis < 6; axis++) {
+        packs = packs && (axis >= axes.rank || ((step_a == 0 || axes.a[axis] % P == 0) && (step_b == 0 || axes.b[axis] % P == 0)));
+    }
+    each(n, packs, [&](auto width, i64 i) {
+        constexpr int V = width.value;
+        i64 at_a, at_b;
+        locate(axes, i, at_a, at_b);
+        body(width, i, take<V>(a + at_a, step_a), take<V>(b + at_b, step_b));
+    });
+}
+
+KERNEL(binary_axes, int kind, const real* a, const real* b, real* y, i64 n, Axes axes) {
+    walk(axes, a, b, n, aligned(y), [=](auto width, i64 i, auto left, auto right) {
+#pragma unroll
+        for (int j = 0; j < width.value; j++) left[j] = apply(kind, left[j], right[j]);
+        store(y + i, left);
+    });
+}
+
+KERNEL(binary_backward, int kind, int side, const real* a, const real* b, const real* dy, real* dx, i64 n, Axes axes) {
+    walk(axes, a, b, n, aligned(dy, dx), [=](auto width, i64 i, auto left, auto right) {
+        auto out = load<width.value>(dy + i);
+#pragma unroll
+        for (int j = 0; j < width.value; j++) out[j] = slope(kind, side, left[j], right[j], out[j]);
+        store(dx + i, out);
+    });
+}
+
+template <class T> DEVICE void add(T* sum, const real* x, i64 n) {
+    each(n, aligned(sum, x), [=](auto width, i64 i) {
+        auto total = load<width.value>(sum + i);
+        auto more = load<width.value>(x + i);
+#pragma unroll
+        for (int j = 0; j < width.value; j++) total[j] += more[j];
+        store(sum + i, total);
+    });
+}
+
+KERNEL(add_assign, real* sum, const real* x, i64 n) { add(sum, x, n); }
+KERNEL(add_assign_mixed, float* sum, const real* x, i64 n) { add(sum, x, n); }

@@ -1,0 +1,62 @@
+// Numbers of one type as another, and bytes of pixels as normalised floats.
+#include "common.cuh"
+
+enum { F32, BF16, F16, U8, I64 };
+
+// Through f64, which holds all of these but large i64 exactly; 16-bit floats are rounded once, from f32 where that is exact.
+DEVICE double value_of(int type, const void* x, i64 i) {
+    switch (type) {
+    case F32: return ((const float*)x)[i];
+    case BF16: return to_float(((const bf16*)x)[i]);
+    case F16: return to_float(((const f16*)x)[i]);
+    case U8: return ((const u8*)x)[i];
+    default: return (double)((const i64*)x)[i];
+    }
+}
+
+// Integers saturate; not-a-number becomes 0.
+DEVICE void put(int type, void* y, i64 i, double x) {
+    switch (type) {
+    case F32: ((float*)y)[i] = (float)x; return;
+    case BF16: from_float((float)x, ((bf16*)y)[i]); return;
+    case F16: from_float((float)x, ((f16*)y)[i]); return;
+    case U8: ((u8*)y)[i] = x >= 255 ? 255 : x > 0 ? (u8)x : 0; return;
+    default:
+        // 2^63 is a double, the largest i64 below it is not.
+        ((i64*)y)[i] = x >= 9223372036854775808.0 ? 0x7fffffffffffffffll
+            : x > -9223372036854775808.0          ? (i64)x
+            : x == x                              ? (i64)0x8000000000000000ull
+                                                  : 0;
+    }
+}
+
+KERNEL(cast, int from, const void* x, int to, void* y, i64 n) {
+    for (i64 i = first_item(); i < n; i += item_stride()) put(to, y, i, value_of(from, x, i));
+}
+
+KERNEL(narrow, const float* x, real* y, i64 n) {
+    each(n, aligned(x, y), [=](auto width, i64 i) { store(y + i, load<width.value>(x + i)); });
+}
+
+KERNEL(widen, const real* x, float* y, i64 n) {
+    each(n, aligned(x, y), [=](auto width, i64 i) { store(y + i, load<width.value>(x + i)); });
+}
+
+// y = (x / 255 - mean) / std, for dense pixels of c channels.
+KERNEL(images, const u8* x, real* y, i64 n, int c, const float* mean, const float* std) {
+    each(n, aligned(y) && (u64)x % P == 0, [=](auto width, i64 i) {
+        constexpr int V = width.value;
+        Floats<V> values;
+        int channel = rest(i, c);
+        u32 word = 0;
+#pragma unroll
+        for (int j = 0; j < V; j++) {
+            // Four bytes at a time where there are as many.
+            if (V == 1) word = x[i];
+            else if (j % 4 == 0) word = *(const u32*)(x + i + j);
+            values[j] = ((float)(word >> 8 * (j % 4) & 255) / 255 - mean[channel]) / std[channel];
+            channel = channel + 1 == c ? 0 : channel + 1;
+        }
+        store(y + i, values);
+    });
+}

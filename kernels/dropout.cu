@@ -1,0 +1,11 @@
+// Keeping some elements and zeroing the others, by numbered random words: the same as src/cpu/dropout.rs keeps.
+#include "common.cuh"
+
+KERNEL(dropout, const real* x, real* y, i64 n, u64 seed, u64 stream, const Key* key, u32 threshold, float scale) {
+    Keeper keeper(seed, stream, key, threshold, scale);
+    each(n, aligned(x, y), [=](auto width, i64 i) {
+        auto values = load<width.value>(x + i);
+        keeper.keep(i, values);
+        store(y + i, values);
+    });
+}

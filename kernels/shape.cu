@@ -1,0 +1,50 @@
+// Moving elements about, by their size alone.
+#include "common.cuh"
+
+// y[sum of i b] = x[sum of i a] over all indices of a box.
+template <class T> DEVICE void copy_box(const T* x, T* y, i64 n, const Axes& axes) {
+    for (i64 i = first_item(); i < n; i += item_stride()) {
+        i64 from, to;
+        locate(axes, i, from, to);
+        y[to] = x[from];
+    }
+}
+
+KERNEL(copy_box_1, const u8* x, u8* y, i64 n, Axes axes) { copy_box(x, y, n, axes); }
+KERNEL(copy_box_2, const u16* x, u16* y, i64 n, Axes axes) { copy_box(x, y, n, axes); }
+KERNEL(copy_box_4, const u32* x, u32* y, i64 n, Axes axes) { copy_box(x, y, n, axes); }
+KERNEL(copy_box_8, const u64* x, u64* y, i64 n, Axes axes) { copy_box(x, y, n, axes); }
+KERNEL(copy_box_16, const uint4* x, uint4* y, i64 n, Axes axes) { copy_box(x, y, n, axes); }
+
+// y[b, j, i] = x[b, i, j], by squares of 32 in shared memory: both sides are then read and written along rows. The 33rd column keeps
+// the elements of a column of the square in different banks.
+template <class T> DEVICE void transpose(const T* x, T* y, int batch, int rows, int columns) {
+    __shared__ T square[32][33];
+    int left = blockIdx.x * 32, top = blockIdx.y * 32, i = threadIdx.x;
+    for (i64 b = blockIdx.z; b < batch; b += gridDim.z) {
+        const T* from = x + b * rows * columns;
+        T* to = y + b * rows * columns;
+        for (int j = threadIdx.y; j < 32; j += 8) {
+            if (top + j < rows && left + i < columns) square[j][i] = from[(i64)(top + j) * columns + left + i];
+        }
+        __syncthreads();
+        for (int j = threadIdx.y; j < 32; j += 8) {
+            if (left + j < columns && top + i < rows) to[(i64)(left + j) * rows + top + i] = square[i][j];
+        }
+        __syncthreads();
+    }
+}
+
+KERNEL(transpose_1, const u8* x, u8* y, int batch, int rows, int columns) { transpose(x, y, batch, rows, columns); }
+KERNEL(transpose_2, const u16* x, u16* y, int batch, int rows, int columns) { transpose(x, y, batch, rows, columns); }
+KERNEL(transpose_4, const u32* x, u32* y, int batch, int rows, int columns) { transpose(x, y, batch, rows, columns); }
+KERNEL(transpose_8, const u64* x, u64* y, int batch, int rows, int columns) { transpose(x, y, batch, rows, columns); }
+
+template <class T> DEVICE void fill(T* y, T value, i64 n) {
+    for (i64 i = first_item(); i < n; i += item_stride()) y[i] = value;
+}
+
+KERNEL(fill_1, u8* y, u8 value, i64 n) { fill(y, value, n); }
+KERNEL(fill_2, u16* y, u16 value, i64 n) { fill(y, value, n); }
+KERNEL(fill_4, u32* y, u32 value, i64 n) { fill(y, value, n); }
+KERNEL(fill_8, u64* y, u64 value, i64 n) { fill(y, value, n); }

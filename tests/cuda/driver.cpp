@@ -1,0 +1,237 @@
+// The stand-in for libcuda: memory whose every buffer ends at a page that nobody may touch, streams, graphs, launches.
+//
+// By environment variables, each with the prefix WAVEMIX_STAND_IN_:
+//   MEMORY=bytes      how much there is (default 4 GiB); more is out of memory
+//   FAIL_LAUNCH=k     the k-th launch, from 1, fails as one that hung up the device, and so does all that follows
+//   ORDER, THREADS    see device.cpp
+#include "driver.h"
+
+#include "device.h"
+
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <map>
+#include <mutex>
+#include <vector>
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+namespace stand_in {
+
+enum { INVALID_VALUE = 1, OUT_OF_MEMORY = 2, NO_DEVICE = 100, INVALID_DEVICE = 101, INVALID_IMAGE = 200, NOT_FOUND = 500, LAUNCH_FAILED = 719,
+    CAPTURE_UNSUPPORTED = 900 };
+
+typedef unsigned long long Address;
+typedef std::vector<std::function<int()>> Graph;
+struct Stream { Graph* capturing = nullptr; };
+struct Mapping { char* start; size_t mapped, bytes; };
+
+static std::mutex lock;
+static std::map<Address, Mapping> buffers;
+static size_t live = 0;
+static int broken = 0;      // the error of a failed kernel, which stays
+static int captures = 0;    // streams that are being captured
+static thread_local void* current_context = nullptr;
+static char context;
+
+static size_t setting(const char* name, size_t otherwise) {
+    const char* text = getenv((std::string("WAVEMIX_STAND_IN_") + name).c_str());
+    return text ? strtoull(text, nullptr, 10) : otherwise;
+}
+
+static size_t memory() {
+    static size_t bytes = setting("MEMORY", (size_t)4 << 30);
+    return bytes;
+}
+
+int submit(void* stream, std::function<int()> operation) {
+    if (broken) return broken;
+    Stream* s = (Stream*)stream;
+    if (s && s->capturing) {
+        s->capturing->push_back(std::move(operation));
+        return 0;
+    }
+    return broken = operation();
+}
+
+bool inside(const char* what, const void* start, size_t bytes) {
+    std::lock_guard<std::mutex> guard(lock);
+    auto next = buffers.upper_bound((Address)start);
+    if (next != buffers.begin()) {
+        auto own = std::prev(next);
+        if ((Address)start + bytes <= own->first + own->second.bytes) return true;
+    }
+    if (bytes) fprintf(stderr, "stand-in: %s of %zu bytes at %p is not within one buffer\n", what, bytes, start);
+    return !bytes;
+}
+
+}  // namespace stand_in
+
+using namespace stand_in;
+
+// ---- Devices and contexts: there is one of each.
+
+API cuInit(unsigned) { return 0; }
+API cuDriverGetVersion(int* version) { return *version = 13000, 0; }
+API cuDeviceGet(int* device, int ordinal) { return *device = ordinal, ordinal == 0 ? 0 : INVALID_DEVICE; }
+API cuDeviceGetCount(int* count) { return *count = 1, 0; }
+API cuDeviceGetName(char* name, int room, int) { return snprintf(name, room, "stand-in"), 0; }
+API cuDeviceTotalMem_v2(size_t* bytes, int) { return *bytes = memory(), 0; }
+API cuDeviceGetAttribute(int* value, int attribute, int) {
+    // Threads of a block, static shared memory, warp, multiprocessors, compute capability, largest shared memory.
+    const std::map<int, int> known = {{1, 1024}, {8, 49152}, {10, 32}, {16, 4}, {75, 9}, {76, 0}, {97, 232448}};
+    auto found = known.find(attribute);
+    return *value = found == known.end() ? 0 : found->second, 0;
+}
+API cuDevicePrimaryCtxRetain(void** out, int) { return *out = &context, 0; }
+API cuDevicePrimaryCtxRelease_v2(int) { return 0; }
+API cuCtxGetCurrent(void** out) { return *out = current_context, 0; }
+API cuCtxSetCurrent(void* c) { return current_context = c, 0; }
+API cuCtxSynchronize() { return captures ? CAPTURE_UNSUPPORTED : broken; }
+API cuGetErrorName(int error, const char** name) {
+    static const std::map<int, const char*> names = {{0, "CUDA_SUCCESS"}, {INVALID_VALUE, "CUDA_ERROR_INVALID_VALUE"},
+        {OUT_OF_MEMORY, "CUDA_ERROR_OUT_OF_MEMORY"}, {INVALID_DEVICE, "CUDA_ERROR_INVALID_DEVICE"}, {INVALID_IMAGE, "CUDA_ERROR_INVALID_IMAGE"},
+        {NOT_FOUND, "CUDA_ERROR_NOT_FOUND"}, {700, "CUDA_ERROR_ILLEGAL_ADDRESS"}, {701, "CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES"},
+        {716, "CUDA_ERROR_MISALIGNED_ADDRESS"}, {LAUNCH_FAILED, "CUDA_ERROR_LAUNCH_FAILED"},
+        {CAPTURE_UNSUPPORTED, "CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED"}};
+    auto found = names.find(error);
+    return *name = found == names.end() ? "CUDA_ERROR_UNKNOWN" : found->second, 0;
+}
+API cuGetErrorString(int error, const char** text) { return cuGetErrorName(error, text); }
+
+// ---- Memory. A buffer begins at a multiple of 16 and ends, but for what that takes, where its mapping does; it is filled with bits that
+// are not-a-number in every float type. What a running capture forbids, it forbids here too.
+
+API cuMemAlloc_v2(Address* out, size_t bytes) {
+    if (broken || captures || bytes == 0) return broken ? broken : captures ? CAPTURE_UNSUPPORTED : INVALID_VALUE;
+    std::lock_guard<std::mutex> guard(lock);
+    if (bytes > memory() - live) return OUT_OF_MEMORY;
+    size_t page = getpagesize(), room = (bytes + 15) / 16 * 16, mapped = (room + page - 1) / page * page + 2 * page;
+    char* start = (char*)mmap(nullptr, mapped, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (start == MAP_FAILED || mprotect(start + page, mapped - 2 * page, PROT_READ | PROT_WRITE)) return OUT_OF_MEMORY;
+    char* data = start + mapped - page - room;
+    memset(data, 0xff, room);
+    buffers[*out = (Address)data] = {start, mapped, bytes};
+    live += bytes;
+    return 0;
+}
+API cuMemFree_v2(Address p) {
+    if (captures) return CAPTURE_UNSUPPORTED;
+    std::lock_guard<std::mutex> guard(lock);
+    auto found = buffers.find(p);
+    if (found == buffers.end()) return INVALID_VALUE;
+    live -= found->second.bytes;
+    munmap(found->second.start, found->second.mapped);
+    buffers.erase(found);
+    return 0;
+}
+API cuMemAllocAsync(Address* out, size_t bytes, void*) { return cuMemAlloc_v2(out, bytes); }
+API cuMemFreeAsync(Address p, void*) { return cuMemFree_v2(p); }
+API cuMemGetInfo_v2(size_t* free, size_t* total) { return *total = memory(), *free = memory() - live, 0; }
+API cuMemHostAlloc(void** out, size_t bytes, unsigned) {
+    *out = aligned_alloc(256, (bytes + 255) / 256 * 256);
+    return *out ? 0 : OUT_OF_MEMORY;
+}
+API cuMemFreeHost(void* p) { return free(p), 0; }
+
+static int copy(void* stream, void* to, const void* from, size_t bytes, bool to_device, bool from_device) {
+    if (to_device && !inside("a copy to the device", to, bytes)) return INVALID_VALUE;
+    if (from_device && !inside("a copy from the device", from, bytes)) return INVALID_VALUE;
+    return submit(stream, [=] { return memmove(to, from, bytes), 0; });
+}
+API cuMemcpyHtoDAsync_v2(Address to, const void* from, size_t bytes, void* stream) { return copy(stream, (void*)to, from, bytes, true, false); }
+API cuMemcpyDtoHAsync_v2(void* to, Address from, size_t bytes, void* stream) { return copy(stream, to, (void*)from, bytes, false, true); }
+API cuMemcpyDtoDAsync_v2(Address to, Address from, size_t bytes, void* stream) { return copy(stream, (void*)to, (void*)from, bytes, true, true); }
+API cuMemcpyHtoD_v2(Address to, const void* from, size_t bytes) {
+    return captures ? CAPTURE_UNSUPPORTED : copy(nullptr, (void*)to, from, bytes, true, false);
+}
+API cuMemcpyDtoH_v2(void* to, Address from, size_t bytes) {
+    return captures ? CAPTURE_UNSUPPORTED : copy(nullptr, to, (void*)from, bytes, false, true);
+}
+template <class T> static int set(Address to, T value, size_t n, void* stream) {
+    if (!inside("a fill", (void*)to, n * sizeof(T))) return INVALID_VALUE;
+    return submit(stream, [=] { return std::fill_n((T*)to, n, value), 0; });
+}
+API cuMemsetD8Async(Address to, unsigned char value, size_t n, void* stream) { return set(to, value, n, stream); }
+API cuMemsetD16Async(Address to, unsigned short value, size_t n, void* stream) { return set(to, value, n, stream); }
+API cuMemsetD32Async(Address to, unsigned value, size_t n, void* stream) { return set(to, value, n, stream); }
+
+// ---- Streams, events, graphs. All is done at once, in the order of the calls.
+
+API cuStreamCreate(void** out, unsigned) { return *out = new Stream, 0; }
+API cuStreamCreateWithPriority(void** out, unsigned, int) { return *out = new Stream, 0; }
+API cuStreamDestroy_v2(void* stream) { return delete (Stream*)stream, 0; }
+API cuStreamSynchronize(void* stream) { return stream && ((Stream*)stream)->capturing ? CAPTURE_UNSUPPORTED : broken; }
+API cuStreamWaitEvent(void*, void*, unsigned) { return 0; }
+API cuStreamIsCapturing(void* stream, int* status) { return *status = stream && ((Stream*)stream)->capturing, 0; }
+API cuStreamBeginCapture_v2(void* stream, int) {
+    if (!stream || ((Stream*)stream)->capturing) return CAPTURE_UNSUPPORTED;
+    captures++;
+    return ((Stream*)stream)->capturing = new Graph, 0;
+}
+API cuStreamEndCapture(void* stream, void** graph) {
+    if (!((Stream*)stream)->capturing) return CAPTURE_UNSUPPORTED;
+    captures--;
+    *graph = std::exchange(((Stream*)stream)->capturing, nullptr);
+    return 0;
+}
+API cuGraphInstantiateWithFlags(void** out, void* graph, unsigned long long) { return *out = new Graph(*(Graph*)graph), 0; }
+API cuGraphUpload(void*, void*) { return 0; }
+API cuGraphLaunch(void* graph, void* stream) {
+    for (auto& operation : *(Graph*)graph) {
+        if (int error = submit(stream, operation)) return error;
+    }
+    return broken;
+}
+API cuGraphDestroy(void* graph) { return delete (Graph*)graph, 0; }
+API cuGraphExecDestroy(void* graph) { return delete (Graph*)graph, 0; }
+
+typedef std::chrono::steady_clock Clock;
+API cuEventCreate(void** out, unsigned) { return *out = new Clock::time_point, 0; }
+API cuEventRecord(void* event, void*) { return *(Clock::time_point*)event = Clock::now(), 0; }
+API cuEventQuery(void*) { return 0; }
+API cuEventSynchronize(void*) { return broken; }
+API cuEventDestroy_v2(void* event) { return delete (Clock::time_point*)event, 0; }
+API cuEventElapsedTime(float* ms, void* a, void* b) {
+    return *ms = std::chrono::duration<float, std::milli>(*(Clock::time_point*)b - *(Clock::time_point*)a).count(), 0;
+}
+API cuEventElapsedTime_v2(float* ms, void* a, void* b) { return cuEventElapsedTime(ms, a, b); }
+
+// ---- Modules: an image is the line that the stand-in's compiler writes, which names a file and a storage type.
+
+struct Module { std::string file; int real; };
+
+API cuModuleLoadData(void** out, const void* image) {
+    char file[64];
+    int real;
+    if (broken) return broken;
+    if (sscanf((const char*)image, "stand-in REAL=%d %63s", &real, file) != 2) return INVALID_IMAGE;
+    return *out = new Module{file, real}, 0;
+}
+API cuModuleUnload(void* module) { return delete (Module*)module, 0; }
+API cuModuleGetFunction(void** out, void* module, const char* name) {
+    const Module& m = *(Module*)module;
+    for (Kernel* k = kernels; k; k = k->next) {
+        const char* file = strrchr(k->file, '/');
+        if (k->real == m.real && m.file == (file ? file + 1 : k->file) && !strcmp(k->name, name)) return *out = k, 0;
+    }
+    return NOT_FOUND;
+}
+API cuFuncGetAttribute(int* value, int attribute, void* function) { return *value = attribute == 0 ? ((Kernel*)function)->threads : 0, 0; }
+API cuFuncSetAttribute(void*, int, int) { return 0; }
+
+API cuLaunchKernel(void* function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned, void* stream,
+    void** arguments, void**) {
+    const Kernel& kernel = *(Kernel*)function;
+    std::vector<std::vector<char>> copies;
+    for (size_t i = 0; i < kernel.count; i++) copies.emplace_back((char*)arguments[i], (char*)arguments[i] + kernel.sizes[i]);
+    return submit(stream, [=, &kernel]() mutable {
+        static size_t launches = 0, failing = setting("FAIL_LAUNCH", 0);
+        if (++launches == failing) return (int)LAUNCH_FAILED;
+        std::vector<void*> pointers;
+        for (auto& argument : copies) pointers.push_back(argument.data());
+        return launch(kernel, {gx, gy, gz}, {bx, by, bz}, pointers.data());
+    });
+}
