@@ -42,8 +42,8 @@ KERNEL(widen, const real* x, float* y, i64 n) {
     each(n, aligned(x, y), [=](auto width, i64 i) { store(y + i, load<width.value>(x + i)); });
 }
 
-// y = (x / 255 - mean) / std, for dense pixels of c channels.
-KERNEL(images, const u8* x, real* y, i64 n, int c, const float* mean, const float* std) {
+// y = scale x + shift for dense pixels of c channels; with scale 1 / (255 std) and shift -mean / std that is (x / 255 - mean) / std.
+KERNEL(images, const u8* x, real* y, i64 n, int c, const float* scale, const float* shift) {
     each(n, aligned(y) && (u64)x % P == 0, [=](auto width, i64 i) {
         constexpr int V = width.value;
         Floats<V> values;
@@ -54,7 +54,7 @@ KERNEL(images, const u8* x, real* y, i64 n, int c, const float* mean, const floa
             // Four bytes at a time where there are as many.
             if (V == 1) word = x[i];
             else if (j % 4 == 0) word = *(const u32*)(x + i + j);
-            values[j] = ((float)(word >> 8 * (j % 4) & 255) / 255 - mean[channel]) / std[channel];
+            values[j] = (float)(word >> 8 * (j % 4) & 255) * scale[channel] + shift[channel];
             channel = channel + 1 == c ? 0 : channel + 1;
         }
         store(y + i, values);

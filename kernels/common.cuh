@@ -248,6 +248,14 @@ template <class F> DEVICE float warp_total(int n, F term) {
     return warp_sum(sum);
 }
 
+// The logarithm of the sum of e^x over a row, by one warp. The largest element is subtracted first, so nothing overflows.
+DEVICE float log_sum_exp(const real* row, int k) {
+    float most = -infinity();
+    for (int i = threadIdx.x % 32; i < k; i += 32) most = fmaxf(most, to_float(row[i]));
+    most = warp_fold(most, [](float a, float b) { return fmaxf(a, b); });
+    return most + logf(warp_total(k, [=](int i) { return expf(to_float(row[i]) - most); }));
+}
+
 // Calls body(row) with the whole warp, for every row some warp of the grid.
 template <class F> DEVICE void each_row(i64 rows, F body) {
     i64 warps = (i64)gridDim.x * (blockDim.x / 32);
@@ -272,15 +280,23 @@ struct Divider {
     }
 };
 
-// n / d, and n becomes the rest. 32-bit division is several times as fast, and most numbers allow it.
+// n / d, and n becomes the rest; d below 2^31. 32-bit division is several times as fast, and most numbers allow it; beyond, the upper
+// 32 bits are divided so, and the other 31 one by one (64-bit division would be a call, for which registers are spilled).
 DEVICE i64 divide(i64& n, u32 d) {
-    i64 whole = n;
-    if (whole >> 32 == 0) {
-        n = (u32)whole % d;
-        return (u32)whole / d;
+    if (n >> 32 == 0) {
+        u32 whole = (u32)n;
+        n = whole % d;
+        return whole / d;
     }
-    i64 q = whole / d;
-    n = whole - q * d;
+    u32 high = (u32)(n >> 31), left = high % d;
+    i64 q = high / d;
+#pragma unroll 1
+    for (int bit = 30; bit >= 0; bit--) {
+        left = left << 1 | (u32)(n >> bit & 1);
+        q = q << 1 | (left >= d);
+        if (left >= d) left -= d;
+    }
+    n = left;
     return q;
 }
 

@@ -1,0 +1,227 @@
+// Mean and variance of each channel of x [rows, c], the normalisation by them, and the way back.
+//
+// A thread keeps to its channels and walks down the rows, so that a channel's numbers are read once, into registers. Statistics are
+// merged as (count, mean, sum of squared deviations): E[x^2] - E[x]^2 would lose all digits where the mean is large.
+#include "common.cuh"
+
+// Of V channels.
+template <int V> struct Moments {
+    float count;
+    Floats<V> mean, m2;
+    // Those of both sets of numbers together (Chan, Golub and LeVeque 1979).
+    DEVICE void merge(float more, const Floats<V>& mean2, const Floats<V>& m2_2) {
+        if (more == 0) return;
+        float part = more / (count + more), weight = count * part;
+#pragma unroll
+        for (int i = 0; i < V; i++) {
+            float delta = mean2[i] - mean[i];
+            mean[i] += delta * part;
+            m2[i] += m2_2[i] + delta * delta * weight;
+        }
+        count += more;
+    }
+};
+
+// Four rows at a time about their own mean: four loads are then on their way together, and there is one division for them.
+template <int V> DEVICE Moments<V> moments_of(const real* x, int c, int row, int end, int step) {
+    Moments<V> sum = {};
+    for (; row < end; row += 4 * step) {
+        Floats<V> rows[4];
+        int count = min(4, (end - row + step - 1) / step);
+#pragma unroll
+        for (int k = 0; k < 4; k++) rows[k] = load<V>(x + (i64)(k < count ? row + k * step : row) * c);
+        Floats<V> mean, m2;
+        float share = 1.0f / count;
+#pragma unroll
+        for (int i = 0; i < V; i++) {
+            // About the first row, which is near the mean.
+            float first = rows[0][i], total = 0;
+#pragma unroll
+            for (int k = 1; k < 4; k++) total += k < count ? rows[k][i] - first : 0;
+            mean[i] = first + total * share, m2[i] = 0;
+#pragma unroll
+            for (int k = 0; k < 4; k++) {
+                float delta = rows[k][i] - mean[i];
+                m2[i] += k < count ? delta * delta : 0;
+            }
+        }
+        sum.merge((float)count, mean, m2);
+    }
+    return sum;
+}
+
+template <int V> DEVICE void stats_block(const real* x, float* part, int rows, int c, int span) {
+    __shared__ float room[2 * V + 1][256];
+    Share<V> share(c);
+    int start = blockIdx.y * span, end = min(rows, start + span), channel = share.channel(blockIdx.x), t = threadIdx.x;
+    Moments<V> sum = {};
+    bool works = share.works(blockIdx.x, c);
+    if (works) sum = moments_of<V>(x + channel, c, start + share.lane, end, share.lanes);
+    for (int left = share.lanes; left > 1; left = (left + 1) / 2) {
+        int half = (left + 1) / 2, other = t + half * share.columns;
+        room[2 * V][t] = sum.count;
+#pragma unroll
+        for (int i = 0; i < V; i++) room[i][t] = sum.mean[i], room[V + i][t] = sum.m2[i];
+        __syncthreads();
+        if (share.lane + half < left) {
+            Floats<V> mean, m2;
+#pragma unroll
+            for (int i = 0; i < V; i++) mean[i] = room[i][other], m2[i] = room[V + i][other];
+            sum.merge(room[2 * V][other], mean, m2);
+        }
+        __syncthreads();
+    }
+    if (!works || share.lane > 0) return;
+    part += (i64)blockIdx.y * 3 * c + channel;
+#pragma unroll
+    for (int i = 0; i < V; i++) part[i] = sum.count, part[c + i] = sum.mean[i], part[2 * c + i] = sum.m2[i];
+}
+
+KERNEL(batch_norm_stats, const real* x, float* part, int rows, int c, int v, int span) {
+    with_width(v, [=](auto width) { stats_block<width.value>(x, part, rows, c, span); });
+}
+
+// The sum of term(split) over the splits for this thread's channel; all 32 lanes of a channel get it. Eight channels a block.
+template <class F> DEVICE float over_splits(int splits, bool works, float (*room)[8], F term) {
+    int lane = threadIdx.x / 8, column = threadIdx.x % 8;
+    float sum = 0;
+    if (works) {
+#pragma unroll 4
+        for (int s = lane; s < splits; s += 32) sum += term(s);
+    }
+    room[lane][column] = sum;
+    __syncthreads();
+    for (int far = 16; far > 0; far /= 2) {
+        if (lane < far) room[lane][column] += room[lane + far][column];
+        __syncthreads();
+    }
+    sum = room[0][column];
+    __syncthreads();
+    return sum;
+}
+
+// Mean and biased variance of all parts together: the mean of means, then deviations from it, those within parts and those of parts.
+KERNEL(batch_norm_finish, const float* part, float* mean, float* var, int splits, int c) {
+    __shared__ float room[32][8];
+    int channel = blockIdx.x * 8 + threadIdx.x % 8;
+    bool works = channel < c;
+    auto of = [=](int split, int what) { return part[((i64)split * 3 + what) * c + channel]; };
+    float count = over_splits(splits, works, room, [=](int s) { return of(s, 0); });
+    // About the first part's mean, which lies near: a large mean costs no digits.
+    float pivot = works ? of(0, 1) : 0;
+    float centre = pivot + over_splits(splits, works, room, [=](int s) { return of(s, 0) * (of(s, 1) - pivot); }) / count;
+    float m2 = over_splits(splits, works, room, [=](int s) {
+        float delta = of(s, 1) - centre;
+        return of(s, 2) + of(s, 0) * delta * delta;
+    });
+    if (works && threadIdx.x < 8) mean[channel] = centre, var[channel] = m2 / count;
+}
+
+// y = (x - mean) scale + shift + residual.
+template <int V> DEVICE void normalise_block(const real* x, const real* residual, real* y, const float* mean, const float* var,
+    const void* gamma, const void* beta, int wide, float eps, int rows, int c, int span) {
+    Share<V> share(c);
+    int channel = share.channel(blockIdx.x), start = blockIdx.y * span, end = min(rows, start + span);
+    if (!share.works(blockIdx.x, c)) return;
+    Floats<V> centre, scale, shift;
+#pragma unroll
+    for (int i = 0; i < V; i++) {
+        centre[i] = mean[channel + i];
+        scale[i] = wide_or_real(gamma, wide, channel + i) / sqrtf(var[channel + i] + eps);
+        shift[i] = wide_or_real(beta, wide, channel + i);
+    }
+#pragma unroll 4
+    for (int row = start + share.lane; row < end; row += share.lanes) {
+        i64 at = (i64)row * c + channel;
+        Floats<V> values = load<V>(x + at);
+#pragma unroll
+        for (int i = 0; i < V; i++) values[i] = (values[i] - centre[i]) * scale[i] + shift[i];
+        if (residual) {
+            Floats<V> more = load<V>(residual + at);
+#pragma unroll
+            for (int i = 0; i < V; i++) values[i] += more[i];
+        }
+        store(y + at, values);
+    }
+}
+
+KERNEL(batch_norm, const real* x, const real* residual, real* y, const float* mean, const float* var, const void* gamma, const void* beta,
+    int wide, float eps, int rows, int c, int v, int span) {
+    with_width(v, [=](auto width) {
+        normalise_block<width.value>(x, residual, y, mean, var, gamma, beta, wide, eps, rows, c, span);
+    });
+}
+
+// Of each channel, the sums of dy (x - mean) and of dy.
+template <int V> DEVICE void sums_block(const real* x, const real* dy, const float* mean, float* part, int rows, int c, int span) {
+    __shared__ float room[V][256];
+    Share<V> share(c);
+    int channel = share.channel(blockIdx.x), start = blockIdx.y * span, end = min(rows, start + span);
+    bool works = share.works(blockIdx.x, c);
+    Floats<V> slope = {}, pull = {}, centre = {};
+    if (works) {
+#pragma unroll
+        for (int i = 0; i < V; i++) centre[i] = mean[channel + i];
+#pragma unroll 4
+        for (int row = start + share.lane; row < end; row += share.lanes) {
+            i64 at = (i64)row * c + channel;
+            Floats<V> values = load<V>(x + at), gradient = load<V>(dy + at);
+#pragma unroll
+            for (int i = 0; i < V; i++) slope[i] += gradient[i] * (values[i] - centre[i]), pull[i] += gradient[i];
+        }
+    }
+    sum_lanes(share, slope, room);
+    sum_lanes(share, pull, room);
+    part += (i64)blockIdx.y * 2 * c + channel;
+    if (works && share.lane == 0) {
+#pragma unroll
+        for (int i = 0; i < V; i++) part[i] = slope[i], part[c + i] = pull[i];
+    }
+}
+
+KERNEL(batch_norm_sums, const real* x, const real* dy, const float* mean, float* part, int rows, int c, int v, int span) {
+    with_width(v, [=](auto width) { sums_block<width.value>(x, dy, mean, part, rows, c, span); });
+}
+
+KERNEL(batch_norm_finish_sums, const float* part, const float* var, float eps, float* dgamma, float* dbeta, int splits, int c) {
+    __shared__ float room[32][8];
+    int channel = blockIdx.x * 8 + threadIdx.x % 8;
+    bool works = channel < c;
+    float slope = over_splits(splits, works, room, [=](int s) { return part[(i64)s * 2 * c + channel]; });
+    float pull = over_splits(splits, works, room, [=](int s) { return part[((i64)s * 2 + 1) * c + channel]; });
+    if (works && threadIdx.x < 8) dgamma[channel] = slope / sqrtf(var[channel] + eps), dbeta[channel] = pull;
+}
+
+// dx = (dy - pull - (x - mean) slope) scale: where mean and variance depend on x, what of dy lies along 1 and along x - mean is taken out.
+template <int V> DEVICE void backward_block(const real* x, const real* dy, real* dx, const float* mean, const float* var, const void* gamma,
+    int wide, float eps, const float* dgamma, const float* dbeta, float share_of_row, int rows, int c, int span) {
+    Share<V> share(c);
+    int channel = share.channel(blockIdx.x), start = blockIdx.y * span, end = min(rows, start + span);
+    if (!share.works(blockIdx.x, c)) return;
+    Floats<V> centre, scale, pull = {}, slope = {};
+#pragma unroll
+    for (int i = 0; i < V; i++) {
+        float inv_std = 1 / sqrtf(var[channel + i] + eps);
+        centre[i] = mean[channel + i];
+        scale[i] = wide_or_real(gamma, wide, channel + i) * inv_std;
+        if (share_of_row != 0) {
+            pull[i] = dbeta[channel + i] * share_of_row;
+            slope[i] = dgamma[channel + i] * share_of_row * inv_std;
+        }
+    }
+#pragma unroll 4
+    for (int row = start + share.lane; row < end; row += share.lanes) {
+        i64 at = (i64)row * c + channel;
+        Floats<V> values = load<V>(x + at), gradient = load<V>(dy + at);
+#pragma unroll
+        for (int i = 0; i < V; i++) values[i] = (gradient[i] - pull[i] - (values[i] - centre[i]) * slope[i]) * scale[i];
+        store(dx + at, values);
+    }
+}
+
+KERNEL(batch_norm_backward, const real* x, const real* dy, real* dx, const float* mean, const float* var, const void* gamma, int wide,
+    float eps, const float* dgamma, const float* dbeta, float share, int rows, int c, int v, int span) {
+    with_width(v, [=](auto width) {
+        backward_block<width.value>(x, dy, dx, mean, var, gamma, wide, eps, dgamma, dbeta, share, rows, c, span);
+    });
+}
