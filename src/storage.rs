@@ -102,6 +102,18 @@ pub(crate) fn as_bytes_mut<T: Element>(x: &mut [T]) -> &mut [u8] {
     unsafe { std::slice::from_raw_parts_mut(x.as_mut_ptr().cast(), size_of_val(x)) }
 }
 
+/// The same elements, where S is T under another name: how generic code reaches a path for one type.
+pub(crate) fn as_type<S: Element, T: Element>(x: &[S]) -> Option<&[T]> {
+    // SAFETY: each Rust type has a DTYPE of its own, so S and T are one type.
+    (S::DTYPE == T::DTYPE).then(|| unsafe { std::slice::from_raw_parts(x.as_ptr().cast(), x.len()) })
+}
+
+/// As [`as_type`], to write.
+pub(crate) fn as_type_mut<S: Element, T: Element>(x: &mut [S]) -> Option<&mut [T]> {
+    // SAFETY: as above.
+    (S::DTYPE == T::DTYPE).then(|| unsafe { std::slice::from_raw_parts_mut(x.as_mut_ptr().cast(), x.len()) })
+}
+
 /// Cache lines and AVX-512 vectors are 64 bytes.
 const ALIGN: usize = 64;
 

@@ -8,20 +8,22 @@ use crate::Float;
 use crate::cpu::depthwise;
 use crate::cpu::gemm::{Begin, Run, Sums, TILE, Target, panel, sum_pairwise};
 use crate::cpu::taps::{Gather, Phase};
+use crate::cpu::winograd;
+use crate::storage::{as_type, as_type_mut};
 use crate::window::{Geometry, Window};
 
 /// small = the convolution of big: conv2d forwards, conv_transpose2d's input gradient.
 pub(crate) fn conv2d<T: Float>(g: &Geometry, big: &[T], weight: &[T], bias: Option<&[T]>, small: &mut [T]) {
-    let Window { stride, padding, dilation, groups, .. } = g.window;
-    let phase = |axis: usize| Phase {
-        start: 0,
-        step: 1,
-        count: g.small[axis],
-        stride: stride[axis],
-        taps: (0..g.kernel[axis]).map(|k| (k, (k * dilation[axis]) as isize - padding[axis] as isize)).collect(),
-    };
-    let phases = [vec![phase(0)], vec![phase(1)]];
+    let (groups, phases) = (g.window.groups, [0, 1].map(|axis| vec![phase(g, axis)]));
     Gather { input: g.big, output: g.small, groups, phases, kernel: g.kernel, weight, to_small: true, bias }.run(big, small);
+}
+
+/// All outputs of an axis: they have the same taps.
+fn phase(g: &Geometry, axis: usize) -> Phase {
+    let Window { stride, padding, dilation, .. } = g.window;
+    let offset = |k: usize| (k * dilation[axis]) as isize - padding[axis] as isize;
+    let taps = (0..g.kernel[axis]).map(|k| (k, offset(k))).collect();
+    Phase { start: 0, step: 1, count: g.small[axis], stride: stride[axis], taps }
 }
 
 /// Pixels whose products a task sums up before tasks are summed, at least.
@@ -38,6 +40,11 @@ pub(crate) fn backward_weight<T: Float>(g: &Geometry, small: &[T], big: &[T], dw
     let [h, w, c] = g.small;
     if g.n * h * w == 0 || dw.is_empty() {
         return dw.fill(T::ZERO);
+    }
+    if let (Some(small), Some(big), Some(dw)) = (as_type(small), as_type(big), as_type_mut(dw))
+        && winograd::weight::backward_weight(g, [phase(g, 0), phase(g, 1)], small, big, dw)
+    {
+        return;
     }
     let lines = g.n * h;
     // No more than 32 partial sums, for the memory they take.

@@ -126,10 +126,58 @@ pub(crate) trait Lanes<T: Copy>: Copy {
             std::ptr::copy_nonoverlapping(lanes.as_ptr(), to, count);
         }
     }
+    /// The first N numbers of a slice.
+    #[inline(always)]
+    fn read(from: &[T]) -> Self {
+        assert!(from.len() >= Self::N, "a register is filled");
+        // SAFETY: the length was compared; only kernels compiled for its instructions use this type.
+        unsafe { Self::load(from.as_ptr()) }
+    }
+    /// Writes the first N numbers of a slice.
+    #[inline(always)]
+    fn write(self, to: &mut [T]) {
+        assert!(to.len() >= Self::N, "a register is written whole");
+        // SAFETY: as in `read`.
+        unsafe { self.store(to.as_mut_ptr()) }
+    }
     /// self + b.
     fn add(self, b: Self) -> Self;
+    /// self - b.
+    fn sub(self, b: Self) -> Self;
     /// a b + self.
     fn add_product(self, a: Self, b: Self) -> Self;
+}
+
+/// A computation in f32 that is written with registers.
+pub(crate) trait Kernel {
+    /// Does it with registers of type V. To be `#[inline(always)]`, with all it calls.
+    fn run<V: Lanes<f32>>(self);
+}
+
+/// Runs a kernel with the widest registers that this processor has.
+#[inline]
+pub(crate) fn run_widest(kernel: impl Kernel) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{__m256, __m512};
+        #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")]
+        fn avx512(kernel: impl Kernel) {
+            kernel.run::<__m512>();
+        }
+        #[target_feature(enable = "avx2,fma")]
+        fn avx2(kernel: impl Kernel) {
+            kernel.run::<__m256>();
+        }
+        if has_avx512() {
+            // SAFETY: the processor was just asked for these features.
+            return unsafe { avx512(kernel) };
+        }
+        if has_avx2() {
+            // SAFETY: the processor was just asked for these features.
+            return unsafe { avx2(kernel) };
+        }
+    }
+    kernel.run::<[f32; 4]>();
 }
 
 impl<T: crate::Float> Lanes<T> for [T; 4] {
@@ -153,6 +201,10 @@ impl<T: crate::Float> Lanes<T> for [T; 4] {
         std::array::from_fn(|i| self[i] + b[i])
     }
     #[inline(always)]
+    fn sub(self, b: Self) -> Self {
+        std::array::from_fn(|i| self[i] - b[i])
+    }
+    #[inline(always)]
     fn add_product(self, a: Self, b: Self) -> Self {
         std::array::from_fn(|i| self[i] + a[i] * b[i])
     }
@@ -164,7 +216,7 @@ mod x86_lanes {
     use std::arch::x86_64::*;
 
     macro_rules! registers {
-        ($($t:ty, $v:ty, $n:literal: $splat:ident $load:ident $store:ident $add:ident $fma:ident $($mask:ident $load_first:ident $store_first:ident)?;)*) => {$(
+        ($($t:ty, $v:ty, $n:literal: $splat:ident $load:ident $store:ident $add:ident $sub:ident $fma:ident $($mask:ident $load_first:ident $store_first:ident)?;)*) => {$(
             impl Lanes<$t> for $v {
                 const N: usize = $n;
                 #[inline(always)]
@@ -200,6 +252,11 @@ mod x86_lanes {
                     unsafe { $add(self, b) }
                 }
                 #[inline(always)]
+                fn sub(self, b: Self) -> Self {
+                    // SAFETY: only kernels compiled for these instructions use this type.
+                    unsafe { $sub(self, b) }
+                }
+                #[inline(always)]
                 fn add_product(self, a: Self, b: Self) -> Self {
                     // SAFETY: only kernels compiled for these instructions use this type.
                     unsafe { $fma(a, b, self) }
@@ -208,11 +265,11 @@ mod x86_lanes {
         )*};
     }
     registers! {
-        f32, __m256, 8: _mm256_set1_ps _mm256_loadu_ps _mm256_storeu_ps _mm256_add_ps _mm256_fmadd_ps;
-        f64, __m256d, 4: _mm256_set1_pd _mm256_loadu_pd _mm256_storeu_pd _mm256_add_pd _mm256_fmadd_pd;
-        f32, __m512, 16: _mm512_set1_ps _mm512_loadu_ps _mm512_storeu_ps _mm512_add_ps _mm512_fmadd_ps
+        f32, __m256, 8: _mm256_set1_ps _mm256_loadu_ps _mm256_storeu_ps _mm256_add_ps _mm256_sub_ps _mm256_fmadd_ps;
+        f64, __m256d, 4: _mm256_set1_pd _mm256_loadu_pd _mm256_storeu_pd _mm256_add_pd _mm256_sub_pd _mm256_fmadd_pd;
+        f32, __m512, 16: _mm512_set1_ps _mm512_loadu_ps _mm512_storeu_ps _mm512_add_ps _mm512_sub_ps _mm512_fmadd_ps
             __mmask16 _mm512_maskz_loadu_ps _mm512_mask_storeu_ps;
-        f64, __m512d, 8: _mm512_set1_pd _mm512_loadu_pd _mm512_storeu_pd _mm512_add_pd _mm512_fmadd_pd
+        f64, __m512d, 8: _mm512_set1_pd _mm512_loadu_pd _mm512_storeu_pd _mm512_add_pd _mm512_sub_pd _mm512_fmadd_pd
             __mmask8 _mm512_maskz_loadu_pd _mm512_mask_storeu_pd;
     }
 }

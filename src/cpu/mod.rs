@@ -35,8 +35,15 @@ pub(crate) mod softmax;
 pub(crate) mod taps;
 pub(crate) mod unary;
 pub(crate) mod upsample;
+pub(crate) mod winograd;
+
+use std::marker::PhantomData;
+use std::ops::{Deref, DerefMut};
 
 use rayon::prelude::*;
+
+use crate::Element;
+use crate::storage::Buffer;
 
 pub(crate) use lanes::vectorize;
 
@@ -79,4 +86,27 @@ pub(crate) fn chunks_of<T: Send, const N: usize>(
     let first = halves.each_mut().map(|half| std::mem::take(&mut half.0));
     let second = halves.map(|half| half.1);
     rayon::join(|| chunks_of(start, first, grain, body), || chunks_of(start + middle, second, grain, body));
+}
+
+/// Working memory of a kernel, from the pool: what a call leaves behind is used by the next.
+pub(crate) struct Scratch<T>(Buffer, PhantomData<T>);
+
+impl<T: Element> Scratch<T> {
+    /// Room for `count` numbers, holding leftovers.
+    pub fn new(count: usize) -> Self {
+        Scratch(Buffer::stale(count * size_of::<T>()), PhantomData)
+    }
+}
+
+impl<T: Element> Deref for Scratch<T> {
+    type Target = [T];
+    fn deref(&self) -> &[T] {
+        self.0.as_slice()
+    }
+}
+
+impl<T: Element> DerefMut for Scratch<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        self.0.as_mut_slice()
+    }
 }

@@ -15,6 +15,8 @@ use crate::Float;
 use crate::cpu::chunks;
 use crate::cpu::depthwise;
 use crate::cpu::gemm::{Begin, Run, Sums, TERMS, TILE, Target, panel};
+use crate::cpu::winograd::Winograd;
+use crate::storage::{as_type, as_type_mut};
 
 /// Outputs at `start + step j` along one axis, for j below `count`, and where their inputs are.
 #[derive(Clone, Debug)]
@@ -74,6 +76,11 @@ impl<T: Float> Gather<'_, T> {
         if size_y == 0 {
             return;
         }
+        if let (Some(gather), Some(x)) = (self.in_f32(), as_type(x))
+            && let (Some(winograd), Some(y)) = (Winograd::of(&gather), as_type_mut(y))
+        {
+            return winograd.run(x, y);
+        }
         let packed = if self.is_depthwise() { depthwise::pack(self) } else { self.pack() };
         let work = |rows: usize| rows * w * packed.len() / (self.phases[0].len() * self.phases[1].len()).max(1);
         // Rows that make a task, a whole image where it is small; and images that do, where those are tiny.
@@ -92,6 +99,13 @@ impl<T: Float> Gather<'_, T> {
                 });
             }
         });
+    }
+
+    /// This convolution, where it is one of f32.
+    fn in_f32(&self) -> Option<Gather<'_, f32>> {
+        let Gather { input, output, groups, kernel, to_small, .. } = *self;
+        let bias = self.bias.and_then(as_type);
+        Some(Gather { input, output, groups, phases: self.phases.clone(), kernel, weight: as_type(self.weight)?, to_small, bias })
     }
 
     /// One image pixel by pixel, without a frame: for windows so wide or so far apart that it would be nearly all zeros.

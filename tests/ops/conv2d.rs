@@ -119,6 +119,41 @@ fn sizes_of_the_models() {
     }
 }
 
+/// With enough channels f32 takes fewer multiplications than the definition has; f64 never does. Both directions, all
+/// gradients, odd sizes, more and fewer images than a task takes, channels that fill no whole panel.
+#[test]
+fn fewer_multiplications_give_the_same() {
+    let same = Window { padding: [1, 1], ..Window::default() };
+    let half = Window { stride: [2, 2], ..same };
+    let cases = [
+        (false, [5, 28, 27, 64], [48, 3, 3, 64], same),
+        (false, [3, 13, 14, 48], [64, 2, 2, 48], Window { padding: [0, 1], ..Window::default() }),
+        (false, [6, 12, 16, 32], [80, 4, 4, 32], half),
+        (true, [5, 7, 6, 64], [64, 4, 4, 48], half),
+        (true, [1, 28, 28, 32], [32, 4, 4, 144], Window { output_padding: [1, 0], ..half }),
+        (true, [2, 9, 8, 48], [48, 3, 3, 64], same),
+    ];
+    for (transposed, shape, weight, window) in cases {
+        let on = |dtype| {
+            let [x, w] = [draw(&shape, DType::F64, 1), draw(&weight, DType::F64, 2)].map(|t| Var::leaf(t.cast(dtype)));
+            let y = if transposed { conv_transpose2d(&x, &w, None, window) } else { conv2d(&x, &w, None, window) }.unwrap();
+            let gradients = y.backward_from(draw(&y.shape()[..], DType::F64, 3).cast(dtype), &[]).unwrap();
+            [y.value(), gradients.of(&x).unwrap(), gradients.of(&w).unwrap()].map(|t| t.cast(DType::F64).to_vec::<f64>().unwrap())
+        };
+        let ([got, want], taps) = ([on(DType::F32), on(DType::F64)], weight[1] * weight[2]);
+        let [ends, pixels] = [weight[0] + weight[3], want[0].len() / weight[if transposed { 3 } else { 0 }]];
+        for (name, got, want, terms) in
+            [("y", &got[0], &want[0], taps * ends), ("dx", &got[1], &want[1], taps * ends), ("dw", &got[2], &want[2], pixels)]
+        {
+            // As above: sums of so many products, rounded on the way. A scheme adds a handful of roundings to each.
+            let bound = 2.0 * f64::from(f32::EPSILON) * terms as f64;
+            for (got, want) in got.iter().zip(want) {
+                assert!((got - want).abs() <= bound, "{name} of {shape:?}, {weight:?}: {got} {want}");
+            }
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]

@@ -70,6 +70,8 @@ fn sizes_of_the_models() {
     let double = Window { stride: [2, 2], padding: [1, 1], ..Window::default() };
     for (shape, weight, window) in [
         ([3, 14, 14, 40], [40, 4, 4, 72], double),
+        ([5, 7, 6, 64], [64, 4, 4, 48], double),
+        ([2, 9, 8, 48], [48, 3, 3, 64], Window { padding: [1, 1], ..Window::default() }),
         ([65, 3, 3, 16], [16, 4, 4, 16], Window { output_padding: [1, 0], ..double }),
         ([1, 33, 33, 5], [5, 2, 2, 9], Window { stride: [3, 3], ..Window::default() }),
     ] {

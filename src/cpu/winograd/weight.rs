@@ -1,0 +1,119 @@
+//! The gradient of the weight by the same schemes.
+//!
+//! With y = output(weight(g) input(x)), element by element between the two, the gradient of the products' left factors is
+//! spread(dy) input(x), where spread is output's transpose. Summed over all tiles of all images it goes back to taps through
+//! weight's transpose. So there is a matrix product for each of the N x N products, with one term for each tile.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::scheme::{TransformPixels, TransformSquare};
+use super::{Lattice, TILES, lattices, pays, pixels, taps};
+use crate::cpu::gemm::{Begin, Run, Sums, TILE, Target, panel};
+use crate::cpu::lanes::run_widest;
+use crate::cpu::taps::Phase;
+use crate::cpu::{Scratch, chunks};
+use crate::window::Geometry;
+
+/// Channels of the small image that a task works on: their sums stay in the second-level cache.
+const PART: usize = 64;
+
+/// Tiles of a task, at least; and tasks for each part of the channels, at most, for the memory that their sums take.
+const LONG: usize = 1024;
+const TASKS: usize = 8;
+
+/// dw[s, ky, kx, b], the sum over all pixels of small[.., s] big[.. under (ky, kx), b]; false where no scheme applies.
+pub(crate) fn backward_weight(g: &Geometry, phases: [Phase; 2], small: &[f32], big: &[f32], dw: &mut [f32]) -> bool {
+    let axes = phases.each_ref().map(|phase| lattices(phase).map(|lattices| vec![lattices]));
+    let [Some(vertical), Some(horizontal)] = axes else { return false };
+    let axes = [vertical, horizontal];
+    let ([h, w, c_small], c_big) = (g.small, g.big[2]);
+    let Some(taps) = taps(&axes).filter(|_| g.window.groups == 1 && pays([c_small, c_big])) else { return false };
+    let products = (taps + 1) * (taps + 1);
+    let pairs: Vec<_> = axes[0][0].iter().flat_map(|v| axes[1][0].iter().map(move |h| [v, h])).collect();
+    let (parts, tiles) = (c_small.div_ceil(PART), g.n * h.div_ceil(2) * w.div_ceil(2));
+    let groups = (tiles / LONG).clamp(1, TASKS);
+    // For each pair of lattices, part of the channels and group of tiles: [products, PART, c_big].
+    let size = products * PART * c_big;
+    let mut sums = Scratch::new(pairs.len() * parts * groups * size);
+    sums.par_chunks_mut(size).enumerate().for_each(|(i, sums)| {
+        let (pair, part, group) = (pairs[i / groups / parts], i / groups % parts * PART, i % groups);
+        let channels = part..c_small.min(part + PART);
+        let bound = |group: usize| group * tiles / groups;
+        Task { g, pair, taps, channels }.sum([small, big], bound(group)..bound(group + 1), sums);
+    });
+    // Back to taps.
+    let [kh, kw] = g.kernel;
+    chunks(dw, kh * kw * c_big, |start, dw| {
+        let (s, mut sum, mut kernel) = (start / (kh * kw * c_big), vec![0.0; products * c_big], vec![0.0; taps * taps * c_big]);
+        for (pair, sums) in pairs.iter().zip(sums.chunks(parts * groups * size)) {
+            let part = &sums[s / PART * groups * size..][..groups * size];
+            for (product, sum) in sum.chunks_mut(c_big).enumerate() {
+                let rows = part.chunks(size).map(|group| &group[(product * PART + s % PART) * c_big..][..c_big]);
+                sum.fill(0.0);
+                rows.for_each(|row| sum.iter_mut().zip(row).for_each(|(sum, x)| *sum += x));
+            }
+            let apart = [c_big; 2];
+            run_widest(TransformSquare { taps, collect: true, from: &sum, apart, channels: c_big, to: &mut kernel });
+            for (tap, kernel) in kernel.chunks(c_big).enumerate() {
+                let at = pair[0].taps[tap / taps] * kw + pair[1].taps[tap % taps];
+                dw[at * c_big..][..c_big].copy_from_slice(kernel);
+            }
+        }
+    });
+    true
+}
+
+/// The products of a pair of lattices, for some channels of the small image.
+struct Task<'a> {
+    g: &'a Geometry,
+    pair: [&'a Lattice; 2],
+    taps: usize,
+    channels: Range<usize>,
+}
+
+impl Task<'_> {
+    /// Their sums over some tiles.
+    fn sum(&self, [small, big]: [&[f32]; 2], tiles: Range<usize>, sums: &mut [f32]) {
+        let ([h, w, c], c_big, n) = (self.g.small, self.g.big[2], self.taps + 1);
+        let (size, own) = ([h.div_ceil(2), w.div_ceil(2)], self.channels.len());
+        let zeros = vec![0.0; c.max(c_big)];
+        // The product reads whole panels, beyond the last row too.
+        let (mut left, mut right) = (Scratch::new(n * n * TILES * own), Scratch::new(n * n * TILES * c_big + panel::<f32>()));
+        // A pixel of the small image is at its own place.
+        let lattice = Lattice { first: 0, step: 1, taps: Vec::new() };
+        for first in tiles.clone().step_by(TILES) {
+            let count = TILES.min(tiles.end - first);
+            for i in 0..count {
+                let tile = first + i;
+                let at = [tile / (size[0] * size[1]), 2 * (tile / size[1] % size[0]), 2 * (tile % size[1])];
+                let dy = pixels(small, self.g.small, [&lattice; 2], at, (2, &zeros[..c]));
+                let (x, to) = (&dy.map(|dy| &dy[self.channels.clone()]), &mut left[i * own..]);
+                run_widest(TransformPixels { taps: self.taps, spread: true, x, apart: TILES * own, to });
+                let x = &pixels(big, self.g.big, self.pair, at, (n, &zeros[..c_big]));
+                let to = &mut right[i * c_big..];
+                run_widest(TransformPixels { taps: self.taps, spread: false, x, apart: TILES * c_big, to });
+            }
+            let begin = if first == tiles.start { Begin::Zero } else { Begin::Add };
+            for (i, sum) in sums.chunks_mut(PART * c_big).enumerate() {
+                let factors = [&left[i * TILES * own..], &right[i * TILES * c_big..]];
+                multiply(factors, count, [own, c_big], (begin, sum));
+            }
+        }
+    }
+}
+
+/// sum = begin + the products of all pairs of channels, over some terms.
+fn multiply([left, right]: [&[f32]; 2], terms: usize, [m, n]: [usize; 2], (begin, sum): (Begin<'_, f32>, &mut [f32])) {
+    let runs = [Run { a: 0, b: 0, len: terms }];
+    for first in (0..n).step_by(panel::<f32>()) {
+        let columns = panel::<f32>().min(n - first);
+        let sums = Sums::new(left, right, [m, n], &runs);
+        for row in (0..m).step_by(TILE) {
+            let from = std::array::from_fn(|i| row + i);
+            let to: [usize; TILE] = std::array::from_fn(|i| (row + i) * n + first);
+            sums.tile(&from, first, begin, Target { c: sum, rows: &to, columns });
+        }
+    }
+}
