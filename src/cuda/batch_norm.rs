@@ -8,18 +8,18 @@ use crate::{DType, Result};
 pub(crate) fn moments(x: Slice, mean: &mut SliceMut, var: &mut SliceMut) -> Result<()> {
     let c = mean.as_slice().elements;
     let rows = x.elements / c;
-    let plan = Columns::new(rows, c, together(c, &[x]));
+    let plan = Columns::summing(rows, c, together(c, &[x]));
     let mut part = x.gpu.scratch(plan.splits * 3 * c, DType::F32)?;
     let launch = x.gpu.kernel("batch_norm", "batch_norm_stats", x.dtype)?.arg(x).arg(&mut part.write());
     launch.sizes([rows, c, plan.v, plan.span])?.blocks(plan.grid()).moves(x.bytes()).launch()?;
     let launch = x.gpu.kernel("batch_norm", "batch_norm_finish", x.dtype)?.arg(part.read()).arg(mean).arg(var);
-    launch.sizes([plan.splits, c])?.blocks([c.div_ceil(32), 1, 1]).launch()
+    launch.sizes([plan.splits, c])?.blocks([c.div_ceil(8), 1, 1]).launch()
 }
 
 /// y = gamma (x - mean) / sqrt(var + eps) + beta.
 pub(crate) fn normalise(x: Slice, [mean, var]: [Slice; 2], [gamma, beta]: [Slice; 2], eps: f64, y: &mut SliceMut) -> Result<()> {
     let (c, rows) = (mean.elements, x.elements / mean.elements);
-    let plan = Columns::new(rows, c, together(c, &[x, y.as_slice()]));
+    let plan = Columns::passing(rows, c, together(c, &[x, y.as_slice()]));
     let launch = x.gpu.kernel("batch_norm", "batch_norm", x.dtype)?.arg(x).arg(None).arg(y).arg(mean).arg(var);
     let launch = launch.arg(gamma).arg(beta).arg(wide(gamma)).arg(eps as f32);
     launch.sizes([rows, c, plan.v, plan.span])?.blocks(plan.grid()).moves(2 * x.bytes()).launch()
@@ -34,12 +34,12 @@ pub(crate) fn gradient_sums(
     dbeta: &mut SliceMut,
 ) -> Result<()> {
     let (c, rows) = (mean.elements, x.elements / mean.elements);
-    let plan = Columns::new(rows, c, together(c, &[x, dy]));
+    let plan = Columns::summing(rows, c, together(c, &[x, dy]));
     let mut part = x.gpu.scratch(plan.splits * 2 * c, DType::F32)?;
     let launch = x.gpu.kernel("batch_norm", "batch_norm_sums", x.dtype)?.arg(x).arg(dy).arg(mean).arg(&mut part.write());
     launch.sizes([rows, c, plan.v, plan.span])?.blocks(plan.grid()).moves(2 * x.bytes()).launch()?;
     let launch = x.gpu.kernel("batch_norm", "batch_norm_finish_sums", x.dtype)?.arg(part.read()).arg(var).arg(eps as f32);
-    launch.arg(dgamma).arg(dbeta).sizes([plan.splits, c])?.blocks([c.div_ceil(32), 1, 1]).launch()
+    launch.arg(dgamma).arg(dbeta).sizes([plan.splits, c])?.blocks([c.div_ceil(8), 1, 1]).launch()
 }
 
 /// dx, from the sums where mean and variance depend on x, without them where they were given.
@@ -51,7 +51,7 @@ pub(crate) fn backward_input(
     dx: &mut SliceMut,
 ) -> Result<()> {
     let (c, rows) = (mean.elements, x.elements / mean.elements);
-    let plan = Columns::new(rows, c, together(c, &[x, dy, dx.as_slice()]));
+    let plan = Columns::passing(rows, c, together(c, &[x, dy, dx.as_slice()]));
     let share = if sums.is_some() { 1.0 / rows as f32 } else { 0.0 };
     let [dgamma, dbeta] = [0, 1].map(|i| sums.map(|sums| sums[i]));
     let launch = x.gpu.kernel("batch_norm", "batch_norm_backward", x.dtype)?.arg(x).arg(dy).arg(dx).arg(mean).arg(var);

@@ -20,12 +20,12 @@ pub(crate) fn forward(x: Slice, y: &mut SliceMut) -> Result<()> {
     x.gpu.kernel("cast", name, real)?.arg(x).arg(y).count(n).each(n.div_ceil(pack(real))).moves(bytes).launch()
 }
 
-/// y = (x / 255 - mean) / std for bytes `[.., c]`, mean and std of each channel.
+/// y = scale x + shift for bytes `[.., c]`, by the scale and shift of each channel.
 #[allow(dead_code)]
-pub(crate) fn images(x: Slice, mean: Slice, std: Slice, y: &mut SliceMut) -> Result<()> {
+pub(crate) fn images(x: Slice, scale: Slice, shift: Slice, y: &mut SliceMut) -> Result<()> {
     let (n, real) = (x.elements, y.as_slice().dtype);
     let bytes = x.bytes() + y.as_slice().bytes();
-    let launch = x.gpu.kernel("cast", "images", real)?.arg(x).arg(y).count(n).sizes([mean.elements])?.arg(mean).arg(std);
+    let launch = x.gpu.kernel("cast", "images", real)?.arg(x).arg(y).count(n).sizes([scale.elements])?.arg(scale).arg(shift);
     launch.each(n.div_ceil(pack(real))).moves(bytes).launch()
 }
 

@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 use crate::{DType, Error, Result};
 
 /// What kernels include, by name.
-const HEADERS: &[(&str, &str)] = &[];
+const HEADERS: &[(&str, &str)] = &[("common.cuh", include_str!("../../kernels/common.cuh"))];
 
 /// Machine code of `kernels/<file>.cu` with elements of type `dtype`, for a device of compute capability `arch`.
 pub(super) fn image(file: &str, source: &str, dtype: DType, arch: u32) -> Result<Vec<u8>> {
@@ -34,7 +34,9 @@ pub(super) fn image(file: &str, source: &str, dtype: DType, arch: u32) -> Result
         DType::F16 => 2,
         _ => 0,
     };
-    let options = [format!("--gpu-architecture={form}_{known}"), "--std=c++17".into(), format!("-DREAL={real}")];
+    let architecture = format!("--gpu-architecture={form}_{known}");
+    // Functions without a word for where they run, lambdas among them, run on the device.
+    let options = [architecture, "--std=c++17".into(), "--device-as-default-execution-space".into(), format!("-DREAL={real}")];
     let version = format!("{:?}", nvrtc.version);
     let mut key = Sha256::new();
     let headers = HEADERS.iter().flat_map(|(name, text)| [*name, *text]);

@@ -87,10 +87,20 @@ pub(crate) struct Columns {
 }
 
 impl Columns {
-    pub fn new(rows: usize, c: usize, v: usize) -> Columns {
+    /// For a pass that leaves a row of sums a block: not more of them than keep the device busy.
+    pub fn summing(rows: usize, c: usize, v: usize) -> Columns {
+        Columns::new(rows, c, v, 264)
+    }
+
+    /// For a pass over the rows that leaves no sums.
+    pub fn passing(rows: usize, c: usize, v: usize) -> Columns {
+        Columns::new(rows, c, v, 2048)
+    }
+
+    fn new(rows: usize, c: usize, v: usize, most: usize) -> Columns {
         let threads = c.div_ceil(v);
         let lanes = (BLOCK as usize / threads.max(1)).max(1);
-        let splits = rows.div_ceil(lanes * 16).clamp(1, 1024);
+        let splits = rows.div_ceil(lanes * 16).clamp(1, most);
         let span = rows.div_ceil(splits).max(1);
         Columns { v, splits: rows.div_ceil(span).max(1), span, across: threads.div_ceil(BLOCK as usize) }
     }
@@ -116,7 +126,9 @@ macro_rules! sources {
         &[$(($file, include_str!(concat!("../../kernels/", $file, ".cu")))),*]
     };
 }
-const SOURCES: &[(&str, &str)] = sources! {};
+const SOURCES: &[(&str, &str)] = sources! {
+    "adamw" "batch_norm" "binary" "cast" "clip" "compare" "cross_entropy" "dropout" "dwt" "ema" "focal_loss" "gelu_dropout" "index" "layer_norm" "linear" "lion" "mse" "pool" "reduce" "sgd" "shape" "softmax" "unary" "upsample"
+};
 
 /// A kernel about to be started, with its arguments in their order.
 #[must_use = "nothing runs before launch()"]
@@ -227,12 +239,17 @@ impl Axes {
 
 impl Argument for Axes {
     fn push(self, words: &mut Vec<u64>) {
-        let mut head = [0; 8];
+        // The kernels count axes from the innermost; those that are not there have length 1 and no steps. An axis beyond
+        // 32 bits is refused by `Launch::axes`.
+        let mut head = [1; 8];
         head[0] = self.rank as u32;
-        // `Shape` bounds the whole by the address space; an axis beyond 32 bits is refused by `Launch::axes`.
-        self.lengths.iter().zip(&mut head[1..]).for_each(|(&length, word)| *word = length as u32);
+        let mut steps = [[0; MAX_RANK]; 2];
+        for (i, (length, step)) in self.iter().rev().enumerate() {
+            head[1 + i] = length as u32;
+            (0..2).for_each(|side| steps[side][i] = step[side] as i64 as u64);
+        }
         head.push(words);
-        words.extend(self.steps.iter().flatten().map(|&step| step as i64 as u64));
+        words.extend(steps.as_flattened());
     }
 }
 

@@ -25,7 +25,7 @@ pub(crate) fn backward_input([x, dy, stats]: [Slice; 3], gamma: Slice, dx: &mut 
 pub(crate) fn gradient_sums([x, dy, stats]: [Slice; 3], sums: &mut SliceMut) -> Result<()> {
     let c = sums.as_slice().elements / 2;
     let rows = x.elements / c;
-    let plan = Columns::new(rows, c, together(c, &[x, dy]));
+    let plan = Columns::summing(rows, c, together(c, &[x, dy]));
     let mut part = x.gpu.scratch(plan.splits * 2 * c, DType::F32)?;
     let launch = x.gpu.kernel("layer_norm", "layer_norm_sums", x.dtype)?.arg(x).arg(dy).arg(stats).arg(&mut part.write());
     launch.sizes([rows, c, plan.v, plan.span])?.blocks(plan.grid()).moves(2 * x.bytes()).launch()?;

@@ -96,6 +96,8 @@ pub(crate) struct Gpu {
     arch: u32,
     /// Processors that blocks are spread over.
     processors: u32,
+    /// Whether blocks of memory are just as long as asked for: where tests look for accesses beyond their ends.
+    exact: bool,
     pool: Mutex<memory::Pool>,
     kernels: Mutex<launch::Kernels>,
     blas: Mutex<Option<gemm::Blas>>,
@@ -156,6 +158,7 @@ impl Gpu {
             ordinal,
             stream: context.new_stream().map_err(refused("a stream"))?,
             arch,
+            exact: context.name().is_ok_and(|name| name.contains("stand-in")),
             processors: number(CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?,
             context,
             pool: Mutex::default(),

@@ -36,7 +36,7 @@ pub(super) fn partial(x: Slice, [outer, length, inner]: [usize; 3]) -> Result<Pa
         let span = length.div_ceil(1024).max(8192).next_multiple_of(pack(x.dtype));
         (v, length.div_ceil(span), span, 1)
     } else {
-        let plan = Columns::new(length, inner, together(inner, &[x]));
+        let plan = Columns::summing(length, inner, together(inner, &[x]));
         let splits = plan.splits.min((1024 / outer).max(1));
         let span = length.div_ceil(splits);
         (plan.v, length.div_ceil(span), span, plan.grid()[0])
@@ -52,7 +52,13 @@ pub(super) fn partial(x: Slice, [outer, length, inner]: [usize; 3]) -> Result<Pa
 pub(super) fn finish(part: Slice, real: DType, [outer, splits, inner]: [usize; 3], scale: f64, y: &mut SliceMut) -> Result<()> {
     let name = if y.as_slice().dtype == DType::F32 { "sum_finish_f32" } else { "sum_finish" };
     let launch = part.gpu.kernel("reduce", name, real)?.arg(part).arg(y).sizes([outer, splits, inner])?.arg(scale as f32);
-    launch.blocks([outer * inner.div_ceil(if inner == 1 { 1 } else { 32 }), 1, 1]).moves(part.bytes()).launch()
+    // Columns a block finishes.
+    let columns = match inner {
+        1 => 1,
+        8192.. => 256,
+        _ => 8,
+    };
+    launch.blocks([outer * inner.div_ceil(columns), 1, 1]).moves(part.bytes()).launch()
 }
 
 /// Where the largest (or smallest) element of each row of `length` is, the first of equals; not-a-number before all.

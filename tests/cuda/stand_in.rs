@@ -15,7 +15,8 @@ const KERNEL_FLAGS: [&str; 3] = ["-fno-strict-aliasing", "-fsanitize=alignment,b
 /// compiler. Built once for each text of the kernels.
 pub fn build(root: &Path) -> Result<PathBuf, String> {
     let (kernels, own) = (root.join("kernels"), root.join("tests/cuda"));
-    let mut sources: Vec<PathBuf> = fs::read_dir(&kernels).map_err(|e| e.to_string())?.flatten().map(|entry| entry.path()).collect();
+    let mut sources: Vec<PathBuf> =
+        fs::read_dir(&kernels).map_err(|e| e.to_string())?.flatten().map(|entry| entry.path()).collect();
     sources.retain(|path| path.extension().is_some_and(|end| end == "cu" || end == "cuh"));
     sources.sort();
     let mut hash = DefaultHasher::new();
@@ -51,7 +52,12 @@ fn compile(kernels: &Path, own: &Path, folder: &Path) -> Result<(), String> {
     let compiler = std::env::var("CXX").unwrap_or("c++".into());
     let start = |arguments: &[&str]| {
         let mut command = Command::new(&compiler);
-        command.current_dir(folder).args(["-std=c++17", "-O1", "-fPIC", "-w", "-fno-extern-tls-init", "-I"]).arg(own).arg("-I").arg(kernels);
+        command
+            .current_dir(folder)
+            .args(["-std=c++17", "-O1", "-fPIC", "-w", "-fno-extern-tls-init", "-I"])
+            .arg(own)
+            .arg("-I")
+            .arg(kernels);
         command.args(arguments).stderr(Stdio::piped()).spawn().map_err(|e| format!("no C++ compiler, {compiler}: {e}"))
     };
     let paths = ["device.cpp", "driver.cpp", "libraries.cpp"].map(|file| own.join(file).to_string_lossy().into_owned());

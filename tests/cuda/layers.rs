@@ -1,0 +1,155 @@
+//! Reductions, normalisations, losses, images and convolutions on the GPU.
+
+use proptest::prelude::*;
+use wavemix::ops::{
+    CrossEntropyOptions, Interpolation, avg_pool2d, batch_norm, batch_norm_eval, cross_entropy, embedding, focal_loss,
+    layer_norm, max_pool2d, mse, one_hot,
+};
+use wavemix::{DType, Device, Result, Rng, Shape, Tensor, Var, Window};
+
+use crate::harness::{Bound, ELEMENTWISE, agrees, agrees_in, close, draw, gpu, sums};
+
+/// Integers below `end`.
+fn integers(shape: &[usize], end: usize, seed: u64) -> Tensor {
+    let shape = Shape::new(shape).unwrap();
+    Tensor::uniform(shape, 0.0, end as f64, DType::F64, &Rng::new(seed)).cast(DType::I64).unwrap()
+}
+
+/// The same tensor where x is.
+fn beside(x: &Var, constant: &Tensor) -> Result<Tensor> {
+    constant.to_device(x.value().device())
+}
+
+/// In f32, as the losses are: what comes out is f32 in any storage type.
+fn loss(v: Result<Var>) -> Result<Var> {
+    let y = v?;
+    if y.dtype() == DType::F64 { Ok(y) } else { y.cast(DType::F32) }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(6) })]
+
+    #[test]
+    fn reductions(a in 1usize..40, b in 1usize..40, c in prop_oneof![1usize..9, 60usize..140], seed: u64) {
+        let x = [draw(&[a, b, c], seed)];
+        for axes in [&[0usize][..], &[1], &[2], &[0, 1], &[1, 2], &[0, 2], &[0, 1, 2], &[]] {
+            // What two groups of axes give is f32 in between; the result is rounded once.
+            agrees(sums(a * b * c), |v| v[0].sum(axes, false), &x)?;
+            agrees(sums(64), |v| v[0].mean(axes, true), &x)?;
+        }
+        let Some(gpu) = gpu() else { return Ok(()) };
+        for dtype in [DType::F32, DType::BF16] {
+            let (here, there) = (x[0].cast(dtype)?.cast(DType::F64)?, x[0].cast(dtype)?.to_device(gpu)?);
+            for axis in 0..3 {
+                prop_assert_eq!(here.argmax(axis)?.to_vec::<i64>()?, there.argmax(axis)?.to_vec::<i64>()?);
+                agrees_in(dtype, ELEMENTWISE, &|v| v[0].max(&[axis], true), &x)?;
+                agrees_in(dtype, ELEMENTWISE, &|v| v[0].min(&[axis], false), &x)?;
+            }
+            let k = c.min(5);
+            let ((want, want_at), (got, got_at)) = (here.topk(k)?, there.topk(k)?);
+            prop_assert_eq!(want_at.to_vec::<i64>()?, got_at.to_vec::<i64>()?);
+            close("topk", dtype, ELEMENTWISE, &want, &got)?;
+        }
+    }
+
+    #[test]
+    fn long_rows_are_summed_by_many_blocks(n in 2049usize..60_000, seed: u64) {
+        agrees_in(DType::F32, sums(n), &|v| v[0].sum_all(), &[draw(&[n], seed)])?;
+        agrees_in(DType::BF16, sums(n), &|v| v[0].mean_all(), &[draw(&[n], seed)])?;
+    }
+
+    #[test]
+    fn normalisation(rows in 2usize..300, c in prop_oneof![1usize..20, Just(64), Just(128), Just(300)], shift in -3.0f64..30.0, seed: u64) {
+        let x = Var::from(draw(&[rows, c], seed)).mul_scalar(2.0)?.add_scalar(shift)?.into_value();
+        let (gamma, beta) = (draw(&[c], 1), draw(&[c], 2));
+        // The spread of a few rows may be small beside their size: what is subtracted from loses those digits.
+        let spread = (0..c).map(|i| x.cast(DType::F64).unwrap().to_vec::<f64>().unwrap().iter().skip(i).step_by(c).fold((f64::MAX, f64::MIN), |(lo, hi), &v| (lo.min(v), hi.max(v)))).map(|(lo, hi)| hi - lo).fold(f64::MAX, f64::min);
+        prop_assume!(spread > 0.5);
+        let loss_of_digits = (10.0 + 2.0 * shift.abs()) / spread;
+        let bound = Bound { roundings: 16.0 * loss_of_digits, terms: (rows * 8) * loss_of_digits as usize };
+        agrees(bound, |v| Ok(batch_norm(&v[0], &v[1], &v[2], 1e-5)?.0), &[x.clone(), gamma.clone(), beta.clone()])?;
+        let Some(gpu) = gpu() else { return Ok(()) };
+        for dtype in [DType::F32, DType::BF16] {
+            let stored = x.cast(dtype)?;
+            let want = batch_norm(&stored.cast(DType::F64)?.into(), &gamma.clone().into(), &beta.clone().into(), 1e-5)?.1;
+            // Gamma and beta stay f32 beside an x of 16 bits.
+            let vectors = [&gamma, &beta].map(|v| Var::from(v.cast(DType::F32).unwrap().to_device(gpu).unwrap()));
+            let got = batch_norm(&stored.to_device(gpu)?.into(), &vectors[0], &vectors[1], 1e-5)?.1;
+            close("mean", DType::F32, Bound { roundings: 4.0, terms: 64 }, &want.mean, &got.mean)?;
+            close("variance", DType::F32, Bound { roundings: 64.0, terms: 64 }, &want.var, &got.var)?;
+        }
+        let var = Var::from(draw(&[c], 3)).square()?.add_scalar(0.1)?.into_value();
+        let eval = |v: &[Var]| {
+            let running = [draw(&[c], 4), var.clone()].map(|t| beside(&v[0], &t.cast(v[0].dtype())?));
+            let [mean, var] = running;
+            batch_norm_eval(&v[0], &v[1], &v[2], &mean?, &var?, 1e-5)
+        };
+        let wide = Bound { roundings: 24.0 + 8.0 * shift.abs(), terms: 64 * rows };
+        agrees_in(DType::F32, wide, &eval, &[x.clone(), gamma.clone(), beta.clone()])?;
+        let positions = draw(&[rows.min(40), c.max(8)], seed);
+        let (gamma, beta) = (draw(&[c.max(8)], 1), draw(&[c.max(8)], 2));
+        agrees(Bound { roundings: 24.0, terms: 64 + rows }, |v| layer_norm(&v[0], &v[1], &v[2], 1e-5), &[positions, gamma, beta])?;
+    }
+
+    #[test]
+    fn softmax_and_losses(rows in 1usize..70, k in prop_oneof![1usize..12, Just(47), Just(300)], e in 0.0f64..0.5, gamma in 0.0f64..3.0, seed: u64) {
+        let x = [Var::from(draw(&[rows, k], seed)).mul_scalar(3.0)?.into_value()];
+        agrees(Bound { roundings: 8.0, terms: 16 + k }, |v| v[0].softmax(1), &x)?;
+        agrees(Bound { roundings: 8.0, terms: 64 + 8 * k }, |v| v[0].log_softmax(1), &x)?;
+        agrees_in(DType::F32, Bound { roundings: 8.0, terms: 16 + rows }, &|v| v[0].softmax(0), &x)?;
+        let labels = integers(&[rows], k, !seed);
+        let (plain, smooth) = (CrossEntropyOptions::default(), CrossEntropyOptions { label_smoothing: e, ignore_index: Some(0) });
+        let bound = Bound { roundings: 4.0, terms: 64 + rows };
+        agrees(bound, |v| loss(cross_entropy(&v[0], &beside(&v[0], &labels)?, plain)), &x)?;
+        agrees(bound, |v| loss(cross_entropy(&v[0], &beside(&v[0], &labels)?, smooth)), &x)?;
+        agrees(Bound { terms: 8 * bound.terms, ..bound }, |v| loss(focal_loss(&v[0], &beside(&v[0], &labels)?, gamma, Some(0))), &x)?;
+        agrees(bound, |v| loss(mse(&v[0], &v[1])), &[x[0].clone(), draw(&[rows, k], 3)])?;
+    }
+
+    #[test]
+    fn wavelets(n in 1usize..3, h in 1usize..12, w in 1usize..12, c in prop_oneof![1usize..9, Just(16), Just(24)], seed: u64) {
+        agrees(ELEMENTWISE, |v| v[0].dwt(), &[draw(&[n, h, w, c], seed)])?;
+        let bands = draw(&[n, h.div_ceil(2), w.div_ceil(2), 4 * c], seed);
+        agrees(ELEMENTWISE, |v| v[0].idwt([h, w]), &[bands])?;
+    }
+
+    #[test]
+    fn pooling(n in 1usize..3, size in [4usize..14, 4usize..14], c in prop_oneof![1usize..9, Just(16)], kernel in [1usize..4, 1usize..4], stride in 1usize..3, seed: u64) {
+        let window = Window { stride: [stride, 1], padding: [kernel[0] / 2, kernel[1] / 2], ..Window::default() };
+        let x = [draw(&[n, size[0], size[1], c], seed)];
+        agrees(sums(9), |v| avg_pool2d(&v[0], kernel, window), &x)?;
+        agrees_in(DType::F32, sums(9), &|v| max_pool2d(&v[0], kernel, window), &x)?;
+        agrees(Bound { roundings: 4.0, terms: 64 }, |v| v[0].global_avg_pool(), &x)?;
+        for kind in [Interpolation::Nearest, Interpolation::Bilinear, Interpolation::Bicubic] {
+            // On the processor rows and columns are rounded one after the other; on the GPU once.
+            agrees(Bound { roundings: 3.0, terms: 64 }, |v| v[0].upsample([size[0] * 2, size[1] + 3], kind), &x)?;
+        }
+    }
+
+    #[test]
+    fn picking(rows in 1usize..20, width in 1usize..40, m in 1usize..30, seed: u64) {
+        let x = [draw(&[rows, width], seed)];
+        let chosen = integers(&[m], rows, 1);
+        // Gradients of rows that are picked often add up in f32 and are rounded once.
+        agrees(sums(m), |v| v[0].index_select(0, &beside(&v[0], &chosen)?), &x)?;
+        agrees(sums(m), |v| embedding(&v[0], &beside(&v[0], &chosen)?), &x)?;
+        let columns = integers(&[rows, m], width, 2);
+        agrees(sums(m), |v| v[0].gather(1, &beside(&v[0], &columns)?), &x)?;
+        let Some(gpu) = gpu() else { return Ok(()) };
+        prop_assert_eq!(one_hot(&chosen.to_device(gpu)?, rows, DType::F32)?.to_vec::<f32>()?, one_hot(&chosen, rows, DType::F32)?.to_vec::<f32>()?);
+        let far = Tensor::from_vec(vec![0i64, rows as i64, 0], [3])?.to_device(gpu)?;
+        let there = Var::from(x[0].cast(DType::F32)?.to_device(gpu)?);
+        let error = there.index_select(0, &far).err().unwrap().to_string();
+        prop_assert!(error.starts_with(&format!("index_select: indices expects numbers in 0..{rows}, got {rows}")), "{}", error);
+    }
+}
+
+#[test]
+fn a_label_out_of_range_makes_the_loss_not_a_number() {
+    let Some(gpu) = gpu() else { return };
+    let logits = Var::from(draw(&[3, 4], 1).cast(DType::F32).unwrap().to_device(gpu).unwrap());
+    let labels = Tensor::from_vec(vec![0i64, 4, 1], [3]).unwrap().to_device(gpu).unwrap();
+    assert!(cross_entropy(&logits, &labels, CrossEntropyOptions::default()).unwrap().value().item().unwrap().is_nan());
+    assert!(focal_loss(&logits, &labels, 2.0, None).unwrap().value().item().unwrap().is_nan());
+    assert_eq!(logits.value().device(), Device::Cuda(0));
+}

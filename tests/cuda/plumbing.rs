@@ -1,0 +1,59 @@
+//! Moving tensors, memory, errors.
+
+use wavemix::{DType, Device, Rng, Tensor, Var, cuda};
+
+use crate::harness::gpu;
+
+#[test]
+fn tensors_travel_unchanged() {
+    let Some(gpu) = gpu() else { return };
+    for dtype in [DType::F32, DType::F64, DType::BF16, DType::F16, DType::U8, DType::I64] {
+        let x = Tensor::uniform([3, 5, 7], 0.0, 200.0, DType::F64, &Rng::new(1)).cast(dtype).unwrap();
+        let there = x.to_device(gpu).unwrap();
+        assert_eq!((there.device(), there.shape(), there.dtype()), (gpu, x.shape(), dtype));
+        let exact = |x: &Tensor| x.to_device(Device::Cpu).unwrap().cast(DType::F64).unwrap().to_vec::<f64>().unwrap();
+        assert_eq!(exact(&there), exact(&x), "{dtype}");
+        // A view of the middle.
+        assert_eq!(exact(&there.rows(1..2).unwrap()), exact(&x.rows(1..2).unwrap()));
+        for value in [0.0, 3.0] {
+            assert_eq!(exact(&Tensor::full_on(gpu, [11], value, dtype).unwrap()), [value; 11]);
+        }
+    }
+    assert_eq!(Tensor::scalar(2.5f32).to_device(gpu).unwrap().item().unwrap(), 2.5);
+}
+
+#[test]
+fn nothing_is_moved_without_being_asked() {
+    let Some(gpu) = gpu() else { return };
+    let here = Var::from(Tensor::ones([2, 2], DType::F32));
+    let there = Var::from(Tensor::full_on(gpu, [2, 2], 1.0, DType::F32).unwrap());
+    let error = |result: wavemix::Result<Var>| result.err().unwrap().to_string();
+    assert!(error(&here + &there).starts_with("add: b expects the device of a, cpu: see to_device, got cuda:0"));
+    assert!(error(there.matmul(&here)).starts_with("matmul: b expects the device of a, cuda:0: see to_device, got cpu"));
+    let slice = there.value().as_slice::<f32>().unwrap_err().to_string();
+    assert!(slice.starts_with("as_slice: tensor expects elements on the cpu: see to_device(Device::Cpu), got cuda:0"), "{slice}");
+    let wide = Var::from(Tensor::ones([2], DType::F64).to_device(gpu).unwrap());
+    assert!(error(wide.exp()).starts_with("exp: x expects f32, bf16 or f16 on a GPU, got f64"));
+}
+
+#[test]
+fn memory_is_used_again() {
+    let Some(gpu) = gpu() else { return };
+    // A size that no other test asks for.
+    let make = || Tensor::full_on(gpu, [12_347], 1.0, DType::F32).unwrap();
+    let _live = make();
+    let before = cuda::pool_stats(0).unwrap().driver_allocations;
+    drop(make());
+    let after_one = cuda::pool_stats(0).unwrap();
+    (0..10).for_each(|_| drop(make()));
+    let after = cuda::pool_stats(0).unwrap();
+    // Other tests may ask at the same time, but not ten times for this size.
+    assert!(after_one.driver_allocations > before && after.cached_bytes > 0 && after.peak_bytes >= after.live_bytes);
+}
+
+#[test]
+fn devices_that_are_not_there_are_named() {
+    let message = cuda::usable(99).unwrap_err().to_string();
+    assert!(message.starts_with("cuda:99 cannot be used: "), "{message}");
+    assert!(message.ends_with("; --device cpu works everywhere"), "{message}");
+}
