@@ -135,10 +135,11 @@ fn fewer_multiplications_give_the_same() {
     ];
     for (transposed, shape, weight, window) in cases {
         let on = |dtype| {
-            let [x, w] = [draw(&shape, DType::F64, 1), draw(&weight, DType::F64, 2)].map(|t| Var::leaf(t.cast(dtype)));
+            let [x, w] = [draw(&shape, DType::F64, 1), draw(&weight, DType::F64, 2)].map(|t| Var::leaf(t.cast(dtype).unwrap()));
             let y = if transposed { conv_transpose2d(&x, &w, None, window) } else { conv2d(&x, &w, None, window) }.unwrap();
-            let gradients = y.backward_from(draw(&y.shape()[..], DType::F64, 3).cast(dtype), &[]).unwrap();
-            [y.value(), gradients.of(&x).unwrap(), gradients.of(&w).unwrap()].map(|t| t.cast(DType::F64).to_vec::<f64>().unwrap())
+            let gradients = y.backward_from(draw(&y.shape()[..], DType::F64, 3).cast(dtype).unwrap(), &[]).unwrap();
+            [y.value(), gradients.of(&x).unwrap(), gradients.of(&w).unwrap()]
+                .map(|t| t.cast(DType::F64).unwrap().to_vec::<f64>().unwrap())
         };
         let ([got, want], taps) = ([on(DType::F32), on(DType::F64)], weight[1] * weight[2]);
         let [ends, pixels] = [weight[0] + weight[3], want[0].len() / weight[if transposed { 3 } else { 0 }]];
