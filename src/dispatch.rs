@@ -48,3 +48,25 @@ macro_rules! each_float {
         }
     };
 }
+
+/// Evaluates `$body` with `$T` standing for f32, f64 or bf16; any other dtype makes the function return an error of `$op`.
+#[allow(unused_macros)]
+macro_rules! each_real {
+    ($op:expr, $dtype:expr, $T:ident => $body:expr) => {
+        match $dtype {
+            $crate::DType::F32 => {
+                type $T = f32;
+                $body
+            }
+            $crate::DType::F64 => {
+                type $T = f64;
+                $body
+            }
+            $crate::DType::BF16 => {
+                type $T = half::bf16;
+                $body
+            }
+            other => return Err($crate::Error::operand($op, "operand", "f32, f64 or bf16 on the CPU", other)),
+        }
+    };
+}

@@ -1,6 +1,8 @@
-//! `Float`: the two types that are computed with.
+//! `Float`: the two types that are computed with. `Real`: the types that numbers are stored in meanwhile.
 
 use std::ops::{Add, Div, Mul, Neg, Sub};
+
+use half::bf16;
 
 use crate::Element;
 use crate::cpu::math;
@@ -65,6 +67,60 @@ pub trait Float:
     }
 }
 
+/// A type that numbers are stored in, and the type they are computed in: bf16 takes half the memory of f32, and is f32 for
+/// as long as anything is done with it.
+pub trait Real: Element {
+    /// What it is computed in.
+    type Wide: Float + Real<Wide = Self::Wide>;
+    /// The same number.
+    fn wide(self) -> Self::Wide;
+    /// The nearest number of this type, ties to even.
+    fn narrow(x: Self::Wide) -> Self;
+}
+
+impl Real for f32 {
+    type Wide = f32;
+    #[inline(always)]
+    fn wide(self) -> f32 {
+        self
+    }
+    #[inline(always)]
+    fn narrow(x: f32) -> f32 {
+        x
+    }
+}
+
+impl Real for f64 {
+    type Wide = f64;
+    #[inline(always)]
+    fn wide(self) -> f64 {
+        self
+    }
+    #[inline(always)]
+    fn narrow(x: f64) -> f64 {
+        x
+    }
+}
+
+impl Real for bf16 {
+    type Wide = f32;
+    /// bf16 is the upper half of an f32.
+    #[inline(always)]
+    fn wide(self) -> f32 {
+        f32::from_bits(u32::from(self.to_bits()) << 16)
+    }
+    /// Without branches, so that a loop becomes vector instructions.
+    #[inline(always)]
+    fn narrow(x: f32) -> bf16 {
+        let bits = x.to_bits();
+        // A half and, where the last bit kept is odd, one more carry into it.
+        let rounded = bits.wrapping_add(0x7fff + (bits >> 16 & 1)) >> 16;
+        // Not-a-number could round to infinity: it keeps its upper bits and a quiet one.
+        let quiet = bits >> 16 | 0x40;
+        bf16::from_bits(if x.is_nan() { quiet } else { rounded } as u16)
+    }
+}
+
 macro_rules! float {
     ($($t:ident: $exp:path, $ln:path, $tanh:path, $erf:path;)*) => {$(
         impl Float for $t {
@@ -91,4 +147,18 @@ macro_rules! float {
 float! {
     f32: math::exp_f32, math::ln_f32, math::tanh_f32, math::erf_f32;
     f64: f64::exp, f64::ln, f64::tanh, math::erf_f64;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bf16_rounds_as_half_does() {
+        let halves = (0..=u16::MAX).map(|i| f32::from_bits(u32::from(i) << 16));
+        for x in halves.flat_map(|x| [0, 1, 0x7fff, 0x8000, 0x8001, 0xffff].map(|low| f32::from_bits(x.to_bits() | low))) {
+            assert_eq!(bf16::narrow(x).to_bits(), bf16::from_f32(x).to_bits(), "{x}");
+        }
+        assert_eq!(bf16::from_f32(-3.25).wide(), -3.25);
+    }
 }

@@ -84,7 +84,7 @@ pub mod window;
 pub use autograd::Var;
 pub use device::Device;
 pub use error::{Error, Result};
-pub use float::Float;
+pub use float::{Float, Real};
 pub use gradients::Gradients;
 pub use params::Params;
 pub use pass::Pass;

@@ -132,9 +132,14 @@ fn a_summary_tells_what_is_kept() {
     assert_eq!(config.summary([32, 32]).unwrap().saved_bytes(), 4 * floats);
 }
 
+/// On one thread: how much working memory products take at once depends on how many of their tasks happen to run at once.
 #[test]
 fn a_steady_training_step_takes_no_memory_from_the_system() {
     let _alone = ALONE.lock().unwrap();
+    rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap().install(steady_steps);
+}
+
+fn steady_steps() {
     let config = Config { channels: 1, size: 28, ..Config::parse("WaveMixLite-8/2").unwrap() };
     let (model, mut params) = config.build(DType::F32, &Rng::new(1)).unwrap();
     let mut optimizer = Optimizer::new("adamw".parse::<Method>().unwrap(), &params).unwrap();

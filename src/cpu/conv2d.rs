@@ -5,10 +5,10 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use crate::Float;
-use crate::cpu::depthwise;
 use crate::cpu::gemm::{Begin, Run, Sums, TILE, Target, panel, sum_pairwise};
 use crate::cpu::taps::{Gather, Phase};
 use crate::cpu::winograd;
+use crate::cpu::{Scratch, depthwise};
 use crate::storage::{as_type, as_type_mut};
 use crate::window::{Geometry, Window};
 
@@ -50,9 +50,9 @@ pub(crate) fn backward_weight<T: Float>(g: &Geometry, small: &[T], big: &[T], dw
     // No more than 32 partial sums, for the memory they take.
     let task = PIXELS.div_ceil(w).max(lines.div_ceil(32));
     let parts = (0..lines.div_ceil(task)).into_par_iter().map(|i| {
-        let (mut part, mut packed) = (vec![T::ZERO; dw.len()], Vec::new());
-        let lines = i * task..lines.min((i + 1) * task);
-        let step = PACK.div_ceil(w);
+        let (lines, step) = (i * task..lines.min((i + 1) * task), PACK.div_ceil(w));
+        let (mut part, mut packed) = (Scratch::new(dw.len()), Scratch::new(step * w * panel::<T>()));
+        part.fill(T::ZERO);
         for first in lines.clone().step_by(step) {
             let lines = first..lines.end.min(first + step);
             let small = &small[lines.start * w * c..lines.end * w * c];
@@ -67,11 +67,11 @@ pub(crate) fn backward_weight<T: Float>(g: &Geometry, small: &[T], big: &[T], dw
 }
 
 /// Adds the products of some lines of pixels, counted through all images, to `dw`.
-fn add_products<T: Float>(g: &Geometry, small: &[T], lines: Range<usize>, big: &[T], (packed, dw): (&mut Vec<T>, &mut [T])) {
+fn add_products<T: Float>(g: &Geometry, small: &[T], lines: Range<usize>, big: &[T], (packed, dw): (&mut [T], &mut [T])) {
     let (pixels, columns, wide) = (lines.len() * g.small[1], g.columns(), panel::<T>());
     let c_small = g.small[2] / g.window.groups;
     let runs = [Run { a: 0, b: 0, len: pixels }];
-    packed.resize(pixels * wide, T::ZERO);
+    let packed = &mut packed[..pixels * wide];
     for group in 0..g.window.groups {
         for first in (0..columns).step_by(wide) {
             let count = wide.min(columns - first);

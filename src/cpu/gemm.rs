@@ -7,8 +7,8 @@
 use rayon::prelude::*;
 
 use crate::cpu::binary::add_assign;
-use crate::cpu::chunks;
 use crate::cpu::lanes::Lanes;
+use crate::cpu::{Scratch, chunks};
 use crate::{DType, Float};
 
 /// Rows of a tile.
@@ -267,7 +267,7 @@ pub(crate) fn gemm<T: Float>([m, k, n]: [usize; 3], a: Matrix<'_, T>, b: Matrix<
         // Each block of terms makes a matrix of its own. No more than 64, for the memory they take.
         let length = LONG.max(k.div_ceil(64));
         let partial = (0..k.div_ceil(length)).into_par_iter().map(|i| {
-            let (first, mut c) = (i * length, vec![T::ZERO; m * n]);
+            let (first, mut c) = (i * length, Scratch::new(m * n));
             let count = length.min(k - first);
             multiply(a.skip(0, first), &pack(b.skip(first, 0), count, n), count, n, (Begin::Zero, &mut c));
             c
@@ -285,10 +285,10 @@ pub(crate) fn gemm<T: Float>([m, k, n]: [usize; 3], a: Matrix<'_, T>, b: Matrix<
 }
 
 /// B as panels: for each block of terms, for each panel of columns, the rows of the block.
-fn pack<T: Float>(b: Matrix<'_, T>, k: usize, n: usize) -> Vec<T> {
+fn pack<T: Float>(b: Matrix<'_, T>, k: usize, n: usize) -> Scratch<T> {
     let wide = panel::<T>();
     let columns = n.next_multiple_of(wide);
-    let mut packed = vec![T::ZERO; k * columns];
+    let mut packed = Scratch::new(k * columns);
     chunks(&mut packed, TERMS * columns, |start, to| {
         let (b, rows) = (b.skip(start / columns, 0), to.len() / columns);
         for (first, to) in (0..n).step_by(wide).zip(to.chunks_mut((rows * wide).max(1))) {
@@ -320,7 +320,7 @@ fn multiply<T: Float>(a: Matrix<'_, T>, packed: &[T], k: usize, n: usize, (begin
 }
 
 /// The sum of equally long vectors by a tree that depends on their number alone. At least one is given.
-pub(crate) fn sum_pairwise<T: Float>(mut parts: Vec<Vec<T>>) -> Vec<T> {
+pub(crate) fn sum_pairwise<T: Float>(mut parts: Vec<Scratch<T>>) -> Scratch<T> {
     let mut apart = 1;
     while apart < parts.len() {
         for pair in parts.chunks_mut(2 * apart).filter(|pair| pair.len() > apart) {

@@ -12,10 +12,9 @@
 use std::ops::Range;
 
 use crate::Float;
-use crate::cpu::chunks;
-use crate::cpu::depthwise;
 use crate::cpu::gemm::{Begin, Run, Sums, TERMS, TILE, Target, panel};
 use crate::cpu::winograd::Winograd;
+use crate::cpu::{Scratch, chunks, depthwise};
 use crate::storage::{as_type, as_type_mut};
 
 /// Outputs at `start + step j` along one axis, for j below `count`, and where their inputs are.
@@ -81,7 +80,7 @@ impl<T: Float> Gather<'_, T> {
         {
             return winograd.run(x, y);
         }
-        let packed = if self.is_depthwise() { depthwise::pack(self) } else { self.pack() };
+        let packed: &[T] = if self.is_depthwise() { &depthwise::pack(self) } else { &self.pack() };
         let work = |rows: usize| rows * w * packed.len() / (self.phases[0].len() * self.phases[1].len()).max(1);
         // Rows that make a task, a whole image where it is small; and images that do, where those are tiny.
         let rows = TASK.div_ceil(work(1).max(1)).min(self.output[0]);
@@ -95,7 +94,7 @@ impl<T: Float> Gather<'_, T> {
                 let x = &x[(start / size_y + i) * size_x..][..size_x];
                 chunks(y, rows * w * c, |start, y| {
                     let first = start / (w * c);
-                    self.rows(x, first..first + y.len() / (w * c), &packed, &mut Vec::new(), y);
+                    self.rows(x, first..first + y.len() / (w * c), packed, &mut Scratch::new(0), y);
                 });
             }
         });
@@ -139,10 +138,11 @@ impl<T: Float> Gather<'_, T> {
 
     /// The weight as the right side of matrix products: for each group, pair of phases and panel of output channels, the
     /// panel's columns for each tap and input channel.
-    fn pack(&self) -> Vec<T> {
+    fn pack(&self) -> Scratch<T> {
         let ([c_in, c_out], wide) = (self.channels(), panel::<T>());
         let panels = c_out.div_ceil(wide);
-        let mut packed = vec![T::ZERO; self.groups * self.kernel[0] * self.kernel[1] * c_in * panels * wide];
+        let mut packed = Scratch::new(self.groups * self.kernel[0] * self.kernel[1] * c_in * panels * wide);
+        packed.fill(T::ZERO);
         let mut rest = &mut packed[..];
         for group in 0..self.groups {
             for (vertical, horizontal) in self.pairs() {
@@ -185,7 +185,7 @@ impl<T: Float> Gather<'_, T> {
     }
 
     /// Output rows `rows` of one image.
-    fn rows(&self, x: &[T], rows: Range<usize>, packed: &[T], scratch: &mut Vec<T>, y: &mut [T]) {
+    fn rows(&self, x: &[T], rows: Range<usize>, packed: &[T], scratch: &mut Scratch<T>, y: &mut [T]) {
         let ([c_in, c_out], wide) = (self.channels(), panel::<T>());
         if self.is_depthwise() {
             let frame = self.frame(x, &rows, 0..self.input[2], scratch);
@@ -213,7 +213,7 @@ impl<T: Float> Gather<'_, T> {
     }
 
     /// The part of an image that output rows `rows` read of some channels.
-    fn frame<'s>(&self, x: &'s [T], rows: &Range<usize>, channels: Range<usize>, scratch: &'s mut Vec<T>) -> Frame<'s, T> {
+    fn frame<'s>(&self, x: &'s [T], rows: &Range<usize>, channels: Range<usize>, scratch: &'s mut Scratch<T>) -> Frame<'s, T> {
         let [h, w, c] = self.input;
         let [vertical, horizontal] = self.spans(rows);
         let inside = |span: &Range<isize>, size: usize| span.start >= 0 && span.end <= size as isize;
@@ -221,15 +221,18 @@ impl<T: Float> Gather<'_, T> {
             return Frame { data: x, top: 0, left: 0, width: w, channels: c };
         }
         let (c_in, width) = (channels.len(), horizontal.len());
-        scratch.clear();
-        scratch.resize(vertical.len() * width * c_in, T::ZERO);
+        *scratch = Scratch::new(vertical.len() * width * c_in);
         let columns = horizontal.start.max(0)..horizontal.end.min(w as isize);
         for (row, line) in vertical.clone().zip(scratch.chunks_mut((width * c_in).max(1))) {
             if row < 0 || row >= h as isize || columns.is_empty() {
+                line.fill(T::ZERO);
                 continue;
             }
             let from = &x[(row as usize * w + columns.start as usize) * c..][..columns.len() * c];
-            let to = &mut line[(columns.start - horizontal.start) as usize * c_in..][..columns.len() * c_in];
+            let (left, rest) = line.split_at_mut((columns.start - horizontal.start) as usize * c_in);
+            let (to, right) = rest.split_at_mut(columns.len() * c_in);
+            left.fill(T::ZERO);
+            right.fill(T::ZERO);
             if c_in == c {
                 to.copy_from_slice(from);
             } else {
