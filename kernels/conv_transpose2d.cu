@@ -1,0 +1,44 @@
+// Convolution from the small image to the big one, by output phases: each output is written once, by the taps that reach it.
+#include "common.cuh"
+#include "tiles.cuh"
+
+DEVICE Gather to_big(const real* small, const real* turned, const real* bias, real* big, const Window& g) {
+    int phase_h = blockIdx.z / g.stride_w, phase_w = blockIdx.z % g.stride_w;
+    Side down = Side::of_big(g.big_h, g.stride_h, g.pad_h, g.dil_h, g.kh, phase_h);
+    Side right = Side::of_big(g.big_w, g.stride_w, g.pad_w, g.dil_w, g.kw, phase_w);
+    return Gather{small, turned, bias, big, g.n, g.groups, g.small_h, g.small_w, g.small_c, g.big_h, g.big_w, g.big_c,
+        g.kh * g.kw * (g.small_c / g.groups), g.kw, down, right};
+}
+
+#define CONV_TRANSPOSE2D(name, blocks, core)                                                                                      \
+    KERNEL_OF(core::THREADS, blocks, name, const real* small, const real* turned, const real* bias, real* big, Window g, int v) { \
+        convolution<core>(to_big(small, turned, bias, big, g), v);                                                                \
+    }
+
+#if REAL == 0
+CONV_TRANSPOSE2D(conv_transpose2d_32, 2, InF32<32>)
+CONV_TRANSPOSE2D(conv_transpose2d_64, 1, InF32<64>)
+CONV_TRANSPOSE2D(conv_transpose2d_128, 1, InF32<128>)
+CONV_TRANSPOSE2D(conv_transpose2d_tf32_32, 2, OnTensorCores<32>)
+CONV_TRANSPOSE2D(conv_transpose2d_tf32_64, 2, OnTensorCores<64>)
+CONV_TRANSPOSE2D(conv_transpose2d_tf32_128, 2, OnTensorCores<128>)
+CONV_TRANSPOSE2D(conv_transpose2d_tf32_144, 2, OnTensorCores<144>)
+#else
+CONV_TRANSPOSE2D(conv_transpose2d_32, 2, OnTensorCores<32>)
+CONV_TRANSPOSE2D(conv_transpose2d_64, 2, OnTensorCores<64>)
+CONV_TRANSPOSE2D(conv_transpose2d_128, 2, OnTensorCores<128>)
+CONV_TRANSPOSE2D(conv_transpose2d_144, 2, OnTensorCores<144>)
+#endif
+
+// The weight [c_small, kh, kw, c_big / groups] as [c_big, kh, kw, c_small / groups]: what a big pixel's channel adds up then lies together.
+KERNEL(turn_weight, const real* weight, real* turned, Window g) {
+    int taps = g.kh * g.kw, from = g.big_c / g.groups, to = g.small_c / g.groups;
+    i64 n = (i64)g.big_c * taps * to;
+    for (i64 i = first_item(); i < n; i += item_stride()) {
+        i64 s = i, tap = divide(s, to), b = divide(tap, taps), group = b;
+        b = divide(group, from);
+        i64 swap = group;
+        group = b, b = swap;
+        turned[i] = weight[((group * to + s) * taps + tap) * from + b];
+    }
+}

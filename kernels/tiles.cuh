@@ -1,0 +1,399 @@
+// Products of matrices that are gathered while they are multiplied: tiles in shared memory, tensor cores, and the convolution that goes
+// from windows of one image to pixels of another.
+//
+// A tile holds, for each of its rows, 64 bytes along the sum: 32 products of 16-bit floats or 16 of f32, in four chunks of 16 bytes. Tiles
+// are filled several steps ahead, by copies that run beside the arithmetic.
+#pragma once
+
+constexpr int CHUNKS = 4;           // of a row
+constexpr int DEPTH = CHUNKS * P;   // products of a row
+
+// Where chunk `chunk` of row `row` lies. Eight rows are read at once, one chunk of each: turned about by the row, they lie in different banks.
+DEVICE int chunk_at(int row, int chunk) { return row * CHUNKS + (chunk ^ (row >> 1 & 3)); }
+
+// ---- Instructions that C++ has no word for.
+
+// 16 bytes from global to shared memory, beside whatever else is done; zeros where they are not there.
+DEVICE void copy_chunk(uint4* to, const void* from, bool there) {
+#if !defined(STAND_IN) && __CUDA_ARCH__ >= 800
+    u32 shared = (u32)__cvta_generic_to_shared(to);
+    int bytes = there ? 16 : 0;
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared), "l"(from), "r"(bytes));
+#else
+    *to = there ? *(const uint4*)from : make_uint4(0, 0, 0, 0);
+#endif
+}
+
+// Ends a group of copies.
+DEVICE void copies_begun() {
+#if !defined(STAND_IN) && __CUDA_ARCH__ >= 800
+    asm volatile("cp.async.commit_group;");
+#endif
+}
+
+// Waits for all groups of copies but the last N.
+template <int N> DEVICE void copies_done() {
+#if !defined(STAND_IN) && __CUDA_ARCH__ >= 800
+    asm volatile("cp.async.wait_group %0;" ::"n"(N) : "memory");
+#endif
+}
+
+// Four 8 x 8 matrices of 16-bit numbers (or 8 x 4 of 32-bit ones), of which address(i) is row i % 8 of matrix i / 8. A lane gets, of each, the
+// two numbers 2 (lane % 4) and the next of row lane / 4.
+template <class F> DEVICE void load_matrices(u32 (&r)[4], F address) {
+    int lane = threadIdx.x % 32;
+#if !defined(STAND_IN) && __CUDA_ARCH__ >= 750
+    u32 shared = (u32)__cvta_generic_to_shared(address(lane));
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3]) : "r"(shared));
+#else
+    for (int i = 0; i < 4; i++) r[i] = ((const u32*)address(8 * i + lane / 4))[lane % 4];
+#endif
+}
+
+// The same of the matrices' transposes: rows 2 (lane % 4) and the next of column lane / 4.
+template <class F> DEVICE void load_transposed(u32 (&r)[4], F address) {
+    int lane = threadIdx.x % 32;
+#if !defined(STAND_IN) && __CUDA_ARCH__ >= 750
+    u32 shared = (u32)__cvta_generic_to_shared(address(lane));
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3]) : "r"(shared));
+#else
+    for (int i = 0; i < 4; i++) {
+        u16 first = ((const u16*)address(8 * i + lane % 4 * 2))[lane / 4], second = ((const u16*)address(8 * i + lane % 4 * 2 + 1))[lane / 4];
+        r[i] = first | (u32)second << 16;
+    }
+#endif
+}
+
+// d += a b of a warp: a is 16 x K, b is K x 8, for K = 16 of 16-bit floats or 8 of TF32 (f32 with ten bits of fraction). With g = lane / 4
+// and t = lane % 4, a lane holds d[g + 8 i / 2][2 t + i % 2], and words: a_0..3 from rows g, g + 8, g, g + 8, the first two from the lower half
+// of K, and b_0, b_1 of column g from the lower and the upper half; within a half, word t.
+DEVICE void multiply_add(float (&d)[4], const u32 (&a)[4], u32 b0, u32 b1) {
+#if defined(STAND_IN) || __CUDA_ARCH__ < 750 || (REAL != 2 && __CUDA_ARCH__ < 800)
+    // By its definition, from the other lanes' words.
+    int lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
+#ifdef STAND_IN
+    struct { u32 a[4], b[2]; } mine = {{a[0], a[1], a[2], a[3]}, {b0, b1}};
+    const stand_in::Slot* all = stand_in::exchange(&mine, sizeof mine, 0xffffffffu, 4);
+    auto word = [=](int, int from, int i) { return ((const u32*)all[from].bytes)[i]; };
+#else
+    auto word = [=](u32 mine, int from, int) { return __shfl_sync(0xffffffffu, mine, from); };
+#endif
+    for (int half = 0; half < 2; half++) {
+        for (int k = 0; k < 4; k++) {
+            u32 upper = word(a[2 * half], 4 * g + k, 2 * half), lower = word(a[2 * half + 1], 4 * g + k, 2 * half + 1);
+            u32 left = word(half ? b1 : b0, 8 * t + k, 4 + half), right = word(half ? b1 : b0, 8 * t + 4 + k, 4 + half);
+#if REAL == 0
+            auto add = [](float& d, u32 x, u32 y) { d += __uint_as_float(x & 0xffffe000u) * __uint_as_float(y & 0xffffe000u); };
+#else
+            auto add = [](float& d, u32 x, u32 y) {
+                d += first_of<real>(x) * first_of<real>(y);
+                d += second_of<real>(x) * second_of<real>(y);
+            };
+#endif
+            add(d[0], upper, left), add(d[1], upper, right), add(d[2], lower, left), add(d[3], lower, right);
+        }
+    }
+#elif REAL == 0
+    asm volatile("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+                 : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]) : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+#elif REAL == 1
+    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+                 : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]) : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+#elif __CUDA_ARCH__ >= 800
+    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+                 : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]) : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+#else
+    asm volatile("mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5}, {%6}, {%0,%1,%2,%3};"
+                 : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]) : "r"(a[0]), "r"(a[1]), "r"(b0));
+    asm volatile("mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5}, {%6}, {%0,%1,%2,%3};"
+                 : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]) : "r"(a[2]), "r"(a[3]), "r"(b1));
+#endif
+}
+
+// A word as the tensor cores take it: f32 is rounded to TF32, which they only cut off. 16-bit floats stay.
+DEVICE u32 operand(u32 word) { return REAL == 0 ? word + 0x1000u : word; }
+
+// ---- Convolution as one product: rows are output pixels, columns output channels, the sum runs over taps and input channels.
+//
+// Along each axis output j of a phase sees, at its tap t, input stride j + offset + t apart, through kernel element first + t every. A
+// convolution has one phase. A transposed one has as many as its stride: outputs that are a stride apart have the same taps.
+struct Side {
+    int start, step, count;             // outputs: start + j step, so many
+    int stride, offset, apart;          // inputs
+    int taps, first, every;             // kernel elements
+    static DEVICE Side of_small(int small, int stride, int pad, int dil, int kernel) {
+        return Side{0, 1, small, stride, -pad, dil, kernel, 0, 1};
+    }
+    static DEVICE Side of_big(int big, int stride, int pad, int dil, int kernel, int phase) {
+        Side s = {phase, stride, phase < big ? (big - phase + stride - 1) / stride : 0, 1, 0, 0, 0, 0, 1};
+        // o = stride i - pad + dil k, for o = phase + stride j: i = j + (phase + pad - dil k) / stride, where that is whole.
+        for (int k = 0; k < kernel; k++) {
+            int reach = phase + pad - dil * k;
+            if (reach % stride) continue;
+            if (s.taps == 0) s.first = k, s.offset = reach / stride;
+            if (s.taps == 1) s.every = k - s.first, s.apart = reach / stride - s.offset;
+            s.taps++;
+        }
+        return s;
+    }
+};
+
+struct Gather {
+    const real *input, *weight, *bias;
+    real* output;
+    int images, groups;
+    int in_h, in_w, in_c, out_h, out_w, out_c;
+    int weights, kw;                    // of one output channel, and the kernel's width
+    Side down, right;
+    DEVICE int rows() const { return images * down.count * right.count; }
+    DEVICE int depth() const { return down.taps * right.taps * (in_c / groups); }
+};
+
+// Where a row of the product, an output pixel, begins to read.
+struct Origin {
+    int image, y, x;
+    Origin() = default;
+    DEVICE Origin(const Gather& g, const Divider& width, const Divider& height, int row) {
+        u32 left = row;
+        x = (int)width.split(left) * g.right.stride + g.right.offset;
+        y = (int)height.split(left) * g.down.stride + g.down.offset;
+        // Rows beyond the last read nothing: all their taps lie outside.
+        if (row >= g.rows()) y = -0x40000000;
+        image = min((int)left, g.images - 1);
+    }
+};
+
+// A place along the sum: tap and channel. It moves on by steps of DEPTH without divisions.
+struct Place {
+    int ty, tx, channel;
+    DEVICE Place(const Gather& g, int k) {
+        int channels = g.in_c / g.groups, tap = k / channels;
+        channel = k - tap * channels, ty = tap / max(g.right.taps, 1), tx = tap - ty * max(g.right.taps, 1);
+    }
+    DEVICE void move(const Gather& g) {
+        channel += DEPTH;
+        while (channel >= g.in_c / g.groups) {
+            channel -= g.in_c / g.groups;
+            if (++tx == g.right.taps) tx = 0, ty++;
+        }
+    }
+    DEVICE bool within(const Gather& g) const { return ty < g.down.taps; }
+    // Its element of the input, of which `input` is the group's first, and whether that lies within the image.
+    DEVICE const real* of(const Gather& g, const real* input, const Origin& origin, bool& there) const {
+        int y = origin.y + ty * g.down.apart, x = origin.x + tx * g.right.apart;
+        there = within(g) && (u32)y < (u32)g.in_h && (u32)x < (u32)g.in_w;
+        return input + (there ? ((i64)origin.image * g.in_h * g.in_w + y * g.in_w + x) * g.in_c + channel : 0);
+    }
+    // Its place among an output channel's weights.
+    DEVICE int of_weights(const Gather& g) const {
+        int tap = (g.down.first + ty * g.down.every) * g.kw + g.right.first + tx * g.right.every;
+        return within(g) ? tap * (g.in_c / g.groups) + channel : 0;
+    }
+};
+
+// Fills tiles: M = 128 rows of the input and N of the weights. A thread keeps to one chunk of a row, and to every so many rows.
+template <int N, int THREADS, bool PACKS> struct Filler {
+    static constexpr int STEP = THREADS / CHUNKS, ROWS = 128 / STEP, COLUMNS = (N + STEP - 1) / STEP;
+    const Gather& g;
+    Origin origin[ROWS];
+    Place place;
+    const real *input, *weight;
+    int k, row, chunk, columns;
+
+    // Of a block that makes output channels from `first` of its group on.
+    DEVICE Filler(const Gather& g, const Divider& width, const Divider& height, int group, int first)
+        : g(g), place(g, threadIdx.x % CHUNKS * P), k(threadIdx.x % CHUNKS * P), row(threadIdx.x / CHUNKS),
+          chunk(threadIdx.x % CHUNKS) {
+#pragma unroll
+        for (int i = 0; i < ROWS; i++) origin[i] = Origin(g, width, height, blockIdx.x * 128 + row + i * STEP);
+        input = g.input + group * (g.in_c / g.groups);
+        int channels = g.out_c / g.groups;
+        columns = channels - first - row;
+        weight = g.weight + (i64)(group * channels + first + row) * g.weights;
+    }
+
+    DEVICE void fill(uint4* left, uint4* right) {
+        if constexpr (PACKS) {
+#pragma unroll
+            for (int i = 0; i < ROWS; i++) {
+                bool there;
+                const real* from = place.of(g, input, origin[i], there);
+                copy_chunk(left + chunk_at(row + i * STEP, chunk), from, there);
+            }
+            int at = place.of_weights(g);
+#pragma unroll
+            for (int i = 0; i < COLUMNS; i++) {
+                bool there = place.within(g) && i * STEP < columns;
+                if (row + i * STEP < N) copy_chunk(right + chunk_at(row + i * STEP, chunk), weight + (there ? (i64)i * STEP * g.weights + at : 0), there);
+            }
+            place.move(g);
+        } else {
+#pragma unroll 1
+            for (int e = 0; e < P; e++) {
+                Place one(g, k + e);
+                for (int i = 0; i < ROWS; i++) {
+                    bool there;
+                    const real* from = one.of(g, input, origin[i], there);
+                    ((real*)(left + chunk_at(row + i * STEP, chunk)))[e] = there ? *from : real{};
+                }
+                int at = one.of_weights(g);
+                for (int i = 0; i < COLUMNS && row + i * STEP < N; i++) {
+                    bool there = one.within(g) && i * STEP < columns;
+                    ((real*)(right + chunk_at(row + i * STEP, chunk)))[e] = there ? weight[(i64)i * STEP * g.weights + at] : real{};
+                }
+            }
+            k += DEPTH;
+        }
+    }
+};
+
+// Where output pixels lie: the element that a row of the product begins at, or -1 beyond the last.
+struct Target {
+    const Gather& g;
+    const Divider &width, &height;
+    DEVICE i64 at(int row) const {
+        if (row >= g.rows()) return -1;
+        u32 left = row;
+        int x = (int)width.split(left) * g.right.step + g.right.start, y = (int)height.split(left) * g.down.step + g.down.start;
+        return (((i64)left * g.out_h + y) * g.out_w + x) * g.out_c;
+    }
+};
+
+// The product of one block's tiles on tensor cores: four warps of 64 x N / 2.
+template <int N> struct OnTensorCores {
+    static constexpr int COLUMNS = N, THREADS = 128, TILES = N / 16;
+    float sum[4][TILES][4] = {};
+
+    DEVICE void multiply(const uint4* left, const uint4* right) {
+        int top = threadIdx.x / 64 * 64, first = threadIdx.x / 32 % 2 * (N / 2);
+#pragma unroll
+        for (int half = 0; half < CHUNKS; half += 2) {
+            u32 a[4][4], b[4];
+#pragma unroll
+            for (int i = 0; i < 4; i++) {
+                load_matrices(a[i], [=](int lane) { return left + chunk_at(top + i * 16 + lane % 16, half + lane / 16); });
+                for (u32& word : a[i]) word = operand(word);
+            }
+#pragma unroll
+            for (int j = 0; j < TILES; j += 2) {
+                // Two columns of tiles at once; of an odd number the last is read twice.
+                load_matrices(b, [=](int lane) {
+                    return right + chunk_at(first + min(j + lane / 16, TILES - 1) * 8 + lane % 8, half + lane / 8 % 2);
+                });
+                for (u32& word : b) word = operand(word);
+#pragma unroll
+                for (int i = 0; i < 4; i++) {
+                    multiply_add(sum[i][j], a[i], b[0], b[1]);
+                    if (j + 1 < TILES) multiply_add(sum[i][min(j + 1, TILES - 1)], a[i], b[2], b[3]);
+                }
+            }
+        }
+    }
+
+    // Channels lie in pairs; where those are aligned, a pair is one store.
+    DEVICE void write(const Gather& g, const Target& target, int group, int first) const {
+        int lane = threadIdx.x % 32, top = blockIdx.x * 128 + threadIdx.x / 64 * 64 + lane / 4, channels = g.out_c / g.groups;
+        int column = first + threadIdx.x / 32 % 2 * (N / 2) + lane % 4 * 2;
+        bool pairs = g.out_c % 2 == 0 && channels % 2 == 0 && (u64)g.output % (2 * sizeof(real)) == 0;
+        float bias[TILES][2] = {};
+#pragma unroll
+        for (int j = 0; j < TILES; j++) {
+#pragma unroll
+            for (int e = 0; e < 2; e++) {
+                if (g.bias && column + j * 8 + e < channels) bias[j][e] = to_float(g.bias[group * channels + column + j * 8 + e]);
+            }
+        }
+#pragma unroll
+        for (int i = 0; i < 8; i++) {
+            i64 at = target.at(top + i * 8);
+            if (at < 0) continue;
+            real* to = g.output + at + group * channels;
+#pragma unroll
+            for (int j = 0; j < TILES; j++) {
+                int c = column + j * 8;
+                float low = sum[i / 2][j][i % 2 * 2] + bias[j][0], high = sum[i / 2][j][i % 2 * 2 + 1] + bias[j][1];
+                if (pairs && c < channels) {
+#if REAL == 0
+                    *(float2*)(to + c) = make_float2(low, high);
+#else
+                    *(u32*)(to + c) = pair_of<real>(low, high);
+#endif
+                } else {
+                    if (c < channels) from_float(low, to[c]);
+                    if (c + 1 < channels) from_float(high, to[c + 1]);
+                }
+            }
+        }
+    }
+};
+
+// The same in f32: 16 x 16 threads, each with every 16th row and column, four terms of the sum at a time.
+template <int N> struct InF32 {
+    static constexpr int COLUMNS = N, THREADS = 256;
+    float sum[8][N / 16] = {};
+
+    DEVICE void multiply(const uint4* left, const uint4* right) {
+        int y = threadIdx.x / 16, x = threadIdx.x % 16;
+#pragma unroll
+        for (int chunk = 0; chunk < CHUNKS; chunk++) {
+            float4 a[8];
+#pragma unroll
+            for (int i = 0; i < 8; i++) a[i] = *(const float4*)(left + chunk_at(y + i * 16, chunk));
+#pragma unroll
+            for (int j = 0; j < N / 16; j++) {
+                float4 b = *(const float4*)(right + chunk_at(x + j * 16, chunk));
+#pragma unroll
+                for (int i = 0; i < 8; i++) sum[i][j] += a[i].x * b.x + a[i].y * b.y + a[i].z * b.z + a[i].w * b.w;
+            }
+        }
+    }
+
+    DEVICE void write(const Gather& g, const Target& target, int group, int first) const {
+        int channels = g.out_c / g.groups, column = first + threadIdx.x % 16;
+#pragma unroll
+        for (int i = 0; i < 8; i++) {
+            i64 at = target.at(blockIdx.x * 128 + threadIdx.x / 16 + i * 16);
+            if (at < 0) continue;
+#pragma unroll
+            for (int j = 0; j < N / 16; j++) {
+                int c = group * channels + column + j * 16;
+                if (column + j * 16 < channels) from_float(sum[i][j] + (g.bias ? to_float(g.bias[c]) : 0), g.output[at + c]);
+            }
+        }
+    }
+};
+
+// Tiles that are filled while others are multiplied: as many as 48 KiB of shared memory hold, up to four.
+template <int N> constexpr int STAGES = 3072 / ((128 + N) * CHUNKS) < 4 ? 3072 / ((128 + N) * CHUNKS) : 4;
+
+template <class Core, bool PACKS> DEVICE void convolve(const Gather& g, uint4* room) {
+    constexpr int N = Core::COLUMNS, S = STAGES<N>, SIZE = (128 + N) * CHUNKS;
+    int tiles = (g.out_c / g.groups + N - 1) / N, group = blockIdx.y / tiles, first = blockIdx.y % tiles * N;
+    if (blockIdx.x * 128 >= g.rows()) return;
+    Divider width(g.right.count), height(g.down.count);
+    Filler<N, Core::THREADS, PACKS> filler(g, width, height, group, first);
+    Core core;
+    int steps = (g.depth() + DEPTH - 1) / DEPTH, to = 0, from = 0;
+    for (; to < S - 1; to++) {
+        if (to < steps) filler.fill(room + to * SIZE, room + to * SIZE + 128 * CHUNKS);
+        copies_begun();
+    }
+    for (int step = 0; step < steps; step++) {
+        copies_done<S - 2>();
+        // All have filled the next tiles, and none reads the last any more.
+        __syncthreads();
+        if (step + S - 1 < steps) filler.fill(room + to * SIZE, room + to * SIZE + 128 * CHUNKS);
+        copies_begun();
+        core.multiply(room + from * SIZE, room + from * SIZE + 128 * CHUNKS);
+        to = to + 1 == S ? 0 : to + 1, from = from + 1 == S ? 0 : from + 1;
+    }
+    core.write(g, Target{g, width, height}, group, first);
+}
+
+template <class Core> DEVICE void convolution(const Gather& g, int v) {
+    __shared__ uint4 room[STAGES<Core::COLUMNS> * (128 + Core::COLUMNS) * CHUNKS];
+    if (v == P) convolve<Core, true>(g, room);
+    else convolve<Core, false>(g, room);
+}
