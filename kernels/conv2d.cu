@@ -27,3 +27,210 @@ CONV2D(conv2d_64, 2, OnTensorCores<64>)
 CONV2D(conv2d_128, 2, OnTensorCores<128>)
 CONV2D(conv2d_144, 2, OnTensorCores<144>)
 #endif
+
+// ---- The gradient of the weight: dw[s, tap, b] = the sum over pixels p of small[p, s] big[under p at the tap, b].
+//
+// Rows are channels s, columns taps and channels b, and the sum runs over pixels: in memory these are the outer axis of both sides, so a
+// tile's rows lie along the sum, DEPTH pixels of 128 numbers. Blocks share the pixels out; their parts are added up afterwards, in order.
+
+constexpr int LINE = 128 / P;       // chunks of a pixel
+
+// Neighbouring pixels are turned about, so that the same channels of several lie in different banks: eight 16-bit pixels at once, or four
+// pixels of eight f32 numbers.
+DEVICE int line_at(int pixel, int chunk) { return pixel * LINE + (chunk ^ (REAL == 0 ? (pixel & 3) << 1 : pixel & 7)); }
+
+struct Pixels {
+    const real *small, *big;
+    Window g;
+    Divider width, height;
+    int v_small, v_big, small_share, big_share, columns;   // channels a group, and columns of the product
+    int group, row, column, start, end;                    // this block's
+};
+
+// A column of the product: how far its tap lies from a window's first pixel, and its channel.
+struct Column {
+    int down, right, channel;
+    bool there;
+    DEVICE Column(const Pixels& p, int column) : there(column < p.columns) {
+        int tap = column / p.big_share, ky = tap / p.g.kw;
+        channel = p.group * p.big_share + column - tap * p.big_share;
+        down = ky * p.g.dil_h - p.g.pad_h, right = (tap - ky * p.g.kw) * p.g.dil_w - p.g.pad_w;
+    }
+    // Its number in the window of the small image's pixel (y, x); null outside of the big image.
+    DEVICE const real* at(const Pixels& p, int image, int y, int x) const {
+        y = y * p.g.stride_h + down, x = x * p.g.stride_w + right;
+        bool inside = there && (u32)y < (u32)p.g.big_h && (u32)x < (u32)p.g.big_w;
+        return inside ? p.big + (((i64)image * p.g.big_h + y) * p.g.big_w + x) * p.g.big_c + channel : nullptr;
+    }
+};
+
+// Fills tiles; a thread keeps to one chunk of a pixel, and to every so many pixels.
+template <int THREADS> struct PixelFiller {
+    static constexpr int STEP = THREADS / LINE;
+    const Pixels& p;
+    int chunk, pixel, row, first;
+    Column column;
+    DEVICE PixelFiller(const Pixels& p)
+        : p(p), chunk(threadIdx.x % LINE), pixel(p.start + threadIdx.x / LINE), row(p.row + chunk * P), first(p.column + chunk * P),
+          column(p, first) {}
+
+    // Copies a chunk whose numbers are found by at(0), at(1), ... (null: zero), which lie together where `pack` is set.
+    template <class F> static DEVICE void put(uint4* to, bool pack, const void* base, F at) {
+        if (pack) {
+            const real* from = at(0);
+            copy_chunk(to, from ? from : base, from);
+        } else {
+            for (int e = 0; e < P; e++) {
+                const real* from = at(e);
+                ((real*)to)[e] = from ? *from : real{};
+            }
+        }
+    }
+
+    DEVICE void fill(uint4* left, uint4* right) {
+#pragma unroll
+        for (int i = 0; i < DEPTH; i += STEP) {
+            int at = line_at(i + threadIdx.x / LINE, chunk), now = pixel + i;
+            bool there = now < p.end;
+            u32 image = now, x = p.width.split(image), y = p.height.split(image);
+            const real* small = p.small + (i64)now * p.g.small_c + p.group * p.small_share + row;
+            put(left + at, p.v_small == P, p.small, [=](int e) { return there && row + e < p.small_share ? small + e : nullptr; });
+            put(right + at, p.v_big == P, p.big, [=](int e) {
+                if (e == 0) return there ? column.at(p, image, y, x) : nullptr;
+                return there ? Column(p, first + e).at(p, image, y, x) : nullptr;
+            });
+        }
+        pixel += DEPTH;
+    }
+};
+
+// One block's product on tensor cores: four warps of 64 x 64.
+struct WeightOnTensorCores {
+    static constexpr int THREADS = 128;
+    float sum[4][8][4] = {};
+
+    // Words of four 8 x 8 matrices whose rows lie along the sum: 16 (or for f32 8) terms by 16 columns from `column` on, or 32 (16) by 8.
+    template <bool WIDE> static DEVICE void words(u32 (&r)[4], const uint4* tile, int pixel, int column) {
+#if REAL == 0
+        int lane = threadIdx.x % 32;
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+            int at = pixel + lane % 4 + 4 * (WIDE ? i / 2 : i), c = column + lane / 4 + (WIDE ? i % 2 * 8 : 0);
+            r[i] = operand(((const u32*)(tile + line_at(at, c / 4)))[c % 4]);
+        }
+#else
+        load_transposed(r, [=](int lane) {
+            int at = pixel + lane % 8 + 8 * (WIDE ? lane / 16 : lane / 8), c = column + (WIDE ? lane / 8 % 2 * 8 : 0);
+            return tile + line_at(at, c / 8);
+        });
+#endif
+    }
+
+    DEVICE void multiply(const uint4* left, const uint4* right) {
+        int top = threadIdx.x / 64 * 64, first = threadIdx.x / 32 % 2 * 64;
+        u32 a[2][4][4], b[4];
+#pragma unroll
+        for (int half = 0; half < 2; half++) {
+#pragma unroll
+            for (int i = 0; i < 4; i++) words<true>(a[half][i], left, half * DEPTH / 2, top + i * 16);
+        }
+#pragma unroll
+        for (int j = 0; j < 8; j++) {
+            words<false>(b, right, 0, first + j * 8);
+#pragma unroll
+            for (int half = 0; half < 2; half++) {
+#pragma unroll
+                for (int i = 0; i < 4; i++) multiply_add(sum[i][j], a[half][i], b[2 * half], b[2 * half + 1]);
+            }
+        }
+    }
+
+    // Calls body(row, column, number) for the block's numbers.
+    template <class F> DEVICE void each(F body) const {
+        int lane = threadIdx.x % 32, top = threadIdx.x / 64 * 64 + lane / 4, first = threadIdx.x / 32 % 2 * 64 + lane % 4 * 2;
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+#pragma unroll
+            for (int j = 0; j < 8; j++) {
+#pragma unroll
+                for (int e = 0; e < 4; e++) body(top + i * 16 + e / 2 * 8, first + j * 8 + e % 2, sum[i][j][e]);
+            }
+        }
+    }
+};
+
+// The same in f32: 16 x 16 threads, each with two times four rows and two times four columns.
+struct WeightInF32 {
+    static constexpr int THREADS = 256;
+    float sum[8][8] = {};
+
+    DEVICE void multiply(const uint4* left, const uint4* right) {
+        int y = threadIdx.x / 16, x = threadIdx.x % 16;
+#pragma unroll
+        for (int pixel = 0; pixel < DEPTH; pixel++) {
+            Floats<8> a, b;
+#pragma unroll
+            for (int i = 0; i < 2; i++) {
+                Floats<4> rows = load<4>((const float*)(left + line_at(pixel, y + 16 * i)));
+                Floats<4> columns = load<4>((const float*)(right + line_at(pixel, x + 16 * i)));
+#pragma unroll
+                for (int e = 0; e < 4; e++) a[4 * i + e] = rows[e], b[4 * i + e] = columns[e];
+            }
+#pragma unroll
+            for (int i = 0; i < 8; i++) {
+#pragma unroll
+                for (int j = 0; j < 8; j++) sum[i][j] += a[i] * b[j];
+            }
+        }
+    }
+
+    template <class F> DEVICE void each(F body) const {
+        int y = threadIdx.x / 16 * 4, x = threadIdx.x % 16 * 4;
+#pragma unroll
+        for (int i = 0; i < 8; i++) {
+#pragma unroll
+            for (int j = 0; j < 8; j++) body(y + i % 4 + i / 4 * 64, x + j % 4 + j / 4 * 64, sum[i][j]);
+        }
+    }
+};
+
+template <class Core> DEVICE void weight_gradient(const real* small, const real* big, float* part, const Window& g, int v_small, int v_big, int span) {
+    constexpr int S = 3, SIZE = 2 * DEPTH * LINE;
+    __shared__ uint4 room[S * SIZE];
+    int small_share = g.small_c / g.groups, big_share = g.big_c / g.groups, columns = g.kh * g.kw * big_share;
+    int across = (columns + 127) / 128, down = (small_share + 127) / 128, start = blockIdx.y * span;
+    Pixels p = {small, big, g, Divider(g.small_w), Divider(g.small_h), v_small, v_big, small_share, big_share, columns,
+        (int)blockIdx.x / across / down, (int)blockIdx.x / across % down * 128, (int)blockIdx.x % across * 128, start,
+        min(start + span, g.n * g.small_h * g.small_w)};
+    PixelFiller<Core::THREADS> filler(p);
+    Core core;
+    int steps = (p.end - start + DEPTH - 1) / DEPTH, to = 0, from = 0;
+    for (; to < S - 1; to++) {
+        if (to < steps) filler.fill(room + to * SIZE, room + to * SIZE + SIZE / 2);
+        copies_begun();
+    }
+    for (int step = 0; step < steps; step++) {
+        copies_done<S - 2>();
+        __syncthreads();
+        if (step + S - 1 < steps) filler.fill(room + to * SIZE, room + to * SIZE + SIZE / 2);
+        copies_begun();
+        core.multiply(room + from * SIZE, room + from * SIZE + SIZE / 2);
+        to = to + 1 == S ? 0 : to + 1, from = from + 1 == S ? 0 : from + 1;
+    }
+    part += ((i64)blockIdx.y * g.small_c + p.group * small_share + p.row) * columns + p.column;
+    core.each([=](int row, int column, float sum) {
+        if (p.row + row < small_share && p.column + column < columns) part[(i64)row * columns + column] = sum;
+    });
+}
+
+#define CONV2D_WEIGHT(name, core)                                                                                                            \
+    KERNEL_OF(core::THREADS, 1, name, const real* small, const real* big, float* part, Window g, int v_small, int v_big, int span) {        \
+        weight_gradient<core>(small, big, part, g, v_small, v_big, span);                                                                    \
+    }
+
+#if REAL == 0
+CONV2D_WEIGHT(conv2d_weight, WeightInF32)
+CONV2D_WEIGHT(conv2d_weight_tf32, WeightOnTensorCores)
+#else
+CONV2D_WEIGHT(conv2d_weight, WeightOnTensorCores)
+#endif
