@@ -5,8 +5,10 @@
 //! ```
 //!
 //! Figures are medians over steps of at least two seconds each way, after two steps to warm up. Other programs on the
-//! machine disturb them: compare two sides by running them in turns, and by ratios.
+//! machine disturb them: compare two sides by running them in turns, and by ratios. `compare.py` does so with PyTorch; for
+//! it `--serve` answers each line of the input, `train SECONDS` or `infer SECONDS`, with the times of so many steps.
 
+use std::io::{BufRead, Write};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -43,28 +45,36 @@ fn bench() -> Result<()> {
         .arg(text("precision", "f32"))
         .arg(text("device", "cpu"))
         .arg(Arg::new("json").long("json").action(ArgAction::SetTrue).help("Print one line of JSON"))
+        .arg(Arg::new("serve").long("serve").action(ArgAction::SetTrue).help("Take turns: answer lines of the input with times"))
         .arg(Arg::new("bench").long("bench").action(ArgAction::SetTrue).hide(true))
         .get_matches();
+    if m.get_flag("serve") {
+        say(&serde_json::json!({"imported": true, "peak_bytes": peak_bytes()}));
+    }
     let number = |name: &str| -> Result<usize> {
         let text = value(&m, name);
         text.parse().map_err(|_| Error::Argument(format!("--{name} takes a number, not `{text}`")))
     };
     let (size, batch, threads) = (number("size")?, number("batch")?, number("threads")?);
-    if value(&m, "precision") != "f32" || value(&m, "device").parse::<Device>()? != Device::Cpu {
-        return Err(Error::Device("only --device cpu --precision f32 computes so far".into()));
+    let (precision, device) = (value(&m, "precision"), value(&m, "device").parse::<Device>()?);
+    if precision != "f32" || device != Device::Cpu {
+        return Err(Error::Device(format!("only --device cpu --precision f32 computes so far, not {device} and {precision}")));
     }
     let task = Task::Classify { classes: number("classes")? };
     let config = Config { channels: number("channels")?, size, task, ..Config::parse(value(&m, "model"))? };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
     let pool = pool.map_err(|e| Error::Argument(format!("cannot start {threads} threads: {e}")))?;
-    let (train, infer) = pool.install(|| measure(&config, batch))?;
+    let mut load = Load::new(&config, batch)?;
+    if m.get_flag("serve") {
+        return pool.install(|| serve(&mut load));
+    }
+    let (train, infer) = pool.install(|| Ok((load.rate(Load::train)?, load.rate(Load::infer)?)))?;
     let saved = config.summary([size, size])?.saved_bytes() * batch;
     if m.get_flag("json") {
-        let line = serde_json::json!({
-            "model": config.name(), "batch": batch, "threads": threads, "precision": "f32", "device": "cpu",
+        say(&serde_json::json!({
+            "model": config.name(), "batch": batch, "threads": threads, "precision": precision, "device": device.to_string(),
             "train_images_per_s": train, "infer_images_per_s": infer, "peak_bytes": peak_bytes(), "saved_bytes": saved,
-        });
-        println!("{line}");
+        }));
     } else {
         let (peak, saved) = (peak_bytes() >> 20, saved >> 20);
         println!("{config}, batch {batch}, {threads} threads: training {train:.0} images/s, inference {infer:.0} images/s");
@@ -77,38 +87,89 @@ fn value<'a>(m: &'a ArgMatches, name: &str) -> &'a str {
     m.get_one::<String>(name).map_or("", String::as_str)
 }
 
-/// Median images a second of training and of inference.
-fn measure(config: &Config, batch: usize) -> Result<(f64, f64)> {
-    let (model, mut params) = config.build(DType::F32, &Rng::new(0))?;
-    let Task::Classify { classes } = config.task else { return Err(Error::Argument("classification only".into())) };
-    let images = Tensor::normal([batch, config.size, config.size, config.channels], 0.0, 1.0, DType::F32, &Rng::new(1));
-    let labels = Tensor::from_vec((0..batch).map(|i| (i % classes) as i64).collect(), [batch])?;
-    let mut optimizer = Optimizer::new("adamw".parse::<Method>()?, &params)?;
-    let train = rate(batch, || train_step(&model, &mut params, &mut optimizer, &images, &labels))?;
-    let infer = rate(batch, || model.forward(&Pass::eval(&params), &images.clone().into()).map(drop))?;
-    Ok((train, infer))
+/// Writes one line, at once: the other side of a pipe waits for it.
+fn say(line: &serde_json::Value) {
+    println!("{line}");
+    _ = std::io::stdout().flush();
 }
 
-fn train_step(model: &Model, params: &mut Params, optimizer: &mut Optimizer, images: &Tensor, labels: &Tensor) -> Result<()> {
-    let pass = Pass::train(params, Rng::new(2).child(optimizer.steps()));
-    let loss = cross_entropy(&model.forward(&pass, &images.into())?, labels, CrossEntropyOptions::default())?;
-    let gradients = loss.backward()?;
-    let statistics = pass.into_updates();
-    optimizer.step(params, &gradients, 1e-3)?;
-    params.apply(statistics);
-    Ok(())
+/// A model with random images that stay in memory.
+struct Load {
+    model: Model,
+    params: Params,
+    optimizer: Optimizer,
+    images: Tensor,
+    labels: Tensor,
 }
 
-/// Images a second by the median time of a step.
-fn rate(batch: usize, mut step: impl FnMut() -> Result<()>) -> Result<f64> {
-    step()?;
-    step()?;
-    let (began, mut times) = (Instant::now(), Vec::new());
-    while times.len() < 3 || began.elapsed() < TIME {
-        let start = Instant::now();
-        step()?;
-        times.push(start.elapsed().as_secs_f64());
+impl Load {
+    fn new(config: &Config, batch: usize) -> Result<Load> {
+        let (model, params) = config.build(DType::F32, &Rng::new(0))?;
+        let Task::Classify { classes } = config.task else { return Err(Error::Argument("classification only".into())) };
+        let images = Tensor::normal([batch, config.size, config.size, config.channels], 0.0, 1.0, DType::F32, &Rng::new(1));
+        let labels = Tensor::from_vec((0..batch).map(|i| (i % classes) as i64).collect(), [batch])?;
+        let optimizer = Optimizer::new("adamw".parse::<Method>()?, &params)?;
+        Ok(Load { model, params, optimizer, images, labels })
     }
-    times.sort_by(f64::total_cmp);
-    Ok(batch as f64 / times[times.len() / 2])
+
+    fn train(&mut self) -> Result<()> {
+        let pass = Pass::train(&self.params, Rng::new(2).child(self.optimizer.steps()));
+        let logits = self.model.forward(&pass, &(&self.images).into())?;
+        let gradients = cross_entropy(&logits, &self.labels, CrossEntropyOptions::default())?.backward()?;
+        let statistics = pass.into_updates();
+        self.optimizer.step(&mut self.params, &gradients, 1e-3)?;
+        self.params.apply(statistics);
+        Ok(())
+    }
+
+    fn infer(&mut self) -> Result<()> {
+        self.model.forward(&Pass::eval(&self.params), &(&self.images).into()).map(drop)
+    }
+
+    /// Images a second by the median time of a step.
+    fn rate(&mut self, step: Step) -> Result<f64> {
+        step(self)?;
+        step(self)?;
+        let mut times = self.times(step, TIME)?;
+        times.sort_by(f64::total_cmp);
+        Ok(self.labels.elements() as f64 / times[times.len() / 2])
+    }
+
+    /// Times of at least two steps, and of at least `time` together, in seconds.
+    fn times(&mut self, step: Step, time: Duration) -> Result<Vec<f64>> {
+        let (began, mut times) = (Instant::now(), Vec::new());
+        while times.len() < 2 || began.elapsed() < time {
+            let start = Instant::now();
+            step(self)?;
+            times.push(start.elapsed().as_secs_f64());
+        }
+        Ok(times)
+    }
+}
+
+type Step = fn(&mut Load) -> Result<()>;
+
+/// Answers lines of the input until it ends.
+fn serve(load: &mut Load) -> Result<()> {
+    say(&serde_json::json!({"ready": true}));
+    let mut warm = Vec::new();
+    for line in std::io::stdin().lock().lines() {
+        let line = line.map_err(|e| Error::Argument(format!("cannot read the input: {e}")))?;
+        let wrong = || Error::Argument(format!("`{line}` is neither `train SECONDS` nor `infer SECONDS`"));
+        let (what, seconds) = line.split_once(' ').ok_or_else(wrong)?;
+        let step: Step = match what {
+            "train" => Load::train,
+            "infer" => Load::infer,
+            _ => return Err(wrong()),
+        };
+        let time = seconds.parse().ok().and_then(|s| Duration::try_from_secs_f64(s).ok()).ok_or_else(wrong)?;
+        if !warm.contains(&what.to_owned()) {
+            step(load)?;
+            step(load)?;
+            warm.push(what.to_owned());
+        }
+        let times = load.times(step, time)?;
+        say(&serde_json::json!({"times": times, "peak_bytes": peak_bytes()}));
+    }
+    Ok(())
 }

@@ -1,0 +1,272 @@
+"""Trains and runs WaveMix-Lite models here and in PyTorch, in turns, and prints the ratios as Markdown.
+
+    python3 -m venv venv
+    venv/bin/pip install torch==2.11.0 "numpy<2" PyWavelets einops
+    venv/bin/pip install --no-deps wavemix==0.2.4
+    venv/bin/python benches/compare.py
+
+Both sides get the same load, described in `peer.py`. For each model PyTorch's variants first run alone, eager and compiled:
+the fastest of each counts. Then rounds: in each, every side has one turn of training and one of inference, each side in a
+process of its own that waits while the others have theirs. A turn's figure is the median of its steps, a side's the median
+of its turns, a ratio that of two such medians. A turn in which other programs took more than a twentieth of the machine is
+repeated; where it stays so, the least disturbed try counts and the table says how many of those there were.
+
+Memory is the most a training process held resident, and in brackets the same less what it held when its libraries were
+loaded; of PyTorch's modes the one that needs less counts.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+VARIANTS = ["package-nchw", "package-nhwc", "slices-nchw", "slices-nhwc"]
+ROWS = ["128/7:f32", "64/7:f32", "16/5:f32", "128/7:bf16"]
+OURS = "ours"
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description="Compares training and inference with PyTorch.")
+    parser.add_argument("--models", default=",".join(ROWS), help="rows, as in 128/7:f32,16/5:f32 [%(default)s]")
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--seconds", type=float, default=1.5, help="length of a turn")
+    parser.add_argument("--modes", default="eager,compiled", help="PyTorch's, of eager, compiled, frozen")
+    parser.add_argument("--variants", default=",".join(VARIANTS))
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--tries", type=int, default=6, help="how often a disturbed turn is repeated")
+    parser.add_argument("--no-latency", action="store_true", help="leave out single images and start-up")
+    parser.add_argument("--quick", action="store_true", help="3 rounds of short turns, the slices variants only")
+    parser.add_argument("--json", type=Path, help="write all figures to this file too")
+    options = parser.parse_args()
+    if options.quick:
+        options.rounds, options.seconds, options.variants, options.tries = 3, 0.5, "slices-nchw,slices-nhwc", 2
+    return options
+
+
+OPTIONS = arguments()
+
+
+def build_ours():
+    """Builds the bench `step` and finds its program."""
+    command = ["cargo", "bench", "--bench", "step", "--no-run", "--message-format=json"]
+    lines = subprocess.run(command, cwd=HERE.parent, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
+    built = [json.loads(line) for line in lines if line.startswith("{")]
+    return next(m["executable"] for m in built if m.get("target", {}).get("name") == "step" and m.get("executable"))
+
+
+STEP = build_ours()
+
+
+def processor_times(process):
+    """Seconds that the processors were busy for anyone, and for this process; None where the system does not say."""
+    try:
+        tick = os.sysconf("SC_CLK_TCK")
+        user, nice, system, _, _, irq, soft, steal = map(int, Path("/proc/stat").read_text().split("\n")[0].split()[1:9])
+        fields = Path(f"/proc/{process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (user + nice + system + irq + soft + steal) / tick, (int(fields[11]) + int(fields[12])) / tick
+    except (OSError, ValueError):
+        return None
+
+
+class Side:
+    """A process that trains or infers when told to."""
+
+    def __init__(self, mode, variant, model, batch, precision):
+        common = ["--model", f"WaveMixLite-{model}", "--batch", str(batch), "--precision", precision]
+        common += ["--threads", str(OPTIONS.threads)]
+        if mode == OURS:
+            command = [STEP, "--serve", *common]
+        else:
+            command = [sys.executable, str(HERE / "peer.py"), "--mode", mode, "--variant", variant, *common]
+        self.figures, self.disturbed, self.peak, self.batch = [], 0, 0, batch
+        began = time.perf_counter()
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe if mode == OURS else None, text=True)
+        self.loaded = self.read().get("peak_bytes", 0)
+        ready = self.read()
+        self.error, self.ready = ready.get("error"), time.perf_counter() - began
+
+    def read(self):
+        line = self.process.stdout.readline()
+        if line:
+            return json.loads(line)
+        message = self.process.stderr.read().strip() if self.process.stderr else "it ended"
+        return {"error": message.removeprefix("error: ")}
+
+    def ask(self, what, seconds):
+        try:
+            self.process.stdin.write(f"{what} {seconds}\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            pass
+        return self.read()
+
+    def turn(self, what, seconds):
+        """One turn: the median time of its steps, and the share of the machine that others took meanwhile."""
+        time.sleep(0.05)
+        before, began = processor_times(self.process), time.perf_counter()
+        answer = self.ask(what, seconds)
+        after, length = processor_times(self.process), time.perf_counter() - began
+        if "times" not in answer:
+            self.error = answer["error"]
+            return None, 0.0
+        self.peak = answer["peak_bytes"]
+        others = 0.0
+        if before and after:
+            others = ((after[0] - before[0]) - (after[1] - before[1])) / (length * os.cpu_count())
+        return statistics.median(answer["times"]), others
+
+    def best_turn(self, what, seconds):
+        """A turn that nobody disturbed, or the least disturbed of a few."""
+        tries = []
+        while not self.error and len(tries) < OPTIONS.tries and not (tries and tries[-1][1] < 0.05):
+            figure, others = self.turn(what, seconds)
+            if figure:
+                tries.append((figure, others))
+        if tries:
+            figure, others = min(tries, key=lambda one: one[1])
+            self.figures.append(figure)
+            self.disturbed += others >= 0.05
+
+    def rate(self):
+        return self.batch / statistics.median(self.figures) if self.figures else None
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def note(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+def heats(model, batch, precision, whats):
+    """The fastest variant of each mode and each kind of step, and how long PyTorch took until its first batch."""
+    winners, starts = {}, []
+    for mode in OPTIONS.modes.split(","):
+        for variant in OPTIONS.variants.split(","):
+            side = Side(mode, variant, model, batch, precision)
+            starts.append(side.ready)
+            for what in whats:
+                if mode == "frozen" and what == "train":
+                    continue
+                side.error, side.figures = None, []
+                side.turn(what, 0)
+                for _ in range(1 if OPTIONS.quick else 3):
+                    side.best_turn(what, OPTIONS.seconds / 2)
+                rate = side.rate() or 0.0
+                note(f"  {what} {mode} {variant}: {side.error or f'{rate:.1f} images/s'}")
+                if rate > winners.get((what, mode), ("", 0.0))[1]:
+                    winners[what, mode] = variant, rate
+            side.close()
+    return {key: variant for key, (variant, _) in winners.items()}, statistics.median(starts)
+
+
+def measure(model, precision, batch, whats):
+    """Runs the rounds of one row; gives its figures."""
+    note(f"WaveMixLite-{model}, batch {batch}, {precision}")
+    winners, start = heats(model, batch, precision, whats)
+    sides = {}
+    for what in whats:
+        sides[what, OURS] = Side(OURS, "", model, batch, precision)
+        for (_, mode), variant in [item for item in winners.items() if item[0][0] == what]:
+            sides[what, mode] = Side(mode, variant, model, batch, precision)
+    for (what, _), side in sides.items():
+        # Compiling and warming up are no one's turn.
+        if not side.error:
+            side.turn(what, 0)
+    for i in range(OPTIONS.rounds):
+        for (what, _), side in sides.items():
+            side.best_turn(what, OPTIONS.seconds)
+        now = ", ".join(f"{what} {mode} {side.batch / side.figures[-1]:.1f}" for (what, mode), side in sides.items() if side.figures)
+        note(f"  round {i + 1}: {now}")
+    row = {"model": model, "precision": precision, "batch": batch, "pytorch_start_seconds": start}
+    for (what, mode), side in sides.items():
+        row[f"{what}_{mode}"] = {
+            "variant": winners.get((what, mode)), "images_per_s": side.rate(), "error": side.error, "start_seconds": side.ready,
+            "turns": [side.batch / figure for figure in side.figures], "disturbed": side.disturbed,
+            "peak_bytes": side.peak, "loaded_bytes": side.loaded,
+        }
+        side.close()
+    return row
+
+
+def rate_cells(row, what):
+    """Cells of ours and of each mode, and of the ratios."""
+    ours, cells, ratios = row[f"{what}_{OURS}"], [], []
+    modes = [mode for mode in OPTIONS.modes.split(",") if f"{what}_{mode}" in row]
+    for mode in [OURS, *modes]:
+        rate = row[f"{what}_{mode}"]["images_per_s"]
+        cells.append(f"{rate:,.0f}" if rate else "-")
+        if mode != OURS:
+            ratios.append(f"**{ours['images_per_s'] / rate:.2f}x**" if rate and ours["images_per_s"] else "-")
+    return [" / ".join(cells), " / ".join(ratios)]
+
+
+def memory_cell(row):
+    """Peak of ours and PyTorch's with the ratio, and all three above what was held once libraries were loaded."""
+    def of(mode):
+        figures = row.get(f"train_{mode}", {})
+        return figures.get("peak_bytes", 0) / 2**20, (figures.get("peak_bytes", 0) - figures.get("loaded_bytes", 0)) / 2**20
+
+    theirs = [pair for pair in map(of, OPTIONS.modes.split(",")) if pair[0]]
+    ours = of(OURS)
+    if not ours[0] or not theirs:
+        return "-"
+    raw, above = (min(pair[i] for pair in theirs) for i in (0, 1))
+    return f"{ours[0]:,.0f} / {raw:,.0f} MiB, **{ours[0] / raw:.2f}x** ({ours[1]:,.0f} / {above:,.0f}, {ours[1] / above:.2f}x)"
+
+
+def machine():
+    """Name, cores and bf16 of this machine's processor, and the versions compared."""
+    text = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    fields = [line.split(":", 1) for line in text.splitlines() if ":" in line]
+    find = lambda key: next((value.strip() for name, value in fields if name.strip() == key), "")
+    flags = find("flags").split()
+    has = ", ".join(f"{flag} {'yes' if flag in flags else 'no'}" for flag in ("avx512f", "avx512_bf16"))
+    return f"{find('model name') or platform.processor()}, {os.cpu_count()} cores, {has}"
+
+
+def report(rows, latency):
+    modes = " / ".join(OPTIONS.modes.split(","))
+    print(f"| WaveMixLite, batch {OPTIONS.batch} | training images/s: here / {modes} | ratios | inference images/s: here / {modes} "
+          "| ratios | peak RSS while training: here / PyTorch (above start-up) |")
+    print("|---|---|---|---|---|---|")
+    for row in rows:
+        print("|", " | ".join([f"{row['model']} {row['precision']}", *rate_cells(row, "train"), *rate_cells(row, "infer"),
+                               memory_cell(row)]), "|")
+    print()
+    for row in rows:
+        if row[f"train_{OURS}"]["error"]:
+            print(f"{row['model']} {row['precision']} does not run here yet: {row[f'train_{OURS}']['error']}\n")
+    if latency:
+        cells = [f"{name} {1000 / latency[f'infer_{name}']['images_per_s']:.1f} ms" for name in [OURS, *OPTIONS.modes.split(",")]
+                 if latency.get(f"infer_{name}", {}).get("images_per_s")]
+        print(f"One image through {latency['model']}: {', '.join(cells)}. From the start of the process until its first batch: "
+              f"ours {latency[f'infer_{OURS}']['start_seconds']:.2f} s, PyTorch (eager) {latency['pytorch_start_seconds']:.2f} s.\n")
+    turns = [row[key] for row in [*rows, *([latency] if latency else [])] for key in row if key.startswith(("train_", "infer_"))]
+    disturbed, total = sum(t["disturbed"] for t in turns), sum(len(t["turns"]) for t in turns)
+    picks = sorted({t["variant"] for t in turns if t["variant"]})
+    print(f"{OPTIONS.rounds} rounds, {OPTIONS.threads} threads; {disturbed} of {total} turns disturbed by other programs. PyTorch's "
+          f"fastest variants were {', '.join(picks)}. Machine: {machine()}.")
+
+
+def main():
+    rows = []
+    for name in OPTIONS.models.split(","):
+        model, _, precision = name.partition(":")
+        rows.append(measure(model, precision or "f32", OPTIONS.batch, ["train", "infer"]))
+    latency = None if OPTIONS.no_latency else measure("128/7", "f32", 1, ["infer"])
+    report(rows, latency)
+    if OPTIONS.json:
+        OPTIONS.json.write_text(json.dumps({"machine": machine(), "rows": rows, "latency": latency}, indent=1))
+
+
+main()

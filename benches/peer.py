@@ -1,0 +1,185 @@
+"""PyTorch's side of `compare.py`: the WaveMix authors' model under the load of `cargo bench --bench step`.
+
+    venv/bin/python benches/peer.py --model WaveMixLite-128/7 --mode compiled --variant slices-nhwc
+
+It prints a line of JSON when PyTorch is imported and another when the first batch can begin, and then answers each line of
+its input, `train SECONDS` or `infer SECONDS`, with the times of steps that took so long together. A step is: clear
+gradients, forward, cross-entropy with the mean over the batch, backward, AdamW (lr 1e-3, betas 0.9 and 0.999, eps 1e-8,
+weight decay 0.01, in PyTorch's fused form, the fastest there is). Images are random and stay in memory; inference is the
+forward pass.
+
+A variant is a wavelet transform and a layout. `package` is the authors' model as it is, whose transform is four
+convolutions; `slices` is the same function with the transform as sums of strided slices. `nchw` and `nhwc` (channels_last)
+are the layouts. `--mode compiled` sends forward and loss through torch.compile; `frozen` is compiled inference with
+weights frozen into the program. bf16 is autocast around forward and loss, as the authors' training does it.
+"""
+
+import argparse
+import json
+import resource
+import sys
+import time
+
+
+def peak_bytes():
+    """The most memory this process held resident."""
+    try:
+        with open("/proc/self/status") as status:
+            return next(int(line.split()[1]) for line in status if line.startswith("VmHWM:")) * 1024
+    except OSError:
+        unit = 1 if sys.platform == "darwin" else 1024
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def say(**answer):
+    print(json.dumps(answer), flush=True)
+
+
+def arguments():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--model", default="WaveMixLite-128/7")
+    parser.add_argument("--mode", choices=["eager", "compiled", "frozen"], default="eager")
+    parser.add_argument("--variant", choices=["package-nchw", "package-nhwc", "slices-nchw", "slices-nhwc"], default="slices-nhwc")
+    parser.add_argument("--classes", type=int, default=47)
+    parser.add_argument("--size", type=int, default=28)
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--precision", choices=["f32", "bf16"], default="f32")
+    return parser.parse_args()
+
+
+ARGUMENTS = arguments()
+
+import torch
+import torch._dynamo
+import torch._inductor.config
+import torch.nn.functional as F
+import wavemix
+import wavemix.classification
+
+torch.set_num_threads(ARGUMENTS.threads)
+torch.set_num_interop_threads(1)
+# Where the compiler cuts the package's model into pieces, each block is a program of its own: more than the usual 8.
+torch._dynamo.config.recompile_limit = 64
+torch._inductor.config.freezing = ARGUMENTS.mode == "frozen"
+
+
+class SliceBlock(torch.nn.Module):
+    """The package's Level1Waveblock with its wavelet transform as sums of strided slices.
+
+    Of each 2x2 square (a b / c d) the transform takes (a+b+c+d)/2, (a+b-c-d)/2, (a-b+c-d)/2 and (a-b-c+d)/2. The package puts
+    the last three of one channel side by side; here the subbands stay whole, and the next layer's weights change places
+    instead.
+    """
+
+    def __init__(self, block, dim):
+        super().__init__()
+        self.reduction, self.feedforward = block.reduction, block.feedforward
+        quarter = dim // 4
+        bands = [torch.arange(quarter)] + [quarter + band + 3 * torch.arange(quarter) for band in range(3)]
+        weight = self.feedforward[0].weight
+        with torch.no_grad():
+            weight.copy_(weight[:, torch.cat(bands)].clone())
+
+    def forward(self, x):
+        x = self.reduction(x)
+        a, b, c, d = x[..., ::2, ::2], x[..., ::2, 1::2], x[..., 1::2, ::2], x[..., 1::2, 1::2]
+        top, bottom, left, right = a + b, c + d, a - b, c - d
+        bands = torch.cat((top + bottom, top - bottom, left + right, left - right), dim=1)
+        return self.feedforward(bands * 0.5)
+
+
+def build(dwt):
+    """The package's model with stem strides 1, 1, in either form of the transform; equal weights each time."""
+    dim, depth = ARGUMENTS.model.removeprefix("WaveMixLite-").split("/")
+    torch.manual_seed(0)
+    model = wavemix.classification.WaveMix(
+        num_classes=ARGUMENTS.classes, depth=int(depth), mult=2, ff_channel=int(dim), final_dim=int(dim),
+        dropout=0.5, level=1, initial_conv="strided", stride=1,
+    )
+    if dwt == "slices":
+        model.layers = torch.nn.ModuleList(SliceBlock(block, int(dim)) for block in model.layers)
+    return model
+
+
+def check_forms():
+    """Both forms of the transform are one function, up to rounding."""
+    torch.manual_seed(1)
+    images = torch.randn(2, 3, ARGUMENTS.size, ARGUMENTS.size)
+    with torch.no_grad():
+        package, slices = (build(dwt).eval()(images) for dwt in ("package", "slices"))
+    error = (package - slices).abs().max() / package.abs().max()
+    assert error < 1e-4, f"the two forms of the model differ by {error}"
+
+
+class Peer:
+    """The model in one of its variants."""
+
+    def __init__(self, variant):
+        dwt, layout = variant.split("-")
+        layout = torch.channels_last if layout == "nhwc" else torch.contiguous_format
+        self.model = build(dwt).to(memory_format=layout)
+        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-3, weight_decay=0.01, fused=True)
+        n, size = ARGUMENTS.batch, ARGUMENTS.size
+        self.images = torch.randn(n, 3, size, size).to(memory_format=layout)
+        self.labels = torch.arange(n) % ARGUMENTS.classes
+        compiled = (lambda f: f) if ARGUMENTS.mode == "eager" else torch.compile
+        self.loss, self.answer = compiled(self.plain_loss), compiled(self.plain_answer)
+
+    def autocast(self):
+        return torch.autocast("cpu", dtype=torch.bfloat16, enabled=ARGUMENTS.precision == "bf16")
+
+    def plain_loss(self, images, labels):
+        with self.autocast():
+            return F.cross_entropy(self.model(images), labels)
+
+    def plain_answer(self, images):
+        with self.autocast():
+            return self.model(images)
+
+    def train(self):
+        self.model.train()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.loss(self.images, self.labels).backward()
+        self.optimizer.step()
+
+    def infer(self):
+        self.model.eval()
+        with torch.no_grad():
+            self.answer(self.images)
+
+
+def times(step, seconds):
+    """Times of at least two steps and of at least so many seconds."""
+    found, began = [], time.perf_counter()
+    while len(found) < 2 or time.perf_counter() - began < seconds:
+        start = time.perf_counter()
+        step()
+        found.append(time.perf_counter() - start)
+    return found
+
+
+def main():
+    say(imported=True, peak_bytes=peak_bytes())
+    peer = Peer(ARGUMENTS.variant)
+    say(ready=True, torch=torch.__version__)
+    warm = set()
+    for line in sys.stdin:
+        what, _, seconds = line.strip().partition(" ")
+        if what == "check":
+            check_forms()
+            say(checked=True)
+            continue
+        step = getattr(peer, what)
+        try:
+            if what not in warm:
+                # The first step compiles where that is asked for; the second settles the allocator.
+                step()
+                step()
+                warm.add(what)
+            say(times=times(step, float(seconds)), peak_bytes=peak_bytes())
+        except Exception as error:
+            say(error=f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}")
+
+
+main()
