@@ -8,8 +8,9 @@
 Both sides get the same load, described in `peer.py`. For each model PyTorch's variants first run alone, eager and compiled:
 the fastest of each counts. Then rounds: in each, every side has one turn of training and one of inference, each side in a
 process of its own that waits while the others have theirs. A turn's figure is the median of its steps, a side's the median
-of its turns, a ratio that of two such medians. A turn in which other programs took more than a twentieth of the machine is
-repeated; where it stays so, the least disturbed try counts and the table says how many of those there were.
+of its turns, a ratio that of two such medians. A turn waits until other programs leave the machine alone, and is repeated
+if they took more than a twentieth of it all the same; where they do not stop, the least disturbed try counts and the table
+says how many of those there were.
 
 Memory is the most a training process held resident, and in brackets the same less what it held when its libraries were
 loaded; of PyTorch's modes the one that needs less counts.
@@ -29,6 +30,7 @@ HERE = Path(__file__).resolve().parent
 VARIANTS = ["package-nchw", "package-nhwc", "slices-nchw", "slices-nhwc"]
 ROWS = ["128/7:f32", "64/7:f32", "16/5:f32", "128/7:bf16"]
 OURS = "ours"
+LEFT_ALONE = 0.05
 
 
 def arguments():
@@ -40,14 +42,14 @@ def arguments():
     parser.add_argument("--variants", default=",".join(VARIANTS))
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--tries", type=int, default=6, help="how often a disturbed turn is repeated")
+    parser.add_argument("--tries", type=int, default=4, help="how often a disturbed turn is tried [%(default)s]")
+    parser.add_argument("--patience", type=float, default=30, help="seconds to wait for a quiet machine [%(default)s]")
     parser.add_argument("--no-latency", action="store_true", help="leave out single images and start-up")
     parser.add_argument("--quick", action="store_true", help="3 rounds of short turns, the slices variants only")
     parser.add_argument("--json", type=Path, help="write all figures to this file too")
-    options = parser.parse_args()
-    if options.quick:
-        options.rounds, options.seconds, options.variants, options.tries = 3, 0.5, "slices-nchw,slices-nhwc", 2
-    return options
+    if "--quick" in sys.argv:
+        parser.set_defaults(rounds=3, seconds=0.5, tries=2, variants="slices-nchw,slices-nhwc")
+    return parser.parse_args()
 
 
 OPTIONS = arguments()
@@ -64,15 +66,29 @@ def build_ours():
 STEP = build_ours()
 
 
-def processor_times(process):
-    """Seconds that the processors were busy for anyone, and for this process; None where the system does not say."""
+def processor_times(process=None):
+    """Seconds that the processors were busy for anyone but this process; None where the system does not say."""
     try:
-        tick = os.sysconf("SC_CLK_TCK")
         user, nice, system, _, _, irq, soft, steal = map(int, Path("/proc/stat").read_text().split("\n")[0].split()[1:9])
-        fields = Path(f"/proc/{process.pid}/stat").read_text().rsplit(")", 1)[1].split()
-        return (user + nice + system + irq + soft + steal) / tick, (int(fields[11]) + int(fields[12])) / tick
+        own = Path(f"/proc/{process.pid}/stat").read_text().rsplit(")", 1)[1].split()[11:13] if process else [0, 0]
+        return (user + nice + system + irq + soft + steal - int(own[0]) - int(own[1])) / os.sysconf("SC_CLK_TCK")
     except (OSError, ValueError):
         return None
+
+
+def share_of_others(before, after, seconds):
+    """How much of the machine they took."""
+    return 0.0 if before is None or after is None else (after - before) / (seconds * os.cpu_count())
+
+
+def wait_for_quiet():
+    """Waits until half a second passes in which the machine is left alone, or patience ends."""
+    end = time.monotonic() + OPTIONS.patience
+    while time.monotonic() < end:
+        before = processor_times()
+        time.sleep(0.5)
+        if share_of_others(before, processor_times(), 0.5) < LEFT_ALONE:
+            break
 
 
 class Side:
@@ -110,7 +126,6 @@ class Side:
 
     def turn(self, what, seconds):
         """One turn: the median time of its steps, and the share of the machine that others took meanwhile."""
-        time.sleep(0.05)
         before, began = processor_times(self.process), time.perf_counter()
         answer = self.ask(what, seconds)
         after, length = processor_times(self.process), time.perf_counter() - began
@@ -118,22 +133,20 @@ class Side:
             self.error = answer["error"]
             return None, 0.0
         self.peak = answer["peak_bytes"]
-        others = 0.0
-        if before and after:
-            others = ((after[0] - before[0]) - (after[1] - before[1])) / (length * os.cpu_count())
-        return statistics.median(answer["times"]), others
+        return statistics.median(answer["times"]), share_of_others(before, after, length)
 
     def best_turn(self, what, seconds):
         """A turn that nobody disturbed, or the least disturbed of a few."""
         tries = []
-        while not self.error and len(tries) < OPTIONS.tries and not (tries and tries[-1][1] < 0.05):
+        while not self.error and len(tries) < OPTIONS.tries and not (tries and tries[-1][1] < LEFT_ALONE):
+            wait_for_quiet()
             figure, others = self.turn(what, seconds)
             if figure:
                 tries.append((figure, others))
         if tries:
             figure, others = min(tries, key=lambda one: one[1])
             self.figures.append(figure)
-            self.disturbed += others >= 0.05
+            self.disturbed += others >= LEFT_ALONE
 
     def rate(self):
         return self.batch / statistics.median(self.figures) if self.figures else None

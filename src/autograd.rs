@@ -257,7 +257,11 @@ fn run(node: &Node, rule: Box<dyn Backward>, dy: Tensor) -> Result<Vec<Option<Te
 /// The first gradient of a node is moved in, further ones are added.
 fn deliver(waiting: &mut BTreeMap<u64, (Arc<Node>, Tensor)>, node: &Arc<Node>, dx: Tensor) -> Result<()> {
     match waiting.get_mut(&node.id) {
-        Some((_, sum)) => crate::gradients::add_into(sum, dx)?,
+        Some((_, sum)) => {
+            crate::gradients::add_into(sum, dx)?;
+            let _layer = (!node.scope.is_empty()).then(|| trace::enter(&*node.scope));
+            trace::notify_backward("sum of gradients", &[Some(sum.clone())]);
+        }
         None => _ = waiting.insert(node.id, (node.clone(), dx)),
     }
     Ok(())

@@ -1,0 +1,92 @@
+//! Each op by itself, or a step taken apart: time, GFLOP/s or GB/s, and how far from this machine's limit.
+//!
+//! ```text
+//! cargo bench --bench ops -- --model WaveMixLite-128/7             # each op of the model, forward and backward
+//! cargo bench --bench ops -- --model WaveMixLite-128/7 --step      # what a training step spends on which op
+//! cargo bench --bench ops -- --model WaveMixLite-128/7 --infer     # and an inference step
+//! ```
+//!
+//! An op's limit is the larger of two times: its multiply-adds at the rate of a loop that stays in registers, and its
+//! operands and results, each once, at the rate of a large copy. Both rates are measured in the same run with as many
+//! threads. What lies in a cache may be faster than a copy: a share above 100 % says so.
+
+mod each;
+mod parts;
+mod peak;
+mod table;
+
+use std::process::ExitCode;
+
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use peak::Peak;
+use wavemix::models::{Config, Task};
+use wavemix::{Error, Result};
+
+/// What is run.
+pub(crate) struct Load {
+    pub config: Config,
+    pub classes: usize,
+    pub batch: usize,
+}
+
+fn main() -> ExitCode {
+    match bench() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn bench() -> Result<()> {
+    let text = |name: &'static str, default: &'static str| Arg::new(name).long(name).default_value(default);
+    let flag = |name: &'static str, help: &'static str| Arg::new(name).long(name).action(ArgAction::SetTrue).help(help);
+    let m = Command::new("ops")
+        .about("Times ops, or the parts of a step, against the limits of this machine.")
+        .arg(text("model", "WaveMixLite-128/7"))
+        .arg(text("channels", "3"))
+        .arg(text("classes", "47"))
+        .arg(text("size", "28"))
+        .arg(text("batch", "64"))
+        .arg(text("threads", "2"))
+        .arg(text("only", "").help("Only ops whose name contains this"))
+        .arg(flag("step", "Take a training step apart"))
+        .arg(flag("infer", "Take an inference step apart"))
+        .arg(flag("json", "Print one line of JSON"))
+        .arg(flag("bench", "").hide(true))
+        .get_matches();
+    let classes = number(&m, "classes")?;
+    let task = Task::Classify { classes };
+    let config =
+        Config { channels: number(&m, "channels")?, size: number(&m, "size")?, task, ..Config::parse(value(&m, "model"))? };
+    let load = Load { config, classes, batch: number(&m, "batch")? };
+    let threads = number(&m, "threads")?;
+    let (one, pool) = (threads_of(1)?, threads_of(threads)?);
+    let peaks = [(1, Peak::measure(&one)), (threads, Peak::measure(&pool))];
+    let table = pool.install(|| match (m.get_flag("step"), m.get_flag("infer")) {
+        (true, _) => parts::training(&load),
+        (_, true) => parts::inference(&load),
+        _ => each::table(&load, value(&m, "only")),
+    })?;
+    if m.get_flag("json") {
+        println!("{}", table.json(peaks));
+    } else {
+        println!("{}", table.markdown(peaks));
+    }
+    Ok(())
+}
+
+fn value<'a>(m: &'a ArgMatches, name: &str) -> &'a str {
+    m.get_one::<String>(name).map_or("", String::as_str)
+}
+
+fn number(m: &ArgMatches, name: &str) -> Result<usize> {
+    let text = value(m, name);
+    text.parse().map_err(|_| Error::Argument(format!("--{name} takes a number, not `{text}`")))
+}
+
+fn threads_of(threads: usize) -> Result<rayon::ThreadPool> {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+    pool.map_err(|e| Error::Argument(format!("cannot start {threads} threads: {e}")))
+}

@@ -1,0 +1,103 @@
+//! What this machine can do: multiply-adds without memory, and a copy without arithmetic.
+
+use std::hint::black_box;
+use std::time::Instant;
+
+use rayon::ThreadPool;
+use rayon::prelude::*;
+
+/// The limits that times are held against. Each is the best of several tries: what disturbs can only slow.
+#[derive(Clone, Copy)]
+pub struct Peak {
+    /// Floating-point operations a second in f32, a multiplication and an addition counting as two.
+    pub flops: f64,
+    /// Bytes a second that a copy of a large array reads and writes.
+    pub bytes: f64,
+}
+
+impl Peak {
+    /// Measures all threads of the pool together, in about half a second.
+    pub fn measure(pool: &ThreadPool) -> Peak {
+        let best = |work: &mut dyn FnMut() -> f64| (0..8).map(|_| work()).fold(0.0, f64::max);
+        Peak { flops: best(&mut || multiply_adds(pool)), bytes: best(&mut copier(pool)) }
+    }
+
+    /// The least time that so much work can take, in seconds.
+    pub fn limit(&self, flops: f64, bytes: f64) -> f64 {
+        (flops / self.flops).max(bytes / self.bytes)
+    }
+}
+
+/// Operations a second of a loop that keeps all its numbers in registers.
+fn multiply_adds(pool: &ThreadPool) -> f64 {
+    let start = Instant::now();
+    let operations: u64 = pool.broadcast(|_| chains(black_box(1_000_000))).into_iter().sum();
+    operations as f64 / start.elapsed().as_secs_f64()
+}
+
+/// Chains of x = a x + b side by side, `steps` long each; gives the number of operations. An instruction's result comes
+/// after four cycles or so and two begin in each: 12 chains of vectors keep them busy.
+fn chains(steps: u64) -> u64 {
+    #[cfg(target_arch = "x86_64")]
+    {
+        if is_x86_feature_detected!("avx512f") {
+            // SAFETY: the processor was just asked for these instructions.
+            return unsafe { chains_avx512(steps) };
+        }
+        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+            // SAFETY: the processor was just asked for these instructions.
+            return unsafe { chains_avx2(steps) };
+        }
+    }
+    chains_of::<4>(steps)
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+fn chains_avx512(steps: u64) -> u64 {
+    use std::arch::x86_64::{_mm512_fmadd_ps, _mm512_reduce_add_ps, _mm512_set1_ps};
+    let (a, b) = (_mm512_set1_ps(black_box(0.5)), _mm512_set1_ps(black_box(1.0)));
+    let mut x = [a; 12];
+    for _ in 0..steps {
+        x = x.map(|x| _mm512_fmadd_ps(x, a, b));
+    }
+    black_box(x.map(|x| _mm512_reduce_add_ps(x)));
+    steps * 12 * 16 * 2
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+fn chains_avx2(steps: u64) -> u64 {
+    use std::arch::x86_64::{_mm256_cvtss_f32, _mm256_fmadd_ps, _mm256_set1_ps};
+    let (a, b) = (_mm256_set1_ps(black_box(0.5)), _mm256_set1_ps(black_box(1.0)));
+    let mut x = [a; 12];
+    for _ in 0..steps {
+        x = x.map(|x| _mm256_fmadd_ps(x, a, b));
+    }
+    black_box(x.map(|x| _mm256_cvtss_f32(x)));
+    steps * 12 * 8 * 2
+}
+
+/// The same in vectors of N numbers, as the compiler makes them.
+fn chains_of<const N: usize>(steps: u64) -> u64 {
+    let (a, b) = ([black_box(0.5f32); N], [black_box(1.0f32); N]);
+    let mut x = [a; 12];
+    for _ in 0..steps {
+        x.iter_mut().for_each(|x| (0..N).for_each(|i| x[i] = x[i] * a[i] + b[i]));
+    }
+    black_box(x);
+    steps * 12 * N as u64 * 2
+}
+
+/// Copies between arrays that no cache holds; gives the bytes a second, read and written together.
+fn copier(pool: &ThreadPool) -> impl FnMut() -> f64 {
+    const LENGTH: usize = 32 << 20;
+    let (from, mut to) = (vec![1.0f32; LENGTH], vec![0.0f32; LENGTH]);
+    move || {
+        let start = Instant::now();
+        let piece = LENGTH / pool.current_num_threads().max(1) / 4;
+        pool.install(|| to.par_chunks_mut(piece).zip(from.par_chunks(piece)).for_each(|(to, from)| to.copy_from_slice(from)));
+        black_box(&to);
+        8.0 * LENGTH as f64 / start.elapsed().as_secs_f64()
+    }
+}
