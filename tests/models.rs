@@ -1,6 +1,6 @@
 //! The models: their sizes to the last parameter, their names, and that they learn, the same on any number of threads.
 
-use wavemix::models::{Config, Family, Mixing, Resize, Task};
+use wavemix::models::{Config, Family, Mixing, Resize, Stem, Task};
 use wavemix::ops::{CrossEntropyOptions, Interpolation, cross_entropy};
 use wavemix::optim::{Method, Optimizer};
 use wavemix::{DType, Params, Pass, Rng, Tensor, Var};
@@ -62,11 +62,27 @@ fn names_parse_and_print() {
 }
 
 #[test]
+fn answers_have_the_size_of_the_image_whatever_the_stem() {
+    let size = |task, stem, [h, w]: [usize; 2]| {
+        let config = Config { task, stem: Some(stem), ..named("WaveMixLite-8/1", 1, 3) };
+        let (model, params) = config.build(DType::F32, &Rng::new(0)).unwrap();
+        let images = Tensor::zeros([2, h, w, 1], DType::F32);
+        model.forward(&Pass::eval(&params), &images.into()).unwrap().shape().to_vec()
+    };
+    for stem in [1, 2, 3, 4, 8].map(Stem::Patchify).into_iter().chain([Stem::Strided([2, 2])]) {
+        for [h, w] in [[16, 24], [17, 22]] {
+            assert_eq!(size(Task::Segment { classes: 5 }, stem, [h, w]), [2, h, w, 5], "segmentation, {stem:?}");
+            assert_eq!(size(Task::Upscale { channels: 3 }, stem, [h, w]), [2, 2 * h, 2 * w, 3], "upscaling, {stem:?}");
+        }
+    }
+}
+
+#[test]
 fn configurations_survive_json() {
     let config = Config {
         mixing: Mixing::Level(2),
         resize: Resize::Upsample(Interpolation::Nearest),
-        stem: Some(wavemix::models::Stem::Patchify(4)),
+        stem: Some(Stem::Patchify(4)),
         ..named("WaveMixLite-16/2", 1, 47)
     };
     assert_eq!(Config::from_json(&config.to_json()).unwrap(), config);

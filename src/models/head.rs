@@ -2,6 +2,7 @@
 
 use crate::models::{Config, Stem, Task};
 use crate::nn::{Conv2d, ConvTranspose2d, Linear};
+use crate::ops::Interpolation;
 use crate::params::Names;
 use crate::{Pass, Result, Shape, Var};
 
@@ -10,7 +11,7 @@ pub(super) enum Head {
     /// The mean of every channel, then one logit a class.
     Classify(Linear),
     /// Enlarged four times, then one logit a class at every pixel.
-    Segment { expand: [ConvTranspose2d; 2], classes: Conv2d, undoes_stem: bool },
+    Segment { expand: [ConvTranspose2d; 2], classes: Conv2d, stem: Stem },
     /// Enlarged twice, then one number a colour at every pixel.
     Upscale { expand: ConvTranspose2d, colours: Conv2d },
 }
@@ -26,8 +27,7 @@ impl Head {
                     ConvTranspose2d::enlarging(&mut names, "0", [dim, dim / 2], 2),
                     ConvTranspose2d::enlarging(&mut names, "1", [dim / 2, dim / 4], 2),
                 ];
-                let undoes_stem = config.stem() == Stem::Strided([2, 2]);
-                Head::Segment { expand, classes: Conv2d::pointwise(&mut names, "2", [dim / 4, classes]), undoes_stem }
+                Head::Segment { expand, classes: Conv2d::pointwise(&mut names, "2", [dim / 4, classes]), stem: config.stem() }
             }
             Task::Upscale { channels } => {
                 let mut names = names.within("expand");
@@ -42,14 +42,28 @@ impl Head {
         let _layer = pass.enter(if matches!(self, Head::Classify(_)) { "pool" } else { "expand" });
         match self {
             Head::Classify(linear) => linear.forward(pass, &x.global_avg_pool()?),
-            Head::Segment { expand: [first, second], classes, undoes_stem } => {
+            Head::Segment { expand: [first, second], classes, stem } => {
                 let x = classes.forward(pass, &second.forward(pass, &first.forward(pass, x)?)?)?;
-                // A stem of strides 2, 2 rounds odd sides up: what is enlarged beyond the image is cut off.
-                if *undoes_stem { crop(&x, [images[1], images[2]]) } else { Ok(x) }
+                match stem {
+                    // Odd sides were rounded up: what is enlarged beyond the image is cut off.
+                    Stem::Strided([2, 2]) => crop(&x, [images[1], images[2]]),
+                    // The authors' package leaves the maps of other strides at four times their size.
+                    Stem::Strided(_) => Ok(x),
+                    Stem::Patchify(_) => resize(&x, [images[1], images[2]]),
+                }
             }
-            Head::Upscale { expand, colours } => colours.forward(pass, &expand.forward(pass, x)?),
+            Head::Upscale { expand, colours } => {
+                resize(&colours.forward(pass, &expand.forward(pass, x)?)?, [2 * images[1], 2 * images[2]])
+            }
         }
     }
+}
+
+/// Maps brought to `[h, w]`, for stems whose reduction the layers before do not undo: patches of other sides than they are
+/// made for, or images that patches do not fill.
+#[track_caller]
+fn resize(x: &Var, [h, w]: [usize; 2]) -> Result<Var> {
+    if x.shape()[1..3] == [h, w] { Ok(x.clone()) } else { x.upsample([h, w], Interpolation::Bilinear) }
 }
 
 /// The top left `[h, w]` of every map.

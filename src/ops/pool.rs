@@ -52,11 +52,13 @@ impl Backward for Average {
 ///
 /// **Shapes**: x [n, h, w, c], y [n, h', w', c], with the sizes of [`conv2d`](crate::ops::conv2d).
 /// **Backward**: dy goes to the first of the largest elements. **Saves**: x and y.
-/// **Errors**: another number of dimensions, a window that does not fit, groups, a padding of more than half the kernel.
+/// **Errors**: another number of dimensions, a window that does not fit or has padding alone in it, groups, a padding of
+/// more than half the kernel.
 /// **Source**: `torch.nn.functional.max_pool2d`, in NHWC.
 #[track_caller]
 pub fn max_pool2d(x: &Var, kernel: [usize; 2], window: Window) -> Result<Var> {
     let (g, shape) = geometry("max_pool2d", x, kernel, window)?;
+    check_meets(&g)?;
     let from = x.value();
     let y = match from.device() {
         Device::Cpu => {
@@ -131,6 +133,22 @@ impl Backward for GlobalAverage {
     fn saves(&self) -> Vec<&Tensor> {
         vec![]
     }
+}
+
+/// Checks that every window has an element of the image in it.
+#[track_caller]
+fn check_meets(g: &Geometry) -> Result<()> {
+    for axis in 0..2 {
+        // Elements closer together than the image is long cannot all miss it, as geometry() keeps the padding short. A
+        // window that reaches that far is the only one, and short itself.
+        let (size, first, step) = (g.big[axis], g.window.padding[axis], g.window.dilation[axis]);
+        let meets = || (0..g.kernel[axis]).any(|tap| (first..first + size).contains(&(tap * step)));
+        if size == 0 || (step > size && !meets()) {
+            let expected = format!("a window that meets the image's {size} {}", ["rows", "columns"][axis]);
+            return Err(Error::operand("max_pool2d", "window", expected, format!("{:?}", g.window)));
+        }
+    }
+    Ok(())
 }
 
 #[track_caller]

@@ -94,7 +94,12 @@ fn table(from: usize, to: usize, interpolation: Interpolation) -> Table {
         match interpolation {
             Interpolation::Nearest => vec![(i * from / to, 1.0)],
             Interpolation::Bilinear => vec![(clamp(left), 1.0 - t), (clamp(left + 1), t)],
-            Interpolation::Bicubic => (-1..3).map(|j| (clamp(left + j), cubic(t - j as f64))).collect(),
+            Interpolation::Bicubic => {
+                let [before, here, last] = [-1.0, 0.0, 2.0].map(|j| cubic(t - j));
+                // Keys' weights add up to 1. Made so, a constant image stays as it is but for the roundings of sums.
+                let next = 1.0 - (before + here + last);
+                (left - 1..).map(clamp).zip([before, here, next, last]).collect()
+            }
         }
     };
     Table::new((0..to).map(row).collect(), from)

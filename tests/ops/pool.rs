@@ -36,6 +36,31 @@ fn a_tie_goes_to_the_first_and_not_a_number_comes_through() {
     assert!(values(max_pool2d(&x, [2, 2], Window::default())).1[0].is_nan());
 }
 
+/// The elements of a window may lie on both sides of an image: it has no largest then.
+#[test]
+fn a_maximum_of_padding_alone_is_an_error() {
+    let mut refused = 0;
+    for (h, kernel, padding, dilation, stride) in (0..300).map(|i| (i % 5, 1 + i / 5 % 4, i / 20 % 3, 1 + i / 60, 1 + i % 2)) {
+        let window = Window { padding: [0, padding], dilation: [1, dilation], stride: [1, stride], ..Window::default() };
+        let x = counting([1, 1, h, 1]);
+        match max_pool2d(&x, [1, kernel], window) {
+            Ok(y) => assert!(y.value().to_vec::<f64>().unwrap().iter().all(|y| y.is_finite()), "{h} {kernel} {window:?}"),
+            Err(e) if e.to_string().starts_with("max_pool2d: window expects a window that meets the image's") => {
+                let taps = || (0..kernel).map(|tap| tap * dilation);
+                assert!(!taps().any(|tap| (padding..padding + h).contains(&tap)), "{h} {kernel} {window:?}: {e}");
+                refused += 1;
+            }
+            Err(e) => assert!(avg_pool2d(&x, [1, kernel], window).is_err(), "{e}"),
+        }
+    }
+    assert!(refused > 1);
+    let far = Window { padding: [1, 0], dilation: [3, 1], ..Window::default() };
+    let e = max_pool2d(&counting([1, 2, 4, 1]), [2, 1], far).err().unwrap().to_string();
+    let expected =
+        "max_pool2d: window expects a window that meets the image's 2 rows, got Window { stride: [1, 1], padding: [1, 0], ";
+    assert!(e.starts_with(expected), "{e}");
+}
+
 #[test]
 fn errors() {
     let (x, plain) = (counting([1, 4, 4, 1]), Window::default());
