@@ -22,8 +22,18 @@ struct Case {
     flops: f64,
     operands: Vec<Var>,
     run: Box<dyn Fn(&[Var]) -> Result<Var> + Sync>,
-    /// Whether backward reads the operands again, as products and norms do; copies and sums need dy alone.
-    reads_again: bool,
+    backward: Needs,
+}
+
+/// What a backward rule reads and writes.
+#[derive(Clone, Copy)]
+enum Needs {
+    /// The operands again and dy; writes their gradients.
+    Operands,
+    /// dy; writes the operands' gradients.
+    Dy,
+    /// Nothing: dy itself is the gradient.
+    Nothing,
 }
 
 /// All ops whose name contains `only`.
@@ -56,15 +66,15 @@ fn cases(load: &Load) -> Result<Vec<Case>> {
             flops: 2.0 * pixels(out) * (from * to * kernel * kernel) as f64,
             operands: vec![at(side, from), leaf([to, kernel, kernel, from]), leaf([to])],
             run: Box::new(move |v| conv2d(&v[0], &v[1], Some(&v[2]), window)),
-            reads_again: true,
+            backward: Needs::Operands,
         }
     };
-    let plain = |name: &str, operands: Vec<Var>, reads_again: bool, run: Box<dyn Fn(&[Var]) -> Result<Var> + Sync>| Case {
+    let plain = |name: &str, operands: Vec<Var>, backward: Needs, run: Box<dyn Fn(&[Var]) -> Result<Var> + Sync>| Case {
         name: name.into(),
         flops: 0.0,
         operands,
         run,
-        reads_again,
+        backward,
     };
     let mut cases = vec![
         convolution("stem", config.size, [colours, c / 2], 3, padded(s1)),
@@ -79,34 +89,34 @@ fn cases(load: &Load) -> Result<Vec<Case>> {
         flops: 2.0 * pixels(half) * (ff * c * 16) as f64,
         operands: vec![at(half, ff), leaf([ff, 4, 4, c]), leaf([c])],
         run: Box::new(move |v| conv_transpose2d(&v[0], &v[1], Some(&v[2]), doubled)),
-        reads_again: true,
+        backward: Needs::Operands,
     });
-    cases.push(plain("dwt", vec![at(h, c / 4)], false, Box::new(|v| v[0].dwt())));
+    cases.push(plain("dwt", vec![at(h, c / 4)], Needs::Dy, Box::new(|v| v[0].dwt())));
     let dropped = |v: &[Var]| v[0].gelu_dropout(0.5, Some(&Rng::new(7)));
-    cases.push(plain("gelu_dropout", vec![at(half, mult)], true, Box::new(dropped)));
-    cases.push(plain("gelu", vec![at(half, mult)], true, Box::new(|v| v[0].gelu())));
+    cases.push(plain("gelu_dropout", vec![at(half, mult)], Needs::Operands, Box::new(dropped)));
+    cases.push(plain("gelu", vec![at(half, mult)], Needs::Operands, Box::new(|v| v[0].gelu())));
     let normalised = |v: &[Var]| batch_norm(&v[0], &v[1], &v[2], 1e-5).map(|(y, _)| y);
-    cases.push(plain("batch_norm", vec![at(h, c), leaf([c]), leaf([c])], true, Box::new(normalised)));
-    cases.push(plain("add", vec![at(h, c), at(h, c)], false, Box::new(|v| &v[0] + &v[1])));
-    cases.push(plain("global_avg_pool", vec![at(h, c)], false, Box::new(|v| v[0].global_avg_pool())));
+    cases.push(plain("batch_norm", vec![at(h, c), leaf([c]), leaf([c])], Needs::Operands, Box::new(normalised)));
+    cases.push(plain("add", vec![at(h, c), at(h, c)], Needs::Nothing, Box::new(|v| &v[0] + &v[1])));
+    cases.push(plain("global_avg_pool", vec![at(h, c)], Needs::Dy, Box::new(|v| v[0].global_avg_pool())));
     let (classes, head) = (load.classes, [n, load.classes]);
     cases.push(Case {
         name: format!("linear, {c} to {classes}"),
         flops: 2.0 * (n * c * classes) as f64,
         operands: vec![leaf([n, c]), leaf([classes, c]), leaf([classes])],
         run: Box::new(|v| linear(&v[0], &v[1], Some(&v[2]))),
-        reads_again: true,
+        backward: Needs::Operands,
     });
     let labels = load.data()?.1;
     let loss = move |v: &[Var]| cross_entropy(&v[0], &labels, CrossEntropyOptions::default());
-    cases.push(plain("cross_entropy", vec![leaf(head)], true, Box::new(loss)));
+    cases.push(plain("cross_entropy", vec![leaf(head)], Needs::Operands, Box::new(loss)));
     const SIDE: usize = 1024;
     cases.push(Case {
         name: format!("matmul {SIDE}x{SIDE}x{SIDE}"),
         flops: 2.0 * (SIDE * SIDE * SIDE) as f64,
         operands: vec![leaf([SIDE, SIDE]), leaf([SIDE, SIDE])],
         run: Box::new(|v| matmul_with(&v[0], &v[1], false, false)),
-        reads_again: true,
+        backward: Needs::Operands,
     });
     Ok(cases)
 }
@@ -143,11 +153,12 @@ fn time(case: &Case) -> Result<[Row; 2]> {
         flops,
         bytes: bytes as f64,
     };
-    let again = if case.reads_again { inputs } else { 0 };
-    Ok([
-        row("forward", forward, case.flops, inputs + output),
-        row("backward", backward, 2.0 * case.flops, again + output + inputs),
-    ])
+    let moved = match case.backward {
+        Needs::Operands => inputs + output + inputs,
+        Needs::Dy => output + inputs,
+        Needs::Nothing => 0,
+    };
+    Ok([row("forward", forward, case.flops, inputs + output), row("backward", backward, 2.0 * case.flops, moved)])
 }
 
 /// One update of all the model's weights.

@@ -70,7 +70,8 @@ impl Table {
             let gflops = if row.flops > 0.0 { format!("{:.0}", row.flops / row.seconds / 1e9) } else { "-".into() };
             let (name, direction, count, ms) = (&row.name, row.direction, row.count, row.seconds * 1e3);
             let (gbytes, limit) = (row.bytes / row.seconds / 1e9, 100.0 * row.share_of_limit(&peaks[1].1));
-            text += &format!("| {name} | {direction} | {count} | {ms:.3} | {part} | {gflops} | {gbytes:.1} | {limit:.0} % |\n");
+            let reached = if row.bytes > 0.0 { format!("{gbytes:.1} | {limit:.0} %") } else { "- | -".into() };
+            text += &format!("| {name} | {direction} | {count} | {ms:.3} | {part} | {gflops} | {reached} |\n");
         }
         if let Some(total) = self.total {
             let (left, all) = (total - shown, total * 1e3);
