@@ -36,7 +36,7 @@ fn single_precision_and_two_threads() {
         let off = |i: usize| single[i].iter().zip(&double[i]).map(|(a, b)| (a - b).abs());
         assert!(off(0).all(|error| error < 32.0 * eps), "log: {log}");
         if log {
-            let [x, dy] = [&x, &dy].map(|t| t.cast(DType::F64).to_vec::<f64>().unwrap());
+            let [x, dy] = [&x, &dy].map(|t| t.cast(DType::F64).unwrap().to_vec::<f64>().unwrap());
             let rows = x.chunks(77).zip(double[0].chunks(77)).zip(dy.chunks(77));
             let limits = rows.flat_map(|((x, y), dy)| log_gradient_rounding([x, y, dy]));
             let worst = off(1).zip(limits).map(|(error, limit)| error / limit).fold(0.0, f64::max);
