@@ -16,7 +16,7 @@ use serde_json::{Map, Value, json};
 use crate::data::{Downloader, Pair, Part, Source, default_folder, glyphs};
 use crate::models::{Config, Mixing, Resize, Task};
 use crate::optim::{Method, Schedule};
-use crate::{Device, Error, Result};
+use crate::{Device, Error, Precision, Result};
 
 /// What one example trains, and its defaults.
 pub struct Job {
@@ -103,6 +103,8 @@ pub struct Settings {
     pub select_on_test: bool,
     /// Where to compute.
     pub device: Device,
+    /// In which numbers.
+    pub precision: Precision,
     /// Seed of all randomness.
     pub seed: u64,
     /// Threads to compute with.
@@ -213,12 +215,13 @@ impl Settings {
             mirrors: job.mirrors,
             select_on_test: m.get_flag("select-on-test"),
             device: device(text("device").unwrap_or("auto"))?,
+            precision: text("precision").unwrap_or("f32").parse()?,
             seed: m.get_one::<u64>("seed").copied().unwrap_or(0),
             threads: number("threads").unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)),
             limit: number("limit"),
             flags,
         };
-        precision(text("precision").unwrap_or("f32"), settings.device)?;
+        settings.precision.check(settings.device)?;
         if settings.train_on_builtin && settings.data.is_none() && !settings.download {
             return Err(Error::Argument("--train-on builtin tests on real files: say where with --data DIR".into()));
         }
@@ -331,14 +334,6 @@ fn device(name: &str) -> Result<Device> {
         crate::cuda::usable(ordinal)?;
     }
     Ok(device)
-}
-
-fn precision(name: &str, device: Device) -> Result<()> {
-    match name {
-        "f32" => Ok(()),
-        "tf32" | "bf16" | "f16" => Err(Error::Device(format!("{device} does not compute in {name}; it does in f32"))),
-        _ => Err(Error::choice("precision", name, &["f32", "tf32", "bf16", "f16"])),
-    }
 }
 
 /// All flags that have a value, as flag names and text; those that only say what this process does are left out.

@@ -36,7 +36,7 @@
 //!
 //! | room | what is in it |
 //! |---|---|
-//! | [`error`], [`shape`], [`device`], [`storage`], [`tensor`] | numbers: where they live and what they look like |
+//! | [`error`], [`shape`], [`device`], [`precision`], [`storage`], [`tensor`] | numbers: where they live and what they look like |
 //! | [`autograd`], [`gradients`], [`gradcheck`](mod@gradcheck) | history, and the walk back through it |
 //! | [`params`], [`pass`], [`rng`], [`trace`] | named weights in one arena; what a pass borrows; counter-based random numbers; watching |
 //! | [`ops`], `cpu` | each op with its formula and derivative; its arithmetic on slices, in the file of the same name |
@@ -71,6 +71,7 @@ pub mod optim;
 pub mod params;
 pub mod pass;
 pub mod plots;
+pub mod precision;
 pub mod rng;
 pub mod shape;
 pub mod storage;
@@ -88,6 +89,7 @@ pub use float::{Float, Real};
 pub use gradients::Gradients;
 pub use params::Params;
 pub use pass::Pass;
+pub use precision::Precision;
 pub use rng::Rng;
 pub use shape::Shape;
 pub use storage::{DType, Element};

@@ -263,6 +263,12 @@ impl Params {
         Var::from(self.value(id.index))
     }
 
+    /// A parameter's part of an array like the arena: the arena itself, or what was made of it.
+    pub(crate) fn part(&self, arena: &Tensor, id: ParamId) -> Tensor {
+        let entry = self.entry(id);
+        arena.view(entry.offset, entry.shape)
+    }
+
     /// All buffers with their names, in the order of declaration.
     pub fn buffers(&self) -> &[(String, Tensor)] {
         &self.buffers

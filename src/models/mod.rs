@@ -86,7 +86,7 @@ impl Model {
     /// Those of its layers, with the layer's name.
     #[track_caller]
     pub fn forward(&self, pass: &Pass, images: &Var) -> Result<Var> {
-        let mut x = self.stem.forward(pass, images)?;
+        let mut x = self.stem.forward(pass, &pass.input(images)?)?;
         for (i, block) in self.blocks.iter().enumerate() {
             let _layer = pass.enter(format!("layers.{i}"));
             x = match block {
@@ -94,6 +94,6 @@ impl Model {
                 Block::Parallel(block) => block.forward(pass, &x)?,
             };
         }
-        self.head.forward(pass, &x, images.shape())
+        pass.output(self.head.forward(pass, &x, images.shape())?)
     }
 }

@@ -44,7 +44,7 @@ impl BatchNorm {
     #[track_caller]
     pub fn forward(&self, pass: &Pass, x: &Var) -> Result<Var> {
         let _layer = pass.enter(&*self.name);
-        let (weight, bias) = (pass.var(self.weight), pass.var(self.bias));
+        let (weight, bias) = (pass.wide(self.weight), pass.wide(self.bias));
         let (mean, var) = (pass.buffer(self.running_mean), pass.buffer(self.running_var));
         if !pass.is_training() {
             return batch_norm_eval(x, &weight, &bias, mean, var, EPS);

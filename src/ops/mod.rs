@@ -5,6 +5,18 @@
 //! `n` images of height `h`, width `w` and `c` channels, in this order (NHWC); `c_in`, `c_out`: channels before and after;
 //! `kh`, `kw`: kernel height and width; `dy`, `dx`, `dw`, `db`: the gradients of the loss with respect to an op's output,
 //! input, weight and bias.
+//!
+//! # Numbers
+//! f32 everywhere, f64 on the processor as the oracle of tests, bf16 and f16 on a GPU, as [`Precision`](crate::Precision)
+//! says. What each op does with 16-bit operands; all sums are made in f32:
+//!
+//! | ops | take | give | keep in f32 |
+//! |---|---|---|---|
+//! | elementwise, shapes, picking, pooling, wavelets, resizing, softmax | 16 bits | 16 bits | |
+//! | convolutions, linear, matmul | 16 bits, the bias too | 16 bits | the gradients of weight and bias, which are sums over all pixels |
+//! | batch_norm, layer_norm | x in 16 bits; gamma, beta and running statistics as x or f32 | 16 bits | mean, variance, the gradients of gamma and beta |
+//! | cross_entropy, focal_loss, mse | 16 bits or f32 | f32 | the loss; the gradient is of the operand's type |
+//! | optimizers, averages of weights | f32 alone | f32 | all |
 
 mod batch_norm;
 mod binary;
