@@ -127,7 +127,7 @@ macro_rules! sources {
     };
 }
 const SOURCES: &[(&str, &str)] = sources! {
-    "adamw" "batch_norm" "binary" "cast" "clip" "compare" "cross_entropy" "dropout" "dwt" "ema" "focal_loss" "gelu_dropout" "index" "layer_norm" "linear" "lion" "mse" "pool" "reduce" "sgd" "shape" "softmax" "unary" "upsample"
+    "adamw" "batch_norm" "binary" "cast" "clip" "compare" "conv2d" "conv_transpose2d" "cross_entropy" "dropout" "dwt" "ema" "focal_loss" "gelu_dropout" "index" "layer_norm" "linear" "lion" "mse" "pool" "reduce" "sgd" "shape" "softmax" "unary" "upsample"
 };
 
 /// A kernel about to be started, with its arguments in their order.
