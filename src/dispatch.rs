@@ -50,7 +50,6 @@ macro_rules! each_float {
 }
 
 /// Evaluates `$body` with `$T` standing for f32, f64 or bf16; any other dtype makes the function return an error of `$op`.
-#[allow(unused_macros)]
 macro_rules! each_real {
     ($op:expr, $dtype:expr, $T:ident => $body:expr) => {
         match $dtype {

@@ -4,16 +4,16 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use crate::Float;
-use crate::cpu::gemm::{Begin, Run, Sums, TILE, Target, panel, sum_pairwise};
+use crate::cpu::gemm::{Begin, Run, Sums, TILE, Target, interleave, panel, sum_pairwise, together};
 use crate::cpu::taps::{Gather, Phase};
 use crate::cpu::winograd;
 use crate::cpu::{Scratch, depthwise};
 use crate::storage::{as_type, as_type_mut};
 use crate::window::{Geometry, Window};
+use crate::{Float, Real};
 
 /// small = the convolution of big: conv2d forwards, conv_transpose2d's input gradient.
-pub(crate) fn conv2d<T: Float>(g: &Geometry, big: &[T], weight: &[T], bias: Option<&[T]>, small: &mut [T]) {
+pub(crate) fn conv2d<T: Real>(g: &Geometry, big: &[T], weight: &[T], bias: Option<&[T]>, small: &mut [T]) {
     let (groups, phases) = (g.window.groups, [0, 1].map(|axis| vec![phase(g, axis)]));
     Gather { input: g.big, output: g.small, groups, phases, kernel: g.kernel, weight, to_small: true, bias }.run(big, small);
 }
@@ -36,10 +36,10 @@ const PACK: usize = 256;
 ///
 /// A matrix product with one term for each pixel of the batch. Its right side, the windows, is put together a panel of
 /// columns and a few rows of pixels at a time.
-pub(crate) fn backward_weight<T: Float>(g: &Geometry, small: &[T], big: &[T], dw: &mut [T]) {
+pub(crate) fn backward_weight<T: Real>(g: &Geometry, small: &[T], big: &[T], dw: &mut [T::Wide]) {
     let [h, w, c] = g.small;
     if g.n * h * w == 0 || dw.is_empty() {
-        return dw.fill(T::ZERO);
+        return dw.fill(T::Wide::ZERO);
     }
     if let (Some(small), Some(big), Some(dw)) = (as_type(small), as_type(big), as_type_mut(dw))
         && winograd::weight::backward_weight(g, [phase(g, 0), phase(g, 1)], small, big, dw)
@@ -51,14 +51,15 @@ pub(crate) fn backward_weight<T: Float>(g: &Geometry, small: &[T], big: &[T], dw
     let task = PIXELS.div_ceil(w).max(lines.div_ceil(32));
     let parts = (0..lines.div_ceil(task)).into_par_iter().map(|i| {
         let (lines, step) = (i * task..lines.min((i + 1) * task), PACK.div_ceil(w));
-        let (mut part, mut packed) = (Scratch::new(dw.len()), Scratch::new(step * w * panel::<T>()));
-        part.fill(T::ZERO);
+        let mut part = Scratch::new(dw.len());
+        part.fill(T::Wide::ZERO);
+        let mut packed = [panel::<T>(), c].map(|wide| Scratch::new((step * w + 1) * wide));
         for first in lines.clone().step_by(step) {
             let lines = first..lines.end.min(first + step);
             let small = &small[lines.start * w * c..lines.end * w * c];
             match g.is_depthwise() {
                 true => depthwise::add_products(g, small, lines, big, &mut part),
-                false => add_products(g, small, lines, big, (&mut packed, &mut part)),
+                false => add_products(g, small, lines, big, &mut packed, &mut part),
             }
         }
         part
@@ -67,19 +68,33 @@ pub(crate) fn backward_weight<T: Float>(g: &Geometry, small: &[T], big: &[T], dw
 }
 
 /// Adds the products of some lines of pixels, counted through all images, to `dw`.
-fn add_products<T: Float>(g: &Geometry, small: &[T], lines: Range<usize>, big: &[T], (packed, dw): (&mut [T], &mut [T])) {
-    let (pixels, columns, wide) = (lines.len() * g.small[1], g.columns(), panel::<T>());
-    let c_small = g.small[2] / g.window.groups;
-    let runs = [Run { a: 0, b: 0, len: pixels }];
-    let packed = &mut packed[..pixels * wide];
+fn add_products<T: Real>(
+    g: &Geometry,
+    small: &[T],
+    lines: Range<usize>,
+    big: &[T],
+    [packed, copy]: &mut [Scratch<T>; 2],
+    dw: &mut [T::Wide],
+) {
+    let (pixels, columns, wide, t) = (lines.len() * g.small[1], g.columns(), panel::<T>(), together::<T>());
+    let (c, c_small, terms) = (g.small[2], g.small[2] / g.window.groups, pixels.next_multiple_of(t));
+    let runs = [Run { a: 0, b: 0, len: terms / t }];
+    let small = if t == 1 { small } else { pair_rows(small, c, &mut copy[..terms * c]) };
+    let mut windows = Scratch::new(if t == 1 { 0 } else { pixels * wide });
     for group in 0..g.window.groups {
         for first in (0..columns).step_by(wide) {
             let count = wide.min(columns - first);
-            pack(g, big, lines.clone(), (group, first..first + count), packed);
-            let sums = Sums::new(small, packed, [g.small[2], wide], &runs);
+            let within = (group, first..first + count);
+            if t == 1 {
+                pack(g, big, lines.clone(), within, &mut packed[..pixels * wide]);
+            } else {
+                pack(g, big, lines.clone(), within, &mut windows);
+                pair_rows(&windows, wide, &mut packed[..terms * wide]);
+            }
+            let sums = Sums::new(small, packed, [t * c, t * wide], &runs);
             for row in (0..c_small).step_by(TILE) {
                 // A tile that is not full does its last row several times.
-                let from = std::array::from_fn(|i| group * c_small + (row + i).min(c_small - 1));
+                let from = std::array::from_fn(|i| t * (group * c_small + (row + i).min(c_small - 1)));
                 let to: [usize; TILE] = std::array::from_fn(|i| (group * c_small + row + i) * columns + first);
                 let target = Target { c: dw, rows: &to[..TILE.min(c_small - row)], columns: count };
                 sums.tile(&from, 0, Begin::Add, target);
@@ -88,8 +103,19 @@ fn add_products<T: Float>(g: &Geometry, small: &[T], lines: Range<usize>, big: &
     }
 }
 
+/// Rows two by two, element by element; an odd one with zeros.
+fn pair_rows<'a, T: Real>(rows: &[T], c: usize, to: &'a mut [T]) -> &'a [T] {
+    for (rows, to) in rows.chunks(2 * c).zip(to.chunks_mut(2 * c)) {
+        match rows.split_at(c) {
+            (a, []) => to.as_chunks_mut::<2>().0.iter_mut().zip(a).for_each(|(to, &a)| *to = [a, T::default()]),
+            (a, b) => interleave(a, b, to),
+        }
+    }
+    to
+}
+
 /// For each pixel of some lines the elements under it of kernel columns `columns`, counted through (ky, kx, channel).
-fn pack<T: Float>(g: &Geometry, big: &[T], lines: Range<usize>, (group, columns): (usize, Range<usize>), packed: &mut [T]) {
+fn pack<T: Real>(g: &Geometry, big: &[T], lines: Range<usize>, (group, columns): (usize, Range<usize>), packed: &mut [T]) {
     let ([h, w, c], channels, wide) = (g.big, g.big[2] / g.window.groups, panel::<T>());
     let Window { stride, padding, dilation, .. } = g.window;
     let (start, end) = (columns.start, columns.end);
@@ -104,7 +130,7 @@ fn pack<T: Float>(g: &Geometry, big: &[T], lines: Range<usize>, (group, columns)
             let (image, line) = (line / g.small[0], line % g.small[0]);
             let inside = if covered(g, 0, down).contains(&line) { columns.clone() } else { 0..0 };
             let mut pixels = packed.chunks_mut(wide).map(|pixel| &mut pixel[to..to + count]);
-            pixels.by_ref().take(inside.start).for_each(|pixel| pixel.fill(T::ZERO));
+            pixels.by_ref().take(inside.start).for_each(|pixel| pixel.fill(T::default()));
             if !inside.is_empty() {
                 let row = image * h + line * stride[0] + down - padding[0];
                 let first = (row * w + inside.start * stride[1] + right - padding[1]) * c;
@@ -112,7 +138,7 @@ fn pack<T: Float>(g: &Geometry, big: &[T], lines: Range<usize>, (group, columns)
                 let within = pixels.by_ref().take(inside.len()).zip(source);
                 within.for_each(|(pixel, source)| copy(&source[..count], pixel));
             }
-            pixels.for_each(|pixel| pixel.fill(T::ZERO));
+            pixels.for_each(|pixel| pixel.fill(T::default()));
         }
         at += count;
     }
@@ -127,7 +153,7 @@ pub(crate) fn covered(g: &Geometry, axis: usize, offset: usize) -> Range<usize> 
 
 /// Copies a few elements, without the call that the compiler would make of it.
 #[inline(always)]
-fn copy<T: Float>(from: &[T], to: &mut [T]) {
+fn copy<T: Real>(from: &[T], to: &mut [T]) {
     let ((from, last), (to, rest)) = (from.as_chunks::<8>(), to.as_chunks_mut::<8>());
     to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
     rest.iter_mut().zip(last).for_each(|(to, from)| *to = *from);

@@ -1,11 +1,11 @@
 //! Convolution from the small image to the big one, by output phases.
 
-use crate::Float;
+use crate::Real;
 use crate::cpu::taps::{Gather, Phase};
 use crate::window::Geometry;
 
 /// big = the transposed convolution of small: conv_transpose2d forwards, conv2d's input gradient.
-pub(crate) fn conv_transpose2d<T: Float>(g: &Geometry, small: &[T], weight: &[T], bias: Option<&[T]>, big: &mut [T]) {
+pub(crate) fn conv_transpose2d<T: Real>(g: &Geometry, small: &[T], weight: &[T], bias: Option<&[T]>, big: &mut [T]) {
     let phases = [0, 1].map(|axis| phases(g, axis));
     let groups = g.window.groups;
     Gather { input: g.small, output: g.big, groups, phases, kernel: g.kernel, weight, to_small: false, bias }.run(small, big);

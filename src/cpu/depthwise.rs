@@ -2,14 +2,14 @@
 
 use std::ops::Range;
 
-use crate::Float;
 use crate::cpu::conv2d::covered;
 use crate::cpu::taps::{Frame, Gather};
 use crate::cpu::vectorize;
 use crate::window::Geometry;
+use crate::{Float, Real};
 
 /// The weight, for each pair of phases and each tap all channels.
-pub(crate) fn pack<T: Float>(gather: &Gather<'_, T>) -> Vec<T> {
+pub(crate) fn pack<T: Real>(gather: &Gather<'_, T>) -> Vec<T> {
     let ([kh, kw], channels) = (gather.kernel, gather.groups);
     let mut packed = Vec::with_capacity(gather.weight.len());
     for (v, h) in gather.pairs() {
@@ -21,9 +21,9 @@ pub(crate) fn pack<T: Float>(gather: &Gather<'_, T>) -> Vec<T> {
 }
 
 /// Output rows `rows` of one image.
-pub(crate) fn rows<T: Float>(gather: &Gather<'_, T>, frame: &Frame<'_, T>, rows: &Range<usize>, packed: &[T], y: &mut [T]) {
+pub(crate) fn rows<T: Real>(gather: &Gather<'_, T>, frame: &Frame<'_, T>, rows: &Range<usize>, packed: &[T], y: &mut [T]) {
     let [_, width, c] = gather.output;
-    let mut rest = packed;
+    let (mut rest, mut sums) = (packed, vec![T::Wide::ZERO; c]);
     for (v, h) in gather.pairs() {
         let (weight, after) = rest.split_at(v.taps.len() * h.taps.len() * c);
         rest = after;
@@ -33,30 +33,31 @@ pub(crate) fn rows<T: Float>(gather: &Gather<'_, T>, frame: &Frame<'_, T>, rows:
             for (i, y) in line.chunks_mut(c).skip(h.start).step_by(h.step).enumerate() {
                 let mut weights = weight.chunks(c);
                 match gather.bias {
-                    Some(bias) => y.copy_from_slice(bias),
-                    None => y.fill(T::ZERO),
+                    Some(bias) => sums.iter_mut().zip(bias).for_each(|(sum, bias)| *sum = bias.wide()),
+                    None => sums.fill(T::Wide::ZERO),
                 }
                 for (_, dy) in &v.taps {
                     for ((_, dx), w) in h.taps.iter().zip(weights.by_ref()) {
                         let (below, right) = ((dy - v.taps[0].1) as usize, (dx - h.taps[0].1) as usize);
                         let x = &frame.data[first + i * step + (below * frame.width + right) * c..][..c];
-                        add_product(y, x, w);
+                        add_product(&mut sums, x, w);
                     }
                 }
+                y.iter_mut().zip(&sums).for_each(|(y, &sum)| *y = T::narrow(sum));
             }
         }
     }
 }
 
 /// Adds the products of some lines of pixels, counted through all images, to `dw`, [c, kh, kw].
-pub(crate) fn add_products<T: Float>(g: &Geometry, small: &[T], lines: Range<usize>, big: &[T], dw: &mut [T]) {
+pub(crate) fn add_products<T: Real>(g: &Geometry, small: &[T], lines: Range<usize>, big: &[T], dw: &mut [T::Wide]) {
     let (c, [h, w, _]) = (g.small[2], g.big);
     let taps = g.kernel[0] * g.kernel[1];
-    let mut sum = vec![T::ZERO; c];
+    let mut sum = vec![T::Wide::ZERO; c];
     for tap in 0..taps {
         let (down, right) = (tap / g.kernel[1] * g.window.dilation[0], tap % g.kernel[1] * g.window.dilation[1]);
         let (covered_rows, columns) = (covered(g, 0, down), covered(g, 1, right));
-        sum.fill(T::ZERO);
+        sum.fill(T::Wide::ZERO);
         for (line, small) in lines.clone().zip(small.chunks(g.small[1] * c)) {
             let (image, line) = (line / g.small[0], line % g.small[0]);
             if columns.is_empty() || !covered_rows.contains(&line) {
@@ -73,18 +74,18 @@ pub(crate) fn add_products<T: Float>(g: &Geometry, small: &[T], lines: Range<usi
 
 vectorize! {
     /// y += x w.
-    fn add_product<T: Float>(y: &mut [T], x: &[T], w: &[T]) {
+    fn add_product<T: Real>(y: &mut [T::Wide], x: &[T], w: &[T]) {
         for ((y, &x), &w) in y.iter_mut().zip(x).zip(w) {
-            *y = *y + x * w;
+            *y = *y + x.wide() * w.wide();
         }
     }
 
     /// sum += small big, pixel by pixel; those of `big` are `stride` apart.
-    fn add_line<T: Float>(small: &[T], big: &[T], stride: usize, sum: &mut [T]) {
+    fn add_line<T: Real>(small: &[T], big: &[T], stride: usize, sum: &mut [T::Wide]) {
         let c = sum.len();
         for (small, big) in small.chunks(c).zip(big.chunks(stride.saturating_mul(c))) {
             for ((sum, &small), &big) in sum.iter_mut().zip(small).zip(big) {
-                *sum = *sum + small * big;
+                *sum = *sum + small.wide() * big.wide();
             }
         }
     }

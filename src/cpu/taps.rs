@@ -11,11 +11,11 @@
 
 use std::ops::Range;
 
-use crate::Float;
-use crate::cpu::gemm::{Begin, Run, Sums, TERMS, TILE, Target, panel};
+use crate::cpu::gemm::{Begin, Run, Sums, TERMS, TILE, Target, panel, together};
 use crate::cpu::winograd::Winograd;
 use crate::cpu::{Scratch, chunks, depthwise};
 use crate::storage::{as_type, as_type_mut};
+use crate::{Float, Real};
 
 /// Outputs at `start + step j` along one axis, for j below `count`, and where their inputs are.
 #[derive(Clone, Debug)]
@@ -67,7 +67,7 @@ const TASK: usize = 1 << 21;
 /// Elements of the largest frame a task may take.
 const FRAME: usize = 1 << 24;
 
-impl<T: Float> Gather<'_, T> {
+impl<T: Real> Gather<'_, T> {
     /// y = the convolution of each image of x.
     pub fn run(&self, x: &[T], y: &mut [T]) {
         let [_, w, c] = self.output;
@@ -111,22 +111,23 @@ impl<T: Float> Gather<'_, T> {
     fn plain(&self, x: &[T], y: &mut [T]) {
         let ([h, w, c], [_, width, channels], [c_in, c_out]) = (self.input, self.output, self.channels());
         let inside = |at: isize, size: usize| usize::try_from(at).ok().filter(|&at| at < size);
-        for (i, y) in y.iter_mut().enumerate() {
-            *y = self.bias.map_or(T::ZERO, |bias| bias[i % channels]);
-        }
+        let taps = self.kernel[0] * self.kernel[1];
         for (v, u) in self.pairs() {
             for (j, i) in (0..v.count).flat_map(|j| (0..u.count).map(move |i| (j, i))) {
                 let to = ((v.start + j * v.step) * width + u.start + i * u.step) * channels;
+                let mut sums: Vec<T::Wide> =
+                    self.bias.map_or(vec![T::Wide::ZERO; channels], |b| b.iter().map(|b| b.wide()).collect());
                 for (&(ky, dy), &(kx, dx)) in v.taps.iter().flat_map(|v| u.taps.iter().map(move |u| (v, u))) {
                     let at = (inside((j * v.stride) as isize + dy, h), inside((i * u.stride) as isize + dx, w));
                     let (Some(row), Some(column)) = at else { continue };
-                    let (from, tap, taps) = ((row * w + column) * c, ky * self.kernel[1] + kx, self.kernel[0] * self.kernel[1]);
+                    let (from, tap) = ((row * w + column) * c, ky * self.kernel[1] + kx);
                     for (o, k) in (0..channels).flat_map(|o| (0..c_in).map(move |k| (o, k))) {
                         let source = o / c_out * c_in + k;
                         let (outer, inner, size) = if self.to_small { (o, k, c_in) } else { (source, o % c_out, c_out) };
-                        y[to + o] = y[to + o] + x[from + source] * self.weight[(outer * taps + tap) * size + inner];
+                        sums[o] = sums[o] + x[from + source].wide() * self.weight[(outer * taps + tap) * size + inner].wide();
                     }
                 }
+                y[to..].iter_mut().zip(sums).for_each(|(y, sum)| *y = T::narrow(sum));
             }
         }
     }
@@ -136,13 +137,18 @@ impl<T: Float> Gather<'_, T> {
         [self.input[2] / self.groups, self.output[2] / self.groups]
     }
 
+    /// Channels into each group, filled up to those that go together.
+    fn terms(&self) -> usize {
+        self.channels()[0].next_multiple_of(together::<T>())
+    }
+
     /// The weight as the right side of matrix products: for each group, pair of phases and panel of output channels, the
     /// panel's columns for each tap and input channel.
     fn pack(&self) -> Scratch<T> {
-        let ([c_in, c_out], wide) = (self.channels(), panel::<T>());
+        let ([_, c_out], wide) = (self.channels(), panel::<T>());
         let panels = c_out.div_ceil(wide);
-        let mut packed = Scratch::new(self.groups * self.kernel[0] * self.kernel[1] * c_in * panels * wide);
-        packed.fill(T::ZERO);
+        let mut packed = Scratch::new(self.groups * self.kernel[0] * self.kernel[1] * self.terms() * panels * wide);
+        packed.fill(T::default());
         let mut rest = &mut packed[..];
         for group in 0..self.groups {
             for (vertical, horizontal) in self.pairs() {
@@ -150,7 +156,7 @@ impl<T: Float> Gather<'_, T> {
                     let columns = wide.min(c_out - first);
                     for &(ky, _) in &vertical.taps {
                         for &(kx, _) in &horizontal.taps {
-                            let (block, after) = rest.split_at_mut(c_in * wide);
+                            let (block, after) = rest.split_at_mut(self.terms() * wide);
                             self.pack_tap(group, ky * self.kernel[1] + kx, first..first + columns, block);
                             rest = after;
                         }
@@ -161,16 +167,17 @@ impl<T: Float> Gather<'_, T> {
         packed
     }
 
-    /// One tap's [c_in, panel] of the weight.
+    /// One tap's [c_in, panel] of the weight; rows that go together lie element by element.
     fn pack_tap(&self, group: usize, tap: usize, columns: Range<usize>, block: &mut [T]) {
-        let ([c_in, c_out], taps) = (self.channels(), self.kernel[0] * self.kernel[1]);
-        for (i, row) in block.chunks_mut(panel::<T>()).enumerate() {
+        let ([c_in, c_out], taps, t) = (self.channels(), self.kernel[0] * self.kernel[1], together::<T>());
+        for (i, row) in (0..c_in).map(|i| (i, i / t * t * panel::<T>() + i % t)) {
+            let row = block[row..].iter_mut().step_by(t);
             if self.to_small {
                 let at = |o: usize| ((group * c_out + o) * taps + tap) * c_in + i;
-                row.iter_mut().zip(columns.clone()).for_each(|(w, o)| *w = self.weight[at(o)]);
+                row.zip(columns.clone()).for_each(|(w, o)| *w = self.weight[at(o)]);
             } else {
                 let at = ((group * c_in + i) * taps + tap) * c_out;
-                row[..columns.len()].copy_from_slice(&self.weight[at..][columns.clone()]);
+                row.zip(&self.weight[at..][columns.clone()]).for_each(|(to, &w)| *to = w);
             }
         }
     }
@@ -195,7 +202,7 @@ impl<T: Float> Gather<'_, T> {
         for group in 0..self.groups {
             let frame = self.frame(x, &rows, group * c_in..(group + 1) * c_in, scratch);
             for (vertical, horizontal) in self.pairs() {
-                let terms = vertical.taps.len() * horizontal.taps.len() * c_in;
+                let terms = vertical.taps.len() * horizontal.taps.len() * self.terms();
                 let (weight, rest) = packed.split_at(terms * c_out.div_ceil(wide) * wide);
                 packed = rest;
                 self.phase([vertical, horizontal], group, &frame, (&rows, weight), y);
@@ -217,27 +224,32 @@ impl<T: Float> Gather<'_, T> {
         let [h, w, c] = self.input;
         let [vertical, horizontal] = self.spans(rows);
         let inside = |span: &Range<isize>, size: usize| span.start >= 0 && span.end <= size as isize;
-        if channels.len() == c && inside(&vertical, h) && inside(&horizontal, w) {
+        let c_in = if self.is_depthwise() { c } else { self.terms() };
+        let width = horizontal.len();
+        if c_in == c && inside(&vertical, h) && inside(&horizontal, w) {
             return Frame { data: x, top: 0, left: 0, width: w, channels: c };
         }
-        let (c_in, width) = (channels.len(), horizontal.len());
         *scratch = Scratch::new(vertical.len() * width * c_in);
         let columns = horizontal.start.max(0)..horizontal.end.min(w as isize);
         for (row, line) in vertical.clone().zip(scratch.chunks_mut((width * c_in).max(1))) {
             if row < 0 || row >= h as isize || columns.is_empty() {
-                line.fill(T::ZERO);
+                line.fill(T::default());
                 continue;
             }
             let from = &x[(row as usize * w + columns.start as usize) * c..][..columns.len() * c];
             let (left, rest) = line.split_at_mut((columns.start - horizontal.start) as usize * c_in);
             let (to, right) = rest.split_at_mut(columns.len() * c_in);
-            left.fill(T::ZERO);
-            right.fill(T::ZERO);
+            left.fill(T::default());
+            right.fill(T::default());
             if c_in == c {
                 to.copy_from_slice(from);
             } else {
                 let pixels = to.chunks_mut(c_in).zip(from.chunks(c));
-                pixels.for_each(|(to, from)| to.copy_from_slice(&from[channels.clone()]));
+                pixels.for_each(|(to, from)| {
+                    let (to, odd) = to.split_at_mut(channels.len());
+                    to.copy_from_slice(&from[channels.clone()]);
+                    odd.fill(T::default());
+                });
             }
         }
         Frame { data: scratch, top: vertical.start, left: horizontal.start, width, channels: c_in }
@@ -245,12 +257,14 @@ impl<T: Float> Gather<'_, T> {
 
     /// The outputs of one pair of phases within `rows`, for one group.
     fn phase(&self, [v, h]: [&Phase; 2], group: usize, frame: &Frame<'_, T>, (rows, weight): (&Range<usize>, &[T]), y: &mut [T]) {
-        let ([c_in, c_out], wide) = (self.channels(), panel::<T>());
-        let runs = runs([v, h], frame.width, c_in, wide);
-        let terms: usize = runs.iter().map(|run| run.len).sum();
+        let ([_, c_out], wide, t) = (self.channels(), panel::<T>(), together::<T>());
+        let runs = runs([v, h], frame.width, (self.terms(), t), wide);
+        let terms = runs.iter().map(|run| run.len * t).sum::<usize>();
+        // Where y rounds what it holds, all terms are added up at once.
+        let room = if t == 1 { TERMS } else { terms.max(1) };
         let tiles = self.tiles([v, h], frame, rows, group * c_out);
-        for (i, runs) in blocks(&runs, wide).iter().enumerate() {
-            let sums = Sums::new(frame.data, weight, [1, wide], runs);
+        for (i, runs) in blocks(&runs, (t, wide), room).iter().enumerate() {
+            let sums = Sums::new(frame.data, weight, [t, t * wide], runs);
             let begin = match self.bias {
                 Some(bias) if i == 0 => Begin::Bias(&bias[group * c_out..]),
                 None if i == 0 => Begin::Zero,
@@ -316,17 +330,17 @@ impl<T> Frame<'_, T> {
 }
 
 /// Cuts runs into blocks of so many terms that their part of a panel stays in the first-level cache. At least one block.
-fn blocks(runs: &[Run], wide: usize) -> Vec<Vec<Run>> {
-    let (mut blocks, mut room) = (vec![Vec::new()], TERMS);
+fn blocks(runs: &[Run], (t, wide): (usize, usize), size: usize) -> Vec<Vec<Run>> {
+    let (mut blocks, mut room) = (vec![Vec::new()], size);
     for run in runs {
         let mut done = 0;
         while done < run.len {
             if room == 0 {
                 blocks.push(Vec::new());
-                room = TERMS;
+                room = size;
             }
             let len = room.min(run.len - done);
-            let part = Run { a: run.a + done, b: run.b + done * wide, len };
+            let part = Run { a: run.a + done * t, b: run.b + done * t * wide, len };
             blocks.last_mut().into_iter().for_each(|block| block.push(part));
             room -= len;
             done += len;
@@ -336,7 +350,7 @@ fn blocks(runs: &[Run], wide: usize) -> Vec<Vec<Run>> {
 }
 
 /// Where the terms of a pixel's sum lie, from the first tap on. Taps side by side make one run.
-fn runs([v, h]: [&Phase; 2], width: usize, c_in: usize, wide: usize) -> Vec<Run> {
+fn runs([v, h]: [&Phase; 2], width: usize, (c_in, t): (usize, usize), wide: usize) -> Vec<Run> {
     let mut runs: Vec<Run> = Vec::new();
     let mut terms = 0;
     for &(_, dy) in &v.taps {
@@ -344,8 +358,8 @@ fn runs([v, h]: [&Phase; 2], width: usize, c_in: usize, wide: usize) -> Vec<Run>
             let (below, right) = ((dy - v.taps[0].1) as usize, (dx - h.taps[0].1) as usize);
             let a = (below * width + right) * c_in;
             match runs.last_mut() {
-                Some(last) if last.a + last.len == a => last.len += c_in,
-                _ => runs.push(Run { a, b: terms * wide, len: c_in }),
+                Some(last) if last.a + last.len * t == a => last.len += c_in / t,
+                _ => runs.push(Run { a, b: terms * wide, len: c_in / t }),
             }
             terms += c_in;
         }

@@ -5,7 +5,7 @@ use crate::cpu::{conv_transpose2d::conv_transpose2d as spread, conv2d as cpu, li
 use crate::cuda::{conv_transpose2d::forward as cuda_spread, conv2d as cuda, linear as cuda_linear};
 use crate::ops::linear::check_bias;
 use crate::window::{Geometry, Window};
-use crate::{DType, Device, Error, Result, Tensor, Var, trace};
+use crate::{DType, Device, Error, Real, Result, Tensor, Var, trace};
 
 /// y\[n, i, j, o\] = bias\[o\] + the sum over ky, kx, c of
 /// x[n, i stride - padding + ky dilation, j stride - padding + kx dilation, c] weight[o, ky, kx, c], x being 0 outside.
@@ -43,7 +43,7 @@ pub fn conv2d(x: &Var, weight: &Var, bias: Option<&Var>, window: Window) -> Resu
     let geometry = Geometry::new(n, [h, w, c_in], [oh, ow, c_out], [kh, kw], window);
     let (from, w, b) = (x.value(), weight.value(), bias.map(Var::value));
     let y = match from.device() {
-        Device::Cpu => each_float!("conv2d", x.dtype(), T => Tensor::build(shape, |y: &mut [T]| {
+        Device::Cpu => each_real!("conv2d", x.dtype(), T => Tensor::build(shape, |y: &mut [T]| {
             let (x, w, b) = (from.data(), w.data(), b.map(Tensor::data));
             if geometry.is_matrix() { linear::linear(x, w, b, [c_out, c_in], y) } else { cpu::conv2d(&geometry, x, w, b, y) }
         })),
@@ -76,14 +76,14 @@ impl Backward for Conv2d {
         let size @ [c_out, _] = [g.small[2], g.big[2]];
         let mut out = vec![None; wanted.len()];
         match dy.device() {
-            Device::Cpu => each_float!("conv2d", dy.dtype(), T => {
+            Device::Cpu => each_real!("conv2d", dy.dtype(), T => {
                 out[0] = wanted[0].then(|| Tensor::build(*x.shape(), |dx: &mut [T]| match g.is_matrix() {
                     true => linear::backward_input(dy.data(), weight.data(), size, dx),
                     false => spread(&g, dy.data(), weight.data(), None, dx),
                 }));
-                out[1] = wanted[1].then(|| Tensor::build(*weight.shape(), |dw: &mut [T]| match g.is_matrix() {
-                    true => linear::backward_weight(dy.data(), x.data(), size, dw),
-                    false => cpu::backward_weight(&g, dy.data(), x.data(), dw),
+                out[1] = wanted[1].then(|| Tensor::build(*weight.shape(), |dw: &mut [<T as Real>::Wide]| match g.is_matrix() {
+                    true => linear::backward_weight::<T>(dy.data(), x.data(), size, dw),
+                    false => cpu::backward_weight::<T>(&g, dy.data(), x.data(), dw),
                 }));
             }),
             Device::Cuda(_) => {

@@ -5,7 +5,7 @@ use crate::cpu::{conv_transpose2d as cpu, conv2d};
 use crate::cuda;
 use crate::ops::linear::check_bias;
 use crate::window::{Geometry, Window};
-use crate::{DType, Device, Error, Result, Tensor, Var, trace};
+use crate::{DType, Device, Error, Real, Result, Tensor, Var, trace};
 
 /// y\[n, i', j', o\] = bias\[o\] + the sum over all i, j, ky, kx with i' = i stride - padding + ky dilation, j' likewise, and
 /// over c, of x[n, i, j, c] weight[c, ky, kx, o].
@@ -42,7 +42,7 @@ pub fn conv_transpose2d(x: &Var, weight: &Var, bias: Option<&Var>, window: Windo
     let geometry = Geometry::new(n, [oh, ow, c_out], [h, w, c_in], [kh, kw], window);
     let (from, w, b) = (x.value(), weight.value(), bias.map(Var::value));
     let y = match from.device() {
-        Device::Cpu => each_float!("conv_transpose2d", x.dtype(), T => Tensor::build(shape, |y: &mut [T]| {
+        Device::Cpu => each_real!("conv_transpose2d", x.dtype(), T => Tensor::build(shape, |y: &mut [T]| {
             cpu::conv_transpose2d(&geometry, from.data(), w.data(), b.map(Tensor::data), y);
         })),
         Device::Cuda(_) => from.beside(shape, x.dtype(), |y| {
@@ -69,12 +69,12 @@ impl Backward for ConvTranspose2d {
         let ConvTranspose2d { geometry: g, x, weight } = *self;
         let mut out = vec![None; wanted.len()];
         match dy.device() {
-            Device::Cpu => each_float!("conv_transpose2d", dy.dtype(), T => {
+            Device::Cpu => each_real!("conv_transpose2d", dy.dtype(), T => {
                 out[0] = wanted[0].then(|| Tensor::build(*x.shape(), |dx: &mut [T]| {
                     conv2d::conv2d(&g, dy.data(), weight.data(), None, dx)
                 }));
-                out[1] = wanted[1].then(|| Tensor::build(*weight.shape(), |dw: &mut [T]| {
-                    conv2d::backward_weight(&g, x.data(), dy.data(), dw)
+                out[1] = wanted[1].then(|| Tensor::build(*weight.shape(), |dw: &mut [<T as Real>::Wide]| {
+                    conv2d::backward_weight::<T>(&g, x.data(), dy.data(), dw)
                 }));
             }),
             Device::Cuda(_) => {

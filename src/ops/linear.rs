@@ -3,7 +3,7 @@
 use crate::autograd::Backward;
 use crate::cpu::linear as cpu;
 use crate::cuda::linear as cuda;
-use crate::{DType, Device, Error, Result, Tensor, Var, trace};
+use crate::{DType, Device, Error, Real, Result, Tensor, Var, trace};
 
 /// y = x w^T + b, along the last axis.
 ///
@@ -28,7 +28,7 @@ pub fn linear(x: &Var, weight: &Var, bias: Option<&Var>) -> Result<Var> {
     let shape = x.shape().with(before.len(), c_out);
     let (from, w, b) = (x.value(), weight.value(), bias.map(Var::value));
     let y = match from.device() {
-        Device::Cpu => each_float!("linear", x.dtype(), T => Tensor::build(shape, |y: &mut [T]| {
+        Device::Cpu => each_real!("linear", x.dtype(), T => Tensor::build(shape, |y: &mut [T]| {
             cpu::linear(from.data(), w.data(), b.map(Tensor::data), [c_out, c_in], y);
         })),
         Device::Cuda(_) => from.beside(shape, x.dtype(), |y| {
@@ -54,12 +54,13 @@ impl Backward for Linear {
         let size = [weight.shape()[0], weight.shape()[1]];
         let mut out = vec![None; wanted.len()];
         match dy.device() {
-            Device::Cpu => each_float!("linear", dy.dtype(), T => {
-                let build = |shape, fill: fn(&[T], &[T], [usize; 2], &mut [T]), other: &Tensor| {
-                    Tensor::build(shape, |out: &mut [T]| fill(dy.data(), other.data(), size, out))
-                };
-                out[0] = wanted[0].then(|| build(*x.shape(), cpu::backward_input, &weight));
-                out[1] = wanted[1].then(|| build(*weight.shape(), cpu::backward_weight, &x));
+            Device::Cpu => each_real!("linear", dy.dtype(), T => {
+                out[0] = wanted[0].then(|| Tensor::build(*x.shape(), |dx: &mut [T]| {
+                    cpu::backward_input(dy.data(), weight.data(), size, dx)
+                }));
+                out[1] = wanted[1].then(|| Tensor::build(*weight.shape(), |dw: &mut [<T as Real>::Wide]| {
+                    cpu::backward_weight::<T>(dy.data(), x.data(), size, dw)
+                }));
             }),
             Device::Cuda(_) => {
                 let [dy, x_, w] = [&dy, &x, &weight].map(Tensor::on_device);

@@ -29,7 +29,7 @@ pub fn matmul_with(a: &Var, b: &Var, transpose_a: bool, transpose_b: bool) -> Re
     let (va, vb) = (a.value(), b.value());
     let y = match va.device() {
         Device::Cpu => {
-            each_float!("matmul", a.dtype(), T => Tensor::build(shape, |y: &mut [T]| cpu::matmul(&batch, va.data(), vb.data(), y)))
+            each_real!("matmul", a.dtype(), T => Tensor::build(shape, |y: &mut [T]| cpu::matmul(&batch, va.data(), vb.data(), y)))
         }
         Device::Cuda(_) => va.beside(shape, a.dtype(), |y| cuda::forward(&batch, va.on_device(), vb.on_device(), y))?,
     };

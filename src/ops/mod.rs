@@ -68,11 +68,12 @@ pub(crate) fn same_float(op: &'static str, a: (&'static str, &Tensor), b: (&'sta
     same_device(op, a, b)
 }
 
-/// An operand of a type that is computed with: f32, on the processor f64, on a GPU the 16-bit ones.
+/// An operand of a type that is computed with: f32 and bf16, on the processor f64 too, on a GPU f16.
 #[track_caller]
 pub(crate) fn float(op: &'static str, (name, tensor): (&'static str, &Tensor)) -> Result<()> {
     match (tensor.device(), tensor.dtype()) {
-        (_, DType::F32) | (Device::Cpu, DType::F64) | (Device::Cuda(_), DType::BF16 | DType::F16) => Ok(()),
+        (_, DType::F32 | DType::BF16) | (Device::Cpu, DType::F64) | (Device::Cuda(_), DType::F16) => Ok(()),
+        (Device::Cpu, DType::F16) => Err(Error::operand(op, name, "f32, f64 or bf16", DType::F16)),
         (Device::Cpu, other) => Err(Error::operand(op, name, "f32 or f64", other)),
         (Device::Cuda(_), other) => Err(Error::operand(op, name, "f32, bf16 or f16 on a GPU", other)),
     }

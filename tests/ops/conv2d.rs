@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 use wavemix::gradcheck::{adjoint_check, gradcheck};
-use wavemix::ops::{conv_transpose2d, conv2d};
+use wavemix::ops::{conv_transpose2d, conv2d, linear};
 use wavemix::{DType, Rng, Shape, Tensor, Var, Window};
 
 pub fn draw(shape: &[usize], dtype: DType, seed: u64) -> Tensor {
@@ -153,6 +153,59 @@ fn fewer_multiplications_give_the_same() {
             }
         }
     }
+}
+
+/// Products of bf16 are exact in f32 and summed there: against f64 on the same numbers, y and dx are off by their own
+/// rounding to bf16 and the sums' roundings to f32, dw, which is f32, by the latter alone.
+fn check_bf16(name: &str, shapes: [&[usize]; 2], f: impl Fn(&Var, &Var) -> Var) {
+    let inputs = [1, 2].map(|seed| draw(shapes[seed - 1], DType::F64, seed as u64).cast(DType::BF16).unwrap());
+    let on = |dtype| {
+        let [x, w] = inputs.each_ref().map(|t| Var::leaf(t.cast(dtype).unwrap()));
+        let y = f(&x, &w);
+        let dy = draw(&y.shape()[..], DType::F64, 3).cast(DType::BF16).unwrap().cast(dtype).unwrap();
+        let gradients = y.backward_from(dy, &[]).unwrap();
+        let all = [y.value(), gradients.of(&x).unwrap(), gradients.of(&w).unwrap()];
+        all.map(|t| (t.dtype(), t.cast(DType::F64).unwrap().to_vec::<f64>().unwrap()))
+    };
+    let (got, want) = (on(DType::BF16), on(DType::F64));
+    assert_eq!([got[0].0, got[1].0], [DType::BF16; 2], "{name}");
+    // More terms than any of the sums have.
+    let terms = shapes[0].iter().product::<usize>().max(shapes[1].iter().product()) as f64;
+    for (what, ((dtype, got), (_, want))) in ["y", "dx", "dw"].iter().zip(got.iter().zip(&want)) {
+        let rounding = if *dtype == DType::BF16 { 1.0 / 256.0 } else { 0.0 };
+        for (got, want) in got.iter().zip(want) {
+            let bound = want.abs() * rounding + f64::from(f32::EPSILON) * terms;
+            assert!((got - want).abs() <= bound, "{name}: {what}: {got} {want}");
+        }
+    }
+}
+
+#[test]
+fn products_of_bf16() {
+    let same = Window { padding: [1, 1], ..Window::default() };
+    let half = Window { stride: [2, 2], ..same };
+    let far = Window { dilation: [9000, 1], padding: [9000, 0], ..Window::default() };
+    for (shape, weight, window) in [
+        ([2, 9, 7, 3], [16, 3, 3, 3], same),
+        ([3, 8, 8, 32], [40, 4, 4, 32], half),
+        ([5, 7, 5, 48], [33, 1, 1, 48], Window::default()),
+        ([1, 5, 5, 7], [2, 1, 1, 7], Window::default()),
+        ([2, 6, 5, 10], [6, 3, 3, 5], Window { groups: 2, ..same }),
+        ([2, 6, 5, 9], [9, 3, 3, 1], Window { groups: 9, ..same }),
+        ([1, 3, 4, 2], [3, 2, 1, 2], far),
+    ] {
+        check_bf16("conv2d", [&shape, &weight], |x, w| conv2d(x, w, None, window).unwrap());
+    }
+    for (shape, weight, window) in [
+        ([3, 7, 7, 32], [32, 4, 4, 64], half),
+        ([2, 3, 5, 5], [5, 3, 3, 9], Window { stride: [3, 2], ..Window::default() }),
+        ([1, 6, 6, 6], [6, 3, 3, 1], Window { groups: 6, ..half }),
+    ] {
+        check_bf16("conv_transpose2d", [&shape, &weight], |x, w| conv_transpose2d(x, w, None, window).unwrap());
+    }
+    check_bf16("linear", [&[65, 47], &[10, 47]], |x, w| linear(x, w, None).unwrap());
+    check_bf16("linear of many rows", [&[9001, 6], &[34, 6]], |x, w| linear(x, w, None).unwrap());
+    check_bf16("matmul", [&[3, 20, 31], &[31, 40]], |x, w| x.matmul(w).unwrap());
 }
 
 proptest! {

@@ -10,7 +10,7 @@ const FUNCTIONS: [(&str, Function, fn(f64) -> f64, f64, f64); 22] = [
     ("abs", |x| x.abs(), |x| x.max(-x), 0.1, 3.0),
     ("abs", |x| x.abs(), |x| x.max(-x), -3.0, -0.1),
     ("exp", |x| x.exp(), f64::exp, -3.0, 3.0),
-    ("log", |x| x.log(), f64::ln, 0.1, 5.0),
+    ("log", |x| x.log(), f64::ln, 0.3, 5.0),
     ("sqrt", |x| x.sqrt(), f64::sqrt, 0.2, 5.0),
     ("square", |x| x.square(), |x| x * x, -3.0, 3.0),
     ("recip", |x| x.recip(), |x| 1.0 / x, 0.3, 3.0),
