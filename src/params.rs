@@ -169,7 +169,7 @@ impl Params {
         let mut params = Params {
             owner,
             index,
-            arena: Tensor::zeros(Shape::new(&[count])?, dtype),
+            arena: Tensor::full_on(Device::Cpu, Shape::new(&[count])?, 0.0, dtype)?,
             entries: plan.entries,
             buffers: plan.buffers,
         };

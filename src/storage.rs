@@ -133,23 +133,28 @@ unsafe impl Sync for Buffer {}
 impl Buffer {
     /// A block of `bytes` bytes holding whatever its last user left, zeros at first.
     pub fn stale(bytes: usize) -> Buffer {
+        Buffer::try_stale(bytes).unwrap_or_else(|| handle_alloc_error(layout(size_class(bytes))))
+    }
+
+    /// As [`Buffer::stale`]; `None` where the system has no such memory.
+    fn try_stale(bytes: usize) -> Option<Buffer> {
         let class = size_class(bytes);
         let mut pool = POOL.lock().unwrap_or_else(|e| e.into_inner());
-        pool.live += class;
-        pool.peak = pool.peak.max(pool.live);
-        let reused = pool.free.get_mut(&class).and_then(Vec::pop);
-        let start = match reused {
+        let start = match pool.free.get_mut(&class).and_then(Vec::pop) {
             Some(Block(start)) => start,
             None => {
-                pool.system_allocations += 1;
                 drop(pool);
-                let layout = layout(class);
+                let layout = Layout::from_size_align(class, ALIGN).ok()?;
                 // SAFETY: a size class is never zero.
-                let start = unsafe { alloc_zeroed(layout) };
-                NonNull::new(start).unwrap_or_else(|| handle_alloc_error(layout))
+                let start = NonNull::new(unsafe { alloc_zeroed(layout) })?;
+                pool = POOL.lock().unwrap_or_else(|e| e.into_inner());
+                pool.system_allocations += 1;
+                start
             }
         };
-        Buffer { start, bytes, class }
+        pool.live += class;
+        pool.peak = pool.peak.max(pool.live);
+        Some(Buffer { start, bytes, class })
     }
 
     /// All elements.
@@ -202,6 +207,12 @@ pub struct PoolStats {
     pub peak_bytes: usize,
     /// How often the system's allocator was asked for tensor memory.
     pub system_allocations: u64,
+}
+
+/// Whether there is memory for a buffer of `bytes` bytes. What the system gives stays in the pool, where the buffer that
+/// was meant finds it.
+pub(crate) fn is_there(bytes: usize) -> bool {
+    Buffer::try_stale(bytes).is_some()
 }
 
 /// The buffer pool's counters, over all threads of the process.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::cuda::{Slice, SliceMut, gpu};
 use crate::rng::{normal_pair, unit_f32};
-use crate::storage::{Buffer, Memory};
+use crate::storage::{Buffer, Memory, is_there};
 use crate::{DType, Device, Element, Error, Result, Rng, Shape};
 
 /// A dense, row-major array of up to six dimensions.
@@ -37,7 +37,8 @@ pub struct Tensor {
 /// Elements a thread draws at a time when a random tensor is filled: large enough to be worth a thread's while.
 const DRAW_CHUNK: usize = 16 * 1024;
 
-/// Creation.
+/// Creation. Where there is no memory for so many elements the process ends, as it does with `Vec`; [`Tensor::full_on`] and
+/// ops whose results can be larger than their operands return an error instead.
 impl Tensor {
     /// A tensor of `values` in row-major order.
     ///
@@ -120,6 +121,17 @@ impl Tensor {
                 }
             });
         }))
+    }
+
+    /// The shape of a tensor for which there is memory. A few large numbers from a caller, a padding or two operands that
+    /// broadcast, can ask for more than any machine has: an error, where [`Tensor::build`] would end the process.
+    pub(crate) fn room(device: Device, dims: &[usize], dtype: DType) -> Result<Shape> {
+        let shape = Shape::new(dims)?;
+        // On a GPU building it is an error soon enough.
+        if device == Device::Cpu && !is_there(shape.elements() * dtype.bytes()) {
+            return Err(Error::Argument(format!("a tensor of shape {shape} of {dtype} does not fit in memory")));
+        }
+        Ok(shape)
     }
 
     /// A new tensor whose elements `fill` writes, all of them: they hold leftovers before.
@@ -317,7 +329,7 @@ impl Tensor {
     pub fn full_on(device: Device, shape: impl Into<Shape>, value: f64, dtype: DType) -> Result<Tensor> {
         let shape = shape.into();
         match (device, dtype) {
-            (Device::Cpu, _) => Ok(Tensor::full(shape, value, dtype)),
+            (Device::Cpu, _) => Ok(Tensor::full(Tensor::room(device, &shape, dtype)?, value, dtype)),
             (Device::Cuda(_), DType::I64 | DType::F64) if value != 0.0 => Tensor::full(shape, value, dtype).to_device(device),
             (Device::Cuda(ordinal), _) => Tensor::build_on(ordinal, shape, dtype, |out| out.fill(value)),
         }

@@ -5,11 +5,11 @@ use std::collections::HashSet;
 use std::sync::Mutex;
 
 use wavemix::models::{Config, LiteBlock, Mixing, Resize, Stem, Task};
-use wavemix::ops::{CrossEntropyOptions, Interpolation, cross_entropy};
+use wavemix::ops::{CrossEntropyOptions, Interpolation, conv_transpose2d, conv2d, cross_entropy, embedding, one_hot};
 use wavemix::optim::{Method, Optimizer};
 use wavemix::storage::pool_stats;
 use wavemix::trace::{Event, Watcher, watch};
-use wavemix::{DType, Params, Pass, Rng, Tensor, Var};
+use wavemix::{DType, Device, Error, Params, Pass, Rng, Tensor, Var, Window};
 
 static ALONE: Mutex<()> = Mutex::new(());
 
@@ -121,6 +121,41 @@ fn lists_of_what_is_kept_are_complete() {
         assert_eq!(live() - before, output, "evaluation keeps its answer only: {config:?}");
         drop(passed);
     }
+}
+
+/// A few large numbers ask for 2^46 elements or more: what no processor of today can address, whatever its system promises.
+#[test]
+fn what_no_machine_can_hold_is_an_error() {
+    let _alone = ALONE.lock().unwrap_or_else(|e| e.into_inner());
+    let before = pool_stats();
+    let zeros = |shape: [usize; 2]| Var::from(Tensor::zeros(shape, DType::F32));
+    let (column, row, pixel) = (zeros([1 << 23, 1]), zeros([1, 1 << 23]), Var::from(Tensor::zeros([1, 1, 1, 1], DType::F32)));
+    let many = Tensor::zeros([1 << 23], DType::I64);
+    let far = Window { padding: [1 << 23; 2], ..Window::default() };
+    let wide = Window { stride: [1 << 23; 2], ..Window::default() };
+    let two = pixel.expand([1, 2, 2, 1]).unwrap();
+    let huge = Config { mult: 65536, depth: 1024, ..Config::parse("WaveMixLite-65536/1").unwrap() };
+    let refused: [(&str, Result<(), Error>); 13] = [
+        ("pad", pixel.pad(&[(0, 0), (1 << 23, 0), (0, 1 << 23), (0, 0)]).map(drop)),
+        ("conv2d", conv2d(&pixel, &pixel, None, far).map(drop)),
+        ("conv_transpose2d", conv_transpose2d(&two, &pixel, None, wide).map(drop)),
+        ("upsample", pixel.upsample([1 << 23; 2], Interpolation::Bilinear).map(drop)),
+        ("expand", pixel.expand([1, 1 << 23, 1 << 23, 1]).map(drop)),
+        ("matmul", column.matmul(&row).map(drop)),
+        ("add", (&column + &row).map(drop)),
+        ("lt", column.value().lt(row.value()).map(drop)),
+        ("index_select", row.index_select(0, &many).map(drop)),
+        ("gather", embedding(&row, &many).map(drop)),
+        ("one_hot", one_hot(&many, 1 << 23, DType::F32).map(drop)),
+        ("full_on", Tensor::full_on(Device::Cpu, [1 << 23; 2], 0.0, DType::F32).map(drop)),
+        ("model", huge.build(DType::F32, &Rng::new(0)).map(drop)),
+    ];
+    for (op, result) in refused {
+        let error = result.err().unwrap_or_else(|| panic!("{op} found the memory")).to_string();
+        assert!(error.starts_with("a tensor of shape [") && error.ends_with("does not fit in memory"), "{op}: {error}");
+    }
+    drop((column, row, pixel, two, many));
+    assert_eq!(live(), before.live_bytes);
 }
 
 #[test]

@@ -39,7 +39,7 @@ pub fn conv2d(x: &Var, weight: &Var, bias: Option<&Var>, window: Window) -> Resu
         return Err(Error::operand("conv2d", "weight", format!("a multiple of {groups} groups as c_out"), weight.shape()));
     }
     check_bias("conv2d", x, bias, c_out)?;
-    let shape = crate::Shape::new(&[n, oh, ow, c_out])?;
+    let shape = Tensor::room(x.value().device(), &[n, oh, ow, c_out], x.dtype())?;
     let geometry = Geometry::new(n, [h, w, c_in], [oh, ow, c_out], [kh, kw], window);
     let (from, w, b) = (x.value(), weight.value(), bias.map(Var::value));
     let y = match from.device() {

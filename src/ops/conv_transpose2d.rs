@@ -38,7 +38,7 @@ pub fn conv_transpose2d(x: &Var, weight: &Var, bias: Option<&Var>, window: Windo
         return Err(Error::operand("conv_transpose2d", "groups", "sizes that an address can count", window.groups));
     };
     check_bias("conv_transpose2d", x, bias, c_out)?;
-    let shape = crate::Shape::new(&[n, oh, ow, c_out])?;
+    let shape = Tensor::room(x.value().device(), &[n, oh, ow, c_out], x.dtype())?;
     let geometry = Geometry::new(n, [oh, ow, c_out], [h, w, c_in], [kh, kw], window);
     let (from, w, b) = (x.value(), weight.value(), bias.map(Var::value));
     let y = match from.device() {

@@ -52,8 +52,8 @@ impl Var {
         }
         check_indices("index_select", "indices", indices, shape[axis])?;
         let (outer, inner) = around(&shape, axis);
-        let chosen = Shape::new(&shape.with(axis, indices.elements()))?;
         let x = self.value();
+        let chosen = Tensor::room(x.device(), &shape.with(axis, indices.elements()), x.dtype())?;
         super::same_device("index_select", ("x", x), ("indices", indices))?;
         let y = match x.device() {
             Device::Cpu => each_dtype!(self.dtype(), T => Tensor::build(chosen, |y: &mut [T]| {
@@ -144,7 +144,7 @@ pub fn embedding(weight: &Var, indices: &Tensor) -> Result<Var> {
 #[track_caller]
 pub fn one_hot(labels: &Tensor, classes: usize, dtype: DType) -> Result<Tensor> {
     check_indices("one_hot", "labels", labels, classes)?;
-    let shape = Shape::new(&[&labels.shape()[..], &[classes]].concat())?;
+    let shape = Tensor::room(labels.device(), &[&labels.shape()[..], &[classes]].concat(), dtype)?;
     if labels.device() != Device::Cpu {
         return labels.beside(shape, DType::F32, |y| cuda::one_hot(labels.on_device(), classes, y))?.cast(dtype);
     }

@@ -98,7 +98,7 @@ fn plan(a: &Tensor, b: &Tensor, transposed: [bool; 2]) -> Result<(Batch, Shape)>
     let Some(shape) = batch_a.broadcast(&batch_b) else {
         return Err(Error::operand("matmul", "b", format!("a batch that broadcasts with {batch_a}"), b.shape()));
     };
-    let whole = Shape::new(&[&shape[..], &[m, n]].concat())?;
+    let whole = Tensor::room(a.device(), &[&shape[..], &[m, n]].concat(), a.dtype())?;
     if batch_b.is_empty() && !transposed[0] {
         // One b for all: the rows of the whole batch make one matrix.
         let one = Shape::from([]);

@@ -167,5 +167,5 @@ fn geometry(op: &'static str, x: &Var, kernel: [usize; 2], window: Window) -> Re
         return Err(Error::operand(op, "padding", expected, got));
     }
     let g = Geometry::new(n, [h, w, c], [oh, ow, c], kernel, window);
-    Ok((g, Shape::new(&[n, oh, ow, c])?))
+    Ok((g, Tensor::room(x.value().device(), &[n, oh, ow, c], x.dtype())?))
 }

@@ -169,6 +169,7 @@ impl Var {
         if old.broadcast(&shape) != Some(shape) {
             return Err(Error::operand("expand", "x", format!("a shape that repeats to {shape}"), old));
         }
+        let shape = Tensor::room(self.value().device(), &shape, self.dtype())?;
         let y = self.value().expand(&shape)?;
         Ok(Var::record("expand", &[self], y, || Linear(move |dy: Tensor| dy.sum_to(&old))))
     }
@@ -204,7 +205,7 @@ pub fn concat(parts: &[&Var], axis: usize) -> Result<Var> {
         }
         shape = shape.with(axis, shape[axis] + part.shape()[axis]);
     }
-    let shape = Shape::new(&shape)?;
+    let shape = Tensor::room(first.value().device(), &shape, first.dtype())?;
     let outer = shape[..axis].iter().product();
     let y = match first.value().device() {
         Device::Cpu => each_dtype!(first.dtype(), T => Tensor::build(shape, |y: &mut [T]| {
@@ -288,7 +289,8 @@ impl Tensor {
     #[track_caller]
     pub(crate) fn padded(&self, around: &[(usize, usize)]) -> Result<Tensor> {
         let sum = |(&length, &(before, after)): (&usize, &(usize, usize))| length.saturating_add(before).saturating_add(after);
-        let shape = Shape::new(&self.shape().iter().zip(around).map(sum).collect::<Vec<_>>())?;
+        let wide: Vec<usize> = self.shape().iter().zip(around).map(sum).collect();
+        let shape = Tensor::room(self.device(), &wide, self.dtype())?;
         if self.device() != Device::Cpu {
             let (own, wide) = (self.shape().strides(), shape.strides());
             let start = around.iter().zip(wide.iter()).map(|(pair, step)| pair.0 * step).sum();

@@ -3,7 +3,7 @@
 use crate::autograd::Backward;
 use crate::cpu::upsample::Table;
 use crate::cuda::upsample as cuda;
-use crate::{Device, Error, Result, Shape, Tensor, Var};
+use crate::{Device, Error, Result, Tensor, Var};
 
 /// How [`Var::upsample`] makes pixels between pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +40,7 @@ impl Var {
         if size.contains(&0) {
             return Err(Error::operand("upsample", "size", "a height and a width of at least 1", format!("{size:?}")));
         }
-        Shape::new(&[n, size[0], size[1], c])?;
+        Tensor::room(self.value().device(), &[n, size[0], size[1], c], self.dtype())?;
         let tables = [table(h, size[0], interpolation), table(w, size[1], interpolation)];
         let y = resized(self.value(), &tables, [1, 2])?;
         Ok(Var::record("upsample", &[self], y, || Upsample { tables }))
@@ -80,7 +80,7 @@ fn resized(x: &Tensor, tables: &[Table; 2], order: [usize; 2]) -> Result<Tensor>
 fn along(x: &Tensor, axis: usize, table: &Table) -> Result<Tensor> {
     let mut lengths = x.shape().to_vec();
     lengths[axis] = table.len();
-    let shape = Shape::new(&lengths)?;
+    let shape = Tensor::room(x.device(), &lengths, x.dtype())?;
     let inner = shape[axis + 1..].iter().product();
     Ok(each_float!("upsample", x.dtype(), T => Tensor::build(shape, |y: &mut [T]| table.apply(x.data(), inner, y))))
 }

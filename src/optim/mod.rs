@@ -66,11 +66,11 @@ impl Optimizer {
     /// An optimizer for these parameters, at step 0 with all moments 0.
     ///
     /// # Errors
-    /// Where a setting of the method is out of its range.
+    /// Where a setting of the method is out of its range, or there is no memory for the moments.
     pub fn new(method: Method, params: &Params) -> Result<Optimizer> {
         method.check()?;
-        let zeros = || Tensor::zeros(params.arena().shape(), params.dtype());
-        Ok(Optimizer { method, steps: 0, moments: method.moments().iter().map(|_| zeros()).collect() })
+        let zeros = |_| Tensor::full_on(params.arena().device(), params.arena().shape(), 0.0, params.dtype());
+        Ok(Optimizer { method, steps: 0, moments: method.moments().iter().map(zeros).collect::<Result<_>>()? })
     }
 
     /// The method and its settings.
