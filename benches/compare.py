@@ -82,13 +82,14 @@ def share_of_others(before, after, seconds):
 
 
 def wait_for_quiet():
-    """Waits until half a second passes in which the machine is left alone, or patience ends."""
+    """Waits until half a second passes in which the machine is left alone. False where patience ends first."""
     end = time.monotonic() + OPTIONS.patience
     while time.monotonic() < end:
         before = processor_times()
         time.sleep(0.5)
         if share_of_others(before, processor_times(), 0.5) < LEFT_ALONE:
-            break
+            return True
+    return False
 
 
 class Side:
@@ -137,9 +138,9 @@ class Side:
 
     def best_turn(self, what, seconds):
         """A turn that nobody disturbed, or the least disturbed of a few."""
-        tries = []
-        while not self.error and len(tries) < OPTIONS.tries and not (tries and tries[-1][1] < LEFT_ALONE):
-            wait_for_quiet()
+        tries, quiet = [], True
+        while not self.error and quiet and len(tries) < OPTIONS.tries and not (tries and tries[-1][1] < LEFT_ALONE):
+            quiet = wait_for_quiet()
             figure, others = self.turn(what, seconds)
             if figure:
                 tries.append((figure, others))

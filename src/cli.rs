@@ -95,6 +95,8 @@ pub struct Settings {
     pub schedule: Schedule,
     /// The phases.
     pub protocol: Protocol,
+    /// The decay of the weights' running mean, which is then what is evaluated and kept for use.
+    pub ema: Option<f64>,
     /// Whether training images are shifted, and mirrored where that keeps the class.
     pub augment: bool,
     /// Whether `augment` mirrors.
@@ -211,6 +213,7 @@ impl Settings {
             optimizer,
             schedule: text("schedule").unwrap_or("cosine").parse()?,
             protocol: if text("protocol") == Some("papers") { Protocol::Papers } else { Protocol::Plain },
+            ema: m.get_one::<f64>("ema").copied(),
             augment: m.get_flag("augment"),
             mirrors: job.mirrors,
             select_on_test: m.get_flag("select-on-test"),

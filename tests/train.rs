@@ -2,11 +2,15 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use wavemix::checkpoint::State;
 use wavemix::cli::{Job, Settings};
-use wavemix::data::{Source, Split};
-use wavemix::train::{Outcome, Trainer};
-use wavemix::{Error, Result};
+use wavemix::data::{Loader, Source, Split};
+use wavemix::models::Saved;
+use wavemix::train::{Outcome, Trainer, evaluate};
+use wavemix::weights::from_file;
+use wavemix::{DType, Error, Params, Result, Tensor};
 
 const JOB: Job = Job {
     name: "emnist_balanced",
@@ -78,6 +82,56 @@ fn a_resumed_run_ends_with_the_same_bytes_on_any_number_of_threads() {
     for picture in ["curves.svg", "confusion.svg", "mistakes.svg"] {
         assert!(std::fs::read_to_string(parts.join(picture)).unwrap().contains("<svg"), "{picture}");
     }
+}
+
+/// What a run of this folder would go on from.
+fn state(folder: &Path) -> State {
+    State::read(folder.join("last/state.safetensors")).unwrap()
+}
+
+#[test]
+fn a_running_mean_is_evaluated_kept_and_resumed_bit_for_bit() {
+    let (whole, parts, plain) = (folder("mean"), folder("mean-parts"), folder("mean-not"));
+    let [whole_s, parts_s, plain_s] = [&whole, &parts, &plain].map(|folder| folder.to_str().unwrap());
+    // Enough steps to read some digits; the mean of so many lags behind.
+    let longer = |more: &[&str]| run(&[&["--split", "digits", "--epochs", "6", "--batch-size", "8"], more].concat()).unwrap();
+    assert!(matches!(longer(&["--ema", "0.95", "--out", whole_s, "--threads", "1"]), Outcome::Finished(_)));
+    longer(&["--ema", "0.95", "--out", parts_s, "--stop-after", "1", "--threads", "2"]);
+    run(&["--resume", parts_s, "--threads", "2"]).unwrap();
+    assert_eq!(weights(&whole), weights(&parts), "the resumed run differs from the uninterrupted one");
+    let bytes = |folder: &Path| state(folder).to_bytes().unwrap();
+    assert_eq!(bytes(&whole), bytes(&parts));
+
+    // Training itself does not see the mean: the weights that go on are those of a run without one.
+    longer(&["--out", plain_s, "--threads", "1"]);
+    let section = |folder: &Path, name: &str| state(folder).section(name).unwrap();
+    let values = |tensor: &Tensor| tensor.cast(DType::F64).unwrap().to_vec::<f64>().unwrap();
+    let own = section(&whole, "weights");
+    assert!(section(&plain, "weights").iter().all(|(name, value)| values(value) == values(&own[name])));
+
+    // The files for users hold the mean, and an epoch's line is about it.
+    let Saved { model, mut params, .. } = Saved::load(&whole.join("last/model.safetensors"), None).unwrap();
+    let mean = section(&whole, "mean");
+    for entry in params.entries() {
+        assert_eq!(values(&params.get(&entry.name).unwrap()), values(&mean[&format!("mean.{}", entry.name)]), "{}", entry.name);
+    }
+    let mut settings = parse(&["--split", "digits"]).unwrap();
+    settings.default_data = folder("no-data");
+    let pair = settings.load_data().unwrap();
+    let test = Loader::new(Arc::new(pair.test), 64, &pair.mean, &pair.std).unwrap();
+    let accuracy = |params: &Params| evaluate(&model, params, &test).map(|e| [e.top1, e.top5].map(Some)).unwrap();
+    let of_mean = accuracy(&params);
+    from_file(&mut params, &own).unwrap();
+    assert_ne!(of_mean, accuracy(&params), "both read the test set alike: what follows could not tell them apart");
+    let line = std::fs::read_to_string(whole.join("metrics.jsonl")).unwrap().lines().nth(5).unwrap().to_owned();
+    let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+    assert_eq!([line["test_top1"].as_f64(), line["test_top5"].as_f64()], of_mean);
+}
+
+#[test]
+fn the_decay_of_a_mean_is_below_one() {
+    let error = run(&["--split", "digits", "--ema", "1", "--out", folder("mean-bad").to_str().unwrap()]).err().unwrap();
+    assert_eq!(error.to_string(), "the decay of a moving average must be in [0, 1), got 1");
 }
 
 #[test]

@@ -60,6 +60,7 @@ fn command(job: &Job) -> Command {
         .arg(text("optimizer", "NAME", "sgd, nesterov, adam, adamw or lion".into(), "adamw"))
         .arg(text("schedule", "NAME", "constant, step or cosine (with linear warm-up)".into(), "cosine"))
         .arg(text("protocol", "NAME", "plain: one optimizer and schedule; papers: AdamW at a constant rate, then SGD from the best weights".into(), "plain").value_parser(["plain", "papers"]))
+        .arg(real("ema", "DECAY", "Evaluate and keep a running mean of the weights, such as 0.99, instead of the last ones".into()))
         .arg(switch("select-on-test", "Choose the best weights on the test set, as the papers do, and train on all training images"))
         .arg(Arg::new("seed").long("seed").value_name("N").value_parser(value_parser!(u64)).default_value("0").help("Seed of all randomness"))
         .next_help_heading("Machine")

@@ -20,7 +20,7 @@ use crate::cli::{Protocol, Settings};
 use crate::data::{Augment, Batch, Dataset, Loader, Pair};
 use crate::models::{Card, Model, Saved};
 use crate::ops::{CrossEntropyOptions, cross_entropy};
-use crate::optim::{Method, Optimizer, Sgd};
+use crate::optim::{Ema, Method, Optimizer, Sgd};
 use crate::{DType, Error, Params, Pass, Result, Rng};
 
 /// The share of the training images that is held out to choose the best weights on.
@@ -42,6 +42,8 @@ pub struct Trainer {
     model: Model,
     params: Params,
     optimizer: Optimizer,
+    /// The running mean of the weights, where one is asked for.
+    ema: Option<Ema>,
     data: Splits,
     at: Position,
     best: Best,
@@ -102,6 +104,7 @@ impl Trainer {
         let folder = report::folder(&settings)?;
         let mut trainer = Trainer {
             optimizer: Optimizer::new(settings.optimizer.with_weight_decay(settings.weight_decay), &params)?,
+            ema: settings.ema.map(|decay| Ema::new(&params, decay)).transpose()?,
             data: Splits::new(pair, &settings, config.channels)?,
             at: Position::default(),
             best: Best::default(),
@@ -186,8 +189,19 @@ impl Trainer {
         let lr = self.lr(self.at.step);
         self.optimizer.step(&mut self.params, &gradients, lr)?;
         self.params.apply(statistics);
+        self.ema.as_mut().map_or(Ok(()), |ema| ema.update(&self.params))?;
         self.at.step += 1;
         Ok(value)
+    }
+
+    /// Runs `body` with the running mean in the weights' place, where there is one.
+    fn with_mean<R>(&mut self, body: impl FnOnce(&Trainer) -> Result<R>) -> Result<R> {
+        let Trainer { ema, params, .. } = self;
+        ema.as_mut().map_or(Ok(()), |ema| ema.swap(params))?;
+        let result = body(self);
+        let Trainer { ema, params, .. } = self;
+        ema.as_mut().map_or(Ok(()), |ema| ema.swap(params))?;
+        result
     }
 
     /// Random numbers of the current step's dropout.
@@ -218,6 +232,7 @@ impl Trainer {
         }
         self.at.sgd_since = Some(self.at.epoch);
         self.optimizer = Optimizer::new(self.second_method(), &self.params)?;
+        self.ema = self.settings.ema.map(|decay| Ema::new(&self.params, decay)).transpose()?;
         // A run killed in this epoch must not load better weights of its own here when it goes on.
         self.save()
     }

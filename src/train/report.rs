@@ -57,7 +57,7 @@ fn read_metrics(folder: &Path) -> Result<Vec<Value>> {
 impl Trainer {
     /// Makes the folder. `config.json` comes last: where it stands there is a state to resume from, and where it does not
     /// nothing is in the way of starting over.
-    pub(super) fn begin(&self) -> Result<()> {
+    pub(super) fn begin(&mut self) -> Result<()> {
         for part in ["best", "last"] {
             let folder = self.folder.join(part);
             fs::create_dir_all(&folder).map_err(Error::io("create", folder))?;
@@ -81,8 +81,7 @@ impl Trainer {
 
     /// Evaluates a finished epoch, writes its line, remembers the weights if they are the best, and saves.
     pub(super) fn close_epoch(&mut self, record: Record) -> Result<()> {
-        let validation = self.data.validation.as_ref().map(|set| evaluate(&self.model, &self.params, set)).transpose()?;
-        let test = evaluate(&self.model, &self.params, &self.data.test)?;
+        let (validation, test) = self.with_mean(Trainer::evaluate)?;
         let judged = validation.as_ref().unwrap_or(&test);
         let mut line = json!({
             "epoch": record.epoch, "phase": record.phase, "lr": record.lr, "train_loss": record.train_loss,
@@ -98,16 +97,21 @@ impl Trainer {
         eprintln!("epoch {epoch:>3}/{epochs}  loss {train_loss:.4}{chosen_on}  test {top1:5.2} %  {rate:.0} images/s{mark}");
         if better {
             self.best = Best { epoch: record.epoch, top1: judged.top1 };
-            self.write_weights("best")?;
+            self.with_mean(|trainer| trainer.write_weights("best"))?;
         }
         self.save()
+    }
+
+    /// The weights as they are, on what is held out and on the test set.
+    fn evaluate(&self) -> Result<(Option<Evaluation>, Evaluation)> {
+        let validation = self.data.validation.as_ref().map(|set| evaluate(&self.model, &self.params, set)).transpose()?;
+        Ok((validation, evaluate(&self.model, &self.params, &self.data.test)?))
     }
 
     /// The best weights' last word: their line, their pictures, their accuracies on stdout.
     pub(super) fn finish(&mut self) -> Result<Evaluation> {
         self.load_best()?;
-        let validation = self.data.validation.as_ref().map(|set| evaluate(&self.model, &self.params, set)).transpose()?;
-        let test = evaluate(&self.model, &self.params, &self.data.test)?;
+        let (validation, test) = self.evaluate()?;
         let mut lines = read_metrics(&self.folder)?;
         let mut line = lines.iter().find(|line| line["epoch"] == self.best.epoch).cloned().unwrap_or(Value::Null);
         line["phase"] = "best".into();

@@ -17,8 +17,8 @@ impl Trainer {
         self.folder.join("best/model.safetensors")
     }
 
-    /// Writes `last/state.safetensors`, and a copy of the weights for users beside it.
-    pub(super) fn save(&self) -> Result<()> {
+    /// Writes `last/state.safetensors`, and beside it the weights for users: their running mean where there is one.
+    pub(super) fn save(&mut self) -> Result<()> {
         let mut state = State::new();
         state.put("seed", self.settings.seed);
         state.put("epoch", self.at.epoch);
@@ -33,8 +33,11 @@ impl Trainer {
         }
         state.put_section("weights", weights::to_file(&self.params));
         state.put_section("optimizer", self.optimizer.state(&self.params));
+        if let Some(ema) = &self.ema {
+            state.put_section("mean", ema.state(&self.params));
+        }
         state.write(self.state_file())?;
-        self.write_weights("last")
+        self.with_mean(|trainer| trainer.write_weights("last"))
     }
 
     /// Writes the weights as `<folder>/model.safetensors`, with the model's configuration and what the images mean.
@@ -67,6 +70,9 @@ impl Trainer {
             self.optimizer = Optimizer::new(self.second_method(), &self.params)?;
         }
         self.optimizer.load_state(&self.params, &state.section("optimizer")?)?;
+        if let Some(ema) = &mut self.ema {
+            ema.load_state(&self.params, &state.section("mean")?)?;
+        }
         report::forget_after(&self.folder, self.at.epoch)
     }
 
