@@ -80,7 +80,7 @@ fn unsafe_code_stays_in_its_rooms_and_says_why_it_is_sound() {
         let is_unsafe = |line: &str| ["unsafe {", "unsafe impl", "unsafe fn"].iter().any(|form| line.contains(form));
         for (i, _) in lines.iter().enumerate().filter(|(_, line)| is_unsafe(line) && !line.trim_start().starts_with("//")) {
             let allowed =
-                ["src/cpu/lanes.rs", "src/cpu/gemm/tile.rs", "src/storage.rs"].contains(&&*name) || name.starts_with("src/cuda/");
+                ["src/cpu/lanes.rs", "src/cpu/gemm/", "src/storage.rs", "src/cuda/"].iter().any(|room| name.starts_with(room));
             assert!(allowed, "{name}:{}: unsafe code outside of its rooms", i + 1);
             // A method that a trait declares unsafe may leave the contract to the trait, and say below how it keeps to it.
             let below = if lines[i].contains("unsafe fn") { 3 } else { 0 };

@@ -1,5 +1,6 @@
 //! Matrix products, and how they are cut into tasks.
 
+mod products;
 mod tile;
 
 use rayon::prelude::*;
@@ -42,7 +43,7 @@ impl<'a, T: Real> Matrix<'a, T> {
                 [Some(a), Some(b)] if self.col == 1 => interleave(&a[..count], &b[..count], to),
                 rows => {
                     for (i, row) in rows.iter().take(t).enumerate() {
-                        let row = row.into_iter().flat_map(|row| row.iter().step_by(self.col).take(count));
+                        let row = row.iter().flat_map(|row| row.iter().step_by(self.col).take(count));
                         to[i..].iter_mut().step_by(t).zip(row).for_each(|(to, &x)| *to = x);
                     }
                 }

@@ -9,7 +9,7 @@
 
 use half::bf16;
 
-use crate::cpu::lanes::Lanes;
+use super::products::{Products, read, write};
 use crate::{DType, Float, Real};
 
 /// Rows of a tile.
@@ -174,110 +174,6 @@ impl<'a, T: Real> Sums<'a, T> {
     }
 }
 
-/// The first `count` of a register's numbers from a type that is stored.
-///
-/// # Safety
-/// As `Lanes::load_first`.
-#[inline(always)]
-unsafe fn read<V: Lanes<O::Wide>, O: Real>(count: usize, from: *const O) -> V {
-    // SAFETY: the caller's promise; where the types have one name they are one type.
-    unsafe {
-        if const { matches!((O::DTYPE, <O::Wide as crate::Element>::DTYPE), (DType::F32, DType::F32) | (DType::F64, DType::F64)) }
-        {
-            return V::load_first(count, from.cast());
-        }
-        let mut lanes = [O::Wide::ZERO; 16];
-        for (i, lane) in lanes.iter_mut().enumerate().take(count) {
-            *lane = (*from.add(i)).wide();
-        }
-        V::load(lanes.as_ptr())
-    }
-}
-
-/// The first `count` of a register's numbers to a type that is stored.
-///
-/// # Safety
-/// As `Lanes::store_first`.
-#[inline(always)]
-unsafe fn write<V: Lanes<O::Wide>, O: Real>(sum: V, count: usize, to: *mut O) {
-    // SAFETY: the caller's promise; where the types have one name they are one type.
-    unsafe {
-        if const { matches!((O::DTYPE, <O::Wide as crate::Element>::DTYPE), (DType::F32, DType::F32) | (DType::F64, DType::F64)) }
-        {
-            return sum.store_first(count, to.cast());
-        }
-        let mut lanes = [O::Wide::ZERO; 16];
-        sum.store(lanes.as_mut_ptr());
-        let narrow = lanes.map(O::narrow);
-        if count == 16 {
-            to.cast::<[O; 16]>().write_unaligned(narrow);
-        } else {
-            std::ptr::copy_nonoverlapping(narrow.as_ptr(), to, count);
-        }
-    }
-}
-
-/// A register of sums, to which products of T are added.
-trait Products<T: Real>: Lanes<T::Wide> {
-    /// One factor for each sum, or those that go together.
-    type Factor: Copy;
-    /// The same for all sums.
-    ///
-    /// # Safety
-    /// What goes together is readable at `from`; for the types of x86 the processor has the instructions.
-    unsafe fn all(from: *const T) -> Self::Factor;
-    /// Another for each sum.
-    ///
-    /// # Safety
-    /// As `all`, N times as many.
-    unsafe fn each(from: *const T) -> Self::Factor;
-    /// self + a b.
-    fn add_products(self, a: Self::Factor, b: Self::Factor) -> Self;
-}
-
-macro_rules! one_by_one {
-    ($($t:ty)*) => {$(
-        impl<V: Lanes<$t>> Products<$t> for V {
-            type Factor = V;
-            #[inline(always)]
-            unsafe fn all(from: *const $t) -> V {
-                // SAFETY: the caller's promise.
-                V::splat(unsafe { *from })
-            }
-            #[inline(always)]
-            unsafe fn each(from: *const $t) -> V {
-                // SAFETY: the caller's promise.
-                unsafe { V::load(from) }
-            }
-            #[inline(always)]
-            fn add_products(self, a: V, b: V) -> V {
-                self.add_product(a, b)
-            }
-        }
-    )*};
-}
-one_by_one! { f32 f64 }
-
-/// In pairs, where no instruction does it.
-impl Products<bf16> for [f32; 4] {
-    type Factor = [[bf16; 2]; 4];
-    #[inline(always)]
-    unsafe fn all(from: *const bf16) -> Self::Factor {
-        // SAFETY: the caller's promise.
-        [unsafe { *from.cast() }; 4]
-    }
-    #[inline(always)]
-    unsafe fn each(from: *const bf16) -> Self::Factor {
-        // SAFETY: the caller's promise.
-        unsafe { *from.cast() }
-    }
-    #[inline(always)]
-    fn add_products(self, a: Self::Factor, b: Self::Factor) -> Self {
-        // The upper one first, as the instruction does.
-        std::array::from_fn(|i| self[i] + a[i][1].wide() * b[i][1].wide() + a[i][0].wide() * b[i][0].wide())
-    }
-}
-
 /// Whether this processor multiplies bf16: without it bf16 is slower than f32.
 pub(crate) fn has_bf16_products() -> bool {
     #[cfg(target_arch = "x86_64")]
@@ -329,8 +225,7 @@ unsafe fn same_mut<X, Y>(x: &mut X) -> &mut Y {
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     use super::*;
-    use std::arch::x86_64::{__m256, __m256d, __m512, __m512bh, __m512d};
-    use std::arch::x86_64::{_mm512_dpbf16_ps, _mm512_loadu_si512, _mm512_set1_epi32};
+    use std::arch::x86_64::{__m256, __m256d, __m512, __m512d};
 
     /// # Safety
     /// As `Sums::columns`.
@@ -371,25 +266,6 @@ mod x86 {
                 (_, true) => sums.columns::<__m512, f32, 2>(rows, at, *same(&begin), same_mut(to), 0),
                 (_, false) => sums.columns::<__m512, f32, 1>(rows, at, *same(&begin), same_mut(to), 0),
             }
-        }
-    }
-
-    impl Products<bf16> for __m512 {
-        type Factor = __m512bh;
-        #[inline(always)]
-        unsafe fn all(from: *const bf16) -> __m512bh {
-            // SAFETY: the caller's promise; both types are 64 bytes for which every pattern is a value.
-            unsafe { std::mem::transmute(_mm512_set1_epi32(from.cast::<i32>().read_unaligned())) }
-        }
-        #[inline(always)]
-        unsafe fn each(from: *const bf16) -> __m512bh {
-            // SAFETY: as above.
-            unsafe { std::mem::transmute(_mm512_loadu_si512(from.cast())) }
-        }
-        #[inline(always)]
-        fn add_products(self, a: __m512bh, b: __m512bh) -> Self {
-            // SAFETY: only kernels compiled for these instructions use this type.
-            unsafe { _mm512_dpbf16_ps(self, a, b) }
         }
     }
 
