@@ -59,7 +59,7 @@ pub(crate) fn interleave<T: Real>(a: &[T], b: &[T], to: &mut [T]) {
     }
 }
 
-/// Rows of C a task works on.
+/// Rows of C a task works on, at least.
 const ROWS: usize = 64;
 
 /// Terms a task adds up when C is too small to be cut by rows, as in a weight's gradient over all pixels.
@@ -102,7 +102,7 @@ pub(crate) fn gemm<T: Real, O: Real<Wide = T::Wide>>(
         return;
     }
     let packed = pack(b, k, n);
-    let rows = if m * k * n <= SMALL { m } else { ROWS };
+    let rows = ROWS.max((SMALL / (k * n).max(1)).next_multiple_of(TILE)).min(m);
     chunks(c, rows * n, |start, c| multiply(a.skip(start / n, 0), &packed, [k, n], begin, c));
 }
 
@@ -164,8 +164,11 @@ fn multiply<T: Real, O: Real<Wide = T::Wide>>(
             let begin = if first == 0 { begin } else { Begin::Add };
             for top in (0..m).step_by(TILE) {
                 // A tile that is not full does its last row several times.
-                let from = std::array::from_fn(|i| (top + i).min(m - 1) * row);
-                let to: [usize; TILE] = std::array::from_fn(|i| (top + i) * n + column);
+                let rows = |top: usize| std::array::from_fn(|i| (top + i).min(m - 1) * row);
+                let (from, to): (_, [usize; TILE]) = (rows(top), std::array::from_fn(|i| (top + i) * n + column));
+                if i == 0 && step == t {
+                    sums.prefetch(&rows(top + TILE));
+                }
                 let target = Target { c, rows: &to[..TILE.min(m - top)], columns: wide.min(n - column) };
                 sums.tile(&from, 0, begin.skip(column), target);
             }

@@ -29,7 +29,7 @@ pub(super) unsafe fn read<V: Lanes<O::Wide>, O: Real>(count: usize, from: *const
 /// # Safety
 /// As `Lanes::store_first`.
 #[inline(always)]
-pub(super) unsafe fn write<V: Lanes<O::Wide>, O: Real>(sum: V, count: usize, to: *mut O) {
+unsafe fn write<V: Lanes<O::Wide>, O: Real>(sum: V, count: usize, to: *mut O) {
     // SAFETY: the caller's promise; where the types have one name they are one type.
     unsafe {
         if const { matches!((O::DTYPE, <O::Wide as Element>::DTYPE), (DType::F32, DType::F32) | (DType::F64, DType::F64)) } {
@@ -37,11 +37,8 @@ pub(super) unsafe fn write<V: Lanes<O::Wide>, O: Real>(sum: V, count: usize, to:
         }
         let mut lanes = [O::Wide::ZERO; 16];
         sum.store(lanes.as_mut_ptr());
-        let narrow = lanes.map(O::narrow);
-        if count == 16 {
-            to.cast::<[O; 16]>().write_unaligned(narrow);
-        } else {
-            std::ptr::copy_nonoverlapping(narrow.as_ptr(), to, count);
+        for (i, lane) in lanes.into_iter().enumerate().take(count) {
+            *to.add(i) = O::narrow(lane);
         }
     }
 }
@@ -62,6 +59,15 @@ pub(super) trait Products<T: Real>: Lanes<T::Wide> {
     unsafe fn each(from: *const T) -> Self::Factor;
     /// self + a b.
     fn add_products(self, a: Self::Factor, b: Self::Factor) -> Self;
+    /// Writes the first `count` sums.
+    ///
+    /// # Safety
+    /// As `Lanes::store_first`.
+    #[inline(always)]
+    unsafe fn put<O: Real<Wide = T::Wide>>(self, count: usize, to: *mut O) {
+        // SAFETY: the caller's promise.
+        unsafe { write(self, count, to) }
+    }
 }
 
 macro_rules! one_by_one {
@@ -110,7 +116,8 @@ impl Products<bf16> for [f32; 4] {
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     use super::*;
-    use std::arch::x86_64::{__m512, __m512bh, _mm512_dpbf16_ps, _mm512_loadu_si512, _mm512_set1_epi32};
+    use std::arch::x86_64::{__m256bh, __m256i, __m512, __m512bh, _mm256_mask_storeu_epi16, _mm512_cvtneps_pbh};
+    use std::arch::x86_64::{_mm512_dpbf16_ps, _mm512_loadu_si512, _mm512_set1_epi32};
 
     impl Products<bf16> for __m512 {
         type Factor = __m512bh;
@@ -128,6 +135,20 @@ mod x86 {
         fn add_products(self, a: __m512bh, b: __m512bh) -> Self {
             // SAFETY: only kernels compiled for these instructions use this type.
             unsafe { _mm512_dpbf16_ps(self, a, b) }
+        }
+        /// By the instruction that rounds 16 at once; it takes subnormal numbers for 0.
+        #[inline(always)]
+        unsafe fn put<O: Real<Wide = f32>>(self, count: usize, to: *mut O) {
+            // SAFETY: the caller's promise; both types are 32 bytes; lanes that are masked out are not touched.
+            unsafe {
+                match O::DTYPE {
+                    DType::BF16 => {
+                        let narrow = std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(self));
+                        _mm256_mask_storeu_epi16(to.cast(), ((1u32 << count) - 1) as u16, narrow);
+                    }
+                    _ => write(self, count, to),
+                }
+            }
         }
     }
 }

@@ -9,7 +9,7 @@
 
 use half::bf16;
 
-use super::products::{Products, read, write};
+use super::products::{Products, read};
 use crate::{DType, Float, Real};
 
 /// Rows of a tile.
@@ -120,6 +120,19 @@ impl<'a, T: Real> Sums<'a, T> {
         unsafe { portable(self, rows, at, begin, &mut to) };
     }
 
+    /// Begins to fetch the rows of a tile to come, which the processor does not foresee: eight streams begin at once.
+    pub fn prefetch(&self, rows: &[usize; TILE]) {
+        #[cfg(target_arch = "x86_64")]
+        for (run, row) in self.runs.iter().flat_map(|run| rows.iter().map(move |row| (run, row))) {
+            let bytes = run.len * self.steps[0] * size_of::<T>();
+            let start = self.a.as_ptr().wrapping_add(row + run.a).cast::<i8>();
+            for at in (0..bytes).step_by(64) {
+                // SAFETY: a prefetch of any address is harmless.
+                unsafe { std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(start.wrapping_add(at)) };
+            }
+        }
+    }
+
     /// C vectors of columns of a tile, from column `first` on.
     ///
     /// # Safety
@@ -167,7 +180,7 @@ impl<'a, T: Real> Sums<'a, T> {
                 for c in 0..C {
                     let (to, count) = (to.c.as_mut_ptr().wrapping_add(row + first + c * V::N), wanted(c));
                     let sum = if matches!(begin, Begin::Add) { sum[c].add(read::<V, O>(count, to)) } else { sum[c] };
-                    write(sum, count, to);
+                    sum.put(count, to);
                 }
             }
         }
