@@ -78,6 +78,7 @@ fn a_resumed_run_ends_with_the_same_bytes_on_any_number_of_threads() {
     ];
     for line in &lines {
         assert!(keys.iter().all(|key| !line[key].is_null()), "{line}");
+        assert!(line["waited_for_data"].as_f64().is_some_and(|share| (0.0..1.0).contains(&share)), "{line}");
     }
     for picture in ["curves.svg", "confusion.svg", "mistakes.svg"] {
         assert!(std::fs::read_to_string(parts.join(picture)).unwrap().contains("<svg"), "{picture}");

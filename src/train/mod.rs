@@ -9,7 +9,7 @@ mod stop;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 pub use evaluate::{Evaluation, evaluate};
 
@@ -151,7 +151,12 @@ impl Trainer {
         let total = self.data.train.data().len();
         let order = Rng::new(self.settings.seed).stream(2);
         let mut progress = Progress::new(self.at.epoch + 1, self.settings.epochs, total, seen);
-        for batch in self.data.train.epoch(&order, self.at.epoch as u64, self.at.batch)? {
+        let mut batches = self.data.train.epoch(&order, self.at.epoch as u64, self.at.batch)?;
+        let mut waited = Duration::ZERO;
+        loop {
+            let asked = Instant::now();
+            let Some(batch) = batches.next() else { break };
+            waited += asked.elapsed();
             let (loss, images) = (self.step(&batch)?, batch.labels.elements());
             self.at.batch += 1;
             self.at.loss_sum += loss * images as f64;
@@ -161,13 +166,14 @@ impl Trainer {
                 return Ok(false);
             }
         }
-        let train_images_per_s = (self.at.images - seen) as f64 / began.elapsed().as_secs_f64();
+        let seconds = began.elapsed().as_secs_f64();
         let record = Record {
             epoch: self.at.epoch + 1,
             phase: self.phase(),
             lr: self.lr(self.at.step.saturating_sub(1)),
             train_loss: self.at.loss_sum / self.at.images as f64,
-            train_images_per_s,
+            train_images_per_s: (self.at.images - seen) as f64 / seconds,
+            waited: waited.as_secs_f64() / seconds,
         };
         drop(progress);
         self.at = Position { epoch: self.at.epoch + 1, batch: 0, loss_sum: 0.0, images: 0, ..self.at };

@@ -20,6 +20,8 @@ pub(super) struct Record {
     pub lr: f64,
     pub train_loss: f64,
     pub train_images_per_s: f64,
+    /// The share of the epoch's time in which a step waited for its images.
+    pub waited: f64,
 }
 
 /// The folder for a run's results: the one asked for, or the next free `runs/<example>-<n>`.
@@ -86,6 +88,7 @@ impl Trainer {
         let mut line = json!({
             "epoch": record.epoch, "phase": record.phase, "lr": record.lr, "train_loss": record.train_loss,
             "train_images_per_s": record.train_images_per_s,
+            "waited_for_data": record.waited,
         });
         self.results(&mut line, validation.as_ref(), &test);
         self.append(&line)?;
