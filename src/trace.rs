@@ -63,7 +63,8 @@ pub trait Watcher: std::any::Any {
     /// An op has run forward.
     fn forward(&mut self, event: Event<'_>);
 
-    /// An op has run backward, giving these gradients of its inputs.
+    /// An op has run backward, giving these gradients of its inputs. `sum of gradients` stands for the addition of the
+    /// gradients of a value that several ops took.
     fn backward(&mut self, _op: &'static str, _scope: String, _gradients: &[Option<Tensor>]) {}
 }
 

@@ -21,9 +21,11 @@ struct Case {
     /// Floating-point operations of its products.
     flops: f64,
     operands: Vec<Var>,
-    run: Box<dyn Fn(&[Var]) -> Result<Var> + Sync>,
+    run: Run,
     backward: Needs,
 }
+
+type Run = Box<dyn Fn(&[Var]) -> Result<Var> + Sync>;
 
 /// What a backward rule reads and writes.
 #[derive(Clone, Copy)]
@@ -45,92 +47,111 @@ pub fn table(load: &Load, only: &str) -> Result<Table> {
     if "adamw".contains(only) {
         rows.push(adamw(load)?);
     }
-    Ok(Table { title: format!("The ops of {}, batch {}", load.config, load.batch), rows, total: None })
+    Ok(Table { title: format!("The ops of {load}"), rows, total: None })
 }
 
 fn cases(load: &Load) -> Result<Vec<Case>> {
-    let (config, n) = (&load.config, load.batch);
-    let Stem::Strided([s1, s2]) = config.stem() else {
+    let mut cases = products(load)?;
+    cases.extend(passes(load)?);
+    Ok(cases)
+}
+
+/// The sides of the maps behind the stem's two convolutions.
+fn sides(load: &Load) -> Result<([usize; 2], [usize; 2])> {
+    let Stem::Strided(strides) = load.config.stem() else {
         return Err(Error::Argument("a stem of strided convolutions only".into()));
     };
-    let (c, mult, ff, colours) = (config.dim, config.mult * config.dim, config.ff, config.channels);
-    let at = |side: usize, c: usize| leaf([n, side, side, c]);
-    let (h1, padded) = (config.size.div_ceil(s1), |s| Window { stride: [s; 2], padding: [1; 2], ..Window::default() });
-    let h = h1.div_ceil(s2);
+    let first = load.config.size.div_ceil(strides[0]);
+    Ok((strides, [first, first.div_ceil(strides[1])]))
+}
+
+/// What multiplies matrices.
+fn products(load: &Load) -> Result<Vec<Case>> {
+    let (config, n, dtype) = (&load.config, load.batch, load.precision.compute());
+    let (c, mult, ff, classes) = (config.dim, config.mult * config.dim, config.ff, load.classes);
+    let (strides, [h1, h]) = sides(load)?;
     let half = h.div_ceil(2);
-    let pixels = |side: usize| (n * side * side) as f64;
-    let convolution = |name: &str, side: usize, [from, to]: [usize; 2], kernel: usize, window: Window| {
-        let out = side.div_ceil(window.stride[0]);
+    let convolution = |name: &str, side: usize, [from, to]: [usize; 2], kernel: usize, stride: usize| {
+        let window = Window { stride: [stride; 2], padding: [kernel / 2; 2], ..Window::default() };
         Case {
             name: format!("conv2d {kernel}x{kernel}, {from} to {to} ({name})"),
-            flops: 2.0 * pixels(out) * (from * to * kernel * kernel) as f64,
-            operands: vec![at(side, from), leaf([to, kernel, kernel, from]), leaf([to])],
+            flops: 2.0 * (n * side.div_ceil(stride).pow(2) * from * to * kernel * kernel) as f64,
+            operands: vec![leaf(dtype, [n, side, side, from]), leaf(dtype, [to, kernel, kernel, from]), leaf(dtype, [to])],
             run: Box::new(move |v| conv2d(&v[0], &v[1], Some(&v[2]), window)),
             backward: Needs::Operands,
         }
     };
-    let plain = |name: &str, operands: Vec<Var>, backward: Needs, run: Box<dyn Fn(&[Var]) -> Result<Var> + Sync>| Case {
+    let doubled = Window { stride: [2; 2], padding: [1; 2], ..Window::default() };
+    const SIDE: usize = 1024;
+    Ok(vec![
+        convolution("stem", config.size, [config.channels, c / 2], 3, strides[0]),
+        convolution("stem", h1, [c / 2, c], 3, strides[1]),
+        convolution("reduction", h, [c, c / 4], 1, 1),
+        convolution("mlp", half, [c, mult], 1, 1),
+        convolution("mlp", half, [mult, ff], 1, 1),
+        Case {
+            name: format!("conv_transpose2d 4x4, {ff} to {c}"),
+            flops: 2.0 * (n * half * half * ff * c * 16) as f64,
+            operands: vec![leaf(dtype, [n, half, half, ff]), leaf(dtype, [ff, 4, 4, c]), leaf(dtype, [c])],
+            run: Box::new(move |v| conv_transpose2d(&v[0], &v[1], Some(&v[2]), doubled)),
+            backward: Needs::Operands,
+        },
+        Case {
+            name: format!("linear, {c} to {classes}"),
+            flops: 2.0 * (n * c * classes) as f64,
+            operands: vec![leaf(dtype, [n, c]), leaf(dtype, [classes, c]), leaf(dtype, [classes])],
+            run: Box::new(|v| linear(&v[0], &v[1], Some(&v[2]))),
+            backward: Needs::Operands,
+        },
+        Case {
+            name: format!("matmul {SIDE}x{SIDE}x{SIDE}"),
+            flops: 2.0 * (SIDE * SIDE * SIDE) as f64,
+            operands: vec![leaf(dtype, [SIDE, SIDE]), leaf(dtype, [SIDE, SIDE])],
+            run: Box::new(|v| matmul_with(&v[0], &v[1], false, false)),
+            backward: Needs::Operands,
+        },
+    ])
+}
+
+/// What passes over memory.
+fn passes(load: &Load) -> Result<Vec<Case>> {
+    // What norms and losses keep in f32 at any precision is wide.
+    let (dtype, wide) = (load.precision.compute(), DType::F32);
+    let (n, c, [_, h]) = (load.batch, load.config.dim, sides(load)?.1);
+    let (at, half) = (|side: usize, c: usize| leaf(dtype, [n, side, side, c]), h.div_ceil(2));
+    let hidden = || vec![at(half, load.config.mult * c)];
+    let case = |name: &str, operands: Vec<Var>, backward: Needs, run: Run| Case {
         name: name.into(),
         flops: 0.0,
         operands,
         run,
         backward,
     };
-    let mut cases = vec![
-        convolution("stem", config.size, [colours, c / 2], 3, padded(s1)),
-        convolution("stem", h1, [c / 2, c], 3, padded(s2)),
-        convolution("reduction", h, [c, c / 4], 1, Window::default()),
-        convolution("mlp", half, [c, mult], 1, Window::default()),
-        convolution("mlp", half, [mult, ff], 1, Window::default()),
-    ];
-    let doubled = Window { stride: [2; 2], padding: [1; 2], ..Window::default() };
-    cases.push(Case {
-        name: format!("conv_transpose2d 4x4, {ff} to {c}"),
-        flops: 2.0 * pixels(half) * (ff * c * 16) as f64,
-        operands: vec![at(half, ff), leaf([ff, 4, 4, c]), leaf([c])],
-        run: Box::new(move |v| conv_transpose2d(&v[0], &v[1], Some(&v[2]), doubled)),
-        backward: Needs::Operands,
-    });
-    cases.push(plain("dwt", vec![at(h, c / 4)], Needs::Dy, Box::new(|v| v[0].dwt())));
     let dropped = |v: &[Var]| v[0].gelu_dropout(0.5, Some(&Rng::new(7)));
-    cases.push(plain("gelu_dropout", vec![at(half, mult)], Needs::Operands, Box::new(dropped)));
-    cases.push(plain("gelu", vec![at(half, mult)], Needs::Operands, Box::new(|v| v[0].gelu())));
     let normalised = |v: &[Var]| batch_norm(&v[0], &v[1], &v[2], 1e-5).map(|(y, _)| y);
-    cases.push(plain("batch_norm", vec![at(h, c), leaf([c]), leaf([c])], Needs::Operands, Box::new(normalised)));
-    cases.push(plain("add", vec![at(h, c), at(h, c)], Needs::Nothing, Box::new(|v| &v[0] + &v[1])));
-    cases.push(plain("global_avg_pool", vec![at(h, c)], Needs::Dy, Box::new(|v| v[0].global_avg_pool())));
-    let (classes, head) = (load.classes, [n, load.classes]);
-    cases.push(Case {
-        name: format!("linear, {c} to {classes}"),
-        flops: 2.0 * (n * c * classes) as f64,
-        operands: vec![leaf([n, c]), leaf([classes, c]), leaf([classes])],
-        run: Box::new(|v| linear(&v[0], &v[1], Some(&v[2]))),
-        backward: Needs::Operands,
-    });
     let labels = load.data()?.1;
     let loss = move |v: &[Var]| cross_entropy(&v[0], &labels, CrossEntropyOptions::default());
-    cases.push(plain("cross_entropy", vec![leaf(head)], Needs::Operands, Box::new(loss)));
-    const SIDE: usize = 1024;
-    cases.push(Case {
-        name: format!("matmul {SIDE}x{SIDE}x{SIDE}"),
-        flops: 2.0 * (SIDE * SIDE * SIDE) as f64,
-        operands: vec![leaf([SIDE, SIDE]), leaf([SIDE, SIDE])],
-        run: Box::new(|v| matmul_with(&v[0], &v[1], false, false)),
-        backward: Needs::Operands,
-    });
-    Ok(cases)
+    Ok(vec![
+        case("dwt", vec![at(h, c / 4)], Needs::Dy, Box::new(|v| v[0].dwt())),
+        case("gelu_dropout", hidden(), Needs::Operands, Box::new(dropped)),
+        case("gelu", hidden(), Needs::Operands, Box::new(|v| v[0].gelu())),
+        case("batch_norm", vec![at(h, c), leaf(wide, [c]), leaf(wide, [c])], Needs::Operands, Box::new(normalised)),
+        case("add", vec![at(h, c), at(h, c)], Needs::Nothing, Box::new(|v| &v[0] + &v[1])),
+        case("global_avg_pool", vec![at(h, c)], Needs::Dy, Box::new(|v| v[0].global_avg_pool())),
+        case("cross_entropy", vec![leaf(wide, [n, load.classes])], Needs::Operands, Box::new(loss)),
+    ])
 }
 
 /// Random numbers whose gradient is asked for.
-fn leaf<const N: usize>(shape: [usize; N]) -> Var {
-    Var::leaf(Tensor::normal(shape, 0.0, 0.1, DType::F32, &Rng::new(N as u64)))
+fn leaf<const N: usize>(dtype: DType, shape: [usize; N]) -> Var {
+    Var::leaf(Tensor::normal(shape, 0.0, 0.1, dtype, &Rng::new(N as u64)))
 }
 
 /// Median times, forward and backward in turns.
 fn time(case: &Case) -> Result<[Row; 2]> {
     let (mut forward, mut backward) = (Vec::new(), Vec::new());
     let mut again = (case.run)(&case.operands)?;
-    let dy = Tensor::normal(again.shape(), 0.0, 1.0, DType::F32, &Rng::new(5));
+    let dy = Tensor::normal(again.shape(), 0.0, 1.0, again.dtype(), &Rng::new(5));
     again.backward_from(dy.clone(), &[])?;
     let began = Instant::now();
     while forward.len() < 5 || began.elapsed() < TIME {

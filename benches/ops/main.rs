@@ -7,7 +7,8 @@
 //! ```
 //!
 //! An op's limit is the larger of two times: its multiply-adds at the rate of a loop that stays in registers, and its
-//! operands and results, each once, at the rate of a large copy. Both rates are measured in the same run with as many
+//! operands and results, each once, at the rate of a large copy. With `--precision bf16` the multiply-adds are those of the
+//! processor's bf16 dot products. Both rates are measured in the same run with as many
 //! threads. What lies in a cache may be faster than a copy: a share above 100 % says so.
 
 mod each;
@@ -15,18 +16,26 @@ mod parts;
 mod peak;
 mod table;
 
+use std::fmt;
 use std::process::ExitCode;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use peak::Peak;
 use wavemix::models::{Config, Task};
-use wavemix::{Error, Result};
+use wavemix::{Device, Error, Precision, Result};
 
 /// What is run.
 pub(crate) struct Load {
     pub config: Config,
     pub classes: usize,
     pub batch: usize,
+    pub precision: Precision,
+}
+
+impl fmt::Display for Load {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, batch {}, {}", self.config, self.batch, self.precision)
+    }
 }
 
 fn main() -> ExitCode {
@@ -50,6 +59,7 @@ fn bench() -> Result<()> {
         .arg(text("size", "28"))
         .arg(text("batch", "64"))
         .arg(text("threads", "2"))
+        .arg(text("precision", "f32"))
         .arg(text("only", "").help("Only ops whose name contains this"))
         .arg(flag("step", "Take a training step apart"))
         .arg(flag("infer", "Take an inference step apart"))
@@ -60,10 +70,13 @@ fn bench() -> Result<()> {
     let task = Task::Classify { classes };
     let config =
         Config { channels: number(&m, "channels")?, size: number(&m, "size")?, task, ..Config::parse(value(&m, "model"))? };
-    let load = Load { config, classes, batch: number(&m, "batch")? };
+    let precision: Precision = value(&m, "precision").parse()?;
+    precision.check(Device::Cpu)?;
+    let load = Load { config, classes, batch: number(&m, "batch")?, precision };
     let threads = number(&m, "threads")?;
     let (one, pool) = (threads_of(1)?, threads_of(threads)?);
-    let peaks = [(1, Peak::measure(&one)), (threads, Peak::measure(&pool))];
+    let dtype = precision.compute();
+    let peaks = [(1, Peak::measure(&one, dtype)), (threads, Peak::measure(&pool, dtype))];
     let table = pool.install(|| match (m.get_flag("step"), m.get_flag("infer")) {
         (true, _) => parts::training(&load),
         (_, true) => parts::inference(&load),

@@ -88,7 +88,7 @@ pub fn training(load: &Load) -> Result<Table> {
     let mut optimizer = Optimizer::new("adamw".parse::<Method>()?, &params)?;
     let mut step = || -> Result<Parts> {
         let (clock, gradients) = watch(Clock::start(), || {
-            let pass = Pass::train(&params, Rng::new(2).child(optimizer.steps()));
+            let pass = Pass::train(&params, Rng::new(2).child(optimizer.steps())).in_precision(load.precision)?;
             let logits = model.forward(&pass, &(&images).into())?;
             let gradients = cross_entropy(&logits, &labels, CrossEntropyOptions::default())?.backward()?;
             Ok((gradients, pass.into_updates()))
@@ -104,7 +104,7 @@ pub fn training(load: &Load) -> Result<Table> {
         params.apply(statistics);
         Ok(clock.parts)
     };
-    table(format!("A training step of {}, batch {}", load.config, load.batch), &mut step)
+    table(format!("A training step of {load}"), &mut step)
 }
 
 /// What an inference step spends on which op.
@@ -112,10 +112,11 @@ pub fn inference(load: &Load) -> Result<Table> {
     let (model, params) = load.config.build(DType::F32, &Rng::new(0))?;
     let (images, _) = load.data()?;
     let mut step = || -> Result<Parts> {
-        let (clock, answer) = watch(Clock::start(), || model.forward(&Pass::eval(&params), &(&images).into()));
+        let (clock, answer) =
+            watch(Clock::start(), || model.forward(&Pass::eval(&params).in_precision(load.precision)?, &(&images).into()));
         answer.map(|_| clock.parts)
     };
-    table(format!("An inference step of {}, batch {}", load.config, load.batch), &mut step)
+    table(format!("An inference step of {load}"), &mut step)
 }
 
 impl Load {

@@ -5,11 +5,12 @@ use std::time::Instant;
 
 use rayon::ThreadPool;
 use rayon::prelude::*;
+use wavemix::DType;
 
 /// The limits that times are held against. Each is the best of several tries: what disturbs can only slow.
 #[derive(Clone, Copy)]
 pub struct Peak {
-    /// Floating-point operations a second in f32, a multiplication and an addition counting as two.
+    /// Floating-point operations a second on operands of one type, a multiplication and an addition counting as two.
     pub flops: f64,
     /// Bytes a second that a copy of a large array reads and writes.
     pub bytes: f64,
@@ -17,9 +18,9 @@ pub struct Peak {
 
 impl Peak {
     /// Measures all threads of the pool together, in about half a second.
-    pub fn measure(pool: &ThreadPool) -> Peak {
+    pub fn measure(pool: &ThreadPool, dtype: DType) -> Peak {
         let best = |work: &mut dyn FnMut() -> f64| (0..8).map(|_| work()).fold(0.0, f64::max);
-        Peak { flops: best(&mut || multiply_adds(pool)), bytes: best(&mut copier(pool)) }
+        Peak { flops: best(&mut || multiply_adds(pool, dtype)), bytes: best(&mut copier(pool)) }
     }
 
     /// The least time that so much work can take, in seconds.
@@ -29,17 +30,22 @@ impl Peak {
 }
 
 /// Operations a second of a loop that keeps all its numbers in registers.
-fn multiply_adds(pool: &ThreadPool) -> f64 {
+fn multiply_adds(pool: &ThreadPool, dtype: DType) -> f64 {
     let start = Instant::now();
-    let operations: u64 = pool.broadcast(|_| chains(black_box(1_000_000))).into_iter().sum();
+    let operations: u64 = pool.broadcast(|_| chains(dtype, black_box(1_000_000))).into_iter().sum();
     operations as f64 / start.elapsed().as_secs_f64()
 }
 
 /// Chains of x = a x + b side by side, `steps` long each; gives the number of operations. An instruction's result comes
-/// after four cycles or so and two begin in each: 12 chains of vectors keep them busy.
-fn chains(steps: u64) -> u64 {
+/// after four cycles or so and two begin in each: 12 chains of vectors keep them busy. Loops, not
+/// closures: only what is inlined here is compiled for these instructions.
+fn chains(dtype: DType, steps: u64) -> u64 {
     #[cfg(target_arch = "x86_64")]
     {
+        if dtype == DType::BF16 && is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bf16") {
+            // SAFETY: the processor was just asked for these instructions.
+            return unsafe { chains_bf16(steps) };
+        }
         if is_x86_feature_detected!("avx512f") {
             // SAFETY: the processor was just asked for these instructions.
             return unsafe { chains_avx512(steps) };
@@ -49,32 +55,54 @@ fn chains(steps: u64) -> u64 {
             return unsafe { chains_avx2(steps) };
         }
     }
+    let _ = dtype;
     chains_of::<4>(steps)
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f")]
 fn chains_avx512(steps: u64) -> u64 {
-    use std::arch::x86_64::{_mm512_fmadd_ps, _mm512_reduce_add_ps, _mm512_set1_ps};
+    use std::arch::x86_64::{_mm512_fmadd_ps, _mm512_set1_ps};
     let (a, b) = (_mm512_set1_ps(black_box(0.5)), _mm512_set1_ps(black_box(1.0)));
     let mut x = [a; 12];
     for _ in 0..steps {
-        x = x.map(|x| _mm512_fmadd_ps(x, a, b));
+        for x in &mut x {
+            *x = _mm512_fmadd_ps(*x, a, b);
+        }
     }
-    black_box(x.map(|x| _mm512_reduce_add_ps(x)));
+    black_box(x);
     steps * 12 * 16 * 2
+}
+
+/// Dot products of pairs: two multiplications and two additions a lane.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bf16")]
+fn chains_bf16(steps: u64) -> u64 {
+    use std::arch::x86_64::{_mm512_cvtne2ps_pbh, _mm512_dpbf16_ps, _mm512_set1_ps};
+    let (zero, half) = (_mm512_set1_ps(black_box(0.0)), _mm512_set1_ps(black_box(0.5)));
+    let (a, b) = (_mm512_cvtne2ps_pbh(half, half), _mm512_cvtne2ps_pbh(half, zero));
+    let mut x = [zero; 12];
+    for _ in 0..steps {
+        for x in &mut x {
+            *x = _mm512_dpbf16_ps(*x, a, b);
+        }
+    }
+    black_box(x);
+    steps * 12 * 32 * 2
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
 fn chains_avx2(steps: u64) -> u64 {
-    use std::arch::x86_64::{_mm256_cvtss_f32, _mm256_fmadd_ps, _mm256_set1_ps};
+    use std::arch::x86_64::{_mm256_fmadd_ps, _mm256_set1_ps};
     let (a, b) = (_mm256_set1_ps(black_box(0.5)), _mm256_set1_ps(black_box(1.0)));
     let mut x = [a; 12];
     for _ in 0..steps {
-        x = x.map(|x| _mm256_fmadd_ps(x, a, b));
+        for x in &mut x {
+            *x = _mm256_fmadd_ps(*x, a, b);
+        }
     }
-    black_box(x.map(|x| _mm256_cvtss_f32(x)));
+    black_box(x);
     steps * 12 * 8 * 2
 }
 
@@ -83,7 +111,11 @@ fn chains_of<const N: usize>(steps: u64) -> u64 {
     let (a, b) = ([black_box(0.5f32); N], [black_box(1.0f32); N]);
     let mut x = [a; 12];
     for _ in 0..steps {
-        x.iter_mut().for_each(|x| (0..N).for_each(|i| x[i] = x[i] * a[i] + b[i]));
+        for x in &mut x {
+            for i in 0..N {
+                x[i] = x[i] * a[i] + b[i];
+            }
+        }
     }
     black_box(x);
     steps * 12 * N as u64 * 2
