@@ -159,6 +159,10 @@ template <int V, class T> DEVICE void store(T* p, const Floats<V>& x) {
     }
 }
 
+// Two numbers in one go.
+DEVICE void store_pair(float* p, float first, float second) { *(float2*)p = make_float2(first, second); }
+template <class T> DEVICE void store_pair(T* p, float first, float second) { *(u32*)p = pair_of<T>(first, second); }
+
 // One number of an f32 or a storage array.
 DEVICE float wide_or_real(const void* p, int wide, i64 i) { return wide ? ((const float*)p)[i] : to_float(((const real*)p)[i]); }
 

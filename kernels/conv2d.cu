@@ -8,24 +8,23 @@ DEVICE Gather to_small(const real* big, const real* weight, const real* bias, re
         g.kh * g.kw * (g.big_c / g.groups), g.kw, down, right};
 }
 
-#define CONV2D(name, blocks, core)                                                                                              \
-    KERNEL_OF(core::THREADS, blocks, name, const real* big, const real* weight, const real* bias, real* small, Window g, int v) { \
+#define CONV2D(name, core)                                                                                              \
+    KERNEL_OF(core::THREADS, core::BLOCKS, name, const real* big, const real* weight, const real* bias, real* small, Window g, int v) { \
         convolution<core>(to_small(big, weight, bias, small, g), v);                                                            \
     }
 
 #if REAL == 0
-CONV2D(conv2d_32, 2, InF32<32>)
-CONV2D(conv2d_64, 1, InF32<64>)
-CONV2D(conv2d_128, 1, InF32<128>)
-CONV2D(conv2d_tf32_32, 2, OnTensorCores<32>)
-CONV2D(conv2d_tf32_64, 2, OnTensorCores<64>)
-CONV2D(conv2d_tf32_128, 2, OnTensorCores<128>)
-CONV2D(conv2d_tf32_144, 2, OnTensorCores<144>)
+CONV2D(conv2d_32, InF32<32>)
+CONV2D(conv2d_64, InF32<64>)
+CONV2D(conv2d_128, InF32<128>)
+CONV2D(conv2d_tf32_32, OnTensorCores<32>)
+CONV2D(conv2d_tf32_64, OnTensorCores<64>)
+CONV2D(conv2d_tf32_128, OnTensorCores<128>)
 #else
-CONV2D(conv2d_32, 2, OnTensorCores<32>)
-CONV2D(conv2d_64, 2, OnTensorCores<64>)
-CONV2D(conv2d_128, 2, OnTensorCores<128>)
-CONV2D(conv2d_144, 2, OnTensorCores<144>)
+CONV2D(conv2d_32, OnTensorCores<32>)
+CONV2D(conv2d_64, OnTensorCores<64>)
+CONV2D(conv2d_128, OnTensorCores<128>)
+CONV2D(conv2d_144, OnTensorCores<144>)
 #endif
 
 // ---- The gradient of the weight: dw[s, tap, b] = the sum over pixels p of small[p, s] big[under p at the tap, b].
@@ -134,7 +133,7 @@ struct WeightOnTensorCores {
 #pragma unroll
             for (int i = 0; i < 4; i++) words<true>(a[half][i], left, half * DEPTH / 2, top + i * 16);
         }
-#pragma unroll
+#pragma unroll UNROLLED<8>
         for (int j = 0; j < 8; j++) {
             words<false>(b, right, 0, first + j * 8);
 #pragma unroll

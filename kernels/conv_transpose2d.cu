@@ -10,24 +10,23 @@ DEVICE Gather to_big(const real* small, const real* turned, const real* bias, re
         g.kh * g.kw * (g.small_c / g.groups), g.kw, down, right};
 }
 
-#define CONV_TRANSPOSE2D(name, blocks, core)                                                                                      \
-    KERNEL_OF(core::THREADS, blocks, name, const real* small, const real* turned, const real* bias, real* big, Window g, int v) { \
+#define CONV_TRANSPOSE2D(name, core)                                                                                      \
+    KERNEL_OF(core::THREADS, core::BLOCKS, name, const real* small, const real* turned, const real* bias, real* big, Window g, int v) { \
         convolution<core>(to_big(small, turned, bias, big, g), v);                                                                \
     }
 
 #if REAL == 0
-CONV_TRANSPOSE2D(conv_transpose2d_32, 2, InF32<32>)
-CONV_TRANSPOSE2D(conv_transpose2d_64, 1, InF32<64>)
-CONV_TRANSPOSE2D(conv_transpose2d_128, 1, InF32<128>)
-CONV_TRANSPOSE2D(conv_transpose2d_tf32_32, 2, OnTensorCores<32>)
-CONV_TRANSPOSE2D(conv_transpose2d_tf32_64, 2, OnTensorCores<64>)
-CONV_TRANSPOSE2D(conv_transpose2d_tf32_128, 2, OnTensorCores<128>)
-CONV_TRANSPOSE2D(conv_transpose2d_tf32_144, 2, OnTensorCores<144>)
+CONV_TRANSPOSE2D(conv_transpose2d_32, InF32<32>)
+CONV_TRANSPOSE2D(conv_transpose2d_64, InF32<64>)
+CONV_TRANSPOSE2D(conv_transpose2d_128, InF32<128>)
+CONV_TRANSPOSE2D(conv_transpose2d_tf32_32, OnTensorCores<32>)
+CONV_TRANSPOSE2D(conv_transpose2d_tf32_64, OnTensorCores<64>)
+CONV_TRANSPOSE2D(conv_transpose2d_tf32_128, OnTensorCores<128>)
 #else
-CONV_TRANSPOSE2D(conv_transpose2d_32, 2, OnTensorCores<32>)
-CONV_TRANSPOSE2D(conv_transpose2d_64, 2, OnTensorCores<64>)
-CONV_TRANSPOSE2D(conv_transpose2d_128, 2, OnTensorCores<128>)
-CONV_TRANSPOSE2D(conv_transpose2d_144, 2, OnTensorCores<144>)
+CONV_TRANSPOSE2D(conv_transpose2d_32, OnTensorCores<32>)
+CONV_TRANSPOSE2D(conv_transpose2d_64, OnTensorCores<64>)
+CONV_TRANSPOSE2D(conv_transpose2d_128, OnTensorCores<128>)
+CONV_TRANSPOSE2D(conv_transpose2d_144, OnTensorCores<144>)
 #endif
 
 // The weight [c_small, kh, kw, c_big / groups] as [c_big, kh, kw, c_small / groups]: what a big pixel's channel adds up then lies together.

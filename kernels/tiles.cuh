@@ -66,6 +66,21 @@ template <class F> DEVICE void load_transposed(u32 (&r)[4], F address) {
 #endif
 }
 
+// How far loops over tiles are unrolled: wholly, but not where a processor lacks such products (the definition below would take minutes to
+// compile), nor where its registers do not hold so many tiles.
+#if defined(STAND_IN) || __CUDA_ARCH__ >= 800
+template <int TILES> constexpr int UNROLLED = TILES;
+#else
+template <int TILES> constexpr int UNROLLED = REAL == 2 && __CUDA_ARCH__ >= 750 && TILES <= 8 ? TILES : 1;
+#endif
+#if REAL == 0
+#define TERMS "m16n8k8.row.col.f32.tf32.tf32.f32"
+#elif REAL == 1
+#define TERMS "m16n8k16.row.col.f32.bf16.bf16.f32"
+#else
+#define TERMS "m16n8k16.row.col.f32.f16.f16.f32"
+#endif
+
 // d += a b of a warp: a is 16 x K, b is K x 8, for K = 16 of 16-bit floats or 8 of TF32 (f32 with ten bits of fraction). With g = lane / 4
 // and t = lane % 4, a lane holds d[g + 8 i / 2][2 t + i % 2], and words: a_0..3 from rows g, g + 8, g, g + 8, the first two from the lower half
 // of K, and b_0, b_1 of column g from the lower and the upper half; within a half, word t.
@@ -80,7 +95,9 @@ DEVICE void multiply_add(float (&d)[4], const u32 (&a)[4], u32 b0, u32 b1) {
 #else
     auto word = [=](u32 mine, int from, int) { return __shfl_sync(0xffffffffu, mine, from); };
 #endif
+#pragma unroll
     for (int half = 0; half < 2; half++) {
+#pragma unroll 1
         for (int k = 0; k < 4; k++) {
             u32 upper = word(a[2 * half], 4 * g + k, 2 * half), lower = word(a[2 * half + 1], 4 * g + k, 2 * half + 1);
             u32 left = word(half ? b1 : b0, 8 * t + k, 4 + half), right = word(half ? b1 : b0, 8 * t + 4 + k, 4 + half);
@@ -95,14 +112,8 @@ DEVICE void multiply_add(float (&d)[4], const u32 (&a)[4], u32 b0, u32 b1) {
             add(d[0], upper, left), add(d[1], upper, right), add(d[2], lower, left), add(d[3], lower, right);
         }
     }
-#elif REAL == 0
-    asm volatile("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
-                 : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]) : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
-#elif REAL == 1
-    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
-                 : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]) : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 #elif __CUDA_ARCH__ >= 800
-    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+    asm volatile("mma.sync.aligned." TERMS " {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
                  : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]) : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 #else
     asm volatile("mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5}, {%6}, {%0,%1,%2,%3};"
@@ -143,12 +154,13 @@ struct Side {
 struct Gather {
     const real *input, *weight, *bias;
     real* output;
-    int images, groups;
-    int in_h, in_w, in_c, out_h, out_w, out_c;
-    int weights, kw;                    // of one output channel, and the kernel's width
+    int images, groups, in_h, in_w, in_c, out_h, out_w, out_c, weights, kw;  // weights of one output channel; the kernel's width
     Side down, right;
     DEVICE int rows() const { return images * down.count * right.count; }
     DEVICE int depth() const { return down.taps * right.taps * (in_c / groups); }
+    DEVICE float bias_of(int group, int channel) const {
+        return bias && channel < out_c / groups ? to_float(bias[group * (out_c / groups) + channel]) : 0;
+    }
 };
 
 // Where a row of the product, an output pixel, begins to read.
@@ -254,16 +266,15 @@ struct Target {
     const Gather& g;
     const Divider &width, &height;
     DEVICE i64 at(int row) const {
-        if (row >= g.rows()) return -1;
         u32 left = row;
         int x = (int)width.split(left) * g.right.step + g.right.start, y = (int)height.split(left) * g.down.step + g.down.start;
-        return (((i64)left * g.out_h + y) * g.out_w + x) * g.out_c;
+        return row < g.rows() ? (((i64)left * g.out_h + y) * g.out_w + x) * g.out_c : -1;
     }
 };
 
 // The product of one block's tiles on tensor cores: four warps of 64 x N / 2.
 template <int N> struct OnTensorCores {
-    static constexpr int COLUMNS = N, THREADS = 128, TILES = N / 16;
+    static constexpr int COLUMNS = N, THREADS = 128, BLOCKS = 2, TILES = N / 16;
     float sum[4][TILES][4] = {};
 
     DEVICE void multiply(const uint4* left, const uint4* right) {
@@ -276,7 +287,7 @@ template <int N> struct OnTensorCores {
                 load_matrices(a[i], [=](int lane) { return left + chunk_at(top + i * 16 + lane % 16, half + lane / 16); });
                 for (u32& word : a[i]) word = operand(word);
             }
-#pragma unroll
+#pragma unroll UNROLLED<TILES>
             for (int j = 0; j < TILES; j += 2) {
                 // Two columns of tiles at once; of an odd number the last is read twice.
                 load_matrices(b, [=](int lane) {
@@ -297,14 +308,6 @@ template <int N> struct OnTensorCores {
         int lane = threadIdx.x % 32, top = blockIdx.x * 128 + threadIdx.x / 64 * 64 + lane / 4, channels = g.out_c / g.groups;
         int column = first + threadIdx.x / 32 % 2 * (N / 2) + lane % 4 * 2;
         bool pairs = g.out_c % 2 == 0 && channels % 2 == 0 && (u64)g.output % (2 * sizeof(real)) == 0;
-        float bias[TILES][2] = {};
-#pragma unroll
-        for (int j = 0; j < TILES; j++) {
-#pragma unroll
-            for (int e = 0; e < 2; e++) {
-                if (g.bias && column + j * 8 + e < channels) bias[j][e] = to_float(g.bias[group * channels + column + j * 8 + e]);
-            }
-        }
 #pragma unroll
         for (int i = 0; i < 8; i++) {
             i64 at = target.at(top + i * 8);
@@ -313,13 +316,9 @@ template <int N> struct OnTensorCores {
 #pragma unroll
             for (int j = 0; j < TILES; j++) {
                 int c = column + j * 8;
-                float low = sum[i / 2][j][i % 2 * 2] + bias[j][0], high = sum[i / 2][j][i % 2 * 2 + 1] + bias[j][1];
+                float low = sum[i / 2][j][i % 2 * 2] + g.bias_of(group, c), high = sum[i / 2][j][i % 2 * 2 + 1] + g.bias_of(group, c + 1);
                 if (pairs && c < channels) {
-#if REAL == 0
-                    *(float2*)(to + c) = make_float2(low, high);
-#else
-                    *(u32*)(to + c) = pair_of<real>(low, high);
-#endif
+                    store_pair(to + c, low, high);
                 } else {
                     if (c < channels) from_float(low, to[c]);
                     if (c + 1 < channels) from_float(high, to[c + 1]);
@@ -331,7 +330,7 @@ template <int N> struct OnTensorCores {
 
 // The same in f32: 16 x 16 threads, each with every 16th row and column, four terms of the sum at a time.
 template <int N> struct InF32 {
-    static constexpr int COLUMNS = N, THREADS = 256;
+    static constexpr int COLUMNS = N, THREADS = 256, BLOCKS = 1;
     float sum[8][N / 16] = {};
 
     DEVICE void multiply(const uint4* left, const uint4* right) {
@@ -358,8 +357,8 @@ template <int N> struct InF32 {
             if (at < 0) continue;
 #pragma unroll
             for (int j = 0; j < N / 16; j++) {
-                int c = group * channels + column + j * 16;
-                if (column + j * 16 < channels) from_float(sum[i][j] + (g.bias ? to_float(g.bias[c]) : 0), g.output[at + c]);
+                int c = column + j * 16;
+                if (c < channels) from_float(sum[i][j] + g.bias_of(group, c), g.output[at + group * channels + c]);
             }
         }
     }
