@@ -33,9 +33,9 @@ pub(super) struct Tile {
 impl Tile {
     /// For `c` output channels a group: the width that wastes the fewest columns, the widest of equals.
     pub fn new(gpu: &Gpu, dtype: DType, c: usize) -> Tile {
-        // Without tensor cores a tile of 144 columns would not fit the registers.
         let plain = dtype == DType::F32 && !gpu.tf32();
-        let widths = if plain { &[32, 64, 128][..] } else { &[32, 64, 128, 144] };
+        // A tile of 144 columns fits the registers only where two numbers fit in one.
+        let widths = if dtype == DType::F32 { &[32, 64, 128][..] } else { &[32, 64, 128, 144] };
         let width = *widths.iter().rev().min_by_key(|&&width| c.div_ceil(width) * width).unwrap_or(&32);
         let kind = if dtype == DType::F32 && gpu.tf32() { "tf32_" } else { "" };
         Tile { width, kind, threads: if plain { 256 } else { 128 } }
@@ -52,7 +52,7 @@ impl Tile {
                 }
             };
         }
-        names! { "" 32 "" 64 "" 128 "" 144 "tf32_" 32 "tf32_" 64 "tf32_" 128 "tf32_" 144 }
+        names! { "" 32 "" 64 "" 128 "" 144 "tf32_" 32 "tf32_" 64 "tf32_" 128 }
     }
 }
 
