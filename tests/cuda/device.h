@@ -13,7 +13,7 @@
 #define STAND_IN
 #define __global__
 #define __device__
-#define __forceinline__ inline __attribute__((always_inline))
+#define __forceinline__ inline
 #define __restrict__ __restrict
 #define __shared__ static __thread
 

@@ -4,6 +4,7 @@ use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
 
 const FILES: [&str; 5] = ["device.h", "driver.h", "device.cpp", "driver.cpp", "libraries.cpp"];
 
@@ -14,6 +15,9 @@ const KERNEL_FLAGS: [&str; 3] = ["-fno-strict-aliasing", "-fsanitize=alignment,b
 /// The folder with libcuda.so, libnvrtc.so and libcublas.so, to be put into `LD_LIBRARY_PATH`; why not, where there is no
 /// compiler. Built once for each text of the kernels.
 pub fn build(root: &Path) -> Result<PathBuf, String> {
+    // One at a time: the first to come builds, the others find what it built.
+    static BUILDING: Mutex<()> = Mutex::new(());
+    let _alone = BUILDING.lock().unwrap_or_else(|e| e.into_inner());
     let (kernels, own) = (root.join("kernels"), root.join("tests/cuda"));
     let mut sources: Vec<PathBuf> =
         fs::read_dir(&kernels).map_err(|e| e.to_string())?.flatten().map(|entry| entry.path()).collect();
@@ -28,7 +32,7 @@ pub fn build(root: &Path) -> Result<PathBuf, String> {
     if folder.join("libcublas.so").exists() {
         return Ok(folder);
     }
-    // Beside, and renamed when whole: tests may build it at the same time.
+    // Beside, and renamed when whole: another process may build it at the same time.
     let beside = folder.with_extension(std::process::id().to_string());
     fs::create_dir_all(&beside).map_err(|e| e.to_string())?;
     // Each file in a namespace of its own, all in one without a name: the three storage types then keep apart when linked.
