@@ -113,13 +113,13 @@ impl Load {
     }
 
     fn train(&mut self) -> Result<()> {
-        let pass = Pass::train(&self.params, Rng::new(2).child(self.optimizer.steps())).in_precision(self.precision)?;
+        let pass = Pass::train(&self.params, Rng::new(2).child(self.optimizer.steps()?)).in_precision(self.precision)?;
         let logits = self.model.forward(&pass, &(&self.images).into())?;
         let loss = cross_entropy(&logits, &self.labels, CrossEntropyOptions::default())?;
         let gradients = loss.backward()?;
         let statistics = pass.into_updates();
         self.optimizer.step(&mut self.params, &gradients, 1e-3)?;
-        self.params.apply(statistics);
+        self.params.apply(statistics)?;
         // Where a GPU computes, a step is over once its result is here.
         loss.value().item().map(drop)
     }

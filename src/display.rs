@@ -10,7 +10,7 @@
 
 use std::fmt;
 
-use crate::{DType, Element, Tensor, Var};
+use crate::{DType, Device, Element, Tensor, Var};
 
 /// NumPy's defaults: digits after the point, elements from which on parts are left out, items shown at each end, width.
 const PRECISION: usize = 8;
@@ -21,17 +21,18 @@ const WIDTH: usize = 75;
 impl fmt::Display for Tensor {
     /// As NumPy's `print`; a single number alone in full precision.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let here = here(self)?;
         if self.shape().is_empty() {
-            return f.write_str(&each_dtype!(self.dtype(), T => alone(self.data::<T>()[0])));
+            return f.write_str(&each_dtype!(self.dtype(), T => alone(here.data::<T>()[0])));
         }
-        f.write_str(&layout(self, " ", "", ""))
+        f.write_str(&layout(&here, " ", "", ""))
     }
 }
 
 impl fmt::Debug for Tensor {
     /// As NumPy's `repr`: `Tensor([1., 2.], f32, [2])`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let numbers = layout(self, ", ", "Tensor(", ",");
+        let numbers = layout(&here(self)?, ", ", "Tensor(", ",");
         let kind = format!("{}, {})", self.dtype(), self.shape());
         let last = "Tensor(".len() * usize::from(!numbers.contains('\n')) + numbers.lines().last().unwrap_or("").len();
         // On the last line where there is room, else under the numbers.
@@ -52,6 +53,11 @@ impl fmt::Debug for Var {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(self.value(), f)
     }
+}
+
+/// The tensor on the processor. That a GPU cannot be read has no other way out of here.
+fn here(x: &Tensor) -> std::result::Result<Tensor, fmt::Error> {
+    x.to_device(Device::Cpu).map_err(|_| fmt::Error)
 }
 
 /// Nested brackets around aligned numbers; `prefix` and `suffix` are what will stand around them on the same lines.

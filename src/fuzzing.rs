@@ -76,8 +76,9 @@ pub fn safetensors(bytes: &[u8]) {
     }
     if let Ok(mut params) = small_params() {
         match weights::from_file(&mut params, &file.tensors) {
-            Ok(()) => assert_eq!(weights::to_file(&params).len(), file.tensors.len()),
-            Err(fit) => assert!(!fit.to_string().is_empty()),
+            Ok(fit) if fit.is_exact() => assert_eq!(weights::to_file(&params).map_or(0, |all| all.len()), file.tensors.len()),
+            Ok(fit) => assert!(!fit.to_string().is_empty()),
+            Err(_) => (),
         }
     }
 }

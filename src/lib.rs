@@ -26,7 +26,7 @@
 //!     let gradients = loss.backward()?; // walks the history back, using it up
 //!     let statistics = pass.into_updates(); // what BatchNorm saw
 //!     optimizer.step(&mut params, &gradients, 1e-3)?;
-//!     params.apply(statistics);
+//!     params.apply(statistics)?;
 //! }
 //! # Ok(())
 //! # }

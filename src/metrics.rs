@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{Error, Result, Tensor};
+use crate::{Device, Error, Result, Tensor};
 
 /// Counts of (true class, predicted class): what top-1, per-class accuracy and intersection over union are made of.
 ///
@@ -130,6 +130,7 @@ pub fn top_k(logits: &Tensor, labels: &[u8], k: usize) -> Result<usize> {
     if let Some(&label) = labels.iter().find(|&&label| usize::from(label) >= classes) {
         return Err(Error::operand("top_k", "labels", format!("labels below {classes}"), label));
     }
+    let logits = logits.to_device(Device::Cpu)?;
     each_float!("top_k", logits.dtype(), T => {
         let rows = logits.data::<T>().chunks_exact(classes.max(1)).zip(labels);
         Ok(rows.filter(|&(row, &label)| rank(row, usize::from(label)).is_some_and(|rank| rank < k)).count())

@@ -283,12 +283,21 @@ impl Params {
         &self.buffers[id.index].1
     }
 
-    /// Replaces buffers by what a training pass made of them.
-    pub fn apply(&mut self, updates: Vec<(BufferId, Tensor)>) {
+    /// Overwrites buffers by what a training pass made of them. On a GPU they keep their places in memory, by which a
+    /// recorded step knows them.
+    ///
+    /// # Errors
+    /// Those of a GPU.
+    pub fn apply(&mut self, updates: Vec<(BufferId, Tensor)>) -> Result<()> {
         for (id, value) in updates {
             self.buffer(id);
-            self.buffers[id.index].1 = value;
+            let buffer = &mut self.buffers[id.index].1;
+            match value.device() {
+                Device::Cpu => *buffer = value,
+                Device::Cuda(_) => buffer.on_device_mut()?.copy(value.on_device())?,
+            }
         }
+        Ok(())
     }
 
     /// Where the parameters are.
@@ -306,6 +315,13 @@ impl Params {
             *buffer = buffer.to_device(device)?;
         }
         Ok(())
+    }
+
+    /// Counts a batch in every counter: what a replayed step does not do.
+    pub(crate) fn count_batch(&mut self) {
+        for (_, counter) in self.buffers.iter_mut().filter(|(_, buffer)| buffer.dtype() == DType::I64) {
+            counter.data_mut::<i64>().iter_mut().for_each(|count| *count += 1);
+        }
     }
 
     /// All parameters as one array, in the order of [`Params::entries`].

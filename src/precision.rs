@@ -46,6 +46,11 @@ impl Precision {
         }
     }
 
+    /// Whether gradients need to be scaled to stay within its range.
+    pub fn scales_loss(self) -> bool {
+        self == Precision::F16
+    }
+
     /// Whether a device computes in it.
     fn runs_on(self, device: Device) -> bool {
         match device {

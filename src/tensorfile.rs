@@ -13,7 +13,7 @@ use half::{bf16, f16};
 use safetensors::tensor::{Dtype, Metadata, SafeTensors, TensorView};
 use serde_json::{Map, json};
 
-use crate::{DType, Error, Result, Shape, Tensor, checkpoint};
+use crate::{DType, Device, Error, Result, Shape, Tensor, checkpoint};
 
 /// The key under which the header keeps strings.
 const METADATA: &str = "__metadata__";
@@ -97,7 +97,7 @@ impl TensorFile {
         header.resize(header.len().next_multiple_of(8), b' ');
         out.write_all(&(header.len() as u64).to_le_bytes())?;
         out.write_all(&header)?;
-        order.iter().try_for_each(|(_, tensor)| out.write_all(&encode(tensor)))
+        order.iter().try_for_each(|(_, tensor)| out.write_all(&encode(tensor)?))
     }
 }
 
@@ -134,7 +134,8 @@ fn decode(view: &TensorView) -> std::result::Result<Tensor, String> {
 }
 
 /// A tensor's elements in little-endian order.
-fn encode(tensor: &Tensor) -> Vec<u8> {
+fn encode(tensor: &Tensor) -> io::Result<Vec<u8>> {
+    let tensor = tensor.to_device(Device::Cpu).map_err(io::Error::other)?;
     let mut out = vec![0; tensor.bytes()];
     match tensor.dtype() {
         DType::F32 => LittleEndian::write_f32_into(tensor.data(), &mut out),
@@ -144,5 +145,5 @@ fn encode(tensor: &Tensor) -> Vec<u8> {
         DType::BF16 => out.chunks_exact_mut(2).zip(tensor.data::<bf16>()).for_each(|(b, x)| b.copy_from_slice(&x.to_le_bytes())),
         DType::F16 => out.chunks_exact_mut(2).zip(tensor.data::<f16>()).for_each(|(b, x)| b.copy_from_slice(&x.to_le_bytes())),
     }
-    out
+    Ok(out)
 }

@@ -9,14 +9,14 @@ use std::path::Path;
 
 use crate::params::FileLayout;
 use crate::tensorfile::TensorFile;
-use crate::{DType, Error, Params, Result, Shape, Tensor};
+use crate::{DType, Device, Error, Params, Result, Shape, Tensor};
 
 /// Writes all parameters and buffers, with strings that describe them. An old file stays whole until the new one is.
 ///
 /// # Errors
 /// Where the system refuses to write.
 pub fn save(path: impl AsRef<Path>, params: &Params, metadata: &BTreeMap<String, String>) -> Result<()> {
-    TensorFile { tensors: to_file(params), metadata: metadata.clone() }.write(path)
+    TensorFile { tensors: to_file(params)?, metadata: metadata.clone() }.write(path)
 }
 
 /// Reads all parameters and buffers of a model, and gives the file's strings. f16, bf16, f32 and f64 are converted to the
@@ -27,8 +27,10 @@ pub fn save(path: impl AsRef<Path>, params: &Params, metadata: &BTreeMap<String,
 /// message lists them all, see [`Fit`].
 pub fn load(path: impl AsRef<Path>, params: &mut Params) -> Result<BTreeMap<String, String>> {
     let file = TensorFile::read(&path)?;
-    from_file(params, &file.tensors).map_err(|fit| Error::data(&path, fit))?;
-    Ok(file.metadata)
+    match from_file(params, &file.tensors)? {
+        fit if fit.is_exact() => Ok(file.metadata),
+        fit => Err(Error::data(&path, fit)),
+    }
 }
 
 /// Reads those parameters and buffers that a file has in the right shape and type, and tells which it did not: for a
@@ -51,25 +53,30 @@ pub fn read_metadata(path: impl AsRef<Path>) -> Result<BTreeMap<String, String>>
     Ok(TensorFile::read(path)?.metadata)
 }
 
-/// All parameters and buffers by name, in the layout of files.
-pub fn to_file(params: &Params) -> BTreeMap<String, Tensor> {
-    let value = |offset, shape| params.arena().view(offset, shape);
-    let entries = params.entries().iter();
-    let weights = entries.map(|entry| (entry.name.clone(), permuted(&value(entry.offset, entry.shape), entry.layout)));
-    weights.chain(params.buffers().iter().cloned()).collect()
-}
-
-/// Overwrites all parameters and buffers by what [`to_file`] gave. Nothing changes where the two do not fit.
+/// All parameters and buffers by name, in the layout of files, on the processor.
 ///
 /// # Errors
-/// How they do not fit.
-pub fn from_file(params: &mut Params, tensors: &BTreeMap<String, Tensor>) -> std::result::Result<(), Fit> {
+/// Those of a GPU.
+pub fn to_file(params: &Params) -> Result<BTreeMap<String, Tensor>> {
+    let arena = params.arena().to_device(Device::Cpu)?;
+    let value = |offset, shape| arena.view(offset, shape);
+    let entries = params.entries().iter();
+    let weights = entries.map(|entry| Ok((entry.name.clone(), permuted(&value(entry.offset, entry.shape), entry.layout))));
+    let buffers = params.buffers().iter().map(|(name, value)| Ok((name.clone(), value.to_device(Device::Cpu)?)));
+    weights.chain(buffers).collect()
+}
+
+/// Overwrites all parameters and buffers by what [`to_file`] gave, and tells how the two fit. Nothing changes where they
+/// do not.
+///
+/// # Errors
+/// Those of a GPU.
+pub fn from_file(params: &mut Params, tensors: &BTreeMap<String, Tensor>) -> Result<Fit> {
     let (fit, values) = compare(params, tensors);
-    if !fit.is_exact() {
-        return Err(fit);
+    if fit.is_exact() {
+        write_all(params, &values)?;
     }
-    write_all(params, &values).expect("names, shapes and dtypes have been compared");
-    Ok(())
+    Ok(fit)
 }
 
 /// How the names, shapes and types of a file fit those of a model.

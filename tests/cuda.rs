@@ -13,6 +13,8 @@ mod ops;
 mod plumbing;
 #[path = "cuda/stand_in.rs"]
 mod stand_in;
+#[path = "cuda/training.rs"]
+mod training;
 
 use std::path::Path;
 use std::process::Command;

@@ -51,16 +51,21 @@ fn every_op_has_its_arithmetic_and_its_tests() {
 }
 
 #[test]
-fn nothing_stands_on_the_gpu_without_its_op() {
-    let ops = stems("src/ops", "rs");
+fn every_op_has_its_launch_and_its_kernel() {
+    let (ops, arithmetic) = (stems("src/ops", "rs"), stems("src/cpu", "rs"));
+    let known = |name: &String| ops.contains(name) || arithmetic.contains(name);
+    let (launches, kernels) = (stems("src/cuda", "rs"), stems("kernels", "cu"));
     let rooms = ["mod", "compile", "launch", "memory", "library", "gemm", "graph"].map(String::from);
-    for name in stems("src/cuda", "rs").into_iter().filter(|name| !rooms.contains(name)) {
-        assert!(ops.contains(&name), "src/cuda/{name}.rs has no op");
+    for name in launches.iter().filter(|name| !rooms.contains(name)) {
+        assert!(known(name), "src/cuda/{name}.rs has no op");
     }
-    // Some arithmetic is no op: optimizers and running means, which the processor has too, and a tensor's casts.
-    let arithmetic = stems("src/cpu", "rs");
-    for name in stems("kernels", "cu") {
-        assert!(ops.contains(&name) || arithmetic.contains(&name) || name == "cast", "kernels/{name}.cu has no op");
+    for name in &kernels {
+        assert!(known(name) && launches.contains(name), "kernels/{name}.cu has no op or no launch");
+    }
+    // Products of matrices are cuBLAS's.
+    for name in ops.iter().filter(|op| *op != "mod") {
+        assert!(launches.contains(name), "src/ops/{name}.rs lacks src/cuda/{name}.rs");
+        assert!(kernels.contains(name) || name == "matmul", "src/ops/{name}.rs lacks kernels/{name}.cu");
     }
 }
 

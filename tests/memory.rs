@@ -187,7 +187,7 @@ fn steady_steps() {
         let gradients = loss.backward().unwrap();
         let statistics = pass.into_updates();
         optimizer.step(&mut params, &gradients, 1e-3).unwrap();
-        params.apply(statistics);
+        params.apply(statistics).unwrap();
     };
     (0..2).for_each(&mut step);
     let warm = pool_stats();

@@ -120,7 +120,8 @@ fn a_running_mean_is_evaluated_kept_and_resumed_bit_for_bit() {
     settings.default_data = folder("no-data");
     let pair = settings.load_data().unwrap();
     let test = Loader::new(Arc::new(pair.test), 64, &pair.mean, &pair.std).unwrap();
-    let accuracy = |params: &Params| evaluate(&model, params, &test).map(|e| [e.top1, e.top5].map(Some)).unwrap();
+    let accuracy =
+        |params: &Params| evaluate(&model, params, wavemix::Precision::F32, &test).map(|e| [e.top1, e.top5].map(Some)).unwrap();
     let of_mean = accuracy(&params);
     from_file(&mut params, &own).unwrap();
     assert_ne!(of_mean, accuracy(&params), "both read the test set alike: what follows could not tell them apart");

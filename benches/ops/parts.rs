@@ -88,7 +88,7 @@ pub fn training(load: &Load) -> Result<Table> {
     let mut optimizer = Optimizer::new("adamw".parse::<Method>()?, &params)?;
     let mut step = || -> Result<Parts> {
         let (clock, gradients) = watch(Clock::start(), || {
-            let pass = Pass::train(&params, Rng::new(2).child(optimizer.steps())).in_precision(load.precision)?;
+            let pass = Pass::train(&params, Rng::new(2).child(optimizer.steps()?)).in_precision(load.precision)?;
             let logits = model.forward(&pass, &(&images).into())?;
             let gradients = cross_entropy(&logits, &labels, CrossEntropyOptions::default())?.backward()?;
             Ok((gradients, pass.into_updates()))
@@ -101,7 +101,7 @@ pub fn training(load: &Load) -> Result<Table> {
         optimizer.step_flat(&mut params, &flat, 1e-3)?;
         // Reads weights, gradients and two moments, writes all but the gradients.
         clock.spend(UPDATE, "adamw".into(), 0.0, 7.0 * arena);
-        params.apply(statistics);
+        params.apply(statistics)?;
         Ok(clock.parts)
     };
     table(format!("A training step of {load}"), &mut step)

@@ -21,7 +21,6 @@ pub(crate) fn forward(x: Slice, y: &mut SliceMut) -> Result<()> {
 }
 
 /// y = scale x + shift for bytes `[.., c]`, by the scale and shift of each channel.
-#[allow(dead_code)]
 pub(crate) fn images(x: Slice, scale: Slice, shift: Slice, y: &mut SliceMut) -> Result<()> {
     let (n, real) = (x.elements, y.as_slice().dtype);
     let bytes = x.bytes() + y.as_slice().bytes();

@@ -9,7 +9,7 @@ pub(crate) fn apply(p: f64, rng: &Rng, x: Slice, y: &mut SliceMut) -> Result<()>
     let (seed, stream) = rng.key();
     let (threshold, scale) = drop(p);
     let launch = x.gpu.kernel("dropout", "dropout", x.dtype)?.arg(x).arg(y).count(x.elements);
-    let launch = launch.arg(seed).arg(stream).arg(graph::key(x.gpu, rng)).arg(threshold).arg(scale);
+    let launch = launch.arg(seed).arg(stream).arg(graph::key(rng)).arg(threshold).arg(scale);
     launch.each(x.elements.div_ceil(pack(x.dtype))).moves(2 * x.bytes()).launch()
 }
 

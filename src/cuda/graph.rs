@@ -1,9 +1,131 @@
-//! Recording a step once and replaying it.
+//! Recording a piece of work once and replaying it: one call to the driver instead of some hundred launches.
+//!
+//! What is replayed are the very launches, with their arguments and addresses. So whatever changes from time to time must
+//! lie in device memory at a place that stays: inputs, learning rate, and the keys of random streams, which [`Recording`]
+//! keeps in a table. The work's own buffers come from lists that nobody else is served from while the recording lives; a
+//! rehearsal fills them, as the driver lends no memory while it records.
 
-use super::{Gpu, Slice};
-use crate::Rng;
+use std::cell::RefCell;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use cudarc::driver::CudaGraph;
+use cudarc::driver::sys::{CUgraphInstantiate_flags, CUstreamCaptureMode};
+
+use super::{Gpu, Scratch, Slice, gpu};
+use crate::{DType, Error, Result, Rng};
+
+/// What becomes of the keys of random streams on this thread.
+enum Keys {
+    /// They are arguments, as always.
+    Arguments,
+    /// As always, and the streams' numbers are noted.
+    Noted(Vec<u64>),
+    /// They are read from a table, where those streams have their places.
+    Table { start: Slice<'static>, streams: Vec<u64> },
+}
+
+thread_local! {
+    static KEYS: RefCell<Keys> = const { RefCell::new(Keys::Arguments) };
+}
 
 /// Where the key of this random stream is in device memory, for a launch that is being recorded; none outside of that.
-pub(super) fn key(_gpu: &'static Gpu, _rng: &Rng) -> Option<Slice<'static>> {
-    None
+pub(super) fn key(rng: &Rng) -> Option<Slice<'static>> {
+    let (_, stream) = rng.key();
+    KEYS.with_borrow_mut(|keys| match keys {
+        Keys::Arguments => None,
+        Keys::Noted(streams) => {
+            if !streams.contains(&stream) {
+                streams.push(stream);
+            }
+            None
+        }
+        // A key is two 64-bit words.
+        Keys::Table { start, streams } => streams.iter().position(|s| *s == stream).map(|at| start.part(2 * at, 2)),
+    })
+}
+
+/// Where a piece of work is rehearsed and recorded: lists of memory of its own, and the random streams it draws from.
+pub(crate) struct Stage {
+    gpu: &'static Gpu,
+    id: u64,
+    streams: Vec<u64>,
+}
+
+impl Stage {
+    pub fn new(ordinal: usize) -> Result<Stage> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let (gpu, id) = (gpu(ordinal)?, NEXT.fetch_add(1, Ordering::Relaxed));
+        gpu.lock_pool().recordings.insert(id);
+        Ok(Stage { gpu, id, streams: Vec::new() })
+    }
+
+    /// Does the work, with memory from its own lists.
+    pub fn rehearse<R>(&mut self, work: impl FnOnce() -> Result<R>) -> Result<R> {
+        KEYS.set(Keys::Noted(Vec::new()));
+        let result = self.served(false, work);
+        if let Keys::Noted(streams) = KEYS.replace(Keys::Arguments) {
+            self.streams = streams;
+        }
+        result
+    }
+
+    /// Records the work without doing it. Its random streams are children of one stream, and known by their numbers.
+    pub fn record<R>(self, work: impl FnOnce() -> Result<R>) -> Result<(Recording, R)> {
+        let gpu = self.gpu;
+        let failed = |e| gpu.failed("recording a step", e);
+        let table = gpu.scratch(2 * self.streams.len().max(1), DType::I64)?;
+        // The table lives in the recording, and KEYS forgets it below.
+        KEYS.set(Keys::Table { start: table.read().detached(), streams: self.streams.clone() });
+        let begun = gpu.stream.begin_capture(CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL).map_err(failed);
+        let result = begun.and_then(|()| self.served(true, work));
+        KEYS.set(Keys::Arguments);
+        // Ended in any case: the stream would otherwise record whatever comes next.
+        let graph = gpu.stream.end_capture(CUgraphInstantiate_flags(0)).map_err(failed);
+        let (result, graph) = (result?, graph?);
+        let graph = graph.ok_or_else(|| Error::Device(format!("cuda:{}: recording a step gave nothing", gpu.ordinal())))?;
+        Ok((Recording { graph, table, stage: self }, result))
+    }
+
+    fn served<R>(&self, recording: bool, work: impl FnOnce() -> Result<R>) -> Result<R> {
+        /// Whatever happens, others are served as before.
+        struct Restore(&'static Gpu);
+        impl Drop for Restore {
+            fn drop(&mut self) {
+                let mut pool = self.0.lock_pool();
+                (pool.serving, pool.recording) = (None, false);
+            }
+        }
+        let _restore = Restore(self.gpu);
+        {
+            let mut pool = self.gpu.lock_pool();
+            (pool.serving, pool.recording) = (Some(self.id), recording);
+        }
+        work()
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        self.gpu.forget_recording(self.id);
+    }
+}
+
+/// Recorded work.
+pub(crate) struct Recording {
+    graph: CudaGraph,
+    table: Scratch,
+    stage: Stage,
+}
+
+impl Recording {
+    /// Does the work once more, its random streams being children of this one.
+    pub fn replay(&mut self, rng: &Rng) -> Result<()> {
+        let gpu = self.stage.gpu;
+        if !self.stage.streams.is_empty() {
+            let keys = self.stage.streams.iter().map(|&stream| rng.child(stream).key());
+            let bytes: Vec<u8> = keys.flat_map(|(seed, stream)| [seed, stream]).flat_map(u64::to_le_bytes).collect();
+            self.table.write().write(&bytes)?;
+        }
+        self.graph.launch().map_err(|e| gpu.failed("replaying a step", e))
+    }
 }

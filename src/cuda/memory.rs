@@ -167,7 +167,6 @@ impl Gpu {
     }
 
     /// Moves the free blocks of a recorded step that is no more to everyone's lists.
-    #[allow(dead_code)]
     pub(super) fn forget_recording(&self, id: u64) {
         let mut pool = self.lock_pool();
         pool.recordings.remove(&id);

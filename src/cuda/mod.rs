@@ -13,24 +13,29 @@ mod launch;
 mod library;
 mod memory;
 
+pub(crate) mod adamw;
 pub(crate) mod batch_norm;
 pub(crate) mod binary;
 pub(crate) mod cast;
+pub(crate) mod clip;
 pub(crate) mod compare;
 pub(crate) mod conv2d;
 pub(crate) mod conv_transpose2d;
 pub(crate) mod cross_entropy;
 pub(crate) mod dropout;
 pub(crate) mod dwt;
+pub(crate) mod ema;
 pub(crate) mod focal_loss;
 pub(crate) mod gelu_dropout;
 pub(crate) mod index;
 pub(crate) mod layer_norm;
 pub(crate) mod linear;
+pub(crate) mod lion;
 pub(crate) mod matmul;
 pub(crate) mod mse;
 pub(crate) mod pool;
 pub(crate) mod reduce;
+pub(crate) mod sgd;
 pub(crate) mod shape;
 pub(crate) mod softmax;
 pub(crate) mod unary;
@@ -48,6 +53,7 @@ use cudarc::driver::{CudaContext, CudaStream, DriverError, result, sys};
 use crate::{DType, Error, Result};
 
 pub(crate) use gemm::{Matrix, gemm};
+pub(crate) use graph::{Recording, Stage};
 pub(crate) use launch::Axes;
 pub(crate) use memory::Block;
 pub use memory::{CudaPoolStats, pool_stats, release_free_memory};
@@ -242,6 +248,11 @@ impl<'a> Slice<'a> {
 
     pub fn bytes(&self) -> usize {
         self.elements * self.dtype.bytes()
+    }
+
+    /// The same without a lifetime: whoever asks keeps the memory alive.
+    fn detached(self) -> Slice<'static> {
+        Slice { gpu: self.gpu, address: self.address, elements: self.elements, dtype: self.dtype, life: PhantomData }
     }
 
     /// Copies the elements to the processor's memory, once all that was asked for before is done.

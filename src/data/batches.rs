@@ -3,7 +3,7 @@
 //! What a batch holds is a function of the seed, the epoch and its number: neither threads nor an interruption change it.
 
 use super::{Augment, Dataset};
-use crate::{Error, Result, Rng, Shape, Tensor};
+use crate::{DType, Device, Error, Result, Rng, Shape, Tensor, Var};
 use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -15,7 +15,7 @@ const AHEAD: usize = 2;
 /// Some images and what they show.
 #[derive(Clone)]
 pub struct Batch {
-    /// `(pixel / 255 - mean) / std`, f32 `[n, height, width, channels]`.
+    /// `(pixel / 255 - mean) / std`, f32 `[n, height, width, channels]`; or the bytes, see [`Loader::as_bytes`].
     pub images: Tensor,
     /// Class indices, i64 `[n]`.
     pub labels: Tensor,
@@ -42,6 +42,30 @@ pub struct Loader {
     /// For each channel that a model sees, what each of the 256 bytes becomes.
     tables: Vec<[f32; 256]>,
     augment: Augment,
+    /// Whether batches hold the bytes themselves.
+    bytes: bool,
+}
+
+/// What makes numbers of an image's bytes: for each channel a factor and what is added.
+pub struct Constants {
+    scale: Tensor,
+    shift: Tensor,
+}
+
+impl Constants {
+    /// (byte / 255 - mean) / std, in this type, of images `[.., channels]` of bytes.
+    ///
+    /// # Errors
+    /// Images on another device than the constants; those of a GPU.
+    pub fn normalised(&self, images: &Tensor, dtype: DType) -> Result<Tensor> {
+        if images.device() != Device::Cpu && images.device() == self.scale.device() {
+            return images.beside(images.shape(), dtype, |y| {
+                crate::cuda::cast::images(images.on_device(), self.scale.on_device(), self.shift.on_device(), y)
+            });
+        }
+        let [scale, shift] = [&self.scale, &self.shift].map(Var::from);
+        (&Var::from(images.cast(DType::F32)?) * &scale + &shift)?.into_value().cast(dtype)
+    }
 }
 
 impl Loader {
@@ -67,7 +91,7 @@ impl Loader {
         }
         let table = |(m, s): (&f32, &f32)| std::array::from_fn(|v| (v as f32 / 255.0 - m) / s);
         let tables = mean.iter().zip(std).map(table).collect();
-        Ok(Loader { data, batch_size, tables, augment: Augment::default() })
+        Ok(Loader { data, batch_size, tables, augment: Augment::default(), bytes: false })
     }
 
     /// The same with this many channels: those of the data, or any number made of one grey channel by repetition.
@@ -86,6 +110,23 @@ impl Loader {
     /// The same with these random changes to the images of [`epoch`](Self::epoch).
     pub fn with_augment(self, augment: Augment) -> Self {
         Loader { augment, ..self }
+    }
+
+    /// The same, but with images as bytes, a quarter as many to move: [`Constants::normalised`] makes numbers of them.
+    pub fn as_bytes(self) -> Self {
+        Loader { bytes: true, ..self }
+    }
+
+    /// What makes numbers of its bytes, on `device`.
+    ///
+    /// # Errors
+    /// Those of a GPU.
+    pub fn constants(&self, device: Device) -> Result<Constants> {
+        // The tables are straight lines: 0 is where they begin, 255 where they end.
+        let shift = self.tables.iter().map(|table| table[0]).collect();
+        let scale = self.tables.iter().map(|table| ((f64::from(table[255]) - f64::from(table[0])) / 255.0) as f32).collect();
+        let there = |values| Tensor::from_vec(values, [self.tables.len()])?.to_device(device);
+        Ok(Constants { scale: there(scale)?, shift: there(shift)? })
     }
 
     /// The images it takes from.
@@ -124,24 +165,34 @@ impl Loader {
     }
 
     fn batch(&self, indices: &[usize], rng: &Rng) -> Batch {
-        let [h, w, c] = self.data.size;
+        let [h, w, _] = self.data.size;
         let wide = self.tables.len();
-        let mut changed = vec![0; h * w * c];
-        let images = Tensor::build(Shape::from([indices.len(), h, w, wide]), |out: &mut [f32]| {
-            for (&i, out) in indices.iter().zip(out.chunks_exact_mut((h * w * wide).max(1))) {
-                self.augment.change(self.data.image(i), self.data.size, &rng.child(i as u64), &mut changed);
-                for (pixel, out) in changed.chunks_exact(c.max(1)).zip(out.chunks_exact_mut(wide)) {
-                    // One grey value serves all channels; colours have one each.
-                    for (channel, (out, table)) in out.iter_mut().zip(&self.tables).enumerate() {
-                        *out = table[usize::from(pixel[channel.min(c - 1)])];
-                    }
-                }
-            }
-        });
+        let shape = Shape::from([indices.len(), h, w, wide]);
+        let images = match self.bytes {
+            true => Tensor::build(shape, |out: &mut [u8]| self.fill(indices, rng, out, |_, byte| byte)),
+            false => Tensor::build(shape, |out: &mut [f32]| {
+                self.fill(indices, rng, out, |channel, byte| self.tables[channel][usize::from(byte)]);
+            }),
+        };
         let labels = Tensor::build(Shape::from([indices.len()]), |out: &mut [i64]| {
             out.iter_mut().zip(indices).for_each(|(out, &i)| *out = i64::from(self.data.labels[i]));
         });
         Batch { images, labels }
+    }
+}
+
+impl Loader {
+    /// Writes the images one after the other, each byte as `number(channel, byte)`.
+    fn fill<T>(&self, indices: &[usize], rng: &Rng, out: &mut [T], number: impl Fn(usize, u8) -> T) {
+        let ([h, w, c], wide) = (self.data.size, self.tables.len());
+        let mut changed = vec![0; h * w * c];
+        for (&i, out) in indices.iter().zip(out.chunks_exact_mut((h * w * wide).max(1))) {
+            self.augment.change(self.data.image(i), self.data.size, &rng.child(i as u64), &mut changed);
+            for (pixel, out) in changed.chunks_exact(c.max(1)).zip(out.chunks_exact_mut(wide)) {
+                // One grey value serves all channels; colours have one each.
+                out.iter_mut().enumerate().for_each(|(channel, out)| *out = number(channel, pixel[channel.min(c - 1)]));
+            }
+        }
     }
 }
 

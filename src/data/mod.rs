@@ -20,7 +20,7 @@ mod place;
 mod source;
 
 pub use augment::Augment;
-pub use batches::{Batch, Batches, Loader};
+pub use batches::{Batch, Batches, Constants, Loader};
 pub use download::Downloader;
 pub use emnist::Split;
 pub use picture::{Picture, read_pictures};

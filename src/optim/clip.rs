@@ -4,7 +4,8 @@
 
 use super::{like_arena, segments};
 use crate::cpu::clip as cpu;
-use crate::{Error, Params, Result, Tensor};
+use crate::cuda::clip as cuda;
+use crate::{Device, Error, Params, Result, Tensor};
 
 /// The Euclidean norm of all gradients as one vector, summed in f64 in a fixed order.
 ///
@@ -15,6 +16,9 @@ use crate::{Error, Params, Result, Tensor};
 #[track_caller]
 pub fn norm(params: &Params, gradients: &Tensor) -> Result<f64> {
     like_arena("norm", params, gradients)?;
+    if gradients.device() != Device::Cpu {
+        return super::on_device::norm(params, gradients);
+    }
     let trained = segments(params).into_iter().filter(|(_, group)| !group.frozen);
     let squares: f64 = each_float!("norm", gradients.dtype(), T => {
         trained.map(|(range, _)| cpu::sum_squares(&gradients.data::<T>()[range])).sum()
@@ -32,6 +36,7 @@ pub fn finite_norm(params: &Params, gradients: &Tensor) -> Result<f64> {
     if norm.is_finite() {
         return Ok(norm);
     }
+    let gradients = gradients.to_device(Device::Cpu)?;
     each_float!("finite_norm", gradients.dtype(), T => {
         for entry in params.entries().iter().filter(|entry| !entry.group.frozen) {
             let dw = &gradients.data::<T>()[entry.offset..entry.offset + entry.shape.elements()];
@@ -69,6 +74,9 @@ pub fn clip_norm(params: &Params, gradients: &mut Tensor, max: f64) -> Result<f6
 #[track_caller]
 pub fn clip_value(gradients: &mut Tensor, limit: f64) -> Result<()> {
     positive("the largest value", limit)?;
+    if gradients.device() != Device::Cpu {
+        return cuda::clamp(&mut gradients.on_device_mut()?, limit);
+    }
     each_float!("clip_value", gradients.dtype(), T => cpu::clamp(gradients.data_mut::<T>(), limit as T));
     Ok(())
 }
@@ -80,6 +88,9 @@ pub fn clip_value(gradients: &mut Tensor, limit: f64) -> Result<()> {
 /// Where the gradients are neither f32 nor f64.
 #[track_caller]
 pub fn scale(gradients: &mut Tensor, factor: f64) -> Result<()> {
+    if gradients.device() != Device::Cpu {
+        return cuda::scale(&mut gradients.on_device_mut()?, factor);
+    }
     each_float!("scale", gradients.dtype(), T => cpu::scale(gradients.data_mut::<T>(), factor as T));
     Ok(())
 }

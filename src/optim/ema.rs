@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use super::state;
 use crate::cpu::ema as cpu;
-use crate::{DType, Error, Params, Result, Tensor};
+use crate::cuda::ema as cuda;
+use crate::{DType, Device, Error, Params, Result, Tensor};
 
 /// An exponential moving average of weights and buffers: it smooths the noise of single steps, and often tests better
 /// than the weights themselves.
@@ -52,6 +53,11 @@ impl Ema {
         self.check(params)?;
         let t = self.updates as f64;
         let keep = self.decay.min((1.0 + t) / (10.0 + t));
+        if params.device() != Device::Cpu {
+            self.update_on_device(params, keep)?;
+            self.updates += 1;
+            return Ok(());
+        }
         each_float!("ema", params.dtype(), T => cpu::update(self.arena.data_mut::<T>(), params.arena().data(), keep));
         for ((_, mean), (_, value)) in self.buffers.iter_mut().zip(params.buffers()) {
             match value.dtype() {
@@ -61,6 +67,18 @@ impl Ema {
             }
         }
         self.updates += 1;
+        Ok(())
+    }
+
+    fn update_on_device(&mut self, params: &Params, keep: f64) -> Result<()> {
+        let keep = Tensor::from_vec(vec![keep as f32, (1.0 - keep) as f32], [2])?.to_device(params.device())?;
+        cuda::update(&mut self.arena.on_device_mut()?, params.arena().on_device(), keep.on_device())?;
+        for ((_, mean), (_, value)) in self.buffers.iter_mut().zip(params.buffers()) {
+            match value.dtype() {
+                DType::F32 => cuda::update(&mut mean.on_device_mut()?, value.on_device(), keep.on_device())?,
+                _ => *mean = value.clone(),
+            }
+        }
         Ok(())
     }
 
@@ -87,11 +105,16 @@ impl Ema {
     }
 
     /// All it remembers, for a checkpoint: `step`, and `mean.NAME` for each parameter and buffer.
-    pub fn state(&self, params: &Params) -> Vec<(String, Tensor)> {
+    ///
+    /// # Errors
+    /// Those of a GPU.
+    pub fn state(&self, params: &Params) -> Result<Vec<(String, Tensor)>> {
         let mut named = vec![("step".to_owned(), Tensor::scalar(self.updates as i64))];
-        named.extend(state::by_name("mean.", params, &self.arena));
-        named.extend(self.buffers.iter().map(|(name, mean)| (format!("mean.{name}"), mean.clone())));
-        named
+        named.extend(state::by_name("mean.", params, &self.arena.to_device(Device::Cpu)?));
+        for (name, mean) in &self.buffers {
+            named.push((format!("mean.{name}"), mean.to_device(Device::Cpu)?));
+        }
+        Ok(named)
     }
 
     /// Puts back what [`Ema::state`] gave, bit for bit. Nothing changes where it does not fit.
@@ -104,7 +127,7 @@ impl Ema {
         let (updates, arena) = (reader.counter("step")?, reader.flat("mean.", params)?);
         let mut buffers = self.buffers.clone();
         for (name, mean) in &mut buffers {
-            *mean = reader.tensor(format!("mean.{name}"), mean.shape(), mean.dtype())?.clone();
+            *mean = reader.tensor(format!("mean.{name}"), mean.shape(), mean.dtype())?.to_device(mean.device())?;
         }
         reader.finish()?;
         (self.updates, self.arena, self.buffers) = (updates, arena, buffers);

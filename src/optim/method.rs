@@ -58,6 +58,14 @@ impl Method {
         }
     }
 
+    /// The factors whose powers the moments of the first steps are corrected by; 0 for those without.
+    pub(super) fn betas(&self) -> (f64, f64) {
+        match self {
+            Method::Adam(adam) | Method::AdamW(adam) => adam.betas,
+            _ => (0.0, 0.0),
+        }
+    }
+
     pub(super) fn check(&self) -> Result<()> {
         let at_least_0 = |x: f64| x >= 0.0 && x.is_finite();
         let below_1 = |x: f64| (0.0..1.0).contains(&x);

@@ -38,21 +38,21 @@ impl<'a> Reader<'a> {
 
     /// A count, stored as one i64.
     pub fn counter(&mut self, name: &str) -> Result<u64> {
-        let count = self.tensor(name.to_owned(), &Shape::from([]), DType::I64)?.data::<i64>()[0];
+        let count = self.tensor(name.to_owned(), &Shape::from([]), DType::I64)?.to_vec::<i64>()?[0];
         u64::try_from(count).map_err(|_| Error::Argument(format!("the state of the {}: `{name}` is negative", self.of)))
     }
 
-    /// The tensors `PREFIXname` of all parameters as one array in the arena's layout.
+    /// The tensors `PREFIXname` of all parameters as one array in the arena's layout, where the arena is.
     pub fn flat(&mut self, prefix: &str, params: &Params) -> Result<Tensor> {
         let mut flat = Tensor::zeros(params.arena().shape(), params.dtype());
         each_float!("load_state", params.dtype(), T => {
             let out = flat.data_mut::<T>();
             for entry in params.entries() {
                 let value = self.tensor(format!("{prefix}{}", entry.name), &entry.shape, params.dtype())?;
-                out[entry.offset..entry.offset + entry.shape.elements()].copy_from_slice(value.data());
+                out[entry.offset..entry.offset + entry.shape.elements()].copy_from_slice(value.as_slice()?);
             }
         });
-        Ok(flat)
+        flat.to_device(params.device())
     }
 
     /// Checks that nothing is left.

@@ -4,7 +4,7 @@ use crate::data::Batch;
 use crate::ops::{CrossEntropyOptions, cross_entropy};
 use crate::trace::{Event, Watcher, watch};
 use crate::train::Trainer;
-use crate::{Error, Pass, Result, Tensor};
+use crate::{DType, Device, Error, Pass, Result, Tensor};
 
 /// Remembers the first op whose output is infinite or not a number.
 #[derive(Default)]
@@ -31,8 +31,10 @@ impl Trainer {
             None if !is_finite(&batch.images) => "the images".into(),
             None => {
                 let again = || -> Result<()> {
-                    let pass = Pass::train(&self.params, self.step_rng());
-                    let logits = self.model.forward(&pass, &batch.images.clone().into())?;
+                    let batch = self.uploaded(batch)?;
+                    let pass = Pass::train(&self.params, self.step_rng()).in_precision(self.settings.precision)?;
+                    let images = self.data.pixels(&batch.images, self.settings.precision.compute())?;
+                    let logits = self.model.forward(&pass, &images)?;
                     cross_entropy(&logits, &batch.labels, CrossEntropyOptions::default()).map(drop)
                 };
                 let (watcher, _) = watch(FirstNonFinite::default(), again);
@@ -48,5 +50,6 @@ impl Trainer {
 }
 
 fn is_finite(tensor: &Tensor) -> bool {
-    tensor.as_slice::<f32>().map_or(true, |values| values.iter().all(|x| x.is_finite()))
+    let wide = tensor.to_device(Device::Cpu).and_then(|x| x.cast(DType::F64)).and_then(|x| x.to_vec::<f64>());
+    wide.is_ok_and(|values| values.iter().all(|x| x.is_finite()))
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 use crate::data::Loader;
 use crate::metrics::{Confusion, top_k};
 use crate::models::Model;
-use crate::{Params, Pass, Result, Tensor, Var};
+use crate::{Params, Pass, Precision, Result, Tensor, Var};
 
 /// How many of the worst mistakes are remembered.
 const MISTAKES: usize = 60;
@@ -49,12 +49,13 @@ pub struct Mistake {
 ///
 /// # Errors
 /// Images that do not fit the model.
-pub fn evaluate(model: &Model, params: &Params, images: &Loader) -> Result<Evaluation> {
+pub fn evaluate(model: &Model, params: &Params, precision: Precision, images: &Loader) -> Result<Evaluation> {
     let began = Instant::now();
     let classes = images.data().classes.len();
     let (mut confusion, mut top5, mut mistakes, mut read) = (Confusion::new(classes), 0, Vec::new(), 0);
     for batch in images.in_order()? {
-        let logits = model.forward(&Pass::eval(params), &batch.images.into())?.into_value();
+        let pixels = batch.images.to_device(params.device())?;
+        let logits = model.forward(&Pass::eval(params).in_precision(precision)?, &pixels.into())?.into_value();
         let labels = &images.data().labels[read..read + logits.shape()[0]];
         top5 += top_k(&logits, labels, 5)?;
         for (probabilities, &label) in rows(&logits)?.chunks(classes).zip(labels) {

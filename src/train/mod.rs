@@ -5,6 +5,7 @@ mod evaluate;
 mod progress;
 mod report;
 mod resume;
+mod step;
 mod stop;
 
 use std::path::{Path, PathBuf};
@@ -15,13 +16,13 @@ pub use evaluate::{Evaluation, evaluate};
 
 use progress::Progress;
 use report::Record;
+use step::{Losses, Replay};
 
 use crate::cli::{Protocol, Settings};
-use crate::data::{Augment, Batch, Dataset, Loader, Pair};
+use crate::data::{Augment, Constants, Dataset, Loader, Pair};
 use crate::models::{Card, Model, Saved};
-use crate::ops::{CrossEntropyOptions, cross_entropy};
 use crate::optim::{Ema, Method, Optimizer, Sgd};
-use crate::{DType, Error, Params, Pass, Result, Rng};
+use crate::{DType, Device, Error, Params, Result, Rng, Tensor, Var};
 
 /// The share of the training images that is held out to choose the best weights on.
 const VALIDATION: f64 = 0.1;
@@ -47,6 +48,9 @@ pub struct Trainer {
     data: Splits,
     at: Position,
     best: Best,
+    losses: Losses,
+    replay: Replay,
+    replayed_steps: u64,
 }
 
 /// The images, in the parts that training needs.
@@ -55,6 +59,8 @@ struct Splits {
     /// None where the best weights are chosen on the test set.
     validation: Option<Loader>,
     test: Loader,
+    /// What makes numbers of the bytes that training images are on a GPU; none on the processor, where they come as numbers.
+    constants: Option<Constants>,
     /// What weight files say of the images.
     card: Card,
 }
@@ -100,12 +106,16 @@ impl Trainer {
     pub fn new(settings: Settings) -> Result<Trainer> {
         let pair = settings.load_data()?;
         let config = settings.fit_model(pair.train.size, pair.train.classes.len())?;
-        let (model, params) = config.build(DType::F32, &Rng::new(settings.seed))?;
+        let (model, mut params) = config.build(DType::F32, &Rng::new(settings.seed))?;
+        params.to_device(settings.device)?;
         let folder = report::folder(&settings)?;
         let mut trainer = Trainer {
-            optimizer: Optimizer::new(settings.optimizer.with_weight_decay(settings.weight_decay), &params)?,
+            optimizer: optimizer(&settings, settings.optimizer.with_weight_decay(settings.weight_decay), &params)?,
             ema: settings.ema.map(|decay| Ema::new(&params, decay)).transpose()?,
             data: Splits::new(pair, &settings, config.channels)?,
+            losses: Losses::default(),
+            replay: Replay::begin(settings.device),
+            replayed_steps: 0,
             at: Position::default(),
             best: Best::default(),
             settings,
@@ -119,6 +129,11 @@ impl Trainer {
             trainer.begin()?
         }
         Ok(trainer)
+    }
+
+    /// Steps of this process that a GPU did from a recording, in one call each.
+    pub fn replayed_steps(&self) -> u64 {
+        self.replayed_steps
     }
 
     /// Where the results are.
@@ -157,12 +172,16 @@ impl Trainer {
             let asked = Instant::now();
             let Some(batch) = batches.next() else { break };
             waited += asked.elapsed();
-            let (loss, images) = (self.step(&batch)?, batch.labels.elements());
+            let before = self.at.images;
+            self.step(&batch)?;
             self.at.batch += 1;
-            self.at.loss_sum += loss * images as f64;
-            self.at.images += images;
-            progress.advance(images, self.at.loss_sum / self.at.images as f64);
-            if stop::requested() && self.at.images < total {
+            let (done, known) = (self.at.images.saturating_sub(before), self.at.images - self.losses.images());
+            progress.advance(done, self.at.loss_sum / known.max(1) as f64);
+            let stopped = stop::requested() && self.at.batch < self.data.train.batches();
+            if stopped || self.at.batch == self.data.train.batches() {
+                self.settle(&batch)?;
+            }
+            if stopped {
                 return Ok(false);
             }
         }
@@ -181,25 +200,6 @@ impl Trainer {
         Ok(!stop::requested() || self.at.epoch == self.settings.epochs)
     }
 
-    /// One step: forward, backward, update. Returns the loss.
-    fn step(&mut self, batch: &Batch) -> Result<f64> {
-        let pass = Pass::train(&self.params, self.step_rng());
-        let logits = self.model.forward(&pass, &batch.images.clone().into())?;
-        let loss = cross_entropy(&logits, &batch.labels, CrossEntropyOptions::default())?;
-        let value = loss.value().item()?;
-        if !value.is_finite() {
-            return Err(self.why_not_finite(batch, value));
-        }
-        let gradients = loss.backward()?;
-        let statistics = pass.into_updates();
-        let lr = self.lr(self.at.step);
-        self.optimizer.step(&mut self.params, &gradients, lr)?;
-        self.params.apply(statistics);
-        self.ema.as_mut().map_or(Ok(()), |ema| ema.update(&self.params))?;
-        self.at.step += 1;
-        Ok(value)
-    }
-
     /// Runs `body` with the running mean in the weights' place, where there is one.
     fn with_mean<R>(&mut self, body: impl FnOnce(&Trainer) -> Result<R>) -> Result<R> {
         let Trainer { ema, params, .. } = self;
@@ -208,11 +208,6 @@ impl Trainer {
         let Trainer { ema, params, .. } = self;
         ema.as_mut().map_or(Ok(()), |ema| ema.swap(params))?;
         result
-    }
-
-    /// Random numbers of the current step's dropout.
-    fn step_rng(&self) -> Rng {
-        Rng::new(self.settings.seed).stream(1).child(self.at.step)
     }
 
     /// The learning rate of step `step`.
@@ -237,10 +232,17 @@ impl Trainer {
             self.load_best()?;
         }
         self.at.sgd_since = Some(self.at.epoch);
-        self.optimizer = Optimizer::new(self.second_method(), &self.params)?;
+        self.set_method(self.second_method())?;
         self.ema = self.settings.ema.map(|decay| Ema::new(&self.params, decay)).transpose()?;
         // A run killed in this epoch must not load better weights of its own here when it goes on.
         self.save()
+    }
+
+    /// Goes on with another method; what was recorded of the old one is forgotten.
+    fn set_method(&mut self, method: Method) -> Result<()> {
+        self.optimizer = optimizer(&self.settings, method, &self.params)?;
+        self.replay = Replay::begin(self.settings.device);
+        Ok(())
     }
 
     fn second_method(&self) -> Method {
@@ -275,17 +277,31 @@ pub fn run(settings: Settings) -> Result<()> {
 fn evaluate_weights(settings: &Settings, weights: &Path) -> Result<Evaluation> {
     let pair = settings.load_data()?;
     let config = settings.fit_model(pair.test.size, pair.test.classes.len())?;
-    let Saved { model, params, card } = Saved::load(weights, Some(config))?;
+    let Saved { model, mut params, card } = Saved::load(weights, Some(config))?;
+    params.to_device(settings.device)?;
     if card.classes.len() != pair.test.classes.len() && !card.classes.is_empty() {
         let (own, others) = (card.classes.len(), pair.test.classes.len());
         return Err(Error::data(weights, format!("was trained on {own} classes, {} has {others}", pair.test.name)));
     }
     let (mean, std) = if card.mean.is_empty() { (pair.mean, pair.std) } else { (card.mean, card.std) };
     let images = Loader::new(Arc::new(pair.test), settings.batch_size, &mean, &std)?.with_channels(model.config().channels)?;
-    evaluate(&model, &params, &images)
+    evaluate(&model, &params, settings.precision, &images)
+}
+
+fn optimizer(settings: &Settings, method: Method, params: &Params) -> Result<Optimizer> {
+    let optimizer = Optimizer::new(method, params)?;
+    if settings.precision.scales_loss() { optimizer.with_loss_scaling() } else { Ok(optimizer) }
 }
 
 impl Splits {
+    /// A batch's images as a model takes them, in this type.
+    fn pixels(&self, images: &Tensor, dtype: DType) -> Result<Var> {
+        match &self.constants {
+            Some(constants) => Ok(constants.normalised(images, dtype)?.into()),
+            None => Ok(images.into()),
+        }
+    }
+
     fn new(pair: Pair, settings: &Settings, channels: usize) -> Result<Splits> {
         let mut train = pair.train;
         if let Some(limit) = settings.limit.filter(|&limit| limit < train.len()) {
@@ -304,6 +320,12 @@ impl Splits {
             if settings.augment { Augment { flip: settings.mirrors, crop, fill: Vec::new() } } else { Augment::default() };
         let validation = if validation.is_empty() { None } else { Some(loader(validation)?) };
         let card = Card { classes: pair.test.classes.clone(), mean: pair.mean.clone(), std: pair.std.clone() };
-        Ok(Splits { train: loader(train)?.with_augment(augment), validation, test: loader(pair.test)?, card })
+        let mut train = loader(train)?.with_augment(augment);
+        let mut constants = None;
+        if settings.device != Device::Cpu {
+            constants = Some(train.constants(settings.device)?);
+            train = train.as_bytes();
+        }
+        Ok(Splits { train, validation, test: loader(pair.test)?, constants, card })
     }
 }

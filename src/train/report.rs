@@ -107,8 +107,8 @@ impl Trainer {
 
     /// The weights as they are, on what is held out and on the test set.
     fn evaluate(&self) -> Result<(Option<Evaluation>, Evaluation)> {
-        let validation = self.data.validation.as_ref().map(|set| evaluate(&self.model, &self.params, set)).transpose()?;
-        Ok((validation, evaluate(&self.model, &self.params, &self.data.test)?))
+        let on = |set| evaluate(&self.model, &self.params, self.settings.precision, set);
+        Ok((self.data.validation.as_ref().map(on).transpose()?, on(&self.data.test)?))
     }
 
     /// The best weights' last word: their line, their pictures, their accuracies on stdout.

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use crate::checkpoint::State;
-use crate::optim::Optimizer;
 use crate::train::{Best, Position, Trainer, report};
 use crate::{Error, Result, weights};
 
@@ -31,10 +30,10 @@ impl Trainer {
         if let Some(epoch) = self.at.sgd_since {
             state.put("sgd_since", epoch);
         }
-        state.put_section("weights", weights::to_file(&self.params));
-        state.put_section("optimizer", self.optimizer.state(&self.params));
+        state.put_section("weights", weights::to_file(&self.params)?);
+        state.put_section("optimizer", self.optimizer.state(&self.params)?);
         if let Some(ema) = &self.ema {
-            state.put_section("mean", ema.state(&self.params));
+            state.put_section("mean", ema.state(&self.params)?);
         }
         state.write(self.state_file())?;
         self.with_mean(|trainer| trainer.write_weights("last"))
@@ -65,9 +64,12 @@ impl Trainer {
             images: state.get("images")?,
         };
         self.best = Best { epoch: state.get("best_epoch")?, top1: state.get("best_top1")? };
-        weights::from_file(&mut self.params, &state.section("weights")?).map_err(|fit| Error::data(&path, fit))?;
+        let fit = weights::from_file(&mut self.params, &state.section("weights")?)?;
+        if !fit.is_exact() {
+            return Err(Error::data(&path, fit));
+        }
         if self.at.sgd_since.is_some() {
-            self.optimizer = Optimizer::new(self.second_method(), &self.params)?;
+            self.set_method(self.second_method())?;
         }
         self.optimizer.load_state(&self.params, &state.section("optimizer")?)?;
         if let Some(ema) = &mut self.ema {

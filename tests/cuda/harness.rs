@@ -46,7 +46,7 @@ pub fn unit(dtype: DType) -> f64 {
 /// How exact an op is on the GPU.
 #[derive(Clone, Copy)]
 pub struct Bound {
-    /// How often a number is rounded to the storage type on its way, relative to the size of the largest.
+    /// How often a number is rounded to the storage type on its way, as the largest is, or as the inputs of size 1.
     pub roundings: f64,
     /// How many products of f32 are added up: their roundings grow with the sum, at most linearly.
     pub terms: usize,
@@ -97,7 +97,7 @@ pub fn close(what: &str, dtype: DType, bound: Bound, want: &Tensor, got: &Tensor
         got.to_device(Device::Cpu)?.cast(DType::F64)?.to_vec::<f64>()?,
     );
     let largest = want.iter().filter(|x| x.is_finite()).fold(0.0f64, |most, x| most.max(x.abs()));
-    let allowed = bound.roundings * unit(dtype) * largest + bound.terms as f64 * unit(DType::F32) * largest.max(1.0);
+    let allowed = (bound.roundings * unit(dtype) + bound.terms as f64 * unit(DType::F32)) * largest.max(1.0);
     for (i, (want, got)) in want.iter().zip(&got).enumerate() {
         let same = (want - got).abs() <= allowed || (want.is_nan() && got.is_nan()) || want == got;
         if !same {

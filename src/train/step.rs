@@ -1,0 +1,197 @@
+//! One step of training, on the processor or on a GPU, where it is recorded and replayed.
+
+use crate::cuda::{Recording, Stage};
+use crate::data::Batch;
+use crate::ops::{CrossEntropyOptions, cross_entropy};
+use crate::train::Trainer;
+use crate::{DType, Device, Error, Pass, Result, Rng, Tensor};
+
+/// Losses that are fetched from a GPU together: waiting for each would leave the device idle between steps.
+const TOGETHER: usize = 32;
+
+/// How far the recording of a step has come.
+pub(super) enum Replay {
+    /// This many full batches were done one launch after the other. The first finds all that lasts a place in memory.
+    Begun(usize),
+    /// One more was done from memory of its own.
+    Rehearsed(Stage, Inputs),
+    Recorded {
+        recording: Recording,
+        inputs: Inputs,
+        loss: Tensor,
+    },
+    /// Steps are not recorded: on the processor, or where recording failed.
+    Never,
+}
+
+impl Replay {
+    pub fn begin(device: Device) -> Replay {
+        if device == Device::Cpu { Replay::Never } else { Replay::Begun(0) }
+    }
+}
+
+/// Where a recorded step reads its batch.
+pub(super) struct Inputs {
+    images: Tensor,
+    labels: Tensor,
+}
+
+impl Inputs {
+    fn of(batch: &Batch) -> Inputs {
+        Inputs { images: batch.images.clone(), labels: batch.labels.clone() }
+    }
+
+    /// Overwrites them by another batch of the same size.
+    fn set(&mut self, batch: &Batch) -> Result<()> {
+        self.images.on_device_mut()?.copy(batch.images.on_device())?;
+        self.labels.on_device_mut()?.copy(batch.labels.on_device())
+    }
+}
+
+/// Losses of steps whose values are not known here yet.
+#[derive(Default)]
+pub(super) struct Losses {
+    /// One number each, on the device.
+    values: Option<Tensor>,
+    /// The images of each.
+    images: Vec<usize>,
+}
+
+impl Losses {
+    /// Images whose losses are not known yet.
+    pub fn images(&self) -> usize {
+        self.images.iter().sum()
+    }
+
+    fn push(&mut self, loss: &Tensor, images: usize) -> Result<()> {
+        let values = match &mut self.values {
+            Some(values) => values,
+            empty => empty.insert(Tensor::full_on(loss.device(), [TOGETHER], 0.0, DType::F32)?),
+        };
+        values.on_device_mut()?.part(self.images.len(), 1).copy(loss.on_device())?;
+        self.images.push(images);
+        Ok(())
+    }
+}
+
+impl Trainer {
+    /// One step: forward, backward, update. Its loss joins the epoch's sum, on a GPU some steps later.
+    pub(super) fn step(&mut self, batch: &Batch) -> Result<()> {
+        let (images, lr) = (batch.labels.elements(), self.lr(self.at.step));
+        self.optimizer.set_lr(lr)?;
+        if self.params.device() == Device::Cpu {
+            let loss = self.work(batch, &self.step_rng())?.item()?;
+            self.at.loss_sum += loss * images as f64;
+        } else {
+            let batch = self.uploaded(batch)?;
+            let loss = self.replayed(&batch)?;
+            self.losses.push(&loss, images)?;
+        }
+        self.ema.as_mut().map_or(Ok(()), |ema| ema.update(&self.params))?;
+        self.at.step += 1;
+        self.at.images += images;
+        if self.losses.images.len() == TOGETHER { self.settle(batch) } else { Ok(()) }
+    }
+
+    /// From a batch to new weights, giving the loss. This is what a GPU records.
+    fn work(&mut self, batch: &Batch, rng: &Rng) -> Result<Tensor> {
+        let pass = Pass::train(&self.params, rng.clone()).in_precision(self.settings.precision)?;
+        let images = self.data.pixels(&batch.images, self.settings.precision.compute())?;
+        let logits = self.model.forward(&pass, &images)?;
+        let loss = cross_entropy(&logits, &batch.labels, CrossEntropyOptions::default())?;
+        if loss.value().device() == Device::Cpu && !loss.value().item()?.is_finite() {
+            return Err(self.why_not_finite(batch, loss.value().item()?));
+        }
+        let gradients = self.params.flatten(&loss.backward_from(self.optimizer.loss_scale(&loss)?, &[])?)?;
+        let statistics = pass.into_updates();
+        self.optimizer.advance(&mut self.params, &gradients)?;
+        self.params.apply(statistics)?;
+        Ok(loss.into_value())
+    }
+
+    /// The same on a GPU: done, rehearsed, recorded or replayed, as it is time to.
+    fn replayed(&mut self, batch: &Batch) -> Result<Tensor> {
+        let Device::Cuda(ordinal) = self.params.device() else { return self.work(batch, &self.step_rng()) };
+        let rng = self.step_rng();
+        if batch.labels.elements() != self.settings.batch_size {
+            return self.work(batch, &rng);
+        }
+        match std::mem::replace(&mut self.replay, Replay::Never) {
+            Replay::Begun(0) => {
+                self.replay = Replay::Begun(1);
+                self.work(batch, &rng)
+            }
+            Replay::Begun(_) => {
+                let (mut stage, inputs) = (Stage::new(ordinal)?, Inputs::of(batch));
+                let loss = stage.rehearse(|| self.work(batch, &rng))?;
+                self.replay = Replay::Rehearsed(stage, inputs);
+                Ok(loss)
+            }
+            Replay::Rehearsed(stage, mut inputs) => {
+                inputs.set(batch)?;
+                let fixed = Batch { images: inputs.images.clone(), labels: inputs.labels.clone() };
+                let before = self.params.arena().block();
+                let recorded = stage.record(|| self.work(&fixed, &rng));
+                drop(fixed);
+                match recorded {
+                    Ok((mut recording, loss)) if self.params.arena().block() == before => {
+                        recording.replay(&rng)?;
+                        self.replayed_steps += 1;
+                        self.replay = Replay::Recorded { recording, inputs, loss: loss.clone() };
+                        Ok(loss)
+                    }
+                    outcome => {
+                        let why = outcome.err().map_or("the weights moved in memory".into(), |e| e.to_string());
+                        eprintln!("steps are launched one kernel after the other, as they cannot be recorded: {why}");
+                        self.work(batch, &rng)
+                    }
+                }
+            }
+            Replay::Recorded { mut recording, mut inputs, loss } => {
+                inputs.set(batch)?;
+                recording.replay(&rng)?;
+                self.replayed_steps += 1;
+                self.params.count_batch();
+                self.replay = Replay::Recorded { recording, inputs, loss: loss.clone() };
+                Ok(loss)
+            }
+            Replay::Never => self.work(batch, &rng),
+        }
+    }
+
+    /// Adds up the losses that were left on a GPU. One that is not finite is an error, unless the loss scale is being
+    /// sought, which leaves such steps out.
+    pub(super) fn settle(&mut self, batch: &Batch) -> Result<()> {
+        let Some(values) = &self.losses.values else { return Ok(()) };
+        let values = values.to_vec::<f32>()?;
+        let images = std::mem::take(&mut self.losses.images);
+        let (mut sum, mut counted, mut left_out) = (0.0, 0, 0);
+        for (&loss, &n) in values.iter().zip(&images) {
+            if loss.is_finite() {
+                sum += f64::from(loss) * n as f64;
+                counted += n;
+            } else if self.settings.precision.scales_loss() && images.len() > 1 {
+                left_out += n;
+            } else {
+                return Err(self.why_not_finite(batch, f64::from(loss)));
+            }
+        }
+        if counted == 0 && left_out > 0 {
+            return Err(Error::NonFinite("no loss of the last steps was finite, however small the loss scale".into()));
+        }
+        self.at.loss_sum += sum;
+        self.at.images -= left_out;
+        Ok(())
+    }
+
+    /// The batch on the weights' device.
+    pub(super) fn uploaded(&self, batch: &Batch) -> Result<Batch> {
+        let device = self.params.device();
+        Ok(Batch { images: batch.images.to_device(device)?, labels: batch.labels.to_device(device)? })
+    }
+
+    /// Random numbers of the current step's dropout.
+    pub(super) fn step_rng(&self) -> Rng {
+        Rng::new(self.settings.seed).stream(1).child(self.at.step)
+    }
+}

@@ -1,0 +1,201 @@
+//! Optimizers, averages and whole training steps on the GPU, against the processor.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use wavemix::cli::{Job, Settings};
+use wavemix::data::{Source, Split};
+use wavemix::models::Config;
+use wavemix::ops::{CrossEntropyOptions, cross_entropy};
+use wavemix::optim::{Ema, Method, Optimizer, clip_norm, clip_value, norm, scale};
+use wavemix::params::Group;
+use wavemix::train::{Outcome, Trainer};
+use wavemix::{DType, Device, Gradients, Params, Pass, Precision, Rng, Tensor};
+
+use crate::harness::{Bound, ELEMENTWISE, close, gpu};
+
+fn config() -> Config {
+    Config { channels: 1, size: 14, dropout: 0.25, ..Config::parse("WaveMixLite-8/1").unwrap() }
+}
+
+fn batch(i: u64) -> (Tensor, Tensor) {
+    let images = Tensor::normal([4, 14, 14, 1], 0.0, 1.0, DType::F32, &Rng::new(2).child(i));
+    (images, Tensor::from_vec((0..4).map(|k| (3 * k + i as i64) % 10).collect(), [4]).unwrap())
+}
+
+/// The losses of some steps, the gradients of the last, and the weights after it.
+fn trace(device: Device, precision: Precision, method: &str, steps: u64) -> (Vec<f64>, Tensor, Params) {
+    let (model, mut params) = config().build(DType::F32, &Rng::new(1)).unwrap();
+    params.to_device(device).unwrap();
+    let mut optimizer = Optimizer::new(method.parse::<Method>().unwrap(), &params).unwrap();
+    if precision == Precision::F16 {
+        optimizer = optimizer.with_loss_scaling().unwrap();
+    }
+    let (mut losses, mut last) = (Vec::new(), None);
+    for i in 0..steps {
+        let (images, labels) = batch(i);
+        let pass = Pass::train(&params, Rng::new(3).child(i)).in_precision(precision).unwrap();
+        let logits = model.forward(&pass, &images.to_device(device).unwrap().into()).unwrap();
+        let loss = cross_entropy(&logits, &labels.to_device(device).unwrap(), CrossEntropyOptions::default()).unwrap();
+        let gradients: Gradients = loss.backward_from(optimizer.loss_scale(&loss).unwrap(), &[]).unwrap();
+        let statistics = pass.into_updates();
+        let flat = params.flatten(&gradients).unwrap();
+        optimizer.step_flat(&mut params, &flat, 1e-3).unwrap();
+        params.apply(statistics).unwrap();
+        losses.push(loss.value().item().unwrap());
+        last = Some(flat.to_device(Device::Cpu).unwrap());
+    }
+    assert_eq!(optimizer.steps().unwrap(), steps);
+    (losses, last.unwrap(), params)
+}
+
+#[test]
+fn ten_steps_lose_what_they_lose_on_the_processor() {
+    let Some(gpu) = gpu() else { return };
+    for method in ["adamw", "sgd", "lion"] {
+        let (want, _, params) = trace(Device::Cpu, Precision::F32, method, 10);
+        let (got, _, there) = trace(gpu, Precision::F32, method, 10);
+        for (step, (want, got)) in want.iter().zip(&got).enumerate() {
+            // Each step multiplies what the last one rounded; Lion steps by signs, which roundings turn where gradients vanish.
+            let bound = if method == "lion" { 2e-3 } else { 1e-4 };
+            assert!((want - got).abs() <= bound * want.abs(), "{method}, step {step}: {got}, should be {want}");
+        }
+        // A bias in front of BatchNorm has a gradient of 0: the others step by the sign of its roundings, and the mean follows.
+        for (name, want) in params.buffers().iter().filter(|_| method == "sgd") {
+            close(name, DType::F32, Bound { roundings: 64.0, terms: 20_000 }, want, &there.get(name).unwrap()).unwrap();
+        }
+    }
+}
+
+#[test]
+fn sixteen_bits_train_alike() {
+    let Some(gpu) = gpu() else { return };
+    let (want, gradients, _) = trace(Device::Cpu, Precision::F32, "sgd", 4);
+    for precision in [Precision::Bf16, Precision::F16] {
+        let (got, there, _) = trace(gpu, precision, "sgd", 4);
+        for (step, (want, got)) in want.iter().zip(&got).enumerate() {
+            assert!((want - got).abs() <= 0.03 * want.abs(), "{precision}, step {step}: {got}, should be {want}");
+        }
+        // Gradients of all weights, unscaled: their direction is the same but for the roundings of 20 layers.
+        let (a, b) = (gradients.to_vec::<f32>().unwrap(), there.to_vec::<f32>().unwrap());
+        let dot = |x: &[f32], y: &[f32]| x.iter().zip(y).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum::<f64>();
+        let cosine = dot(&a, &b) / (dot(&a, &a) * dot(&b, &b)).sqrt();
+        assert!(cosine > 0.98, "{precision}: {cosine}");
+    }
+}
+
+#[test]
+fn an_infinite_gradient_leaves_out_the_step_and_halves_the_scale() {
+    let Some(gpu) = gpu() else { return };
+    let (_, mut params) = config().build(DType::F32, &Rng::new(1)).unwrap();
+    params.to_device(gpu).unwrap();
+    let mut optimizer = Optimizer::new("adamw".parse::<Method>().unwrap(), &params).unwrap().with_loss_scaling().unwrap();
+    let before = params.arena().to_vec::<f32>().unwrap();
+    let mut gradients = vec![1.0f32; params.count()];
+    gradients[17] = f32::INFINITY;
+    let bad = Tensor::from_vec(gradients.clone(), [params.count()]).unwrap().to_device(gpu).unwrap();
+    optimizer.step_flat(&mut params, &bad, 1e-3).unwrap();
+    let progress = optimizer.progress().unwrap();
+    assert_eq!((progress.steps, progress.skipped, progress.loss_scale), (0, 1, 32768.0));
+    assert_eq!(params.arena().to_vec::<f32>().unwrap(), before);
+    gradients[17] = 1.0;
+    let good = Tensor::from_vec(gradients, [params.count()]).unwrap().to_device(gpu).unwrap();
+    optimizer.step_flat(&mut params, &good, 1e-3).unwrap();
+    assert_eq!(optimizer.steps().unwrap(), 1);
+    assert_ne!(params.arena().to_vec::<f32>().unwrap(), before);
+    // A checkpoint carries all of it over.
+    let state = optimizer.state(&params).unwrap().into_iter().collect();
+    let mut copy = Optimizer::new("adamw".parse::<Method>().unwrap(), &params).unwrap().with_loss_scaling().unwrap();
+    copy.load_state(&params, &state).unwrap();
+    assert_eq!(copy.progress().unwrap(), optimizer.progress().unwrap());
+}
+
+#[test]
+fn gradients_are_measured_and_cut_alike() {
+    let Some(gpu) = gpu() else { return };
+    let (_, mut here) = config().build(DType::F32, &Rng::new(1)).unwrap();
+    here.set_groups(|name| Group {
+        frozen: name.contains("conv"),
+        lr_scale: if name.ends_with("bias") { 2.0 } else { 1.0 },
+        decay_scale: 0.5,
+    });
+    let mut there = here.clone();
+    there.to_device(gpu).unwrap();
+    let draw = Tensor::normal([here.count()], 0.0, 1.0, DType::F32, &Rng::new(5));
+    let (mut a, mut b) = (draw.clone(), draw.to_device(gpu).unwrap());
+    let near = |a: f64, b: f64| assert!((a - b).abs() <= 1e-6 * a.abs(), "{a} {b}");
+    near(norm(&here, &a).unwrap(), norm(&there, &b).unwrap());
+    near(clip_norm(&here, &mut a, 2.0).unwrap(), clip_norm(&there, &mut b, 2.0).unwrap());
+    clip_value(&mut a, 0.01).unwrap();
+    clip_value(&mut b, 0.01).unwrap();
+    scale(&mut a, 3.0).unwrap();
+    scale(&mut b, 3.0).unwrap();
+    close("gradients", DType::F32, ELEMENTWISE, &a, &b).unwrap();
+    for method in Method::NAMES {
+        let method: Method = method.parse().unwrap();
+        let (mut p, mut q) = (here.clone(), there.clone());
+        let (mut on_p, mut on_q) = (Optimizer::new(method, &p).unwrap(), Optimizer::new(method, &q).unwrap());
+        let (mut mean_p, mut mean_q) = (Ema::new(&p, 0.9).unwrap(), Ema::new(&q, 0.9).unwrap());
+        for _ in 0..3 {
+            on_p.step_flat(&mut p, &a, 0.01).unwrap();
+            on_q.step_flat(&mut q, &b, 0.01).unwrap();
+            mean_p.update(&p).unwrap();
+            mean_q.update(&q).unwrap();
+        }
+        close(&format!("{method}"), DType::F32, Bound { roundings: 4.0, terms: 64 }, p.arena(), q.arena()).unwrap();
+        mean_p.copy_to(&mut p).unwrap();
+        mean_q.copy_to(&mut q).unwrap();
+        close("mean", DType::F32, Bound { roundings: 4.0, terms: 64 }, p.arena(), q.arena()).unwrap();
+    }
+}
+
+const JOB: Job = Job {
+    name: "emnist_balanced",
+    about: "A run small enough for a test.",
+    splits: &[("digits", Source::Emnist(Split::Digits))],
+    model: "WaveMixLite-4/1",
+    stem: Some("strided:2,2"),
+    batch_size: "8",
+    epochs: "2",
+    dropout: "0.2",
+    lr: 0.01,
+    glyphs: [8, 2],
+    mirrors: false,
+};
+
+fn run(device: &str, precision: &str, folder: &Path) -> f64 {
+    let arguments = ["test", "--out", folder.to_str().unwrap(), "--device", device, "--precision", precision, "--threads", "1"];
+    let mut settings = Settings::parse(&JOB, arguments.map(OsString::from)).unwrap().unwrap();
+    settings.default_data = folder.join("no-data");
+    let mut trainer = Trainer::new(settings).unwrap();
+    assert!(matches!(trainer.run().unwrap(), Outcome::Finished(_)));
+    // 70 images an epoch: 8 full batches, of which the first two of the run are not replayed, and a smaller one.
+    assert_eq!(trainer.replayed_steps(), if device == "cuda" { 14 } else { 0 });
+    let metrics = std::fs::read_to_string(folder.join("metrics.jsonl")).unwrap();
+    let (_, rest) = metrics.lines().nth(1).unwrap().split_once("\"train_loss\":").unwrap();
+    rest.split(',').next().unwrap().parse().unwrap()
+}
+
+/// Whole runs of the trainer: bytes for images, steps recorded and replayed, the last batch of an epoch smaller.
+#[test]
+fn the_trainer_runs_alike() {
+    if gpu().is_none() {
+        return;
+    }
+    let folder = |name: &str| -> PathBuf {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("cuda-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&folder);
+        folder
+    };
+    let kept = |name: &str| Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("cuda-{name}-{}", std::process::id()));
+    let want = run("cpu", "f32", &folder("cpu"));
+    for (precision, bound) in [("f32", 1e-3), ("bf16", 3e-2), ("f16", 3e-2)] {
+        let got = run("cuda", precision, &folder(precision));
+        assert!((want - got).abs() <= bound * want, "{precision}: {got}, should be {want}");
+    }
+    // The same bits once more: nothing depends on which block was faster.
+    let (first, again) = (kept("bf16"), folder("again"));
+    run("cuda", "bf16", &again);
+    let read = |folder: &Path| std::fs::read(folder.join("last/model.safetensors")).unwrap();
+    assert_eq!(read(&first), read(&again));
+}
