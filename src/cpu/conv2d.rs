@@ -4,10 +4,10 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use crate::cpu::gemm::{Begin, Run, Sums, TILE, Target, interleave, panel, sum_pairwise, together};
+use crate::cpu::gemm::{Begin, Run, Sums, TILE, Target, copy, interleave, panel, sum_pairwise, together};
 use crate::cpu::taps::{Gather, Phase};
 use crate::cpu::winograd;
-use crate::cpu::{Scratch, depthwise};
+use crate::cpu::{Scratch, depthwise, framed};
 use crate::storage::{as_type, as_type_mut};
 use crate::window::{Geometry, Window};
 use crate::{Float, Real};
@@ -29,8 +29,8 @@ fn phase(g: &Geometry, axis: usize) -> Phase {
 /// Pixels whose products a task sums up before tasks are summed, at least.
 const PIXELS: usize = 2048;
 
-/// Pixels that are packed at a time: a panel of them is as large as the first-level cache.
-const PACK: usize = 256;
+/// Pixels that are worked on at a time: what they read of some channels stays in the second-level cache.
+const PACK: usize = 512;
 
 /// dw[s, ky, kx, b] = the sum over all pixels of the small image of small[.., s] big[.. under (ky, kx), b].
 ///
@@ -54,13 +54,21 @@ pub(crate) fn backward_weight<T: Real>(g: &Geometry, small: &[T], big: &[T], dw:
         let mut part = Scratch::new(dw.len());
         part.fill(T::Wide::ZERO);
         let mut packed = [panel::<T>(), c].map(|wide| Scratch::new((step * w + 1) * wide));
-        for first in lines.clone().step_by(step) {
-            let lines = first..lines.end.min(first + step);
-            let small = &small[lines.start * w * c..lines.end * w * c];
-            match g.is_depthwise() {
-                true => depthwise::add_products(g, small, lines, big, &mut part),
-                false => add_products(g, small, lines, big, &mut packed, &mut part),
+        let mut first = lines.start;
+        while first < lines.end {
+            let (image, line) = (first / h, first % h);
+            let framed = !g.is_depthwise() && framed::applies::<T>(g);
+            // A frame is of one image.
+            let last = lines.end.min(first + step).min(if framed { (image + 1) * h } else { lines.end });
+            if framed {
+                let images = [&small[image * h * w * c..], &big[image * g.big.iter().product::<usize>()..]];
+                framed::add_products(g, images, line..line + (last - first), &mut part);
+            } else if g.is_depthwise() {
+                depthwise::add_products(g, &small[first * w * c..last * w * c], first..last, big, &mut part);
+            } else {
+                add_products(g, &small[first * w * c..last * w * c], first..last, big, &mut packed, &mut part);
             }
+            first = last;
         }
         part
     });
@@ -149,12 +157,4 @@ pub(crate) fn covered(g: &Geometry, axis: usize, offset: usize) -> Range<usize> 
     let (stride, padding) = (g.window.stride[axis], g.window.padding[axis]);
     let first = |at: usize| at.saturating_sub(offset).div_ceil(stride).min(g.small[axis]);
     first(padding)..first(g.big[axis] + padding)
-}
-
-/// Copies a few elements, without the call that the compiler would make of it.
-#[inline(always)]
-fn copy<T: Real>(from: &[T], to: &mut [T]) {
-    let ((from, last), (to, rest)) = (from.as_chunks::<8>(), to.as_chunks_mut::<8>());
-    to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
-    rest.iter_mut().zip(last).for_each(|(to, from)| *to = *from);
 }

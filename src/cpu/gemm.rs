@@ -39,7 +39,7 @@ impl<'a, T: Real> Matrix<'a, T> {
         for (p, to) in to.chunks_mut(wide * t).enumerate() {
             let row = |i: usize| (p * t + i < rows).then(|| &from[(p * t + i) * self.row..]);
             match [row(0), row(t - 1)] {
-                [Some(row), _] if t == 1 && self.col == 1 => to[..count].copy_from_slice(&row[..count]),
+                [Some(row), _] if t == 1 && self.col == 1 => copy(&row[..count], to),
                 [Some(a), Some(b)] if self.col == 1 => interleave(&a[..count], &b[..count], to),
                 rows => {
                     for (i, row) in rows.iter().take(t).enumerate() {
@@ -50,6 +50,15 @@ impl<'a, T: Real> Matrix<'a, T> {
             }
         }
     }
+}
+
+/// Copies a few elements, without the call that the compiler would make of it.
+#[inline(always)]
+pub(crate) fn copy<T: Real>(from: &[T], to: &mut [T]) {
+    let ((from, last), (to, rest)) = (from.as_chunks::<8>(), to.as_chunks_mut::<8>());
+    to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
+    let rest = if to.len() > from.len() { to[from.len()].as_mut_slice() } else { rest };
+    rest.iter_mut().zip(last).for_each(|(to, from)| *to = *from);
 }
 
 /// a0 b0 a1 b1 ...

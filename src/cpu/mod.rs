@@ -17,6 +17,7 @@ pub(crate) mod dropout;
 pub(crate) mod dwt;
 pub(crate) mod ema;
 pub(crate) mod focal_loss;
+pub(crate) mod framed;
 pub(crate) mod gelu_dropout;
 pub(crate) mod gemm;
 pub(crate) mod index;

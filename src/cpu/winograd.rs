@@ -193,7 +193,8 @@ impl<'a> Winograd<'a> {
                         for (to, [image, i, j]) in tiles.clone().map(place).enumerate() {
                             let pixels = self.pixels(x, pair, [images.start + image, i, j], zeros);
                             let (apart, to) = (TILES * c_in, &mut inputs[to * c_in..]);
-                            run_widest(TransformPixels { taps: self.taps, spread: false, x: &pixels, apart, to });
+                            let panel = [c_in; 2];
+                            run_widest(TransformPixels { taps: self.taps, spread: false, x: &pixels, apart, panel, to });
                         }
                         let begin = if i == 0 { Begin::Zero } else { Begin::Add };
                         self.multiply(&inputs, weight, begin, tiles.len(), &mut outputs);

@@ -111,13 +111,15 @@ fn write_square<V: Lanes<f32>, const N: usize>(x: [[V; N]; N], apart: usize, to:
     }
 }
 
-/// input() or spread() of a square of pixels, along both axes; its elements go `apart` numbers from one another.
+/// input() or spread() of a square of pixels, along both axes; its elements go `apart` numbers from one another, and of
+/// each the channels in panels of `panel.0`, `panel.1` numbers from one another.
 pub(super) struct TransformPixels<'a> {
     pub taps: usize,
     /// spread(), of 2 x 2 pixels.
     pub spread: bool,
     pub x: &'a [&'a [f32]; 16],
     pub apart: usize,
+    pub panel: [usize; 2],
     pub to: &'a mut [f32],
 }
 
@@ -131,7 +133,8 @@ impl TransformPixels<'_> {
                     x[i][j] = V::read(&self.x[i * I + j][c..]);
                 }
             }
-            write_square(both(x, &map), self.apart, &mut self.to[c..]);
+            let at = c / self.panel[0] * self.panel[1] + c % self.panel[0];
+            write_square(both(x, &map), self.apart, &mut self.to[at..]);
         }
     }
 }

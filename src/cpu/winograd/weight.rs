@@ -79,8 +79,8 @@ impl Task<'_> {
         let ([h, w, c], c_big, n) = (self.g.small, self.g.big[2], self.taps + 1);
         let (size, own) = ([h.div_ceil(2), w.div_ceil(2)], self.channels.len());
         let zeros = vec![0.0; c.max(c_big)];
-        // The product reads whole panels, beyond the last row too.
-        let (mut left, mut right) = (Scratch::new(n * n * TILES * own), Scratch::new(n * n * TILES * c_big + panel::<f32>()));
+        let (wide, plane) = (panel::<f32>(), TILES * c_big.next_multiple_of(panel::<f32>()));
+        let (mut left, mut right) = (Scratch::new(n * n * TILES * own), Scratch::new(n * n * plane));
         // A pixel of the small image is at its own place.
         let lattice = Lattice { first: 0, step: 1, taps: Vec::new() };
         for first in tiles.clone().step_by(TILES) {
@@ -90,30 +90,31 @@ impl Task<'_> {
                 let at = [tile / (size[0] * size[1]), 2 * (tile / size[1] % size[0]), 2 * (tile % size[1])];
                 let dy = pixels(small, self.g.small, [&lattice; 2], at, (2, &zeros[..c]));
                 let (x, to) = (&dy.map(|dy| &dy[self.channels.clone()]), &mut left[i * own..]);
-                run_widest(TransformPixels { taps: self.taps, spread: true, x, apart: TILES * own, to });
+                let (taps, apart) = (self.taps, TILES * own);
+                run_widest(TransformPixels { taps, spread: true, x, apart, panel: [own; 2], to });
                 let x = &pixels(big, self.g.big, self.pair, at, (n, &zeros[..c_big]));
-                let to = &mut right[i * c_big..];
-                run_widest(TransformPixels { taps: self.taps, spread: false, x, apart: TILES * c_big, to });
+                let (panel, to) = ([wide, TILES * wide], &mut right[i * wide..]);
+                run_widest(TransformPixels { taps, spread: false, x, apart: plane, panel, to });
             }
             let begin = if first == tiles.start { Begin::Zero } else { Begin::Add };
             for (i, sum) in sums.chunks_mut(PART * c_big).enumerate() {
-                let factors = [&left[i * TILES * own..], &right[i * TILES * c_big..]];
+                let factors = [&left[i * TILES * own..], &right[i * plane..]];
                 multiply(factors, count, [own, c_big], (begin, sum));
             }
         }
     }
 }
 
-/// sum = begin + the products of all pairs of channels, over some terms.
+/// sum = begin + the products of all pairs of channels, over some terms: of [terms, m] and of panels of [TILES, panel].
 fn multiply([left, right]: [&[f32]; 2], terms: usize, [m, n]: [usize; 2], (begin, sum): (Begin<'_, f32>, &mut [f32])) {
     let runs = [Run { a: 0, b: 0, len: terms }];
     for first in (0..n).step_by(panel::<f32>()) {
         let columns = panel::<f32>().min(n - first);
-        let sums = Sums::new(left, right, [m, n], &runs);
+        let sums = Sums::new(left, right, [m, panel::<f32>()], &runs);
         for row in (0..m).step_by(TILE) {
             let from = std::array::from_fn(|i| row + i);
             let to: [usize; TILE] = std::array::from_fn(|i| (row + i) * n + first);
-            sums.tile(&from, first, begin, Target { c: sum, rows: &to, columns });
+            sums.tile(&from, first * TILES, begin, Target { c: sum, rows: &to, columns });
         }
     }
 }

@@ -1,0 +1,61 @@
+//! The gradient of a convolution's weight with the windows read where they lie.
+//!
+//! In an image framed by the zeros of its padding, the elements under one row of the kernel lie side by side: kw pixels of
+//! all their channels. So for each row of the kernel dw is a matrix product with one term for each pixel, whose right side
+//! is the image itself, seen from a window's stride to the next. Nothing is copied but the frame.
+
+use std::ops::Range;
+
+use crate::Real;
+use crate::cpu::Scratch;
+use crate::cpu::gemm::{Begin, Run, Sums, TILE, Target, panel, together};
+use crate::window::Geometry;
+
+/// Whether the elements under a row of the kernel lie side by side, and terms one by one.
+pub(crate) fn applies<T: Real>(g: &Geometry) -> bool {
+    together::<T>() == 1 && g.window.groups == 1 && (g.kernel[1] == 1 || g.window.dilation[1] == 1)
+}
+
+/// Adds the products of lines `lines` of one image, `small` and `big`, to `dw`.
+pub(crate) fn add_products<T: Real>(g: &Geometry, [small, big]: [&[T]; 2], lines: Range<usize>, dw: &mut [T::Wide]) {
+    let ([_, w, c_small], c, [kh, kw]) = (g.small, g.big[2], g.kernel);
+    let ([down, right], dilation) = (g.window.stride, g.window.dilation[0]);
+    // Rows and columns that these windows see.
+    let height = (lines.len() - 1) * down + (kh - 1) * dilation + 1;
+    let width = (w - 1) * right + kw;
+    let frame = frame(g, big, lines.start * down, [height, width]);
+    let runs: Vec<Run> =
+        (0..lines.len()).map(|i| Run { a: (lines.start + i) * w * c_small, b: i * down * width * c, len: w }).collect();
+    let sums = Sums::new(small, &frame, [c_small, right * c], &runs);
+    for (ky, first) in (0..kh).flat_map(|ky| (0..kw * c).step_by(panel::<T>()).map(move |first| (ky, first))) {
+        for row in (0..c_small).step_by(TILE) {
+            // A tile that is not full does its last row several times.
+            let from = std::array::from_fn(|i| (row + i).min(c_small - 1));
+            let to: [usize; TILE] = std::array::from_fn(|i| ((row + i) * kh + ky) * kw * c + first);
+            let target = Target { c: dw, rows: &to[..TILE.min(c_small - row)], columns: panel::<T>().min(kw * c - first) };
+            sums.tile(&from, ky * dilation * width * c + first, Begin::Add, target);
+        }
+    }
+}
+
+/// `height` rows of an image from `top` on and `width` columns, both counted from where the padding begins; zeros where
+/// the image is not, and a panel of zeros behind, which tiles read and drop.
+fn frame<T: Real>(g: &Geometry, big: &[T], top: usize, [height, width]: [usize; 2]) -> Scratch<T> {
+    let ([h, w, c], [above, left]) = (g.big, g.window.padding);
+    let mut frame = Scratch::new(height * width * c + panel::<T>());
+    let (inside, behind) = frame.split_at_mut(height * width * c);
+    behind.fill(T::default());
+    let before = left.min(width);
+    let columns = w.min(width - before);
+    for (row, line) in (top..).zip(inside.chunks_exact_mut(width * c)) {
+        let (zeros, rest) = line.split_at_mut(before * c);
+        let (to, more) = rest.split_at_mut(columns * c);
+        zeros.fill(T::default());
+        more.fill(T::default());
+        match row.checked_sub(above).filter(|&row| row < h) {
+            Some(row) => to.copy_from_slice(&big[row * w * c..][..columns * c]),
+            None => to.fill(T::default()),
+        }
+    }
+    frame
+}
