@@ -16,8 +16,8 @@ use crate::cpu::taps::Phase;
 use crate::cpu::{Scratch, chunks};
 use crate::window::Geometry;
 
-/// Channels of the small image that a task works on: their sums stay in the second-level cache.
-const PART: usize = 64;
+/// Channels of the small image that a task works on, at most: with more, their sums would not stay near.
+const PART: usize = 128;
 
 /// Tiles of a task, at least; and tasks for each part of the channels, at most, for the memory that their sums take.
 const LONG: usize = 1024;
@@ -32,25 +32,26 @@ pub(crate) fn backward_weight(g: &Geometry, phases: [Phase; 2], small: &[f32], b
     let Some(taps) = taps(&axes).filter(|_| g.window.groups == 1 && pays([c_small, c_big])) else { return false };
     let products = (taps + 1) * (taps + 1);
     let pairs: Vec<_> = axes[0][0].iter().flat_map(|v| axes[1][0].iter().map(move |h| [v, h])).collect();
-    let (parts, tiles) = (c_small.div_ceil(PART), g.n * h.div_ceil(2) * w.div_ceil(2));
+    let part = PART.min(c_small);
+    let (parts, tiles) = (c_small.div_ceil(part), g.n * h.div_ceil(2) * w.div_ceil(2));
     let groups = (tiles / LONG).clamp(1, TASKS);
-    // For each pair of lattices, part of the channels and group of tiles: [products, PART, c_big].
-    let size = products * PART * c_big;
+    // For each pair of lattices, part of the channels and group of tiles: [products, part, c_big].
+    let size = products * part * c_big;
     let mut sums = Scratch::new(pairs.len() * parts * groups * size);
     sums.par_chunks_mut(size).enumerate().for_each(|(i, sums)| {
-        let (pair, part, group) = (pairs[i / groups / parts], i / groups % parts * PART, i % groups);
-        let channels = part..c_small.min(part + PART);
+        let (pair, first, group) = (pairs[i / groups / parts], i / groups % parts * part, i % groups);
+        let channels = first..c_small.min(first + part);
         let bound = |group: usize| group * tiles / groups;
-        Task { g, pair, taps, channels }.sum([small, big], bound(group)..bound(group + 1), sums);
+        Task { g, pair, taps, channels, part }.sum([small, big], bound(group)..bound(group + 1), sums);
     });
     // Back to taps.
     let [kh, kw] = g.kernel;
     chunks(dw, kh * kw * c_big, |start, dw| {
         let (s, mut sum, mut kernel) = (start / (kh * kw * c_big), vec![0.0; products * c_big], vec![0.0; taps * taps * c_big]);
         for (pair, sums) in pairs.iter().zip(sums.chunks(parts * groups * size)) {
-            let part = &sums[s / PART * groups * size..][..groups * size];
+            let sums = &sums[s / part * groups * size..][..groups * size];
             for (product, sum) in sum.chunks_mut(c_big).enumerate() {
-                let rows = part.chunks(size).map(|group| &group[(product * PART + s % PART) * c_big..][..c_big]);
+                let rows = sums.chunks(size).map(|group| &group[(product * part + s % part) * c_big..][..c_big]);
                 sum.fill(0.0);
                 rows.for_each(|row| sum.iter_mut().zip(row).for_each(|(sum, x)| *sum += x));
             }
@@ -71,6 +72,8 @@ struct Task<'a> {
     pair: [&'a Lattice; 2],
     taps: usize,
     channels: Range<usize>,
+    /// Rows that each product's sums have room for.
+    part: usize,
 }
 
 impl Task<'_> {
@@ -97,7 +100,7 @@ impl Task<'_> {
                 run_widest(TransformPixels { taps, spread: false, x, apart: plane, panel, to });
             }
             let begin = if first == tiles.start { Begin::Zero } else { Begin::Add };
-            for (i, sum) in sums.chunks_mut(PART * c_big).enumerate() {
+            for (i, sum) in sums.chunks_mut(self.part * c_big).enumerate() {
                 let factors = [&left[i * TILES * own..], &right[i * plane..]];
                 multiply(factors, count, [own, c_big], (begin, sum));
             }
