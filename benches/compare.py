@@ -168,6 +168,8 @@ def heats(model, batch, precision, whats):
         for variant in OPTIONS.variants.split(","):
             side = Side(mode, variant, model, batch, precision)
             starts.append(side.ready)
+            if not starts[1:] and "checked" not in side.ask("check", 0):
+                raise SystemExit("PyTorch's two forms of the model differ: see above")
             for what in whats:
                 if mode == "frozen" and what == "train":
                     continue
