@@ -27,6 +27,7 @@ const WORKSPACE: usize = 32 << 20;
 impl Blas {
     fn new(gpu: &'static Gpu) -> Result<Blas> {
         let workspace = gpu.allocate(WORKSPACE)?;
+        let _turn = gpu.turn()?;
         let handle = result::create_handle().map_err(|e| failed(gpu, "does not start", e))?;
         let blas = Blas { handle, _workspace: workspace };
         // SAFETY: handle and stream live as long as the process, the workspace as long as the handle.
@@ -85,11 +86,11 @@ pub(crate) fn gemm(batch: usize, [m, k, n]: [usize; 3], a: Matrix, b: Matrix, c:
     let (one, zero) = (1.0f32, 0.0f32);
     let [one, zero] = [&one, &zero].map(|x| (&raw const *x).cast::<c_void>());
     let mut blas = gpu.blas.lock().unwrap_or_else(|e| e.into_inner());
-    gpu.bind()?;
     let handle = match &mut *blas {
         Some(blas) => blas.handle,
         empty => empty.insert(Blas::new(gpu)?).handle,
     };
+    let _turn = gpu.turn()?;
     // SAFETY: the callers' slices hold the matrices that these sizes and steps describe; the factors outlive the call.
     let done = unsafe {
         gemm_strided_batched_ex(

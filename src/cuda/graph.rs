@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use cudarc::driver::CudaGraph;
 use cudarc::driver::sys::{CUgraphInstantiate_flags, CUstreamCaptureMode};
 
+use super::memory::{SERVING, Serving};
 use super::{Gpu, Scratch, Slice, gpu};
 use crate::{DType, Error, Result, Rng};
 
@@ -76,6 +77,7 @@ impl Stage {
         let table = gpu.scratch(2 * self.streams.len().max(1), DType::I64)?;
         // The table lives in the recording, and KEYS forgets it below.
         KEYS.set(Keys::Table { start: table.read().detached(), streams: self.streams.clone() });
+        let _alone = gpu.gate.write().unwrap_or_else(|e| e.into_inner());
         let begun = gpu.stream.begin_capture(CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL).map_err(failed);
         let result = begun.and_then(|()| self.served(true, work));
         KEYS.set(Keys::Arguments);
@@ -87,19 +89,15 @@ impl Stage {
     }
 
     fn served<R>(&self, recording: bool, work: impl FnOnce() -> Result<R>) -> Result<R> {
-        /// Whatever happens, others are served as before.
-        struct Restore(&'static Gpu);
+        /// Whatever happens, this thread is served as everyone is afterwards.
+        struct Restore;
         impl Drop for Restore {
             fn drop(&mut self) {
-                let mut pool = self.0.lock_pool();
-                (pool.serving, pool.recording) = (None, false);
+                SERVING.set(Serving::default());
             }
         }
-        let _restore = Restore(self.gpu);
-        {
-            let mut pool = self.gpu.lock_pool();
-            (pool.serving, pool.recording) = (Some(self.id), recording);
-        }
+        let _restore = Restore;
+        SERVING.set(Serving { owner: Some(self.id), recording });
         work()
     }
 }
@@ -126,6 +124,7 @@ impl Recording {
             let bytes: Vec<u8> = keys.flat_map(|(seed, stream)| [seed, stream]).flat_map(u64::to_le_bytes).collect();
             self.table.write().write(&bytes)?;
         }
+        let _turn = gpu.turn()?;
         self.graph.launch().map_err(|e| gpu.failed("replaying a step", e))
     }
 }

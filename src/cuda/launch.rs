@@ -328,7 +328,7 @@ impl Launch {
             return Ok(());
         }
         let gpu = self.gpu;
-        gpu.bind()?;
+        let _turn = gpu.turn()?;
         let failed = |e| gpu.failed(&format!("starting {} of {}.cu", self.name, self.file), e);
         let ([gx, gy, gz], [bx, by]) = (self.grid, self.block);
         let words = self.words.as_mut_ptr();

@@ -7,6 +7,7 @@
 //! A recorded step is replayed with the addresses it was recorded with. Its blocks come from lists of its own, which
 //! nobody else is served from while the recording lives.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use cudarc::driver::result::{free_sync, malloc_sync, mem_get_info};
@@ -42,6 +43,18 @@ pub struct CudaPoolStats {
     pub driver_allocations: u64,
 }
 
+/// What this thread does with a device: whose lists its blocks come from, and whether it is recording, when the driver
+/// must not be asked to wait.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Serving {
+    pub owner: Owner,
+    pub recording: bool,
+}
+
+thread_local! {
+    pub(super) static SERVING: Cell<Serving> = const { Cell::new(Serving { owner: None, recording: false }) };
+}
+
 #[derive(Default)]
 pub(super) struct Pool {
     free: BTreeMap<(Owner, usize), Vec<CUdeviceptr>>,
@@ -49,12 +62,8 @@ pub(super) struct Pool {
     peak: usize,
     cached: usize,
     driver_allocations: u64,
-    /// Whose lists blocks come from at present.
-    pub serving: Owner,
     /// The recorded steps that live.
     pub recordings: BTreeSet<u64>,
-    /// Whether the stream is being recorded: the driver must then not be asked to wait.
-    pub recording: bool,
 }
 
 /// The counters of a device's pool.
@@ -77,7 +86,10 @@ pub fn pool_stats(ordinal: usize) -> Result<CudaPoolStats> {
 /// Where the device cannot be used, or work that was asked for earlier failed.
 pub fn release_free_memory(ordinal: usize) -> Result<()> {
     let gpu = gpu(ordinal)?;
-    gpu.release(None)?;
+    {
+        let _turn = gpu.turn()?;
+        gpu.release()?;
+    }
     let mut pool = gpu.lock_pool();
     pool.peak = pool.live;
     Ok(())
@@ -90,7 +102,7 @@ impl Gpu {
 
     /// An error while a step is recorded: what would be replayed is the address of memory that is gone by then.
     pub(super) fn not_recording(&self, doing: &str) -> Result<()> {
-        if self.lock_pool().recording {
+        if SERVING.get().recording {
             return Err(Error::Device(format!("cuda:{}: {doing}: not while a step is recorded", self.ordinal)));
         }
         Ok(())
@@ -100,7 +112,7 @@ impl Gpu {
     pub fn allocate(&'static self, bytes: usize) -> Result<Block> {
         let class = if self.exact { bytes.max(1).next_multiple_of(16) } else { size_class(bytes) };
         let mut pool = self.lock_pool();
-        let owner = pool.serving;
+        let owner = SERVING.get().owner;
         let reused = pool.free.get_mut(&(owner, class)).and_then(Vec::pop);
         let address = match reused {
             Some(address) => {
@@ -122,13 +134,13 @@ impl Gpu {
 
     /// From the driver; where it has no more, once again after giving back what is free.
     fn allocate_anew(&self, class: usize, bytes: usize) -> Result<CUdeviceptr> {
-        self.bind()?;
+        let _turn = self.turn()?;
         // SAFETY: the memory is unset, and every op writes all of its output before anything reads it.
         let attempt = || unsafe { malloc_sync(class) };
         let full = CUresult::CUDA_ERROR_OUT_OF_MEMORY;
         let mut outcome = attempt();
-        if outcome.is_err_and(|e| e.0 == full) && !self.lock_pool().recording {
-            self.release(None)?;
+        if outcome.is_err_and(|e| e.0 == full) && !SERVING.get().recording {
+            self.release()?;
             outcome = attempt();
         }
         outcome.map_err(|e| if e.0 == full { self.out_of_memory(bytes) } else { self.failed("asking for memory", e) })
@@ -150,12 +162,11 @@ impl Gpu {
         ))
     }
 
-    /// Gives the free blocks of `owner` back to the driver.
-    pub(super) fn release(&self, owner: Owner) -> Result<()> {
-        self.bind()?;
+    /// Gives everyone's free blocks back to the driver, in a turn of the caller's.
+    fn release(&self) -> Result<()> {
         self.wait("waiting to release memory")?;
         let mut pool = self.lock_pool();
-        let keys: Vec<_> = pool.free.range((owner, 0)..=(owner, usize::MAX)).map(|(key, _)| *key).collect();
+        let keys: Vec<_> = pool.free.range((None, 0)..=(None, usize::MAX)).map(|(key, _)| *key).collect();
         for key in keys {
             for address in pool.free.remove(&key).unwrap_or_default() {
                 pool.cached -= key.1;

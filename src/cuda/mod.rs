@@ -45,7 +45,7 @@ use std::collections::BTreeMap;
 use std::ffi::c_void;
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard};
 
 use cudarc::driver::sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT;
 use cudarc::driver::{CudaContext, CudaStream, DriverError, result, sys};
@@ -56,6 +56,7 @@ pub(crate) use gemm::{Matrix, gemm};
 pub(crate) use graph::{Recording, Stage};
 pub(crate) use launch::Axes;
 pub(crate) use memory::Block;
+use memory::SERVING;
 pub use memory::{CudaPoolStats, pool_stats, release_free_memory};
 
 /// Whether the GPU with this ordinal can be computed with; starts it if so.
@@ -89,7 +90,9 @@ pub fn allow_tf32(ordinal: usize, allow: bool) -> Result<()> {
 /// # Errors
 /// As [`usable`]; those of work that was asked for earlier and failed since.
 pub fn synchronize(ordinal: usize) -> Result<()> {
-    gpu(ordinal)?.wait("waiting for the GPU")
+    let gpu = gpu(ordinal)?;
+    let _turn = gpu.turn()?;
+    gpu.wait("waiting for the GPU")
 }
 
 /// One GPU in use. It is started once, and lives as long as the process.
@@ -105,6 +108,8 @@ pub(crate) struct Gpu {
     /// Whether blocks of memory are just as long as asked for: where tests look for accesses beyond their ends.
     exact: bool,
     pool: Mutex<memory::Pool>,
+    /// Closed while a thread records.
+    gate: RwLock<()>,
     kernels: Mutex<launch::Kernels>,
     blas: Mutex<Option<gemm::Blas>>,
     tables: upsample::Tables,
@@ -168,6 +173,7 @@ impl Gpu {
             processors: number(CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?,
             context,
             pool: Mutex::default(),
+            gate: RwLock::default(),
             kernels: Mutex::default(),
             blas: Mutex::default(),
             tables: Default::default(),
@@ -183,9 +189,12 @@ impl Gpu {
         self.tf32.load(Ordering::Relaxed)
     }
 
-    /// Makes this thread one that may talk to the device.
-    fn bind(&self) -> Result<()> {
-        self.context.bind_to_thread().map_err(|e| self.failed("binding a thread", e))
+    /// Lets this thread talk to the device while what is returned lives; not while another thread records what it asks
+    /// for, as the stream would record this one's too.
+    fn turn(&self) -> Result<Option<RwLockReadGuard<'_, ()>>> {
+        let turn = (!SERVING.get().recording).then(|| self.gate.read().unwrap_or_else(|e| e.into_inner()));
+        self.context.bind_to_thread().map_err(|e| self.failed("binding a thread", e))?;
+        Ok(turn)
     }
 
     fn failed(&self, doing: &str, e: DriverError) -> Error {
@@ -260,7 +269,7 @@ impl<'a> Slice<'a> {
         assert_eq!(to.len(), self.bytes(), "the copy is as long as the slice");
         let doing = "copying from the device";
         self.gpu.not_recording(doing)?;
-        self.gpu.bind()?;
+        let _turn = self.gpu.turn()?;
         // SAFETY: both sides are `to.len()` bytes long, and `to` outlives the wait below.
         unsafe { result::memcpy_dtoh_async(to, self.address, self.gpu.stream.cu_stream()) }
             .map_err(|e| self.gpu.failed(doing, e))?;
@@ -289,7 +298,7 @@ impl<'a> SliceMut<'a> {
         let Slice { gpu, address, .. } = self.0;
         assert_eq!(from.len(), self.0.bytes(), "the copy is as long as the slice");
         gpu.not_recording("copying to the device")?;
-        gpu.bind()?;
+        let _turn = gpu.turn()?;
         // SAFETY: both sides are `from.len()` bytes long; the driver has read pageable memory when it returns.
         unsafe { result::memcpy_htod_async(address, from, gpu.stream.cu_stream()) }
             .map_err(|e| gpu.failed("copying to the device", e))
@@ -302,7 +311,7 @@ impl<'a> SliceMut<'a> {
         if from.elements == 0 {
             return Ok(());
         }
-        gpu.bind()?;
+        let _turn = gpu.turn()?;
         // SAFETY: both sides are as long, and live until the stream has passed this copy.
         unsafe { result::memcpy_dtod_async(address, from.address, from.bytes(), gpu.stream.cu_stream()) }
             .map_err(|e| gpu.failed("copying on the device", e))
@@ -314,7 +323,7 @@ impl<'a> SliceMut<'a> {
         if elements == 0 {
             return Ok(());
         }
-        gpu.bind()?;
+        let _turn = gpu.turn()?;
         let stream = gpu.stream.cu_stream();
         // SAFETY: the slice is `elements` elements long, each of them as wide as the call says.
         let filled = unsafe {
