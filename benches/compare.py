@@ -217,9 +217,8 @@ def measure(model, precision, batch, whats):
 def rate_cells(row, what):
     """Cells of ours and of each mode, and of the ratios."""
     ours, cells, ratios = row[f"{what}_{OURS}"], [], []
-    modes = [mode for mode in OPTIONS.modes.split(",") if f"{what}_{mode}" in row]
-    for mode in [OURS, *modes]:
-        rate = row[f"{what}_{mode}"]["images_per_s"]
+    for mode in [OURS, *OPTIONS.modes.split(",")]:
+        rate = row.get(f"{what}_{mode}", {}).get("images_per_s")
         cells.append(f"{rate:,.0f}" if rate else "-")
         if mode != OURS:
             ratios.append(f"**{ours['images_per_s'] / rate:.2f}x**" if rate and ours["images_per_s"] else "-")
