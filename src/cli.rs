@@ -61,6 +61,8 @@ pub struct Settings {
     pub out: Option<PathBuf>,
     /// Whether `out` holds a run to go on with.
     pub resume: bool,
+    /// Whether to find the largest batch instead of training.
+    pub max_batch: bool,
     /// Weights to evaluate instead of training.
     pub evaluate: Option<PathBuf>,
     /// The published set.
@@ -196,6 +198,7 @@ impl Settings {
             job: job.name,
             resume: resumed.is_some(),
             out: resumed.or_else(|| path("out")),
+            max_batch: m.get_flag("max-batch"),
             evaluate: path("evaluate"),
             source,
             data: path("data"),
@@ -341,7 +344,7 @@ fn device(name: &str) -> Result<Device> {
 
 /// All flags that have a value, as flag names and text; those that only say what this process does are left out.
 fn effective(m: &ArgMatches) -> Map<String, Value> {
-    let transient = ["resume", "out", "stop-after", "evaluate", "threads", "download"];
+    let transient = ["resume", "out", "stop-after", "evaluate", "max-batch", "threads", "download"];
     let mut kept = Map::new();
     for flag in m.ids().map(clap::Id::as_str).filter(|flag| !transient.contains(flag)) {
         if let Ok(Some(mut raw)) = m.try_get_raw(flag)

@@ -41,6 +41,8 @@ pub enum Error {
     },
     /// A device is missing or cannot do what was asked.
     Device(String),
+    /// A device's memory is full; the message says what was asked for, and what holds the rest.
+    OutOfMemory(String),
     /// The autograd graph was misused, for instance walked twice.
     Graph(String),
     /// A value became infinite or not-a-number; the message names the first place.
@@ -105,7 +107,9 @@ impl fmt::Display for Error {
             }
             Error::Data { path, what } => write!(f, "{}: {what}", path.display()),
             Error::Io { action, path, source } => write!(f, "cannot {action} {}: {source}", path.display()),
-            Error::Argument(s) | Error::Device(s) | Error::Graph(s) | Error::NonFinite(s) => f.write_str(s),
+            Error::Argument(s) | Error::Device(s) | Error::OutOfMemory(s) | Error::Graph(s) | Error::NonFinite(s) => {
+                f.write_str(s)
+            }
         }
     }
 }

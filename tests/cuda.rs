@@ -58,6 +58,12 @@ fn all_of_these_on_the_stand_in() {
     on_stand_in(&[], &[]);
 }
 
+/// cuBLAS's workspace takes 32 MiB of this.
+#[test]
+fn with_little_memory() {
+    on_stand_in(&["the_largest_batch_is_found"], &[("WAVEMIX_STAND_IN_MEMORY", "34600000")]);
+}
+
 /// A barrier that is missing shows where threads take turns in another order.
 #[test]
 fn in_any_order_of_threads() {

@@ -66,6 +66,7 @@ fn command(job: &Job) -> Command {
         .next_help_heading("Machine")
         .arg(text("device", "NAME", "auto, cpu, cuda or cuda:<n>".into(), "auto"))
         .arg(text("precision", "NAME", "f32, tf32, bf16 or f16".into(), "f32"))
+        .arg(switch("max-batch", "Find the largest batch that the GPU has the memory to train with, instead of training"))
         .arg(count("threads", "N", "Threads; results do not depend on it [default: all cores]"))
         .next_help_heading("Results")
         .arg(path("out", "DIR", &format!("Folder for results [default: the next free runs/{}-<n>]", job.name)))

@@ -46,21 +46,48 @@ pub(super) fn key(rng: &Rng) -> Option<Slice<'static>> {
 }
 
 /// Where a piece of work is rehearsed and recorded: lists of memory of its own, and the random streams it draws from.
-pub(crate) struct Stage {
+///
+/// Work that is recorded must not read from or write to the processor's memory, and what it reads and writes must stay
+/// where it is: tensors that are overwritten, not replaced. A training step is such work:
+///
+/// ```no_run
+/// # use wavemix::{Result, Rng, Tensor, cuda::Stage};
+/// # fn step(_: &Rng) -> Result<Tensor> { unimplemented!() }
+/// # fn main() -> Result<()> {
+/// let mut stage = Stage::new(0)?;
+/// stage.rehearse(|| step(&Rng::new(0).child(0)))?; // once in earnest
+/// let (mut recording, loss) = stage.record(|| step(&Rng::new(0).child(1)))?; // recorded, not done
+/// for i in 1..100 {
+///     recording.replay(&Rng::new(0).child(i))?; // done
+/// }
+/// println!("{}", loss.item()?);
+/// # Ok(())
+/// # }
+/// ```
+pub struct Stage {
     gpu: &'static Gpu,
     id: u64,
     streams: Vec<u64>,
 }
 
 impl Stage {
+    /// A stage on the GPU with this ordinal.
+    ///
+    /// # Errors
+    /// Where it cannot be used.
     pub fn new(ordinal: usize) -> Result<Stage> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let (gpu, id) = (gpu(ordinal)?, NEXT.fetch_add(1, Ordering::Relaxed));
+        // Everyone's free blocks are of no use to the stage, and would take the memory that it needs.
+        super::release_free_memory(ordinal)?;
         gpu.lock_pool().recordings.insert(id);
         Ok(Stage { gpu, id, streams: Vec::new() })
     }
 
     /// Does the work, with memory from its own lists.
+    ///
+    /// # Errors
+    /// Those of the work.
     pub fn rehearse<R>(&mut self, work: impl FnOnce() -> Result<R>) -> Result<R> {
         KEYS.set(Keys::Noted(Vec::new()));
         let result = self.served(false, work);
@@ -71,6 +98,9 @@ impl Stage {
     }
 
     /// Records the work without doing it. Its random streams are children of one stream, and known by their numbers.
+    ///
+    /// # Errors
+    /// Those of the work; work that a GPU cannot record.
     pub fn record<R>(self, work: impl FnOnce() -> Result<R>) -> Result<(Recording, R)> {
         let gpu = self.gpu;
         let failed = |e| gpu.failed("recording a step", e);
@@ -108,15 +138,30 @@ impl Drop for Stage {
     }
 }
 
-/// Recorded work.
-pub(crate) struct Recording {
+/// Recorded work, to be done again and again. What it returned when it was recorded holds the latest results.
+pub struct Recording {
     graph: CudaGraph,
     table: Scratch,
     stage: Stage,
 }
 
+// SAFETY: the driver's graphs belong to no thread; `replay` asks for the recording alone.
+unsafe impl Send for Recording {}
+
+impl Drop for Recording {
+    /// Waits for the last replay: what is destroyed must not be running. An error shows at the next call too.
+    fn drop(&mut self) {
+        if let Ok(_turn) = self.stage.gpu.turn() {
+            let _ = self.stage.gpu.wait("waiting for the last replay");
+        }
+    }
+}
+
 impl Recording {
     /// Does the work once more, its random streams being children of this one.
+    ///
+    /// # Errors
+    /// Those of a GPU.
     pub fn replay(&mut self, rng: &Rng) -> Result<()> {
         let gpu = self.stage.gpu;
         if !self.stage.streams.is_empty() {

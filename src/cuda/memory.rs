@@ -154,7 +154,7 @@ impl Gpu {
         };
         let (free, total) = mem_get_info().map_or((f64::NAN, f64::NAN), |(free, total)| (mib(free), mib(total)));
         let others = (total - free - live - cached).max(0.0);
-        Error::Device(format!(
+        Error::OutOfMemory(format!(
             "cuda:{}: out of memory: asked for {:.1} MiB; of {total:.0} MiB, {live:.1} are in tensors, {cached:.1} held for reuse, \
              {others:.0} with others, {free:.0} free; a smaller --batch-size needs less",
             self.ordinal,

@@ -53,7 +53,7 @@ use cudarc::driver::{CudaContext, CudaStream, DriverError, result, sys};
 use crate::{DType, Error, Result};
 
 pub(crate) use gemm::{Matrix, gemm};
-pub(crate) use graph::{Recording, Stage};
+pub use graph::{Recording, Stage};
 pub(crate) use launch::Axes;
 pub(crate) use memory::Block;
 use memory::SERVING;

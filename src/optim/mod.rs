@@ -174,14 +174,20 @@ impl Optimizer {
         self.advance(params, gradients)
     }
 
-    /// Sets the learning rate of steps that are replayed.
-    pub(crate) fn set_lr(&mut self, lr: f64) -> Result<()> {
+    /// Sets the learning rate of the steps to come: where steps are replayed it is no part of them.
+    ///
+    /// # Errors
+    /// Those of a GPU.
+    pub fn set_lr(&mut self, lr: f64) -> Result<()> {
         self.lr = lr;
         self.on_device.as_mut().map_or(Ok(()), |numbers| numbers.set_lr(lr))
     }
 
-    /// A step with the learning rate that was set.
-    pub(crate) fn advance(&mut self, params: &mut Params, gradients: &Tensor) -> Result<()> {
+    /// As [`Optimizer::step_flat`] with the learning rate that was set.
+    ///
+    /// # Errors
+    /// Those of a GPU.
+    pub fn advance(&mut self, params: &mut Params, gradients: &Tensor) -> Result<()> {
         if let Some(numbers) = &mut self.on_device {
             return numbers.make(&self.method, params, gradients, &mut self.moments);
         }

@@ -2,6 +2,7 @@
 
 mod diagnose;
 mod evaluate;
+mod max_batch;
 mod progress;
 mod report;
 mod resume;
@@ -259,6 +260,9 @@ impl Trainer {
 /// # Errors
 /// Whatever goes wrong; nothing that was saved before is lost.
 pub fn run(settings: Settings) -> Result<()> {
+    if settings.max_batch {
+        return max_batch::print(&settings);
+    }
     if let Some(weights) = settings.evaluate.clone() {
         let test = evaluate_weights(&settings, &weights)?;
         println!("{test}");

@@ -1,6 +1,6 @@
 //! Moving tensors, memory, errors.
 
-use wavemix::{DType, Device, Rng, Tensor, Var, cuda};
+use wavemix::{DType, Device, Error, Rng, Tensor, Var, cuda};
 
 use crate::harness::gpu;
 
@@ -49,6 +49,18 @@ fn memory_is_used_again() {
     let after = cuda::pool_stats(0).unwrap();
     // Other tests may ask at the same time, but not ten times for this size.
     assert!(after_one.driver_allocations > before && after.cached_bytes > 0 && after.peak_bytes >= after.live_bytes);
+}
+
+#[test]
+fn a_full_memory_says_what_holds_it() {
+    let Some(gpu) = gpu() else { return };
+    let error = Tensor::full_on(gpu, [1 << 40], 0.0, DType::F32).err().unwrap();
+    assert!(matches!(error, Error::OutOfMemory(_)));
+    let message = error.to_string();
+    assert!(message.starts_with("cuda:0: out of memory: asked for 4194304.0 MiB; of "), "{message}");
+    assert!(["are in tensors", "held for reuse", "with others", "free"].iter().all(|part| message.contains(part)), "{message}");
+    // And goes on.
+    assert_eq!(Tensor::full_on(gpu, [3], 2.0, DType::F32).unwrap().to_vec::<f32>().unwrap(), [2.0; 3]);
 }
 
 #[test]

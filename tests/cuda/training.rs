@@ -176,6 +176,22 @@ fn run(device: &str, precision: &str, folder: &Path) -> f64 {
     rest.split(',').next().unwrap().parse().unwrap()
 }
 
+/// Where little memory was given to the stand-in, for the search to end soon.
+#[test]
+fn the_largest_batch_is_found() {
+    if std::env::var_os("WAVEMIX_STAND_IN_MEMORY").is_none() || gpu().is_none() {
+        return;
+    }
+    let folder = std::env::temp_dir();
+    let arguments = ["test", "--max-batch", "--device", "cuda", "--threads", "1"];
+    let mut settings = Settings::parse(&JOB, arguments.map(OsString::from)).unwrap().unwrap();
+    settings.default_data = folder.join("no-data");
+    wavemix::train::run(settings).unwrap();
+    let arguments = ["test", "--max-batch", "--device", "cpu"];
+    let error = wavemix::train::run(Settings::parse(&JOB, arguments.map(OsString::from)).unwrap().unwrap()).unwrap_err();
+    assert!(error.to_string().starts_with("--max-batch fills a GPU's memory"), "{error}");
+}
+
 /// Whole runs of the trainer: bytes for images, steps recorded and replayed, the last batch of an epoch smaller.
 #[test]
 fn the_trainer_runs_alike() {

@@ -1,0 +1,71 @@
+//! The largest batch that a GPU has the memory to train with, as the papers report it.
+
+use crate::cli::Settings;
+use crate::cuda::Stage;
+use crate::models::{Config, Task};
+use crate::ops::{CrossEntropyOptions, cross_entropy};
+use crate::optim::Optimizer;
+use crate::{DType, Device, Error, Params, Pass, Result, Rng, Tensor, cuda};
+
+/// Where the search ends where nothing fills the memory.
+const MOST: usize = 1 << 20;
+
+/// Finds the largest batch by training steps on random images, and says so on stdout.
+///
+/// # Errors
+/// A processor, whose memory is the system's to give; a device without the memory for one image.
+pub(super) fn print(settings: &Settings) -> Result<()> {
+    let Device::Cuda(ordinal) = settings.device else {
+        return Err(Error::Argument("--max-batch fills a GPU's memory; there is none, or --device cpu was asked for".into()));
+    };
+    let pair = settings.load_data()?;
+    let config = settings.fit_model(pair.train.size, pair.train.classes.len())?;
+    let size = [pair.train.size[0], pair.train.size[1]];
+    let fits = |batch: usize| match try_step(settings, &config, size, batch) {
+        Err(Error::OutOfMemory(why)) => {
+            cuda::release_free_memory(ordinal)?;
+            eprintln!("batch {batch}: {why}");
+            Ok(false)
+        }
+        outcome => outcome.map(|()| true),
+    };
+    // Doubled until it no longer fits, then halved between what does and what does not, to within 2 %.
+    let (mut most, mut over) = (0, 1);
+    while over < MOST && fits(over)? {
+        (most, over) = (over, 2 * over);
+    }
+    while over - most > (most / 50).max(1) {
+        let middle = most + (over - most) / 2;
+        if fits(middle)? { most = middle } else { over = middle }
+    }
+    if most == 0 {
+        return Err(Error::OutOfMemory(format!("{config}: cuda:{ordinal} has not the memory to train with a single image")));
+    }
+    let (precision, name) = (settings.precision, cuda::name(ordinal)?);
+    println!("{config} on {}x{} in {precision}, {name}: at most {most} images a batch", size[0], size[1]);
+    Ok(())
+}
+
+/// A step one launch after the other, and one from memory of its own, as recording takes.
+fn try_step(settings: &Settings, config: &Config, [h, w]: [usize; 2], batch: usize) -> Result<()> {
+    let Device::Cuda(ordinal) = settings.device else { return Ok(()) };
+    cuda::release_free_memory(ordinal)?;
+    let (model, mut params) = config.build(DType::F32, &Rng::new(settings.seed))?;
+    params.to_device(settings.device)?;
+    let mut optimizer = Optimizer::new(settings.optimizer, &params)?;
+    let Task::Classify { .. } = config.task else { return Err(Error::Argument("--max-batch trains classifiers".into())) };
+    let images = Tensor::full_on(settings.device, [batch, h, w, config.channels], 0.5, settings.precision.compute())?;
+    let labels = Tensor::full_on(settings.device, [batch], 0.0, DType::I64)?;
+    let mut step = |params: &mut Params| -> Result<()> {
+        let pass = Pass::train(params, Rng::new(0)).in_precision(settings.precision)?;
+        let logits = model.forward(&pass, &(&images).into())?;
+        let loss = cross_entropy(&logits, &labels, CrossEntropyOptions::default())?;
+        let gradients = params.flatten(&loss.backward()?)?;
+        let statistics = pass.into_updates();
+        optimizer.step_flat(params, &gradients, settings.lr)?;
+        params.apply(statistics)
+    };
+    step(&mut params)?;
+    Stage::new(ordinal)?.rehearse(|| step(&mut params))?;
+    cuda::synchronize(ordinal)
+}
