@@ -5,7 +5,7 @@ mod tile;
 
 use rayon::prelude::*;
 
-pub(crate) use tile::{Begin, Run, Sums, TERMS, TILE, Target, panel, together};
+pub(crate) use tile::{Begin, Run, Sums, TERMS, TILE, Target, has_bf16_products, panel, together};
 
 use crate::cpu::binary::add_assign;
 use crate::cpu::{Scratch, chunks};
