@@ -42,8 +42,8 @@ impl Block {
         for (subbands, enlarge) in subbands.iter().zip(&self.enlarge) {
             let mixed = {
                 let _layer = pass.enter("mlp");
-                let hidden = self.mlp[0].forward(pass, subbands)?.gelu_dropout(self.dropout, pass.rng().as_ref())?;
-                self.mlp[1].forward(pass, &hidden)?
+                let hidden = self.mlp[0].forward(pass, subbands)?;
+                self.mlp[1].forward_gelu_dropout(pass, &hidden, self.dropout)?
             };
             levels.push(crop(&enlarge.forward(pass, &mixed)?, side)?);
         }

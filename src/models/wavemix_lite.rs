@@ -140,8 +140,8 @@ impl Stage {
     #[track_caller]
     fn forward(&self, pass: &Pass, map: &Var, target: [usize; 2]) -> Result<Var> {
         let _layer = pass.enter(&*self.name);
-        let hidden = self.hidden.forward(pass, map)?.gelu_dropout(self.dropout, pass.rng().as_ref())?;
-        let mixed = self.mixed.forward(pass, &hidden)?;
+        let hidden = self.hidden.forward(pass, map)?;
+        let mixed = self.mixed.forward_gelu_dropout(pass, &hidden, self.dropout)?;
         let enlarged = match &self.enlarge {
             Enlarge::Deconvolution(deconv) => deconv.forward(pass, &mixed)?,
             Enlarge::Convolution(conv) => conv.forward(pass, &mixed)?,

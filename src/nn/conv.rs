@@ -1,7 +1,7 @@
 //! Convolution layers.
 
 use crate::nn::fan_in_uniform;
-use crate::ops::{conv_transpose2d, conv2d};
+use crate::ops::{conv_transpose2d, conv2d, gelu_dropout_conv2d};
 use crate::params::{FileLayout, Names, ParamId};
 use crate::window::Window;
 use crate::{Pass, Result, Var};
@@ -38,6 +38,17 @@ impl Conv2d {
     pub fn forward(&self, pass: &Pass, x: &Var) -> Result<Var> {
         let _layer = pass.enter(&*self.name);
         conv2d(x, &pass.var(self.weight), Some(&pass.var(self.bias)), self.window)
+    }
+
+    /// The same of GELU and dropout of x, with x alone kept for the way back: [`gelu_dropout_conv2d`].
+    ///
+    /// # Errors
+    /// Those of [`gelu_dropout_conv2d`].
+    #[track_caller]
+    pub fn forward_gelu_dropout(&self, pass: &Pass, x: &Var, p: f64) -> Result<Var> {
+        let _layer = pass.enter(&*self.name);
+        let (weight, bias) = (pass.var(self.weight), pass.var(self.bias));
+        gelu_dropout_conv2d(x, &weight, Some(&bias), self.window, (p, pass.rng().as_ref()))
     }
 }
 

@@ -5,7 +5,7 @@ use crate::cpu::{conv_transpose2d::conv_transpose2d as spread, conv2d as cpu, li
 use crate::cuda::{conv_transpose2d::forward as cuda_spread, conv2d as cuda, linear as cuda_linear};
 use crate::ops::linear::check_bias;
 use crate::window::{Geometry, Window};
-use crate::{DType, Device, Error, Real, Result, Tensor, Var, trace};
+use crate::{DType, Device, Error, Real, Result, Rng, Shape, Tensor, Var, trace};
 
 /// y\[n, i, j, o\] = bias\[o\] + the sum over ky, kx, c of
 /// x[n, i stride - padding + ky dilation, j stride - padding + kx dilation, c] weight[o, ky, kx, c], x being 0 outside.
@@ -106,6 +106,58 @@ impl Backward for Conv2d {
         }
         if wanted.get(2) == Some(&true) {
             out[2] = Some(dy.sum_of_rows(c_out)?);
+        }
+        Ok(out)
+    }
+
+    fn saves(&self) -> Vec<&Tensor> {
+        vec![&self.x, &self.weight]
+    }
+}
+
+/// y = the convolution of gelu_dropout(x), keeping x alone.
+///
+/// The same numbers as [`gelu_dropout`](Var::gelu_dropout) and then [`conv2d`]. Composed they would keep x for the one and
+/// its GELU for the other; here GELU is computed again on the way back, which takes far less than the products around it.
+///
+/// **Shapes**, **Errors**, **Source**: those of the parts. **Backward**: theirs, one after the other.
+/// **Saves**: x and the weight.
+#[track_caller]
+pub fn gelu_dropout_conv2d(
+    x: &Var,
+    weight: &Var,
+    bias: Option<&Var>,
+    window: Window,
+    (p, rng): (f64, Option<&Rng>),
+) -> Result<Var> {
+    let hidden = x.detach().gelu_dropout(p, rng)?;
+    let y = conv2d(&hidden, &weight.detach(), bias.map(Var::detach).as_ref(), window)?.into_value();
+    let sizes = |shape: &Shape| [shape[1], shape[2], shape[3]];
+    let geometry =
+        Geometry::new(y.shape()[0], sizes(x.shape()), sizes(y.shape()), [weight.shape()[1], weight.shape()[2]], window);
+    let mut inputs = vec![x, weight];
+    inputs.extend(bias);
+    let rule = || GeluDropoutConv2d { geometry, x: x.value().clone(), weight: weight.value().clone(), p, rng: rng.cloned() };
+    Ok(Var::record("gelu_dropout_conv2d", &inputs, y, rule))
+}
+
+struct GeluDropoutConv2d {
+    geometry: Geometry,
+    x: Tensor,
+    weight: Tensor,
+    p: f64,
+    rng: Option<Rng>,
+}
+
+impl Backward for GeluDropoutConv2d {
+    /// h = gelu_dropout(x) once more; dh, dw and db from the convolution of h, dx from dh.
+    fn backward(self: Box<Self>, dy: Tensor, wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
+        let GeluDropoutConv2d { geometry, x, weight, p, rng } = *self;
+        let x = Var::leaf(x);
+        let h = x.gelu_dropout(p, rng.as_ref())?;
+        let mut out = Box::new(Conv2d { geometry, x: h.value().clone(), weight }).backward(dy, wanted)?;
+        if let Some(dh) = out[0].take() {
+            out[0] = h.backward_from(dh, &[])?.of(&x).cloned();
         }
         Ok(out)
     }

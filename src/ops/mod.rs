@@ -44,7 +44,7 @@ mod upsample;
 pub use batch_norm::{BatchStats, batch_norm, batch_norm_eval};
 pub use compare::select;
 pub use conv_transpose2d::conv_transpose2d;
-pub use conv2d::conv2d;
+pub use conv2d::{conv2d, gelu_dropout_conv2d};
 pub use cross_entropy::{CrossEntropyOptions, cross_entropy};
 pub use focal_loss::focal_loss;
 pub use index::{embedding, one_hot};

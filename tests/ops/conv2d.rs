@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 use wavemix::gradcheck::{adjoint_check, gradcheck};
-use wavemix::ops::{conv_transpose2d, conv2d, linear};
+use wavemix::ops::{conv_transpose2d, conv2d, gelu_dropout_conv2d, linear};
 use wavemix::{DType, Rng, Shape, Tensor, Var, Window};
 
 pub fn draw(shape: &[usize], dtype: DType, seed: u64) -> Tensor {
@@ -153,6 +153,30 @@ fn fewer_multiplications_give_the_same() {
             }
         }
     }
+}
+
+/// What keeps x alone gives the bits of its two parts, on the way back too; and so it does without dropout.
+#[test]
+fn gelu_dropout_made_again_is_the_same() {
+    let inputs: [&[usize]; 3] = [&[2, 5, 4, 6], &[3, 3, 3, 6], &[3]];
+    let inputs = inputs.map(|shape| draw(shape, DType::F64, 4));
+    for rng in [Some(Rng::new(5)), None] {
+        let run = |composed: bool| {
+            let [x, w, b] = inputs.each_ref().map(|t| Var::leaf(t.cast(DType::F32).unwrap()));
+            let (window, dropout) = (Window { padding: [1, 1], ..Window::default() }, (0.25, rng.as_ref()));
+            let y = match composed {
+                true => conv2d(&x.gelu_dropout(dropout.0, dropout.1).unwrap(), &w, Some(&b), window),
+                false => gelu_dropout_conv2d(&x, &w, Some(&b), window, dropout),
+            };
+            let y = y.unwrap();
+            let gradients = y.backward_from(y.value().clone(), &[]).unwrap();
+            [y.value(), gradients.of(&x).unwrap(), gradients.of(&w).unwrap(), gradients.of(&b).unwrap()]
+                .map(|t| t.to_vec::<f32>().unwrap())
+        };
+        assert_eq!(run(true), run(false));
+    }
+    let dropout = Rng::new(6);
+    gradcheck(|v| gelu_dropout_conv2d(&v[0], &v[1], Some(&v[2]), Window::default(), (0.25, Some(&dropout))), &inputs).unwrap();
 }
 
 /// Products of bf16 are exact in f32 and summed there: against f64 on the same numbers, y and dx are off by their own
