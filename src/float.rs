@@ -9,7 +9,13 @@ use crate::cpu::math;
 
 /// f32 or f64, with the arithmetic that ops are written in.
 pub trait Float:
-    Element + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> + Div<Output = Self> + Neg<Output = Self> + std::iter::Sum
+    Real<Wide = Self>
+    + Add<Output = Self>
+    + Sub<Output = Self>
+    + Mul<Output = Self>
+    + Div<Output = Self>
+    + Neg<Output = Self>
+    + std::iter::Sum
 {
     /// 0.
     const ZERO: Self;
@@ -40,8 +46,10 @@ pub trait Float:
     fn ln(self) -> Self;
     /// The hyperbolic tangent.
     fn tanh(self) -> Self;
-    /// The error function, 2 / sqrt(pi) times the integral of e^(-t^2) from 0 to this.
-    fn erf(self) -> Self;
+    /// The standard normal distribution's cumulative function Phi, (1 + erf(x / sqrt 2)) / 2.
+    fn normal_cdf(self) -> Self;
+    /// The slope of GELU, Phi(x) + x phi(x), with Phi's derivative phi(x) = e^(-x^2/2) / sqrt(2 pi).
+    fn gelu_slope(self) -> Self;
     /// This to the power `p`. Slow: one library call each.
     fn powf(self, p: Self) -> Self;
 
@@ -51,27 +59,13 @@ pub trait Float:
         let e = (-self.abs()).exp();
         (if self > Self::ZERO { Self::ONE } else { e }) / (Self::ONE + e)
     }
-
-    /// The standard normal distribution's cumulative function, (1 + erf(x / sqrt 2)) / 2.
-    #[inline(always)]
-    fn normal_cdf(self) -> Self {
-        let half = Self::from_f64(0.5);
-        half + half * (self * Self::from_f64(std::f64::consts::FRAC_1_SQRT_2)).erf()
-    }
-
-    /// Its density, e^(-x^2/2) / sqrt(2 pi).
-    #[inline(always)]
-    fn normal_density(self) -> Self {
-        let height = std::f64::consts::FRAC_1_SQRT_2 * 0.5 * std::f64::consts::FRAC_2_SQRT_PI;
-        (Self::from_f64(-0.5) * self * self).exp() * Self::from_f64(height)
-    }
 }
 
 /// A type that numbers are stored in, and the type they are computed in: bf16 takes half the memory of f32, and is f32 for
 /// as long as anything is done with it.
 pub trait Real: Element {
     /// What it is computed in.
-    type Wide: Float + Real<Wide = Self::Wide>;
+    type Wide: Float;
     /// The same number.
     fn wide(self) -> Self::Wide;
     /// The nearest number of this type, ties to even.
@@ -122,7 +116,7 @@ impl Real for bf16 {
 }
 
 macro_rules! float {
-    ($($t:ident: $exp:path, $ln:path, $tanh:path, $erf:path;)*) => {$(
+    ($($t:ident: $exp:path, $ln:path, $tanh:path, $cdf:path, $slope:path;)*) => {$(
         impl Float for $t {
             const ZERO: $t = 0.0;
             const ONE: $t = 1.0;
@@ -138,15 +132,17 @@ macro_rules! float {
             #[inline(always)]
             fn tanh(self) -> $t { $tanh(self) }
             #[inline(always)]
-            fn erf(self) -> $t { $erf(self) }
+            fn normal_cdf(self) -> $t { $cdf(self) }
+            #[inline(always)]
+            fn gelu_slope(self) -> $t { $slope(self) }
             #[inline(always)]
             fn powf(self, p: $t) -> $t { self.powf(p) }
         }
     )*};
 }
 float! {
-    f32: math::exp_f32, math::ln_f32, math::tanh_f32, math::erf_f32;
-    f64: f64::exp, f64::ln, f64::tanh, math::erf_f64;
+    f32: math::exp_f32, math::ln_f32, math::tanh_f32, math::normal_cdf_f32, math::gelu_slope_f32;
+    f64: f64::exp, f64::ln, f64::tanh, math::normal_cdf_f64, math::gelu_slope_f64;
 }
 
 #[cfg(test)]

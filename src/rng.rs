@@ -18,21 +18,32 @@ const KEY_STEPS: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
 /// Philox4x32-10: four random words for one counter under one key.
 #[inline(always)]
 pub fn philox(counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {
-    philox_lanes(counter.map(|word| [word]), key).map(|[word]| word)
+    philox_lanes(counter.map(|word| [word.into()]), key).map(|[word]| word as u32)
 }
 
 /// The same for N counters side by side: the i-th words of all first, so that loops over N become vector instructions.
+///
+/// A word is the lower half of a lane of 64 bits, and what stands in the upper half does not matter: the processor's
+/// product of lower halves takes no notice of it, and the lower half of a product need not be cut out to be a word.
 #[inline(always)]
-fn philox_lanes<const N: usize>(counters: [[u32; N]; 4], key: [u32; 2]) -> [[u32; N]; 4] {
+fn philox_lanes<const N: usize>(counters: [[u64; N]; 4], key: [u32; 2]) -> [[u64; N]; 4] {
     let [mut c0, mut c1, mut c2, mut c3] = counters;
     let [mut k0, mut k1] = key;
     for _ in 0..10 {
+        let (mut p0, mut p1) = ([0; N], [0; N]);
         for i in 0..N {
-            let p0 = u64::from(MULTIPLIERS[0]) * u64::from(c0[i]);
-            let p1 = u64::from(MULTIPLIERS[1]) * u64::from(c2[i]);
-            (c0[i], c1[i]) = ((p1 >> 32) as u32 ^ c1[i] ^ k0, p1 as u32);
-            (c2[i], c3[i]) = ((p0 >> 32) as u32 ^ c3[i] ^ k1, p0 as u32);
+            p0[i] = u64::from(MULTIPLIERS[0]) * u64::from(c0[i] as u32);
         }
+        for i in 0..N {
+            p1[i] = u64::from(MULTIPLIERS[1]) * u64::from(c2[i] as u32);
+        }
+        for i in 0..N {
+            c0[i] = p1[i] >> 32 ^ c1[i] ^ u64::from(k0);
+        }
+        for i in 0..N {
+            c2[i] = p0[i] >> 32 ^ c3[i] ^ u64::from(k1);
+        }
+        (c1, c3) = (p1, p0);
         k0 = k0.wrapping_add(KEY_STEPS[0]);
         k1 = k1.wrapping_add(KEY_STEPS[1]);
     }
@@ -55,24 +66,26 @@ pub struct Rng {
     seed: u64,
     stream: u64,
     index: u64,
+    /// The block that `index` lies in, once a word of it has been drawn.
+    drawn: [u32; 4],
 }
 
 impl Rng {
     /// Stream 0 of `seed`.
     pub fn new(seed: u64) -> Self {
-        Rng { seed, stream: 0, index: 0 }
+        Rng { seed, stream: 0, index: 0, drawn: [0; 4] }
     }
 
     /// The `stream`-th independent stream of the same seed, from its start.
     pub fn stream(&self, stream: u64) -> Self {
-        Rng { seed: self.seed, stream, index: 0 }
+        Rng { seed: self.seed, stream, index: 0, drawn: [0; 4] }
     }
 
     /// A stream of its own for the `i`-th child of this one (an epoch, an image, a layer call): seeded from this
     /// stream's identity and `i`, whatever has been drawn from it.
     pub fn child(&self, i: u64) -> Self {
         let [a, b, ..] = philox(words(self.stream, i ^ (1 << 63)), key(self.seed));
-        Rng { seed: self.seed ^ (u64::from(a) << 32 | u64::from(b)), stream: i, index: 0 }
+        Rng { seed: self.seed ^ (u64::from(a) << 32 | u64::from(b)), stream: i, index: 0, drawn: [0; 4] }
     }
 
     /// The seed this stream belongs to.
@@ -91,17 +104,18 @@ impl Rng {
         philox(words(block, self.stream), key(self.seed))
     }
 
-    /// `4 N` words at once, those of the blocks from `first` on.
+    /// `4 N` words at once, those of the blocks from `first` on. With 32 blocks there is work enough to hide how long a
+    /// product takes, and registers enough.
     #[inline(always)]
     pub(crate) fn blocks<const N: usize>(&self, first: u64, out: &mut [u32]) {
         let mut counters = [[0; N]; 4];
         for i in 0..N {
-            let [a, b, c, d] = words(first + i as u64, self.stream);
-            (counters[0][i], counters[1][i], counters[2][i], counters[3][i]) = (a, b, c, d);
+            let low = first + i as u64;
+            (counters[0][i], counters[1][i], counters[2][i], counters[3][i]) = (low, low >> 32, self.stream, self.stream >> 32);
         }
         let drawn = philox_lanes::<N>(counters, key(self.seed));
         for (i, out) in out.chunks_exact_mut(4).take(N).enumerate() {
-            (0..4).for_each(|word| out[word] = drawn[word][i]);
+            (0..4).for_each(|word| out[word] = drawn[word][i] as u32);
         }
     }
 
@@ -136,9 +150,12 @@ impl Rng {
     }
 
     fn next_word(&mut self) -> u32 {
-        let word = self.word(self.index);
+        let place = (self.index % 4) as usize;
+        if place == 0 {
+            self.drawn = self.block(self.index / 4);
+        }
         self.index += 1;
-        word
+        self.drawn[place]
     }
 }
 
@@ -200,6 +217,15 @@ mod tests {
             philox([0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344], [0xa4093822, 0x299f31d0]),
             [0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1]
         );
+    }
+
+    #[test]
+    fn blocks_side_by_side_are_the_blocks() {
+        let (rng, first) = (Rng::new(0x0123_4567_89ab_cdef).stream(u64::MAX - 5), u64::from(u32::MAX) - 7);
+        let mut words = [0; 128];
+        rng.blocks::<32>(first, &mut words);
+        let each: Vec<u32> = (0..32).flat_map(|i| rng.block(first + i)).collect();
+        assert_eq!(words[..], each);
     }
 
     #[test]

@@ -71,7 +71,7 @@ fn a_block_keeps_three_floats_a_channel_and_pixel() {
         ("conv2d", map / 4),
         ("gelu_dropout_conv2d", map / 2),
         ("conv_transpose2d", map / 4),
-        ("batch_norm", map),
+        ("batch_norm_add", map),
     ];
     assert_eq!(kept.list, expected);
     assert_eq!(kept.bytes(), 3 * map);

@@ -8,9 +8,9 @@ use rayon::prelude::*;
 use crate::Float;
 use crate::cpu::{GRAIN, chunks, vectorize};
 
-/// Numbers summed in their own type before f64 takes over: few enough to stay in the first-level cache for the second
-/// look at them, and for rounding errors to stay small.
-const BLOCK: usize = 8 * 1024;
+/// Numbers summed in their own type before f64 takes over: few enough to stay in the first-level cache of 32 KiB for the
+/// second look at them, and for rounding errors to stay small.
+const BLOCK: usize = 4 * 1024;
 
 /// Count, mean and sum of squared deviations of each channel.
 pub(crate) struct Moments {
@@ -63,11 +63,14 @@ fn deviations<T: Float>(x: &[T], about: &[f64], squared: bool) -> Vec<f64> {
     narrow(&sum, c)
 }
 
-/// y = (x - mean) scale + shift, channel by channel.
-pub(crate) fn normalise<T: Float>(x: &[T], coefficients: [&[f64]; 3], y: &mut [T]) {
+/// y = (x - mean) scale + shift, channel by channel, and + residual where there is one.
+pub(crate) fn normalise<T: Float>(x: &[T], residual: Option<&[T]>, coefficients: [&[f64]; 3], y: &mut [T]) {
     let c = coefficients[0].len();
     let [mean, scale, shift] = coefficients.map(|v| widen::<T>(v, c));
-    chunks(y, block(c) * (GRAIN / BLOCK), |start, y| normalise_chunk(&x[start..], [&mean, &scale, &shift], y));
+    chunks(y, block(c) * (GRAIN / BLOCK), |start, y| match residual {
+        Some(residual) => normalise_add_chunk([&x[start..], &residual[start..]], [&mean, &scale, &shift], y),
+        None => normalise_chunk(&x[start..], [&mean, &scale, &shift], y),
+    });
 }
 
 /// The first sweep back: of each channel, the sum of dy (x - mean) and the sum of dy.
@@ -133,6 +136,17 @@ vectorize! {
         for (y, x) in y.chunks_mut(mean.len()).zip(x.chunks(mean.len())) {
             for ((((y, &x), &mean), &scale), &shift) in y.iter_mut().zip(x).zip(mean).zip(scale).zip(shift) {
                 *y = (x - mean) * scale + shift;
+            }
+        }
+    }
+
+    fn normalise_add_chunk<T: Float>(inputs: [&[T]; 2], coefficients: [&[T]; 3], y: &mut [T]) {
+        let [mean, scale, shift] = coefficients;
+        let [x, residual] = inputs.map(|input| input.chunks(mean.len()));
+        for ((y, x), residual) in y.chunks_mut(mean.len()).zip(x).zip(residual) {
+            let coefficients = mean.iter().zip(scale).zip(shift);
+            for (((y, &x), &residual), ((&mean, &scale), &shift)) in y.iter_mut().zip(x).zip(residual).zip(coefficients) {
+                *y = (x - mean) * scale + shift + residual;
             }
         }
     }

@@ -57,10 +57,17 @@ vectorize! {
     }
 }
 
+/// Several short rows are taken as one, so that vectors are full and one sum does not wait for the other.
 fn sum_rows<T: Float>(x: &[T], inner: usize) -> Vec<T> {
-    let mut sum = vec![T::ZERO; inner];
-    add_rows(x, &mut sum);
-    sum
+    let wide = 64usize.div_ceil(inner) * inner;
+    let (whole, rest) = x.split_at(x.len() / wide * wide);
+    let mut sums = vec![T::ZERO; wide];
+    add_rows(whole, &mut sums);
+    let (sum, others) = sums.split_at_mut(inner);
+    add_rows(others, sum);
+    add_rows(rest, sum);
+    sums.truncate(inner);
+    sums
 }
 
 /// Where the largest (or smallest) element of each row of `length` is, the first of equals; not-a-number before all.

@@ -93,7 +93,7 @@ vectorize! {
             Kind::Silu => map(x, y, |x| x * x.sigmoid()),
             Kind::Gelu => {
                 for (y, &x) in y.iter_mut().zip(x) {
-                    *y = gelu(x);
+                    *y = x * x.normal_cdf();
                 }
             }
             Kind::Clamp(low, high) => {
@@ -143,7 +143,7 @@ vectorize! {
             // A loop of its own: the compiler leaves a closure this long a call.
             Kind::Gelu => {
                 for ((dx, &x), &dy) in dx.iter_mut().zip(kept).zip(dy) {
-                    *dx = gelu_slope(x) * dy;
+                    *dx = x.gelu_slope() * dy;
                 }
             }
             Kind::Clamp(low, high) => {
@@ -154,18 +154,6 @@ vectorize! {
             Kind::MulScalar(c) => map(dy, dx, |dy| dy * T::from_f64(c)),
         }
     }
-}
-
-/// x Phi(x).
-#[inline(always)]
-pub(crate) fn gelu<T: Float>(x: T) -> T {
-    x * x.normal_cdf()
-}
-
-/// Its derivative, Phi(x) + x phi(x).
-#[inline(always)]
-pub(crate) fn gelu_slope<T: Float>(x: T) -> T {
-    x.normal_cdf() + x * x.normal_density()
 }
 
 #[inline(always)]

@@ -63,12 +63,10 @@ impl Block {
                 None => maps[j].clone(),
             };
             let target = if j == 0 { x } else { &maps[j - 1] };
-            coarser = Some(stage.forward(pass, &map, [target.shape()[1], target.shape()[2]])?);
+            let residual = (j == 0).then_some(x);
+            coarser = Some(stage.forward(pass, &map, [target.shape()[1], target.shape()[2]], residual)?);
         }
-        match coarser {
-            Some(y) => &y + x,
-            None => Ok(x.clone()),
-        }
+        Ok(coarser.unwrap_or_else(|| x.clone()))
     }
 
     /// What the stages mix, finest first.
@@ -136,9 +134,9 @@ impl Stage {
         Stage { name: name.to_owned(), hidden, mixed, enlarge, norm, dropout: config.dropout }
     }
 
-    /// From `map` to a map of the target's height and width.
+    /// From `map` to a map of the target's height and width, to which the finest stage adds the block's input.
     #[track_caller]
-    fn forward(&self, pass: &Pass, map: &Var, target: [usize; 2]) -> Result<Var> {
+    fn forward(&self, pass: &Pass, map: &Var, target: [usize; 2], residual: Option<&Var>) -> Result<Var> {
         let _layer = pass.enter(&*self.name);
         let hidden = self.hidden.forward(pass, map)?;
         let mixed = self.mixed.forward_gelu_dropout(pass, &hidden, self.dropout)?;
@@ -148,7 +146,11 @@ impl Stage {
             Enlarge::Resize(kind, factor) => mixed.upsample([mixed.shape()[1] * factor, mixed.shape()[2] * factor], *kind)?,
             Enlarge::InverseDwt => mixed.idwt(target)?,
         };
-        self.norm.forward(pass, &crop(&enlarged, target)?)
+        let enlarged = crop(&enlarged, target)?;
+        match residual {
+            Some(residual) => self.norm.forward_add(pass, &enlarged, residual),
+            None => self.norm.forward(pass, &enlarged),
+        }
     }
 }
 

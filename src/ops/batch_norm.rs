@@ -31,19 +31,36 @@ pub struct BatchStats {
 /// **Source**: Ioffe and Szegedy (arXiv 1502.03167), algorithm 1; `torch.nn.functional.batch_norm`.
 #[track_caller]
 pub fn batch_norm(x: &Var, gamma: &Var, beta: &Var, eps: f64) -> Result<(Var, BatchStats)> {
+    train([x, gamma, beta], None, eps)
+}
+
+/// [`batch_norm`] of x, and a residual added to it: how a block ends. The same numbers as from the two ops, with one pass
+/// over memory less.
+///
+/// **Shapes**: both maps `[.., c]`. **Backward**: as for `batch_norm`, and dresidual = dy. **Saves**: as `batch_norm`.
+/// **Errors**: those of `batch_norm`; a residual of another shape or dtype than x.
+#[track_caller]
+pub fn batch_norm_add([x, residual]: [&Var; 2], gamma: &Var, beta: &Var, eps: f64) -> Result<(Var, BatchStats)> {
+    train([x, gamma, beta], Some(residual), eps)
+}
+
+#[track_caller]
+fn train(inputs @ [x, gamma, beta]: [&Var; 3], residual: Option<&Var>, eps: f64) -> Result<(Var, BatchStats)> {
+    check_residual("batch_norm_add", x, residual)?;
     let c = channels("batch_norm", x, [("gamma", gamma.value()), ("beta", beta.value())])?;
     if x.value().elements() < 2 * c {
         return Err(Error::operand("batch_norm", "x", "more than one value per channel when training", x.shape()));
     }
     if x.value().device() != Device::Cpu {
-        return on_device::train([x, gamma, beta], eps);
+        let (y, stats) = on_device::train(inputs, eps)?;
+        return Ok((plus(y, residual)?, stats));
     }
     let moments = each_float!("batch_norm", x.dtype(), T => Moments::of::<T>(x.value().data(), c));
     let count = moments.count;
     let var: Vec<f64> = moments.m2.iter().map(|m2| m2 / count as f64).collect();
-    let stats = BatchStats { mean: channel_tensor(x, &moments.mean)?, var: channel_tensor(x, &var)?, count };
+    let stats = BatchStats { mean: channel_tensor(x.dtype(), &moments.mean)?, var: channel_tensor(x.dtype(), &var)?, count };
     let inv_std = inverse_std(&var, eps);
-    Ok((apply("batch_norm", [x, gamma, beta], (moments.mean, inv_std), Some(count))?, stats))
+    Ok((apply(inputs, residual, (moments.mean, inv_std), Some(count))?, stats))
 }
 
 /// Normalises each channel by a given mean and variance: what evaluation does. Otherwise as [`batch_norm`].
@@ -52,34 +69,47 @@ pub fn batch_norm(x: &Var, gamma: &Var, beta: &Var, eps: f64) -> Result<(Var, Ba
 /// **Errors**: gamma, beta, mean or variance not `[c]`, dtypes that differ.
 #[track_caller]
 pub fn batch_norm_eval(x: &Var, gamma: &Var, beta: &Var, running_mean: &Tensor, running_var: &Tensor, eps: f64) -> Result<Var> {
-    let vectors =
-        [("gamma", gamma.value()), ("beta", beta.value()), ("running_mean", running_mean), ("running_var", running_var)];
+    evaluate([x, gamma, beta], None, [running_mean, running_var], eps)
+}
+
+/// [`batch_norm_eval`] of x, and a residual added to it, as [`batch_norm_add`] does; `running` are mean and variance.
+#[track_caller]
+pub fn batch_norm_eval_add([x, residual]: [&Var; 2], gamma: &Var, beta: &Var, running: [&Tensor; 2], eps: f64) -> Result<Var> {
+    evaluate([x, gamma, beta], Some(residual), running, eps)
+}
+
+#[track_caller]
+fn evaluate(inputs @ [x, gamma, beta]: [&Var; 3], residual: Option<&Var>, running: [&Tensor; 2], eps: f64) -> Result<Var> {
+    check_residual("batch_norm_eval_add", x, residual)?;
+    let vectors = [("gamma", gamma.value()), ("beta", beta.value()), ("running_mean", running[0]), ("running_var", running[1])];
     channels("batch_norm_eval", x, vectors)?;
     if x.value().device() != Device::Cpu {
-        return on_device::apply("batch_norm_eval", [x, gamma, beta], [running_mean.clone(), running_var.clone()], eps, true);
+        return plus(on_device::apply("batch_norm_eval", inputs, running.map(Tensor::clone), eps, true)?, residual);
     }
-    let inv_std = inverse_std(&channel_vec(running_var)?, eps);
-    apply("batch_norm_eval", [x, gamma, beta], (channel_vec(running_mean)?, inv_std), None)
+    let inv_std = inverse_std(&channel_vec(running[1])?, eps);
+    apply(inputs, residual, (channel_vec(running[0])?, inv_std), None)
 }
 
 fn apply(
-    op: &'static str,
     [x, gamma, beta]: [&Var; 3],
+    residual: Option<&Var>,
     (mean, inv_std): (Vec<f64>, Vec<f64>),
     count: Option<usize>,
 ) -> Result<Var> {
+    let op = match (count, residual) {
+        (Some(_), None) => "batch_norm",
+        (Some(_), Some(_)) => "batch_norm_add",
+        (None, None) => "batch_norm_eval",
+        (None, Some(_)) => "batch_norm_eval_add",
+    };
     let scale = product(&channel_vec(gamma.value())?, &inv_std);
     let shift = channel_vec(beta.value())?;
+    let (from, other) = (x.value(), residual.map(Var::value));
     let y = each_float!(op, x.dtype(), T => Tensor::build(*x.shape(), |y: &mut [T]| {
-        cpu::normalise(x.value().data(), [&mean, &scale, &shift], y);
+        cpu::normalise(from.data(), other.map(Tensor::data), [&mean, &scale, &shift], y);
     }));
-    Ok(Var::record(op, &[x, gamma, beta], y, || BatchNorm {
-        x: x.value().clone(),
-        gamma: gamma.value().clone(),
-        mean,
-        inv_std,
-        count,
-    }))
+    let inputs: Vec<&Var> = [x, gamma, beta].into_iter().chain(residual).collect();
+    Ok(Var::record(op, &inputs, y, || BatchNorm { x: x.value().clone(), gamma: gamma.value().clone(), mean, inv_std, count }))
 }
 
 struct BatchNorm {
@@ -111,8 +141,11 @@ impl Backward for BatchNorm {
                 cpu::backward_input([x.data(), dy.data()], [mean, &scale, &pull, &slope], dx);
             })));
         }
-        let vector = |wanted: bool, v| wanted.then(|| channel_tensor(&Var::from(&self.gamma), v)).transpose();
-        Ok(vec![dx, vector(wanted[1], &dgamma)?, vector(wanted[2], &dbeta)?])
+        let vector = |wanted: bool, v| wanted.then(|| channel_tensor(self.gamma.dtype(), v)).transpose();
+        let mut gradients = vec![dx, vector(wanted[1], &dgamma)?, vector(wanted[2], &dbeta)?];
+        // Of the residual, where there is one.
+        gradients.extend(wanted.get(3).map(|wanted| wanted.then_some(dy)));
+        Ok(gradients)
     }
 
     fn saves(&self) -> Vec<&Tensor> {
@@ -136,6 +169,21 @@ fn channels<const N: usize>(op: &'static str, x: &Var, vectors: [(&'static str, 
     Ok(c)
 }
 
+/// That a residual is of x's shape and type.
+#[track_caller]
+fn check_residual(op: &'static str, x: &Var, residual: Option<&Var>) -> Result<()> {
+    let Some(residual) = residual else { return Ok(()) };
+    crate::ops::same_float(op, ("x", x.value()), ("residual", residual.value()))?;
+    if residual.shape() != x.shape() {
+        return Err(Error::operand(op, "residual", format!("the shape of x, {}", x.shape()), residual.shape()));
+    }
+    Ok(())
+}
+
+fn plus(y: Var, residual: Option<&Var>) -> Result<Var> {
+    if let Some(residual) = residual { &y + residual } else { Ok(y) }
+}
+
 fn inverse_std(var: &[f64], eps: f64) -> Vec<f64> {
     var.iter().map(|var| 1.0 / (var + eps).sqrt()).collect()
 }
@@ -148,8 +196,8 @@ fn channel_vec(x: &Tensor) -> Result<Vec<f64>> {
     x.cast(crate::DType::F64)?.to_vec()
 }
 
-fn channel_tensor(like: &Var, values: &[f64]) -> Result<Tensor> {
-    Tensor::from_slice(values, [values.len()])?.cast(like.dtype())
+fn channel_tensor(dtype: DType, values: &[f64]) -> Result<Tensor> {
+    Tensor::from_slice(values, [values.len()])?.cast(dtype)
 }
 
 /// The same on a GPU, where statistics are tensors of f32 and nothing is read back.

@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 use wavemix::gradcheck::{adjoint_check, gradcheck};
-use wavemix::ops::{batch_norm, batch_norm_eval};
+use wavemix::ops::{batch_norm, batch_norm_add, batch_norm_eval, batch_norm_eval_add};
 use wavemix::{DType, Rng, Shape, Tensor, Var};
 
 const EPS: f64 = 1e-5;
@@ -74,6 +74,26 @@ fn two_threads_give_the_bits_of_one() {
     assert!(run(1) == run(2));
 }
 
+/// With a residual: the numbers of the two ops, to the bit, forward and backward.
+#[test]
+fn fused_is_composed() {
+    let shape = [5, 31, 31, 24];
+    let [x, residual] = [1, 2].map(|seed| Var::leaf(normal(&shape, DType::F32, seed)));
+    let [gamma, beta] = [3, 4].map(|seed| Var::leaf(normal(&[24], DType::F32, seed)));
+    let (mean, var) = (normal(&[24], DType::F32, 5), Tensor::uniform([24], 0.5, 2.0, DType::F32, &Rng::new(6)));
+    let outcome = |y: Var| {
+        let gradients = y.backward_from(normal(&shape, DType::F32, 7), &[]).unwrap();
+        let gradients = [&x, &gamma, &beta, &residual].map(|v| gradients.of(v).unwrap().to_vec::<f32>().unwrap());
+        (y.into_value().to_vec::<f32>().unwrap(), gradients)
+    };
+    let fused = batch_norm_add([&x, &residual], &gamma, &beta, EPS).unwrap().0;
+    let composed = &batch_norm(&x, &gamma, &beta, EPS).unwrap().0 + &residual;
+    assert!(outcome(fused) == outcome(composed.unwrap()), "training");
+    let fused = batch_norm_eval_add([&x, &residual], &gamma, &beta, [&mean, &var], EPS).unwrap();
+    let composed = &batch_norm_eval(&x, &gamma, &beta, &mean, &var, EPS).unwrap() + &residual;
+    assert!(outcome(fused) == outcome(composed.unwrap()), "evaluation");
+}
+
 #[test]
 fn errors() {
     let of = |shape: &[usize], dtype| Var::from(Tensor::zeros(Shape::new(shape).unwrap(), dtype));
@@ -88,6 +108,9 @@ fn errors() {
     assert!(e.starts_with("batch_norm: beta expects [c = 4], got [1, 4]"), "{e}");
     let e = error(&of(&[3, 4], DType::F64), &vector, &vector);
     assert!(e.starts_with("batch_norm: gamma expects the dtype of x, f64, got f32"), "{e}");
+    let pair = [&of(&[3, 4], DType::F32), &of(&[2, 4], DType::F32)];
+    let e = batch_norm_add(pair, &vector, &vector, EPS).err().unwrap().to_string();
+    assert!(e.starts_with("batch_norm_add: residual expects the shape of x, [3, 4], got [2, 4] (batch_norm.rs:"), "{e}");
     let e = error(&of(&[3, 0], DType::F32), &vector, &vector);
     assert!(e.starts_with("batch_norm: x expects [.., c] with at least one channel, got [3, 0]"), "{e}");
     let short = Tensor::zeros([3], DType::F32);

@@ -29,6 +29,30 @@ fn picks() {
     assert_eq!((y.shape().to_string(), y.to_vec::<f32>().unwrap()), ("[2, 1, 3]".into(), vec![0.0, 0.0, 1.0, 1.0, 0.0, 0.0]));
 }
 
+/// More rows than one range has: each adds the same numbers in the same order as a loop over all would.
+#[test]
+fn gradients_are_added_range_by_range() {
+    let (rows, c, picked) = (9001, 20, 30_000);
+    let rng = Rng::new(8);
+    let wanted: Vec<i64> = (0..picked).map(|i| i64::from(rng.word(i)) % rows as i64).collect();
+    let x = Var::leaf(Tensor::zeros([rows, c], DType::F32));
+    let dy = Tensor::normal([wanted.len(), c], 0.0, 1.0, DType::F32, &rng.child(1));
+    let mut expected = vec![0f32; rows * c];
+    for (dy, &row) in dy.as_slice::<f32>().unwrap().chunks(c).zip(&wanted) {
+        expected[row as usize * c..][..c].iter_mut().zip(dy).for_each(|(sum, dy)| *sum += dy);
+    }
+    let whole: Vec<i64> = wanted.iter().flat_map(|&row| vec![row; c]).collect();
+    for threads in [1, 2] {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let of = |y: Result<Var>| {
+            let gradients = pool.install(|| y.unwrap().backward_from(dy.clone(), &[])).unwrap();
+            gradients.of(&x).unwrap().to_vec::<f32>().unwrap()
+        };
+        assert!(of(x.index_select(0, &indices(&wanted, [wanted.len()]))) == expected);
+        assert!(of(x.gather(0, &indices(&whole, [wanted.len(), c]))) == expected);
+    }
+}
+
 #[test]
 fn errors() {
     let x = counted(&[2, 3]);
