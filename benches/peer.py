@@ -22,7 +22,9 @@ import time
 
 
 def peak_bytes():
-    """The most memory this process held resident."""
+    """The most memory this process held: on a GPU in tensors, else resident."""
+    if ARGUMENTS.device == "cuda" and "torch" in sys.modules:
+        return sys.modules["torch"].cuda.max_memory_allocated()
     try:
         with open("/proc/self/status") as status:
             return next(int(line.split()[1]) for line in status if line.startswith("VmHWM:")) * 1024
@@ -45,6 +47,7 @@ def arguments():
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--precision", choices=["f32", "bf16"], default="f32")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     return parser.parse_args()
 
 
@@ -118,16 +121,16 @@ class Peer:
     def __init__(self, variant):
         dwt, layout = variant.split("-")
         layout = torch.channels_last if layout == "nhwc" else torch.contiguous_format
-        self.model = build(dwt).to(memory_format=layout)
+        self.model = build(dwt).to(ARGUMENTS.device, memory_format=layout)
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-3, weight_decay=0.01, fused=True)
         n, size = ARGUMENTS.batch, ARGUMENTS.size
-        self.images = torch.randn(n, 3, size, size).to(memory_format=layout)
-        self.labels = torch.arange(n) % ARGUMENTS.classes
+        self.images = torch.randn(n, 3, size, size).to(ARGUMENTS.device, memory_format=layout)
+        self.labels = (torch.arange(n) % ARGUMENTS.classes).to(ARGUMENTS.device)
         compiled = (lambda f: f) if ARGUMENTS.mode == "eager" else torch.compile
         self.loss, self.answer = compiled(self.plain_loss), compiled(self.plain_answer)
 
     def autocast(self):
-        return torch.autocast("cpu", dtype=torch.bfloat16, enabled=ARGUMENTS.precision == "bf16")
+        return torch.autocast(ARGUMENTS.device, dtype=torch.bfloat16, enabled=ARGUMENTS.precision == "bf16")
 
     def plain_loss(self, images, labels):
         with self.autocast():
@@ -155,6 +158,8 @@ def times(step, seconds):
     while len(found) < 2 or time.perf_counter() - began < seconds:
         start = time.perf_counter()
         step()
+        if ARGUMENTS.device == "cuda":
+            torch.cuda.synchronize()
         found.append(time.perf_counter() - start)
     return found
 

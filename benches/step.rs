@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
-use wavemix::cuda::{Recording, Stage};
+use wavemix::cuda::{self, Recording, Stage};
 use wavemix::metrics::peak_bytes;
 use wavemix::models::{Config, Model, Task};
 use wavemix::ops::{CrossEntropyOptions, cross_entropy};
@@ -72,10 +72,10 @@ fn bench() -> Result<()> {
     if m.get_flag("json") {
         say(&serde_json::json!({
             "model": config.name(), "batch": batch, "threads": threads, "precision": precision.to_string(), "device": device.to_string(),
-            "train_images_per_s": train, "infer_images_per_s": infer, "peak_bytes": peak_bytes(), "saved_bytes": saved,
+            "train_images_per_s": train, "infer_images_per_s": infer, "peak_bytes": load.peak_bytes(), "saved_bytes": saved,
         }));
     } else {
-        let (peak, saved) = (peak_bytes() >> 20, saved >> 20);
+        let (peak, saved) = (load.peak_bytes() >> 20, saved >> 20);
         println!("{config}, batch {batch}, {threads} threads: training {train:.0} images/s, inference {infer:.0} images/s");
         println!("peak {peak} MiB, of which {saved} MiB are activations saved for the backward pass");
     }
@@ -156,6 +156,14 @@ impl Load {
         self.model.forward(&pass, &(&self.images).into())?.value().to_device(Device::Cpu).map(drop)
     }
 
+    /// The most memory held so far: on a GPU in tensors, else resident.
+    fn peak_bytes(&self) -> usize {
+        match self.params.device() {
+            Device::Cuda(ordinal) => cuda::pool_stats(ordinal).map_or(0, |stats| stats.peak_bytes),
+            Device::Cpu => peak_bytes(),
+        }
+    }
+
     /// Images a second by the median time of a step.
     fn rate(&mut self, step: Step) -> Result<f64> {
         step(self)?;
@@ -199,7 +207,7 @@ fn serve(load: &mut Load) -> Result<()> {
             warm.push(what.to_owned());
         }
         let times = load.times(step, time)?;
-        say(&serde_json::json!({"times": times, "peak_bytes": peak_bytes()}));
+        say(&serde_json::json!({"times": times, "peak_bytes": load.peak_bytes()}));
     }
     Ok(())
 }

@@ -104,6 +104,7 @@ impl Stage {
     pub fn record<R>(self, work: impl FnOnce() -> Result<R>) -> Result<(Recording, R)> {
         let gpu = self.gpu;
         let failed = |e| gpu.failed("recording a step", e);
+        gpu.replace_lent(self.id)?;
         let table = gpu.scratch(2 * self.streams.len().max(1), DType::I64)?;
         // The table lives in the recording, and KEYS forgets it below.
         KEYS.set(Keys::Table { start: table.read().detached(), streams: self.streams.clone() });

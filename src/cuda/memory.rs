@@ -62,6 +62,8 @@ pub(super) struct Pool {
     peak: usize,
     cached: usize,
     driver_allocations: u64,
+    /// Blocks of each recorded step's lists, by size, that are lent.
+    lent: BTreeMap<(u64, usize), usize>,
     /// The recorded steps that live.
     pub recordings: BTreeSet<u64>,
 }
@@ -129,6 +131,9 @@ impl Gpu {
         };
         pool.live += class;
         pool.peak = pool.peak.max(pool.live);
+        if let Some(id) = owner {
+            *pool.lent.entry((id, class)).or_default() += 1;
+        }
         Ok(Block { gpu: self, address, bytes, class, owner })
     }
 
@@ -177,10 +182,27 @@ impl Gpu {
         Ok(())
     }
 
+    /// Adds a block to a rehearsed step's lists for each that is still lent: what a rehearsal gave may be kept, and the
+    /// recording needs as many again.
+    pub(super) fn replace_lent(&self, id: u64) -> Result<()> {
+        let lent: Vec<_> = self.lock_pool().lent.range((id, 0)..=(id, usize::MAX)).map(|(key, count)| (key.1, *count)).collect();
+        for (class, count) in lent {
+            for _ in 0..count {
+                let address = self.allocate_anew(class, class)?;
+                let mut pool = self.lock_pool();
+                pool.driver_allocations += 1;
+                pool.cached += class;
+                pool.free.entry((Some(id), class)).or_default().push(address);
+            }
+        }
+        Ok(())
+    }
+
     /// Moves the free blocks of a recorded step that is no more to everyone's lists.
     pub(super) fn forget_recording(&self, id: u64) {
         let mut pool = self.lock_pool();
         pool.recordings.remove(&id);
+        pool.lent.retain(|(owner, _), _| *owner != id);
         let keys: Vec<_> = pool.free.range((Some(id), 0)..=(Some(id), usize::MAX)).map(|(key, _)| *key).collect();
         for key in keys {
             let blocks = pool.free.remove(&key).unwrap_or_default();
@@ -208,6 +230,11 @@ impl Drop for Block {
         let mut pool = self.gpu.lock_pool();
         pool.live -= self.class;
         pool.cached += self.class;
+        if let Some(id) = self.owner
+            && let Some(count) = pool.lent.get_mut(&(id, self.class))
+        {
+            *count -= 1;
+        }
         // A block may outlive the recording it was made for.
         let owner = self.owner.filter(|id| pool.recordings.contains(id));
         pool.free.entry((owner, self.class)).or_default().push(self.address);

@@ -63,6 +63,29 @@ fn a_full_memory_says_what_holds_it() {
     assert_eq!(Tensor::full_on(gpu, [3], 2.0, DType::F32).unwrap().to_vec::<f32>().unwrap(), [2.0; 3]);
 }
 
+/// Recorded work finds memory though the rehearsal's results are kept; each replay draws other random numbers.
+#[test]
+fn work_is_recorded_and_replayed() {
+    let Some(gpu) = gpu() else { return };
+    let Device::Cuda(ordinal) = gpu else { unreachable!() };
+    let x = Tensor::normal([1000], 0.0, 1.0, DType::F32, &Rng::new(4));
+    let there = Var::from(x.to_device(gpu).unwrap());
+    let work = |on: &Var, rng: &Rng| on.mul_scalar(2.0).and_then(|y| y.dropout(0.5, &rng.child(7))).map(Var::into_value);
+    let mut stage = cuda::Stage::new(ordinal).unwrap();
+    let kept = stage.rehearse(|| work(&there, &Rng::new(1))).unwrap();
+    let (mut recording, result) = stage.record(|| work(&there, &Rng::new(2))).unwrap();
+    for seed in [2, 3, 4] {
+        recording.replay(&Rng::new(seed)).unwrap();
+        let want = work(&Var::from(&x), &Rng::new(seed)).unwrap();
+        assert_eq!(result.to_vec::<f32>().unwrap(), want.to_vec::<f32>().unwrap(), "seed {seed}");
+    }
+    let first = work(&Var::from(&x), &Rng::new(1)).unwrap();
+    assert_eq!(kept.to_vec::<f32>().unwrap(), first.to_vec::<f32>().unwrap(), "a replay touches nobody else's memory");
+    let reads = cuda::Stage::new(ordinal).unwrap().record(|| there.value().to_vec::<f32>());
+    let error = reads.err().unwrap().to_string();
+    assert_eq!(error, "cuda:0: copying from the device: not while a step is recorded");
+}
+
 #[test]
 fn devices_that_are_not_there_are_named() {
     let message = cuda::usable(99).unwrap_err().to_string();
