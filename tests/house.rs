@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Lines that src and kernels may have together: 16,000 for the library on the CPU in f32 and f64, 8,000 for 16-bit types,
-/// faster convolutions and CUDA, of which kernels and their launches are 5,000. Raising it is a decision, not a chore.
-const BUDGET: usize = 24_000;
+/// Lines that src and kernels may have together: 16,000 for the library on the CPU in f32 and f64, 9,000 for 16-bit types,
+/// faster convolutions and CUDA, of which kernels and their launches are 5,500. Raising it is a decision, not a chore.
+const BUDGET: usize = 25_000;
 
 /// Where a file ought to stop and become two.
 const LONGEST_FILE: usize = 400;
