@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::checkpoint::write_atomic;
 use crate::cli::Settings;
 use crate::metrics::peak_bytes;
+use crate::optim::Progress;
 use crate::plots::{self, Curve, Mistake, Panel};
 use crate::train::{Best, Evaluation, Trainer, evaluate};
 use crate::{Error, Result};
@@ -97,7 +98,10 @@ impl Trainer {
         let chosen_on = validation.as_ref().map_or(String::new(), |v| format!("  validation {:5.2} %", 100.0 * v.top1));
         let Record { epoch, train_loss, train_images_per_s: rate, .. } = record;
         let (epochs, top1) = (self.settings.epochs, 100.0 * test.top1);
-        eprintln!("epoch {epoch:>3}/{epochs}  loss {train_loss:.4}{chosen_on}  test {top1:5.2} %  {rate:.0} images/s{mark}");
+        let scaling = self.loss_scaling()?;
+        eprintln!(
+            "epoch {epoch:>3}/{epochs}  loss {train_loss:.4}{chosen_on}  test {top1:5.2} %  {rate:.0} images/s{scaling}{mark}"
+        );
         if better {
             self.best = Best { epoch: record.epoch, top1: judged.top1 };
             self.with_mean(|trainer| trainer.write_weights("best"))?;
@@ -109,6 +113,15 @@ impl Trainer {
     fn evaluate(&self) -> Result<(Option<Evaluation>, Evaluation)> {
         let on = |set| evaluate(&self.model, &self.params, self.settings.precision, set);
         Ok((self.data.validation.as_ref().map(on).transpose()?, on(&self.data.test)?))
+    }
+
+    /// In f16, the loss scale, and how many steps it took to find it.
+    fn loss_scaling(&self) -> Result<String> {
+        if !self.settings.precision.scales_loss() {
+            return Ok(String::new());
+        }
+        let Progress { loss_scale, skipped, .. } = self.optimizer.progress()?;
+        Ok(format!("  loss scale {loss_scale}, {skipped} steps skipped"))
     }
 
     /// The best weights' last word: their line, their pictures, their accuracies on stdout.

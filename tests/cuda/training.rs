@@ -176,6 +176,30 @@ fn run(device: &str, precision: &str, folder: &Path) -> f64 {
     rest.split(',').next().unwrap().parse().unwrap()
 }
 
+/// Adds up the bytes that ops keep for the backward pass.
+struct Kept(usize);
+
+impl wavemix::trace::Watcher for Kept {
+    fn forward(&mut self, event: wavemix::trace::Event<'_>) {
+        self.0 += event.saves.iter().map(|tensor| tensor.bytes()).sum::<usize>();
+    }
+}
+
+#[test]
+fn sixteen_bits_keep_half_the_bytes() {
+    let Some(gpu) = gpu() else { return };
+    let (model, mut params) = config().build(DType::F32, &Rng::new(1)).unwrap();
+    params.to_device(gpu).unwrap();
+    let images = batch(0).0.to_device(gpu).unwrap();
+    let kept = |precision| {
+        let pass = Pass::train(&params, Rng::new(3)).in_precision(precision).unwrap();
+        let (Kept(bytes), y) = wavemix::trace::watch(Kept(0), || model.forward(&pass, &(&images).into()).unwrap());
+        drop(y);
+        bytes
+    };
+    assert_eq!(kept(Precision::F32), 2 * kept(Precision::Bf16));
+}
+
 /// Where little memory was given to the stand-in, for the search to end soon.
 #[test]
 fn the_largest_batch_is_found() {
