@@ -73,6 +73,15 @@ pub(crate) fn normalise<T: Float>(x: &[T], residual: Option<&[T]>, coefficients:
     });
 }
 
+/// x = (y - residual - shift) inverse + mean: what was normalised, from what came of it.
+pub(crate) fn invert<T: Float>([y, residual]: [&[T]; 2], coefficients: [&[f64]; 3], x: &mut [T]) {
+    let c = coefficients[0].len();
+    let [shift, inverse, mean] = coefficients.map(|v| widen::<T>(v, c));
+    chunks(x, block(c) * (GRAIN / BLOCK), |start, x| {
+        invert_chunk([&y[start..], &residual[start..]], [&shift, &inverse, &mean], x);
+    });
+}
+
 /// The first sweep back: of each channel, the sum of dy (x - mean) and the sum of dy.
 pub(crate) fn gradient_sums<T: Float>(x: &[T], dy: &[T], mean: &[f64]) -> [Vec<f64>; 2] {
     let c = mean.len();
@@ -147,6 +156,17 @@ vectorize! {
             let coefficients = mean.iter().zip(scale).zip(shift);
             for (((y, &x), &residual), ((&mean, &scale), &shift)) in y.iter_mut().zip(x).zip(residual).zip(coefficients) {
                 *y = (x - mean) * scale + shift + residual;
+            }
+        }
+    }
+
+    fn invert_chunk<T: Float>(maps: [&[T]; 2], coefficients: [&[T]; 3], x: &mut [T]) {
+        let [shift, inverse, mean] = coefficients;
+        let [y, residual] = maps.map(|map| map.chunks(mean.len()));
+        for ((x, y), residual) in x.chunks_mut(mean.len()).zip(y).zip(residual) {
+            let maps = x.iter_mut().zip(y).zip(residual);
+            for ((((x, &y), &residual), &shift), (&inverse, &mean)) in maps.zip(shift).zip(inverse.iter().zip(mean)) {
+                *x = (y - residual - shift) * inverse + mean;
             }
         }
     }
