@@ -52,7 +52,7 @@ template <class F> DEVICE void windows_over(const Window& g, const Pixel& p, F b
     }
 }
 
-KERNEL(avg_pool, const real* x, real* y, Window g, int v) {
+KERNEL_OF(256, 2, avg_pool, const real* x, real* y, Window g, int v) {
     float share = 1.0f / (g.kh * g.kw);
     pixels(g, g.small_h, g.small_w, v, [=](auto width, const Pixel& p) {
         constexpr int V = width.value;
@@ -66,7 +66,7 @@ KERNEL(avg_pool, const real* x, real* y, Window g, int v) {
     });
 }
 
-KERNEL(avg_pool_backward, const real* dy, real* dx, Window g, int v) {
+KERNEL_OF(256, 2, avg_pool_backward, const real* dy, real* dx, Window g, int v) {
     float share = 1.0f / (g.kh * g.kw);
     pixels(g, g.big_h, g.big_w, v, [=](auto width, const Pixel& p) {
         constexpr int V = width.value;
@@ -80,7 +80,7 @@ KERNEL(avg_pool_backward, const real* dy, real* dx, Window g, int v) {
     });
 }
 
-KERNEL(max_pool, const real* x, real* y, Window g, int v) {
+KERNEL_OF(256, 2, max_pool, const real* x, real* y, Window g, int v) {
     pixels(g, g.small_h, g.small_w, v, [=](auto width, const Pixel& p) {
         constexpr int V = width.value;
         Floats<V> most;

@@ -18,7 +18,7 @@ DEVICE void copy_chunk(uint4* to, const void* from, bool there) {
 #if !defined(STAND_IN) && __CUDA_ARCH__ >= 800
     u32 shared = (u32)__cvta_generic_to_shared(to);
     int bytes = there ? 16 : 0;
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared), "l"(from), "r"(bytes));
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared), "l"(from), "r"(bytes) : "memory");
 #else
     *to = there ? *(const uint4*)from : make_uint4(0, 0, 0, 0);
 #endif
@@ -45,7 +45,7 @@ template <class F> DEVICE void load_matrices(u32 (&r)[4], F address) {
 #if !defined(STAND_IN) && __CUDA_ARCH__ >= 750
     u32 shared = (u32)__cvta_generic_to_shared(address(lane));
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
-                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3]) : "r"(shared));
+                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3]) : "r"(shared) : "memory");
 #else
     for (int i = 0; i < 4; i++) r[i] = ((const u32*)address(8 * i + lane / 4))[lane % 4];
 #endif
@@ -57,7 +57,7 @@ template <class F> DEVICE void load_transposed(u32 (&r)[4], F address) {
 #if !defined(STAND_IN) && __CUDA_ARCH__ >= 750
     u32 shared = (u32)__cvta_generic_to_shared(address(lane));
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
-                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3]) : "r"(shared));
+                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3]) : "r"(shared) : "memory");
 #else
     for (int i = 0; i < 4; i++) {
         u16 first = ((const u16*)address(8 * i + lane % 4 * 2))[lane / 4], second = ((const u16*)address(8 * i + lane % 4 * 2 + 1))[lane / 4];
