@@ -18,7 +18,7 @@ use wavemix::metrics::peak_bytes;
 use wavemix::models::{Config, Model, Task};
 use wavemix::ops::{CrossEntropyOptions, cross_entropy};
 use wavemix::optim::{Method, Optimizer};
-use wavemix::{DType, Device, Error, Params, Pass, Precision, Result, Rng, Tensor};
+use wavemix::{DType, Device, Error, Params, Pass, Precision, Result, Rng, Tensor, cuda};
 
 /// Time to spend on each of training and inference.
 const TIME: Duration = Duration::from_secs(2);
@@ -46,6 +46,12 @@ fn bench() -> Result<()> {
         .arg(text("precision", "f32"))
         .arg(text("device", "cpu"))
         .arg(Arg::new("json").long("json").action(ArgAction::SetTrue).help("Print one line of JSON"))
+        .arg(
+            Arg::new("kernels")
+                .long("kernels")
+                .action(ArgAction::SetTrue)
+                .help("On a GPU: what each kernel of a training step takes"),
+        )
         .arg(Arg::new("serve").long("serve").action(ArgAction::SetTrue).help("Take turns: answer lines of the input with times"))
         .arg(Arg::new("bench").long("bench").action(ArgAction::SetTrue).hide(true))
         .get_matches();
@@ -66,6 +72,10 @@ fn bench() -> Result<()> {
     let mut load = Load::new(&config, batch, device, precision)?;
     if m.get_flag("serve") {
         return pool.install(|| serve(&mut load));
+    }
+    if m.get_flag("kernels") {
+        let Device::Cuda(ordinal) = device else { return Err(Error::Argument("--kernels looks at a GPU: --device cuda".into())) };
+        return kernels(&mut load, ordinal);
     }
     let (train, infer) = pool.install(|| Ok((load.rate(Load::train)?, load.rate(Load::infer)?)))?;
     let saved = config.summary([size, size])?.saved_bytes() * batch;
@@ -186,6 +196,42 @@ impl Load {
 }
 
 type Step = fn(&mut Load) -> Result<()>;
+
+/// A line for each kernel of a training step: its time, what it achieves, and the share of its limit, which is the memory
+/// or the arithmetic, whichever takes longer at the rates measured here and now. (cuBLAS may use other instructions than
+/// our kernels, and pass their limit.)
+fn kernels(load: &mut Load, ordinal: usize) -> Result<()> {
+    const STEPS: usize = 5;
+    let (copy, products) = (cuda::copy_rate(ordinal)?, |dtype, tf32| cuda::matrix_rate(ordinal, dtype, tf32));
+    let storage = load.precision.compute();
+    let matrix = products(storage, load.precision == Precision::Tf32)?;
+    load.train()?;
+    load.train()?;
+    let ((), times) = cuda::profile(ordinal, || (0..STEPS).try_for_each(|_| load.train()))?;
+    let all: f64 = times.iter().map(|time| time.seconds).sum();
+    let (batch, ms) = (load.labels.elements(), all * 1e3 / STEPS as f64);
+    println!(
+        "{}: copies {:.0} GB/s read and written, products of {} {:.1} TFLOP/s",
+        cuda::name(ordinal)?,
+        copy / 1e9,
+        load.precision,
+        matrix / 1e12
+    );
+    println!("a step of {batch} images: {ms:.3} ms in kernels");
+    println!("{:<32} {:>6} {:>9} {:>6} {:>8} {:>9} {:>9}", "kernel", "runs", "us a step", "share", "GB/s", "TFLOP/s", "of limit");
+    for time in times {
+        let limit = (time.bytes as f64 / copy).max(time.flops as f64 / matrix);
+        let (per_step, share) = (time.seconds * 1e6 / STEPS as f64, time.seconds / all * 100.0);
+        let (bytes, flops, runs) =
+            (time.bytes as f64 / time.seconds / 1e9, time.flops as f64 / time.seconds / 1e12, time.launches / STEPS);
+        let name = time.name;
+        println!(
+            "{name:<32} {runs:>6} {per_step:>9.1} {share:>5.1}% {bytes:>8.0} {flops:>9.1} {:>8.0}%",
+            limit / time.seconds * 100.0
+        );
+    }
+    Ok(())
+}
 
 /// Answers lines of the input until it ends.
 fn serve(load: &mut Load) -> Result<()> {

@@ -51,15 +51,3 @@ KERNEL(clamp, float* dw, float limit, i64 n) {
 KERNEL(scale, float* dw, float factor, i64 n) {
     for (i64 i = first_item(); i < n; i += item_stride()) dw[i] *= factor;
 }
-
-// dw /= loss scale; one that is not finite sets the flag to skip the step. All that set it set the same: no order is needed.
-KERNEL(unscale, float* dw, Step* step, i64 n) {
-    float factor = 1 / step->loss_scale;
-    bool bad = false;
-    for (i64 i = first_item(); i < n; i += item_stride()) {
-        float value = dw[i] * factor;
-        bad = bad || value - value != 0;
-        dw[i] = value;
-    }
-    if (bad) atomicExch(&step->skip, 1);
-}

@@ -233,3 +233,19 @@ CONV2D_WEIGHT(conv2d_weight_tf32, WeightOnTensorCores)
 #else
 CONV2D_WEIGHT(conv2d_weight, WeightOnTensorCores)
 #endif
+
+// How fast such products can be, from registers alone: what the kernels above are measured against. Eight independent sums a warp, or for
+// f32 without tensor cores a thread, so that each waits for none.
+KERNEL(matrix_rate, float* out, int rounds, int on_tensor_cores) {
+    float sum[8][4] = {}, total = 0;
+    u32 a[4] = {threadIdx.x, threadIdx.x + 1, threadIdx.x + 2, threadIdx.x + 3};
+    for (int round = 0; round < rounds; round++) {
+#pragma unroll UNROLLED<8>
+        for (int i = 0; i < 8; i++) {
+            if (on_tensor_cores) multiply_add(sum[i], a, a[0], a[1]);
+            else sum[i][0] = sum[i][0] * (float)a[i % 4] + 1.0f;
+        }
+    }
+    for (int i = 0; i < 8; i++) total += sum[i][0] + sum[i][1] + sum[i][2] + sum[i][3];
+    out[first_item()] = total;
+}

@@ -39,12 +39,3 @@ KERNEL(transpose_1, const u8* x, u8* y, int batch, int rows, int columns) { tran
 KERNEL(transpose_2, const u16* x, u16* y, int batch, int rows, int columns) { transpose(x, y, batch, rows, columns); }
 KERNEL(transpose_4, const u32* x, u32* y, int batch, int rows, int columns) { transpose(x, y, batch, rows, columns); }
 KERNEL(transpose_8, const u64* x, u64* y, int batch, int rows, int columns) { transpose(x, y, batch, rows, columns); }
-
-template <class T> DEVICE void fill(T* y, T value, i64 n) {
-    for (i64 i = first_item(); i < n; i += item_stride()) y[i] = value;
-}
-
-KERNEL(fill_1, u8* y, u8 value, i64 n) { fill(y, value, n); }
-KERNEL(fill_2, u16* y, u16 value, i64 n) { fill(y, value, n); }
-KERNEL(fill_4, u32* y, u32 value, i64 n) { fill(y, value, n); }
-KERNEL(fill_8, u64* y, u64 value, i64 n) { fill(y, value, n); }

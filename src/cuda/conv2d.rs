@@ -64,7 +64,11 @@ pub(crate) fn forward(g: &Geometry, big: Slice, weight: Slice, bias: Option<Slic
     let bytes = big.bytes() + weight.bytes() + small.as_slice().bytes();
     let launch = gpu.kernel("conv2d", tile.name(false), big.dtype)?.arg(big).arg(weight).arg(bias).arg(small);
     let launch = launch.arg(window(gpu, g)?).sizes([v])?;
-    launch.grid([pixels.div_ceil(128), groups * c.div_ceil(tile.width), 1], tile.threads).moves(bytes).launch()
+    launch
+        .grid([pixels.div_ceil(128), groups * c.div_ceil(tile.width), 1], tile.threads)
+        .moves(bytes)
+        .counts(2 * g.products() as u64)
+        .launch()
 }
 
 /// dw[s, ky, kx, b] = the sum over all pixels of the small image of small[.., s] big[.. under (ky, kx), b], in f32.
@@ -85,6 +89,6 @@ pub(crate) fn backward_weight(g: &Geometry, small: Slice, big: Slice, dw: &mut S
     let name = if small.dtype == DType::F32 && gpu.tf32() { "conv2d_weight_tf32" } else { "conv2d_weight" };
     let launch = gpu.kernel("conv2d", name, small.dtype)?.arg(small).arg(big).arg(&mut part.write()).arg(window(gpu, g)?);
     let launch = launch.sizes([v_small, v_big, span])?.grid([tiles, splits, 1], if tensor_cores { 128 } else { 256 });
-    launch.moves(small.bytes() + big.bytes()).launch()?;
+    launch.moves(small.bytes() + big.bytes()).counts(2 * g.products() as u64).launch()?;
     finish(part.read(), small.dtype, [1, splits, weights], 1.0, dw)
 }

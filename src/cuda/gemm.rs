@@ -91,8 +91,10 @@ pub(crate) fn gemm(batch: usize, [m, k, n]: [usize; 3], a: Matrix, b: Matrix, c:
         empty => empty.insert(Blas::new(gpu)?).handle,
     };
     let _turn = gpu.turn()?;
+    let (bytes, flops) = (a.data.bytes() + b.data.bytes() + c.as_slice().bytes(), 2 * (batch * m * n * k) as u64);
+    let pointer = c.pointer();
     // SAFETY: the callers' slices hold the matrices that these sizes and steps describe; the factors outlive the call.
-    let done = unsafe {
+    let start = || unsafe {
         gemm_strided_batched_ex(
             handle,
             operand_b,
@@ -110,7 +112,7 @@ pub(crate) fn gemm(batch: usize, [m, k, n]: [usize; 3], a: Matrix, b: Matrix, c:
             number(row_a)?,
             a.step as i64,
             zero,
-            c.pointer(),
+            pointer,
             tc,
             number(n)?,
             (m * n) as i64,
@@ -118,8 +120,9 @@ pub(crate) fn gemm(batch: usize, [m, k, n]: [usize; 3], a: Matrix, b: Matrix, c:
             compute,
             sys::cublasGemmAlgo_t::CUBLAS_GEMM_DEFAULT,
         )
+        .map_err(|e| failed(gpu, &format!("refuses a product of {m} x {k} x {n}"), e))
     };
-    done.map_err(|e| failed(gpu, &format!("refuses a product of {m} x {k} x {n}"), e))
+    gpu.timed((&*format!("cuBLAS {}", a.data.dtype), bytes, flops), start)
 }
 
 fn kind(dtype: DType) -> Type {

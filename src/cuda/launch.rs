@@ -53,11 +53,13 @@ impl Gpu {
             function,
             file,
             name,
+            dtype,
             words: Vec::with_capacity(32),
             starts: Vec::with_capacity(16),
             grid: [1; 3],
             block: [BLOCK, 1],
             bytes: 0,
+            flops: 0,
         })
     }
 }
@@ -143,6 +145,8 @@ pub(crate) struct Launch {
     grid: [u32; 3],
     block: [u32; 2],
     bytes: usize,
+    flops: u64,
+    dtype: DType,
 }
 
 /// What kernels take: memory, numbers of 4 or 8 bytes, and structures of those.
@@ -322,6 +326,12 @@ impl Launch {
         self
     }
 
+    /// Floating-point operations of a product, a multiply-add being two.
+    pub fn counts(mut self, flops: u64) -> Launch {
+        self.flops = flops;
+        self
+    }
+
     /// Starts it. A grid without blocks is nothing to do.
     pub fn launch(mut self) -> Result<()> {
         if self.grid.contains(&0) {
@@ -333,13 +343,16 @@ impl Launch {
         let ([gx, gy, gz], [bx, by]) = (self.grid, self.block);
         let words = self.words.as_mut_ptr();
         let mut pointers: Vec<*mut c_void> = self.starts.iter().map(|&start| words.wrapping_add(start).cast()).collect();
-        // SAFETY: the words hold the kernel's arguments in its order, each in its low bytes (this is a little-endian
-        // program, as every one with CUDA is); memory lives until the stream has passed the kernel, since blocks return to
-        // a pool that serves the same stream only.
-        let started = unsafe {
-            let (function, stream) = (self.function.cu_function(), gpu.stream.cu_stream());
-            result::launch_kernel(function, (gx, gy, gz), (bx, by, 1), 0, stream, &mut pointers)
-        };
-        started.map_err(failed)
+        let mark = (&*format!("{} {}", self.name, self.dtype), self.bytes, self.flops);
+        gpu.timed(mark, || {
+            // SAFETY: the words hold the kernel's arguments in its order, each in its low bytes (this is a little-endian
+            // program, as every one with CUDA is); memory lives until the stream has passed the kernel, since blocks return
+            // to a pool that serves the same stream only.
+            let started = unsafe {
+                let (function, stream) = (self.function.cu_function(), gpu.stream.cu_stream());
+                result::launch_kernel(function, (gx, gy, gz), (bx, by, 1), 0, stream, &mut pointers)
+            };
+            started.map_err(failed)
+        })
     }
 }

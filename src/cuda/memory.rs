@@ -97,6 +97,12 @@ pub fn release_free_memory(ordinal: usize) -> Result<()> {
     Ok(())
 }
 
+/// Bytes that the driver still has.
+pub(super) fn free(gpu: &Gpu) -> Result<usize> {
+    let _turn = gpu.turn()?;
+    mem_get_info().map(|(free, _)| free).map_err(|e| gpu.failed("asking for its memory", e))
+}
+
 impl Gpu {
     pub(super) fn lock_pool(&self) -> std::sync::MutexGuard<'_, Pool> {
         self.pool.lock().unwrap_or_else(|e| e.into_inner())

@@ -12,6 +12,7 @@ mod graph;
 mod launch;
 mod library;
 mod memory;
+mod profile;
 
 pub(crate) mod adamw;
 pub(crate) mod batch_norm;
@@ -58,6 +59,7 @@ pub(crate) use launch::Axes;
 pub(crate) use memory::Block;
 use memory::SERVING;
 pub use memory::{CudaPoolStats, pool_stats, release_free_memory};
+pub use profile::{KernelTime, copy_rate, matrix_rate, profile};
 
 /// Whether the GPU with this ordinal can be computed with; starts it if so.
 ///
@@ -113,6 +115,8 @@ pub(crate) struct Gpu {
     kernels: Mutex<launch::Kernels>,
     blas: Mutex<Option<gemm::Blas>>,
     tables: upsample::Tables,
+    /// The launches since a profile was begun.
+    marks: Mutex<Option<Vec<profile::Mark>>>,
     /// Whether products of f32 may round their operands to tf32.
     tf32: AtomicBool,
 }
@@ -177,6 +181,7 @@ impl Gpu {
             kernels: Mutex::default(),
             blas: Mutex::default(),
             tables: Default::default(),
+            marks: Mutex::default(),
             tf32: AtomicBool::new(false),
         })
     }

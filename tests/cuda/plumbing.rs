@@ -92,3 +92,24 @@ fn devices_that_are_not_there_are_named() {
     assert!(message.starts_with("cuda:99 cannot be used: "), "{message}");
     assert!(message.ends_with("; --device cpu works everywhere"), "{message}");
 }
+
+#[test]
+fn a_profile_names_kernels_and_counts_what_they_do() {
+    let Some(gpu) = gpu() else { return };
+    let x = Var::from(Tensor::full_on(gpu, [1000, 8], 1.0, DType::F32).unwrap());
+    let work = || {
+        x.exp()?;
+        x.exp()?;
+        x.matmul(&Var::from(Tensor::full_on(gpu, [8, 5], 1.0, DType::F32)?)).map(drop)
+    };
+    let ((), times) = cuda::profile(0, work).unwrap();
+    let of = |name: &str| times.iter().find(|time| time.name == name).unwrap_or_else(|| panic!("{name} is not in {times:?}"));
+    // Other tests may start kernels meanwhile: never fewer than these.
+    let exp = of("unary f32");
+    assert!(exp.launches >= 2 && exp.bytes >= 2 * 2 * 32_000 && exp.flops == 0 && exp.seconds > 0.0, "{exp:?}");
+    let product = of("cuBLAS f32");
+    assert!(product.launches >= 1 && product.flops >= 2 * 1000 * 8 * 5, "{product:?}");
+    assert!(times.is_sorted_by(|a, b| a.seconds >= b.seconds), "{times:?}");
+    assert!(cuda::copy_rate(0).unwrap() > 0.0);
+    assert!(cuda::matrix_rate(0, DType::BF16, false).unwrap() > 0.0 && cuda::matrix_rate(0, DType::F32, true).unwrap() > 0.0);
+}
