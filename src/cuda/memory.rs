@@ -118,7 +118,7 @@ impl Gpu {
 
     /// A block of `bytes` bytes with whatever its last user left in it.
     pub fn allocate(&'static self, bytes: usize) -> Result<Block> {
-        let class = if self.exact { bytes.max(1).next_multiple_of(16) } else { size_class(bytes) };
+        let class = if self.exact { bytes.max(1) } else { size_class(bytes) };
         let mut pool = self.lock_pool();
         let owner = SERVING.get().owner;
         let reused = pool.free.get_mut(&(owner, class)).and_then(Vec::pop);

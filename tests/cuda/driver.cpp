@@ -20,7 +20,7 @@
 
 namespace stand_in {
 
-enum { INVALID_VALUE = 1, OUT_OF_MEMORY = 2, NO_DEVICE = 100, INVALID_DEVICE = 101, INVALID_IMAGE = 200, NOT_FOUND = 500, LAUNCH_FAILED = 719,
+enum { INVALID_VALUE = 1, OUT_OF_MEMORY = 2, NO_DEVICE = 100, INVALID_DEVICE = 101, INVALID_IMAGE = 200, NOT_FOUND = 500, ILLEGAL_ADDRESS = 700, LAUNCH_FAILED = 719,
     CAPTURE_UNSUPPORTED = 900 };
 
 typedef unsigned long long Address;
@@ -67,6 +67,19 @@ bool inside(const char* what, const void* start, size_t bytes) {
     return !bytes;
 }
 
+// Whether what follows a buffer up to the next multiple of 16, before its guard page, is still as it was filled; says so where not.
+static bool intact(const Kernel& kernel) {
+    std::lock_guard<std::mutex> guard(lock);
+    for (auto& [start, mapping] : buffers) {
+        for (size_t i = mapping.bytes; i % 16; i++) {
+            if (((unsigned char*)start)[i] == 0xff) continue;
+            fprintf(stderr, "stand-in: kernel %s (REAL %d) wrote beyond the end of a buffer of %zu bytes\n", kernel.name, kernel.real, mapping.bytes);
+            return false;
+        }
+    }
+    return true;
+}
+
 }  // namespace stand_in
 
 using namespace stand_in;
@@ -93,7 +106,7 @@ API cuCtxSynchronize() { return captures ? CAPTURE_UNSUPPORTED : broken; }
 API cuGetErrorName(int error, const char** name) {
     static const std::map<int, const char*> names = {{0, "CUDA_SUCCESS"}, {INVALID_VALUE, "CUDA_ERROR_INVALID_VALUE"},
         {OUT_OF_MEMORY, "CUDA_ERROR_OUT_OF_MEMORY"}, {INVALID_DEVICE, "CUDA_ERROR_INVALID_DEVICE"}, {INVALID_IMAGE, "CUDA_ERROR_INVALID_IMAGE"},
-        {NOT_FOUND, "CUDA_ERROR_NOT_FOUND"}, {700, "CUDA_ERROR_ILLEGAL_ADDRESS"}, {701, "CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES"},
+        {NOT_FOUND, "CUDA_ERROR_NOT_FOUND"}, {ILLEGAL_ADDRESS, "CUDA_ERROR_ILLEGAL_ADDRESS"}, {701, "CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES"},
         {716, "CUDA_ERROR_MISALIGNED_ADDRESS"}, {LAUNCH_FAILED, "CUDA_ERROR_LAUNCH_FAILED"},
         {CAPTURE_UNSUPPORTED, "CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED"}};
     auto found = names.find(error);
@@ -232,6 +245,7 @@ API cuLaunchKernel(void* function, unsigned gx, unsigned gy, unsigned gz, unsign
         if (++launches == failing) return (int)LAUNCH_FAILED;
         std::vector<void*> pointers;
         for (auto& argument : copies) pointers.push_back(argument.data());
-        return launch(kernel, {gx, gy, gz}, {bx, by, bz}, pointers.data());
+        int error = launch(kernel, {gx, gy, gz}, {bx, by, bz}, pointers.data());
+        return error ? error : intact(kernel) ? 0 : (int)ILLEGAL_ADDRESS;
     });
 }
