@@ -75,6 +75,6 @@ pub(crate) fn add_into(sum: &mut Tensor, mut dy: Tensor) -> Result<()> {
         return crate::cuda::binary::add_assign(&mut sum.on_device_mut()?, dy.on_device());
     }
     let dy = dy.cast(sum.dtype())?;
-    each_float!("gradient", sum.dtype(), T => crate::cpu::binary::add_assign::<T>(sum.data_mut(), dy.data()));
+    each_real!("gradient", sum.dtype(), T => crate::cpu::binary::add_assign::<T>(sum.data_mut(), dy.data()));
     Ok(())
 }

@@ -2,6 +2,8 @@
 
 #[path = "ops/batch_norm.rs"]
 mod batch_norm;
+#[path = "ops/bf16.rs"]
+mod bf16;
 #[path = "ops/binary.rs"]
 mod binary;
 #[path = "ops/cast.rs"]

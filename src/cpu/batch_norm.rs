@@ -5,12 +5,13 @@
 
 use rayon::prelude::*;
 
-use crate::Float;
+use crate::cpu::wide::{PIECE, pieces, widened};
 use crate::cpu::{GRAIN, chunks, vectorize};
+use crate::{Float, Real};
 
-/// Numbers summed in their own type before f64 takes over: few enough to stay in the first-level cache of 32 KiB for the
-/// second look at them, and for rounding errors to stay small.
-const BLOCK: usize = 4 * 1024;
+/// Numbers summed in their own type before f64 takes over: few enough to stay in the first-level cache for the second
+/// look at them, and for rounding errors to stay small; half as many cost half as much again with 128 channels.
+const BLOCK: usize = 8 * 1024;
 
 /// Count, mean and sum of squared deviations of each channel.
 pub(crate) struct Moments {
@@ -21,12 +22,15 @@ pub(crate) struct Moments {
 
 impl Moments {
     /// Of x `[rows, c]`: each block about its own mean, then the blocks merged in their order.
-    pub fn of<T: Float>(x: &[T], c: usize) -> Moments {
+    pub fn of<T: Real>(x: &[T], c: usize) -> Moments {
         let none = || Moments { count: 0, mean: vec![0.0; c], m2: vec![0.0; c] };
         let block = block(c);
         let parts: Vec<Moments> = x
             .par_chunks(block * (GRAIN / BLOCK))
-            .map(|x| x.chunks(block).fold(none(), |sum, x| sum.merge(&Moments::of_block(x, c))))
+            .map(|x| {
+                let mut room = None;
+                x.chunks(block).fold(none(), |sum, x| sum.merge(&Moments::of_block(widened(x, &mut room), c)))
+            })
             .collect();
         parts.iter().fold(none(), Moments::merge)
     }
@@ -64,12 +68,17 @@ fn deviations<T: Float>(x: &[T], about: &[f64], squared: bool) -> Vec<f64> {
 }
 
 /// y = (x - mean) scale + shift, channel by channel, and + residual where there is one.
-pub(crate) fn normalise<T: Float>(x: &[T], residual: Option<&[T]>, coefficients: [&[f64]; 3], y: &mut [T]) {
+pub(crate) fn normalise<T: Real>(x: &[T], residual: Option<&[T]>, coefficients: [&[f64]; 3], y: &mut [T]) {
     let c = coefficients[0].len();
-    let [mean, scale, shift] = coefficients.map(|v| widen::<T>(v, c));
-    chunks(y, block(c) * (GRAIN / BLOCK), |start, y| match residual {
-        Some(residual) => normalise_add_chunk([&x[start..], &residual[start..]], [&mean, &scale, &shift], y),
-        None => normalise_chunk(&x[start..], [&mean, &scale, &shift], y),
+    let [mean, scale, shift] = coefficients.map(|v| widen::<T::Wide>(v, c));
+    chunks(y, block(c) * (GRAIN / BLOCK), |start, y| {
+        let x = &x[start..][..y.len()];
+        match residual {
+            Some(residual) => pieces([x, &residual[start..][..y.len()]], y, piece(c), |_, inputs, y| {
+                normalise_add_chunk(inputs, [&mean, &scale, &shift], y);
+            }),
+            None => pieces([x], y, piece(c), |_, [x], y| normalise_chunk(x, [&mean, &scale, &shift], y)),
+        }
     });
 }
 
@@ -83,16 +92,16 @@ pub(crate) fn invert<T: Float>([y, residual]: [&[T]; 2], coefficients: [&[f64]; 
 }
 
 /// The first sweep back: of each channel, the sum of dy (x - mean) and the sum of dy.
-pub(crate) fn gradient_sums<T: Float>(x: &[T], dy: &[T], mean: &[f64]) -> [Vec<f64>; 2] {
+pub(crate) fn gradient_sums<T: Real>(x: &[T], dy: &[T], mean: &[f64]) -> [Vec<f64>; 2] {
     let c = mean.len();
-    let (mean, block) = (widen::<T>(mean, c), block(c));
+    let (mean, block) = (widen::<T::Wide>(mean, c), block(c));
     let add = |mut a: [Vec<f64>; 2], b: [Vec<f64>; 2]| {
         a.iter_mut().flatten().zip(b.iter().flatten()).for_each(|(a, b)| *a += b);
         a
     };
     let none = || [vec![0.0; c], vec![0.0; c]];
-    let of_block = |(x, dy): (&[T], &[T])| {
-        let [mut slope, mut pull] = [vec![T::ZERO; width(c)], vec![T::ZERO; width(c)]];
+    let of_block = |x: &[T::Wide], dy: &[T::Wide]| {
+        let [mut slope, mut pull] = [vec![T::Wide::ZERO; width(c)], vec![T::Wide::ZERO; width(c)]];
         add_gradients(x, dy, &mean, &mut slope, &mut pull);
         [slope, pull].map(|sum| narrow(&sum, c))
     };
@@ -100,17 +109,22 @@ pub(crate) fn gradient_sums<T: Float>(x: &[T], dy: &[T], mean: &[f64]) -> [Vec<f
     let parts: Vec<[Vec<f64>; 2]> = x
         .par_chunks(run)
         .zip(dy.par_chunks(run))
-        .map(|(x, dy)| x.chunks(block).zip(dy.chunks(block)).map(of_block).fold(none(), add))
+        .map(|(x, dy)| {
+            let [mut room_x, mut room_dy] = [const { None }; 2];
+            let blocks = x.chunks(block).zip(dy.chunks(block));
+            blocks.map(|(x, dy)| of_block(widened(x, &mut room_x), widened(dy, &mut room_dy))).fold(none(), add)
+        })
         .collect();
     parts.into_iter().fold(none(), add)
 }
 
 /// The second sweep back: dx = (dy - pull - (x - mean) slope) scale, channel by channel.
-pub(crate) fn backward_input<T: Float>([x, dy]: [&[T]; 2], coefficients: [&[f64]; 4], dx: &mut [T]) {
+pub(crate) fn backward_input<T: Real>([x, dy]: [&[T]; 2], coefficients: [&[f64]; 4], dx: &mut [T]) {
     let c = coefficients[0].len();
-    let [mean, scale, pull, slope] = coefficients.map(|v| widen::<T>(v, c));
+    let [mean, scale, pull, slope] = coefficients.map(|v| widen::<T::Wide>(v, c));
     chunks(dx, block(c) * (GRAIN / BLOCK), |start, dx| {
-        backward_chunk([&x[start..], &dy[start..]], [&mean, &scale, &pull, &slope], dx);
+        let inputs = [x, dy].map(|x| &x[start..][..dx.len()]);
+        pieces(inputs, dx, piece(c), |_, inputs, dx| backward_chunk(inputs, [&mean, &scale, &pull, &slope], dx));
     });
 }
 
@@ -190,6 +204,10 @@ fn width(c: usize) -> usize {
 
 fn block(c: usize) -> usize {
     (BLOCK / width(c)).max(1) * width(c)
+}
+
+fn piece(c: usize) -> usize {
+    (PIECE / width(c)).max(1) * width(c)
 }
 
 /// One coefficient a channel, rounded and repeated to the width.

@@ -1,7 +1,8 @@
 //! Two operands, element by element, with broadcasting.
 
+use crate::cpu::wide::{PIECE, narrowed, pieces, widened};
 use crate::cpu::{GRAIN, chunks, vectorize};
-use crate::{Element, Float, Shape};
+use crate::{Element, Float, Real, Shape};
 
 /// Which function of two numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,12 +29,19 @@ impl Kind {
 }
 
 /// y = a (op) b, both broadcast to `shape`.
-pub(crate) fn apply<T: Float>(kind: Kind, a: (&[T], &Shape), b: (&[T], &Shape), shape: &Shape, y: &mut [T]) {
-    rows([a, b], shape, y, &|_, [a, b], y| apply_row(kind, a, b, y));
+pub(crate) fn apply<T: Real>(kind: Kind, a: (&[T], &Shape), b: (&[T], &Shape), shape: &Shape, y: &mut [T]) {
+    rows([a, b], shape, y, &|_, [a, b], y| {
+        if a.len() == y.len() && b.len() == y.len() {
+            return pieces([a, b], y, PIECE, |_, [a, b], y| apply_row(kind, a, b, y));
+        }
+        let [mut room_a, mut room_b, mut room_y] = [const { None }; 3];
+        let (a, b) = (widened(a, &mut room_a), widened(b, &mut room_b));
+        narrowed(y, &mut room_y, |y| apply_row(kind, a, b, y));
+    });
 }
 
 /// dx = (partial of y with respect to operand `side`) dy, all in the shape of dy.
-pub(crate) fn backward<T: Float>(
+pub(crate) fn backward<T: Real>(
     kind: Kind,
     side: usize,
     operands: [(&[T], &Shape); 2],
@@ -41,13 +49,22 @@ pub(crate) fn backward<T: Float>(
     dx: &mut [T],
 ) {
     rows(operands, shape, dx, &|start, [a, b], dx| {
-        dx.copy_from_slice(&dy[start..][..dx.len()]);
-        backward_row(kind, side, a, b, dx);
+        let dy = &dy[start..][..dx.len()];
+        let partial = |a: &_, b: &_, dy: &[T::Wide], dx: &mut [T::Wide]| {
+            dx.copy_from_slice(dy);
+            backward_row(kind, side, a, b, dx);
+        };
+        if a.len() == dx.len() && b.len() == dx.len() {
+            return pieces([a, b, dy], dx, PIECE, |_, [a, b, dy], dx| partial(a, b, dy, dx));
+        }
+        let [mut room_a, mut room_b, mut room_dy, mut room_dx] = [const { None }; 4];
+        let (a, b, dy) = (widened(a, &mut room_a), widened(b, &mut room_b), widened(dy, &mut room_dy));
+        narrowed(dx, &mut room_dx, |dx| partial(a, b, dy, dx));
     });
 }
 
 /// sum += x.
-pub(crate) fn add_assign<T: Float>(sum: &mut [T], x: &[T]) {
+pub(crate) fn add_assign<T: Real>(sum: &mut [T], x: &[T]) {
     chunks(sum, GRAIN, |start, sum| add_chunk(sum, &x[start..]));
 }
 
@@ -77,9 +94,9 @@ vectorize! {
         }
     }
 
-    fn add_chunk<T: Float>(sum: &mut [T], x: &[T]) {
+    fn add_chunk<T: Real>(sum: &mut [T], x: &[T]) {
         for (sum, &x) in sum.iter_mut().zip(x) {
-            *sum = *sum + x;
+            *sum = T::narrow(sum.wide() + x.wide());
         }
     }
 }

@@ -1,13 +1,11 @@
 //! Keeping some elements and zeroing the others, by numbered random words.
 
+use crate::cpu::wide::{PIECE, pieces};
 use crate::cpu::{GRAIN, chunks, vectorize};
-use crate::{Float, Rng};
+use crate::{Float, Real, Rng};
 
 /// Random blocks drawn side by side.
 const BLOCKS: usize = 32;
-
-/// Words drawn before they are used: few enough for the first-level cache.
-const PIECE: usize = 1024;
 
 /// Of what some elements are kept.
 #[derive(Clone, Copy)]
@@ -21,11 +19,11 @@ pub(crate) enum Kind {
 }
 
 /// y = f(a, b) / (1 - p) where the element's uniform number reaches p, else 0. Element i has word i of the stream.
-pub(crate) fn apply<T: Float>(kind: Kind, p: f64, rng: &Rng, [a, b]: [&[T]; 2], y: &mut [T]) {
+pub(crate) fn apply<T: Real>(kind: Kind, p: f64, rng: &Rng, [a, b]: [&[T]; 2], y: &mut [T]) {
     const { assert!(GRAIN.is_multiple_of(PIECE) && PIECE.is_multiple_of(4 * BLOCKS), "pieces begin with whole blocks") };
     chunks(y, GRAIN, |start, y| {
         let inputs = [a, b].map(|x| &x[start..][..y.len()]);
-        apply_chunk(kind, p, rng, start / 4, inputs, y);
+        pieces(inputs, y, PIECE, |at, inputs, y| apply_chunk(kind, p, rng, (start + at) / 4, inputs, y));
     });
 }
 

@@ -1,23 +1,36 @@
 //! The Haar wavelet on 2 x 2 blocks, and back.
 
-use crate::Float;
+use crate::cpu::wide::{narrowed, widened};
 use crate::cpu::{GRAIN, chunks, vectorize};
+use crate::{Float, Real};
 
 /// Sub-bands y `[n, ceil(h / 2), ceil(w / 2), 4 c]` of x `[n, h, w, c]`.
-pub(crate) fn forward<T: Float>(x: &[T], [h, w, c]: [usize; 3], y: &mut [T]) {
-    let half_row = w.div_ceil(2) * 4 * c;
+pub(crate) fn forward<T: Real>(x: &[T], [h, w, c]: [usize; 3], y: &mut [T]) {
+    let (row, half_row) = (w * c, w.div_ceil(2) * 4 * c);
     if y.is_empty() {
         return;
     }
     // What an odd image is continued with.
-    let zeros = vec![T::ZERO; w * c];
+    let zeros = vec![T::Wide::ZERO; row];
+    // The row of pixels at the top of a row of sub-bands, among those of all images, and whether one is below it.
+    let top = |i: usize| {
+        let (image, top) = divide(i, h.div_ceil(2));
+        (image * h + 2 * top, 2 * top + 1 < h)
+    };
     chunks(y, (GRAIN / half_row).max(1) * half_row, |start, y| {
-        for (i, y) in y.chunks_exact_mut(half_row).enumerate() {
-            let (image, top) = divide(start / half_row + i, h.div_ceil(2));
-            let row = |r: usize| if r < h { &x[(image * h + r) * w * c..][..w * c] } else { &zeros[..] };
-            let rows = [row(2 * top), row(2 * top + 1)];
-            analyse_row(rows, &zeros[..c], y, c);
-        }
+        let first = start / half_row;
+        let (last, below) = top(first + y.len() / half_row - 1);
+        let from = top(first).0;
+        let [mut room_x, mut room_y] = [const { None }; 2];
+        let x = widened(&x[from * row..(last + 1 + usize::from(below)) * row], &mut room_x);
+        narrowed(y, &mut room_y, |y| {
+            for (i, y) in y.chunks_exact_mut(half_row).enumerate() {
+                let (top, below) = top(first + i);
+                let x = &x[(top - from) * row..];
+                let bottom = if below { &x[row..2 * row] } else { &zeros[..] };
+                analyse_row([&x[..row], bottom], &zeros[..c], y, c);
+            }
+        });
     });
 }
 
@@ -45,19 +58,28 @@ vectorize! {
 }
 
 /// The image x `[n, h, w, c]` of sub-bands y `[n, ceil(h / 2), ceil(w / 2), 4 c]`.
-pub(crate) fn inverse<T: Float>(y: &[T], [h, w, c]: [usize; 3], x: &mut [T]) {
+pub(crate) fn inverse<T: Real>(y: &[T], [h, w, c]: [usize; 3], x: &mut [T]) {
     let (row, half_row) = (w * c, w.div_ceil(2) * 4 * c);
     if x.is_empty() {
         return;
     }
     // Each row of pixels by itself: its neighbour reads the same sub-bands from the cache.
+    let bands = |i: usize| {
+        let (image, r) = divide(i, h);
+        (image * h.div_ceil(2) + r / 2, r % 2 == 0)
+    };
     chunks(x, (GRAIN / row).max(1) * row, |start, x| {
-        for (i, x) in x.chunks_exact_mut(row).enumerate() {
-            let (image, r) = divide(start / row + i, h);
-            let y = &y[(image * h.div_ceil(2) + r / 2) * half_row..][..half_row];
-            let sign = if r % 2 == 0 { T::ONE } else { -T::ONE };
-            synthesise_row(y, sign, x, c);
-        }
+        let first = start / row;
+        let (from, last) = (bands(first).0, bands(first + x.len() / row - 1).0);
+        let [mut room_x, mut room_y] = [const { None }; 2];
+        let y = widened(&y[from * half_row..(last + 1) * half_row], &mut room_y);
+        narrowed(x, &mut room_x, |x| {
+            for (i, x) in x.chunks_exact_mut(row).enumerate() {
+                let (band, upper) = bands(first + i);
+                let sign = if upper { T::Wide::ONE } else { -T::Wide::ONE };
+                synthesise_row(&y[(band - from) * half_row..][..half_row], sign, x, c);
+            }
+        });
     });
 }
 

@@ -1,14 +1,14 @@
 //! GELU and dropout in one pass over memory.
 
 use crate::cpu::dropout::{Kind, apply};
-use crate::{Float, Rng};
+use crate::{Real, Rng};
 
 /// y = dropout(x Phi(x)).
-pub(crate) fn forward<T: Float>(p: f64, rng: &Rng, x: &[T], y: &mut [T]) {
+pub(crate) fn forward<T: Real>(p: f64, rng: &Rng, x: &[T], y: &mut [T]) {
     apply(Kind::Gelu, p, rng, [x, x], y);
 }
 
 /// dx = dropout(dy) (Phi(x) + x phi(x)).
-pub(crate) fn backward<T: Float>(p: f64, rng: &Rng, [x, dy]: [&[T]; 2], dx: &mut [T]) {
+pub(crate) fn backward<T: Real>(p: f64, rng: &Rng, [x, dy]: [&[T]; 2], dx: &mut [T]) {
     apply(Kind::GeluBackward, p, rng, [x, dy], dx);
 }

@@ -45,7 +45,7 @@ macro_rules! vectorize {
                 fn sse2<T: $bound>($($x: $type),*) $(-> $result)? {
                     body($($x),*)
                 }
-                if const { matches!(<T as $crate::Element>::DTYPE, $crate::DType::F32) } {
+                if const { matches!(<T as $crate::Element>::DTYPE, $crate::DType::F32 | $crate::DType::BF16) } {
                     if $crate::cpu::lanes::has_avx512() {
                         // SAFETY: the processor was just asked for these features.
                         return unsafe { avx512($($x),*) };

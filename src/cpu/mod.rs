@@ -36,6 +36,7 @@ pub(crate) mod softmax;
 pub(crate) mod taps;
 pub(crate) mod unary;
 pub(crate) mod upsample;
+pub(crate) mod wide;
 pub(crate) mod winograd;
 
 use std::marker::PhantomData;

@@ -4,29 +4,33 @@ use rayon::prelude::*;
 
 use std::cmp::Ordering;
 
+use crate::cpu::wide::widened;
 use crate::cpu::{GRAIN, chunks, vectorize};
-use crate::{Element, Float};
+use crate::{Element, Float, Real};
 
 /// Partial sums that run side by side, one a vector lane: breaks the chain of dependent additions.
 const LANES: usize = 16;
 
-/// y[o, i] = sum over l of x[o, l, i].
-pub(crate) fn sum<T: Float>(x: &[T], outer: usize, inner: usize, y: &mut [T]) {
+/// y[o, i] = sum over l of x[o, l, i], in the type it is computed in.
+pub(crate) fn sum<T: Real>(x: &[T], outer: usize, inner: usize, y: &mut [T::Wide]) {
     let length = if y.is_empty() { 0 } else { x.len() / y.len() };
     if length == 0 {
-        return y.fill(T::ZERO);
+        return y.fill(T::Wide::ZERO);
     }
     if inner == 1 {
         let rows = (GRAIN / length).max(1);
         return chunks(y, rows, |start, y| {
-            y.iter_mut().enumerate().for_each(|(o, y)| *y = sum_all(&x[(start + o) * length..][..length]));
+            let mut room = None;
+            let x = widened(&x[start * length..][..y.len() * length], &mut room);
+            y.iter_mut().zip(x.chunks_exact(length)).for_each(|(y, x)| *y = sum_all(x));
         });
     }
     let block_rows = (GRAIN / inner).max(1);
     for (o, y) in (0..outer).zip(y.chunks_mut(inner)) {
         let x = &x[o * length * inner..][..length * inner];
         // Blocks of rows are summed side by side, then their sums one after the other.
-        let partial: Vec<Vec<T>> = x.par_chunks(block_rows * inner).map(|block| sum_rows(block, inner)).collect();
+        let of_block = |x: &[T]| sum_rows(widened(x, &mut None), inner);
+        let partial: Vec<Vec<T::Wide>> = x.par_chunks(block_rows * inner).map(of_block).collect();
         y.copy_from_slice(&partial[0]);
         partial[1..].iter().for_each(|p| y.iter_mut().zip(p).for_each(|(y, &p)| *y = *y + p));
     }

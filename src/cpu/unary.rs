@@ -1,7 +1,8 @@
 //! One operand, element by element.
 
-use crate::Float;
+use crate::cpu::wide::{PIECE, pieces};
 use crate::cpu::{GRAIN, chunks, vectorize};
+use crate::{Float, Real};
 
 /// Which function of a number; see [`crate::ops`] for what each is.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -65,13 +66,18 @@ impl Kind {
 }
 
 /// y = f(x).
-pub(crate) fn apply<T: Float>(kind: Kind, x: &[T], y: &mut [T]) {
-    chunks(y, GRAIN, |start, y| apply_chunk(kind, &x[start..], y));
+pub(crate) fn apply<T: Real>(kind: Kind, x: &[T], y: &mut [T]) {
+    chunks(y, GRAIN, |start, y| {
+        pieces([&x[start..][..y.len()]], y, PIECE, |_, [x], y| apply_chunk(kind, x, y));
+    });
 }
 
 /// dx = f'(x) dy, where `kept` is what [`Kind::saves`] names: x, or y, or anything of dy's size.
-pub(crate) fn backward<T: Float>(kind: Kind, kept: &[T], dy: &[T], dx: &mut [T]) {
-    chunks(dx, GRAIN, |start, dx| backward_chunk(kind, &kept[start..], &dy[start..], dx));
+pub(crate) fn backward<T: Real>(kind: Kind, kept: &[T], dy: &[T], dx: &mut [T]) {
+    chunks(dx, GRAIN, |start, dx| {
+        let inputs = [kept, dy].map(|x| &x[start..][..dx.len()]);
+        pieces(inputs, dx, PIECE, |_, [kept, dy], dx| backward_chunk(kind, kept, dy, dx));
+    });
 }
 
 vectorize! {

@@ -58,10 +58,11 @@ fn train(inputs @ [x, gamma, beta]: [&Var; 3], residual: Option<&Var>, eps: f64)
         let (y, stats) = on_device::train(inputs, eps)?;
         return Ok((plus(y, residual)?, stats));
     }
-    let moments = each_float!("batch_norm", x.dtype(), T => Moments::of::<T>(x.value().data(), c));
+    let moments = each_real!("batch_norm", x.dtype(), T => Moments::of::<T>(x.value().data(), c));
     let count = moments.count;
     let var: Vec<f64> = moments.m2.iter().map(|m2| m2 / count as f64).collect();
-    let stats = BatchStats { mean: channel_tensor(x.dtype(), &moments.mean)?, var: channel_tensor(x.dtype(), &var)?, count };
+    let stats =
+        BatchStats { mean: channel_tensor(stats_type(x), &moments.mean)?, var: channel_tensor(stats_type(x), &var)?, count };
     let inv_std = inverse_std(&var, eps);
     Ok((apply(inputs, residual, (moments.mean, inv_std), Some(count))?, stats))
 }
@@ -108,7 +109,7 @@ fn apply(
     let scale = product(&channel_vec(gamma.value())?, &inv_std);
     let shift = channel_vec(beta.value())?;
     let (from, other) = (x.value(), residual.map(Var::value));
-    let y = each_float!(op, x.dtype(), T => Tensor::build(*x.shape(), |y: &mut [T]| {
+    let y = each_real!(op, x.dtype(), T => Tensor::build(*x.shape(), |y: &mut [T]| {
         cpu::normalise(from.data(), other.map(Tensor::data), [&mean, &scale, &shift], y);
     }));
     let inputs: Vec<&Var> = [x, gamma, beta].into_iter().chain(residual).collect();
@@ -151,7 +152,7 @@ impl Backward for BatchNorm {
         let (x, mean, c) = (&self.x()?, &self.mean, self.mean.len());
         let [mut dgamma, mut dbeta] = [vec![0.0; c], vec![0.0; c]];
         if self.count.is_some() || wanted[1] || wanted[2] {
-            [dgamma, dbeta] = each_float!("batch_norm", x.dtype(), T => cpu::gradient_sums::<T>(x.data(), dy.data(), mean));
+            [dgamma, dbeta] = each_real!("batch_norm", x.dtype(), T => cpu::gradient_sums::<T>(x.data(), dy.data(), mean));
             dgamma = product(&dgamma, &self.inv_std);
         }
         let mut dx = None;
@@ -160,7 +161,7 @@ impl Backward for BatchNorm {
             let share = self.count.map_or(0.0, |n| 1.0 / n as f64);
             let pull: Vec<f64> = dbeta.iter().map(|d| d * share).collect();
             let slope: Vec<f64> = dgamma.iter().zip(&self.inv_std).map(|(d, inv_std)| d * share * inv_std).collect();
-            dx = Some(each_float!("batch_norm", x.dtype(), T => Tensor::build(*x.shape(), |dx: &mut [T]| {
+            dx = Some(each_real!("batch_norm", x.dtype(), T => Tensor::build(*x.shape(), |dx: &mut [T]| {
                 cpu::backward_input([x.data(), dy.data()], [mean, &scale, &pull, &slope], dx);
             })));
         }
@@ -238,6 +239,11 @@ fn channel_vec(x: &Tensor) -> Result<Vec<f64>> {
 
 fn channel_tensor(dtype: DType, values: &[f64]) -> Result<Tensor> {
     Tensor::from_slice(values, [values.len()])?.cast(dtype)
+}
+
+/// Statistics are of x's type, beside an x of 16 bits f32.
+fn stats_type(x: &Var) -> DType {
+    if x.dtype() == DType::BF16 { DType::F32 } else { x.dtype() }
 }
 
 /// The same on a GPU, where statistics are tensors of f32 and nothing is read back.

@@ -5,7 +5,7 @@ use std::ops::{Add, Div, Mul, Sub};
 use crate::autograd::Backward;
 use crate::cpu::binary::{self as cpu, Kind};
 use crate::cuda::{Slice, binary as cuda};
-use crate::{Device, Error, Float, Result, Shape, Tensor, Var};
+use crate::{Device, Error, Real, Result, Shape, Tensor, Var};
 
 macro_rules! operator {
     ($trait:ident, $method:ident, $kind:expr, $doc:literal) => {
@@ -65,7 +65,7 @@ fn apply(kind: Kind, a: &Var, b: &Var) -> Result<Var> {
     let (va, vb) = (a.value(), b.value());
     let shape = Tensor::room(va.device(), &shape, a.dtype())?;
     let y = match va.device() {
-        Device::Cpu => each_float!(kind.name(), a.dtype(), T => Tensor::build(shape, |y: &mut [T]| {
+        Device::Cpu => each_real!(kind.name(), a.dtype(), T => Tensor::build(shape, |y: &mut [T]| {
             cpu::apply(kind, operand(va), operand(vb), &shape, y);
         })),
         Device::Cuda(_) => va.beside(shape, a.dtype(), |y| cuda::forward(kind, [va, vb].map(on_device), &shape, y))?,
@@ -111,7 +111,7 @@ impl Backward for Product {
         for (side, x) in [&self.a, &self.b].into_iter().enumerate() {
             if wanted[side] {
                 let dx = match dy.device() {
-                    Device::Cpu => each_float!(self.kind.name(), dy.dtype(), T => Tensor::build(*dy.shape(), |dx: &mut [T]| {
+                    Device::Cpu => each_real!(self.kind.name(), dy.dtype(), T => Tensor::build(*dy.shape(), |dx: &mut [T]| {
                         cpu::backward(self.kind, side, [operand(&self.a), operand(&self.b)], (dy.data(), dy.shape()), dx);
                     })),
                     Device::Cuda(_) => dy.beside(dy.shape(), dy.dtype(), |dx| {
@@ -133,6 +133,6 @@ fn on_device(x: &Tensor) -> (Slice<'_>, &Shape) {
     (x.on_device(), x.shape())
 }
 
-fn operand<T: Float>(x: &Tensor) -> (&[T], &Shape) {
+fn operand<T: Real>(x: &Tensor) -> (&[T], &Shape) {
     (x.data(), x.shape())
 }

@@ -32,6 +32,9 @@ pub fn cross_entropy(logits: &Var, labels: &Tensor, options: CrossEntropyOptions
         return Err(Error::operand("cross_entropy", "label_smoothing", "a number in 0..=1", label_smoothing));
     }
     check_labels("cross_entropy", logits, labels)?;
+    if let Some(logits) = super::as_f32(logits)? {
+        return cross_entropy(&logits, labels, options);
+    }
     let x = logits.value();
     let (y, lse, count) = match x.device() {
         Device::Cpu => {

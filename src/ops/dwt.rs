@@ -103,7 +103,7 @@ fn analyse(x: &Tensor) -> Result<Tensor> {
     super::float("dwt", ("x", x))?;
     match x.device() {
         Device::Cpu => {
-            Ok(each_float!("dwt", x.dtype(), T => Tensor::build(shape, |y: &mut [T]| cpu::forward(x.data(), [h, w, c], y))))
+            Ok(each_real!("dwt", x.dtype(), T => Tensor::build(shape, |y: &mut [T]| cpu::forward(x.data(), [h, w, c], y))))
         }
         Device::Cuda(_) => x.beside(shape, x.dtype(), |y| cuda::forward(x.on_device(), [n, h, w, c], y)),
     }
@@ -122,7 +122,7 @@ fn synthesise(y: &Tensor, [h, w]: [usize; 2]) -> Result<Tensor> {
     super::float("idwt", ("x", y))?;
     match y.device() {
         Device::Cpu => {
-            Ok(each_float!("idwt", y.dtype(), T => Tensor::build(shape, |x: &mut [T]| cpu::inverse(y.data(), [h, w, c], x))))
+            Ok(each_real!("idwt", y.dtype(), T => Tensor::build(shape, |x: &mut [T]| cpu::inverse(y.data(), [h, w, c], x))))
         }
         Device::Cuda(_) => y.beside(shape, y.dtype(), |x| cuda::inverse(y.on_device(), [n, h, w, c], x)),
     }

@@ -23,6 +23,9 @@ pub fn focal_loss(logits: &Var, labels: &Tensor, gamma: f64, ignore_index: Optio
         return Err(Error::operand("focal_loss", "gamma", "a finite number not below 0", gamma));
     }
     check_labels("focal_loss", logits, labels)?;
+    if let Some(logits) = super::as_f32(logits)? {
+        return focal_loss(&logits, labels, gamma, ignore_index);
+    }
     let x = logits.value();
     let (y, lse, count) = match x.device() {
         Device::Cpu => {

@@ -25,7 +25,7 @@ impl Var {
         let x = self.value();
         super::float("gelu_dropout", ("x", x))?;
         let y = match x.device() {
-            Device::Cpu => each_float!("gelu_dropout", x.dtype(), T => Tensor::build(*x.shape(), |y: &mut [T]| {
+            Device::Cpu => each_real!("gelu_dropout", x.dtype(), T => Tensor::build(*x.shape(), |y: &mut [T]| {
                 cpu::forward(p, rng, x.data(), y);
             })),
             Device::Cuda(_) => x.beside(x.shape(), x.dtype(), |y| cuda::forward(p, rng, x.on_device(), y))?,
@@ -45,7 +45,7 @@ impl Backward for GeluDropout {
     fn backward(self: Box<Self>, dy: Tensor, _wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
         let GeluDropout { x, p, rng } = *self;
         let dx = match x.device() {
-            Device::Cpu => each_float!("gelu_dropout", x.dtype(), T => Tensor::build(*x.shape(), |dx: &mut [T]| {
+            Device::Cpu => each_real!("gelu_dropout", x.dtype(), T => Tensor::build(*x.shape(), |dx: &mut [T]| {
                 cpu::backward(p, &rng, [x.data(), dy.data()], dx);
             })),
             Device::Cuda(_) => x.beside(x.shape(), x.dtype(), |dx| cuda::backward(p, &rng, x.on_device(), dy.on_device(), dx))?,

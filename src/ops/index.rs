@@ -79,6 +79,7 @@ impl Backward for Gather {
     /// dx[indices[i]] += dy[i].
     fn backward(self: Box<Self>, dy: Tensor, _wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
         let (outer, inner) = around(&self.used, self.axis);
+        let (given, dy) = (dy.dtype(), summands(dy)?);
         let dx = match dy.device() {
             Device::Cpu => each_float!("gather", dy.dtype(), T => Tensor::build(self.used, |dx: &mut [T]| {
                 cpu::scatter(dy.data(), self.indices.data(), inner, outer, dx);
@@ -86,9 +87,10 @@ impl Backward for Gather {
             Device::Cuda(_) => {
                 let sizes = [self.used[self.axis], self.indices.shape()[self.axis], inner];
                 let add = |dx: &mut SliceMut| cuda::backward(false, dy.on_device(), self.indices.on_device(), sizes, dx);
-                dy.beside(self.used, DType::F32, add)?.cast(dy.dtype())?
+                dy.beside(self.used, DType::F32, add)?
             }
         };
+        let dx = dx.cast(given)?;
         let unused: Vec<_> = self.whole.iter().zip(self.used.iter()).map(|(whole, used)| (0, whole - used)).collect();
         Ok(vec![Some(if self.used == self.whole { dx } else { dx.padded(&unused)? })])
     }
@@ -108,21 +110,28 @@ impl Backward for Rows {
     /// Row `indices[m]` of dx gets row m of dy added.
     fn backward(self: Box<Self>, dy: Tensor, _wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
         let (outer, inner) = around(&self.shape, self.axis);
-        Ok(vec![Some(match dy.device() {
+        let (given, dy) = (dy.dtype(), summands(dy)?);
+        let dx = match dy.device() {
             Device::Cpu => each_float!("index_select", dy.dtype(), T => Tensor::build(self.shape, |dx: &mut [T]| {
                 cpu::add_rows::<T>(dy.data(), self.indices.data(), inner, outer, dx);
             })),
             Device::Cuda(_) => {
                 let sizes = [self.shape[self.axis], self.indices.elements(), inner];
                 let add = |dx: &mut SliceMut| cuda::backward(true, dy.on_device(), self.indices.on_device(), sizes, dx);
-                dy.beside(self.shape, DType::F32, add)?.cast(dy.dtype())?
+                dy.beside(self.shape, DType::F32, add)?
             }
-        })])
+        };
+        Ok(vec![Some(dx.cast(given)?)])
     }
 
     fn saves(&self) -> Vec<&Tensor> {
         vec![&self.indices]
     }
+}
+
+/// Gradients in the type they are added up in: 16 bits would round each sum.
+fn summands(dy: Tensor) -> Result<Tensor> {
+    if dy.device() == Device::Cpu && dy.dtype() == DType::BF16 { dy.cast(DType::F32) } else { Ok(dy) }
 }
 
 /// The row of `weight` for each index: `[..., d]` for indices `[...]` and a weight `[rows, d]`.

@@ -56,7 +56,7 @@ pub use pool::{avg_pool2d, max_pool2d};
 pub use shape::concat;
 pub use upsample::Interpolation;
 
-use crate::{DType, Device, Error, Result, Tensor};
+use crate::{DType, Device, Error, Result, Tensor, Var};
 
 /// Both operands of one float type, on one device: what most ops ask for.
 #[track_caller]
@@ -87,6 +87,13 @@ pub(crate) fn beside(op: &'static str, x: &Tensor, vector: (&'static str, &Tenso
         return same_device(op, ("x", x), vector);
     }
     same_float(op, ("x", x), vector)
+}
+
+/// x as f32, where it is bf16 on the processor: ops that a step meets once or never are composed with casts there.
+#[track_caller]
+pub(crate) fn as_f32(x: &Var) -> Result<Option<Var>> {
+    let narrow = x.value().device() == Device::Cpu && x.dtype() == DType::BF16;
+    narrow.then(|| x.cast(DType::F32)).transpose()
 }
 
 /// Both operands on one device: nothing is moved without being asked.

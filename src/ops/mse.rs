@@ -19,6 +19,9 @@ pub fn mse(prediction: &Var, target: &Var) -> Result<Var> {
         let expected = format!("the shape of prediction, {}, with elements", a.shape());
         return Err(Error::operand("mse", "target", expected, b.shape()));
     }
+    if let (Some(prediction), Some(target)) = (super::as_f32(prediction)?, super::as_f32(target)?) {
+        return mse(&prediction, &target);
+    }
     let y = match a.device() {
         Device::Cpu => {
             let sum = each_float!("mse", a.dtype(), T => cpu::forward::<T>(a.data(), b.data()));

@@ -14,6 +14,9 @@ use crate::{Device, Error, Result, Shape, Tensor, Var};
 /// **Source**: `torch.nn.functional.avg_pool2d`, in NHWC.
 #[track_caller]
 pub fn avg_pool2d(x: &Var, kernel: [usize; 2], window: Window) -> Result<Var> {
+    if let Some(wide) = super::as_f32(x)? {
+        return avg_pool2d(&wide, kernel, window)?.cast(x.dtype());
+    }
     let (g, shape) = geometry("avg_pool2d", x, kernel, window)?;
     let from = x.value();
     let y = match from.device() {
@@ -57,6 +60,9 @@ impl Backward for Average {
 /// **Source**: `torch.nn.functional.max_pool2d`, in NHWC.
 #[track_caller]
 pub fn max_pool2d(x: &Var, kernel: [usize; 2], window: Window) -> Result<Var> {
+    if let Some(wide) = super::as_f32(x)? {
+        return max_pool2d(&wide, kernel, window)?.cast(x.dtype());
+    }
     let (g, shape) = geometry("max_pool2d", x, kernel, window)?;
     check_meets(&g)?;
     let from = x.value();

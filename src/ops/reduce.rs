@@ -3,7 +3,7 @@
 use crate::autograd::Backward;
 use crate::cpu::reduce as cpu;
 use crate::cuda::reduce as cuda;
-use crate::{DType, Device, Error, Result, Shape, Tensor, Var};
+use crate::{DType, Device, Error, Real, Result, Shape, Tensor, Var};
 
 impl Var {
     /// The sum over `axes`; they stay as axes of length 1 where `keep` is set, and go otherwise.
@@ -76,6 +76,9 @@ impl Var {
     /// number. **Source**: `torch.var`; in two passes, since `E[x^2] - E[x]^2` cancels.
     #[track_caller]
     pub fn var(&self, axes: &[usize], unbiased: bool, keep: bool) -> Result<Var> {
+        if let Some(wide) = super::as_f32(self)? {
+            return wide.var(axes, unbiased, keep)?.cast(self.dtype());
+        }
         let freedom = usize::from(unbiased);
         let count = self.reduced_count("var", axes, 1 + freedom)?;
         let (kept, dropped) = reduced_shapes("var", self.shape(), axes)?;
@@ -169,7 +172,7 @@ impl Backward for Extreme {
     /// dx = dy at the extremes, 0 elsewhere.
     fn backward(self: Box<Self>, dy: Tensor, _wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
         let dx = match dy.device() {
-            Device::Cpu => each_float!("max", dy.dtype(), T => Tensor::build(self.shape, |dx: &mut [T]| {
+            Device::Cpu => each_real!("max", dy.dtype(), T => Tensor::build(self.shape, |dx: &mut [T]| {
                 dx.fill(T::default());
                 let to = self.at.data::<i64>().iter().zip(dy.data::<T>());
                 dx.chunks_exact_mut(self.length).zip(to).for_each(|(row, (&i, &dy))| row[i as usize] = dy);
@@ -295,11 +298,13 @@ impl Tensor {
             if group > 0 {
                 let (outer, inner) = (x.shape()[..axis].iter().product(), x.shape()[axis + group..].iter().product());
                 let shape = (axis..axis + group).fold(*x.shape(), |shape, a| shape.with(a, 1));
-                x = each_float!("sum", x.dtype(), T => Tensor::build(shape, |y: &mut [T]| cpu::sum(x.data(), outer, inner, y)));
+                x = each_real!("sum", x.dtype(), T => Tensor::build(shape, |y: &mut [<T as Real>::Wide]| {
+                    cpu::sum::<T>(x.data(), outer, inner, y);
+                }));
             }
             axis += group.max(1);
         }
-        if scale == 1.0 { Ok(x) } else { Ok(Var::from(x).mul_scalar(scale)?.into_value()) }
+        if scale == 1.0 { x.cast(dtype) } else { Var::from(x).mul_scalar(scale)?.into_value().cast(dtype) }
     }
 
     /// As [`Tensor::scaled_sum`]: in f32 between the groups, in `dtype` after the last.

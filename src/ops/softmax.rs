@@ -27,6 +27,9 @@ impl Var {
 
 #[track_caller]
 fn along(op: &'static str, x: &Var, axis: usize) -> Result<Var> {
+    if let Some(wide) = super::as_f32(x)? {
+        return along(op, &wide, axis)?.cast(x.dtype());
+    }
     let shape = x.shape();
     if axis >= shape.len() || shape[axis] == 0 {
         let expected = format!("one of the {} axes of {shape}, with elements", shape.len());

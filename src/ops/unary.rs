@@ -70,7 +70,7 @@ fn apply(kind: Kind, x: &Var) -> Result<Var> {
     crate::ops::float(kind.name(), ("x", x.value()))?;
     let from = x.value();
     let y = match from.device() {
-        Device::Cpu => each_float!(kind.name(), x.dtype(), T => Tensor::build(*x.shape(), |y: &mut [T]| {
+        Device::Cpu => each_real!(kind.name(), x.dtype(), T => Tensor::build(*x.shape(), |y: &mut [T]| {
             cpu::apply(kind, from.data(), y);
         })),
         Device::Cuda(_) => from.beside(x.shape(), x.dtype(), |y| cuda::forward(kind, from.on_device(), y))?,
@@ -97,7 +97,7 @@ impl Backward for Unary {
         }
         let kept = self.kept.as_ref().unwrap_or(&dy);
         let dx = match dy.device() {
-            Device::Cpu => each_float!(self.kind.name(), dy.dtype(), T => Tensor::build(*dy.shape(), |dx: &mut [T]| {
+            Device::Cpu => each_real!(self.kind.name(), dy.dtype(), T => Tensor::build(*dy.shape(), |dx: &mut [T]| {
                 cpu::backward(self.kind, kept.data(), dy.data(), dx);
             })),
             Device::Cuda(_) => {

@@ -31,6 +31,9 @@ impl Var {
     /// WaveMix-Lite (arXiv 2205.14375), section 4.6.
     #[track_caller]
     pub fn upsample(&self, size: [usize; 2], interpolation: Interpolation) -> Result<Var> {
+        if let Some(wide) = super::as_f32(self)? {
+            return wide.upsample(size, interpolation)?.cast(self.dtype());
+        }
         let &[n, h, w, c] = &**self.shape() else {
             return Err(Error::operand("upsample", "x", "[n, h, w, c]", self.shape()));
         };

@@ -1,0 +1,91 @@
+//! Numbers of 16 bits are computed as f32: widened piece by piece into rooms that stay in the first-level cache, where the
+//! loops for f32 find them; so no op needs loops of its own for them.
+
+use crate::Real;
+use crate::cpu::{Scratch, vectorize};
+use crate::storage::{as_type, as_type_mut};
+
+/// Numbers of a piece: four rooms of 4 KiB fit in the first-level cache.
+pub(crate) const PIECE: usize = 1024;
+
+/// Calls `body(start, inputs, part)` for parts of y, with all numbers in the type they are computed in: once where that is
+/// how they are stored, else for each `piece` of them.
+pub(crate) fn pieces<T: Real, const N: usize>(
+    x: [&[T]; N],
+    y: &mut [T],
+    piece: usize,
+    mut body: impl FnMut(usize, [&[T::Wide]; N], &mut [T::Wide]),
+) {
+    if let Some(y) = as_type_mut(y) {
+        return body(0, x.map(same), y);
+    }
+    let mut rooms = Scratch::new((N + 1) * piece);
+    let (out, rooms) = rooms.split_at_mut(piece);
+    for (i, y) in y.chunks_mut(piece).enumerate() {
+        let (count, start) = (y.len(), i * piece);
+        for (room, x) in rooms.chunks_mut(piece).zip(x) {
+            widen(&x[start..][..count], &mut room[..count]);
+        }
+        body(start, std::array::from_fn(|k| &rooms[k * piece..][..count]), &mut out[..count]);
+        narrow(&out[..count], y);
+    }
+}
+
+/// Numbers widened or to be rounded, from the pool: taken where they are needed, and kept from one call to the next.
+pub(crate) type Room<T> = Option<Scratch<<T as Real>::Wide>>;
+
+/// Numbers in the type they are computed in: themselves, or widened into `room`.
+pub(crate) fn widened<'a, T: Real>(x: &'a [T], room: &'a mut Room<T>) -> &'a [T::Wide] {
+    as_type(x).unwrap_or_else(|| {
+        let room = reserve::<T>(room, x.len());
+        widen(x, room);
+        room
+    })
+}
+
+/// Calls `body` on y in the type it is computed in: y itself, or `room`, which is then rounded into y.
+pub(crate) fn narrowed<T: Real>(y: &mut [T], room: &mut Room<T>, body: impl FnOnce(&mut [T::Wide])) {
+    if let Some(y) = as_type_mut(y) {
+        return body(y);
+    }
+    let room = reserve::<T>(room, y.len());
+    body(room);
+    narrow(room, y);
+}
+
+/// The first `count` numbers of a room, of one as large as that at least.
+fn reserve<T: Real>(room: &mut Room<T>, count: usize) -> &mut [T::Wide] {
+    let room = match room.take() {
+        Some(large) if large.len() >= count => room.insert(large),
+        _ => room.insert(Scratch::new(count)),
+    };
+    &mut room[..count]
+}
+
+fn same<T: Real>(x: &[T]) -> &[T::Wide] {
+    as_type(x).expect("inputs are of the output's type")
+}
+
+/// y = x.
+pub(crate) fn widen<T: Real>(x: &[T], y: &mut [T::Wide]) {
+    widen_loop(x, y);
+}
+
+/// y = x, rounded to nearest.
+pub(crate) fn narrow<T: Real>(x: &[T::Wide], y: &mut [T]) {
+    narrow_loop(x, y);
+}
+
+vectorize! {
+    fn widen_loop<T: Real>(x: &[T], y: &mut [T::Wide]) {
+        for (y, &x) in y.iter_mut().zip(x) {
+            *y = x.wide();
+        }
+    }
+
+    fn narrow_loop<T: Real>(x: &[T::Wide], y: &mut [T]) {
+        for (y, &x) in y.iter_mut().zip(x) {
+            *y = T::narrow(x);
+        }
+    }
+}
