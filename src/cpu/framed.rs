@@ -11,9 +11,22 @@ use crate::cpu::Scratch;
 use crate::cpu::gemm::{Begin, Run, Sums, TILE, Target, panel, together};
 use crate::window::Geometry;
 
-/// Whether the elements under a row of the kernel lie side by side, and terms one by one.
+/// Elements that a frame may have in any case, and how many times those of its image.
+const SMALL: usize = 1 << 16;
+const TIMES: usize = 4;
+
+/// Whether the elements under a row of the kernel lie side by side, terms one by one, and the frame is not nearly all zeros,
+/// as it is around windows far apart or far outside.
 pub(crate) fn applies<T: Real>(g: &Geometry) -> bool {
-    together::<T>() == 1 && g.window.groups == 1 && (g.kernel[1] == 1 || g.window.dilation[1] == 1)
+    let side_by_side = g.kernel[1] == 1 || g.window.dilation[1] == 1;
+    together::<T>() == 1 && g.window.groups == 1 && side_by_side && {
+        let span = |axis: usize| {
+            let windows = (g.small[axis] - 1).saturating_mul(g.window.stride[axis]);
+            windows.saturating_add((g.kernel[axis] - 1).saturating_mul(g.window.dilation[axis])).saturating_add(1)
+        };
+        let frame = span(0).saturating_mul(span(1)).saturating_mul(g.big[2]);
+        frame <= SMALL.max(TIMES * g.big.iter().product::<usize>())
+    }
 }
 
 /// Adds the products of lines `lines` of one image, `small` and `big`, to `dw`.
