@@ -310,8 +310,7 @@ impl Tensor {
         match (self.device(), device) {
             (from, to) if from == to => Ok(self.clone()),
             (Device::Cpu, Device::Cuda(ordinal)) => {
-                let bytes = each_dtype!(self.dtype, T => crate::storage::as_bytes(self.data::<T>()));
-                Tensor::build_on(ordinal, self.shape, self.dtype, |out| out.write(bytes))
+                Tensor::build_on(ordinal, self.shape, self.dtype, |out| out.write(self.as_bytes()))
             }
             (_, Device::Cpu) => each_dtype!(self.dtype, T => {
                 let mut read = Ok(());
@@ -320,6 +319,11 @@ impl Tensor {
             }),
             (_, to) => self.to_device(Device::Cpu)?.to_device(to),
         }
+    }
+
+    /// The memory of its elements where they are known to be on the processor.
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        each_dtype!(self.dtype, T => crate::storage::as_bytes(self.data::<T>()))
     }
 
     /// All elements `value`, rounded to the dtype, on `device`.

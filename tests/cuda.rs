@@ -64,6 +64,14 @@ fn with_little_memory() {
     on_stand_in(&["the_largest_batch_is_found"], &[("WAVEMIX_STAND_IN_MEMORY", "34600000")]);
 }
 
+/// The second stream brings batches beside the work of the first; here each does everything as late as it may.
+#[test]
+fn with_late_streams() {
+    for late in ["1", "2", "12"] {
+        on_stand_in(&["plumbing::", "the_trainer_runs_alike"], &[("WAVEMIX_STAND_IN_LATE", late)]);
+    }
+}
+
 /// A barrier that is missing shows where threads take turns in another order.
 #[test]
 fn in_any_order_of_threads() {

@@ -1,10 +1,11 @@
-//! The NVIDIA GPU: one context and one stream a device, and the launches of this crate's kernels, one file an op.
+//! The NVIDIA GPU: one context and one stream of work a device, and the launches of this crate's kernels, one file an op.
 //!
 //! cudarc opens NVIDIA's libraries when the program runs, so nothing of CUDA is needed to build. It panics where a
 //! library is missing: each is looked for first, and what is missing is listed in one error.
 //!
 //! All work of a device goes through one stream, in the order in which it was asked for. So a buffer may be given back
-//! while a kernel still reads it: whoever gets it next comes later in the stream. Nothing waits but reading back.
+//! while a kernel still reads it: whoever gets it next comes later in the stream. Nothing waits but reading back. A second
+//! stream only brings batches, beside the work of the first: see `staging`.
 
 mod compile;
 mod gemm;
@@ -13,6 +14,7 @@ mod launch;
 mod library;
 mod memory;
 mod profile;
+mod staging;
 
 pub(crate) mod adamw;
 pub(crate) mod batch_norm;
@@ -60,6 +62,7 @@ pub(crate) use memory::Block;
 use memory::SERVING;
 pub use memory::{CudaPoolStats, pool_stats, release_free_memory};
 pub use profile::{KernelTime, copy_rate, matrix_rate, profile};
+pub(crate) use staging::Staging;
 
 /// Whether the GPU with this ordinal can be computed with; starts it if so.
 ///
@@ -103,6 +106,8 @@ pub(crate) struct Gpu {
     context: Arc<CudaContext>,
     /// Not the null stream, which cannot be recorded into a graph.
     stream: Arc<CudaStream>,
+    /// Where batches are copied to the device, beside all work.
+    copies: Arc<CudaStream>,
     /// Compute capability, 90 for 9.0.
     arch: u32,
     /// Processors that blocks are spread over.
@@ -161,7 +166,7 @@ impl Gpu {
             return Err(format!("its driver is of CUDA {major}.{minor}, and 12.0 is the oldest that will do"));
         }
         let context = CudaContext::new(ordinal).map_err(refused("a context"))?;
-        // SAFETY: there is one stream, so there is nothing for events to order.
+        // SAFETY: all work is on one stream, so there is nothing for events to order; `staging` orders its copies itself.
         unsafe { context.disable_event_tracking() };
         let (major, minor) = context.compute_capability().map_err(refused("to tell the device's age"))?;
         let arch = (major * 10 + minor) as u32;
@@ -172,6 +177,7 @@ impl Gpu {
         Ok(Gpu {
             ordinal,
             stream: context.new_stream().map_err(refused("a stream"))?,
+            copies: context.new_stream().map_err(refused("a stream"))?,
             arch,
             exact: context.name().is_ok_and(|name| name.contains("stand-in")),
             processors: number(CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?,
@@ -298,7 +304,8 @@ impl<'a> SliceMut<'a> {
         SliceMut(self.0.part(start, elements))
     }
 
-    /// Copies bytes from the processor's memory.
+    /// Copies bytes from the processor's memory. The driver takes 64 KiB and less along at once; for more it first waits for
+    /// the stream, where [`Staging`] does not.
     pub fn write(&mut self, from: &[u8]) -> Result<()> {
         let Slice { gpu, address, .. } = self.0;
         assert_eq!(from.len(), self.0.bytes(), "the copy is as long as the slice");
@@ -311,12 +318,17 @@ impl<'a> SliceMut<'a> {
 
     /// Copies elements of the same type on the device.
     pub fn copy(&mut self, from: Slice) -> Result<()> {
+        let _turn = self.0.gpu.turn()?;
+        self.copy_in_turn(from)
+    }
+
+    /// The same in a turn of the caller's, which must not take two.
+    fn copy_in_turn(&mut self, from: Slice) -> Result<()> {
         let Slice { gpu, address, .. } = self.0;
         assert_eq!((from.bytes(), from.gpu.ordinal), (self.0.bytes(), gpu.ordinal), "the copy is as long as the slice");
         if from.elements == 0 {
             return Ok(());
         }
-        let _turn = gpu.turn()?;
         // SAFETY: both sides are as long, and live until the stream has passed this copy.
         unsafe { result::memcpy_dtod_async(address, from.address, from.bytes(), gpu.stream.cu_stream()) }
             .map_err(|e| gpu.failed("copying on the device", e))

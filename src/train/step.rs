@@ -1,7 +1,7 @@
 //! One step of training, on the processor or on a GPU, where it is recorded and replayed.
 
 use crate::cuda::{Recording, Stage};
-use crate::data::Batch;
+use crate::data::{Batch, Feed};
 use crate::ops::{CrossEntropyOptions, cross_entropy};
 use crate::train::Trainer;
 use crate::{DType, Device, Error, Pass, Result, Rng, Tensor};
@@ -30,22 +30,10 @@ impl Replay {
     }
 }
 
-/// Where a recorded step reads its batch.
+/// Where a recorded step reads its batch, and how the next one comes there.
 pub(super) struct Inputs {
-    images: Tensor,
-    labels: Tensor,
-}
-
-impl Inputs {
-    fn of(batch: &Batch) -> Inputs {
-        Inputs { images: batch.images.clone(), labels: batch.labels.clone() }
-    }
-
-    /// Overwrites them by another batch of the same size.
-    fn set(&mut self, batch: &Batch) -> Result<()> {
-        self.images.on_device_mut()?.copy(batch.images.on_device())?;
-        self.labels.on_device_mut()?.copy(batch.labels.on_device())
-    }
+    batch: Batch,
+    feed: Feed,
 }
 
 /// Losses of steps whose values are not known here yet.
@@ -83,8 +71,7 @@ impl Trainer {
             let loss = self.work(batch, &self.step_rng())?.item()?;
             self.at.loss_sum += loss * images as f64;
         } else {
-            let batch = self.uploaded(batch)?;
-            let loss = self.replayed(&batch)?;
+            let loss = self.replayed(batch)?;
             self.losses.push(&loss, images)?;
         }
         self.ema.as_mut().map_or(Ok(()), |ema| ema.update(&self.params))?;
@@ -109,31 +96,29 @@ impl Trainer {
         Ok(loss.into_value())
     }
 
-    /// The same on a GPU: done, rehearsed, recorded or replayed, as it is time to.
+    /// The same on a GPU, with a batch from the processor: done, rehearsed, recorded or replayed, as it is time to.
     fn replayed(&mut self, batch: &Batch) -> Result<Tensor> {
         let Device::Cuda(ordinal) = self.params.device() else { return self.work(batch, &self.step_rng()) };
         let rng = self.step_rng();
         if batch.labels.elements() != self.settings.batch_size {
-            return self.work(batch, &rng);
+            return self.work(&self.uploaded(batch)?, &rng);
         }
         match std::mem::replace(&mut self.replay, Replay::Never) {
             Replay::Begun(0) => {
                 self.replay = Replay::Begun(1);
-                self.work(batch, &rng)
+                self.work(&self.uploaded(batch)?, &rng)
             }
             Replay::Begun(_) => {
-                let (mut stage, inputs) = (Stage::new(ordinal)?, Inputs::of(batch));
-                let loss = stage.rehearse(|| self.work(batch, &rng))?;
+                let inputs = Inputs { batch: self.uploaded(batch)?, feed: Feed::new(self.params.device())? };
+                let mut stage = Stage::new(ordinal)?;
+                let loss = stage.rehearse(|| self.work(&inputs.batch, &rng))?;
                 self.replay = Replay::Rehearsed(stage, inputs);
                 Ok(loss)
             }
             Replay::Rehearsed(stage, mut inputs) => {
-                inputs.set(batch)?;
-                let fixed = Batch { images: inputs.images.clone(), labels: inputs.labels.clone() };
+                inputs.feed.send(batch, &mut inputs.batch)?;
                 let before = self.params.arena().block();
-                let recorded = stage.record(|| self.work(&fixed, &rng));
-                drop(fixed);
-                match recorded {
+                match stage.record(|| self.work(&inputs.batch, &rng)) {
                     Ok((mut recording, loss)) if self.params.arena().block() == before => {
                         recording.replay(&rng)?;
                         self.replayed_steps += 1;
@@ -143,19 +128,19 @@ impl Trainer {
                     outcome => {
                         let why = outcome.err().map_or("the weights moved in memory".into(), |e| e.to_string());
                         eprintln!("steps are launched one kernel after the other, as they cannot be recorded: {why}");
-                        self.work(batch, &rng)
+                        self.work(&inputs.batch, &rng)
                     }
                 }
             }
             Replay::Recorded { mut recording, mut inputs, loss } => {
-                inputs.set(batch)?;
+                inputs.feed.send(batch, &mut inputs.batch)?;
                 recording.replay(&rng)?;
                 self.replayed_steps += 1;
                 self.params.count_batch();
                 self.replay = Replay::Recorded { recording, inputs, loss: loss.clone() };
                 Ok(loss)
             }
-            Replay::Never => self.work(batch, &rng),
+            Replay::Never => self.work(&self.uploaded(batch)?, &rng),
         }
     }
 

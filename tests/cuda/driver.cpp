@@ -1,14 +1,14 @@
-// The stand-in for libcuda: memory whose every buffer ends at a page that nobody may touch, streams, graphs, launches.
+// The stand-in for libcuda: devices, memory whose every buffer ends at a page that nobody may touch, launches.
 //
 // By environment variables, each with the prefix WAVEMIX_STAND_IN_:
 //   MEMORY=bytes      how much there is (default 4 GiB); more is out of memory
 //   FAIL_LAUNCH=k     the k-th launch, from 1, fails as one that hung up the device, and so does all that follows
 //   ORDER, THREADS    see device.cpp
+//   LATE, DEAF        see streams.cpp
 #include "driver.h"
 
 #include "device.h"
 
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <map>
@@ -20,23 +20,17 @@
 
 namespace stand_in {
 
-enum { INVALID_VALUE = 1, OUT_OF_MEMORY = 2, NO_DEVICE = 100, INVALID_DEVICE = 101, INVALID_IMAGE = 200, NOT_FOUND = 500, ILLEGAL_ADDRESS = 700, LAUNCH_FAILED = 719,
-    CAPTURE_UNSUPPORTED = 900 };
-
 typedef unsigned long long Address;
-typedef std::vector<std::function<int()>> Graph;
-struct Stream { Graph* capturing = nullptr; };
 struct Mapping { char* start; size_t mapped, bytes; };
 
 static std::mutex lock;
 static std::map<Address, Mapping> buffers;
+static std::map<const void*, size_t> locked;    // page-locked memory of the processor's
 static size_t live = 0;
-static int broken = 0;      // the error of a failed kernel, which stays
-static int captures = 0;    // streams that are being captured
 static thread_local void* current_context = nullptr;
 static char context;
 
-static size_t setting(const char* name, size_t otherwise) {
+size_t setting(const char* name, size_t otherwise) {
     const char* text = getenv((std::string("WAVEMIX_STAND_IN_") + name).c_str());
     return text ? strtoull(text, nullptr, 10) : otherwise;
 }
@@ -44,16 +38,6 @@ static size_t setting(const char* name, size_t otherwise) {
 static size_t memory() {
     static size_t bytes = setting("MEMORY", (size_t)4 << 30);
     return bytes;
-}
-
-int submit(void* stream, std::function<int()> operation) {
-    if (broken) return broken;
-    Stream* s = (Stream*)stream;
-    if (s && s->capturing) {
-        s->capturing->push_back(std::move(operation));
-        return 0;
-    }
-    return broken = operation();
 }
 
 bool inside(const char* what, const void* start, size_t bytes) {
@@ -102,7 +86,6 @@ API cuDevicePrimaryCtxRetain(void** out, int) { return *out = &context, 0; }
 API cuDevicePrimaryCtxRelease_v2(int) { return 0; }
 API cuCtxGetCurrent(void** out) { return *out = current_context, 0; }
 API cuCtxSetCurrent(void* c) { return current_context = c, 0; }
-API cuCtxSynchronize() { return captures ? CAPTURE_UNSUPPORTED : broken; }
 API cuGetErrorName(int error, const char** name) {
     static const std::map<int, const char*> names = {{0, "CUDA_SUCCESS"}, {INVALID_VALUE, "CUDA_ERROR_INVALID_VALUE"},
         {OUT_OF_MEMORY, "CUDA_ERROR_OUT_OF_MEMORY"}, {INVALID_DEVICE, "CUDA_ERROR_INVALID_DEVICE"}, {INVALID_IMAGE, "CUDA_ERROR_INVALID_IMAGE"},
@@ -118,7 +101,7 @@ API cuGetErrorString(int error, const char** text) { return cuGetErrorName(error
 // are not-a-number in every float type. What a running capture forbids, it forbids here too.
 
 API cuMemAlloc_v2(Address* out, size_t bytes) {
-    if (broken || captures || bytes == 0) return broken ? broken : captures ? CAPTURE_UNSUPPORTED : INVALID_VALUE;
+    if (state() || bytes == 0) return state() ? state() : INVALID_VALUE;
     std::lock_guard<std::mutex> guard(lock);
     if (bytes > memory() - live) return OUT_OF_MEMORY;
     size_t page = getpagesize(), room = (bytes + 15) / 16 * 16, mapped = (room + page - 1) / page * page + 2 * page;
@@ -131,7 +114,8 @@ API cuMemAlloc_v2(Address* out, size_t bytes) {
     return 0;
 }
 API cuMemFree_v2(Address p) {
-    if (captures) return CAPTURE_UNSUPPORTED;
+    // The driver waits for all that was asked for before it takes memory back.
+    if (int error = cuCtxSynchronize()) return error;
     std::lock_guard<std::mutex> guard(lock);
     auto found = buffers.find(p);
     if (found == buffers.end()) return INVALID_VALUE;
@@ -144,25 +128,39 @@ API cuMemAllocAsync(Address* out, size_t bytes, void*) { return cuMemAlloc_v2(ou
 API cuMemFreeAsync(Address p, void*) { return cuMemFree_v2(p); }
 API cuMemGetInfo_v2(size_t* free, size_t* total) { return *total = memory(), *free = memory() - live, 0; }
 API cuMemHostAlloc(void** out, size_t bytes, unsigned) {
-    *out = aligned_alloc(256, (bytes + 255) / 256 * 256);
-    return *out ? 0 : OUT_OF_MEMORY;
+    std::lock_guard<std::mutex> guard(lock);
+    if (!(*out = aligned_alloc(256, (bytes + 255) / 256 * 256))) return OUT_OF_MEMORY;
+    return locked[*out] = bytes, 0;
 }
-API cuMemFreeHost(void* p) { return free(p), 0; }
+API cuMemFreeHost(void* p) {
+    std::lock_guard<std::mutex> guard(lock);
+    return locked.erase(p) ? free(p), 0 : INVALID_VALUE;
+}
 
-static int copy(void* stream, void* to, const void* from, size_t bytes, bool to_device, bool from_device) {
-    if (to_device && !inside("a copy to the device", to, bytes)) return INVALID_VALUE;
-    if (from_device && !inside("a copy from the device", from, bytes)) return INVALID_VALUE;
-    return submit(stream, [=] { return memmove(to, from, bytes), 0; });
+// Whether these bytes are in page-locked memory, which the device reads and writes by itself, when the copy's turn has come. Other memory
+// is read before the call returns, and written before it too.
+static bool is_locked(const void* start, size_t bytes) {
+    std::lock_guard<std::mutex> guard(lock);
+    auto next = locked.upper_bound(start);
+    return next != locked.begin() && (char*)start + bytes <= (char*)std::prev(next)->first + std::prev(next)->second;
 }
-API cuMemcpyHtoDAsync_v2(Address to, const void* from, size_t bytes, void* stream) { return copy(stream, (void*)to, from, bytes, true, false); }
-API cuMemcpyDtoHAsync_v2(void* to, Address from, size_t bytes, void* stream) { return copy(stream, to, (void*)from, bytes, false, true); }
-API cuMemcpyDtoDAsync_v2(Address to, Address from, size_t bytes, void* stream) { return copy(stream, (void*)to, (void*)from, bytes, true, true); }
-API cuMemcpyHtoD_v2(Address to, const void* from, size_t bytes) {
-    return captures ? CAPTURE_UNSUPPORTED : copy(nullptr, (void*)to, from, bytes, true, false);
+API cuMemcpyHtoDAsync_v2(Address to, const void* from, size_t bytes, void* stream) {
+    if (!inside("a copy to the device", (void*)to, bytes)) return INVALID_VALUE;
+    if (is_locked(from, bytes)) return submit(stream, [=] { return memcpy((void*)to, from, bytes), 0; });
+    std::vector<char> read((char*)from, (char*)from + bytes);
+    return submit(stream, [=] { return memcpy((void*)to, read.data(), bytes), 0; });
 }
-API cuMemcpyDtoH_v2(void* to, Address from, size_t bytes) {
-    return captures ? CAPTURE_UNSUPPORTED : copy(nullptr, to, (void*)from, bytes, false, true);
+API cuMemcpyDtoHAsync_v2(void* to, Address from, size_t bytes, void* stream) {
+    if (!inside("a copy from the device", (void*)from, bytes)) return INVALID_VALUE;
+    int error = submit(stream, [=] { return memcpy(to, (void*)from, bytes), 0; });
+    return error || is_locked(to, bytes) ? error : cuStreamSynchronize(stream);
 }
+API cuMemcpyDtoDAsync_v2(Address to, Address from, size_t bytes, void* stream) {
+    if (!inside("a copy on the device", (void*)to, bytes) || !inside("a copy on the device", (void*)from, bytes)) return INVALID_VALUE;
+    return submit(stream, [=] { return memmove((void*)to, (void*)from, bytes), 0; });
+}
+API cuMemcpyHtoD_v2(Address to, const void* from, size_t bytes) { return state() ? state() : cuMemcpyHtoDAsync_v2(to, from, bytes, nullptr); }
+API cuMemcpyDtoH_v2(void* to, Address from, size_t bytes) { return state() ? state() : cuMemcpyDtoHAsync_v2(to, from, bytes, nullptr); }
 template <class T> static int set(Address to, T value, size_t n, void* stream) {
     if (!inside("a fill", (void*)to, n * sizeof(T))) return INVALID_VALUE;
     return submit(stream, [=] { return std::fill_n((T*)to, n, value), 0; });
@@ -171,47 +169,6 @@ API cuMemsetD8Async(Address to, unsigned char value, size_t n, void* stream) { r
 API cuMemsetD16Async(Address to, unsigned short value, size_t n, void* stream) { return set(to, value, n, stream); }
 API cuMemsetD32Async(Address to, unsigned value, size_t n, void* stream) { return set(to, value, n, stream); }
 
-// ---- Streams, events, graphs. All is done at once, in the order of the calls.
-
-API cuStreamCreate(void** out, unsigned) { return *out = new Stream, 0; }
-API cuStreamCreateWithPriority(void** out, unsigned, int) { return *out = new Stream, 0; }
-API cuStreamDestroy_v2(void* stream) { return delete (Stream*)stream, 0; }
-API cuStreamSynchronize(void* stream) { return stream && ((Stream*)stream)->capturing ? CAPTURE_UNSUPPORTED : broken; }
-API cuStreamWaitEvent(void*, void*, unsigned) { return 0; }
-API cuStreamIsCapturing(void* stream, int* status) { return *status = stream && ((Stream*)stream)->capturing, 0; }
-API cuStreamBeginCapture_v2(void* stream, int) {
-    if (!stream || ((Stream*)stream)->capturing) return CAPTURE_UNSUPPORTED;
-    captures++;
-    return ((Stream*)stream)->capturing = new Graph, 0;
-}
-API cuStreamEndCapture(void* stream, void** graph) {
-    if (!((Stream*)stream)->capturing) return CAPTURE_UNSUPPORTED;
-    captures--;
-    *graph = std::exchange(((Stream*)stream)->capturing, nullptr);
-    return 0;
-}
-API cuGraphInstantiateWithFlags(void** out, void* graph, unsigned long long) { return *out = new Graph(*(Graph*)graph), 0; }
-API cuGraphUpload(void*, void*) { return 0; }
-API cuGraphLaunch(void* graph, void* stream) {
-    for (auto& operation : *(Graph*)graph) {
-        if (int error = submit(stream, operation)) return error;
-    }
-    return broken;
-}
-API cuGraphDestroy(void* graph) { return delete (Graph*)graph, 0; }
-API cuGraphExecDestroy(void* graph) { return delete (Graph*)graph, 0; }
-
-typedef std::chrono::steady_clock Clock;
-API cuEventCreate(void** out, unsigned) { return *out = new Clock::time_point, 0; }
-API cuEventRecord(void* event, void*) { return *(Clock::time_point*)event = Clock::now(), 0; }
-API cuEventQuery(void*) { return 0; }
-API cuEventSynchronize(void*) { return broken; }
-API cuEventDestroy_v2(void* event) { return delete (Clock::time_point*)event, 0; }
-API cuEventElapsedTime(float* ms, void* a, void* b) {
-    return *ms = std::chrono::duration<float, std::milli>(*(Clock::time_point*)b - *(Clock::time_point*)a).count(), 0;
-}
-API cuEventElapsedTime_v2(float* ms, void* a, void* b) { return cuEventElapsedTime(ms, a, b); }
-
 // ---- Modules: an image is the line that the stand-in's compiler writes, which names a file and a storage type.
 
 struct Module { std::string file; int real; };
@@ -219,7 +176,7 @@ struct Module { std::string file; int real; };
 API cuModuleLoadData(void** out, const void* image) {
     char file[64];
     int real;
-    if (broken) return broken;
+    if (state()) return state();
     if (sscanf((const char*)image, "stand-in REAL=%d %63s", &real, file) != 2) return INVALID_IMAGE;
     return *out = new Module{file, real}, 0;
 }

@@ -70,6 +70,25 @@ fn planted_faults_are_found() {
     }
 }
 
+/// Copies run beside the work; three orders have to hold, and without any one of them the numbers are wrong, where what is
+/// waited for is late.
+#[test]
+fn forgotten_waits_are_found() {
+    if std::env::var_os(ON_STAND_IN).is_some() {
+        return;
+    }
+    let folder = match stand_in::build(Path::new(env!("CARGO_MANIFEST_DIR"))) {
+        Ok(folder) => folder,
+        Err(why) => return skip(&why),
+    };
+    // The work for the copies, the copies for the work, the processor for the copies.
+    for (late, deaf) in [("2", "1"), ("1", "2"), ("12", "0")] {
+        let variables = [("WAVEMIX_STAND_IN_LATE", late), ("WAVEMIX_STAND_IN_DEAF", deaf)];
+        let (passes, said) = child(&folder, &["plumbing::batches_come_in_time"], &variables);
+        assert!(!passes && said.contains("should be"), "{variables:?} is not found:\n{said}");
+    }
+}
+
 #[test]
 fn errors_of_the_driver_are_told() {
     on_stand_in(&["faults::told::a_failed_launch"], &[("WAVEMIX_STAND_IN_FAIL_LAUNCH", "3")]);

@@ -1,5 +1,6 @@
 //! Moving tensors, memory, errors.
 
+use wavemix::data::{Batch, Feed};
 use wavemix::{DType, Device, Error, Rng, Tensor, Var, cuda};
 
 use crate::harness::gpu;
@@ -84,6 +85,54 @@ fn work_is_recorded_and_replayed() {
     let reads = cuda::Stage::new(ordinal).unwrap().record(|| there.value().to_vec::<f32>());
     let error = reads.err().unwrap().to_string();
     assert_eq!(error, "cuda:0: copying from the device: not while a step is recorded");
+}
+
+fn images(n: usize, seed: u64) -> Batch {
+    let pixels = Tensor::uniform([n, 5, 5, 3], 0.0, 256.0, DType::F32, &Rng::new(seed)).cast(DType::U8).unwrap();
+    Batch { images: pixels, labels: Tensor::from_vec((0..n as i64).map(|i| i + 10 * seed as i64).collect(), [n]).unwrap() }
+}
+
+/// Each batch is read by work that is asked for before the next one is sent, and looked at when all are there.
+#[test]
+fn batches_come_in_time() {
+    let Some(gpu) = gpu() else { return };
+    let mut feed = Feed::new(gpu).unwrap();
+    let number = |x: &Tensor| x.cast(DType::F32).unwrap();
+    let (mut there, mut seen): (Option<Batch>, _) = (None, Vec::new());
+    for (round, n) in [4, 4, 4, 4, 4, 7, 7, 7, 7, 2, 2, 2].into_iter().enumerate() {
+        let batch = images(n, round as u64);
+        let empty = |x: &Tensor| Tensor::full_on(gpu, *x.shape(), 0.0, x.dtype()).unwrap();
+        let place = there.take().filter(|place| place.labels.elements() == n);
+        let mut place = place.unwrap_or_else(|| Batch { images: empty(&batch.images), labels: empty(&batch.labels) });
+        // A block as long as the feed may ask for, in use until the work that was asked for is done.
+        let bytes = (75 * n).next_multiple_of(16) + (8 * n).next_multiple_of(16);
+        let other = Tensor::full_on(gpu, [bytes], 7.0, DType::U8).unwrap();
+        let sevens = number(&other);
+        drop(other);
+        feed.send(&batch, &mut place).unwrap();
+        seen.push(([number(&place.images), number(&place.labels), sevens], batch));
+        there = Some(place);
+    }
+    for (round, (got, Batch { images, labels })) in seen.into_iter().enumerate() {
+        let want = [number(&images), number(&labels), Tensor::full(*got[2].shape(), 7.0, DType::F32)];
+        for (got, want) in got.iter().zip(&want) {
+            let (got, want) = (got.to_vec::<f32>().unwrap(), want.to_vec::<f32>().unwrap());
+            assert!(got == want, "batch {round}: begins with {:?}, should be {:?}", &got[..2], &want[..2]);
+        }
+    }
+    let (mut there, sent) = (images(3, 1), images(4, 1));
+    let said = |result: wavemix::Result<()>| result.unwrap_err().to_string();
+    assert!(Feed::new(Device::Cpu).is_err());
+    let same = said(feed.send(&images(3, 2), &mut there));
+    assert!(
+        same.starts_with("feed: images expects one form, on the cpu and on a GPU: for u8 [3, 5, 5, 3] on cpu, got"),
+        "{same}"
+    );
+    there.images = there.images.to_device(gpu).unwrap();
+    assert!(said(feed.send(&sent, &mut there)).starts_with("feed: images expects one form"));
+    let shared = there.images.clone();
+    assert!(said(feed.send(&images(3, 2), &mut there)).starts_with("feed: images expects a place that no other tensor shares"));
+    drop(shared);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 
-const FILES: [&str; 5] = ["device.h", "driver.h", "device.cpp", "driver.cpp", "libraries.cpp"];
+const FILES: [&str; 6] = ["device.h", "driver.h", "device.cpp", "driver.cpp", "libraries.cpp", "streams.cpp"];
 
 /// Thread-locals are reached without a call that g++ 12 makes through a null pointer; shared memory is read as several
 /// types; what the processor would forgive, a misaligned pack or an index beyond a shared array, stops the kernel.
@@ -65,17 +65,16 @@ fn compile(kernels: &Path, own: &Path, folder: &Path) -> Result<(), String> {
             .arg(kernels);
         command.args(arguments).stderr(Stdio::piped()).spawn().map_err(|e| format!("no C++ compiler, {compiler}: {e}"))
     };
-    let paths = ["device.cpp", "driver.cpp", "libraries.cpp"].map(|file| own.join(file).to_string_lossy().into_owned());
     let mut running: Vec<Child> = Vec::new();
     for real in 0..3 {
         let (define, object) = (format!("-DREAL={real}"), format!("kernels{real}.o"));
         running.push(start(&[&["-c", "kernels.cpp", "-o", &object, &define], &KERNEL_FLAGS[..]].concat())?);
     }
-    running.push(start(&["-c", &paths[0], "-o", "device.o"])?);
-    running.push(start(&["-c", &paths[1], "-o", "driver.o"])?);
-    running.push(start(&["-c", &paths[2], "-o", "libraries.o"])?);
+    for file in FILES.iter().filter(|file| file.ends_with(".cpp")) {
+        running.push(start(&["-c", &own.join(file).to_string_lossy(), "-o", &file.replace(".cpp", ".o")])?);
+    }
     running.into_iter().try_for_each(finish)?;
-    let objects = ["device.o", "driver.o", "libraries.o", "kernels0.o", "kernels1.o", "kernels2.o"];
+    let objects = ["device.o", "driver.o", "libraries.o", "streams.o", "kernels0.o", "kernels1.o", "kernels2.o"];
     finish(start(&[&["-shared", "-Wl,-soname,libcuda.so", "-o", "libcuda.so", "-lpthread"], &objects[..]].concat())?)?;
     fs::write(folder.join("none.cpp"), "").map_err(|e| e.to_string())?;
     // Names looked for in these two are found in the first, which they depend on.
