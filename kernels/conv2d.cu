@@ -1,5 +1,6 @@
 // Convolution from the big image to the small one, and the gradient of the weight, which both directions share.
 #include "common.cuh"
+#include "mma.cuh"
 #include "tiles.cuh"
 
 DEVICE Gather to_small(const real* big, const real* weight, const real* bias, real* small, const Window& g) {
@@ -8,24 +9,7 @@ DEVICE Gather to_small(const real* big, const real* weight, const real* bias, re
         g.kh * g.kw * (g.big_c / g.groups), g.kw, down, right};
 }
 
-#define CONV2D(name, core)                                                                                              \
-    KERNEL_OF(core::THREADS, core::BLOCKS, name, const real* big, const real* weight, const real* bias, real* small, Window g, int v) { \
-        convolution<core>(to_small(big, weight, bias, small, g), v);                                                            \
-    }
-
-#if REAL == 0
-CONV2D(conv2d_32, InF32<32>)
-CONV2D(conv2d_64, InF32<64>)
-CONV2D(conv2d_128, InF32<128>)
-CONV2D(conv2d_tf32_32, OnTensorCores<32>)
-CONV2D(conv2d_tf32_64, OnTensorCores<64>)
-CONV2D(conv2d_tf32_128, OnTensorCores<128>)
-#else
-CONV2D(conv2d_32, OnTensorCores<32>)
-CONV2D(conv2d_64, OnTensorCores<64>)
-CONV2D(conv2d_128, OnTensorCores<128>)
-CONV2D(conv2d_144, OnTensorCores<144>)
-#endif
+CONVOLUTIONS(conv2d, to_small)
 
 // ---- The gradient of the weight: dw[s, tap, b] = the sum over pixels p of small[p, s] big[under p at the tap, b].
 //
@@ -203,19 +187,7 @@ template <class Core> DEVICE void weight_gradient(const real* small, const real*
         min(start + span, g.n * g.small_h * g.small_w)};
     PixelFiller<Core::THREADS> filler(p);
     Core core;
-    int steps = (p.end - start + DEPTH - 1) / DEPTH, to = 0, from = 0;
-    for (; to < S - 1; to++) {
-        if (to < steps) filler.fill(room + to * SIZE, room + to * SIZE + SIZE / 2);
-        copies_begun();
-    }
-    for (int step = 0; step < steps; step++) {
-        copies_done<S - 2>();
-        __syncthreads();
-        if (step + S - 1 < steps) filler.fill(room + to * SIZE, room + to * SIZE + SIZE / 2);
-        copies_begun();
-        core.multiply(room + from * SIZE, room + from * SIZE + SIZE / 2);
-        to = to + 1 == S ? 0 : to + 1, from = from + 1 == S ? 0 : from + 1;
-    }
+    multiply_all<S, SIZE, SIZE / 2>(room, (p.end - start + DEPTH - 1) / DEPTH, filler, core);
     part += ((i64)blockIdx.y * g.small_c + p.group * small_share + p.row) * columns + p.column;
     core.each([=](int row, int column, float sum) {
         if (p.row + row < small_share && p.column + column < columns) part[(i64)row * columns + column] = sum;

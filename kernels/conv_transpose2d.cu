@@ -1,5 +1,6 @@
 // Convolution from the small image to the big one, by output phases: each output is written once, by the taps that reach it.
 #include "common.cuh"
+#include "mma.cuh"
 #include "tiles.cuh"
 
 DEVICE Gather to_big(const real* small, const real* turned, const real* bias, real* big, const Window& g) {
@@ -10,24 +11,7 @@ DEVICE Gather to_big(const real* small, const real* turned, const real* bias, re
         g.kh * g.kw * (g.small_c / g.groups), g.kw, down, right};
 }
 
-#define CONV_TRANSPOSE2D(name, core)                                                                                      \
-    KERNEL_OF(core::THREADS, core::BLOCKS, name, const real* small, const real* turned, const real* bias, real* big, Window g, int v) { \
-        convolution<core>(to_big(small, turned, bias, big, g), v);                                                                \
-    }
-
-#if REAL == 0
-CONV_TRANSPOSE2D(conv_transpose2d_32, InF32<32>)
-CONV_TRANSPOSE2D(conv_transpose2d_64, InF32<64>)
-CONV_TRANSPOSE2D(conv_transpose2d_128, InF32<128>)
-CONV_TRANSPOSE2D(conv_transpose2d_tf32_32, OnTensorCores<32>)
-CONV_TRANSPOSE2D(conv_transpose2d_tf32_64, OnTensorCores<64>)
-CONV_TRANSPOSE2D(conv_transpose2d_tf32_128, OnTensorCores<128>)
-#else
-CONV_TRANSPOSE2D(conv_transpose2d_32, OnTensorCores<32>)
-CONV_TRANSPOSE2D(conv_transpose2d_64, OnTensorCores<64>)
-CONV_TRANSPOSE2D(conv_transpose2d_128, OnTensorCores<128>)
-CONV_TRANSPOSE2D(conv_transpose2d_144, OnTensorCores<144>)
-#endif
+CONVOLUTIONS(conv_transpose2d, to_big)
 
 // The weight [c_small, kh, kw, c_big / groups] as [c_big, kh, kw, c_small / groups]: what a big pixel's channel adds up then lies together.
 KERNEL(turn_weight, const real* weight, real* turned, Window g) {

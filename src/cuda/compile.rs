@@ -17,8 +17,11 @@ use sha2::{Digest, Sha256};
 use crate::{DType, Error, Result};
 
 /// What kernels include, by name.
-const HEADERS: &[(&str, &str)] =
-    &[("common.cuh", include_str!("../../kernels/common.cuh")), ("tiles.cuh", include_str!("../../kernels/tiles.cuh"))];
+const HEADERS: [(&str, &str); 3] = [
+    ("common.cuh", include_str!("../../kernels/common.cuh")),
+    ("mma.cuh", include_str!("../../kernels/mma.cuh")),
+    ("tiles.cuh", include_str!("../../kernels/tiles.cuh")),
+];
 
 /// Machine code of `kernels/<file>.cu` with elements of type `dtype`, for a device of compute capability `arch`.
 pub(super) fn image(file: &str, source: &str, dtype: DType, arch: u32) -> Result<Vec<u8>> {

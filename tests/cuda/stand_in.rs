@@ -37,7 +37,7 @@ pub fn build(root: &Path) -> Result<PathBuf, String> {
     fs::create_dir_all(&beside).map_err(|e| e.to_string())?;
     // Each file in a namespace of its own, all in one without a name: the three storage types then keep apart when linked.
     let mut text =
-        "#include \"device.h\"\n#include <iterator>\nnamespace {\n#include \"common.cuh\"\n#include \"tiles.cuh\"\n".to_owned();
+        "#include \"device.h\"\n#include <iterator>\nnamespace {\n#include \"common.cuh\"\n#include \"mma.cuh\"\n#include \"tiles.cuh\"\n".to_owned();
     for path in sources.iter().filter(|path| path.extension().is_some_and(|end| end == "cu")) {
         let stem = path.file_stem().unwrap_or_default().to_string_lossy();
         text += &format!("namespace file_{stem} {{\n#include \"{stem}.cu\"\n}}\n");
