@@ -5,7 +5,7 @@
 
 use rayon::prelude::*;
 
-use crate::cpu::wide::{PIECE, pieces, widened};
+use crate::cpu::wide::{PIECE, edited, pieces, widened};
 use crate::cpu::{GRAIN, chunks, vectorize};
 use crate::{Float, Real};
 
@@ -82,13 +82,11 @@ pub(crate) fn normalise<T: Real>(x: &[T], residual: Option<&[T]>, coefficients: 
     });
 }
 
-/// x = (y - residual - shift) inverse + mean: what was normalised, from what came of it.
-pub(crate) fn invert<T: Float>([y, residual]: [&[T]; 2], coefficients: [&[f64]; 3], x: &mut [T]) {
+/// x = (y - residual - shift) inverse + mean, in the place of y: what was normalised, from what came of it.
+pub(crate) fn invert<T: Float>(residual: &[T], coefficients: [&[f64]; 3], y: &mut [T]) {
     let c = coefficients[0].len();
     let [shift, inverse, mean] = coefficients.map(|v| widen::<T>(v, c));
-    chunks(x, block(c) * (GRAIN / BLOCK), |start, x| {
-        invert_chunk([&y[start..], &residual[start..]], [&shift, &inverse, &mean], x);
-    });
+    chunks(y, block(c) * (GRAIN / BLOCK), |start, y| invert_chunk(&residual[start..], [&shift, &inverse, &mean], y));
 }
 
 /// The first sweep back: of each channel, the sum of dy (x - mean) and the sum of dy.
@@ -118,13 +116,16 @@ pub(crate) fn gradient_sums<T: Real>(x: &[T], dy: &[T], mean: &[f64]) -> [Vec<f6
     parts.into_iter().fold(none(), add)
 }
 
-/// The second sweep back: dx = (dy - pull - (x - mean) slope) scale, channel by channel.
-pub(crate) fn backward_input<T: Real>([x, dy]: [&[T]; 2], coefficients: [&[f64]; 4], dx: &mut [T]) {
+/// The second sweep back: dx = (dy - pull - (x - mean) slope) scale, channel by channel, in the place of x.
+pub(crate) fn backward_input<T: Real>(dy: &[T], coefficients: [&[f64]; 4], x: &mut [T]) {
     let c = coefficients[0].len();
     let [mean, scale, pull, slope] = coefficients.map(|v| widen::<T::Wide>(v, c));
-    chunks(dx, block(c) * (GRAIN / BLOCK), |start, dx| {
-        let inputs = [x, dy].map(|x| &x[start..][..dx.len()]);
-        pieces(inputs, dx, piece(c), |_, inputs, dx| backward_chunk(inputs, [&mean, &scale, &pull, &slope], dx));
+    chunks(x, block(c) * (GRAIN / BLOCK), |start, x| {
+        let [mut room_x, mut room_dy] = [const { None }; 2];
+        for (x, dy) in x.chunks_mut(piece(c)).zip(dy[start..].chunks(piece(c))) {
+            let dy = widened(dy, &mut room_dy);
+            edited(x, &mut room_x, |x| backward_chunk(dy, [&mean, &scale, &pull, &slope], x));
+        }
     });
 }
 
@@ -174,24 +175,21 @@ vectorize! {
         }
     }
 
-    fn invert_chunk<T: Float>(maps: [&[T]; 2], coefficients: [&[T]; 3], x: &mut [T]) {
+    fn invert_chunk<T: Float>(residual: &[T], coefficients: [&[T]; 3], y: &mut [T]) {
         let [shift, inverse, mean] = coefficients;
-        let [y, residual] = maps.map(|map| map.chunks(mean.len()));
-        for ((x, y), residual) in x.chunks_mut(mean.len()).zip(y).zip(residual) {
-            let maps = x.iter_mut().zip(y).zip(residual);
-            for ((((x, &y), &residual), &shift), (&inverse, &mean)) in maps.zip(shift).zip(inverse.iter().zip(mean)) {
-                *x = (y - residual - shift) * inverse + mean;
+        for (y, residual) in y.chunks_mut(mean.len()).zip(residual.chunks(mean.len())) {
+            for ((((y, &residual), &shift), &inverse), &mean) in y.iter_mut().zip(residual).zip(shift).zip(inverse).zip(mean) {
+                *y = (*y - residual - shift) * inverse + mean;
             }
         }
     }
 
-    fn backward_chunk<T: Float>(inputs: [&[T]; 2], coefficients: [&[T]; 4], dx: &mut [T]) {
+    fn backward_chunk<T: Float>(dy: &[T], coefficients: [&[T]; 4], x: &mut [T]) {
         let [mean, scale, pull, slope] = coefficients;
-        let [x, dy] = inputs.map(|input| input.chunks(mean.len()));
-        for ((dx, x), dy) in dx.chunks_mut(mean.len()).zip(x).zip(dy) {
+        for (x, dy) in x.chunks_mut(mean.len()).zip(dy.chunks(mean.len())) {
             let coefficients = mean.iter().zip(scale).zip(pull).zip(slope);
-            for (((dx, &x), &dy), (((&mean, &scale), &pull), &slope)) in dx.iter_mut().zip(x).zip(dy).zip(coefficients) {
-                *dx = (dy - pull - (x - mean) * slope) * scale;
+            for ((x, &dy), (((&mean, &scale), &pull), &slope)) in x.iter_mut().zip(dy).zip(coefficients) {
+                *x = (dy - pull - (*x - mean) * slope) * scale;
             }
         }
     }

@@ -2,8 +2,6 @@
 
 use std::ops::Range;
 
-use rayon::prelude::*;
-
 use crate::cpu::gemm::{Begin, Run, Sums, TILE, Target, copy, interleave, panel, sum_pairwise, together};
 use crate::cpu::taps::{Gather, Phase};
 use crate::cpu::winograd;
@@ -47,9 +45,9 @@ pub(crate) fn backward_weight<T: Real>(g: &Geometry, small: &[T], big: &[T], dw:
         return;
     }
     let lines = g.n * h;
-    // No more than 32 partial sums, for the memory they take.
+    // No more than 32 partial sums, for the additions they take.
     let task = PIXELS.div_ceil(w).max(lines.div_ceil(32));
-    let parts = (0..lines.div_ceil(task)).into_par_iter().map(|i| {
+    let part = |i: usize| {
         let (lines, step) = (i * task..lines.min((i + 1) * task), PACK.div_ceil(w));
         let mut part = Scratch::new(dw.len());
         part.fill(T::Wide::ZERO);
@@ -71,8 +69,8 @@ pub(crate) fn backward_weight<T: Real>(g: &Geometry, small: &[T], big: &[T], dw:
             first = last;
         }
         part
-    });
-    dw.copy_from_slice(&sum_pairwise(parts.collect()));
+    };
+    dw.copy_from_slice(&sum_pairwise(0..lines.div_ceil(task), &part));
 }
 
 /// Adds the products of some lines of pixels, counted through all images, to `dw`.

@@ -3,7 +3,7 @@
 mod products;
 mod tile;
 
-use rayon::prelude::*;
+use std::ops::Range;
 
 pub(crate) use tile::{Begin, Run, Sums, TERMS, TILE, Target, has_bf16_products, panel, together};
 
@@ -94,13 +94,13 @@ pub(crate) fn gemm<T: Real, O: Real<Wide = T::Wide>>(
     if k >= 2 * LONG && m * n <= 1 << 18 {
         // Each block of terms makes a matrix of its own. No more than 64, for the memory they take.
         let length = LONG.max(k.div_ceil(64)).next_multiple_of(together::<T>());
-        let partial = (0..k.div_ceil(length)).into_par_iter().map(|i| {
+        let partial = |i: usize| {
             let (first, mut c) = (i * length, Scratch::<T::Wide>::new(m * n));
             let count = length.min(k - first);
             multiply(a.skip(0, first), &pack(b.skip(first, 0), count, n), [count, n], Begin::Zero, &mut c);
             c
-        });
-        let sums = sum_pairwise(partial.collect());
+        };
+        let sums = sum_pairwise(0..k.div_ceil(length), &partial);
         for (c, sums) in c.chunks_mut(n).zip(sums.chunks(n)) {
             match begin {
                 Begin::Zero => c.iter_mut().zip(sums).for_each(|(c, &sum)| *c = O::narrow(sum)),
@@ -185,15 +185,16 @@ fn multiply<T: Real, O: Real<Wide = T::Wide>>(
     }
 }
 
-/// The sum of equally long vectors by a tree that depends on their number alone. At least one is given.
-pub(crate) fn sum_pairwise<T: Float>(mut parts: Vec<Scratch<T>>) -> Scratch<T> {
-    let mut apart = 1;
-    while apart < parts.len() {
-        for pair in parts.chunks_mut(2 * apart).filter(|pair| pair.len() > apart) {
-            let (left, right) = pair.split_at_mut(apart);
-            add_assign(&mut left[0], &right[0]);
-        }
-        apart *= 2;
+/// The sum of equally long vectors, one at least, by a tree that depends on their number alone. Each is made where the walk
+/// through the tree comes to it: a thread holds one for each level, not all.
+pub(crate) fn sum_pairwise<T: Float>(range: Range<usize>, make: &(dyn Fn(usize) -> Scratch<T> + Sync)) -> Scratch<T> {
+    if range.len() == 1 {
+        return make(range.start);
     }
-    parts.swap_remove(0)
+    // To the left the largest power of two that leaves something to the right.
+    let middle = range.start + range.len().next_power_of_two() / 2;
+    let halves = (range.start..middle, middle..range.end);
+    let (mut sum, right) = rayon::join(|| sum_pairwise(halves.0, make), || sum_pairwise(halves.1, make));
+    add_assign(&mut sum, &right);
+    sum
 }

@@ -53,6 +53,17 @@ pub(crate) fn narrowed<T: Real>(y: &mut [T], room: &mut Room<T>, body: impl FnOn
     narrow(room, y);
 }
 
+/// As [`narrowed`], with the numbers of y in what `body` gets.
+pub(crate) fn edited<T: Real>(y: &mut [T], room: &mut Room<T>, body: impl FnOnce(&mut [T::Wide])) {
+    if let Some(y) = as_type_mut(y) {
+        return body(y);
+    }
+    let room = reserve::<T>(room, y.len());
+    widen(y, room);
+    body(room);
+    narrow(room, y);
+}
+
 /// The first `count` numbers of a room, of one as large as that at least.
 fn reserve<T: Real>(room: &mut Room<T>, count: usize) -> &mut [T::Wide] {
     let room = match room.take() {

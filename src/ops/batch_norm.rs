@@ -149,24 +149,24 @@ impl Backward for BatchNorm {
     /// Where mean and std depend on x, moving x along 1 or along xhat changes nothing: dx has those two directions
     /// taken out of dy.
     fn backward(self: Box<Self>, dy: Tensor, wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
-        let (x, mean, c) = (&self.x()?, &self.mean, self.mean.len());
+        let BatchNorm { kept, gamma, mean, inv_std, count } = *self;
+        let (scale, c) = (product(&channel_vec(&gamma)?, &inv_std), mean.len());
+        let mut x = kept.x(&scale, &mean)?;
         let [mut dgamma, mut dbeta] = [vec![0.0; c], vec![0.0; c]];
-        if self.count.is_some() || wanted[1] || wanted[2] {
-            [dgamma, dbeta] = each_real!("batch_norm", x.dtype(), T => cpu::gradient_sums::<T>(x.data(), dy.data(), mean));
-            dgamma = product(&dgamma, &self.inv_std);
+        if count.is_some() || wanted[1] || wanted[2] {
+            [dgamma, dbeta] = each_real!("batch_norm", x.dtype(), T => cpu::gradient_sums::<T>(x.data(), dy.data(), &mean));
+            dgamma = product(&dgamma, &inv_std);
         }
-        let mut dx = None;
         if wanted[0] {
-            let scale = product(&channel_vec(&self.gamma)?, &self.inv_std);
-            let share = self.count.map_or(0.0, |n| 1.0 / n as f64);
+            let share = count.map_or(0.0, |n| 1.0 / n as f64);
             let pull: Vec<f64> = dbeta.iter().map(|d| d * share).collect();
-            let slope: Vec<f64> = dgamma.iter().zip(&self.inv_std).map(|(d, inv_std)| d * share * inv_std).collect();
-            dx = Some(each_real!("batch_norm", x.dtype(), T => Tensor::build(*x.shape(), |dx: &mut [T]| {
-                cpu::backward_input([x.data(), dy.data()], [mean, &scale, &pull, &slope], dx);
-            })));
+            let slope: Vec<f64> = dgamma.iter().zip(&inv_std).map(|(d, inv_std)| d * share * inv_std).collect();
+            each_real!("batch_norm", x.dtype(), T => {
+                cpu::backward_input::<T>(dy.data(), [&mean, &scale, &pull, &slope], x.data_mut());
+            });
         }
-        let vector = |wanted: bool, v| wanted.then(|| channel_tensor(self.gamma.dtype(), v)).transpose();
-        let mut gradients = vec![dx, vector(wanted[1], &dgamma)?, vector(wanted[2], &dbeta)?];
+        let vector = |wanted: bool, v| wanted.then(|| channel_tensor(gamma.dtype(), v)).transpose();
+        let mut gradients = vec![wanted[0].then_some(x), vector(wanted[1], &dgamma)?, vector(wanted[2], &dbeta)?];
         // Of the residual, where there is one.
         gradients.extend(wanted.get(3).map(|wanted| wanted.then_some(dy)));
         Ok(gradients)
@@ -180,17 +180,16 @@ impl Backward for BatchNorm {
     }
 }
 
-impl BatchNorm {
-    /// x, kept or from y = (x - mean) scale + beta + residual.
-    fn x(&self) -> Result<Tensor> {
-        let (y, residual, beta) = match &self.kept {
-            Kept::Input(x) => return Ok(x.clone()),
+impl Kept {
+    /// x, kept or made of y = (x - mean) scale + beta + residual; in y's memory, where nothing else needs that.
+    fn x(self, scale: &[f64], mean: &[f64]) -> Result<Tensor> {
+        let (mut y, residual, beta) = match self {
+            Kept::Input(x) => return Ok(x),
             Kept::Ends { y, residual, beta } => (y, residual, beta),
         };
-        let inverse: Vec<f64> = product(&channel_vec(&self.gamma)?, &self.inv_std).iter().map(|scale| 1.0 / scale).collect();
-        Ok(each_float!("batch_norm", y.dtype(), T => Tensor::build(*y.shape(), |x: &mut [T]| {
-            cpu::invert([y.data(), residual.data()], [beta, &inverse, &self.mean], x);
-        })))
+        let inverse: Vec<f64> = scale.iter().map(|scale| 1.0 / scale).collect();
+        each_float!("batch_norm", y.dtype(), T => cpu::invert::<T>(residual.data(), [&beta, &inverse, mean], y.data_mut()));
+        Ok(y)
     }
 }
 

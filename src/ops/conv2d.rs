@@ -77,13 +77,16 @@ impl Backward for Conv2d {
         let mut out = vec![None; wanted.len()];
         match dy.device() {
             Device::Cpu => each_real!("conv2d", dy.dtype(), T => {
-                out[0] = wanted[0].then(|| Tensor::build(*x.shape(), |dx: &mut [T]| match g.is_matrix() {
-                    true => linear::backward_input(dy.data(), weight.data(), size, dx),
-                    false => spread(&g, dy.data(), weight.data(), None, dx),
-                }));
                 out[1] = wanted[1].then(|| Tensor::build(*weight.shape(), |dw: &mut [<T as Real>::Wide]| match g.is_matrix() {
                     true => linear::backward_weight::<T>(dy.data(), x.data(), size, dw),
                     false => cpu::backward_weight::<T>(&g, dy.data(), x.data(), dw),
+                }));
+                // dx comes where x was, if nothing else needs that.
+                let shape = *x.shape();
+                drop(x);
+                out[0] = wanted[0].then(|| Tensor::build(shape, |dx: &mut [T]| match g.is_matrix() {
+                    true => linear::backward_input(dy.data(), weight.data(), size, dx),
+                    false => spread(&g, dy.data(), weight.data(), None, dx),
                 }));
             }),
             Device::Cuda(_) => {

@@ -70,11 +70,14 @@ impl Backward for ConvTranspose2d {
         let mut out = vec![None; wanted.len()];
         match dy.device() {
             Device::Cpu => each_real!("conv_transpose2d", dy.dtype(), T => {
-                out[0] = wanted[0].then(|| Tensor::build(*x.shape(), |dx: &mut [T]| {
-                    conv2d::conv2d(&g, dy.data(), weight.data(), None, dx)
-                }));
                 out[1] = wanted[1].then(|| Tensor::build(*weight.shape(), |dw: &mut [<T as Real>::Wide]| {
                     conv2d::backward_weight::<T>(&g, x.data(), dy.data(), dw)
+                }));
+                // dx comes where x was, if nothing else needs that.
+                let shape = *x.shape();
+                drop(x);
+                out[0] = wanted[0].then(|| Tensor::build(shape, |dx: &mut [T]| {
+                    conv2d::conv2d(&g, dy.data(), weight.data(), None, dx)
                 }));
             }),
             Device::Cuda(_) => {

@@ -35,20 +35,21 @@ pub(crate) fn backward_weight(g: &Geometry, phases: [Phase; 2], small: &[f32], b
     let part = PART.min(c_small);
     let (parts, tiles) = (c_small.div_ceil(part), g.n * h.div_ceil(2) * w.div_ceil(2));
     let groups = (tiles / LONG).clamp(1, TASKS);
-    // For each pair of lattices, part of the channels and group of tiles: [products, part, c_big].
-    let size = products * part * c_big;
-    let mut sums = Scratch::new(pairs.len() * parts * groups * size);
-    sums.par_chunks_mut(size).enumerate().for_each(|(i, sums)| {
-        let (pair, first, group) = (pairs[i / groups / parts], i / groups % parts * part, i % groups);
-        let channels = first..c_small.min(first + part);
-        let bound = |group: usize| group * tiles / groups;
-        Task { g, pair, taps, channels, part }.sum([small, big], bound(group)..bound(group + 1), sums);
-    });
-    // Back to taps.
-    let [kh, kw] = g.kernel;
-    chunks(dw, kh * kw * c_big, |start, dw| {
-        let (s, mut sum, mut kernel) = (start / (kh * kw * c_big), vec![0.0; products * c_big], vec![0.0; taps * taps * c_big]);
-        for (pair, sums) in pairs.iter().zip(sums.chunks(parts * groups * size)) {
+    // One pair of lattices after the other, for the memory that sums take.
+    // For each part of the channels and group of tiles: [products, part, c_big].
+    let (size, [kh, kw]) = (products * part * c_big, g.kernel);
+    let mut sums = Scratch::new(parts * groups * size);
+    for pair in pairs {
+        sums.par_chunks_mut(size).enumerate().for_each(|(i, sums)| {
+            let (first, group) = (i / groups * part, i % groups);
+            let channels = first..c_small.min(first + part);
+            let bound = |group: usize| group * tiles / groups;
+            Task { g, pair, taps, channels, part }.sum([small, big], bound(group)..bound(group + 1), sums);
+        });
+        // Back to taps.
+        chunks(dw, kh * kw * c_big, |start, dw| {
+            let (s, mut sum, mut kernel) =
+                (start / (kh * kw * c_big), vec![0.0; products * c_big], vec![0.0; taps * taps * c_big]);
             let sums = &sums[s / part * groups * size..][..groups * size];
             for (product, sum) in sum.chunks_mut(c_big).enumerate() {
                 let rows = sums.chunks(size).map(|group| &group[(product * part + s % part) * c_big..][..c_big]);
@@ -61,8 +62,8 @@ pub(crate) fn backward_weight(g: &Geometry, phases: [Phase; 2], small: &[f32], b
                 let at = pair[0].taps[tap / taps] * kw + pair[1].taps[tap % taps];
                 dw[at * c_big..][..c_big].copy_from_slice(kernel);
             }
-        }
-    });
+        });
+    }
     true
 }
 
