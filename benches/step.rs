@@ -78,8 +78,11 @@ fn bench() -> Result<()> {
         return kernels(&mut load, ordinal);
     }
     let (train, infer) = pool.install(|| Ok((load.rate(Load::train)?, load.rate(Load::infer)?)))?;
-    // The summary counts in f32. What is kept in 16 bits is not simply half of it.
-    let saved = (precision == Precision::F32).then_some(config.summary([size, size])?.saved_bytes() * batch);
+    // The summary counts what the processor keeps; a GPU keeps other things.
+    let saved = match device {
+        Device::Cpu => Some(config.summary([size, size], precision)?.saved_bytes() * batch),
+        Device::Cuda(_) => None,
+    };
     if m.get_flag("json") {
         say(&serde_json::json!({
             "model": config.name(), "batch": batch, "threads": threads, "precision": precision.to_string(), "device": device.to_string(),

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use clap::{Arg, Command, value_parser};
 use wavemix::models::{Config, Mixing, Resize, Task};
-use wavemix::{Error, Result};
+use wavemix::{Error, Precision, Result};
 
 fn main() -> ExitCode {
     match summary() {
@@ -74,6 +74,6 @@ fn summary() -> Result<String> {
         (_, Some(levels)) => config.mixing = Mixing::Cascade(levels),
         _ => {}
     }
-    let summary = config.summary([config.size, config.size])?;
+    let summary = config.summary([config.size, config.size], Precision::F32)?;
     Ok::<_, Error>(summary.to_string())
 }

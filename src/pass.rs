@@ -77,7 +77,12 @@ impl<'a> Pass<'a> {
 
     /// A parameter: the start of a history when training, a constant otherwise.
     pub fn var(&self, id: ParamId) -> Var {
-        self.lend(self.cast.as_ref().unwrap_or(self.params.arena()), id)
+        self.lend(self.arena(), id)
+    }
+
+    /// What parameters are lent from.
+    pub(crate) fn arena(&self) -> &Tensor {
+        self.cast.as_ref().unwrap_or(self.params.arena())
     }
 
     /// A parameter that stays f32 in any precision, as BatchNorm's scale and shift do.

@@ -7,9 +7,9 @@ use std::sync::Mutex;
 use wavemix::models::{Config, LiteBlock, Mixing, Resize, Stem, Task};
 use wavemix::ops::{CrossEntropyOptions, Interpolation, conv_transpose2d, conv2d, cross_entropy, embedding, one_hot};
 use wavemix::optim::{Method, Optimizer};
-use wavemix::storage::pool_stats;
+use wavemix::storage::{pool_stats, release_free_memory};
 use wavemix::trace::{Event, Watcher, watch};
-use wavemix::{DType, Device, Error, Params, Pass, Rng, Tensor, Var, Window};
+use wavemix::{DType, Device, Error, Params, Pass, Precision, Rng, Tensor, Var, Window};
 
 static ALONE: Mutex<()> = Mutex::new(());
 
@@ -162,34 +162,66 @@ fn a_summary_tells_what_is_kept() {
     let _alone = ALONE.lock().unwrap();
     let config = Config { channels: 4, ..Config::parse("WaveMixLite-16/2").unwrap() };
     // Of each block 2 C floats a pixel, and the last one's output; the stem's 4 and 8 channels in; the head's mean of each.
-    let floats = 32 * 32 * (2 * 2 * 16 + 16 + 4 + 8) + 16;
-    assert_eq!(config.summary([32, 32]).unwrap().saved_bytes(), 4 * floats);
+    let numbers = |blocks: usize| 32 * 32 * (blocks * 16 + 4 + 8) + 16;
+    assert_eq!(config.summary([32, 32], Precision::F32).unwrap().saved_bytes(), 4 * numbers(2 * 2 + 1));
+    // In 16 bits what BatchNorm was given is kept too, 3 C, and no block's output for it.
+    match config.summary([32, 32], Precision::Bf16) {
+        Ok(summary) => assert_eq!(summary.saved_bytes(), 2 * numbers(2 * 3)),
+        Err(error) => assert!(error.to_string().starts_with("cpu does not compute in bf16"), "{error}"),
+    }
 }
 
 /// On one thread: how much working memory products take at once depends on how many of their tasks happen to run at once.
-#[test]
-fn a_steady_training_step_takes_no_memory_from_the_system() {
-    let _alone = ALONE.lock().unwrap();
-    rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap().install(steady_steps);
+fn on_one_thread(body: impl FnOnce() + Send) {
+    rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap().install(body);
 }
 
-fn steady_steps() {
-    let config = Config { channels: 1, size: 28, ..Config::parse("WaveMixLite-8/2").unwrap() };
+/// Training steps by their number.
+fn training(config: &Config, batch: usize, precision: Precision) -> impl FnMut(u64) {
     let (model, mut params) = config.build(DType::F32, &Rng::new(1)).unwrap();
     let mut optimizer = Optimizer::new("adamw".parse::<Method>().unwrap(), &params).unwrap();
-    let mut step = |i: u64| {
-        let images = Tensor::normal([8, 28, 28, 1], 0.0, 1.0, DType::F32, &Rng::new(2).child(i));
-        let labels = Tensor::from_vec((0..8).map(|k| (k + i as i64) % 10).collect(), [8]).unwrap();
-        let pass = Pass::train(&params, Rng::new(3).child(i));
+    let shape = [batch, config.size, config.size, config.channels];
+    move |i| {
+        let images = Tensor::normal(shape, 0.0, 1.0, DType::F32, &Rng::new(2).child(i));
+        let labels = Tensor::from_vec((0..batch as i64).map(|k| (k + i as i64) % 10).collect(), [batch]).unwrap();
+        let pass = Pass::train(&params, Rng::new(3).child(i)).in_precision(precision).unwrap();
         let logits = model.forward(&pass, &images.into()).unwrap();
         let loss = cross_entropy(&logits, &labels, CrossEntropyOptions::default()).unwrap();
         let gradients = loss.backward().unwrap();
         let statistics = pass.into_updates();
         optimizer.step(&mut params, &gradients, 1e-3).unwrap();
         params.apply(statistics).unwrap();
-    };
-    (0..2).for_each(&mut step);
-    let warm = pool_stats();
-    (2..8).for_each(&mut step);
-    assert_eq!(pool_stats(), warm, "nothing piles up, and no memory is taken that was not used before");
+    }
+}
+
+#[test]
+fn a_steady_training_step_takes_no_memory_from_the_system() {
+    let _alone = ALONE.lock().unwrap();
+    let config = Config { channels: 1, size: 28, ..Config::parse("WaveMixLite-8/2").unwrap() };
+    on_one_thread(|| {
+        let mut step = training(&config, 8, Precision::F32);
+        (0..2).for_each(&mut step);
+        let warm = pool_stats();
+        (2..8).for_each(&mut step);
+        assert_eq!(pool_stats(), warm, "nothing piles up, and no memory is taken that was not used before");
+    });
+}
+
+/// What a training step takes of the machine: the weights and their two moments, in 16 bits a copy of the weights, what
+/// is kept for the way back, and one more map where that begins, the gradient of the last block's output.
+#[test]
+fn a_training_step_holds_what_is_kept_and_one_gradient() {
+    let _alone = ALONE.lock().unwrap();
+    let (config, batch) = (Config { channels: 3, size: 28, ..Config::parse("WaveMixLite-64/5").unwrap() }, 16);
+    for precision in [Precision::F32, Precision::Bf16] {
+        let Ok(summary) = config.summary([28, 28], precision) else { continue };
+        release_free_memory();
+        assert_eq!((pool_stats().live_bytes, pool_stats().held_bytes), (0, 0));
+        on_one_thread(|| (0..3).for_each(training(&config, batch, precision)));
+        let (held, bytes) = (pool_stats().held_bytes, precision.compute().bytes());
+        let weights = summary.parameters * (3 * 4 + bytes % 4);
+        let expected = weights + batch * (summary.saved_bytes() + 28 * 28 * 64 * bytes);
+        // Beside it the working memory of products, and what stays free between longer lives.
+        assert!(held >= expected && held <= expected + expected / 10, "{precision}: {held} bytes held, {expected} expected");
+    }
 }

@@ -3,9 +3,9 @@
 use std::collections::HashSet;
 use std::fmt;
 
-use crate::models::{Config, Model};
+use crate::models::Config;
 use crate::trace::{Event, Watcher, watch};
-use crate::{DType, Params, Pass, Result, Rng, Shape, Tensor};
+use crate::{DType, Params, Pass, Precision, Result, Rng, Shape, Tensor};
 
 /// What one layer does to one image.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,16 +36,18 @@ pub struct Summary {
 }
 
 impl Config {
-    /// Runs the model on one f32 image `[h, w]`, watched.
+    /// Runs the model on one image `[h, w]` on the processor, watched.
     ///
     /// # Errors
-    /// Settings that contradict one another, or an image too small for the model.
-    pub fn summary(&self, [h, w]: [usize; 2]) -> Result<Summary> {
+    /// Settings that contradict one another, an image too small for the model, a precision that the processor lacks.
+    pub fn summary(&self, [h, w]: [usize; 2], precision: Precision) -> Result<Summary> {
         let (model, params) = self.build(DType::F32, &Rng::new(0))?;
-        let ledger = Ledger::new(&params);
-        let image = Tensor::zeros([1, h, w, self.channels], DType::F32);
+        let pass = Pass::train(&params, Rng::new(0)).in_precision(precision)?;
+        // Weights are kept anyway.
+        let kept = HashSet::from([params.arena(), pass.arena()].map(|arena| arena.block().0));
+        let image = Tensor::zeros([1, h, w, self.channels], DType::F32).into();
         // The output is held until the rows are read: while it lives, so does every block that the graph keeps.
-        let (ledger, output) = watch(ledger, || forward(&model, &params, image));
+        let (ledger, output) = watch(Ledger { rows: Vec::new(), kept }, || model.forward(&pass, &image));
         let rows = with_parameters(ledger.rows, &params);
         output?;
         let title = format!("{self} on {h}x{w}x{}, {} mixing, {}, stem {}", self.channels, self.mixing, self.resize, self.stem());
@@ -53,21 +55,10 @@ impl Config {
     }
 }
 
-fn forward(model: &Model, params: &Params, image: Tensor) -> Result<crate::Var> {
-    model.forward(&Pass::train(params, Rng::new(0)), &image.into())
-}
-
 /// Collects rows, and which blocks of memory are kept.
 struct Ledger {
     rows: Vec<Row>,
     kept: HashSet<usize>,
-}
-
-impl Ledger {
-    fn new(params: &Params) -> Ledger {
-        // Weights are kept anyway.
-        Ledger { rows: Vec::new(), kept: HashSet::from([params.arena().block().0]) }
-    }
 }
 
 impl Watcher for Ledger {
