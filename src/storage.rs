@@ -152,8 +152,8 @@ impl Buffer {
         Buffer::try_stale(bytes).unwrap_or_else(|| handle_alloc_error(layout(bytes)))
     }
 
-    /// As [`Buffer::stale`]; `None` where the system has no such memory.
-    fn try_stale(bytes: usize) -> Option<Buffer> {
+    /// As [`Buffer::stale`]; `None` where the system has no such memory. What it gives stays in the pool.
+    pub fn try_stale(bytes: usize) -> Option<Buffer> {
         let mut pool = pool();
         let room = if bytes < LARGE { size_class(bytes) } else { bytes.checked_next_multiple_of(ALIGN)? };
         let (start, place) = if bytes < LARGE { (pool.block(room)?, None) } else { pool.part(room)? };
@@ -295,12 +295,6 @@ pub struct PoolStats {
     pub held_bytes: usize,
     /// How often a tensor was given memory that none had been in before.
     pub system_allocations: u64,
-}
-
-/// Whether there is memory for a buffer of `bytes` bytes. What the system gives stays in the pool, where the buffer that
-/// was meant finds it.
-pub(crate) fn is_there(bytes: usize) -> bool {
-    Buffer::try_stale(bytes).is_some()
 }
 
 /// The buffer pool's counters, over all threads of the process.

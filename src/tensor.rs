@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::cuda::{Slice, SliceMut, gpu};
 use crate::rng::{normal_pair, unit_f32};
-use crate::storage::{Buffer, Memory, is_there};
+use crate::storage::{Buffer, Memory};
 use crate::{DType, Device, Element, Error, Result, Rng, Shape};
 
 /// A dense, row-major array of up to six dimensions.
@@ -128,7 +128,7 @@ impl Tensor {
     pub(crate) fn room(device: Device, dims: &[usize], dtype: DType) -> Result<Shape> {
         let shape = Shape::new(dims)?;
         // On a GPU building it is an error soon enough.
-        if device == Device::Cpu && !is_there(shape.elements() * dtype.bytes()) {
+        if device == Device::Cpu && Buffer::try_stale(shape.elements() * dtype.bytes()).is_none() {
             return Err(Error::Argument(format!("a tensor of shape {shape} of {dtype} does not fit in memory")));
         }
         Ok(shape)
