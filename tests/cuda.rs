@@ -9,6 +9,8 @@ mod faults;
 mod harness;
 #[path = "cuda/layers.rs"]
 mod layers;
+#[path = "cuda/long.rs"]
+mod long;
 #[path = "cuda/ops.rs"]
 mod ops;
 #[path = "cuda/plumbing.rs"]
