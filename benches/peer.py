@@ -10,8 +10,8 @@ forward pass.
 
 A variant is a wavelet transform and a layout. `package` is the authors' model as it is, whose transform is four
 convolutions; `slices` is the same function with the transform as sums of strided slices. `nchw` and `nhwc` (channels_last)
-are the layouts. `--mode compiled` sends forward and loss through torch.compile; `frozen` is compiled inference with
-weights frozen into the program. bf16 is autocast around forward and loss, as the authors' training does it.
+are the layouts. `--mode compiled` sends forward and loss through torch.compile, `graphs` too, with CUDA graphs; `frozen` is
+compiled inference with weights frozen into the program. bf16 is autocast around forward and loss, as the authors' training does it.
 """
 
 import argparse
@@ -40,7 +40,7 @@ def say(**answer):
 def arguments():
     parser = argparse.ArgumentParser()
     parser.add_argument("--model", default="WaveMixLite-128/7")
-    parser.add_argument("--mode", choices=["eager", "compiled", "frozen"], default="eager")
+    parser.add_argument("--mode", choices=["eager", "compiled", "graphs", "frozen"], default="eager")
     parser.add_argument("--variant", choices=["package-nchw", "package-nhwc", "slices-nchw", "slices-nhwc"], default="slices-nhwc")
     parser.add_argument("--classes", type=int, default=47)
     parser.add_argument("--size", type=int, default=28)
@@ -126,7 +126,8 @@ class Peer:
         n, size = ARGUMENTS.batch, ARGUMENTS.size
         self.images = torch.randn(n, 3, size, size).to(ARGUMENTS.device, memory_format=layout)
         self.labels = (torch.arange(n) % ARGUMENTS.classes).to(ARGUMENTS.device)
-        compiled = (lambda f: f) if ARGUMENTS.mode == "eager" else torch.compile
+        graphs = "reduce-overhead" if ARGUMENTS.mode == "graphs" else "default"
+        compiled = (lambda f: f) if ARGUMENTS.mode == "eager" else (lambda f: torch.compile(f, mode=graphs))
         self.loss, self.answer = compiled(self.plain_loss), compiled(self.plain_answer)
 
     def autocast(self):
@@ -164,9 +165,20 @@ def times(step, seconds):
     return found
 
 
+def reason(error):
+    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+
+
 def main():
     say(imported=True, peak_bytes=peak_bytes())
-    peer = Peer(ARGUMENTS.variant)
+    if ARGUMENTS.device == "cuda" and not torch.cuda.is_available():
+        say(error=f"PyTorch {torch.__version__} finds no GPU")
+        return
+    try:
+        peer = Peer(ARGUMENTS.variant)
+    except Exception as error:
+        say(error=reason(error))
+        return
     say(ready=True, torch=torch.__version__)
     warm = set()
     for line in sys.stdin:
@@ -184,7 +196,7 @@ def main():
                 warm.add(what)
             say(times=times(step, float(seconds)), peak_bytes=peak_bytes())
         except Exception as error:
-            say(error=f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}")
+            say(error=reason(error))
 
 
 main()

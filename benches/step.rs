@@ -18,7 +18,7 @@ use wavemix::metrics::peak_bytes;
 use wavemix::models::{Config, Model, Task};
 use wavemix::ops::{CrossEntropyOptions, cross_entropy};
 use wavemix::optim::{Method, Optimizer};
-use wavemix::{DType, Device, Error, Params, Pass, Precision, Result, Rng, Tensor};
+use wavemix::{DType, Device, Error, Params, Pass, Precision, Result, Rng, Tensor, Var};
 
 /// Time to spend on each of training and inference.
 const TIME: Duration = Duration::from_secs(2);
@@ -52,6 +52,12 @@ fn bench() -> Result<()> {
                 .action(ArgAction::SetTrue)
                 .help("On a GPU: what each kernel of a training step takes"),
         )
+        .arg(
+            Arg::new("largest")
+                .long("largest")
+                .action(ArgAction::SetTrue)
+                .help("On a GPU: find the largest batch that it can train with, to within a fiftieth, and print a line of JSON"),
+        )
         .arg(Arg::new("serve").long("serve").action(ArgAction::SetTrue).help("Take turns: answer lines of the input with times"))
         .arg(Arg::new("bench").long("bench").action(ArgAction::SetTrue).hide(true))
         .get_matches();
@@ -69,6 +75,10 @@ fn bench() -> Result<()> {
     let config = Config { channels: number("channels")?, size, task, ..Config::parse(value(&m, "model"))? };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
     let pool = pool.map_err(|e| Error::Argument(format!("cannot start {threads} threads: {e}")))?;
+    if m.get_flag("largest") {
+        let Device::Cuda(ordinal) = device else { return Err(Error::Argument("--largest fills a GPU: --device cuda".into())) };
+        return largest(&config, ordinal, precision);
+    }
     let mut load = Load::new(&config, batch, device, precision)?;
     if m.get_flag("serve") {
         return pool.install(|| serve(&mut load));
@@ -118,8 +128,10 @@ struct Load {
     labels: Tensor,
     precision: Precision,
     steps: u64,
-    /// On a GPU, a training step and its loss.
+    /// On a GPU, a training step and its loss, and an inference step and its logits.
     recorded: Option<(Recording, Tensor)>,
+    recorded_inference: Option<(Recording, Tensor)>,
+    inferences: u64,
 }
 
 impl Load {
@@ -132,7 +144,18 @@ impl Load {
         let optimizer = Optimizer::new("adamw".parse::<Method>()?, &params)?;
         let optimizer = if precision.scales_loss() { optimizer.with_loss_scaling()? } else { optimizer };
         let (images, labels) = (images.to_device(device)?, labels.to_device(device)?);
-        Ok(Load { model, params, optimizer, images, labels, precision, steps: 0, recorded: None })
+        Ok(Load {
+            model,
+            params,
+            optimizer,
+            images,
+            labels,
+            precision,
+            steps: 0,
+            recorded: None,
+            recorded_inference: None,
+            inferences: 0,
+        })
     }
 
     fn train(&mut self) -> Result<()> {
@@ -169,8 +192,25 @@ impl Load {
     }
 
     fn infer(&mut self) -> Result<()> {
-        let pass = Pass::eval(&self.params).in_precision(self.precision)?;
-        self.model.forward(&pass, &(&self.images).into())?.value().to_device(Device::Cpu).map(drop)
+        self.inferences += 1;
+        let forward = || -> Result<Tensor> {
+            let pass = Pass::eval(&self.params).in_precision(self.precision)?;
+            Ok(self.model.forward(&pass, &(&self.images).into())?.into_value())
+        };
+        let logits = match (&mut self.recorded_inference, self.params.device()) {
+            (Some((recording, logits)), _) => {
+                recording.replay(&Rng::new(0))?;
+                logits.clone()
+            }
+            (None, Device::Cuda(ordinal)) if self.inferences == 2 => {
+                let mut stage = Stage::new(ordinal)?;
+                let logits = stage.rehearse(forward)?;
+                self.recorded_inference = Some(stage.record(forward)?);
+                logits
+            }
+            _ => forward()?,
+        };
+        logits.to_device(Device::Cpu).map(drop)
     }
 
     /// The most memory held so far: on a GPU in tensors, else resident.
@@ -204,13 +244,50 @@ impl Load {
 
 type Step = fn(&mut Load) -> Result<()>;
 
+/// Finds the largest batch whose step can be done, recorded and replayed: doubled until one cannot, then halved between.
+fn largest(config: &Config, ordinal: usize, precision: Precision) -> Result<()> {
+    let fits = |batch: usize| -> Result<bool> {
+        cuda::release_free_memory(ordinal)?;
+        let steps =
+            Load::new(config, batch, Device::Cuda(ordinal), precision).and_then(|mut load| (0..3).try_for_each(|_| load.train()));
+        match steps {
+            Err(Error::OutOfMemory(_)) => Ok(false),
+            // The driver's own needs, for a graph, may be what is too much.
+            Err(Error::Device(what)) if what.contains("OUT_OF_MEMORY") => Ok(false),
+            outcome => outcome.map(|()| true),
+        }
+    };
+    let (mut most, mut over) = (0, 1);
+    while over < 1 << 20 && fits(over)? {
+        (most, over) = (over, 2 * over);
+    }
+    while over - most > (most / 50).max(1) {
+        let middle = most + (over - most) / 2;
+        if fits(middle)? { most = middle } else { over = middle }
+    }
+    say(&serde_json::json!({"model": config.name(), "precision": precision.to_string(), "largest": most}));
+    Ok(())
+}
+
+/// What cuBLAS reaches with large square matrices, by whatever instructions it chooses: the matrix units' own limit.
+fn product_rate(ordinal: usize, precision: Precision) -> Result<f64> {
+    // On the stand-in the number means nothing, and would take hours.
+    let n = if cuda::name(ordinal)?.contains("stand-in") { 16 } else { 8192 };
+    cuda::allow_tf32(ordinal, precision == Precision::Tf32)?;
+    let x = Var::from(Tensor::full_on(Device::Cuda(ordinal), [n, n], 0.5, precision.compute())?);
+    x.matmul(&x)?;
+    let ((), times) = cuda::profile(ordinal, || (0..8).try_for_each(|_| x.matmul(&x).map(drop)))?;
+    Ok(times[0].flops as f64 / times[0].seconds)
+}
+
 /// A line for each kernel of a training step: its time, what it achieves, and the share of its limit, which is the memory
-/// or the arithmetic, whichever takes longer at the rates measured here and now. (cuBLAS may use other instructions than
-/// our kernels, and pass their limit.)
+/// or the arithmetic, whichever takes longer at the rates measured here and now: for our kernels that of the instruction
+/// they use, for cuBLAS what it reaches at best.
 fn kernels(load: &mut Load, ordinal: usize) -> Result<()> {
     const STEPS: usize = 5;
     let copy = cuda::copy_rate(ordinal)?;
     let matrix = cuda::matrix_rate(ordinal, load.precision.compute(), load.precision == Precision::Tf32)?;
+    let best = product_rate(ordinal, load.precision)?;
     // Not recorded, as what is replayed as a whole cannot be looked into.
     let rng = Rng::new(2);
     load.work(&rng)?;
@@ -219,16 +296,18 @@ fn kernels(load: &mut Load, ordinal: usize) -> Result<()> {
     let all: f64 = times.iter().map(|time| time.seconds).sum();
     let (batch, ms) = (load.labels.elements(), all * 1e3 / STEPS as f64);
     println!(
-        "{}: copies {:.0} GB/s read and written, products of {} {:.1} TFLOP/s",
+        "{}: copies {:.0} GB/s read and written; products of {} {:.1} TFLOP/s from registers by our instruction, {:.1} by cuBLAS",
         cuda::name(ordinal)?,
         copy / 1e9,
         load.precision,
-        matrix / 1e12
+        matrix / 1e12,
+        best / 1e12
     );
     println!("a step of {batch} images: {ms:.3} ms in kernels");
     println!("{:<32} {:>6} {:>9} {:>6} {:>8} {:>9} {:>9}", "kernel", "runs", "us a step", "share", "GB/s", "TFLOP/s", "of limit");
     for time in times {
-        let limit = (time.bytes as f64 / copy).max(time.flops as f64 / matrix);
+        let rate = if time.name.starts_with("cuBLAS") { best } else { matrix };
+        let limit = (time.bytes as f64 / copy).max(time.flops as f64 / rate);
         let (per_step, share) = (time.seconds * 1e6 / STEPS as f64, time.seconds / all * 100.0);
         let (bytes, flops, runs) =
             (time.bytes as f64 / time.seconds / 1e9, time.flops as f64 / time.seconds / 1e12, time.launches / STEPS);
