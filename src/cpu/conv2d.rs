@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::cpu::gemm::{Begin, Run, Sums, TILE, Target, copy, interleave, panel, sum_pairwise, together};
+use crate::cpu::gemm::{Begin, Rows, Run, Sums, Target, copy, interleave, panel, sum_pairwise, together};
 use crate::cpu::taps::{Gather, Phase};
 use crate::cpu::winograd;
 use crate::cpu::{Scratch, depthwise, framed};
@@ -98,13 +98,9 @@ fn add_products<T: Real>(
                 pair_rows(&windows, wide, &mut packed[..terms * wide]);
             }
             let sums = Sums::new(small, packed, [t * c, t * wide], &runs);
-            for row in (0..c_small).step_by(TILE) {
-                // A tile that is not full does its last row several times.
-                let from = std::array::from_fn(|i| t * (group * c_small + (row + i).min(c_small - 1)));
-                let to: [usize; TILE] = std::array::from_fn(|i| (group * c_small + row + i) * columns + first);
-                let target = Target { c: dw, rows: &to[..TILE.min(c_small - row)], columns: count };
-                sums.tile(&from, 0, Begin::Add, target);
-            }
+            let start = group * c_small;
+            let tiles = Rows::lines([[t * start, start * columns]].into_iter(), c_small, [t, columns]);
+            sums.tiles(&tiles, 0, Begin::Add, Target { c: dw, first, columns: count });
         }
     }
 }

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use crate::Real;
 use crate::cpu::Scratch;
-use crate::cpu::gemm::{Begin, Run, Sums, TILE, Target, panel, together};
+use crate::cpu::gemm::{Begin, Rows, Run, Sums, Target, panel, together};
 use crate::window::Geometry;
 
 /// Elements that a frame may have in any case, and how many times those of its image.
@@ -41,13 +41,9 @@ pub(crate) fn add_products<T: Real>(g: &Geometry, [small, big]: [&[T]; 2], lines
         (0..lines.len()).map(|i| Run { a: (lines.start + i) * w * c_small, b: i * down * width * c, len: w }).collect();
     let sums = Sums::new(small, &frame, [c_small, right * c], &runs);
     for (ky, first) in (0..kh).flat_map(|ky| (0..kw * c).step_by(panel::<T>()).map(move |first| (ky, first))) {
-        for row in (0..c_small).step_by(TILE) {
-            // A tile that is not full does its last row several times.
-            let from = std::array::from_fn(|i| (row + i).min(c_small - 1));
-            let to: [usize; TILE] = std::array::from_fn(|i| ((row + i) * kh + ky) * kw * c + first);
-            let target = Target { c: dw, rows: &to[..TILE.min(c_small - row)], columns: panel::<T>().min(kw * c - first) };
-            sums.tile(&from, ky * dilation * width * c + first, Begin::Add, target);
-        }
+        let tiles = Rows::lines([[0, ky * kw * c]].into_iter(), c_small, [1, kh * kw * c]);
+        let target = Target { c: dw, first, columns: panel::<T>().min(kw * c - first) };
+        sums.tiles(&tiles, ky * dilation * width * c + first, Begin::Add, target);
     }
 }
 

@@ -5,7 +5,7 @@ mod tile;
 
 use std::ops::Range;
 
-pub(crate) use tile::{Begin, Run, Sums, TERMS, TILE, Target, has_bf16_products, panel, together};
+pub(crate) use tile::{Begin, Rows, Run, Sums, TERMS, TILE, Target, has_bf16_products, panel, together};
 
 use crate::cpu::binary::add_assign;
 use crate::cpu::{Scratch, chunks};
@@ -70,6 +70,12 @@ pub(crate) fn interleave<T: Real>(a: &[T], b: &[T], to: &mut [T]) {
 
 /// Rows of C a task works on, at least.
 const ROWS: usize = 64;
+
+/// Rows whose places are written down at a time.
+const TURN: usize = 32 * TILE;
+
+/// Bytes of a row of A from which on the next rows are fetched ahead; shorter ones are foreseen, being one stream.
+const FAR: usize = 512;
 
 /// Terms a task adds up when C is too small to be cut by rows, as in a weight's gradient over all pixels.
 const LONG: usize = 2048;
@@ -169,17 +175,11 @@ fn multiply<T: Real, O: Real<Wide = T::Wide>>(
                     Run { a: at / t * step, b: at * columns + i * len * wide, len: len / t }
                 })
                 .collect();
-            let sums = Sums::new(data, packed, [step, wide * t], &runs);
+            let sums = Sums::new(data, packed, [step, wide * t], &runs).ahead(i == 0 && step == t && k * size_of::<T>() >= FAR);
             let begin = if first == 0 { begin } else { Begin::Add };
-            for top in (0..m).step_by(TILE) {
-                // A tile that is not full does its last row several times.
-                let rows = |top: usize| std::array::from_fn(|i| (top + i).min(m - 1) * row);
-                let (from, to): (_, [usize; TILE]) = (rows(top), std::array::from_fn(|i| (top + i) * n + column));
-                if i == 0 && step == t {
-                    sums.prefetch(&rows(top + TILE));
-                }
-                let target = Target { c, rows: &to[..TILE.min(m - top)], columns: wide.min(n - column) };
-                sums.tile(&from, 0, begin.skip(column), target);
+            for top in (0..m).step_by(TURN) {
+                let tiles = Rows::lines([[top * row, top * n]].into_iter(), TURN.min(m - top), [row, n]);
+                sums.tiles(&tiles, 0, begin, Target { c, first: column, columns: wide.min(n - column) });
             }
         }
     }

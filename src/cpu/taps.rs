@@ -11,7 +11,7 @@
 
 use std::ops::Range;
 
-use crate::cpu::gemm::{Begin, Run, Sums, TERMS, TILE, Target, panel, together};
+use crate::cpu::gemm::{Begin, Rows, Run, Sums, TERMS, Target, panel, together};
 use crate::cpu::winograd::Winograd;
 use crate::cpu::{Scratch, chunks, depthwise};
 use crate::storage::{as_type, as_type_mut};
@@ -271,45 +271,21 @@ impl<T: Real> Gather<'_, T> {
                 _ => Begin::Add,
             };
             for (panel, first) in (0..c_out).step_by(wide).enumerate() {
-                for (from, to, count) in &tiles {
-                    let to = to.map(|to| to + first);
-                    let target = Target { c: y, rows: &to[..*count], columns: wide.min(c_out - first) };
-                    sums.tile(from, panel * terms * wide, begin.skip(first), target);
-                }
+                let target = Target { c: y, first, columns: wide.min(c_out - first) };
+                sums.tiles(&tiles, panel * terms * wide, begin, target);
             }
         }
     }
 
-    /// For eight pixels of a pair of phases at a time: where their windows begin in the frame and their results among the
-    /// output rows `rows`, at channel `channel`, and how many there are.
-    fn tiles(&self, [v, h]: [&Phase; 2], frame: &Frame<'_, T>, rows: &Range<usize>, channel: usize) -> Vec<Eight> {
-        let [_, width, c] = self.output;
-        let lines = v.within(rows);
-        let mut tiles = Vec::with_capacity((lines.len() * h.count).div_ceil(TILE));
-        let mut count = TILE;
-        for j in lines {
-            let (mut from, step) = frame.window([v, h], j);
-            let mut to = ((v.start + j * v.step - rows.start) * width + h.start) * c + channel;
-            for _ in 0..h.count {
-                if count == TILE {
-                    // A tile that is not full does its first row several times.
-                    tiles.push(([from; TILE], [0; TILE], 0));
-                    count = 0;
-                }
-                let last = tiles.len() - 1;
-                tiles[last].0[count] = from;
-                tiles[last].1[count] = to;
-                count += 1;
-                tiles[last].2 = count;
-                from += step;
-                to += h.step * c;
-            }
-        }
-        tiles
+    /// The pixels of a pair of phases: where their windows begin in the frame, and their results among the output rows
+    /// `rows`, at channel `channel`.
+    fn tiles(&self, [v, h]: [&Phase; 2], frame: &Frame<'_, T>, rows: &Range<usize>, channel: usize) -> Vec<Rows> {
+        let ([_, width, c], lines) = (self.output, v.within(rows));
+        let step = lines.clone().next().map_or(0, |j| frame.window([v, h], j).1);
+        let line = |j| [frame.window([v, h], j).0, ((v.start + j * v.step - rows.start) * width + h.start) * c + channel];
+        Rows::lines(lines.map(line), h.count, [step, h.step * c])
     }
 }
-
-type Eight = ([usize; TILE], [usize; TILE], usize);
 
 /// A part of an image, perhaps with zeros around, that begins at row `top` and column `left`.
 pub(crate) struct Frame<'a, T> {

@@ -32,7 +32,7 @@ use rayon::prelude::*;
 
 use scheme::{Restore, TransformPixels, TransformSquare};
 
-use crate::cpu::gemm::{Begin, Run, Sums, TERMS, TILE, Target, panel};
+use crate::cpu::gemm::{Begin, Rows, Run, Sums, TERMS, Target, panel};
 use crate::cpu::lanes::run_widest;
 use crate::cpu::taps::{Gather, Phase};
 use crate::cpu::{Scratch, chunks};
@@ -224,12 +224,8 @@ impl<'a> Winograd<'a> {
                 let runs = [Run { a: term, b: term * wide, len: TERMS.min(c_in - term) }];
                 let sums = Sums::new(inputs, weight, [1, wide], &runs);
                 let begin = if term == 0 { begin } else { Begin::Add };
-                for row in (0..tiles).step_by(TILE) {
-                    let from = std::array::from_fn(|i| (row + i).min(tiles - 1) * c_in);
-                    let to: [usize; TILE] = std::array::from_fn(|i| (row + i) * c_out + first);
-                    let rows = &to[..TILE.min(tiles - row)];
-                    sums.tile(&from, 0, begin, Target { c, rows, columns: wide.min(c_out - first) });
-                }
+                let target = Target { c, first, columns: wide.min(c_out - first) };
+                sums.tiles(&Rows::dense(tiles, [c_in, c_out]), 0, begin, target);
             }
         }
     }

@@ -10,6 +10,7 @@
 use half::bf16;
 
 use super::products::{Products, read};
+use crate::cpu::lanes::{has_avx2, has_avx512};
 use crate::{DType, Float, Real};
 
 /// Rows of a tile.
@@ -57,10 +58,49 @@ impl<'a, T> Begin<'a, T> {
     }
 }
 
-/// Where a tile goes: its rows begin at `rows` of `c`, and are `columns` long, at most a panel.
+/// Up to eight rows of A, and the rows of C that they make. A tile that is not full does its first row several times.
+#[derive(Clone, Copy)]
+pub(crate) struct Rows {
+    from: [usize; TILE],
+    to: [usize; TILE],
+    count: usize,
+}
+
+impl Rows {
+    /// Lines of `count` rows each, in tiles: the first row of each line begins at `lines` in A and in C, and the rows
+    /// after it `steps` further on in each.
+    pub fn lines(lines: impl Iterator<Item = [usize; 2]>, count: usize, steps: [usize; 2]) -> Vec<Rows> {
+        let mut tiles: Vec<Rows> = Vec::with_capacity((lines.size_hint().0 * count).div_ceil(TILE));
+        for [mut from, mut to] in lines {
+            let mut left = count;
+            while left > 0 {
+                if tiles.last().is_none_or(|tile| tile.count == TILE) {
+                    tiles.push(Rows { from: [from; TILE], to: [to; TILE], count: 0 });
+                }
+                let Some(tile) = tiles.last_mut() else { break };
+                let (before, after) = (tile.count, TILE.min(tile.count + left));
+                for (a, c) in tile.from[before..after].iter_mut().zip(&mut tile.to[before..after]) {
+                    (*a, *c) = (from, to);
+                    from += steps[0];
+                    to += steps[1];
+                }
+                tile.count = after;
+                left -= after - before;
+            }
+        }
+        tiles
+    }
+
+    /// `count` rows, the first of which is the first of A and of C.
+    pub fn dense(count: usize, steps: [usize; 2]) -> Vec<Rows> {
+        Rows::lines(std::iter::once([0, 0]), count, steps)
+    }
+}
+
+/// Where tiles go: `columns` of C from column `first` on, at most a panel.
 pub(crate) struct Target<'a, T> {
     pub c: &'a mut [T],
-    pub rows: &'a [usize],
+    pub first: usize,
     pub columns: usize,
 }
 
@@ -73,6 +113,7 @@ pub(crate) struct Sums<'a, T> {
     runs: &'a [Run],
     /// Behind the last term, in A and in B.
     reach: [usize; 2],
+    ahead: bool,
 }
 
 impl<'a, T: Real> Sums<'a, T> {
@@ -85,43 +126,53 @@ impl<'a, T: Real> Sums<'a, T> {
                 .map_or(0, |at| at + together::<T>())
         };
         let reach = [reach(|run| run.a, steps[0]), reach(|run| run.b, steps[1])];
-        Sums { a, b, steps, runs, reach }
+        Sums { a, b, steps, runs, reach, ahead: false }
     }
 
-    /// c[i, j] = begin + the sum over all terms p of a[rows[i] + p] b[at + p + j], for each row i of the target.
-    #[inline]
-    pub fn tile<O: Real<Wide = T::Wide>>(&self, rows: &[usize; TILE], at: usize, begin: Begin<'_, O>, mut to: Target<'_, O>) {
-        assert!(to.columns <= panel::<T>() && to.rows.len() <= TILE, "a tile is 8 rows of a panel");
-        assert!(to.rows.iter().all(|&row| row + to.columns <= to.c.len()), "rows lie within C");
+    /// c[i, first + j] = begin + the sum over all terms p of a[i, p] b[at + p + j], for each row i and column j.
+    pub fn tiles<O: Real<Wide = T::Wide>>(&self, tiles: &[Rows], at: usize, begin: Begin<'_, O>, mut to: Target<'_, O>) {
+        let begin = begin.skip(to.first);
+        assert!(to.columns <= panel::<T>(), "a tile is at most as wide as a panel");
         assert!(!matches!(begin, Begin::Bias(bias) if bias.len() < to.columns), "the bias is as long as a row");
+        let (mut last, mut end) = (0, 0);
+        for i in 0..TILE {
+            last = tiles.iter().fold(last, |last, tile| last.max(tile.from[i]));
+            end = tiles.iter().fold(end, |end, tile| end.max(tile.to[i]));
+        }
+        assert!(end + to.first + to.columns <= to.c.len(), "rows lie within C");
         if self.reach[0] > 0 {
-            let last = rows.iter().fold(0, |last, &row| last.max(row));
-            assert!(
-                last + self.reach[0] <= self.a.len() && at + self.reach[1] + (panel::<T>() - 1) * together::<T>() <= self.b.len()
-            );
+            assert!(last + self.reach[0] <= self.a.len(), "terms lie within A");
+            assert!(at + self.reach[1] + (panel::<T>() - 1) * together::<T>() <= self.b.len(), "and within B");
         }
         #[cfg(target_arch = "x86_64")]
         {
             if T::DTYPE == DType::BF16 {
                 if has_bf16_products() {
                     // SAFETY: the processor was just asked, and the largest indices compared with the lengths.
-                    return unsafe { x86::avx512_bf16(self, rows, at, begin, &mut to) };
+                    return unsafe { x86::avx512_bf16(self, tiles, at, begin, &mut to) };
                 }
-            } else if is_x86_feature_detected!("avx512f") {
+            } else if has_avx512() {
                 // SAFETY: the processor was just asked, and the largest indices compared with the lengths.
-                return unsafe { x86::avx512(self, rows, at, begin, &mut to) };
+                return unsafe { x86::avx512(self, tiles, at, begin, &mut to) };
             }
-            if T::DTYPE != DType::BF16 && is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+            if T::DTYPE != DType::BF16 && has_avx2() {
                 // SAFETY: as above.
-                return unsafe { x86::avx2(self, rows, at, begin, &mut to) };
+                return unsafe { x86::avx2(self, tiles, at, begin, &mut to) };
             }
         }
         // SAFETY: the largest indices were compared with the lengths.
-        unsafe { portable(self, rows, at, begin, &mut to) };
+        unsafe { portable(self, tiles, at, begin, &mut to) };
     }
 
-    /// Begins to fetch the rows of a tile to come, which the processor does not foresee: eight streams begin at once.
-    pub fn prefetch(&self, rows: &[usize; TILE]) {
+    /// With the rows of each tile's successor fetched meanwhile, where A lies outside of the caches: the processor does not
+    /// foresee eight streams that begin at once.
+    pub fn ahead(mut self, ahead: bool) -> Self {
+        self.ahead = ahead;
+        self
+    }
+
+    #[inline(always)]
+    fn prefetch(&self, rows: &[usize; TILE]) {
         #[cfg(target_arch = "x86_64")]
         for (run, row) in self.runs.iter().flat_map(|run| rows.iter().map(move |row| (run, row))) {
             let bytes = run.len * self.steps[0] * size_of::<T>();
@@ -133,14 +184,42 @@ impl<'a, T: Real> Sums<'a, T> {
         }
     }
 
-    /// C vectors of columns of a tile, from column `first` on.
+    /// C vectors of columns of all tiles, from column `first` of the panel on.
     ///
     /// # Safety
-    /// `tile` has compared the largest indices with the lengths; V's instructions exist.
+    /// `tiles` has compared the largest indices with the lengths; V's instructions exist.
     #[inline(always)]
     unsafe fn columns<V: Products<T>, O: Real<Wide = T::Wide>, const C: usize>(
         &self,
-        rows: &[usize; TILE],
+        tiles: &[Rows],
+        at: usize,
+        begin: Begin<'_, O>,
+        to: &mut Target<'_, O>,
+        first: usize,
+    ) {
+        for (i, tile) in tiles.iter().enumerate() {
+            if let Some(next) = tiles.get(i + 1).filter(|_| self.ahead) {
+                self.prefetch(&next.from);
+            }
+            // SAFETY: the caller's promise.
+            unsafe {
+                if tile.count > TILE / 2 {
+                    self.tile::<V, O, C, TILE>(tile, at, begin, to, first);
+                } else {
+                    self.tile::<V, O, C, { TILE / 2 }>(tile, at, begin, to, first);
+                }
+            }
+        }
+    }
+
+    /// The first R rows of a tile.
+    ///
+    /// # Safety
+    /// As `columns`.
+    #[inline(always)]
+    unsafe fn tile<V: Products<T>, O: Real<Wide = T::Wide>, const C: usize, const R: usize>(
+        &self,
+        tile: &Rows,
         at: usize,
         begin: Begin<'_, O>,
         to: &mut Target<'_, O>,
@@ -148,25 +227,28 @@ impl<'a, T: Real> Sums<'a, T> {
     ) {
         // Lanes of vector c that are columns of C.
         let wanted = |c: usize| to.columns.saturating_sub(first + c * V::N).min(V::N);
-        let mut sum = [[V::splat(T::Wide::ZERO); C]; TILE];
+        let mut sum = [[V::splat(T::Wide::ZERO); C]; R];
+        // Loops of fixed length, so that all sums stay in registers.
         // SAFETY: every index is at most the one that was compared, and `first` + C N at most the width of a panel.
         unsafe {
             if let Begin::Bias(bias) = begin {
                 for c in 0..C {
                     let bias = read::<V, O>(wanted(c), bias.as_ptr().wrapping_add(first + c * V::N));
-                    sum.iter_mut().for_each(|sum| sum[c] = bias);
+                    for i in 0..R {
+                        sum[i][c] = bias;
+                    }
                 }
             }
             let b = self.b.as_ptr().wrapping_add(at + first * together::<T>());
             for run in self.runs {
-                let a = rows.map(|row| self.a.as_ptr().wrapping_add(row + run.a));
+                let a: [_; R] = std::array::from_fn(|i| self.a.as_ptr().wrapping_add(tile.from[i] + run.a));
                 let (mut b, mut p) = (b.wrapping_add(run.b), 0);
                 for _ in 0..run.len {
                     let mut columns = [V::all(b); C];
                     for c in 0..C {
                         columns[c] = V::each(b.add(c * V::N * together::<T>()));
                     }
-                    for i in 0..TILE {
+                    for i in 0..R {
                         let x = V::all(a[i].add(p));
                         for c in 0..C {
                             sum[i][c] = sum[i][c].add_products(x, columns[c]);
@@ -176,10 +258,14 @@ impl<'a, T: Real> Sums<'a, T> {
                     p += self.steps[0];
                 }
             }
-            for (sum, row) in sum.iter().zip(to.rows) {
+            for i in 0..R {
+                if i >= tile.count {
+                    return;
+                }
                 for c in 0..C {
-                    let (to, count) = (to.c.as_mut_ptr().wrapping_add(row + first + c * V::N), wanted(c));
-                    let sum = if matches!(begin, Begin::Add) { sum[c].add(read::<V, O>(count, to)) } else { sum[c] };
+                    let (to, count) = (to.c.as_mut_ptr().wrapping_add(tile.to[i] + to.first + first + c * V::N), wanted(c));
+                    let sum = sum[i][c];
+                    let sum = if matches!(begin, Begin::Add) { sum.add(read::<V, O>(count, to)) } else { sum };
                     sum.put(count, to);
                 }
             }
@@ -199,21 +285,21 @@ pub(crate) fn has_bf16_products() -> bool {
 ///
 /// # Safety
 /// As `Sums::columns`.
-unsafe fn portable<T: Real, O: Real>(sums: &Sums<T>, rows: &[usize; TILE], at: usize, begin: Begin<O>, to: &mut Target<O>) {
+unsafe fn portable<T: Real, O: Real>(sums: &Sums<T>, tiles: &[Rows], at: usize, begin: Begin<O>, to: &mut Target<O>) {
     for first in (0..to.columns).step_by(4) {
         // SAFETY: the caller's promise; T and O are the types that their DTYPEs name.
         unsafe {
             match (T::DTYPE, O::DTYPE) {
                 (DType::F32, _) => {
-                    same::<_, Sums<f32>>(sums).columns::<[f32; 4], f32, 1>(rows, at, *same(&begin), same_mut(to), first)
+                    same::<_, Sums<f32>>(sums).columns::<[f32; 4], f32, 1>(tiles, at, *same(&begin), same_mut(to), first)
                 }
                 (DType::F64, _) => {
-                    same::<_, Sums<f64>>(sums).columns::<[f64; 4], f64, 1>(rows, at, *same(&begin), same_mut(to), first)
+                    same::<_, Sums<f64>>(sums).columns::<[f64; 4], f64, 1>(tiles, at, *same(&begin), same_mut(to), first)
                 }
                 (_, DType::F32) => {
-                    same::<_, Sums<bf16>>(sums).columns::<[f32; 4], f32, 1>(rows, at, *same(&begin), same_mut(to), first)
+                    same::<_, Sums<bf16>>(sums).columns::<[f32; 4], f32, 1>(tiles, at, *same(&begin), same_mut(to), first)
                 }
-                _ => same::<_, Sums<bf16>>(sums).columns::<[f32; 4], bf16, 1>(rows, at, *same(&begin), same_mut(to), first),
+                _ => same::<_, Sums<bf16>>(sums).columns::<[f32; 4], bf16, 1>(tiles, at, *same(&begin), same_mut(to), first),
             }
         }
     }
@@ -238,23 +324,28 @@ unsafe fn same_mut<X, Y>(x: &mut X) -> &mut Y {
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     use super::*;
-    use std::arch::x86_64::{__m256, __m256d, __m512, __m512d};
+    use std::arch::x86_64::{__m128, __m256, __m256d, __m512, __m512d};
 
     /// # Safety
     /// As `Sums::columns`.
-    #[target_feature(enable = "avx512f")]
-    pub unsafe fn avx512<T: Real, O: Real>(sums: &Sums<T>, rows: &[usize; TILE], at: usize, begin: Begin<O>, to: &mut Target<O>) {
+    #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")]
+    pub unsafe fn avx512<T: Real, O: Real>(sums: &Sums<T>, tiles: &[Rows], at: usize, begin: Begin<O>, to: &mut Target<O>) {
         // SAFETY: the caller's promise; T is the type that its DTYPE names.
         unsafe {
-            match (T::DTYPE, 2 * to.columns > panel::<T>()) {
-                (DType::F32, true) => {
-                    same::<_, Sums<f32>>(sums).columns::<__m512, f32, 2>(rows, at, *same(&begin), same_mut(to), 0)
-                }
-                (DType::F32, false) => {
-                    same::<_, Sums<f32>>(sums).columns::<__m512, f32, 1>(rows, at, *same(&begin), same_mut(to), 0)
-                }
-                (_, true) => same::<_, Sums<f64>>(sums).columns::<__m512d, f64, 2>(rows, at, *same(&begin), same_mut(to), 0),
-                (_, false) => same::<_, Sums<f64>>(sums).columns::<__m512d, f64, 1>(rows, at, *same(&begin), same_mut(to), 0),
+            if T::DTYPE == DType::F64 {
+                let sums = same::<_, Sums<f64>>(sums);
+                return match 2 * to.columns > panel::<T>() {
+                    true => sums.columns::<__m512d, f64, 2>(tiles, at, *same(&begin), same_mut(to), 0),
+                    false => sums.columns::<__m512d, f64, 1>(tiles, at, *same(&begin), same_mut(to), 0),
+                };
+            }
+            let sums = same::<_, Sums<f32>>(sums);
+            match to.columns {
+                // Two of the narrower registers are multiplied at a time.
+                4 => sums.columns::<__m128, f32, 1>(tiles, at, *same(&begin), same_mut(to), 0),
+                8 => sums.columns::<__m256, f32, 1>(tiles, at, *same(&begin), same_mut(to), 0),
+                ..=16 => sums.columns::<__m512, f32, 1>(tiles, at, *same(&begin), same_mut(to), 0),
+                _ => sums.columns::<__m512, f32, 2>(tiles, at, *same(&begin), same_mut(to), 0),
             }
         }
     }
@@ -262,22 +353,16 @@ mod x86 {
     /// # Safety
     /// As `Sums::columns`; T is bf16.
     #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx512bf16,avx2,fma")]
-    pub unsafe fn avx512_bf16<T: Real, O: Real>(
-        sums: &Sums<T>,
-        rows: &[usize; TILE],
-        at: usize,
-        begin: Begin<O>,
-        to: &mut Target<O>,
-    ) {
+    pub unsafe fn avx512_bf16<T: Real, O: Real>(sums: &Sums<T>, tiles: &[Rows], at: usize, begin: Begin<O>, to: &mut Target<O>) {
         let wide = 2 * to.columns > panel::<T>();
         // SAFETY: the caller's promise; O is the type that its DTYPE names.
         unsafe {
             let sums = same::<_, Sums<bf16>>(sums);
             match (O::DTYPE, wide) {
-                (DType::BF16, true) => sums.columns::<__m512, bf16, 2>(rows, at, *same(&begin), same_mut(to), 0),
-                (DType::BF16, false) => sums.columns::<__m512, bf16, 1>(rows, at, *same(&begin), same_mut(to), 0),
-                (_, true) => sums.columns::<__m512, f32, 2>(rows, at, *same(&begin), same_mut(to), 0),
-                (_, false) => sums.columns::<__m512, f32, 1>(rows, at, *same(&begin), same_mut(to), 0),
+                (DType::BF16, true) => sums.columns::<__m512, bf16, 2>(tiles, at, *same(&begin), same_mut(to), 0),
+                (DType::BF16, false) => sums.columns::<__m512, bf16, 1>(tiles, at, *same(&begin), same_mut(to), 0),
+                (_, true) => sums.columns::<__m512, f32, 2>(tiles, at, *same(&begin), same_mut(to), 0),
+                (_, false) => sums.columns::<__m512, f32, 1>(tiles, at, *same(&begin), same_mut(to), 0),
             }
         }
     }
@@ -285,15 +370,15 @@ mod x86 {
     /// # Safety
     /// As `Sums::columns`.
     #[target_feature(enable = "avx2,fma")]
-    pub unsafe fn avx2<T: Real, O: Real>(sums: &Sums<T>, rows: &[usize; TILE], at: usize, begin: Begin<O>, to: &mut Target<O>) {
+    pub unsafe fn avx2<T: Real, O: Real>(sums: &Sums<T>, tiles: &[Rows], at: usize, begin: Begin<O>, to: &mut Target<O>) {
         for first in (0..to.columns).step_by(panel::<T>() / 4) {
             // SAFETY: the caller's promise; T is the type that its DTYPE names.
             unsafe {
                 match T::DTYPE {
                     DType::F32 => {
-                        same::<_, Sums<f32>>(sums).columns::<__m256, f32, 1>(rows, at, *same(&begin), same_mut(to), first)
+                        same::<_, Sums<f32>>(sums).columns::<__m256, f32, 1>(tiles, at, *same(&begin), same_mut(to), first)
                     }
-                    _ => same::<_, Sums<f64>>(sums).columns::<__m256d, f64, 1>(rows, at, *same(&begin), same_mut(to), first),
+                    _ => same::<_, Sums<f64>>(sums).columns::<__m256d, f64, 1>(tiles, at, *same(&begin), same_mut(to), first),
                 }
             }
         }
@@ -310,29 +395,28 @@ mod tests {
         fn numbers<T: Real>(n: usize) -> Vec<T> {
             (0..n).map(|i| T::from_f64((i * 7919 % 17) as f64)).collect()
         }
-        let (a, b, bias) = (numbers::<T>(TILE * terms * t), numbers::<T>(terms * wide * t), numbers::<O>(wide));
-        let (runs, from) = ([Run { a: 0, b: 0, len: terms }], std::array::from_fn(|i| i * terms * t));
+        let (a, b, bias) = (numbers::<T>(2 * TILE * terms * t), numbers::<T>(terms * wide * t), numbers::<O>(wide));
+        let runs = [Run { a: 0, b: 0, len: terms }];
         let sums = Sums::new(&a, &b, [t, t * wide], &runs);
-        for columns in [1, 3, 8, wide / 2, wide - 5, wide] {
-            let rows: [usize; TILE] = std::array::from_fn(|i| i * wide);
-            let mut c: [Vec<O>; 3] = std::array::from_fn(|_| vec![O::from_f64(1.0); TILE * wide]);
-            sums.tile(&from, 0, Begin::Bias(&bias), Target { c: &mut c[0], rows: &rows[..TILE - 1], columns });
-            let mut plain = Target { c: &mut c[2], rows: &rows[..TILE - 1], columns };
+        for (columns, rows) in [1, 3, 4, 8, wide / 2, wide - 5, wide].into_iter().flat_map(|c| [3, TILE + 7].map(|r| (c, r))) {
+            let tiles = Rows::dense(rows, [terms * t, wide]);
+            let mut c: [Vec<O>; 3] = std::array::from_fn(|_| vec![O::from_f64(1.0); rows * wide]);
+            let [all, narrow, plain] = c.each_mut().map(|c| Target { c, first: 0, columns });
+            sums.tiles(&tiles, 0, Begin::Bias(&bias), all);
             // SAFETY: all indices lie within the slices made above.
-            unsafe { portable(&sums, &from, 0, Begin::Bias(&bias), &mut plain) };
-            assert_eq!(c[0], c[2], "{columns} columns");
-            // By the definition.
-            for (i, j) in (0..TILE - 1).flat_map(|i| (0..columns).map(move |j| (i, j))) {
-                let products = (0..terms * t).map(|p| a[i * terms * t + p].to_f64() * b[(p / t * wide + j) * t + p % t].to_f64());
-                let want = O::from_f64(products.sum::<f64>() + bias[j].to_f64());
-                assert_eq!(c[0][i * wide + j], want, "row {i}, column {j}");
-            }
+            unsafe { portable(&sums, &tiles, 0, Begin::Bias(&bias), &mut { plain }) };
             #[cfg(target_arch = "x86_64")]
-            if T::DTYPE != DType::BF16 && is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-                let mut avx2 = Target { c: &mut c[1], rows: &rows[..TILE - 1], columns };
+            if T::DTYPE != DType::BF16 && has_avx2() {
                 // SAFETY: as above, and the processor was just asked.
-                unsafe { x86::avx2(&sums, &from, 0, Begin::Bias(&bias), &mut avx2) };
-                assert_eq!(c[0], c[1], "{columns} columns");
+                unsafe { x86::avx2(&sums, &tiles, 0, Begin::Bias(&bias), &mut { narrow }) };
+                assert_eq!(c[1], c[2], "{columns} columns");
+            }
+            assert_eq!(c[0], c[2], "{columns} columns");
+            // By the definition; what lies beside the columns stays.
+            for (i, j) in (0..rows).flat_map(|i| (0..wide).map(move |j| (i, j))) {
+                let products = (0..terms * t).map(|p| a[i * terms * t + p].to_f64() * b[(p / t * wide + j) * t + p % t].to_f64());
+                let want = if j < columns { O::from_f64(products.sum::<f64>() + bias[j].to_f64()) } else { O::from_f64(1.0) };
+                assert_eq!(c[0][i * wide + j], want, "row {i}, column {j}");
             }
         }
     }

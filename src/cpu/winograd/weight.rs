@@ -10,7 +10,7 @@ use rayon::prelude::*;
 
 use super::scheme::{TransformPixels, TransformSquare};
 use super::{Lattice, TILES, lattices, pays, pixels, taps};
-use crate::cpu::gemm::{Begin, Run, Sums, TILE, Target, panel};
+use crate::cpu::gemm::{Begin, Rows, Run, Sums, Target, panel};
 use crate::cpu::lanes::run_widest;
 use crate::cpu::taps::Phase;
 use crate::cpu::{Scratch, chunks};
@@ -115,10 +115,6 @@ fn multiply([left, right]: [&[f32]; 2], terms: usize, [m, n]: [usize; 2], (begin
     for first in (0..n).step_by(panel::<f32>()) {
         let columns = panel::<f32>().min(n - first);
         let sums = Sums::new(left, right, [m, panel::<f32>()], &runs);
-        for row in (0..m).step_by(TILE) {
-            let from = std::array::from_fn(|i| row + i);
-            let to: [usize; TILE] = std::array::from_fn(|i| (row + i) * n + first);
-            sums.tile(&from, first * TILES, begin, Target { c: sum, rows: &to, columns });
-        }
+        sums.tiles(&Rows::dense(m, [1, n]), first * TILES, begin, Target { c: sum, first, columns });
     }
 }
