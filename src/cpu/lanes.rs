@@ -140,12 +140,42 @@ pub(crate) trait Lanes<T: Copy>: Copy {
         // SAFETY: as in `read`.
         unsafe { self.store(to.as_mut_ptr()) }
     }
+    /// A square of registers of a slice, whose rows and columns lie `apart` numbers from one another.
+    #[inline(always)]
+    fn read_square<const N: usize>(from: &[T], apart: [usize; 2]) -> [[Self; N]; N] {
+        assert!(from.len() >= reach(N, apart, Self::N), "the square lies within the slice");
+        let mut square = [[Self::read(from); N]; N];
+        for i in 0..N {
+            for j in 0..N {
+                // SAFETY: the length was compared with where the last register ends; as to instructions, as in `read`.
+                square[i][j] = unsafe { Self::load(from.as_ptr().add(i * apart[0] + j * apart[1])) };
+            }
+        }
+        square
+    }
+    /// Writes a square of registers to a slice, as `read_square` reads it.
+    #[inline(always)]
+    fn write_square<const N: usize>(square: [[Self; N]; N], to: &mut [T], apart: [usize; 2]) {
+        assert!(to.len() >= reach(N, apart, Self::N), "the square lies within the slice");
+        for i in 0..N {
+            for j in 0..N {
+                // SAFETY: as in `read_square`.
+                unsafe { square[i][j].store(to.as_mut_ptr().add(i * apart[0] + j * apart[1])) };
+            }
+        }
+    }
     /// self + b.
     fn add(self, b: Self) -> Self;
     /// self - b.
     fn sub(self, b: Self) -> Self;
     /// a b + self.
     fn add_product(self, a: Self, b: Self) -> Self;
+}
+
+/// Where the last register of a square of n x n ends.
+#[inline(always)]
+fn reach(n: usize, apart: [usize; 2], register: usize) -> usize {
+    (n - 1).saturating_mul(apart[0].saturating_add(apart[1])).saturating_add(register)
 }
 
 /// A computation in f32 that is written with registers.

@@ -23,6 +23,7 @@
 //! Source: S. Winograd, "Arithmetic Complexity of Computations" (1980); A. Lavin and S. Gray, "Fast Algorithms for
 //! Convolutional Neural Networks" (arXiv 1509.09308).
 
+mod few;
 mod scheme;
 pub(crate) mod weight;
 
@@ -30,7 +31,8 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use scheme::{Restore, TransformPixels, TransformSquare};
+use few::{Few, has_registers};
+use scheme::{Restore, Square, TransformPixels, TransformSquare};
 
 use crate::cpu::gemm::{Begin, Rows, Run, Sums, TERMS, Target, panel};
 use crate::cpu::lanes::run_widest;
@@ -42,6 +44,9 @@ const LANES: usize = 16;
 
 /// Channels in times channels out below which the additions cost more than the products they save.
 const CHANNELS: usize = 32 * 64;
+
+/// Channels out up to which few channels in are kept in registers.
+const FEW: usize = 64;
 
 /// Tiles of 2 x 2 outputs that are worked on together: their products for 128 channels are a third of the second-level cache.
 const TILES: usize = 64;
@@ -80,23 +85,32 @@ fn pays(channels: [usize; 2]) -> bool {
     channels[0] * channels[1] >= CHANNELS && channels.iter().all(|c| c.is_multiple_of(LANES))
 }
 
+/// Whether the products of these channels, in and out, can stay in the registers.
+fn few(taps: usize, [c_in, c_out]: [usize; 2]) -> bool {
+    let whole = c_in.is_multiple_of(LANES) && c_out.is_multiple_of(LANES);
+    taps == 2 && whole && c_in <= few::CHANNELS && c_out <= FEW && has_registers()
+}
+
 /// A convolution that these schemes apply to.
 pub(crate) struct Winograd<'a> {
     gather: &'a Gather<'a, f32>,
     /// For each axis and phase.
     lattices: [Vec<Vec<Lattice>>; 2],
     taps: usize,
+    few: bool,
 }
 
 impl<'a> Winograd<'a> {
     /// Whether the schemes apply, and pay. In f64, the oracle's type, convolutions are always computed as they are defined.
     pub fn of(gather: &'a Gather<'a, f32>) -> Option<Self> {
-        if gather.groups != 1 || !pays([gather.input[2], gather.output[2]]) {
+        if gather.groups != 1 {
             return None;
         }
         let axis = |axis: usize| gather.phases[axis].iter().map(lattices).collect::<Option<Vec<_>>>();
         let lattices = [axis(0)?, axis(1)?];
-        Some(Winograd { gather, taps: taps(&lattices)?, lattices })
+        let (taps, channels) = (taps(&lattices)?, [gather.input[2], gather.output[2]]);
+        let few = few(taps, channels);
+        (few || pays(channels)).then_some(Winograd { gather, lattices, taps, few })
     }
 
     /// y = the convolution of each image of x.
@@ -133,10 +147,19 @@ impl<'a> Winograd<'a> {
         phases.flat_map(|(v, h)| v.iter().flat_map(move |v| h.iter().map(move |h| [v, h])))
     }
 
-    /// The transformed weight, as the right side of matrix products: for each pair of lattices, panel of output channels
-    /// and product the panel's rows, one for each input channel.
+    /// The width of a panel of output channels, and of its rows, which belong to an input channel and a product, how far
+    /// from one another those of the next channel and of the next product lie.
+    fn panel(&self) -> (usize, [usize; 2]) {
+        match self.few {
+            true => (LANES, [self.products() * LANES, LANES]),
+            false => (panel::<f32>(), [panel::<f32>(), self.gather.input[2] * panel::<f32>()]),
+        }
+    }
+
+    /// The transformed weight, as the right side of matrix products: for each pair of lattices and panel of output channels
+    /// the panel's rows.
     fn weight(&self) -> Scratch<f32> {
-        let (g, wide) = (self.gather, panel::<f32>());
+        let (g, (wide, [next_channel, next_product])) = (self.gather, self.panel());
         let ([_, _, c_in], [_, _, c_out], [kh, kw]) = (g.input, g.output, g.kernel);
         let (pairs, panels): (Vec<_>, _) = (self.pairs().collect(), c_out.div_ceil(wide));
         let block = self.products() * c_in * wide;
@@ -158,8 +181,8 @@ impl<'a> Winograd<'a> {
                     let from = g.weight[at(tap / self.taps, tap % self.taps, k, o)..].iter().step_by(next);
                     lanes.iter_mut().zip(from).for_each(|(lane, &w)| *lane = w);
                 }
-                let to = &mut block[k * wide + first..];
-                let (taps, apart) = (self.taps, [LANES, c_in * wide]);
+                let to = &mut block[k * next_channel + first..];
+                let (taps, apart) = (self.taps, [LANES, next_product]);
                 run_widest(TransformSquare { taps, collect: false, from: &kernel, apart, channels: LANES, to });
             }
         });
@@ -168,50 +191,51 @@ impl<'a> Winograd<'a> {
 
     /// Output rows `rows` of some images.
     fn rows(&self, x: &[f32], images: Range<usize>, rows: Range<usize>, weight: &[f32], y: &mut [f32]) {
-        let ([_, _, c_in], [_, _, c_out]) = (self.gather.input, self.gather.output);
-        let (products, wide) = (self.products(), panel::<f32>());
-        let block = products * c_in * c_out.next_multiple_of(wide);
-        let zeros = vec![0.0; c_in.max(c_out)];
-        let (bias, zeros) = (self.gather.bias.unwrap_or(&zeros[..c_out]), &zeros[..c_in]);
-        let mut inputs = Scratch::new(products * TILES * c_in);
-        let mut outputs = Scratch::new(products * TILES * c_out);
+        let ([_, _, c_in], [_, width, c_out]) = (self.gather.input, self.gather.output);
+        let block = self.products() * c_in * c_out.next_multiple_of(self.panel().0);
+        let zeros = vec![0.0; c_out];
+        let bias = self.gather.bias.unwrap_or(&zeros);
+        let mut inputs = Scratch::new(if self.few { 0 } else { self.products() * TILES * c_in });
+        let mut outputs = Scratch::new(if self.few { 0 } else { self.products() * TILES * c_out });
         let mut weights = weight.chunks(block);
         for (v, vertical) in self.gather.phases[0].iter().zip(&self.lattices[0]) {
             let lines = v.within(&rows);
             for (h, horizontal) in self.gather.phases[1].iter().zip(&self.lattices[1]) {
-                let size = [lines.len().div_ceil(2), h.count.div_ceil(2)];
-                let count = images.len() * size[0] * size[1];
                 let weight: Vec<&[f32]> = weights.by_ref().take(vertical.len() * horizontal.len()).collect();
-                for first in (0..count).step_by(TILES) {
-                    let tiles = first..count.min(first + TILES);
-                    let place = |tile: usize| {
-                        let (image, line) = (tile / (size[0] * size[1]), tile / size[1] % size[0]);
-                        [image, lines.start + 2 * line, 2 * (tile % size[1])]
-                    };
+                // Outputs lie on a lattice too.
+                let out = [(v, rows.start), (h, 0)].map(|(phase, start)| Lattice {
+                    first: phase.start as isize - start as isize,
+                    step: phase.step,
+                    taps: vec![],
+                });
+                let count = images.len() * lines.len().div_ceil(2) * h.count.div_ceil(2);
+                for places in places(lines.clone(), h.count, 0..count) {
+                    let to = squares([rows.len(), width, c_out], out.each_ref(), 2, &places, 0);
+                    let apart_y = [v.step * width * c_out, h.step * c_out];
                     let pairs = vertical.iter().flat_map(|v| horizontal.iter().map(move |h| [v, h]));
                     for (i, (pair, weight)) in pairs.zip(&weight).enumerate() {
-                        for (to, [image, i, j]) in tiles.clone().map(place).enumerate() {
-                            let pixels = self.pixels(x, pair, [images.start + image, i, j], zeros);
-                            let (apart, to) = (TILES * c_in, &mut inputs[to * c_in..]);
-                            let panel = [c_in; 2];
-                            run_widest(TransformPixels { taps: self.taps, spread: false, x: &pixels, apart, panel, to });
+                        let from = squares(self.gather.input, pair, self.taps + 1, &places, images.start);
+                        let apart = apart(self.gather.input, pair);
+                        if self.few {
+                            let (squares, apart) = ([&from[..], &to], [apart, apart_y]);
+                            let bias = (i == 0).then_some(bias);
+                            run_widest(Few { x, c_in, weight, squares, apart, bias, y });
+                            continue;
                         }
+                        let (step, panel) = ([TILES * c_in, c_in], [c_in; 2]);
+                        let (taps, to) = (self.taps, &mut inputs);
+                        let channels = 0..c_in;
+                        run_widest(TransformPixels { taps, spread: false, x, squares: &from, apart, channels, step, panel, to });
                         let begin = if i == 0 { Begin::Zero } else { Begin::Add };
-                        self.multiply(&inputs, weight, begin, tiles.len(), &mut outputs);
+                        self.multiply(&inputs, weight, begin, places.len(), &mut outputs);
                     }
-                    for (from, [image, i, j]) in tiles.map(place).enumerate() {
-                        let out = self.outputs([v, h], [image, i, j], [&lines, &rows]);
-                        let (products, apart) = (&outputs[from * c_out..], TILES * c_out);
-                        run_widest(Restore { taps: self.taps, products, apart, bias, out, y });
+                    if !self.few {
+                        let (products, step) = (&outputs, TILES * c_out);
+                        run_widest(Restore { taps: self.taps, products, step, bias, squares: &to, apart: apart_y, y });
                     }
                 }
             }
         }
-    }
-
-    /// The inputs of the outputs at (i, j) and their neighbours, line by line.
-    fn pixels<'x>(&self, x: &'x [f32], lattices: [&Lattice; 2], at: [usize; 3], zeros: &'x [f32]) -> [&'x [f32]; 16] {
-        pixels(x, self.gather.input, lattices, at, (self.taps + 1, zeros))
     }
 
     /// The products of all tiles' inputs with the weight.
@@ -229,30 +253,46 @@ impl<'a> Winograd<'a> {
             }
         }
     }
-
-    /// Where the four outputs of the tile at (i, j) are among `rows`, those that exist.
-    fn outputs(&self, [v, h]: [&Phase; 2], [image, i, j]: [usize; 3], [lines, rows]: [&Range<usize>; 2]) -> [Option<usize>; 4] {
-        let [_, width, c] = self.gather.output;
-        std::array::from_fn(|k| {
-            let (i, j) = (i + k / 2, j + k % 2);
-            let row = image * rows.len() + (v.start + i * v.step).wrapping_sub(rows.start);
-            (i < lines.end && j < h.count).then_some((row * width + h.start + j * h.step) * c)
-        })
-    }
 }
 
-/// The n x n inputs of the outputs at (i, j) and their neighbours, line by line; zeros outside of the image.
-fn pixels<'x>(
-    x: &'x [f32],
-    [height, width, c]: [usize; 3],
-    [v, h]: [&Lattice; 2],
-    [image, i, j]: [usize; 3],
-    (n, zeros): (usize, &'x [f32]),
-) -> [&'x [f32]; 16] {
-    let at = |lattice: &Lattice, j: usize, size: usize| {
-        let at = (j * lattice.step) as isize + lattice.first;
-        usize::try_from(at).ok().filter(|&at| at < size)
+/// Image, line and column of the first output of some tiles of 2 x 2, TILES tiles at a time. They are counted through all
+/// images, of which `lines` are wanted, of `count` outputs each.
+fn places(lines: Range<usize>, count: usize, tiles: Range<usize>) -> impl Iterator<Item = Vec<[usize; 3]>> {
+    let (down, across) = (lines.len().div_ceil(2), count.div_ceil(2));
+    tiles.clone().step_by(TILES).map(move |first| {
+        let mut next = [first / (down * across), lines.start + 2 * (first / across % down), 2 * (first % across)];
+        let place = |_| {
+            let [image, i, j] = next;
+            next = match (i + 2 < lines.end, j + 2 < count) {
+                (_, true) => [image, i, j + 2],
+                (true, false) => [image, i + 2, 0],
+                (false, false) => [image + 1, lines.start, 0],
+            };
+            [image, i, j]
+        };
+        (first..tiles.end.min(first + TILES)).map(place).collect()
+    })
+}
+
+/// The squares of n x n pixels that the tiles at `places` see through a pair of lattices, images counted from `first` on.
+fn squares([height, width, c]: [usize; 3], [v, h]: [&Lattice; 2], n: usize, places: &[[usize; 3]], first: usize) -> Vec<Square> {
+    let exist = |at: isize, step: usize, size: usize| {
+        if at >= 0 && at as usize + (n - 1) * step < size {
+            return (1 << n) - 1;
+        }
+        (0..n).fold(0, |bits, k| bits | u8::from((at as usize).wrapping_add(k * step) < size) << k)
     };
-    let inside = |k: usize| Some(((image * height + at(v, i + k / n, height)?) * width + at(h, j + k % n, width)?) * c);
-    std::array::from_fn(|k| if k < n * n { inside(k).map_or(zeros, |at| &x[at..][..c]) } else { zeros })
+    let square = |&[image, i, j]: &[usize; 3]| {
+        let (top, left) = ((i * v.step) as isize + v.first, (j * h.step) as isize + h.first);
+        // Of a pixel above or to the left of the image the number wraps around, as it does on the way back from there.
+        let row = ((first + image) * height).wrapping_add(top as usize);
+        let start = row.wrapping_mul(width).wrapping_add(left as usize).wrapping_mul(c);
+        Square { start, rows: exist(top, v.step, height), columns: exist(left, h.step, width) }
+    };
+    places.iter().map(square).collect()
+}
+
+/// How far apart the rows and the columns of such squares lie.
+fn apart([_, width, c]: [usize; 3], [v, h]: [&Lattice; 2]) -> [usize; 2] {
+    [v.step * width * c, h.step * c]
 }

@@ -1,9 +1,11 @@
 //! The two schemes, and their additions over the channels of pixels.
 
+use std::ops::Range;
+
 use crate::cpu::lanes::{Kernel, Lanes};
 
 /// A scheme of R taps g and N = R + 1 products m: m = weight(g) input(x), element by element, and y = output(m).
-trait Scheme<const R: usize, const N: usize> {
+pub(super) trait Scheme<const R: usize, const N: usize> {
     fn weight<V: Lanes<f32>>(g: [V; R]) -> [V; N];
     fn input<V: Lanes<f32>>(x: [V; N]) -> [V; N];
     fn output<V: Lanes<f32>>(m: [V; N]) -> [V; 2];
@@ -14,7 +16,7 @@ trait Scheme<const R: usize, const N: usize> {
 }
 
 /// Of two taps, as above.
-struct Two;
+pub(super) struct Two;
 impl Scheme<2, 3> for Two {
     #[inline(always)]
     fn weight<V: Lanes<f32>>([g0, g1]: [V; 2]) -> [V; 3] {
@@ -72,7 +74,7 @@ fn half<V: Lanes<f32>>(x: V) -> V {
 
 /// The linear map `f` along both axes of a square.
 #[inline(always)]
-fn both<V: Lanes<f32>, const I: usize, const O: usize>(x: [[V; I]; I], f: impl Fn([V; I]) -> [V; O]) -> [[V; O]; O] {
+pub(super) fn both<V: Lanes<f32>, const I: usize, const O: usize>(x: [[V; I]; I], f: impl Fn([V; I]) -> [V; O]) -> [[V; O]; O] {
     let mut columns = [[V::splat(0.0); I]; O];
     for i in 0..I {
         let line = f(x[i]);
@@ -90,35 +92,60 @@ fn both<V: Lanes<f32>, const I: usize, const O: usize>(x: [[V; I]; I], f: impl F
     y
 }
 
-/// A square of vectors that lie `apart` numbers from one another.
-#[inline(always)]
-fn read_square<V: Lanes<f32>, const N: usize>(from: &[f32], apart: usize) -> [[V; N]; N] {
-    let mut x = [[V::splat(0.0); N]; N];
-    for i in 0..N {
-        for j in 0..N {
-            x[i][j] = V::read(&from[(i * N + j) * apart..]);
-        }
-    }
-    x
+/// A square of pixels in an image: where its first begins, and which of its rows and of its columns exist, a bit for each.
+/// Pixels that do not exist are zeros to read, and nowhere to write.
+#[derive(Clone, Copy)]
+pub(super) struct Square {
+    pub start: usize,
+    pub rows: u8,
+    pub columns: u8,
 }
 
-#[inline(always)]
-fn write_square<V: Lanes<f32>, const N: usize>(x: [[V; N]; N], apart: usize, to: &mut [f32]) {
-    for i in 0..N {
-        for j in 0..N {
-            x[i][j].write(&mut to[(i * N + j) * apart..]);
+impl Square {
+    /// Where pixel (i, j) begins, if it exists, with rows and columns that lie `apart` numbers from one another.
+    #[inline(always)]
+    pub fn pixel(self, [i, j]: [usize; 2], apart: [usize; 2]) -> Option<usize> {
+        let exists = self.rows >> i & self.columns >> j & 1 == 1;
+        exists.then(|| self.start.wrapping_add(i * apart[0] + j * apart[1]))
+    }
+
+    /// Whether all of n x n pixels exist.
+    #[inline(always)]
+    fn is_whole(self, n: usize) -> bool {
+        self.rows & self.columns == (1 << n) - 1
+    }
+
+    /// All pixels' channels from `c` on.
+    #[inline(always)]
+    pub fn read<V: Lanes<f32>, const N: usize>(self, x: &[f32], apart: [usize; 2], c: usize) -> [[V; N]; N] {
+        if self.is_whole(N) {
+            return V::read_square(&x[self.start + c..], apart);
         }
+        let mut square = [[V::splat(0.0); N]; N];
+        for i in 0..N {
+            for j in 0..N {
+                if let Some(at) = self.pixel([i, j], apart) {
+                    square[i][j] = V::read(&x[at + c..]);
+                }
+            }
+        }
+        square
     }
 }
 
-/// input() or spread() of a square of pixels, along both axes; its elements go `apart` numbers from one another, and of
-/// each the channels in panels of `panel.0`, `panel.1` numbers from one another.
+/// input() or spread() of squares of pixels, along both axes.
 pub(super) struct TransformPixels<'a> {
     pub taps: usize,
     /// spread(), of 2 x 2 pixels.
     pub spread: bool,
-    pub x: &'a [&'a [f32]; 16],
-    pub apart: usize,
+    pub x: &'a [f32],
+    pub squares: &'a [Square],
+    pub apart: [usize; 2],
+    pub channels: Range<usize>,
+    /// A square's elements go `step[0]` numbers from one another, and each element's channels `step[1]` from those of the
+    /// square before.
+    pub step: [usize; 2],
+    /// The channels go in panels of `panel.0`, `panel.1` numbers from one another.
     pub panel: [usize; 2],
     pub to: &'a mut [f32],
 }
@@ -126,15 +153,12 @@ pub(super) struct TransformPixels<'a> {
 impl TransformPixels<'_> {
     #[inline(always)]
     fn by<V: Lanes<f32>, const I: usize, const N: usize>(self, map: impl Fn([V; I]) -> [V; N]) {
-        for c in (0..self.x[0].len()).step_by(V::N) {
-            let mut x = [[V::splat(0.0); I]; I];
-            for i in 0..I {
-                for j in 0..I {
-                    x[i][j] = V::read(&self.x[i * I + j][c..]);
-                }
+        for (i, square) in self.squares.iter().enumerate() {
+            for c in (0..self.channels.len()).step_by(V::N) {
+                let x = square.read::<V, I>(self.x, self.apart, self.channels.start + c);
+                let at = i * self.step[1] + c / self.panel[0] * self.panel[1] + c % self.panel[0];
+                V::write_square(both(x, &map), &mut self.to[at..], [N * self.step[0], self.step[0]]);
             }
-            let at = c / self.panel[0] * self.panel[1] + c % self.panel[0];
-            write_square(both(x, &map), self.apart, &mut self.to[at..]);
         }
     }
 }
@@ -151,28 +175,56 @@ impl Kernel for TransformPixels<'_> {
     }
 }
 
-/// output() of a square of products, along both axes, plus bias, to those outputs that exist.
+/// output() of squares of products, along both axes, plus bias.
 pub(super) struct Restore<'a> {
     pub taps: usize,
+    /// Those of the first square, the next one's as many channels further on; its elements `step` numbers from one another.
     pub products: &'a [f32],
-    pub apart: usize,
+    pub step: usize,
     pub bias: &'a [f32],
-    pub out: [Option<usize>; 4],
+    pub squares: &'a [Square],
+    pub apart: [usize; 2],
     pub y: &'a mut [f32],
 }
 
 impl Restore<'_> {
     #[inline(always)]
     fn by<S: Scheme<R, N>, V: Lanes<f32>, const R: usize, const N: usize>(self) {
-        for c in (0..self.bias.len()).step_by(V::N) {
-            let y = both(read_square::<V, N>(&self.products[c..], self.apart), S::output);
-            let bias = V::read(&self.bias[c..]);
-            for i in 0..2 {
-                for j in 0..2 {
-                    if let Some(at) = self.out[2 * i + j] {
-                        y[i][j].add(bias).write(&mut self.y[at + c..]);
-                    }
-                }
+        let channels = self.bias.len();
+        for (i, square) in self.squares.iter().enumerate() {
+            for c in (0..channels).step_by(V::N) {
+                let products = V::read_square::<N>(&self.products[i * channels + c..], [N * self.step, self.step]);
+                write_outputs(both(products, S::output), square, self.apart, (Some(self.bias), c), self.y);
+            }
+        }
+    }
+}
+
+/// Writes those of 2 x 2 pixels that exist, from channel `c` on: plus bias, or else plus what is there.
+#[inline(always)]
+pub(super) fn write_outputs<V: Lanes<f32>>(
+    pixels: [[V; 2]; 2],
+    square: &Square,
+    apart: [usize; 2],
+    (bias, c): (Option<&[f32]>, usize),
+    y: &mut [f32],
+) {
+    let mut sums = match bias {
+        Some(bias) => [[V::read(&bias[c..]); 2]; 2],
+        None => square.read(y, apart, c),
+    };
+    for i in 0..2 {
+        for j in 0..2 {
+            sums[i][j] = sums[i][j].add(pixels[i][j]);
+        }
+    }
+    if square.is_whole(2) {
+        return V::write_square(sums, &mut y[square.start + c..], apart);
+    }
+    for i in 0..2 {
+        for j in 0..2 {
+            if let Some(at) = square.pixel([i, j], apart) {
+                sums[i][j].write(&mut y[at + c..]);
             }
         }
     }
@@ -203,8 +255,9 @@ impl TransformSquare<'_> {
     #[inline(always)]
     fn by<V: Lanes<f32>, const I: usize, const O: usize>(self, map: impl Fn([V; I]) -> [V; O]) {
         for c in (0..self.channels).step_by(V::N) {
-            let x = read_square::<V, I>(&self.from[c..], self.apart[0]);
-            write_square(both(x, &map), self.apart[1], &mut self.to[c..]);
+            let [from, to] = self.apart;
+            let x = V::read_square(&self.from[c..], [I * from, from]);
+            V::write_square(both(x, &map), &mut self.to[c..], [O * to, to]);
         }
     }
 }

@@ -9,7 +9,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::scheme::{TransformPixels, TransformSquare};
-use super::{Lattice, TILES, lattices, pays, pixels, taps};
+use super::{Lattice, TILES, apart, lattices, pays, places, squares, taps};
 use crate::cpu::gemm::{Begin, Rows, Run, Sums, Target, panel};
 use crate::cpu::lanes::run_widest;
 use crate::cpu::taps::Phase;
@@ -80,30 +80,42 @@ struct Task<'a> {
 impl Task<'_> {
     /// Their sums over some tiles.
     fn sum(&self, [small, big]: [&[f32]; 2], tiles: Range<usize>, sums: &mut [f32]) {
-        let ([h, w, c], c_big, n) = (self.g.small, self.g.big[2], self.taps + 1);
-        let (size, own) = ([h.div_ceil(2), w.div_ceil(2)], self.channels.len());
-        let zeros = vec![0.0; c.max(c_big)];
+        let ([h, w, _], c_big, n, g) = (self.g.small, self.g.big[2], self.taps + 1, self.g);
+        let own = self.channels.len();
         let (wide, plane) = (panel::<f32>(), TILES * c_big.next_multiple_of(panel::<f32>()));
         let (mut left, mut right) = (Scratch::new(n * n * TILES * own), Scratch::new(n * n * plane));
         // A pixel of the small image is at its own place.
         let lattice = Lattice { first: 0, step: 1, taps: Vec::new() };
-        for first in tiles.clone().step_by(TILES) {
-            let count = TILES.min(tiles.end - first);
-            for i in 0..count {
-                let tile = first + i;
-                let at = [tile / (size[0] * size[1]), 2 * (tile / size[1] % size[0]), 2 * (tile % size[1])];
-                let dy = pixels(small, self.g.small, [&lattice; 2], at, (2, &zeros[..c]));
-                let (x, to) = (&dy.map(|dy| &dy[self.channels.clone()]), &mut left[i * own..]);
-                let (taps, apart) = (self.taps, TILES * own);
-                run_widest(TransformPixels { taps, spread: true, x, apart, panel: [own; 2], to });
-                let x = &pixels(big, self.g.big, self.pair, at, (n, &zeros[..c_big]));
-                let (panel, to) = ([wide, TILES * wide], &mut right[i * wide..]);
-                run_widest(TransformPixels { taps, spread: false, x, apart: plane, panel, to });
-            }
-            let begin = if first == tiles.start { Begin::Zero } else { Begin::Add };
+        for (turn, places) in places(0..h, w, tiles).enumerate() {
+            let squares = |size, pair, n| squares(size, pair, n, &places, 0);
+            let (taps, squares, windows) = (self.taps, squares(g.small, [&lattice; 2], 2), squares(g.big, self.pair, n));
+            let (apart_y, apart_x) = (apart(g.small, [&lattice; 2]), apart(g.big, self.pair));
+            run_widest(TransformPixels {
+                taps,
+                spread: true,
+                x: small,
+                squares: &squares,
+                apart: apart_y,
+                channels: self.channels.clone(),
+                step: [TILES * own, own],
+                panel: [own; 2],
+                to: &mut left,
+            });
+            run_widest(TransformPixels {
+                taps,
+                spread: false,
+                x: big,
+                squares: &windows,
+                apart: apart_x,
+                channels: 0..c_big,
+                step: [plane, wide],
+                panel: [wide, TILES * wide],
+                to: &mut right,
+            });
+            let begin = if turn == 0 { Begin::Zero } else { Begin::Add };
             for (i, sum) in sums.chunks_mut(self.part * c_big).enumerate() {
                 let factors = [&left[i * TILES * own..], &right[i * plane..]];
-                multiply(factors, count, [own, c_big], (begin, sum));
+                multiply(factors, places.len(), [own, c_big], (begin, sum));
             }
         }
     }

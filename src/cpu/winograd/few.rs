@@ -1,0 +1,89 @@
+//! The products of few channels: those of three tiles are summed up side by side, and stay in the registers from the first
+//! channel to the last, so that neither transformed inputs nor products are written to memory.
+
+use super::LANES;
+use super::scheme::{Scheme, Square, Two, both, write_outputs};
+use crate::cpu::lanes::{Kernel, Lanes};
+
+/// Channels in, at most: the weight of one vector of outputs then fills half of the first-level cache.
+pub(super) const CHANNELS: usize = 32;
+
+/// Tiles side by side: their 27 sums, and a vector of the weight, fit into 32 registers.
+const TOGETHER: usize = 3;
+
+/// Whether there are 32 of them.
+pub(super) fn has_registers() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return crate::cpu::lanes::has_avx512();
+    #[cfg(not(target_arch = "x86_64"))]
+    cfg!(target_arch = "aarch64")
+}
+
+/// output(weight input(x)), with two taps along both axes, for one pair of lattices.
+pub(super) struct Few<'a> {
+    pub x: &'a [f32],
+    pub c_in: usize,
+    /// For each vector of outputs and each input channel nine vectors.
+    pub weight: &'a [f32],
+    /// The inputs of each tile, and its outputs; and how far apart their pixels are.
+    pub squares: [&'a [Square]; 2],
+    pub apart: [[usize; 2]; 2],
+    /// What the outputs begin with, if not with what is there.
+    pub bias: Option<&'a [f32]>,
+    pub y: &'a mut [f32],
+}
+
+impl Kernel for Few<'_> {
+    #[inline(always)]
+    fn run<V: Lanes<f32>>(self) {
+        let mut inputs = [[0.0; CHANNELS]; 9 * TOGETHER];
+        for (from, to) in self.squares[0].chunks(TOGETHER).zip(self.squares[1].chunks(TOGETHER)) {
+            for (square, inputs) in from.iter().zip(inputs.as_chunks_mut::<9>().0) {
+                for c in (0..self.c_in).step_by(V::N) {
+                    let x = both(square.read::<V, 3>(self.x, self.apart[0], c), Two::input);
+                    for p in 0..9 {
+                        x[p / 3][p % 3].write(&mut inputs[p][c..]);
+                    }
+                }
+            }
+            for (i, weight) in self.weight.chunks_exact(self.c_in * 9 * LANES).enumerate() {
+                for lane in (0..LANES).step_by(V::N) {
+                    let sums = multiply::<V>(&inputs, weight, lane);
+                    let (apart, bias) = (self.apart[1], (self.bias, i * LANES + lane));
+                    // One by one, so that the sums stay in registers.
+                    restore(sums[0], to.first(), apart, bias, self.y);
+                    restore(sums[1], to.get(1), apart, bias, self.y);
+                    restore(sums[2], to.get(2), apart, bias, self.y);
+                }
+            }
+        }
+    }
+}
+
+/// The sums of the products of all tiles, for the outputs from `lane` on.
+#[inline(always)]
+fn multiply<V: Lanes<f32>>(inputs: &[[f32; CHANNELS]; 9 * TOGETHER], weight: &[f32], lane: usize) -> [[[V; 3]; 3]; TOGETHER] {
+    let mut sums = [[[V::splat(0.0); 3]; 3]; TOGETHER];
+    for (k, weight) in (0..CHANNELS).zip(weight.chunks_exact(9 * LANES)) {
+        for p in 0..9 {
+            let w = V::read(&weight[p * LANES + lane..]);
+            for t in 0..TOGETHER {
+                sums[t][p / 3][p % 3] = sums[t][p / 3][p % 3].add_product(w, V::splat(inputs[t * 9 + p][k]));
+            }
+        }
+    }
+    sums
+}
+
+#[inline(always)]
+fn restore<V: Lanes<f32>>(
+    sums: [[V; 3]; 3],
+    to: Option<&Square>,
+    apart: [usize; 2],
+    bias: (Option<&[f32]>, usize),
+    y: &mut [f32],
+) {
+    if let Some(to) = to {
+        write_outputs(both(sums, Two::output), to, apart, bias, y);
+    }
+}
