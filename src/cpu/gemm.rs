@@ -1,11 +1,13 @@
 //! Matrix products, and how they are cut into tasks.
 
 mod products;
+mod rows;
 mod tile;
 
 use std::ops::Range;
 
-pub(crate) use tile::{Begin, Rows, Run, Sums, TERMS, TILE, Target, has_bf16_products, panel, together};
+pub(crate) use rows::Rows;
+pub(crate) use tile::{Begin, Run, Sums, TERMS, TILE, Target, has_bf16_products, panel, together};
 
 use crate::cpu::binary::add_assign;
 use crate::cpu::{Scratch, chunks};
