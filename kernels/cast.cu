@@ -42,6 +42,16 @@ KERNEL(widen, const real* x, float* y, i64 n) {
     each(n, aligned(x, y), [=](auto width, i64 i) { store(y + i, load<width.value>(x + i)); });
 }
 
+// Pieces of a flat array, each from a place of its own and in f32, bf16 or f16.
+struct Pieces { struct { const void* x; i64 start, length, type; } list[100]; };
+
+KERNEL(gather_pieces, Pieces pieces, float* y) {
+    auto [x, start, length, type] = pieces.list[blockIdx.y];
+    for (i64 i = first_item(); i < length; i += item_stride()) {
+        y[start + i] = type == F32 ? ((const float*)x)[i] : type == BF16 ? to_float(((const bf16*)x)[i]) : to_float(((const f16*)x)[i]);
+    }
+}
+
 // y = scale x + shift for dense pixels of c channels; with scale 1 / (255 std) and shift -mean / std that is (x / 255 - mean) / std.
 KERNEL(images, const u8* x, real* y, i64 n, int c, const float* scale, const float* shift) {
     each(n, aligned(y) && (u64)x % P == 0, [=](auto width, i64 i) {

@@ -3,19 +3,15 @@
 // Long sums take two launches: parts of `span` rows each, then the parts. No atomics: the same input gives the same bits.
 #include "common.cuh"
 
-KERNEL(sum_rows, const real* x, real* y, i64 rows, int length, float scale) {
+template <class T> DEVICE void sum_of_rows(const real* x, T* y, i64 rows, int length, float scale) {
     each_row(rows, [=](i64 row) {
         float sum = warp_total(length, [=](int i) { return to_float(x[row * length + i]); });
         if (threadIdx.x % 32 == 0) from_float(sum * scale, y[row]);
     });
 }
 
-KERNEL(sum_rows_f32, const real* x, float* y, i64 rows, int length, float scale) {
-    each_row(rows, [=](i64 row) {
-        float sum = warp_total(length, [=](int i) { return to_float(x[row * length + i]); });
-        if (threadIdx.x % 32 == 0) y[row] = sum * scale;
-    });
-}
+KERNEL(sum_rows, const real* x, real* y, i64 rows, int length, float scale) { sum_of_rows(x, y, rows, length, scale); }
+KERNEL(sum_rows_f32, const real* x, float* y, i64 rows, int length, float scale) { sum_of_rows(x, y, rows, length, scale); }
 
 // One long row: a block sums `span` of its numbers.
 template <int V> DEVICE void sum_stretch(const real* x, float* part, int length, int span) {
@@ -63,12 +59,12 @@ KERNEL(sum_columns, const real* x, float* part, int outer, int length, int inner
     });
 }
 
-// The sum of parts [outer, splits, inner] over the splits, for the column of this thread; true for threads that have one to write.
-DEVICE bool finish(const float* part, int outer, int splits, int inner, float& sum, i64& at) {
+// y = scale times the sum of parts [outer, splits, inner] over the splits.
+template <class T> DEVICE void finish(const float* part, T* y, int splits, int inner, float scale) {
     __shared__ float room[256];
     int columns = inner >= 8192 ? 256 : inner == 1 ? 1 : 8, lanes = 256 / columns, blocks = (inner + columns - 1) / columns;
     int o = blockIdx.x / blocks, i = blockIdx.x % blocks * columns + threadIdx.x % columns, lane = threadIdx.x / columns;
-    sum = 0;
+    float sum = 0;
     if (i < inner) {
 #pragma unroll 4
         for (int s = lane; s < splits; s += lanes) sum += part[((i64)o * splits + s) * inner + i];
@@ -79,22 +75,11 @@ DEVICE bool finish(const float* part, int outer, int splits, int inner, float& s
         if (lane < far) room[threadIdx.x] += room[threadIdx.x + far * columns];
         __syncthreads();
     }
-    sum = room[threadIdx.x];
-    at = (i64)o * inner + i;
-    return lane == 0 && i < inner;
+    if (lane == 0 && i < inner) from_float(room[threadIdx.x] * scale, y[(i64)o * inner + i]);
 }
 
-KERNEL(sum_finish, const float* part, real* y, int outer, int splits, int inner, float scale) {
-    float sum;
-    i64 at;
-    if (finish(part, outer, splits, inner, sum, at)) from_float(sum * scale, y[at]);
-}
-
-KERNEL(sum_finish_f32, const float* part, float* y, int outer, int splits, int inner, float scale) {
-    float sum;
-    i64 at;
-    if (finish(part, outer, splits, inner, sum, at)) y[at] = sum * scale;
-}
+KERNEL(sum_finish, const float* part, real* y, int, int splits, int inner, float scale) { finish(part, y, splits, inner, scale); }
+KERNEL(sum_finish_f32, const float* part, float* y, int, int splits, int inner, float scale) { finish(part, y, splits, inner, scale); }
 
 // ---- Extremes.
 

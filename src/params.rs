@@ -355,15 +355,12 @@ impl Params {
             });
             return Ok(flat);
         }
-        let mut out = flat.on_device_mut()?;
-        for (entry, dw) in given {
-            let mut out = out.part(entry.offset, entry.shape.elements());
-            if dw.dtype() == self.dtype() {
-                out.copy(dw.on_device())?
-            } else {
-                crate::cuda::cast::forward(dw.on_device(), &mut out)?
-            }
-        }
+        let pieces = given.map(|(entry, dw)| match dw.device() == self.device() {
+            true => Ok((dw.on_device(), entry.offset)),
+            false => Err(Error::operand("flatten", "gradients", format!("gradients on {}", self.device()), dw.device())),
+        });
+        let pieces = pieces.collect::<Result<Vec<_>>>()?;
+        crate::cuda::cast::gather(&pieces, &mut flat.on_device_mut()?)?;
         Ok(flat)
     }
 

@@ -20,6 +20,23 @@ pub(crate) fn forward(x: Slice, y: &mut SliceMut) -> Result<()> {
     x.gpu.kernel("cast", name, real)?.arg(x).arg(y).count(n).each(n.div_ceil(pack(real))).moves(bytes).launch()
 }
 
+/// Writes each piece to where it begins in y, of f32: `struct Pieces` of the kernel, a hundred in a launch.
+pub(crate) fn gather(pieces: &[(Slice, usize)], y: &mut SliceMut) -> Result<()> {
+    const PIECES: usize = 100;
+    for pieces in pieces.chunks(PIECES) {
+        let mut words = [0; 4 * PIECES];
+        for (piece, (x, start)) in words.chunks_mut(4).zip(pieces) {
+            assert!(start + x.elements <= y.as_slice().elements, "a piece lies within the whole");
+            piece.copy_from_slice(&[x.address, *start as u64, x.elements as u64, code(x.dtype)? as u64]);
+        }
+        let longest = pieces.iter().map(|(x, _)| x.elements).max().unwrap_or(0);
+        let bytes = pieces.iter().map(|(x, _)| x.bytes() + 4 * x.elements).sum();
+        let launch = y.0.gpu.kernel("cast", "gather_pieces", DType::F32)?.arg(words).arg(&mut *y);
+        launch.blocks([longest.div_ceil(256).min(512), pieces.len(), 1]).moves(bytes).launch()?;
+    }
+    Ok(())
+}
+
 /// y = scale x + shift for bytes `[.., c]`, by the scale and shift of each channel.
 pub(crate) fn images(x: Slice, scale: Slice, shift: Slice, y: &mut SliceMut) -> Result<()> {
     let (n, real) = (x.elements, y.as_slice().dtype);

@@ -11,23 +11,29 @@ pub(crate) fn count(labels: Slice, k: usize, ignored: Option<i64>, counted: &mut
 }
 
 /// ln(sum of e^x) of each row and the mean loss of those that count.
-pub(crate) fn forward(
+pub(crate) fn forward(inputs: [Slice; 3], options: (f64, Option<i64>), lse: &mut SliceMut, loss: &mut SliceMut) -> Result<()> {
+    forward_of("cross_entropy", inputs, options, lse, loss)
+}
+
+/// The same for a loss of this name; its number is the smoothing, or what else it has.
+pub(super) fn forward_of(
+    name: &'static str,
     [x, labels, counted]: [Slice; 3],
-    (smoothing, ignored): (f64, Option<i64>),
+    (number, ignored): (f64, Option<i64>),
     lse: &mut SliceMut,
     loss: &mut SliceMut,
 ) -> Result<()> {
     let rows = labels.elements;
     let mut losses = x.gpu.scratch(rows, DType::F32)?;
-    let launch = x.gpu.kernel("cross_entropy", "cross_entropy", x.dtype)?.arg(x).arg(labels).arg(lse).arg(&mut losses.write());
-    let launch = launch.count(rows).sizes([x.elements.checked_div(rows).unwrap_or(1)])?.arg(smoothing as f32);
+    let launch = x.gpu.kernel(name, name, x.dtype)?.arg(x).arg(labels).arg(lse).arg(&mut losses.write());
+    let launch = launch.count(rows).sizes([x.elements.checked_div(rows).unwrap_or(1)])?.arg(number as f32);
     let launch = launch.arg(i32::from(ignored.is_some())).arg(ignored.unwrap_or(0));
     launch.warps(rows).moves(x.bytes()).launch()?;
     mean(losses.read(), counted, loss)
 }
 
 /// The sum of the losses over how many are counted.
-pub(super) fn mean(losses: Slice, counted: Slice, loss: &mut SliceMut) -> Result<()> {
+fn mean(losses: Slice, counted: Slice, loss: &mut SliceMut) -> Result<()> {
     if losses.elements == 0 {
         return loss.fill(0.0);
     }
@@ -37,15 +43,21 @@ pub(super) fn mean(losses: Slice, counted: Slice, loss: &mut SliceMut) -> Result
 }
 
 /// dx = (softmax - target) dy / N.
-pub(crate) fn backward(
+pub(crate) fn backward(inputs: [Slice; 3], by: [Slice; 2], options: (f64, Option<i64>), dx: &mut SliceMut) -> Result<()> {
+    backward_of(["cross_entropy", "cross_entropy_backward"], inputs, by, options, dx)
+}
+
+/// The same for a kernel of this file and name.
+pub(super) fn backward_of(
+    [file, name]: [&'static str; 2],
     [x, lse, labels]: [Slice; 3],
     [dy, counted]: [Slice; 2],
-    (smoothing, ignored): (f64, Option<i64>),
+    (number, ignored): (f64, Option<i64>),
     dx: &mut SliceMut,
 ) -> Result<()> {
     let k = x.elements.checked_div(labels.elements).unwrap_or(1);
-    let launch = x.gpu.kernel("cross_entropy", "cross_entropy_backward", x.dtype)?.arg(x).arg(lse).arg(labels).arg(dy);
-    let launch = launch.arg(counted).arg(dx).count(x.elements).sizes([k])?.arg(smoothing as f32);
+    let launch = x.gpu.kernel(file, name, x.dtype)?.arg(x).arg(lse).arg(labels).arg(dy).arg(counted).arg(dx);
+    let launch = launch.count(x.elements).sizes([k])?.arg(number as f32);
     let launch = launch.arg(i32::from(ignored.is_some())).arg(ignored.unwrap_or(0));
     launch.each(x.elements).moves(2 * x.bytes()).launch()
 }

@@ -155,26 +155,7 @@ pub(crate) trait Argument {
     fn push(self, words: &mut Vec<u64>);
 }
 
-impl Argument for Slice<'_> {
-    fn push(self, words: &mut Vec<u64>) {
-        words.push(self.address);
-    }
-}
-
-impl Argument for &mut SliceMut<'_> {
-    fn push(self, words: &mut Vec<u64>) {
-        words.push(self.0.address);
-    }
-}
-
-/// A null pointer where there is none.
-impl Argument for Option<Slice<'_>> {
-    fn push(self, words: &mut Vec<u64>) {
-        words.push(self.map_or(0, |slice| slice.address));
-    }
-}
-
-macro_rules! numbers {
+macro_rules! words {
     ($($t:ty, $x:ident => $bits:expr;)*) => {$(
         impl Argument for $t {
             fn push(self, words: &mut Vec<u64>) {
@@ -184,13 +165,24 @@ macro_rules! numbers {
         }
     )*};
 }
-numbers! {
+words! {
+    Slice<'_>, x => x.address;
+    &mut SliceMut<'_>, x => x.0.address;
+    // A null pointer where there is none.
+    Option<Slice<'_>>, x => x.map_or(0, |slice| slice.address);
     u32, x => u64::from(x);
     i32, x => u64::from(x as u32);
     u64, x => x;
     i64, x => x as u64;
     f32, x => u64::from(x.to_bits());
     f64, x => x.to_bits();
+}
+
+/// A structure of 64-bit numbers.
+impl<const N: usize> Argument for [u64; N] {
+    fn push(self, words: &mut Vec<u64>) {
+        words.extend(self);
+    }
 }
 
 /// A structure of 32-bit numbers: two to a word.

@@ -8,22 +8,22 @@ use crate::window::Geometry;
 
 /// y = the mean over each window.
 pub(crate) fn average(g: &Geometry, x: Slice, y: &mut SliceMut) -> Result<()> {
-    let (v, n) = (together(g.big[2], &[x, y.as_slice()]), y.as_slice().elements);
-    let launch = x.gpu.kernel("pool", "avg_pool", x.dtype)?.arg(x).arg(y).arg(window(x.gpu, g)?).sizes([v])?;
-    launch.each(n / v).moves(x.bytes() + n * x.dtype.bytes()).launch()
+    from_one("avg_pool", g, x, y)
 }
 
 /// dx = the sum of dy / (kh kw) over the windows an element lies in.
 pub(crate) fn backward_average(g: &Geometry, dy: Slice, dx: &mut SliceMut) -> Result<()> {
-    let (v, n) = (together(g.big[2], &[dy, dx.as_slice()]), dx.as_slice().elements);
-    let launch = dy.gpu.kernel("pool", "avg_pool_backward", dy.dtype)?.arg(dy).arg(dx).arg(window(dy.gpu, g)?).sizes([v])?;
-    launch.each(n / v).moves(dy.bytes() + n * dy.dtype.bytes()).launch()
+    from_one("avg_pool_backward", g, dy, dx)
 }
 
 /// y = the largest element of each window.
 pub(crate) fn maximum(g: &Geometry, x: Slice, y: &mut SliceMut) -> Result<()> {
+    from_one("max_pool", g, x, y)
+}
+
+fn from_one(name: &'static str, g: &Geometry, x: Slice, y: &mut SliceMut) -> Result<()> {
     let (v, n) = (together(g.big[2], &[x, y.as_slice()]), y.as_slice().elements);
-    let launch = x.gpu.kernel("pool", "max_pool", x.dtype)?.arg(x).arg(y).arg(window(x.gpu, g)?).sizes([v])?;
+    let launch = x.gpu.kernel("pool", name, x.dtype)?.arg(x).arg(y).arg(window(x.gpu, g)?).sizes([v])?;
     launch.each(n / v).moves(x.bytes() + n * x.dtype.bytes()).launch()
 }
 

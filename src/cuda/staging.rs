@@ -26,8 +26,6 @@ struct Locked {
 
 // SAFETY: it owns its memory as a Box<[u8]> does, and the driver's memory belongs to no thread.
 unsafe impl Send for Locked {}
-// SAFETY: as above; shared access only reads.
-unsafe impl Sync for Locked {}
 
 impl Locked {
     /// Zeros; of a context that is bound to this thread.

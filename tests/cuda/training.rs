@@ -84,6 +84,40 @@ fn sixteen_bits_train_alike() {
     }
 }
 
+/// More parameters than one launch takes, in f32 and in 16 bits.
+#[test]
+fn gradients_are_gathered_from_all_over() {
+    let Some(gpu) = gpu() else { return };
+    let deep = Config { channels: 1, size: 4, ..Config::parse("WaveMixLite-4/16").unwrap() };
+    let flat = |device: Device, precision: Precision| -> (Tensor, Params, Gradients) {
+        let (model, mut params) = deep.build(DType::F32, &Rng::new(1)).unwrap();
+        params.to_device(device).unwrap();
+        let pass = Pass::train(&params, Rng::new(3)).in_precision(precision).unwrap();
+        let images = Tensor::normal([2, 4, 4, 1], 0.0, 1.0, DType::F32, &Rng::new(2)).to_device(device).unwrap();
+        let labels = Tensor::from_vec(vec![1i64, 3], [2]).unwrap().to_device(device).unwrap();
+        let logits = model.forward(&pass, &images.into()).unwrap();
+        let gradients = cross_entropy(&logits, &labels, CrossEntropyOptions::default()).unwrap().backward().unwrap();
+        (params.flatten(&gradients).unwrap().to_device(Device::Cpu).unwrap(), params, gradients)
+    };
+    let (want, _, _) = flat(Device::Cpu, Precision::F32);
+    let (got, mut params, gradients) = flat(gpu, Precision::F32);
+    assert!(params.entries().len() > 100);
+    close("gradients", DType::F32, Bound { roundings: 64.0, terms: 20_000 }, &want, &got).unwrap();
+    // In 16 bits weights' gradients come in f32 or in 16 bits, as each op makes them; none is misplaced.
+    let (got, ..) = flat(gpu, Precision::Bf16);
+    let (want, got) = (want.to_vec::<f32>().unwrap(), got.to_vec::<f32>().unwrap());
+    for entry in params.entries().iter().filter(|entry| entry.name.starts_with("pool.")) {
+        for (want, got) in want.iter().zip(&got).skip(entry.offset).take(entry.shape.elements()) {
+            assert!((want - got).abs() < 0.1, "{}: {got}, should be {want}", entry.name);
+        }
+    }
+    params.to_device(Device::Cpu).unwrap();
+    params.to_device(gpu).unwrap();
+    assert!(params.flatten(&gradients).is_ok());
+    params.to_device(Device::Cpu).unwrap();
+    assert!(params.flatten(&gradients).is_err());
+}
+
 #[test]
 fn an_infinite_gradient_leaves_out_the_step_and_halves_the_scale() {
     let Some(gpu) = gpu() else { return };
