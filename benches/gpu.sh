@@ -56,7 +56,7 @@ run() {
     }
     part device nvidia-smi
     # The stand-in's turns are for machines without a GPU.
-    local without=(--skip on_the_stand_in --skip in_any_order --skip with_little --skip with_late --skip faults --test-threads=1)
+    local without=(--skip on_the_stand_in --skip in_any_order --skip with_little --skip with_late --skip faults --skip errors:: --test-threads=1)
     part tests "$bin/cuda-binary" "${without[@]}"
     if command -v compute-sanitizer >/dev/null; then
         for tool in memcheck racecheck; do

@@ -80,7 +80,12 @@ fn nvrtc() -> Result<&'static Nvrtc> {
             Ok(Nvrtc { version: (major, minor), archs: archs.into_iter().map(|arch| arch as u32).collect() })
         }
     };
-    let nvrtc = NVRTC.get_or_init(|| ask().map_err(|e| format!("the kernel compiler does not answer: {e}")));
+    // Of a library that lacks a function cudarc panics; nothing of ours is left half-done by that.
+    let asked = || match std::panic::catch_unwind(ask) {
+        Ok(answer) => answer.map_err(|e| format!("the kernel compiler does not answer: {e}")),
+        Err(_) => Err("the kernel compiler (libnvrtc) lacks a function; that of CUDA 12 or newer is needed".into()),
+    };
+    let nvrtc = NVRTC.get_or_init(asked);
     nvrtc.as_ref().map_err(|e| Error::Device(e.clone()))
 }
 

@@ -156,7 +156,7 @@ impl Gpu {
         let refused = |what: &'static str| move |e: DriverError| format!("the NVIDIA driver refuses {what}: {}", describe(e));
         let count = CudaContext::device_count().map_err(refused("to count devices"))?;
         if ordinal >= count.max(0) as usize {
-            return Err(format!("the NVIDIA driver sees {count} devices"));
+            return Err(format!("the devices that the NVIDIA driver sees are counted from 0, and there are {count}"));
         }
         let mut version = 0;
         // SAFETY: the driver's library is there, and writes one int.

@@ -3,6 +3,10 @@
 // By environment variables, each with the prefix WAVEMIX_STAND_IN_:
 //   MEMORY=bytes      how much there is (default 4 GiB); more is out of memory
 //   FAIL_LAUNCH=k     the k-th launch, from 1, fails as one that hung up the device, and so does all that follows
+//   FAIL_AS=code      with another error (default 719)
+//   INIT=code         what the driver says when it is started (default 0)
+//   VERSION=n         the newest CUDA it knows (default 13000)
+//   CAPABILITY=n      of the device (default 90)
 //   ORDER, THREADS    see device.cpp
 //   LATE, DEAF        see streams.cpp
 #include "driver.h"
@@ -70,15 +74,16 @@ using namespace stand_in;
 
 // ---- Devices and contexts: there is one of each.
 
-API cuInit(unsigned) { return 0; }
-API cuDriverGetVersion(int* version) { return *version = 13000, 0; }
+API cuInit(unsigned) { return setting("INIT", 0); }
+API cuDriverGetVersion(int* version) { return *version = setting("VERSION", 13000), 0; }
 API cuDeviceGet(int* device, int ordinal) { return *device = ordinal, ordinal == 0 ? 0 : INVALID_DEVICE; }
 API cuDeviceGetCount(int* count) { return *count = 1, 0; }
 API cuDeviceGetName(char* name, int room, int) { return snprintf(name, room, "stand-in"), 0; }
 API cuDeviceTotalMem_v2(size_t* bytes, int) { return *bytes = memory(), 0; }
 API cuDeviceGetAttribute(int* value, int attribute, int) {
     // Threads of a block, static shared memory, warp, multiprocessors, compute capability, largest shared memory.
-    const std::map<int, int> known = {{1, 1024}, {8, 49152}, {10, 32}, {16, 4}, {75, 9}, {76, 0}, {97, 232448}};
+    int capability = setting("CAPABILITY", 90);
+    const std::map<int, int> known = {{1, 1024}, {8, 49152}, {10, 32}, {16, 4}, {75, capability / 10}, {76, capability % 10}, {97, 232448}};
     auto found = known.find(attribute);
     return *value = found == known.end() ? 0 : found->second, 0;
 }
@@ -88,7 +93,7 @@ API cuCtxGetCurrent(void** out) { return *out = current_context, 0; }
 API cuCtxSetCurrent(void* c) { return current_context = c, 0; }
 API cuGetErrorName(int error, const char** name) {
     static const std::map<int, const char*> names = {{0, "CUDA_SUCCESS"}, {INVALID_VALUE, "CUDA_ERROR_INVALID_VALUE"},
-        {OUT_OF_MEMORY, "CUDA_ERROR_OUT_OF_MEMORY"}, {INVALID_DEVICE, "CUDA_ERROR_INVALID_DEVICE"}, {INVALID_IMAGE, "CUDA_ERROR_INVALID_IMAGE"},
+        {OUT_OF_MEMORY, "CUDA_ERROR_OUT_OF_MEMORY"}, {NO_DEVICE, "CUDA_ERROR_NO_DEVICE"}, {INVALID_DEVICE, "CUDA_ERROR_INVALID_DEVICE"}, {INVALID_IMAGE, "CUDA_ERROR_INVALID_IMAGE"},
         {NOT_FOUND, "CUDA_ERROR_NOT_FOUND"}, {ILLEGAL_ADDRESS, "CUDA_ERROR_ILLEGAL_ADDRESS"}, {701, "CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES"},
         {716, "CUDA_ERROR_MISALIGNED_ADDRESS"}, {LAUNCH_FAILED, "CUDA_ERROR_LAUNCH_FAILED"},
         {CAPTURE_UNSUPPORTED, "CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED"}};
@@ -199,7 +204,7 @@ API cuLaunchKernel(void* function, unsigned gx, unsigned gy, unsigned gz, unsign
     for (size_t i = 0; i < kernel.count; i++) copies.emplace_back((char*)arguments[i], (char*)arguments[i] + kernel.sizes[i]);
     return submit(stream, [=, &kernel]() mutable {
         static size_t launches = 0, failing = setting("FAIL_LAUNCH", 0);
-        if (++launches == failing) return (int)LAUNCH_FAILED;
+        if (++launches == failing) return (int)setting("FAIL_AS", LAUNCH_FAILED);
         std::vector<void*> pointers;
         for (auto& argument : copies) pointers.push_back(argument.data());
         int error = launch(kernel, {gx, gy, gz}, {bx, by, bz}, pointers.data());
