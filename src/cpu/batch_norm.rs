@@ -74,10 +74,10 @@ pub(crate) fn normalise<T: Real>(x: &[T], residual: Option<&[T]>, coefficients: 
     chunks(y, block(c) * (GRAIN / BLOCK), |start, y| {
         let x = &x[start..][..y.len()];
         match residual {
-            Some(residual) => pieces([x, &residual[start..][..y.len()]], y, piece(c), |_, inputs, y| {
+            Some(residual) => pieces([x, &residual[start..][..y.len()]], y, piece(c), |inputs, y| {
                 normalise_add_chunk(inputs, [&mean, &scale, &shift], y);
             }),
-            None => pieces([x], y, piece(c), |_, [x], y| normalise_chunk(x, [&mean, &scale, &shift], y)),
+            None => pieces([x], y, piece(c), |[x], y| normalise_chunk(x, [&mean, &scale, &shift], y)),
         }
     });
 }

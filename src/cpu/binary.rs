@@ -32,7 +32,7 @@ impl Kind {
 pub(crate) fn apply<T: Real>(kind: Kind, a: (&[T], &Shape), b: (&[T], &Shape), shape: &Shape, y: &mut [T]) {
     rows([a, b], shape, y, &|_, [a, b], y| {
         if a.len() == y.len() && b.len() == y.len() {
-            return pieces([a, b], y, PIECE, |_, [a, b], y| apply_row(kind, a, b, y));
+            return pieces([a, b], y, PIECE, |[a, b], y| apply_row(kind, a, b, y));
         }
         let [mut room_a, mut room_b, mut room_y] = [const { None }; 3];
         let (a, b) = (widened(a, &mut room_a), widened(b, &mut room_b));
@@ -55,7 +55,7 @@ pub(crate) fn backward<T: Real>(
             backward_row(kind, side, a, b, dx);
         };
         if a.len() == dx.len() && b.len() == dx.len() {
-            return pieces([a, b, dy], dx, PIECE, |_, [a, b, dy], dx| partial(a, b, dy, dx));
+            return pieces([a, b, dy], dx, PIECE, |[a, b, dy], dx| partial(a, b, dy, dx));
         }
         let [mut room_a, mut room_b, mut room_dy, mut room_dx] = [const { None }; 4];
         let (a, b, dy) = (widened(a, &mut room_a), widened(b, &mut room_b), widened(dy, &mut room_dy));

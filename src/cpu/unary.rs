@@ -68,7 +68,7 @@ impl Kind {
 /// y = f(x).
 pub(crate) fn apply<T: Real>(kind: Kind, x: &[T], y: &mut [T]) {
     chunks(y, GRAIN, |start, y| {
-        pieces([&x[start..][..y.len()]], y, PIECE, |_, [x], y| apply_chunk(kind, x, y));
+        pieces([&x[start..][..y.len()]], y, PIECE, |[x], y| apply_chunk(kind, x, y));
     });
 }
 
@@ -76,7 +76,7 @@ pub(crate) fn apply<T: Real>(kind: Kind, x: &[T], y: &mut [T]) {
 pub(crate) fn backward<T: Real>(kind: Kind, kept: &[T], dy: &[T], dx: &mut [T]) {
     chunks(dx, GRAIN, |start, dx| {
         let inputs = [kept, dy].map(|x| &x[start..][..dx.len()]);
-        pieces(inputs, dx, PIECE, |_, [kept, dy], dx| backward_chunk(kind, kept, dy, dx));
+        pieces(inputs, dx, PIECE, |[kept, dy], dx| backward_chunk(kind, kept, dy, dx));
     });
 }
 

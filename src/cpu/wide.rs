@@ -8,25 +8,25 @@ use crate::storage::{as_type, as_type_mut};
 /// Numbers of a piece: four rooms of 4 KiB fit in the first-level cache.
 pub(crate) const PIECE: usize = 1024;
 
-/// Calls `body(start, inputs, part)` for parts of y, with all numbers in the type they are computed in: once where that is
-/// how they are stored, else for each `piece` of them.
+/// Calls `body(inputs, part)` for parts of y, with all numbers in the type they are computed in: once where that is how they
+/// are stored, else for each `piece` of them.
 pub(crate) fn pieces<T: Real, const N: usize>(
     x: [&[T]; N],
     y: &mut [T],
     piece: usize,
-    mut body: impl FnMut(usize, [&[T::Wide]; N], &mut [T::Wide]),
+    mut body: impl FnMut([&[T::Wide]; N], &mut [T::Wide]),
 ) {
     if let Some(y) = as_type_mut(y) {
-        return body(0, x.map(same), y);
+        return body(x.map(|x| as_type(x).expect("inputs are of the output's type")), y);
     }
     let mut rooms = Scratch::new((N + 1) * piece);
     let (out, rooms) = rooms.split_at_mut(piece);
     for (i, y) in y.chunks_mut(piece).enumerate() {
-        let (count, start) = (y.len(), i * piece);
+        let count = y.len();
         for (room, x) in rooms.chunks_mut(piece).zip(x) {
-            widen(&x[start..][..count], &mut room[..count]);
+            widen(&x[i * piece..][..count], &mut room[..count]);
         }
-        body(start, std::array::from_fn(|k| &rooms[k * piece..][..count]), &mut out[..count]);
+        body(std::array::from_fn(|k| &rooms[k * piece..][..count]), &mut out[..count]);
         narrow(&out[..count], y);
     }
 }
@@ -71,10 +71,6 @@ fn reserve<T: Real>(room: &mut Room<T>, count: usize) -> &mut [T::Wide] {
         _ => room.insert(Scratch::new(count)),
     };
     &mut room[..count]
-}
-
-fn same<T: Real>(x: &[T]) -> &[T::Wide] {
-    as_type(x).expect("inputs are of the output's type")
 }
 
 /// y = x.

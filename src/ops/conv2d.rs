@@ -1,9 +1,10 @@
 //! Two-dimensional convolution.
 
 use crate::autograd::Backward;
-use crate::cpu::{conv_transpose2d::conv_transpose2d as spread, conv2d as cpu, linear};
-use crate::cuda::{conv_transpose2d::forward as cuda_spread, conv2d as cuda, linear as cuda_linear};
-use crate::ops::linear::check_bias;
+use crate::cpu::{conv_transpose2d::conv_transpose2d as spread, conv2d as cpu};
+use crate::cuda::{conv_transpose2d::forward as cuda_spread, conv2d as cuda};
+use crate::ops::gelu_dropout;
+use crate::ops::linear::{self, Linear, check_bias};
 use crate::window::{Geometry, Window};
 use crate::{DType, Device, Error, Real, Result, Rng, Shape, Tensor, Var, trace};
 
@@ -43,17 +44,12 @@ pub fn conv2d(x: &Var, weight: &Var, bias: Option<&Var>, window: Window) -> Resu
     let geometry = Geometry::new(n, [h, w, c_in], [oh, ow, c_out], [kh, kw], window);
     let (from, w, b) = (x.value(), weight.value(), bias.map(Var::value));
     let y = match from.device() {
+        _ if geometry.is_matrix() => linear::product(from, w, b, shape)?,
         Device::Cpu => each_real!("conv2d", x.dtype(), T => Tensor::build(shape, |y: &mut [T]| {
-            let (x, w, b) = (from.data(), w.data(), b.map(Tensor::data));
-            if geometry.is_matrix() { linear::linear(x, w, b, [c_out, c_in], y) } else { cpu::conv2d(&geometry, x, w, b, y) }
+            cpu::conv2d(&geometry, from.data(), w.data(), b.map(Tensor::data), y);
         })),
         Device::Cuda(_) => from.beside(shape, x.dtype(), |y| {
-            let (x, w, b) = (from.on_device(), w.on_device(), b.map(Tensor::on_device));
-            if geometry.is_matrix() {
-                cuda_linear::forward(x, w, b, [c_out, c_in], y)
-            } else {
-                cuda::forward(&geometry, x, w, b, y)
-            }
+            cuda::forward(&geometry, from.on_device(), w.on_device(), b.map(Tensor::on_device), y)
         })?,
     };
     trace::count_flops(2 * geometry.products() as u64);
@@ -73,42 +69,30 @@ impl Backward for Conv2d {
     /// dx = dy convolved with the weight, transposed; dw = sums of dy x; db = sum of dy.
     fn backward(self: Box<Self>, dy: Tensor, wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
         let Conv2d { geometry: g, x, weight } = *self;
-        let size @ [c_out, _] = [g.small[2], g.big[2]];
+        if g.is_matrix() {
+            return Box::new(Linear { x, weight }).backward(dy, wanted);
+        }
         let mut out = vec![None; wanted.len()];
         match dy.device() {
             Device::Cpu => each_real!("conv2d", dy.dtype(), T => {
-                out[1] = wanted[1].then(|| Tensor::build(*weight.shape(), |dw: &mut [<T as Real>::Wide]| match g.is_matrix() {
-                    true => linear::backward_weight::<T>(dy.data(), x.data(), size, dw),
-                    false => cpu::backward_weight::<T>(&g, dy.data(), x.data(), dw),
+                out[1] = wanted[1].then(|| Tensor::build(*weight.shape(), |dw: &mut [<T as Real>::Wide]| {
+                    cpu::backward_weight::<T>(&g, dy.data(), x.data(), dw)
                 }));
                 // dx comes where x was, if nothing else needs that.
                 let shape = *x.shape();
                 drop(x);
-                out[0] = wanted[0].then(|| Tensor::build(shape, |dx: &mut [T]| match g.is_matrix() {
-                    true => linear::backward_input(dy.data(), weight.data(), size, dx),
-                    false => spread(&g, dy.data(), weight.data(), None, dx),
-                }));
+                out[0] = wanted[0].then(|| Tensor::build(shape, |dx: &mut [T]| spread(&g, dy.data(), weight.data(), None, dx)));
             }),
             Device::Cuda(_) => {
                 let [dy, big, w] = [&dy, &x, &weight].map(Tensor::on_device);
-                let dx = || {
-                    x.beside(x.shape(), x.dtype(), |dx| match g.is_matrix() {
-                        true => cuda_linear::backward_input(dy, w, size, dx),
-                        false => cuda_spread(&g, dy, w, None, dx),
-                    })
-                };
-                let dw = || {
-                    x.beside(weight.shape(), DType::F32, |dw| match g.is_matrix() {
-                        true => cuda_linear::backward_weight(dy, big, size, dw),
-                        false => cuda::backward_weight(&g, dy, big, dw),
-                    })
-                };
+                let dx = || x.beside(x.shape(), x.dtype(), |dx| cuda_spread(&g, dy, w, None, dx));
+                let dw = || x.beside(weight.shape(), DType::F32, |dw| cuda::backward_weight(&g, dy, big, dw));
                 out[0] = wanted[0].then(dx).transpose()?;
                 out[1] = wanted[1].then(dw).transpose()?;
             }
         }
         if wanted.get(2) == Some(&true) {
-            out[2] = Some(dy.sum_of_rows(c_out)?);
+            out[2] = Some(dy.sum_of_rows(g.small[2])?);
         }
         Ok(out)
     }
@@ -156,11 +140,10 @@ impl Backward for GeluDropoutConv2d {
     /// h = gelu_dropout(x) once more; dh, dw and db from the convolution of h, dx from dh.
     fn backward(self: Box<Self>, dy: Tensor, wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
         let GeluDropoutConv2d { geometry, x, weight, p, rng } = *self;
-        let x = Var::leaf(x);
-        let h = x.gelu_dropout(p, rng.as_ref())?;
-        let mut out = Box::new(Conv2d { geometry, x: h.value().clone(), weight }).backward(dy, wanted)?;
+        let h = Var::from(&x).gelu_dropout(p, rng.as_ref())?.into_value();
+        let mut out = Box::new(Conv2d { geometry, x: h, weight }).backward(dy, wanted)?;
         if let Some(dh) = out[0].take() {
-            out[0] = h.backward_from(dh, &[])?.of(&x).cloned();
+            out[0] = gelu_dropout::rule(x, p, rng).backward(dh, &[true])?.remove(0);
         }
         Ok(out)
     }

@@ -34,6 +34,14 @@ impl Var {
     }
 }
 
+/// The rule of [`Var::gelu_dropout`] of x.
+pub(crate) fn rule(x: Tensor, p: f64, rng: Option<Rng>) -> Box<dyn Backward> {
+    match rng.filter(|_| p > 0.0) {
+        Some(rng) => Box::new(GeluDropout { x, p, rng }),
+        None => super::unary::gelu_rule(x),
+    }
+}
+
 struct GeluDropout {
     x: Tensor,
     p: f64,
@@ -42,12 +50,13 @@ struct GeluDropout {
 
 impl Backward for GeluDropout {
     /// dx = dropout(dy) gelu'(x): mask and GELU are made again.
-    fn backward(self: Box<Self>, dy: Tensor, _wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
+    fn backward(self: Box<Self>, mut dy: Tensor, _wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
         let GeluDropout { x, p, rng } = *self;
         let dx = match x.device() {
-            Device::Cpu => each_real!("gelu_dropout", x.dtype(), T => Tensor::build(*x.shape(), |dx: &mut [T]| {
-                cpu::backward(p, &rng, [x.data(), dy.data()], dx);
-            })),
+            Device::Cpu => {
+                each_real!("gelu_dropout", x.dtype(), T => cpu::backward::<T>(p, &rng, x.data(), dy.data_mut()));
+                dy
+            }
             Device::Cuda(_) => x.beside(x.shape(), x.dtype(), |dx| cuda::backward(p, &rng, x.on_device(), dy.on_device(), dx))?,
         };
         Ok(vec![Some(dx)])

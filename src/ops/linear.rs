@@ -3,7 +3,7 @@
 use crate::autograd::Backward;
 use crate::cpu::linear as cpu;
 use crate::cuda::linear as cuda;
-use crate::{DType, Device, Error, Real, Result, Tensor, Var, trace};
+use crate::{DType, Device, Error, Real, Result, Shape, Tensor, Var, trace};
 
 /// y = x w^T + b, along the last axis.
 ///
@@ -26,40 +26,48 @@ pub fn linear(x: &Var, weight: &Var, bias: Option<&Var>) -> Result<Var> {
     check_bias("linear", x, bias, c_out)?;
     let rows: usize = before.iter().product();
     let shape = x.shape().with(before.len(), c_out);
-    let (from, w, b) = (x.value(), weight.value(), bias.map(Var::value));
-    let y = match from.device() {
-        Device::Cpu => each_real!("linear", x.dtype(), T => Tensor::build(shape, |y: &mut [T]| {
-            cpu::linear(from.data(), w.data(), b.map(Tensor::data), [c_out, c_in], y);
-        })),
-        Device::Cuda(_) => from.beside(shape, x.dtype(), |y| {
-            cuda::forward(from.on_device(), w.on_device(), b.map(Tensor::on_device), [c_out, c_in], y)
-        })?,
-    };
+    let y = product(x.value(), weight.value(), bias.map(Var::value), shape)?;
     trace::count_flops(2 * (rows * c_in * c_out) as u64);
     let mut inputs = vec![x, weight];
     inputs.extend(bias);
     Ok(Var::record("linear", &inputs, y, || Linear { x: x.value().clone(), weight: weight.value().clone() }))
 }
 
+/// y = x w^T + b, of this shape; w may have axes of length 1 between its two.
+pub(super) fn product(x: &Tensor, w: &Tensor, b: Option<&Tensor>, shape: Shape) -> Result<Tensor> {
+    let size = [w.shape()[0], w.shape()[w.shape().len() - 1]];
+    Ok(match x.device() {
+        Device::Cpu => each_real!("linear", x.dtype(), T => Tensor::build(shape, |y: &mut [T]| {
+            cpu::linear(x.data(), w.data(), b.map(Tensor::data), size, y);
+        })),
+        Device::Cuda(_) => {
+            x.beside(shape, x.dtype(), |y| cuda::forward(x.on_device(), w.on_device(), b.map(Tensor::on_device), size, y))?
+        }
+    })
+}
+
 /// y = x w^T + b.
-struct Linear {
-    x: Tensor,
-    weight: Tensor,
+pub(super) struct Linear {
+    pub x: Tensor,
+    pub weight: Tensor,
 }
 
 impl Backward for Linear {
     /// dx = dy w, dw = dy^T x, db = sum of dy over the rows.
     fn backward(self: Box<Self>, dy: Tensor, wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
         let Linear { x, weight } = *self;
-        let size = [weight.shape()[0], weight.shape()[1]];
+        let size = [dy.shape()[dy.shape().len() - 1], x.shape()[x.shape().len() - 1]];
         let mut out = vec![None; wanted.len()];
         match dy.device() {
             Device::Cpu => each_real!("linear", dy.dtype(), T => {
-                out[0] = wanted[0].then(|| Tensor::build(*x.shape(), |dx: &mut [T]| {
-                    cpu::backward_input(dy.data(), weight.data(), size, dx)
-                }));
                 out[1] = wanted[1].then(|| Tensor::build(*weight.shape(), |dw: &mut [<T as Real>::Wide]| {
                     cpu::backward_weight::<T>(dy.data(), x.data(), size, dw)
+                }));
+                // dx comes where x was, if nothing else needs that.
+                let shape = *x.shape();
+                drop(x);
+                out[0] = wanted[0].then(|| Tensor::build(shape, |dx: &mut [T]| {
+                    cpu::backward_input(dy.data(), weight.data(), size, dx)
                 }));
             }),
             Device::Cuda(_) => {

@@ -83,6 +83,11 @@ fn apply(kind: Kind, x: &Var) -> Result<Var> {
     Ok(Var::record(kind.name(), &[x], y, || Unary { kind, kept }))
 }
 
+/// The rule of [`Var::gelu`] of x.
+pub(crate) fn gelu_rule(x: Tensor) -> Box<dyn Backward> {
+    Box::new(Unary { kind: Kind::Gelu, kept: Some(x) })
+}
+
 struct Unary {
     kind: Kind,
     /// x or y, as [`Kind::saves`] tells.
