@@ -44,7 +44,7 @@ pub fn conv2d(x: &Var, weight: &Var, bias: Option<&Var>, window: Window) -> Resu
     let geometry = Geometry::new(n, [h, w, c_in], [oh, ow, c_out], [kh, kw], window);
     let (from, w, b) = (x.value(), weight.value(), bias.map(Var::value));
     let y = match from.device() {
-        _ if geometry.is_matrix() => linear::product(from, w, b, shape)?,
+        _ if geometry.is_matrix() => linear::product("conv2d", from, w, b, shape)?,
         Device::Cpu => each_real!("conv2d", x.dtype(), T => Tensor::build(shape, |y: &mut [T]| {
             cpu::conv2d(&geometry, from.data(), w.data(), b.map(Tensor::data), y);
         })),

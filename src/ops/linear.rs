@@ -26,7 +26,7 @@ pub fn linear(x: &Var, weight: &Var, bias: Option<&Var>) -> Result<Var> {
     check_bias("linear", x, bias, c_out)?;
     let rows: usize = before.iter().product();
     let shape = x.shape().with(before.len(), c_out);
-    let y = product(x.value(), weight.value(), bias.map(Var::value), shape)?;
+    let y = product("linear", x.value(), weight.value(), bias.map(Var::value), shape)?;
     trace::count_flops(2 * (rows * c_in * c_out) as u64);
     let mut inputs = vec![x, weight];
     inputs.extend(bias);
@@ -34,10 +34,10 @@ pub fn linear(x: &Var, weight: &Var, bias: Option<&Var>) -> Result<Var> {
 }
 
 /// y = x w^T + b, of this shape; w may have axes of length 1 between its two.
-pub(super) fn product(x: &Tensor, w: &Tensor, b: Option<&Tensor>, shape: Shape) -> Result<Tensor> {
+pub(super) fn product(op: &'static str, x: &Tensor, w: &Tensor, b: Option<&Tensor>, shape: Shape) -> Result<Tensor> {
     let size = [w.shape()[0], w.shape()[w.shape().len() - 1]];
     Ok(match x.device() {
-        Device::Cpu => each_real!("linear", x.dtype(), T => Tensor::build(shape, |y: &mut [T]| {
+        Device::Cpu => each_real!(op, x.dtype(), T => Tensor::build(shape, |y: &mut [T]| {
             cpu::linear(x.data(), w.data(), b.map(Tensor::data), size, y);
         })),
         Device::Cuda(_) => {
