@@ -2,6 +2,7 @@
 #include "common.cuh"
 #include "mma.cuh"
 #include "tiles.cuh"
+#include "windows.cuh"
 
 DEVICE Gather to_small(const real* big, const real* weight, const real* bias, real* small, const Window& g) {
     Side down = Side::of_small(g.small_h, g.stride_h, g.pad_h, g.dil_h, g.kh), right = Side::of_small(g.small_w, g.stride_w, g.pad_w, g.dil_w, g.kw);
@@ -205,6 +206,78 @@ CONV2D_WEIGHT(conv2d_weight_tf32, WeightOnTensorCores)
 #else
 CONV2D_WEIGHT(conv2d_weight, WeightOnTensorCores)
 #endif
+
+// ---- Depthwise: each channel has a kernel of its own, and there is no product of matrices to be made of it. Weights are turned to
+// [kh, kw, c], so that a thread reads those of its channels together.
+
+// sum += x[at] w[tap], channel by channel.
+template <int V> DEVICE void add_tap(Floats<V>& sum, const real* x, i64 at, const real* turned, i64 weight) {
+    Floats<V> values = load<V>(x + at), weights = load<V>(turned + weight);
+#pragma unroll
+    for (int i = 0; i < V; i++) sum[i] += values[i] * weights[i];
+}
+
+KERNEL_OF(256, 2, depthwise, const real* big, const real* turned, const real* bias, real* small, Window g, int v) {
+    pixels(g, g.small_h, g.small_w, v, [=](auto width, const Pixel& p) {
+        Floats<width.value> sum = {};
+        if (bias) sum = load<width.value>(bias + p.channel);
+        window_of(g, p, [&](i64 at, int tap) { add_tap(sum, big, at, turned, (i64)tap * g.big_c + p.channel); });
+        store(small + in_small(g, p, p.row, p.column), sum);
+    });
+}
+
+KERNEL_OF(256, 2, depthwise_transposed, const real* small, const real* turned, const real* bias, real* big, Window g, int v) {
+    pixels(g, g.big_h, g.big_w, v, [=](auto width, const Pixel& p) {
+        Floats<width.value> sum = {};
+        if (bias) sum = load<width.value>(bias + p.channel);
+        windows_over(g, p, [&](int row, int column, int tap) {
+            add_tap(sum, small, in_small(g, p, row, column), turned, (i64)tap * g.big_c + p.channel);
+        });
+        store(big + in_big(g, p, p.row, p.column), sum);
+    });
+}
+
+// dw[c, tap] = the sum over pixels p of small[p, c] big[under p at the tap, c]: a block sums `span` pixels of the small image, for up to
+// RUN taps that lie side by side, which share what they read of the small image and, through the cache, of the big one.
+constexpr int RUN = 5;
+
+template <int V> DEVICE void depthwise_sums(const real* small, const real* big, float* part, const Window& g, int span) {
+    __shared__ float room[V][256];
+    int c = g.big_c, runs = (g.kw + RUN - 1) / RUN, ky = blockIdx.z / runs, first = blockIdx.z % runs * RUN;
+    int start = blockIdx.y * span, end = min(start + span, g.n * g.small_h * g.small_w);
+    Share<V> share(c);
+    Divider width(g.small_w), height(g.small_h);
+    bool works = share.works(blockIdx.x, c);
+    int channel = share.channel(blockIdx.x);
+    Floats<V> sum[RUN] = {};
+    for (int p = works ? start + share.lane : end; p < end; p += share.lanes) {
+        u32 image = p, x = width.split(image), y = height.split(image);
+        int row = (int)y * g.stride_h + ky * g.dil_h - g.pad_h, column = (int)x * g.stride_w + first * g.dil_w - g.pad_w;
+        if ((u32)row >= (u32)g.big_h) continue;
+        Floats<V> own = load<V>(small + (i64)p * c + channel);
+        const real* line = big + ((i64)image * g.big_h + row) * g.big_w * c + channel;
+#pragma unroll
+        for (int t = 0; t < RUN; t++) {
+            int at = column + t * g.dil_w;
+            if (first + t < g.kw && (u32)at < (u32)g.big_w) {
+                Floats<V> values = load<V>(line + (i64)at * c);
+#pragma unroll
+                for (int i = 0; i < V; i++) sum[t][i] += own[i] * values[i];
+            }
+        }
+    }
+    int taps = g.kh * g.kw;
+#pragma unroll
+    for (int t = 0; t < RUN; t++) {
+        sum_lanes(share, sum[t], room);
+        if (!works || share.lane > 0 || first + t >= g.kw) continue;
+        for (int i = 0; i < V; i++) part[((i64)blockIdx.y * c + channel + i) * taps + ky * g.kw + first + t] = sum[t][i];
+    }
+}
+
+KERNEL(depthwise_weight, const real* small, const real* big, float* part, Window g, int v, int span) {
+    with_width(v, [=](auto width) { depthwise_sums<width.value>(small, big, part, g, span); });
+}
 
 // How fast such products can be, from registers alone: what the kernels above are measured against. Eight independent sums a warp, or for
 // f32 without tensor cores a thread, so that each waits for none.

@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 /// Volta, Turing, Ampere, Hopper. NVRTC 13 knows nothing below Turing.
 const ARCHITECTURES: [c_int; 4] = [70, 75, 80, 90];
 
-const HEADERS: [&str; 3] = ["common.cuh", "mma.cuh", "tiles.cuh"];
+const HEADERS: [&str; 4] = ["common.cuh", "mma.cuh", "tiles.cuh", "windows.cuh"];
 
 /// One run of the compiler.
 struct Job {

@@ -1,7 +1,7 @@
 //! Convolutions as implicit products of matrices: rows are output pixels, columns output channels, and the sum runs over
 //! taps and input channels. No column buffer is ever laid out.
 
-use super::launch::together;
+use super::launch::{Axes, Columns, together};
 use super::reduce::finish;
 use super::{Gpu, Scratch, Slice, SliceMut};
 use crate::window::{Geometry, Window};
@@ -56,8 +56,29 @@ impl Tile {
     }
 }
 
+/// One image from the other where each channel has a kernel of its own, by the kernel of this name.
+pub(super) fn depthwise(
+    name: &'static str,
+    g: &Geometry,
+    [x, weight]: [Slice; 2],
+    bias: Option<Slice>,
+    y: &mut SliceMut,
+) -> Result<()> {
+    let (gpu, c, taps, n) = (x.gpu, g.big[2], g.columns(), y.as_slice().elements);
+    let mut turned = gpu.scratch(weight.elements, weight.dtype)?;
+    let turn = Axes::new([(taps, [1, c as isize]), (c, [taps as isize, 1])]);
+    super::shape::copy_box((weight, 0), (&mut turned.write(), 0), turn)?;
+    let v = together(c, &[x, y.as_slice(), turned.read(), bias.unwrap_or(x)]);
+    let launch = gpu.kernel("conv2d", name, x.dtype)?.arg(x).arg(turned.read()).arg(bias).arg(y).arg(window(gpu, g)?);
+    let launch = launch.sizes([v])?.each(n / v).moves(x.bytes() + n * x.dtype.bytes());
+    launch.counts(2 * g.products() as u64).launch()
+}
+
 /// small = the convolution of big: conv2d forwards, conv_transpose2d's input gradient.
 pub(crate) fn forward(g: &Geometry, big: Slice, weight: Slice, bias: Option<Slice>, small: &mut SliceMut) -> Result<()> {
+    if g.is_depthwise() {
+        return depthwise("depthwise", g, [big, weight], bias, small);
+    }
     let (gpu, groups) = (big.gpu, g.window.groups);
     let (c, pixels) = (g.small[2] / groups, g.n * g.small[0] * g.small[1]);
     let (tile, v) = (Tile::new(gpu, big.dtype, c), together(g.big[2] / groups, &[big, weight]));
@@ -78,6 +99,9 @@ pub(crate) fn backward_weight(g: &Geometry, small: Slice, big: Slice, dw: &mut S
     if pixels == 0 {
         return dw.fill(0.0);
     }
+    if g.is_depthwise() {
+        return depthwise_weight(g, small, big, dw);
+    }
     let tiles = groups * (g.small[2] / groups).div_ceil(128) * g.columns().div_ceil(128);
     // Some two blocks a processor, each with enough pixels to be worth its partial sums.
     let splits = (2 * gpu.processors as usize).div_ceil(tiles.max(1)).clamp(1, pixels.div_ceil(1024));
@@ -90,5 +114,18 @@ pub(crate) fn backward_weight(g: &Geometry, small: Slice, big: Slice, dw: &mut S
     let launch = gpu.kernel("conv2d", name, small.dtype)?.arg(small).arg(big).arg(&mut part.write()).arg(window(gpu, g)?);
     let launch = launch.sizes([v_small, v_big, span])?.grid([tiles, splits, 1], if tensor_cores { 128 } else { 256 });
     launch.moves(small.bytes() + big.bytes()).counts(2 * g.products() as u64).launch()?;
+    finish(part.read(), small.dtype, [1, splits, weights], 1.0, dw)
+}
+
+fn depthwise_weight(g: &Geometry, small: Slice, big: Slice, dw: &mut SliceMut) -> Result<()> {
+    /// Taps of a kernel's row that a block takes together: RUN of the kernel.
+    const RUN: usize = 5;
+    let (gpu, c, pixels, weights) = (small.gpu, g.big[2], g.n * g.small[0] * g.small[1], dw.as_slice().elements);
+    let Columns { v, splits, span, .. } = Columns::summing(pixels, c, together(c, &[small, big]));
+    let mut part = gpu.scratch(splits * weights, DType::F32)?;
+    let launch = gpu.kernel("conv2d", "depthwise_weight", small.dtype)?.arg(small).arg(big).arg(&mut part.write());
+    let launch = launch.arg(window(gpu, g)?).sizes([v, span])?;
+    let grid = [c.div_ceil(v).div_ceil(256), splits, g.kernel[0] * g.kernel[1].div_ceil(RUN)];
+    launch.blocks(grid).moves(small.bytes() + big.bytes()).counts(2 * g.products() as u64).launch()?;
     finish(part.read(), small.dtype, [1, splits, weights], 1.0, dw)
 }

@@ -1,6 +1,6 @@
 //! Transposed convolution: one implicit product for each output phase, that is, for each remainder by the stride.
 
-use super::conv2d::{Tile, window};
+use super::conv2d::{Tile, depthwise, window};
 use super::launch::together;
 use super::{Slice, SliceMut};
 use crate::Result;
@@ -8,6 +8,9 @@ use crate::window::Geometry;
 
 /// big = the transposed convolution of small: conv_transpose2d forwards, conv2d's input gradient.
 pub(crate) fn forward(g: &Geometry, small: Slice, weight: Slice, bias: Option<Slice>, big: &mut SliceMut) -> Result<()> {
+    if g.is_depthwise() {
+        return depthwise("depthwise_transposed", g, [small, weight], bias, big);
+    }
     let (gpu, groups, [down, right]) = (small.gpu, g.window.groups, g.window.stride);
     // The sum is over the small image's channels: the weight is turned so that they lie side by side.
     let mut turned = gpu.scratch(weight.elements, weight.dtype)?;

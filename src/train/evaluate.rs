@@ -6,7 +6,7 @@ use std::time::Instant;
 use crate::data::Loader;
 use crate::metrics::{Confusion, top_k};
 use crate::models::Model;
-use crate::{Params, Pass, Precision, Result, Tensor, Var};
+use crate::{Device, Params, Pass, Precision, Result, Tensor, Var};
 
 /// How many of the worst mistakes are remembered.
 const MISTAKES: usize = 60;
@@ -53,8 +53,15 @@ pub fn evaluate(model: &Model, params: &Params, precision: Precision, images: &L
     let began = Instant::now();
     let classes = images.data().classes.len();
     let (mut confusion, mut top5, mut mistakes, mut read) = (Confusion::new(classes), 0, Vec::new(), 0);
-    for batch in images.in_order()? {
-        let pixels = batch.images.to_device(params.device())?;
+    // To a GPU images go as bytes, and become the numbers there that training made of them.
+    let device = params.device();
+    let there = (device != Device::Cpu).then(|| images.constants(device)).transpose()?;
+    let batches = if there.is_some() { images.clone().as_bytes().in_order()? } else { images.in_order()? };
+    for batch in batches {
+        let pixels = match &there {
+            Some(constants) => constants.normalised(&batch.images.to_device(device)?, precision.compute())?,
+            None => batch.images,
+        };
         let logits = model.forward(&Pass::eval(params).in_precision(precision)?, &pixels.into())?.into_value();
         let labels = &images.data().labels[read..read + logits.shape()[0]];
         top5 += top_k(&logits, labels, 5)?;

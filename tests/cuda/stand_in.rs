@@ -36,8 +36,10 @@ pub fn build(root: &Path) -> Result<PathBuf, String> {
     let beside = folder.with_extension(std::process::id().to_string());
     fs::create_dir_all(&beside).map_err(|e| e.to_string())?;
     // Each file in a namespace of its own, all in one without a name: the three storage types then keep apart when linked.
-    let mut text =
-        "#include \"device.h\"\n#include <iterator>\nnamespace {\n#include \"common.cuh\"\n#include \"mma.cuh\"\n#include \"tiles.cuh\"\n".to_owned();
+    let mut text = "#include \"device.h\"\n#include <iterator>\nnamespace {\n".to_owned();
+    for header in ["common", "mma", "tiles", "windows"] {
+        text += &format!("#include \"{header}.cuh\"\n");
+    }
     for path in sources.iter().filter(|path| path.extension().is_some_and(|end| end == "cu")) {
         let stem = path.file_stem().unwrap_or_default().to_string_lossy();
         text += &format!("namespace file_{stem} {{\n#include \"{stem}.cu\"\n}}\n");
