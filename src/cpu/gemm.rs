@@ -31,6 +31,12 @@ impl<'a, T: Real> Matrix<'a, T> {
         Matrix { data: &self.data[rows * self.row + cols * self.col..], ..self }
     }
 
+    /// Its first `rows` rows, where they are what packing would make of them: of a panel's width, or half of it, side by side.
+    fn as_panel(self, rows: usize, columns: usize) -> Option<&'a [T]> {
+        let fits = columns == panel::<T>() || columns == panel::<T>() / 2;
+        (fits && together::<T>() == 1 && [self.row, self.col] == [columns, 1]).then(|| &self.data[..rows * columns])
+    }
+
     /// Its first `rows` rows of columns `first..first + count` as a panel `wide` columns wide, rows that go together
     /// element by element; what is left of the width and of the last pair of rows is 0.
     fn pack(self, rows: usize, (first, count): (usize, usize), wide: usize, to: &mut [T]) {
@@ -105,7 +111,11 @@ pub(crate) fn gemm<T: Real, O: Real<Wide = T::Wide>>(
         let partial = |i: usize| {
             let (first, mut c) = (i * length, Scratch::<T::Wide>::new(m * n));
             let count = length.min(k - first);
-            multiply(a.skip(0, first), &pack(b.skip(first, 0), count, n), [count, n], Begin::Zero, &mut c);
+            let b = b.skip(first, 0);
+            match b.as_panel(count, n) {
+                Some(panel) => multiply(a.skip(0, first), (panel, n), [count, n], Begin::Zero, &mut c),
+                None => multiply(a.skip(0, first), (&pack(b, count, n), panel::<T>()), [count, n], Begin::Zero, &mut c),
+            }
             c
         };
         let sums = sum_pairwise(0..k.div_ceil(length), &partial);
@@ -120,7 +130,7 @@ pub(crate) fn gemm<T: Real, O: Real<Wide = T::Wide>>(
     }
     let packed = pack(b, k, n);
     let rows = ROWS.max((SMALL / (k * n).max(1)).next_multiple_of(TILE)).min(m);
-    chunks(c, rows * n, |start, c| multiply(a.skip(start / n, 0), &packed, [k, n], begin, c));
+    chunks(c, rows * n, |start, c| multiply(a.skip(start / n, 0), (&packed, panel::<T>()), [k, n], begin, c));
 }
 
 /// Terms that are added up before the next panel's turn. Where C rounds what it holds, all at once.
@@ -143,15 +153,15 @@ fn pack<T: Real>(b: Matrix<'_, T>, k: usize, n: usize) -> Scratch<T> {
     packed
 }
 
-/// C = begin + A B on this thread, with B packed.
+/// C = begin + A B on this thread, with B packed into panels of some width.
 fn multiply<T: Real, O: Real<Wide = T::Wide>>(
     a: Matrix<'_, T>,
-    packed: &[T],
+    (packed, wide): (&[T], usize),
     [k, n]: [usize; 2],
     begin: Begin<'_, O>,
     c: &mut [O],
 ) {
-    let (wide, t, m) = (panel::<T>(), together::<T>(), c.len() / n);
+    let (t, m) = (together::<T>(), c.len() / n);
     let columns = n.next_multiple_of(wide);
     // Terms that go together lie side by side in the rows of A as it is, or of a copy.
     let mut copy;

@@ -51,6 +51,10 @@ const FEW: usize = 64;
 /// Tiles of 2 x 2 outputs that are worked on together: their products for 128 channels are a third of the second-level cache.
 const TILES: usize = 64;
 
+/// Tiles that each product has room for: one more, lest the numbers of a tile, written together, be a power of two apart and
+/// fall into one set of the cache.
+const ROOM: usize = TILES + 1;
+
 /// Images of a task. Together they fill the last group of eight tiles better than each by itself.
 const IMAGES: usize = 4;
 
@@ -195,8 +199,8 @@ impl<'a> Winograd<'a> {
         let block = self.products() * c_in * c_out.next_multiple_of(self.panel().0);
         let zeros = vec![0.0; c_out];
         let bias = self.gather.bias.unwrap_or(&zeros);
-        let mut inputs = Scratch::new(if self.few { 0 } else { self.products() * TILES * c_in });
-        let mut outputs = Scratch::new(if self.few { 0 } else { self.products() * TILES * c_out });
+        let mut inputs = Scratch::new(if self.few { 0 } else { self.products() * ROOM * c_in });
+        let mut outputs = Scratch::new(if self.few { 0 } else { self.products() * ROOM * c_out });
         let mut weights = weight.chunks(block);
         for (v, vertical) in self.gather.phases[0].iter().zip(&self.lattices[0]) {
             let lines = v.within(&rows);
@@ -222,7 +226,7 @@ impl<'a> Winograd<'a> {
                             run_widest(Few { x, c_in, weight, squares, apart, bias, y });
                             continue;
                         }
-                        let (step, panel) = ([TILES * c_in, c_in], [c_in; 2]);
+                        let (step, panel) = ([ROOM * c_in, c_in], [c_in; 2]);
                         let (taps, to) = (self.taps, &mut inputs);
                         let channels = 0..c_in;
                         run_widest(TransformPixels { taps, spread: false, x, squares: &from, apart, channels, step, panel, to });
@@ -230,7 +234,7 @@ impl<'a> Winograd<'a> {
                         self.multiply(&inputs, weight, begin, places.len(), &mut outputs);
                     }
                     if !self.few {
-                        let (products, step) = (&outputs, TILES * c_out);
+                        let (products, step) = (&outputs, ROOM * c_out);
                         run_widest(Restore { taps: self.taps, products, step, bias, squares: &to, apart: apart_y, y });
                     }
                 }
@@ -243,7 +247,7 @@ impl<'a> Winograd<'a> {
         let ([_, _, c_in], [_, _, c_out], wide) = (self.gather.input, self.gather.output, panel::<f32>());
         for (i, weight) in weight.chunks(c_in * wide).enumerate() {
             let (product, first) = (i % self.products(), i / self.products() * wide);
-            let (inputs, c) = (&inputs[product * TILES * c_in..], &mut outputs[product * TILES * c_out..]);
+            let (inputs, c) = (&inputs[product * ROOM * c_in..], &mut outputs[product * ROOM * c_out..]);
             for term in (0..c_in).step_by(TERMS) {
                 let runs = [Run { a: term, b: term * wide, len: TERMS.min(c_in - term) }];
                 let sums = Sums::new(inputs, weight, [1, wide], &runs);

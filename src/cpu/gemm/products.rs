@@ -14,7 +14,7 @@ pub(super) unsafe fn read<V: Lanes<O::Wide>, O: Real>(count: usize, from: *const
     // SAFETY: the caller's promise; where the types have one name they are one type.
     unsafe {
         if const { matches!((O::DTYPE, <O::Wide as Element>::DTYPE), (DType::F32, DType::F32) | (DType::F64, DType::F64)) } {
-            return V::load_first(count, from.cast());
+            return if count == V::N { V::load(from.cast()) } else { V::load_first(count, from.cast()) };
         }
         let mut lanes = [O::Wide::ZERO; 16];
         for (i, lane) in lanes.iter_mut().enumerate().take(count) {
@@ -33,7 +33,7 @@ unsafe fn write<V: Lanes<O::Wide>, O: Real>(sum: V, count: usize, to: *mut O) {
     // SAFETY: the caller's promise; where the types have one name they are one type.
     unsafe {
         if const { matches!((O::DTYPE, <O::Wide as Element>::DTYPE), (DType::F32, DType::F32) | (DType::F64, DType::F64)) } {
-            return sum.store_first(count, to.cast());
+            return if count == V::N { sum.store(to.cast()) } else { sum.store_first(count, to.cast()) };
         }
         let mut lanes = [O::Wide::ZERO; 16];
         sum.store(lanes.as_mut_ptr());

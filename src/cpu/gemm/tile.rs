@@ -104,7 +104,9 @@ impl<'a, T: Real> Sums<'a, T> {
         assert!(end + to.first + to.columns <= to.c.len(), "rows lie within C");
         if self.reach[0] > 0 {
             assert!(last + self.reach[0] <= self.a.len(), "terms lie within A");
-            assert!(at + self.reach[1] + (panel::<T>() - 1) * together::<T>() <= self.b.len(), "and within B");
+            // Half a panel is read, or a whole one.
+            let wide = to.columns.next_multiple_of(panel::<T>() / 2);
+            assert!(at + self.reach[1] + (wide - 1) * together::<T>() <= self.b.len(), "and within B");
         }
         #[cfg(target_arch = "x86_64")]
         {

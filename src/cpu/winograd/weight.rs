@@ -9,7 +9,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::scheme::{TransformPixels, TransformSquare};
-use super::{Lattice, TILES, apart, lattices, pays, places, squares, taps};
+use super::{Lattice, ROOM, apart, lattices, pays, places, squares, taps};
 use crate::cpu::gemm::{Begin, Rows, Run, Sums, Target, panel};
 use crate::cpu::lanes::run_widest;
 use crate::cpu::taps::Phase;
@@ -82,8 +82,9 @@ impl Task<'_> {
     fn sum(&self, [small, big]: [&[f32]; 2], tiles: Range<usize>, sums: &mut [f32]) {
         let ([h, w, _], c_big, n, g) = (self.g.small, self.g.big[2], self.taps + 1, self.g);
         let own = self.channels.len();
-        let (wide, plane) = (panel::<f32>(), TILES * c_big.next_multiple_of(panel::<f32>()));
-        let (mut left, mut right) = (Scratch::new(n * n * TILES * own), Scratch::new(n * n * plane));
+        let wide = panel::<f32>().min(c_big);
+        let plane = ROOM * c_big.next_multiple_of(wide);
+        let (mut left, mut right) = (Scratch::new(n * n * ROOM * own), Scratch::new(n * n * plane));
         // A pixel of the small image is at its own place.
         let lattice = Lattice { first: 0, step: 1, taps: Vec::new() };
         for (turn, places) in places(0..h, w, tiles).enumerate() {
@@ -97,7 +98,7 @@ impl Task<'_> {
                 squares: &squares,
                 apart: apart_y,
                 channels: self.channels.clone(),
-                step: [TILES * own, own],
+                step: [ROOM * own, own],
                 panel: [own; 2],
                 to: &mut left,
             });
@@ -109,24 +110,24 @@ impl Task<'_> {
                 apart: apart_x,
                 channels: 0..c_big,
                 step: [plane, wide],
-                panel: [wide, TILES * wide],
+                panel: [wide, ROOM * wide],
                 to: &mut right,
             });
             let begin = if turn == 0 { Begin::Zero } else { Begin::Add };
             for (i, sum) in sums.chunks_mut(self.part * c_big).enumerate() {
-                let factors = [&left[i * TILES * own..], &right[i * plane..]];
+                let factors = [&left[i * ROOM * own..], &right[i * plane..]];
                 multiply(factors, places.len(), [own, c_big], (begin, sum));
             }
         }
     }
 }
 
-/// sum = begin + the products of all pairs of channels, over some terms: of [terms, m] and of panels of [TILES, panel].
+/// sum = begin + the products of all pairs of channels, over some terms: of [terms, m] and of panels of [ROOM, panel].
 fn multiply([left, right]: [&[f32]; 2], terms: usize, [m, n]: [usize; 2], (begin, sum): (Begin<'_, f32>, &mut [f32])) {
-    let runs = [Run { a: 0, b: 0, len: terms }];
-    for first in (0..n).step_by(panel::<f32>()) {
-        let columns = panel::<f32>().min(n - first);
-        let sums = Sums::new(left, right, [m, panel::<f32>()], &runs);
-        sums.tiles(&Rows::dense(m, [1, n]), first * TILES, begin, Target { c: sum, first, columns });
+    let (runs, wide) = ([Run { a: 0, b: 0, len: terms }], panel::<f32>().min(n));
+    for first in (0..n).step_by(wide) {
+        let columns = wide.min(n - first);
+        let sums = Sums::new(left, right, [m, wide], &runs);
+        sums.tiles(&Rows::dense(m, [1, n]), first * ROOM, begin, Target { c: sum, first, columns });
     }
 }
