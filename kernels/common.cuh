@@ -342,27 +342,25 @@ DEVICE Words philox(u64 block, u64 stream, u64 seed) {
     return Words{{c0, c1, c2, c3}};
 }
 
-// Element i of a tensor is kept where word i of the stream, by its upper 24 bits, reaches the threshold.
+// Elements 2 i and 2 i + 1 of a tensor are kept where the lower and the upper half of word i of the stream reach the threshold.
 struct Keeper {
     u64 seed, stream;
     u32 threshold;
     float scale;
     DEVICE Keeper(u64 seed, u64 stream, const Key* key, u32 threshold, float scale)
         : seed(key ? key->seed : seed), stream(key ? key->stream : stream), threshold(threshold), scale(scale) {}
-    // x scaled or 0, for elements i .. i + V. Packs begin at multiples of four, as blocks of words do.
+    // x scaled or 0, for elements i .. i + V. Packs begin at multiples of their size; a block of words is for eight elements.
     template <int V> DEVICE void keep(i64 i, Floats<V>& x) const {
         if (threshold == 0) return;
+        Words words = philox((u64)i / 8, stream, seed);
+        int first = V == 8 ? 0 : (int)(i % 8);
 #pragma unroll
-        for (int j = 0; j < V; j += 4) {
-            Words words = philox((u64)(i + j) / 4, stream, seed);
+        for (int j = 0; j < V; j++) {
+            int half = first + j;
+            u32 word = words.x[0];
 #pragma unroll
-            for (int k = 0; k < 4; k++) {
-                if (V == 1) {
-                    if (k == (int)(i % 4)) x[0] = words.x[k] >> 8 >= threshold ? x[0] * scale : 0;
-                } else {
-                    x[(j + k) % V] = words.x[k] >> 8 >= threshold ? x[(j + k) % V] * scale : 0;
-                }
-            }
+            for (int k = 1; k < 4; k++) word = half / 2 == k ? words.x[k] : word;
+            x[j] = (word >> 16 * (half % 2) & 0xffff) >= threshold ? x[j] * scale : 0;
         }
     }
 };

@@ -1,4 +1,5 @@
-//! Keeping some elements and zeroing the others, by numbered random words.
+//! Keeping some elements and zeroing the others, by numbered random bits: 16 for each element, as drawing them takes longer than
+//! anything else here.
 
 use crate::cpu::wide::{PIECE, edited, narrowed, widened};
 use crate::cpu::{GRAIN, chunks, vectorize};
@@ -18,14 +19,15 @@ pub(crate) enum Kind {
     GeluBackward,
 }
 
-/// y = f(a, y) / (1 - p) where the element's uniform number reaches p, else 0. Element i has word i of the stream.
+/// y = f(a, y) / (1 - p) where the element's 16 bits, as a fraction of 2^16, reach p, else 0. Elements 2 i and 2 i + 1 have the
+/// lower and the upper half of word i of the stream.
 pub(crate) fn apply<T: Real>(kind: Kind, p: f64, rng: &Rng, a: &[T], y: &mut [T]) {
-    const { assert!(GRAIN.is_multiple_of(PIECE) && PIECE.is_multiple_of(4 * BLOCKS), "pieces begin with whole blocks") };
+    const { assert!(GRAIN.is_multiple_of(PIECE) && PIECE.is_multiple_of(8 * BLOCKS), "pieces begin with whole blocks") };
     chunks(y, GRAIN, |start, y| {
-        let (mut words, [mut room_a, mut room_y]) = ([0; PIECE], [const { None }; 2]);
+        let (mut halves, [mut room_a, mut room_y]) = ([0; PIECE], [const { None }; 2]);
         for (i, (a, y)) in a[start..].chunks(PIECE).zip(y.chunks_mut(PIECE)).enumerate() {
-            let (a, first) = (widened(a, &mut room_a), (start + i * PIECE) / 4);
-            let body = |y: &mut [T::Wide]| apply_piece(kind, p, (rng, first, &mut words), a, y);
+            let (a, first) = (widened(a, &mut room_a), (start + i * PIECE) / 8);
+            let body = |y: &mut [T::Wide]| apply_piece(kind, p, (rng, first, &mut halves), a, y);
             match kind {
                 Kind::GeluBackward => edited(y, &mut room_y, body),
                 _ => narrowed(y, &mut room_y, body),
@@ -36,25 +38,32 @@ pub(crate) fn apply<T: Real>(kind: Kind, p: f64, rng: &Rng, a: &[T], y: &mut [T]
 
 vectorize! {
     /// From random block `first` on.
-    fn apply_piece<T: Float>(kind: Kind, p: f64, random: (&Rng, usize, &mut [u32; PIECE]), a: &[T], y: &mut [T]) {
-        let (rng, first, words) = random;
-        for (j, words) in words.chunks_exact_mut(4 * BLOCKS).enumerate() {
-            rng.blocks::<BLOCKS>((first + j * BLOCKS) as u64, words);
+    fn apply_piece<T: Float>(kind: Kind, p: f64, random: (&Rng, usize, &mut [u16; PIECE]), a: &[T], y: &mut [T]) {
+        let (rng, first, halves) = random;
+        let mut words = [0; 4 * BLOCKS];
+        for (j, halves) in halves.as_chunks_mut::<{ 8 * BLOCKS }>().0.iter_mut().enumerate() {
+            rng.blocks::<BLOCKS>((first + j * BLOCKS) as u64, &mut words);
+            for (pair, word) in halves.as_chunks_mut::<2>().0.iter_mut().zip(words) {
+                *pair = [word as u16, (word >> 16) as u16];
+            }
         }
         match kind {
-            Kind::Identity => keep(p, words, a, y, |a, _| a),
-            Kind::Gelu => keep(p, words, a, y, |a, _| a * a.normal_cdf()),
-            Kind::GeluBackward => keep(p, words, a, y, |a, y| y * a.gelu_slope()),
+            Kind::Identity => keep(p, halves, a, y, |a, _| a),
+            Kind::Gelu => keep(p, halves, a, y, |a, _| a * a.normal_cdf()),
+            Kind::GeluBackward => keep(p, halves, a, y, |a, y| y * a.gelu_slope()),
         }
     }
 }
 
+/// The 16-bit number from which on elements are kept: with p = 1 none is, with p = 0 all are.
+pub(crate) fn threshold(p: f64) -> u32 {
+    (p * f64::from(1u32 << 16)).round() as u32
+}
+
 #[inline(always)]
-fn keep<T: Float>(p: f64, words: &[u32; PIECE], a: &[T], y: &mut [T], f: impl Fn(T, T) -> T) {
-    // unit_f32(word) >= p without the division by 2^24: p = 1 keeps nothing, p = 0 everything.
-    let threshold = (p * f64::from(1u32 << 24)).ceil() as u32;
-    let scale = T::from_f64(1.0 / (1.0 - p));
-    for ((y, &a), word) in y.iter_mut().zip(a).zip(words) {
-        *y = if word >> 8 >= threshold { f(a, *y) * scale } else { T::ZERO };
+fn keep<T: Float>(p: f64, halves: &[u16; PIECE], a: &[T], y: &mut [T], f: impl Fn(T, T) -> T) {
+    let (threshold, scale) = (threshold(p), T::from_f64(1.0 / (1.0 - p)));
+    for ((y, &a), &half) in y.iter_mut().zip(a).zip(halves) {
+        *y = if u32::from(half) >= threshold { f(a, *y) * scale } else { T::ZERO };
     }
 }

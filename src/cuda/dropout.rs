@@ -1,10 +1,11 @@
-//! Keeping some elements and zeroing the others, by the processor's numbered random words.
+//! Keeping some elements and zeroing the others, by the processor's numbered random bits.
 
 use super::launch::pack;
 use super::{Slice, SliceMut, graph};
+use crate::cpu::dropout::threshold;
 use crate::{Result, Rng};
 
-/// y = x / (1 - p) where the element's uniform number reaches p, else 0.
+/// y = x / (1 - p) where the element's random bits reach p, else 0.
 pub(crate) fn apply(p: f64, rng: &Rng, x: Slice, y: &mut SliceMut) -> Result<()> {
     let (seed, stream) = rng.key();
     let (threshold, scale) = drop(p);
@@ -13,7 +14,7 @@ pub(crate) fn apply(p: f64, rng: &Rng, x: Slice, y: &mut SliceMut) -> Result<()>
     launch.each(x.elements.div_ceil(pack(x.dtype))).moves(2 * x.bytes()).launch()
 }
 
-/// What a random word's upper 24 bits must reach for its element to stay, and what that is then multiplied by.
+/// What an element's 16 random bits must reach for it to stay, and what it is then multiplied by.
 pub(super) fn drop(p: f64) -> (u32, f32) {
-    ((p * f64::from(1u32 << 24)).ceil() as u32, (1.0 / (1.0 - p)) as f32)
+    (threshold(p), (1.0 / (1.0 - p)) as f32)
 }

@@ -8,10 +8,11 @@ use crate::{Device, Error, Result, Rng, Tensor, Var};
 impl Var {
     /// Sets each element to 0 with probability `p` and divides the others by 1 - p, so that the mean stays.
     ///
-    /// Element i is kept where word i of `rng`'s stream, as a uniform number, reaches p: whatever was drawn from it
-    /// before, on any number of threads. Give each call a stream of its own ([`Rng::child`]).
+    /// Elements 2 i and 2 i + 1 are kept where the lower and the upper half of word i of `rng`'s stream, as fractions of
+    /// 2^16, reach p, taken to the nearest such fraction: whatever was drawn from it before, on any number of threads. Give
+    /// each call a stream of its own ([`Rng::child`]).
     ///
-    /// **Shapes**: any. **Backward**: dx = dropout(dy), by the same words. **Saves**: nothing but p and the stream's name.
+    /// **Shapes**: any. **Backward**: dx = dropout(dy), by the same bits. **Saves**: nothing but p and the stream's name.
     /// **Errors**: p outside of `0..=1`; elements that are not floats.
     /// **Source**: Srivastava et al., "Dropout" (JMLR 15, 2014); `torch.nn.functional.dropout`.
     #[track_caller]

@@ -1,10 +1,9 @@
 use proptest::prelude::*;
 use wavemix::gradcheck::adjoint_check;
-use wavemix::rng::unit_f32;
 use wavemix::{DType, Rng, Shape, Tensor, Var};
 
 #[test]
-fn each_element_has_its_word() {
+fn each_element_has_its_bits() {
     // Longer than a chunk, and no multiple of anything.
     let (n, rng) = (70_001, Rng::new(11).child(3).stream(5));
     let x = Tensor::normal([n], 0.0, 1.0, DType::F32, &Rng::new(2));
@@ -12,7 +11,8 @@ fn each_element_has_its_word() {
         let y = Var::from(&x).dropout(p, &rng).unwrap().value().to_vec::<f32>().unwrap();
         let scale = (1.0 / (1.0 - p)) as f32;
         for (i, (&y, &x)) in y.iter().zip(x.as_slice::<f32>().unwrap()).enumerate() {
-            let kept = f64::from(unit_f32(rng.word(i as u64))) >= p;
+            let half = rng.word(i as u64 / 2) >> (16 * (i % 2)) & 0xffff;
+            let kept = f64::from(half) >= (p * 65536.0).round();
             assert_eq!(y, if kept { x * scale } else { 0.0 }, "element {i}");
         }
         let kept = y.iter().filter(|&&y| y != 0.0).count() as f64 / n as f64;
