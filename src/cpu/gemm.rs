@@ -91,6 +91,9 @@ const LONG: usize = 2048;
 /// Multiply-adds below which a second thread costs more than it saves: some twenty microseconds' worth.
 const SMALL: usize = 1 << 20;
 
+/// Elements read and written that take as long, where a product is thin.
+const MOVED: usize = 1 << 16;
+
 /// C = begin + A B; A is m x k, B k x n, and C m x n, dense, row after row.
 ///
 /// Large products are cut into blocks of rows, or of terms where there are many of those; by size alone.
@@ -129,7 +132,7 @@ pub(crate) fn gemm<T: Real, O: Real<Wide = T::Wide>>(
         return;
     }
     let packed = pack(b, k, n);
-    let rows = ROWS.max((SMALL / (k * n).max(1)).next_multiple_of(TILE)).min(m);
+    let rows = (SMALL / (k * n).max(1)).min(MOVED / (k + n)).next_multiple_of(TILE).max(ROWS).min(m);
     chunks(c, rows * n, |start, c| multiply(a.skip(start / n, 0), (&packed, panel::<T>()), [k, n], begin, c));
 }
 

@@ -61,8 +61,8 @@ pub(crate) struct Gather<'a, T> {
     pub bias: Option<&'a [T]>,
 }
 
-/// Multiply-adds a task is worth starting for: some thirty microseconds.
-const TASK: usize = 1 << 21;
+/// Multiply-adds a task is worth starting for: some twenty microseconds.
+const TASK: usize = 1 << 20;
 
 /// Elements of the largest frame a task may take.
 const FRAME: usize = 1 << 24;
@@ -279,7 +279,7 @@ impl<T: Real> Gather<'_, T> {
 
     /// The pixels of a pair of phases: where their windows begin in the frame, and their results among the output rows
     /// `rows`, at channel `channel`.
-    fn tiles(&self, [v, h]: [&Phase; 2], frame: &Frame<'_, T>, rows: &Range<usize>, channel: usize) -> Vec<Rows> {
+    fn tiles(&self, [v, h]: [&Phase; 2], frame: &Frame<'_, T>, rows: &Range<usize>, channel: usize) -> Rows {
         let ([_, width, c], lines) = (self.output, v.within(rows));
         let step = lines.clone().next().map_or(0, |j| frame.window([v, h], j).1);
         let line = |j| [frame.window([v, h], j).0, ((v.start + j * v.step - rows.start) * width + h.start) * c + channel];

@@ -213,12 +213,12 @@ impl<'a> Winograd<'a> {
                     taps: vec![],
                 });
                 let count = images.len() * lines.len().div_ceil(2) * h.count.div_ceil(2);
-                for places in places(lines.clone(), h.count, 0..count) {
-                    let to = squares([rows.len(), width, c_out], out.each_ref(), 2, &places, 0);
+                for (tiles, strips) in strips(lines.clone(), h.count, 0..count) {
+                    let to = squares([rows.len(), width, c_out], out.each_ref(), 2, &strips, 0);
                     let apart_y = [v.step * width * c_out, h.step * c_out];
                     let pairs = vertical.iter().flat_map(|v| horizontal.iter().map(move |h| [v, h]));
                     for (i, (pair, weight)) in pairs.zip(&weight).enumerate() {
-                        let from = squares(self.gather.input, pair, self.taps + 1, &places, images.start);
+                        let from = squares(self.gather.input, pair, self.taps + 1, &strips, images.start);
                         let apart = apart(self.gather.input, pair);
                         if self.few {
                             let (squares, apart) = ([&from[..], &to], [apart, apart_y]);
@@ -231,7 +231,7 @@ impl<'a> Winograd<'a> {
                         let channels = 0..c_in;
                         run_widest(TransformPixels { taps, spread: false, x, squares: &from, apart, channels, step, panel, to });
                         let begin = if i == 0 { Begin::Zero } else { Begin::Add };
-                        self.multiply(&inputs, weight, begin, places.len(), &mut outputs);
+                        self.multiply(&inputs, weight, begin, tiles, &mut outputs);
                     }
                     if !self.few {
                         let (products, step) = (&outputs, ROOM * c_out);
@@ -259,41 +259,50 @@ impl<'a> Winograd<'a> {
     }
 }
 
-/// Image, line and column of the first output of some tiles of 2 x 2, TILES tiles at a time. They are counted through all
-/// images, of which `lines` are wanted, of `count` outputs each.
-fn places(lines: Range<usize>, count: usize, tiles: Range<usize>) -> impl Iterator<Item = Vec<[usize; 3]>> {
+/// Tiles of 2 x 2 outputs side by side: the image and the line and column of the first one's first output, and how many.
+#[derive(Clone, Copy)]
+struct Strip {
+    image: usize,
+    at: [usize; 2],
+    tiles: usize,
+}
+
+/// `tiles`, TILES at a time. They are counted through all images, of which `lines` are wanted, of `count` outputs each.
+fn strips(lines: Range<usize>, count: usize, tiles: Range<usize>) -> impl Iterator<Item = (usize, Vec<Strip>)> {
     let (down, across) = (lines.len().div_ceil(2), count.div_ceil(2));
     tiles.clone().step_by(TILES).map(move |first| {
-        let mut next = [first / (down * across), lines.start + 2 * (first / across % down), 2 * (first % across)];
-        let place = |_| {
-            let [image, i, j] = next;
-            next = match (i + 2 < lines.end, j + 2 < count) {
-                (_, true) => [image, i, j + 2],
-                (true, false) => [image, i + 2, 0],
-                (false, false) => [image + 1, lines.start, 0],
-            };
-            [image, i, j]
-        };
-        (first..tiles.end.min(first + TILES)).map(place).collect()
+        let (mut next, end) = (first, tiles.end.min(first + TILES));
+        let mut strips = Vec::new();
+        while next < end {
+            let (row, column) = (next / across, next % across);
+            let tiles = (across - column).min(end - next);
+            strips.push(Strip { image: row / down, at: [lines.start + 2 * (row % down), 2 * column], tiles });
+            next += tiles;
+        }
+        (end - first, strips)
     })
 }
 
-/// The squares of n x n pixels that the tiles at `places` see through a pair of lattices, images counted from `first` on.
-fn squares([height, width, c]: [usize; 3], [v, h]: [&Lattice; 2], n: usize, places: &[[usize; 3]], first: usize) -> Vec<Square> {
+/// The squares of n x n pixels that tiles see through a pair of lattices, images counted from `first` on.
+fn squares([height, width, c]: [usize; 3], [v, h]: [&Lattice; 2], n: usize, strips: &[Strip], first: usize) -> Vec<Square> {
     let exist = |at: isize, step: usize, size: usize| {
         if at >= 0 && at as usize + (n - 1) * step < size {
             return (1 << n) - 1;
         }
         (0..n).fold(0, |bits, k| bits | u8::from((at as usize).wrapping_add(k * step) < size) << k)
     };
-    let square = |&[image, i, j]: &[usize; 3]| {
+    let mut squares = Vec::with_capacity(TILES);
+    for &Strip { image, at: [i, j], tiles } in strips {
         let (top, left) = ((i * v.step) as isize + v.first, (j * h.step) as isize + h.first);
+        let rows = exist(top, v.step, height);
         // Of a pixel above or to the left of the image the number wraps around, as it does on the way back from there.
-        let row = ((first + image) * height).wrapping_add(top as usize);
-        let start = row.wrapping_mul(width).wrapping_add(left as usize).wrapping_mul(c);
-        Square { start, rows: exist(top, v.step, height), columns: exist(left, h.step, width) }
-    };
-    places.iter().map(square).collect()
+        let line = ((first + image) * height).wrapping_add(top as usize).wrapping_mul(width);
+        for left in (0..tiles).map(|tile| left + (2 * tile * h.step) as isize) {
+            let start = line.wrapping_add(left as usize).wrapping_mul(c);
+            squares.push(Square { start, rows, columns: exist(left, h.step, width) });
+        }
+    }
+    squares
 }
 
 /// How far apart the rows and the columns of such squares lie.

@@ -2,24 +2,34 @@
 
 use super::TILE;
 
-/// Up to eight rows of A, and the rows of C that they make. A tile that is not full does its first row several times.
-#[derive(Clone, Copy)]
+/// Rows of A, and the rows of C that they make, eight by eight.
 pub(crate) struct Rows {
-    pub(super) from: [usize; TILE],
-    pub(super) to: [usize; TILE],
-    pub(super) count: usize,
+    pub(super) tiles: Vec<Tile>,
+    /// The last row of A, and of C, which none of the others is behind.
+    pub(super) last: [usize; 2],
+}
+
+/// A tile that is not full does its first row several times.
+pub(super) struct Tile {
+    pub from: [usize; TILE],
+    pub to: [usize; TILE],
+    pub count: usize,
 }
 
 impl Rows {
-    /// Lines of `count` rows each, in tiles: the first row of each line begins at `lines` in A and in C, and the rows
-    /// after it `steps` further on in each.
-    pub fn lines(lines: impl Iterator<Item = [usize; 2]>, count: usize, steps: [usize; 2]) -> Vec<Rows> {
-        let mut tiles: Vec<Rows> = Vec::with_capacity((lines.size_hint().0 * count).div_ceil(TILE));
+    /// Lines of `count` rows each: the first row of each line begins at `lines` in A and in C, and the rows after it `steps`
+    /// further on in each.
+    pub fn lines(lines: impl Iterator<Item = [usize; 2]>, count: usize, steps: [usize; 2]) -> Rows {
+        let mut tiles: Vec<Tile> = Vec::with_capacity((lines.size_hint().0 * count).div_ceil(TILE));
+        let mut last = [0; 2];
         for [mut from, mut to] in lines {
+            if let Some(steps_on) = count.checked_sub(1) {
+                last = [last[0].max(from + steps_on * steps[0]), last[1].max(to + steps_on * steps[1])];
+            }
             let mut left = count;
             while left > 0 {
                 if tiles.last().is_none_or(|tile| tile.count == TILE) {
-                    tiles.push(Rows { from: [from; TILE], to: [to; TILE], count: 0 });
+                    tiles.push(Tile { from: [from; TILE], to: [to; TILE], count: 0 });
                 }
                 let Some(tile) = tiles.last_mut() else { break };
                 let (before, after) = (tile.count, TILE.min(tile.count + left));
@@ -32,11 +42,11 @@ impl Rows {
                 left -= after - before;
             }
         }
-        tiles
+        Rows { tiles, last }
     }
 
     /// `count` rows, the first of which is the first of A and of C.
-    pub fn dense(count: usize, steps: [usize; 2]) -> Vec<Rows> {
+    pub fn dense(count: usize, steps: [usize; 2]) -> Rows {
         Rows::lines(std::iter::once([0, 0]), count, steps)
     }
 }

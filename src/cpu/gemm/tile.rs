@@ -9,8 +9,8 @@
 
 use half::bf16;
 
-use super::Rows;
 use super::products::{Products, read};
+use super::rows::{Rows, Tile};
 use crate::cpu::lanes::{has_avx2, has_avx512};
 use crate::{DType, Float, Real};
 
@@ -92,18 +92,14 @@ impl<'a, T: Real> Sums<'a, T> {
     }
 
     /// c[i, first + j] = begin + the sum over all terms p of a[i, p] b[at + p + j], for each row i and column j.
-    pub fn tiles<O: Real<Wide = T::Wide>>(&self, tiles: &[Rows], at: usize, begin: Begin<'_, O>, mut to: Target<'_, O>) {
+    pub fn tiles<O: Real<Wide = T::Wide>>(&self, rows: &Rows, at: usize, begin: Begin<'_, O>, mut to: Target<'_, O>) {
         let begin = begin.skip(to.first);
         assert!(to.columns <= panel::<T>(), "a tile is at most as wide as a panel");
         assert!(!matches!(begin, Begin::Bias(bias) if bias.len() < to.columns), "the bias is as long as a row");
-        let (mut last, mut end) = (0, 0);
-        for i in 0..TILE {
-            last = tiles.iter().fold(last, |last, tile| last.max(tile.from[i]));
-            end = tiles.iter().fold(end, |end, tile| end.max(tile.to[i]));
-        }
-        assert!(end + to.first + to.columns <= to.c.len(), "rows lie within C");
+        let ([last_a, last_c], tiles) = (rows.last, &rows.tiles[..]);
+        assert!(last_c + to.first + to.columns <= to.c.len(), "rows lie within C");
         if self.reach[0] > 0 {
-            assert!(last + self.reach[0] <= self.a.len(), "terms lie within A");
+            assert!(last_a + self.reach[0] <= self.a.len(), "terms lie within A");
             // Half a panel is read, or a whole one.
             let wide = to.columns.next_multiple_of(panel::<T>() / 2);
             assert!(at + self.reach[1] + (wide - 1) * together::<T>() <= self.b.len(), "and within B");
@@ -155,7 +151,7 @@ impl<'a, T: Real> Sums<'a, T> {
     #[inline(always)]
     unsafe fn columns<V: Products<T>, O: Real<Wide = T::Wide>, const C: usize>(
         &self,
-        tiles: &[Rows],
+        tiles: &[Tile],
         at: usize,
         begin: Begin<'_, O>,
         to: &mut Target<'_, O>,
@@ -183,7 +179,7 @@ impl<'a, T: Real> Sums<'a, T> {
     #[inline(always)]
     unsafe fn tile<V: Products<T>, O: Real<Wide = T::Wide>, const C: usize, const R: usize>(
         &self,
-        tile: &Rows,
+        tile: &Tile,
         at: usize,
         begin: Begin<'_, O>,
         to: &mut Target<'_, O>,
@@ -249,7 +245,7 @@ pub(crate) fn has_bf16_products() -> bool {
 ///
 /// # Safety
 /// As `Sums::columns`.
-unsafe fn portable<T: Real, O: Real>(sums: &Sums<T>, tiles: &[Rows], at: usize, begin: Begin<O>, to: &mut Target<O>) {
+unsafe fn portable<T: Real, O: Real>(sums: &Sums<T>, tiles: &[Tile], at: usize, begin: Begin<O>, to: &mut Target<O>) {
     for first in (0..to.columns).step_by(4) {
         // SAFETY: the caller's promise; T and O are the types that their DTYPEs name.
         unsafe {
@@ -293,7 +289,7 @@ mod x86 {
     /// # Safety
     /// As `Sums::columns`.
     #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")]
-    pub unsafe fn avx512<T: Real, O: Real>(sums: &Sums<T>, tiles: &[Rows], at: usize, begin: Begin<O>, to: &mut Target<O>) {
+    pub unsafe fn avx512<T: Real, O: Real>(sums: &Sums<T>, tiles: &[Tile], at: usize, begin: Begin<O>, to: &mut Target<O>) {
         // SAFETY: the caller's promise; T is the type that its DTYPE names.
         unsafe {
             if T::DTYPE == DType::F64 {
@@ -317,7 +313,7 @@ mod x86 {
     /// # Safety
     /// As `Sums::columns`; T is bf16.
     #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx512bf16,avx2,fma")]
-    pub unsafe fn avx512_bf16<T: Real, O: Real>(sums: &Sums<T>, tiles: &[Rows], at: usize, begin: Begin<O>, to: &mut Target<O>) {
+    pub unsafe fn avx512_bf16<T: Real, O: Real>(sums: &Sums<T>, tiles: &[Tile], at: usize, begin: Begin<O>, to: &mut Target<O>) {
         let wide = 2 * to.columns > panel::<T>();
         // SAFETY: the caller's promise; O is the type that its DTYPE names.
         unsafe {
@@ -334,7 +330,7 @@ mod x86 {
     /// # Safety
     /// As `Sums::columns`.
     #[target_feature(enable = "avx2,fma")]
-    pub unsafe fn avx2<T: Real, O: Real>(sums: &Sums<T>, tiles: &[Rows], at: usize, begin: Begin<O>, to: &mut Target<O>) {
+    pub unsafe fn avx2<T: Real, O: Real>(sums: &Sums<T>, tiles: &[Tile], at: usize, begin: Begin<O>, to: &mut Target<O>) {
         for first in (0..to.columns).step_by(panel::<T>() / 4) {
             // SAFETY: the caller's promise; T is the type that its DTYPE names.
             unsafe {
@@ -363,16 +359,16 @@ mod tests {
         let runs = [Run { a: 0, b: 0, len: terms }];
         let sums = Sums::new(&a, &b, [t, t * wide], &runs);
         for (columns, rows) in [1, 3, 4, 8, wide / 2, wide - 5, wide].into_iter().flat_map(|c| [3, TILE + 7].map(|r| (c, r))) {
-            let tiles = Rows::dense(rows, [terms * t, wide]);
+            let places = Rows::dense(rows, [terms * t, wide]);
             let mut c: [Vec<O>; 3] = std::array::from_fn(|_| vec![O::from_f64(1.0); rows * wide]);
             let [all, narrow, plain] = c.each_mut().map(|c| Target { c, first: 0, columns });
-            sums.tiles(&tiles, 0, Begin::Bias(&bias), all);
+            sums.tiles(&places, 0, Begin::Bias(&bias), all);
             // SAFETY: all indices lie within the slices made above.
-            unsafe { portable(&sums, &tiles, 0, Begin::Bias(&bias), &mut { plain }) };
+            unsafe { portable(&sums, &places.tiles, 0, Begin::Bias(&bias), &mut { plain }) };
             #[cfg(target_arch = "x86_64")]
             if T::DTYPE != DType::BF16 && has_avx2() {
                 // SAFETY: as above, and the processor was just asked.
-                unsafe { x86::avx2(&sums, &tiles, 0, Begin::Bias(&bias), &mut { narrow }) };
+                unsafe { x86::avx2(&sums, &places.tiles, 0, Begin::Bias(&bias), &mut { narrow }) };
                 assert_eq!(c[1], c[2], "{columns} columns");
             }
             assert_eq!(c[0], c[2], "{columns} columns");

@@ -9,7 +9,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::scheme::{TransformPixels, TransformSquare};
-use super::{Lattice, ROOM, apart, lattices, pays, places, squares, taps};
+use super::{Lattice, ROOM, apart, lattices, pays, squares, strips, taps};
 use crate::cpu::gemm::{Begin, Rows, Run, Sums, Target, panel};
 use crate::cpu::lanes::run_widest;
 use crate::cpu::taps::Phase;
@@ -87,8 +87,8 @@ impl Task<'_> {
         let (mut left, mut right) = (Scratch::new(n * n * ROOM * own), Scratch::new(n * n * plane));
         // A pixel of the small image is at its own place.
         let lattice = Lattice { first: 0, step: 1, taps: Vec::new() };
-        for (turn, places) in places(0..h, w, tiles).enumerate() {
-            let squares = |size, pair, n| squares(size, pair, n, &places, 0);
+        for (turn, (count, strips)) in strips(0..h, w, tiles).enumerate() {
+            let squares = |size, pair, n| squares(size, pair, n, &strips, 0);
             let (taps, squares, windows) = (self.taps, squares(g.small, [&lattice; 2], 2), squares(g.big, self.pair, n));
             let (apart_y, apart_x) = (apart(g.small, [&lattice; 2]), apart(g.big, self.pair));
             run_widest(TransformPixels {
@@ -116,7 +116,7 @@ impl Task<'_> {
             let begin = if turn == 0 { Begin::Zero } else { Begin::Add };
             for (i, sum) in sums.chunks_mut(self.part * c_big).enumerate() {
                 let factors = [&left[i * ROOM * own..], &right[i * plane..]];
-                multiply(factors, places.len(), [own, c_big], (begin, sum));
+                multiply(factors, count, [own, c_big], (begin, sum));
             }
         }
     }
