@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Lines that src and kernels may have together: 16,000 for the library on the CPU in f32 and f64, 9,000 for 16-bit types,
-/// faster convolutions and CUDA, of which kernels and their launches are 5,500. Raising it is a decision, not a chore.
+/// Lines that src and kernels may have together: 16,000 for the library on the CPU in f32 and f64, 9,600 for 16-bit types,
+/// faster convolutions and CUDA, of which kernels and their launches are 5,600. Raising it is a decision, not a chore.
 const BUDGET: usize = 25_600;
 
 /// Where a file ought to stop and become two.

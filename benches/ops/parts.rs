@@ -59,7 +59,9 @@ impl Watcher for Clock {
         let saved: usize = event.saves.iter().map(|tensor| tensor.bytes()).sum();
         let (flops, written) = (event.flops as f64, event.output.bytes());
         self.spend(FORWARD, format!("{} {}", event.op, everywhere(&event.scope)), flops, (read + written) as f64);
-        self.forward.insert((event.op, event.scope), (flops, (saved + written) as f64));
+        // The products of a fused op were reported by the convolution inside of it; its backward makes them twice.
+        let inside = self.forward.get(&("conv2d", event.scope.clone())).filter(|_| flops == 0.0).map_or(0.0, |conv| conv.0);
+        self.forward.insert((event.op, event.scope), (flops + inside, (saved + written) as f64));
     }
 
     fn backward(&mut self, op: &'static str, scope: String, gradients: &[Option<Tensor>]) {

@@ -70,7 +70,10 @@ pub(crate) fn over_threads<T: Send>(out: &mut [T], size: usize, grain: usize, bo
     if out.len() <= grain {
         return out.chunks_mut(size).enumerate().for_each(|(i, part)| body(i, part));
     }
-    out.par_chunks_mut(size).with_min_len(grain.div_ceil(size)).enumerate().for_each(|(i, part)| body(i, part));
+    // A thread that is done takes single grains from the others; halves of what is left would keep it waiting at the end.
+    let together = grain.div_ceil(size);
+    let parts = out.par_chunks_mut(size).with_min_len(together).with_max_len(together);
+    parts.enumerate().for_each(|(i, part)| body(i, part));
 }
 
 /// As [`chunks`], for several slices of one length that are cut at the same places; they begin at `start` (0 for callers).

@@ -15,6 +15,7 @@
 //!
 //! In both directions of an image that is 9 products for 2 x 2 outputs instead of 16; with three taps 16 instead of 36. With
 //! many channels each product is one of matrices, and the additions before and after it are few beside it: C for every C^2.
+//! With few channels the products of a tile stay in registers instead ([`few`]), and so cost no more than their additions.
 //! All coefficients are 0, 1, -1 and 1/2, so that rounding errors stay as small as those of the plain sums.
 //!
 //! A stride of s splits the input into s lattices in each direction, which are convolved on their own and added up before

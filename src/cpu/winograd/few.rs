@@ -87,3 +87,30 @@ fn restore<V: Lanes<f32>>(
         write_outputs(both(sums, Two::output), to, apart, bias, y);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cpu::lanes::run_widest;
+
+    /// Whole numbers, so that every width of registers gives the same bits; more tiles than go together, one at an edge.
+    #[test]
+    fn narrow_registers_do_the_same() {
+        fn numbers(n: usize) -> Vec<f32> {
+            (0..n).map(|i| (i * 7919 % 17) as f32).collect()
+        }
+        let (c, width) = (CHANNELS, 12);
+        let (x, weight, bias) = (numbers(5 * width * c), numbers(2 * c * 9 * LANES), numbers(c));
+        let square = |j: usize, columns| Square { start: j * c, rows: 0b111, columns };
+        let from = [square(0, 0b111), square(2, 0b111), square(4, 0b111), square(6, 0b011)];
+        let to = [square(0, 0b11), square(2, 0b11), square(4, 0b11), square(6, 0b01)];
+        let apart = [[width * c, c]; 2];
+        let few = |y| Few { x: &x, c_in: c, weight: &weight, squares: [&from, &to], apart, bias: Some(&bias), y };
+        let [mut narrow, mut widest] = [vec![1.0; 2 * width * c], vec![1.0; 2 * width * c]];
+        few(&mut narrow[..]).run::<[f32; 4]>();
+        run_widest(few(&mut widest[..]));
+        assert_eq!(narrow, widest);
+        let written = narrow.chunks(c).map(|pixel| pixel.iter().any(|&y| y != 1.0)).collect::<Vec<_>>();
+        assert_eq!(written[..width], [&[true; 7][..], &[false; 5]].concat());
+    }
+}
