@@ -114,6 +114,18 @@ fn a_run_killed_at_random_moments_ends_with_the_same_bytes() {
     killed_and_resumed("plain", &[]);
 }
 
+/// The last moment of all: the state is written, the weights beside it are not.
+#[test]
+fn killed_between_the_files_of_the_last_checkpoint() {
+    let run = folder("between");
+    finish(start(&run, &["--ema", "0.9"]));
+    let want = weights(&run);
+    std::fs::write(run.join("last/model.safetensors"), b"of the epoch before").unwrap();
+    std::fs::write(run.join("last/model.safetensors.tmp"), &want[..want.len() / 2]).unwrap();
+    finish(start(&run, &[]));
+    assert!(weights(&run) == want, "resumed behind its end, it has other weights than its state");
+}
+
 #[test]
 fn so_does_one_of_two_phases() {
     killed_and_resumed("papers", &["--protocol", "papers", "--optimizer", "lion"]);

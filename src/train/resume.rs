@@ -75,7 +75,9 @@ impl Trainer {
         if let Some(ema) = &mut self.ema {
             ema.load_state(&self.params, &state.section("mean")?)?;
         }
-        report::forget_after(&self.folder, self.at.epoch)
+        report::forget_after(&self.folder, self.at.epoch)?;
+        // Who was killed between the two files of a checkpoint left the state of now beside weights of before.
+        self.with_mean(|trainer| trainer.write_weights("last"))
     }
 
     /// Takes the best weights so far.
