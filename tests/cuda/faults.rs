@@ -50,7 +50,7 @@ fn planted_faults_are_found() {
     }
     let wrong = "should be";
     let found: [(&str, &[Change], &[(&str, &str)]); 2] = [
-        // The first touches sums of many blocks alone, the second two operands of one shape.
+        // The first touches sums of four blocks and more alone, the second two operands of one shape.
         ("values", &[BARRIER, SWAPPED], &[("layers::long_rows", wrong), ("ops::binary", wrong)]),
         ("places", &[BEYOND], &[("ops::unary", "a kernel touched memory that is not its own")]),
     ];
