@@ -1,8 +1,8 @@
 //! Which rows of a product are computed together.
 
-use super::TILE;
+use super::tile::{TILE, rows_of_a_tile};
 
-/// Rows of A, and the rows of C that they make, eight by eight.
+/// Rows of A, and the rows of C that they make, tile by tile.
 pub(crate) struct Rows {
     pub(super) tiles: Vec<Tile>,
     /// The last row of A, and of C, which none of the others is behind.
@@ -20,7 +20,8 @@ impl Rows {
     /// Lines of `count` rows each: the first row of each line begins at `lines` in A and in C, and the rows after it `steps`
     /// further on in each.
     pub fn lines(lines: impl Iterator<Item = [usize; 2]>, count: usize, steps: [usize; 2]) -> Rows {
-        let mut tiles: Vec<Tile> = Vec::with_capacity((lines.size_hint().0 * count).div_ceil(TILE));
+        let height = rows_of_a_tile();
+        let mut tiles: Vec<Tile> = Vec::with_capacity((lines.size_hint().0 * count).div_ceil(height));
         let mut last = [0; 2];
         for [mut from, mut to] in lines {
             if let Some(steps_on) = count.checked_sub(1) {
@@ -28,11 +29,11 @@ impl Rows {
             }
             let mut left = count;
             while left > 0 {
-                if tiles.last().is_none_or(|tile| tile.count == TILE) {
+                if tiles.last().is_none_or(|tile| tile.count == height) {
                     tiles.push(Tile { from: [from; TILE], to: [to; TILE], count: 0 });
                 }
                 let Some(tile) = tiles.last_mut() else { break };
-                let (before, after) = (tile.count, TILE.min(tile.count + left));
+                let (before, after) = (tile.count, height.min(tile.count + left));
                 for (a, c) in tile.from[before..after].iter_mut().zip(&mut tile.to[before..after]) {
                     (*a, *c) = (from, to);
                     from += steps[0];

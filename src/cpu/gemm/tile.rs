@@ -14,8 +14,15 @@ use super::rows::{Rows, Tile};
 use crate::cpu::lanes::{has_avx2, has_avx512};
 use crate::{DType, Float, Real};
 
-/// Rows of a tile.
+/// Rows of a tile, at most.
 pub(crate) const TILE: usize = 8;
+
+/// Rows of a tile here. 16 registers hold the sums of 6 rows and two vectors of columns, and the factors; with 32 there is room
+/// for 8, as there is where vectors are so narrow that one of columns has to do.
+pub(crate) fn rows_of_a_tile() -> usize {
+    if has_avx2() && !has_avx512() { SIX } else { TILE }
+}
+const SIX: usize = 6;
 
 /// Columns of a tile, and of a panel: 32, or 16 where sums are of f64. Either fills two of the widest vector registers: a
 /// tile is 16 registers, and each element of A, loaded once for all lanes, serves two multiplications.
@@ -144,12 +151,12 @@ impl<'a, T: Real> Sums<'a, T> {
         }
     }
 
-    /// C vectors of columns of all tiles, from column `first` of the panel on.
+    /// C vectors of columns of all tiles, which have R rows at most, from column `first` of the panel on.
     ///
     /// # Safety
     /// `tiles` has compared the largest indices with the lengths; V's instructions exist.
     #[inline(always)]
-    unsafe fn columns<V: Products<T>, O: Real<Wide = T::Wide>, const C: usize>(
+    unsafe fn columns<V: Products<T>, O: Real<Wide = T::Wide>, const C: usize, const R: usize>(
         &self,
         tiles: &[Tile],
         at: usize,
@@ -164,7 +171,7 @@ impl<'a, T: Real> Sums<'a, T> {
             // SAFETY: the caller's promise.
             unsafe {
                 if tile.count > TILE / 2 {
-                    self.tile::<V, O, C, TILE>(tile, at, begin, to, first);
+                    self.tile::<V, O, C, R>(tile, at, begin, to, first);
                 } else {
                     self.tile::<V, O, C, { TILE / 2 }>(tile, at, begin, to, first);
                 }
@@ -251,15 +258,17 @@ unsafe fn portable<T: Real, O: Real>(sums: &Sums<T>, tiles: &[Tile], at: usize, 
         unsafe {
             match (T::DTYPE, O::DTYPE) {
                 (DType::F32, _) => {
-                    same::<_, Sums<f32>>(sums).columns::<[f32; 4], f32, 1>(tiles, at, *same(&begin), same_mut(to), first)
+                    same::<_, Sums<f32>>(sums).columns::<[f32; 4], f32, 1, TILE>(tiles, at, *same(&begin), same_mut(to), first)
                 }
                 (DType::F64, _) => {
-                    same::<_, Sums<f64>>(sums).columns::<[f64; 4], f64, 1>(tiles, at, *same(&begin), same_mut(to), first)
+                    same::<_, Sums<f64>>(sums).columns::<[f64; 4], f64, 1, TILE>(tiles, at, *same(&begin), same_mut(to), first)
                 }
                 (_, DType::F32) => {
-                    same::<_, Sums<bf16>>(sums).columns::<[f32; 4], f32, 1>(tiles, at, *same(&begin), same_mut(to), first)
+                    same::<_, Sums<bf16>>(sums).columns::<[f32; 4], f32, 1, TILE>(tiles, at, *same(&begin), same_mut(to), first)
                 }
-                _ => same::<_, Sums<bf16>>(sums).columns::<[f32; 4], bf16, 1>(tiles, at, *same(&begin), same_mut(to), first),
+                _ => {
+                    same::<_, Sums<bf16>>(sums).columns::<[f32; 4], bf16, 1, TILE>(tiles, at, *same(&begin), same_mut(to), first)
+                }
             }
         }
     }
@@ -295,17 +304,17 @@ mod x86 {
             if T::DTYPE == DType::F64 {
                 let sums = same::<_, Sums<f64>>(sums);
                 return match 2 * to.columns > panel::<T>() {
-                    true => sums.columns::<__m512d, f64, 2>(tiles, at, *same(&begin), same_mut(to), 0),
-                    false => sums.columns::<__m512d, f64, 1>(tiles, at, *same(&begin), same_mut(to), 0),
+                    true => sums.columns::<__m512d, f64, 2, TILE>(tiles, at, *same(&begin), same_mut(to), 0),
+                    false => sums.columns::<__m512d, f64, 1, TILE>(tiles, at, *same(&begin), same_mut(to), 0),
                 };
             }
             let sums = same::<_, Sums<f32>>(sums);
             match to.columns {
                 // Two of the narrower registers are multiplied at a time.
-                4 => sums.columns::<__m128, f32, 1>(tiles, at, *same(&begin), same_mut(to), 0),
-                8 => sums.columns::<__m256, f32, 1>(tiles, at, *same(&begin), same_mut(to), 0),
-                ..=16 => sums.columns::<__m512, f32, 1>(tiles, at, *same(&begin), same_mut(to), 0),
-                _ => sums.columns::<__m512, f32, 2>(tiles, at, *same(&begin), same_mut(to), 0),
+                4 => sums.columns::<__m128, f32, 1, TILE>(tiles, at, *same(&begin), same_mut(to), 0),
+                8 => sums.columns::<__m256, f32, 1, TILE>(tiles, at, *same(&begin), same_mut(to), 0),
+                ..=16 => sums.columns::<__m512, f32, 1, TILE>(tiles, at, *same(&begin), same_mut(to), 0),
+                _ => sums.columns::<__m512, f32, 2, TILE>(tiles, at, *same(&begin), same_mut(to), 0),
             }
         }
     }
@@ -319,10 +328,10 @@ mod x86 {
         unsafe {
             let sums = same::<_, Sums<bf16>>(sums);
             match (O::DTYPE, wide) {
-                (DType::BF16, true) => sums.columns::<__m512, bf16, 2>(tiles, at, *same(&begin), same_mut(to), 0),
-                (DType::BF16, false) => sums.columns::<__m512, bf16, 1>(tiles, at, *same(&begin), same_mut(to), 0),
-                (_, true) => sums.columns::<__m512, f32, 2>(tiles, at, *same(&begin), same_mut(to), 0),
-                (_, false) => sums.columns::<__m512, f32, 1>(tiles, at, *same(&begin), same_mut(to), 0),
+                (DType::BF16, true) => sums.columns::<__m512, bf16, 2, TILE>(tiles, at, *same(&begin), same_mut(to), 0),
+                (DType::BF16, false) => sums.columns::<__m512, bf16, 1, TILE>(tiles, at, *same(&begin), same_mut(to), 0),
+                (_, true) => sums.columns::<__m512, f32, 2, TILE>(tiles, at, *same(&begin), same_mut(to), 0),
+                (_, false) => sums.columns::<__m512, f32, 1, TILE>(tiles, at, *same(&begin), same_mut(to), 0),
             }
         }
     }
@@ -331,14 +340,23 @@ mod x86 {
     /// As `Sums::columns`.
     #[target_feature(enable = "avx2,fma")]
     pub unsafe fn avx2<T: Real, O: Real>(sums: &Sums<T>, tiles: &[Tile], at: usize, begin: Begin<O>, to: &mut Target<O>) {
-        for first in (0..to.columns).step_by(panel::<T>() / 4) {
-            // SAFETY: the caller's promise; T is the type that its DTYPE names.
-            unsafe {
-                match T::DTYPE {
-                    DType::F32 => {
-                        same::<_, Sums<f32>>(sums).columns::<__m256, f32, 1>(tiles, at, *same(&begin), same_mut(to), first)
+        // SAFETY: the caller's promise; T is the type that its DTYPE names.
+        unsafe {
+            for first in (0..to.columns).step_by(panel::<T>() / 2) {
+                // Half a panel, or a quarter of it.
+                let wide = 4 * (to.columns - first) > panel::<T>();
+                if T::DTYPE == DType::F64 {
+                    let sums = same::<_, Sums<f64>>(sums);
+                    match wide {
+                        true => sums.columns::<__m256d, f64, 2, SIX>(tiles, at, *same(&begin), same_mut(to), first),
+                        false => sums.columns::<__m256d, f64, 1, SIX>(tiles, at, *same(&begin), same_mut(to), first),
                     }
-                    _ => same::<_, Sums<f64>>(sums).columns::<__m256d, f64, 1>(tiles, at, *same(&begin), same_mut(to), first),
+                    continue;
+                }
+                let sums = same::<_, Sums<f32>>(sums);
+                match wide {
+                    true => sums.columns::<__m256, f32, 2, SIX>(tiles, at, *same(&begin), same_mut(to), first),
+                    false => sums.columns::<__m256, f32, 1, SIX>(tiles, at, *same(&begin), same_mut(to), first),
                 }
             }
         }
