@@ -46,10 +46,12 @@ pub trait Float:
     fn ln(self) -> Self;
     /// The hyperbolic tangent.
     fn tanh(self) -> Self;
-    /// The standard normal distribution's cumulative function Phi, (1 + erf(x / sqrt 2)) / 2.
-    fn normal_cdf(self) -> Self;
+    /// The standard normal distribution's cumulative function Phi, (1 + erf(x / sqrt 2)) / 2. With `FUSED` a product and a sum
+    /// are rounded once: for where the processor has an instruction that does so.
+    fn normal_cdf<const FUSED: bool>(self) -> Self;
     /// The slope of GELU, Phi(x) + x phi(x), with Phi's derivative phi(x) = e^(-x^2/2) / sqrt(2 pi).
-    fn gelu_slope(self) -> Self;
+    /// `FUSED` as in `normal_cdf`.
+    fn gelu_slope<const FUSED: bool>(self) -> Self;
     /// This to the power `p`. Slow: one library call each.
     fn powf(self, p: Self) -> Self;
 
@@ -132,16 +134,16 @@ macro_rules! float {
             #[inline(always)]
             fn tanh(self) -> $t { $tanh(self) }
             #[inline(always)]
-            fn normal_cdf(self) -> $t { $cdf(self) }
+            fn normal_cdf<const FUSED: bool>(self) -> $t { $cdf(self) }
             #[inline(always)]
-            fn gelu_slope(self) -> $t { $slope(self) }
+            fn gelu_slope<const FUSED: bool>(self) -> $t { $slope(self) }
             #[inline(always)]
             fn powf(self, p: $t) -> $t { self.powf(p) }
         }
     )*};
 }
 float! {
-    f32: math::exp_f32, math::ln_f32, math::tanh_f32, math::normal_cdf_f32, math::gelu_slope_f32;
+    f32: math::exp_f32, math::ln_f32, math::tanh_f32, math::normal_cdf_f32::<FUSED>, math::gelu_slope_f32::<FUSED>;
     f64: f64::exp, f64::ln, f64::tanh, math::normal_cdf_f64, math::gelu_slope_f64;
 }
 

@@ -15,33 +15,73 @@ const MULTIPLIERS: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
 /// The golden ratio and sqrt(3) - 1, as 32-bit fractions: the key moves on by these from round to round.
 const KEY_STEPS: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
 
+/// Words side by side, each the lower half of a lane of 64 bits. What stands in the upper half does not matter: the processor's
+/// product of lower halves takes no notice of it, and the lower half of a product need not be cut out to be a word.
+pub(crate) trait Words: Copy {
+    /// How many.
+    const N: usize;
+    fn splat(word: u32) -> Self;
+    /// All 64 bits of `first`, `first + 1`, and so on.
+    fn count_from(first: u64) -> Self;
+    /// All 64 bits of the products.
+    fn times(self, b: Self) -> Self;
+    fn xor(self, b: Self) -> Self;
+    /// What stands in the upper halves, and nothing above it.
+    fn upper(self) -> Self;
+    /// The four words of each block, block by block, two in a number: the first of them is its lower half.
+    fn write(block: [Self; 4], to: &mut [u64]);
+}
+
+impl<const N: usize> Words for [u64; N] {
+    const N: usize = N;
+    #[inline(always)]
+    fn splat(word: u32) -> Self {
+        [word.into(); N]
+    }
+    #[inline(always)]
+    fn count_from(first: u64) -> Self {
+        std::array::from_fn(|i| first + i as u64)
+    }
+    #[inline(always)]
+    fn times(self, b: Self) -> Self {
+        std::array::from_fn(|i| u64::from(self[i] as u32) * u64::from(b[i] as u32))
+    }
+    #[inline(always)]
+    fn xor(self, b: Self) -> Self {
+        std::array::from_fn(|i| self[i] ^ b[i])
+    }
+    #[inline(always)]
+    fn upper(self) -> Self {
+        self.map(|lane| lane >> 32)
+    }
+    #[inline(always)]
+    fn write([a, b, c, d]: [Self; 4], to: &mut [u64]) {
+        let pair = |low: u64, high: u64| low & u64::from(u32::MAX) | high << 32;
+        for (i, to) in to.as_chunks_mut::<2>().0.iter_mut().enumerate().take(N) {
+            *to = [pair(a[i], b[i]), pair(c[i], d[i])];
+        }
+    }
+}
+
 /// Philox4x32-10: four random words for one counter under one key.
 #[inline(always)]
 pub fn philox(counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {
-    philox_lanes(counter.map(|word| [word.into()]), key).map(|[word]| word as u32)
+    side_by_side(counter.map(|word| [[u64::from(word)]]), key).map(|[[word]]| word as u32)
 }
 
-/// The same for N counters side by side: the i-th words of all first, so that loops over N become vector instructions.
-///
-/// A word is the lower half of a lane of 64 bits, and what stands in the upper half does not matter: the processor's
-/// product of lower halves takes no notice of it, and the lower half of a product need not be cut out to be a word.
+/// The same for G registers of counters: the i-th words of all first.
 #[inline(always)]
-fn philox_lanes<const N: usize>(counters: [[u64; N]; 4], key: [u32; 2]) -> [[u64; N]; 4] {
-    let [mut c0, mut c1, mut c2, mut c3] = counters;
+fn side_by_side<W: Words, const G: usize>([mut c0, mut c1, mut c2, mut c3]: [[W; G]; 4], key: [u32; 2]) -> [[W; G]; 4] {
+    let [m0, m1] = MULTIPLIERS.map(W::splat);
     let [mut k0, mut k1] = key;
     for _ in 0..10 {
-        let (mut p0, mut p1) = ([0; N], [0; N]);
-        for i in 0..N {
-            p0[i] = u64::from(MULTIPLIERS[0]) * u64::from(c0[i] as u32);
+        let (mut p0, mut p1) = (c0, c2);
+        for g in 0..G {
+            (p0[g], p1[g]) = (m0.times(c0[g]), m1.times(c2[g]));
         }
-        for i in 0..N {
-            p1[i] = u64::from(MULTIPLIERS[1]) * u64::from(c2[i] as u32);
-        }
-        for i in 0..N {
-            c0[i] = p1[i] >> 32 ^ c1[i] ^ u64::from(k0);
-        }
-        for i in 0..N {
-            c2[i] = p0[i] >> 32 ^ c3[i] ^ u64::from(k1);
+        for g in 0..G {
+            c0[g] = p1[g].upper().xor(c1[g]).xor(W::splat(k0));
+            c2[g] = p0[g].upper().xor(c3[g]).xor(W::splat(k1));
         }
         (c1, c3) = (p1, p0);
         k0 = k0.wrapping_add(KEY_STEPS[0]);
@@ -104,18 +144,20 @@ impl Rng {
         philox(words(block, self.stream), key(self.seed))
     }
 
-    /// `4 N` words at once, those of the blocks from `first` on. With 32 blocks there is work enough to hide how long a
-    /// product takes, and registers enough.
+    /// The words of the blocks from `first` on, two in a number, G registers of blocks at a time: work enough to hide how long a
+    /// product takes. `out` has room for whole registers.
     #[inline(always)]
-    pub(crate) fn blocks<const N: usize>(&self, first: u64, out: &mut [u32]) {
-        let mut counters = [[0; N]; 4];
-        for i in 0..N {
-            let low = first + i as u64;
-            (counters[0][i], counters[1][i], counters[2][i], counters[3][i]) = (low, low >> 32, self.stream, self.stream >> 32);
-        }
-        let drawn = philox_lanes::<N>(counters, key(self.seed));
-        for (i, out) in out.chunks_exact_mut(4).take(N).enumerate() {
-            (0..4).for_each(|word| out[word] = drawn[word][i] as u32);
+    pub(crate) fn fill<W: Words, const G: usize>(&self, first: u64, out: &mut [u64]) {
+        let [_, _, s0, s1] = words(0, self.stream).map(|word| [W::splat(word); G]);
+        for (i, out) in out.chunks_mut(2 * W::N * G).enumerate() {
+            let mut low = [W::splat(0); G];
+            for g in 0..G {
+                low[g] = W::count_from(first + ((i * G + g) * W::N) as u64);
+            }
+            let [a, b, c, d] = side_by_side([low, low.map(W::upper), s0, s1], key(self.seed));
+            for (g, out) in out.chunks_mut(2 * W::N).enumerate() {
+                W::write([a[g], b[g], c[g], d[g]], out);
+            }
         }
     }
 
@@ -222,10 +264,11 @@ mod tests {
     #[test]
     fn blocks_side_by_side_are_the_blocks() {
         let (rng, first) = (Rng::new(0x0123_4567_89ab_cdef).stream(u64::MAX - 5), u64::from(u32::MAX) - 7);
-        let mut words = [0; 128];
-        rng.blocks::<32>(first, &mut words);
         let each: Vec<u32> = (0..32).flat_map(|i| rng.block(first + i)).collect();
-        assert_eq!(words[..], each);
+        let mut pairs = [0; 64];
+        rng.fill::<[u64; 4], 2>(first, &mut pairs);
+        let words: Vec<u32> = pairs.iter().flat_map(|&pair| [pair as u32, (pair >> 32) as u32]).collect();
+        assert_eq!(words, each);
     }
 
     #[test]

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Lines that src and kernels may have together: 16,000 for the library on the CPU in f32 and f64, 9,600 for 16-bit types,
-/// faster convolutions and CUDA, of which kernels and their launches are 5,600. Raising it is a decision, not a chore.
-const BUDGET: usize = 25_600;
+/// Lines that src and kernels may have together: 16,000 for the library on the CPU in f32 and f64, 10,000 for 16-bit types,
+/// faster convolutions, two widths of registers and CUDA, of which kernels and their launches are 5,600. Raising it is a decision, not a chore.
+const BUDGET: usize = 26_000;
 
 /// Where a file ought to stop and become two.
 const LONGEST_FILE: usize = 400;
@@ -85,7 +85,7 @@ fn unsafe_code_stays_in_its_rooms_and_says_why_it_is_sound() {
         let is_unsafe = |line: &str| ["unsafe {", "unsafe impl", "unsafe fn"].iter().any(|form| line.contains(form));
         for (i, _) in lines.iter().enumerate().filter(|(_, line)| is_unsafe(line) && !line.trim_start().starts_with("//")) {
             let allowed =
-                ["src/cpu/lanes.rs", "src/cpu/gemm/", "src/storage.rs", "src/cuda/"].iter().any(|room| name.starts_with(room));
+                ["src/cpu/lanes", "src/cpu/gemm/", "src/storage.rs", "src/cuda/"].iter().any(|room| name.starts_with(room));
             assert!(allowed, "{name}:{}: unsafe code outside of its rooms", i + 1);
             // A method that a trait declares unsafe may leave the contract to the trait, and say below how it keeps to it.
             let below = if lines[i].contains("unsafe fn") { 3 } else { 0 };

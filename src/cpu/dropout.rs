@@ -1,12 +1,10 @@
 //! Keeping some elements and zeroing the others, by numbered random bits: 16 for each element, as drawing them takes longer than
 //! anything else here.
 
+use crate::cpu::lanes::{Kernel, Lanes, run_widest};
 use crate::cpu::wide::{PIECE, edited, narrowed, widened};
 use crate::cpu::{GRAIN, chunks, vectorize};
 use crate::{Float, Real, Rng};
-
-/// Random blocks drawn side by side.
-const BLOCKS: usize = 32;
 
 /// Of what some elements are kept.
 #[derive(Clone, Copy)]
@@ -22,12 +20,13 @@ pub(crate) enum Kind {
 /// y = f(a, y) / (1 - p) where the element's 16 bits, as a fraction of 2^16, reach p, else 0. Elements 2 i and 2 i + 1 have the
 /// lower and the upper half of word i of the stream.
 pub(crate) fn apply<T: Real>(kind: Kind, p: f64, rng: &Rng, a: &[T], y: &mut [T]) {
-    const { assert!(GRAIN.is_multiple_of(PIECE) && PIECE.is_multiple_of(8 * BLOCKS), "pieces begin with whole blocks") };
+    const { assert!(GRAIN.is_multiple_of(PIECE), "pieces begin with whole blocks") };
     chunks(y, GRAIN, |start, y| {
-        let (mut halves, [mut room_a, mut room_y]) = ([0; PIECE], [const { None }; 2]);
+        let (mut words, [mut room_a, mut room_y]) = ([0; PIECE / 4], [const { None }; 2]);
         for (i, (a, y)) in a[start..].chunks(PIECE).zip(y.chunks_mut(PIECE)).enumerate() {
-            let (a, first) = (widened(a, &mut room_a), (start + i * PIECE) / 8);
-            let body = |y: &mut [T::Wide]| apply_piece(kind, p, (rng, first, &mut halves), a, y);
+            let a = widened(a, &mut room_a);
+            run_widest(Draw { rng, first: (start + i * PIECE) / 8, words: &mut words });
+            let body = |y: &mut [T::Wide]| apply_piece(kind, p, &words, a, y);
             match kind {
                 Kind::GeluBackward => edited(y, &mut room_y, body),
                 _ => narrowed(y, &mut room_y, body),
@@ -36,21 +35,30 @@ pub(crate) fn apply<T: Real>(kind: Kind, p: f64, rng: &Rng, a: &[T], y: &mut [T]
     });
 }
 
+/// The words of a piece, two in a number, from random block `first` on.
+struct Draw<'a> {
+    rng: &'a Rng,
+    first: usize,
+    words: &'a mut [u64; PIECE / 4],
+}
+
+impl Kernel for Draw<'_> {
+    #[inline(always)]
+    fn run<V: Lanes<f32>>(self) {
+        self.rng.fill::<V::Words, 2>(self.first as u64, self.words);
+    }
+}
+
 vectorize! {
-    /// From random block `first` on.
-    fn apply_piece<T: Float>(kind: Kind, p: f64, random: (&Rng, usize, &mut [u16; PIECE]), a: &[T], y: &mut [T]) {
-        let (rng, first, halves) = random;
-        let mut words = [0; 4 * BLOCKS];
-        for (j, halves) in halves.as_chunks_mut::<{ 8 * BLOCKS }>().0.iter_mut().enumerate() {
-            rng.blocks::<BLOCKS>((first + j * BLOCKS) as u64, &mut words);
-            for (pair, word) in halves.as_chunks_mut::<2>().0.iter_mut().zip(words) {
-                *pair = [word as u16, (word >> 16) as u16];
-            }
+    fn apply_piece<T: Float>(kind: Kind, p: f64, words: &[u64; PIECE / 4], a: &[T], y: &mut [T]) {
+        let mut halves = [0; PIECE];
+        for (halves, &word) in halves.as_chunks_mut::<4>().0.iter_mut().zip(words) {
+            *halves = [word as u16, (word >> 16) as u16, (word >> 32) as u16, (word >> 48) as u16];
         }
         match kind {
-            Kind::Identity => keep(p, halves, a, y, |a, _| a),
-            Kind::Gelu => keep(p, halves, a, y, |a, _| a * a.normal_cdf()),
-            Kind::GeluBackward => keep(p, halves, a, y, |a, y| y * a.gelu_slope()),
+            Kind::Identity => keep(p, &halves, a, y, |a, _| a),
+            Kind::Gelu => keep(p, &halves, a, y, |a, _| a * a.normal_cdf::<FUSED>()),
+            Kind::GeluBackward => keep(p, &halves, a, y, |a, y| y * a.gelu_slope::<FUSED>()),
         }
     }
 }

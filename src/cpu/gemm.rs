@@ -3,6 +3,8 @@
 mod products;
 mod rows;
 mod tile;
+#[cfg(target_arch = "x86_64")]
+mod x86;
 
 use std::ops::Range;
 

@@ -5,13 +5,19 @@
 //! version that the processor has is run. Loops over f64, the oracle's type, are compiled once: that halves what a build
 //! of this crate takes.
 
+#[cfg(target_arch = "x86_64")]
+mod words;
+
+use crate::rng::Words;
+
 /// Defines functions of numbers of type `T` whose loops are compiled for the widest vectors this processor has.
 ///
 /// The body becomes a function that is inlined, always, into one wrapper for each set of instructions: only what is
 /// inlined there is compiled for them. A closure in place of the body would be called from all the wrappers, and what
 /// several callers share the compiler inlines only if it is small. So a body should be plain loops over slices that call
 /// `#[inline(always)]` functions; where it has a choice of formulas, let it match first and then run a loop of its own
-/// for each. It computes the same numbers in every version: Rust never contracts a product and a sum by itself.
+/// for each. It computes the same numbers in every version, as Rust never contracts a product and a sum by itself; but for
+/// what asks for it by the constant `FUSED`, which a body may name: whether this version has an instruction for both.
 ///
 /// ```text
 /// vectorize! {
@@ -28,22 +34,22 @@ macro_rules! vectorize {
         $(#[$attribute])*
         fn $name<T: $bound>($($x: $type),*) $(-> $result)? {
             #[inline(always)]
-            fn body<T: $bound>($($x: $type),*) $(-> $result)? $body
+            fn body<T: $bound, const FUSED: bool>($($x: $type),*) $(-> $result)? $body
 
             #[cfg(target_arch = "x86_64")]
             {
                 #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")]
                 fn avx512<T: $bound>($($x: $type),*) $(-> $result)? {
-                    body($($x),*)
+                    body::<T, true>($($x),*)
                 }
                 #[target_feature(enable = "avx2,fma")]
                 fn avx2<T: $bound>($($x: $type),*) $(-> $result)? {
-                    body($($x),*)
+                    body::<T, true>($($x),*)
                 }
                 // A wrapper here too keeps the body in one piece until all three take it in.
                 #[target_feature(enable = "sse2")]
                 fn sse2<T: $bound>($($x: $type),*) $(-> $result)? {
-                    body($($x),*)
+                    body::<T, false>($($x),*)
                 }
                 if const { matches!(<T as $crate::Element>::DTYPE, $crate::DType::F32 | $crate::DType::BF16) } {
                     if $crate::cpu::lanes::has_avx512() {
@@ -59,7 +65,7 @@ macro_rules! vectorize {
                 unsafe { sse2($($x),*) }
             }
             #[cfg(not(target_arch = "x86_64"))]
-            body($($x),*)
+            body::<T, { cfg!(target_arch = "aarch64") }>($($x),*)
         }
     )*};
 }
@@ -82,10 +88,21 @@ pub(crate) fn has_avx2() -> bool {
     is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")
 }
 
+/// Whether there are 32 vector registers. On x86 only AVX-512 has them; before there are 16.
+#[inline(always)]
+pub(crate) fn has_32_registers() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return has_avx512();
+    #[cfg(not(target_arch = "x86_64"))]
+    cfg!(target_arch = "aarch64")
+}
+
 /// A vector register of numbers: what the inner loop of a matrix product is written in.
 pub(crate) trait Lanes<T: Copy>: Copy {
     /// How many.
     const N: usize;
+    /// Registers as wide, of random words.
+    type Words: Words;
     /// All lanes the same.
     fn splat(x: T) -> Self;
     /// # Safety
@@ -212,6 +229,7 @@ pub(crate) fn run_widest(kernel: impl Kernel) {
 
 impl<T: crate::Float> Lanes<T> for [T; 4] {
     const N: usize = 4;
+    type Words = [u64; 16];
     #[inline(always)]
     fn splat(x: T) -> Self {
         [x; 4]
@@ -246,9 +264,10 @@ mod x86_lanes {
     use std::arch::x86_64::*;
 
     macro_rules! registers {
-        ($($t:ty, $v:ty, $n:literal: $splat:ident $load:ident $store:ident $add:ident $sub:ident $fma:ident $($mask:ident $load_first:ident $store_first:ident)?;)*) => {$(
+        ($($t:ty, $v:ty, $n:literal, $words:ty: $splat:ident $load:ident $store:ident $add:ident $sub:ident $fma:ident $($mask:ident $load_first:ident $store_first:ident)?;)*) => {$(
             impl Lanes<$t> for $v {
                 const N: usize = $n;
+                type Words = $words;
                 #[inline(always)]
                 fn splat(x: $t) -> Self {
                     // SAFETY: only kernels compiled for these instructions use this type.
@@ -295,12 +314,12 @@ mod x86_lanes {
         )*};
     }
     registers! {
-        f32, __m128, 4: _mm_set1_ps _mm_loadu_ps _mm_storeu_ps _mm_add_ps _mm_sub_ps _mm_fmadd_ps;
-        f32, __m256, 8: _mm256_set1_ps _mm256_loadu_ps _mm256_storeu_ps _mm256_add_ps _mm256_sub_ps _mm256_fmadd_ps;
-        f64, __m256d, 4: _mm256_set1_pd _mm256_loadu_pd _mm256_storeu_pd _mm256_add_pd _mm256_sub_pd _mm256_fmadd_pd;
-        f32, __m512, 16: _mm512_set1_ps _mm512_loadu_ps _mm512_storeu_ps _mm512_add_ps _mm512_sub_ps _mm512_fmadd_ps
+        f32, __m128, 4, __m256i: _mm_set1_ps _mm_loadu_ps _mm_storeu_ps _mm_add_ps _mm_sub_ps _mm_fmadd_ps;
+        f32, __m256, 8, __m256i: _mm256_set1_ps _mm256_loadu_ps _mm256_storeu_ps _mm256_add_ps _mm256_sub_ps _mm256_fmadd_ps;
+        f64, __m256d, 4, __m256i: _mm256_set1_pd _mm256_loadu_pd _mm256_storeu_pd _mm256_add_pd _mm256_sub_pd _mm256_fmadd_pd;
+        f32, __m512, 16, __m512i: _mm512_set1_ps _mm512_loadu_ps _mm512_storeu_ps _mm512_add_ps _mm512_sub_ps _mm512_fmadd_ps
             __mmask16 _mm512_maskz_loadu_ps _mm512_mask_storeu_ps;
-        f64, __m512d, 8: _mm512_set1_pd _mm512_loadu_pd _mm512_storeu_pd _mm512_add_pd _mm512_sub_pd _mm512_fmadd_pd
+        f64, __m512d, 8, __m512i: _mm512_set1_pd _mm512_loadu_pd _mm512_storeu_pd _mm512_add_pd _mm512_sub_pd _mm512_fmadd_pd
             __mmask8 _mm512_maskz_loadu_pd _mm512_mask_storeu_pd;
     }
 }

@@ -99,7 +99,7 @@ vectorize! {
             Kind::Silu => map(x, y, |x| x * x.sigmoid()),
             Kind::Gelu => {
                 for (y, &x) in y.iter_mut().zip(x) {
-                    *y = x * x.normal_cdf();
+                    *y = x * x.normal_cdf::<FUSED>();
                 }
             }
             Kind::Clamp(low, high) => {
@@ -149,7 +149,7 @@ vectorize! {
             // A loop of its own: the compiler leaves a closure this long a call.
             Kind::Gelu => {
                 for ((dx, &x), &dy) in dx.iter_mut().zip(kept).zip(dy) {
-                    *dx = x.gelu_slope() * dy;
+                    *dx = x.gelu_slope::<FUSED>() * dy;
                 }
             }
             Kind::Clamp(low, high) => {

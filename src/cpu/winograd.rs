@@ -32,11 +32,11 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use few::{Few, has_registers};
+use few::Few;
 use scheme::{Restore, Square, TransformPixels, TransformSquare};
 
 use crate::cpu::gemm::{Begin, Rows, Run, Sums, TERMS, Target, panel};
-use crate::cpu::lanes::run_widest;
+use crate::cpu::lanes::{has_32_registers, run_widest};
 use crate::cpu::taps::{Gather, Phase};
 use crate::cpu::{Scratch, chunks};
 
@@ -93,7 +93,7 @@ fn pays(channels: [usize; 2]) -> bool {
 /// Whether the products of these channels, in and out, can stay in the registers.
 fn few(taps: usize, [c_in, c_out]: [usize; 2]) -> bool {
     let whole = c_in.is_multiple_of(LANES) && c_out.is_multiple_of(LANES);
-    taps == 2 && whole && c_in <= few::CHANNELS && c_out <= FEW && has_registers()
+    taps == 2 && whole && c_in <= few::CHANNELS && c_out <= FEW && has_32_registers()
 }
 
 /// A convolution that these schemes apply to.

@@ -14,6 +14,9 @@ use super::rows::{Rows, Tile};
 use crate::cpu::lanes::{has_avx2, has_avx512};
 use crate::{DType, Float, Real};
 
+#[cfg(target_arch = "x86_64")]
+use super::x86;
+
 /// Rows of a tile, at most.
 pub(crate) const TILE: usize = 8;
 
@@ -22,7 +25,7 @@ pub(crate) const TILE: usize = 8;
 pub(crate) fn rows_of_a_tile() -> usize {
     if has_avx2() && !has_avx512() { SIX } else { TILE }
 }
-const SIX: usize = 6;
+pub(super) const SIX: usize = 6;
 
 /// Columns of a tile, and of a panel: 32, or 16 where sums are of f64. Either fills two of the widest vector registers: a
 /// tile is 16 registers, and each element of A, loaded once for all lanes, serves two multiplications.
@@ -156,7 +159,7 @@ impl<'a, T: Real> Sums<'a, T> {
     /// # Safety
     /// `tiles` has compared the largest indices with the lengths; V's instructions exist.
     #[inline(always)]
-    unsafe fn columns<V: Products<T>, O: Real<Wide = T::Wide>, const C: usize, const R: usize>(
+    pub(super) unsafe fn columns<V: Products<T>, O: Real<Wide = T::Wide>, const C: usize, const R: usize>(
         &self,
         tiles: &[Tile],
         at: usize,
@@ -277,7 +280,7 @@ unsafe fn portable<T: Real, O: Real>(sums: &Sums<T>, tiles: &[Tile], at: usize, 
 /// # Safety
 /// X and Y are the same type but for lifetimes, and Y's are not longer than X's.
 #[inline(always)]
-unsafe fn same<X, Y>(x: &X) -> &Y {
+pub(super) unsafe fn same<X, Y>(x: &X) -> &Y {
     // SAFETY: a reference to a type is a reference to that type.
     unsafe { &*(&raw const *x).cast() }
 }
@@ -285,82 +288,9 @@ unsafe fn same<X, Y>(x: &X) -> &Y {
 /// # Safety
 /// As `same`.
 #[inline(always)]
-unsafe fn same_mut<X, Y>(x: &mut X) -> &mut Y {
+pub(super) unsafe fn same_mut<X, Y>(x: &mut X) -> &mut Y {
     // SAFETY: a reference to a type is a reference to that type.
     unsafe { &mut *(&raw mut *x).cast() }
-}
-
-#[cfg(target_arch = "x86_64")]
-mod x86 {
-    use super::*;
-    use std::arch::x86_64::{__m128, __m256, __m256d, __m512, __m512d};
-
-    /// # Safety
-    /// As `Sums::columns`.
-    #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")]
-    pub unsafe fn avx512<T: Real, O: Real>(sums: &Sums<T>, tiles: &[Tile], at: usize, begin: Begin<O>, to: &mut Target<O>) {
-        // SAFETY: the caller's promise; T is the type that its DTYPE names.
-        unsafe {
-            if T::DTYPE == DType::F64 {
-                let sums = same::<_, Sums<f64>>(sums);
-                return match 2 * to.columns > panel::<T>() {
-                    true => sums.columns::<__m512d, f64, 2, TILE>(tiles, at, *same(&begin), same_mut(to), 0),
-                    false => sums.columns::<__m512d, f64, 1, TILE>(tiles, at, *same(&begin), same_mut(to), 0),
-                };
-            }
-            let sums = same::<_, Sums<f32>>(sums);
-            match to.columns {
-                // Two of the narrower registers are multiplied at a time.
-                4 => sums.columns::<__m128, f32, 1, TILE>(tiles, at, *same(&begin), same_mut(to), 0),
-                8 => sums.columns::<__m256, f32, 1, TILE>(tiles, at, *same(&begin), same_mut(to), 0),
-                ..=16 => sums.columns::<__m512, f32, 1, TILE>(tiles, at, *same(&begin), same_mut(to), 0),
-                _ => sums.columns::<__m512, f32, 2, TILE>(tiles, at, *same(&begin), same_mut(to), 0),
-            }
-        }
-    }
-
-    /// # Safety
-    /// As `Sums::columns`; T is bf16.
-    #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx512bf16,avx2,fma")]
-    pub unsafe fn avx512_bf16<T: Real, O: Real>(sums: &Sums<T>, tiles: &[Tile], at: usize, begin: Begin<O>, to: &mut Target<O>) {
-        let wide = 2 * to.columns > panel::<T>();
-        // SAFETY: the caller's promise; O is the type that its DTYPE names.
-        unsafe {
-            let sums = same::<_, Sums<bf16>>(sums);
-            match (O::DTYPE, wide) {
-                (DType::BF16, true) => sums.columns::<__m512, bf16, 2, TILE>(tiles, at, *same(&begin), same_mut(to), 0),
-                (DType::BF16, false) => sums.columns::<__m512, bf16, 1, TILE>(tiles, at, *same(&begin), same_mut(to), 0),
-                (_, true) => sums.columns::<__m512, f32, 2, TILE>(tiles, at, *same(&begin), same_mut(to), 0),
-                (_, false) => sums.columns::<__m512, f32, 1, TILE>(tiles, at, *same(&begin), same_mut(to), 0),
-            }
-        }
-    }
-
-    /// # Safety
-    /// As `Sums::columns`.
-    #[target_feature(enable = "avx2,fma")]
-    pub unsafe fn avx2<T: Real, O: Real>(sums: &Sums<T>, tiles: &[Tile], at: usize, begin: Begin<O>, to: &mut Target<O>) {
-        // SAFETY: the caller's promise; T is the type that its DTYPE names.
-        unsafe {
-            for first in (0..to.columns).step_by(panel::<T>() / 2) {
-                // Half a panel, or a quarter of it.
-                let wide = 4 * (to.columns - first) > panel::<T>();
-                if T::DTYPE == DType::F64 {
-                    let sums = same::<_, Sums<f64>>(sums);
-                    match wide {
-                        true => sums.columns::<__m256d, f64, 2, SIX>(tiles, at, *same(&begin), same_mut(to), first),
-                        false => sums.columns::<__m256d, f64, 1, SIX>(tiles, at, *same(&begin), same_mut(to), first),
-                    }
-                    continue;
-                }
-                let sums = same::<_, Sums<f32>>(sums);
-                match wide {
-                    true => sums.columns::<__m256, f32, 2, SIX>(tiles, at, *same(&begin), same_mut(to), first),
-                    false => sums.columns::<__m256, f32, 1, SIX>(tiles, at, *same(&begin), same_mut(to), first),
-                }
-            }
-        }
-    }
 }
 
 #[cfg(test)]

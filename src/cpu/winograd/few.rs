@@ -11,14 +11,6 @@ pub(super) const CHANNELS: usize = 32;
 /// Tiles side by side: their 27 sums, and a vector of the weight, fit into 32 registers.
 const TOGETHER: usize = 3;
 
-/// Whether there are 32 of them.
-pub(super) fn has_registers() -> bool {
-    #[cfg(target_arch = "x86_64")]
-    return crate::cpu::lanes::has_avx512();
-    #[cfg(not(target_arch = "x86_64"))]
-    cfg!(target_arch = "aarch64")
-}
-
 /// output(weight input(x)), with two taps along both axes, for one pair of lattices.
 pub(super) struct Few<'a> {
     pub x: &'a [f32],

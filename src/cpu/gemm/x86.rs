@@ -1,0 +1,82 @@
+//! The kernel of all products, in the registers of x86.
+
+use std::arch::x86_64::{__m128, __m256, __m256d, __m512, __m512d};
+
+use half::bf16;
+
+use super::rows::Tile;
+use super::tile::{Begin, SIX, Sums, TILE, Target, panel, same, same_mut};
+use crate::{DType, Real};
+
+/// # Safety
+/// As `Sums::columns`.
+#[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")]
+pub(super) unsafe fn avx512<T: Real, O: Real>(sums: &Sums<T>, tiles: &[Tile], at: usize, begin: Begin<O>, to: &mut Target<O>) {
+    // SAFETY: the caller's promise; T is the type that its DTYPE names.
+    unsafe {
+        if T::DTYPE == DType::F64 {
+            let sums = same::<_, Sums<f64>>(sums);
+            return match 2 * to.columns > panel::<T>() {
+                true => sums.columns::<__m512d, f64, 2, TILE>(tiles, at, *same(&begin), same_mut(to), 0),
+                false => sums.columns::<__m512d, f64, 1, TILE>(tiles, at, *same(&begin), same_mut(to), 0),
+            };
+        }
+        let sums = same::<_, Sums<f32>>(sums);
+        match to.columns {
+            // Two of the narrower registers are multiplied at a time.
+            4 => sums.columns::<__m128, f32, 1, TILE>(tiles, at, *same(&begin), same_mut(to), 0),
+            8 => sums.columns::<__m256, f32, 1, TILE>(tiles, at, *same(&begin), same_mut(to), 0),
+            ..=16 => sums.columns::<__m512, f32, 1, TILE>(tiles, at, *same(&begin), same_mut(to), 0),
+            _ => sums.columns::<__m512, f32, 2, TILE>(tiles, at, *same(&begin), same_mut(to), 0),
+        }
+    }
+}
+
+/// # Safety
+/// As `Sums::columns`; T is bf16.
+#[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx512bf16,avx2,fma")]
+pub(super) unsafe fn avx512_bf16<T: Real, O: Real>(
+    sums: &Sums<T>,
+    tiles: &[Tile],
+    at: usize,
+    begin: Begin<O>,
+    to: &mut Target<O>,
+) {
+    let wide = 2 * to.columns > panel::<T>();
+    // SAFETY: the caller's promise; O is the type that its DTYPE names.
+    unsafe {
+        let sums = same::<_, Sums<bf16>>(sums);
+        match (O::DTYPE, wide) {
+            (DType::BF16, true) => sums.columns::<__m512, bf16, 2, TILE>(tiles, at, *same(&begin), same_mut(to), 0),
+            (DType::BF16, false) => sums.columns::<__m512, bf16, 1, TILE>(tiles, at, *same(&begin), same_mut(to), 0),
+            (_, true) => sums.columns::<__m512, f32, 2, TILE>(tiles, at, *same(&begin), same_mut(to), 0),
+            (_, false) => sums.columns::<__m512, f32, 1, TILE>(tiles, at, *same(&begin), same_mut(to), 0),
+        }
+    }
+}
+
+/// # Safety
+/// As `Sums::columns`.
+#[target_feature(enable = "avx2,fma")]
+pub(super) unsafe fn avx2<T: Real, O: Real>(sums: &Sums<T>, tiles: &[Tile], at: usize, begin: Begin<O>, to: &mut Target<O>) {
+    // SAFETY: the caller's promise; T is the type that its DTYPE names.
+    unsafe {
+        for first in (0..to.columns).step_by(panel::<T>() / 2) {
+            // Half a panel, or a quarter of it.
+            let wide = 4 * (to.columns - first) > panel::<T>();
+            if T::DTYPE == DType::F64 {
+                let sums = same::<_, Sums<f64>>(sums);
+                match wide {
+                    true => sums.columns::<__m256d, f64, 2, SIX>(tiles, at, *same(&begin), same_mut(to), first),
+                    false => sums.columns::<__m256d, f64, 1, SIX>(tiles, at, *same(&begin), same_mut(to), first),
+                }
+                continue;
+            }
+            let sums = same::<_, Sums<f32>>(sums);
+            match wide {
+                true => sums.columns::<__m256, f32, 2, SIX>(tiles, at, *same(&begin), same_mut(to), first),
+                false => sums.columns::<__m256, f32, 1, SIX>(tiles, at, *same(&begin), same_mut(to), first),
+            }
+        }
+    }
+}
