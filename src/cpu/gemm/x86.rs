@@ -73,9 +73,10 @@ pub(super) unsafe fn avx2<T: Real, O: Real>(sums: &Sums<T>, tiles: &[Tile], at: 
                 continue;
             }
             let sums = same::<_, Sums<f32>>(sums);
-            match wide {
-                true => sums.columns::<__m256, f32, 2, SIX>(tiles, at, *same(&begin), same_mut(to), first),
-                false => sums.columns::<__m256, f32, 1, SIX>(tiles, at, *same(&begin), same_mut(to), first),
+            match (wide, to.columns - first) {
+                (true, _) => sums.columns::<__m256, f32, 2, SIX>(tiles, at, *same(&begin), same_mut(to), first),
+                (false, 4) => sums.columns::<__m128, f32, 1, SIX>(tiles, at, *same(&begin), same_mut(to), first),
+                (false, _) => sums.columns::<__m256, f32, 1, SIX>(tiles, at, *same(&begin), same_mut(to), first),
             }
         }
     }

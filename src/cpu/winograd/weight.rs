@@ -9,7 +9,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::scheme::{TransformPixels, TransformSquare};
-use super::{Lattice, ROOM, apart, lattices, pays, squares, strips, taps};
+use super::{LANES, Lattice, ROOM, apart, lattices, pays, squares, strips, taps};
 use crate::cpu::gemm::{Begin, Rows, Run, Sums, Target, panel};
 use crate::cpu::lanes::run_widest;
 use crate::cpu::taps::Phase;
@@ -84,7 +84,9 @@ impl Task<'_> {
         let own = self.channels.len();
         let wide = panel::<f32>().min(c_big);
         let plane = ROOM * c_big.next_multiple_of(wide);
-        let (mut left, mut right) = (Scratch::new(n * n * ROOM * own), Scratch::new(n * n * plane));
+        // Room to the next tile's: terms a power of two apart would fall into few sets of the cache.
+        let room = own + LANES;
+        let (mut left, mut right) = (Scratch::new(n * n * ROOM * room), Scratch::new(n * n * plane));
         // A pixel of the small image is at its own place.
         let lattice = Lattice { first: 0, step: 1, taps: Vec::new() };
         for (turn, (count, strips)) in strips(0..h, w, tiles).enumerate() {
@@ -98,7 +100,7 @@ impl Task<'_> {
                 squares: &squares,
                 apart: apart_y,
                 channels: self.channels.clone(),
-                step: [ROOM * own, own],
+                step: [ROOM * room, room],
                 panel: [own; 2],
                 to: &mut left,
             });
@@ -115,19 +117,20 @@ impl Task<'_> {
             });
             let begin = if turn == 0 { Begin::Zero } else { Begin::Add };
             for (i, sum) in sums.chunks_mut(self.part * c_big).enumerate() {
-                let factors = [&left[i * ROOM * own..], &right[i * plane..]];
-                multiply(factors, count, [own, c_big], (begin, sum));
+                let factors = [&left[i * ROOM * room..], &right[i * plane..]];
+                multiply(factors, count, room, [own, c_big], (begin, sum));
             }
         }
     }
 }
 
-/// sum = begin + the products of all pairs of channels, over some terms: of [terms, m] and of panels of [ROOM, panel].
-fn multiply([left, right]: [&[f32]; 2], terms: usize, [m, n]: [usize; 2], (begin, sum): (Begin<'_, f32>, &mut [f32])) {
+/// sum = begin + the products of all pairs of channels, over some terms: of [terms, m], `step` apart, and of panels of
+/// [ROOM, panel].
+fn multiply([left, right]: [&[f32]; 2], terms: usize, step: usize, [m, n]: [usize; 2], (begin, sum): (Begin<'_, f32>, &mut [f32])) {
     let (runs, wide) = ([Run { a: 0, b: 0, len: terms }], panel::<f32>().min(n));
     for first in (0..n).step_by(wide) {
         let columns = wide.min(n - first);
-        let sums = Sums::new(left, right, [m, wide], &runs);
+        let sums = Sums::new(left, right, [step, wide], &runs);
         sums.tiles(&Rows::dense(m, [1, n]), first * ROOM, begin, Target { c: sum, first, columns });
     }
 }
