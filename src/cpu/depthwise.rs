@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::cpu::conv2d::covered;
-use crate::cpu::taps::{Frame, Gather};
+use crate::cpu::taps::{Gather, View};
 use crate::cpu::vectorize;
 use crate::window::Geometry;
 use crate::{Float, Real};
@@ -21,14 +21,14 @@ pub(crate) fn pack<T: Real>(gather: &Gather<'_, T>) -> Vec<T> {
 }
 
 /// Output rows `rows` of one image.
-pub(crate) fn rows<T: Real>(gather: &Gather<'_, T>, frame: &Frame<'_, T>, rows: &Range<usize>, packed: &[T], y: &mut [T]) {
+pub(crate) fn rows<T: Real>(gather: &Gather<'_, T>, (data, view): (&[T], View), rows: &Range<usize>, packed: &[T], y: &mut [T]) {
     let [_, width, c] = gather.output;
     let (mut rest, mut sums) = (packed, vec![T::Wide::ZERO; c]);
     for (v, h) in gather.pairs() {
         let (weight, after) = rest.split_at(v.taps.len() * h.taps.len() * c);
         rest = after;
         for j in v.within(rows) {
-            let (first, step) = frame.window([v, h], j);
+            let (first, step) = view.window([v, h], j);
             let line = &mut y[(v.start + j * v.step - rows.start) * width * c..][..width * c];
             for (i, y) in line.chunks_mut(c).skip(h.start).step_by(h.step).enumerate() {
                 let mut weights = weight.chunks(c);
@@ -39,7 +39,7 @@ pub(crate) fn rows<T: Real>(gather: &Gather<'_, T>, frame: &Frame<'_, T>, rows: 
                 for (_, dy) in &v.taps {
                     for ((_, dx), w) in h.taps.iter().zip(weights.by_ref()) {
                         let (below, right) = ((dy - v.taps[0].1) as usize, (dx - h.taps[0].1) as usize);
-                        let x = &frame.data[first + i * step + (below * frame.width + right) * c..][..c];
+                        let x = &data[first + i * step + (below * view.width + right) * c..][..c];
                         add_product(&mut sums, x, w);
                     }
                 }

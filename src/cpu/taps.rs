@@ -89,13 +89,12 @@ impl<T: Real> Gather<'_, T> {
             return chunks(y, size_y, |start, y| self.plain(&x[start / size_y * size_x..][..size_x], y));
         }
         let images = TASK.div_ceil(work(self.output[0]).max(1));
+        let parts = (0..self.output[0]).step_by(rows).map(|first| self.part(first..self.output[0].min(first + rows)));
+        let parts: Vec<Part> = parts.collect();
         chunks(y, images * size_y, |start, y| {
             for (i, y) in y.chunks_mut(size_y).enumerate() {
                 let x = &x[(start / size_y + i) * size_x..][..size_x];
-                chunks(y, rows * w * c, |start, y| {
-                    let first = start / (w * c);
-                    self.rows(x, first..first + y.len() / (w * c), packed, &mut Scratch::new(0), y);
-                });
+                chunks(y, rows * w * c, |start, y| self.rows(x, &parts[start / (rows * w * c)], packed, y));
             }
         });
     }
@@ -191,23 +190,38 @@ impl<T: Real> Gather<'_, T> {
         self.phases[0].iter().flat_map(|v| self.phases[1].iter().map(move |h| (v, h)))
     }
 
-    /// Output rows `rows` of one image.
-    fn rows(&self, x: &[T], rows: Range<usize>, packed: &[T], scratch: &mut Scratch<T>, y: &mut [T]) {
-        let ([c_in, c_out], wide) = (self.channels(), panel::<T>());
+    /// One part of an image's output rows.
+    fn rows(&self, x: &[T], part: &Part, packed: &[T], y: &mut [T]) {
+        let ([c_in, c_out], mut scratch) = (self.channels(), Scratch::new(0));
         if self.is_depthwise() {
-            let frame = self.frame(x, &rows, 0..self.input[2], scratch);
-            return depthwise::rows(self, &frame, &rows, packed, y);
+            let data = self.frame(x, part.view, 0..self.input[2], &mut scratch);
+            return depthwise::rows(self, (data, part.view), &part.rows, packed, y);
         }
         let mut packed = packed;
         for group in 0..self.groups {
-            let frame = self.frame(x, &rows, group * c_in..(group + 1) * c_in, scratch);
-            for (vertical, horizontal) in self.pairs() {
-                let terms = vertical.taps.len() * horizontal.taps.len() * self.terms();
-                let (weight, rest) = packed.split_at(terms * c_out.div_ceil(wide) * wide);
+            let data = self.frame(x, part.view, group * c_in..(group + 1) * c_in, &mut scratch);
+            for phase in &part.phases {
+                let (weight, rest) = packed.split_at(phase.terms * c_out.next_multiple_of(panel::<T>()));
                 packed = rest;
-                self.phase([vertical, horizontal], group, &frame, (&rows, weight), y);
+                self.phase(phase, group, (data, weight), y);
             }
         }
+    }
+
+    /// What output rows `rows` of all images have in common.
+    fn part(&self, rows: Range<usize>) -> Part {
+        let view = self.view(&rows);
+        let (wide, t) = (panel::<T>(), together::<T>());
+        let phase = |pair| {
+            let runs = runs(pair, view.width, (self.terms(), t), wide);
+            let terms = runs.iter().map(|run| run.len * t).sum::<usize>();
+            // Where y rounds what it holds, all terms are added up at once.
+            let room = if t == 1 { TERMS } else { terms.max(1) };
+            let blocks = blocks(&runs, (t, wide), room);
+            PhaseOfPart { tiles: self.tiles(pair, view, &rows), terms, blocks }
+        };
+        let pairs = self.pairs().map(|(v, h)| [v, h]).filter(|_| !self.is_depthwise());
+        Part { phases: pairs.map(phase).collect(), rows, view }
     }
 
     /// The rows and columns of an image, padding included, that output rows `rows` read.
@@ -219,28 +233,37 @@ impl<T: Real> Gather<'_, T> {
         [span(&self.phases[0], &|phase| phase.within(rows)), span(&self.phases[1], &|phase| 0..phase.count)]
     }
 
-    /// The part of an image that output rows `rows` read of some channels.
-    fn frame<'s>(&self, x: &'s [T], rows: &Range<usize>, channels: Range<usize>, scratch: &'s mut Scratch<T>) -> Frame<'s, T> {
+    /// Where output rows `rows` read: in the image itself, if nothing has to be added, or in a frame.
+    fn view(&self, rows: &Range<usize>) -> View {
         let [h, w, c] = self.input;
         let [vertical, horizontal] = self.spans(rows);
         let inside = |span: &Range<isize>, size: usize| span.start >= 0 && span.end <= size as isize;
-        let c_in = if self.is_depthwise() { c } else { self.terms() };
-        let width = horizontal.len();
-        if c_in == c && inside(&vertical, h) && inside(&horizontal, w) {
-            return Frame { data: x, top: 0, left: 0, width: w, channels: c };
+        let channels = if self.is_depthwise() { c } else { self.terms() };
+        if channels == c && inside(&vertical, h) && inside(&horizontal, w) {
+            return View { top: 0, left: 0, height: h, width: w, channels, framed: false };
         }
-        *scratch = Scratch::new(vertical.len() * width * c_in);
-        let columns = horizontal.start.max(0)..horizontal.end.min(w as isize);
-        for (row, line) in vertical.clone().zip(scratch.chunks_mut((width * c_in).max(1))) {
+        let (top, left, height, width) = (vertical.start, horizontal.start, vertical.len(), horizontal.len());
+        View { top, left, height, width, channels, framed: true }
+    }
+
+    /// Some channels of an image, as `view` sees them.
+    fn frame<'s>(&self, x: &'s [T], view: View, channels: Range<usize>, scratch: &'s mut Scratch<T>) -> &'s [T] {
+        if !view.framed {
+            return x;
+        }
+        let ([h, w, c], View { top, left, height, width, channels: c_in, .. }) = (self.input, view);
+        *scratch = Scratch::new(height * width * c_in);
+        let columns = left.max(0)..(left + width as isize).min(w as isize);
+        for (row, line) in (top..).zip(scratch.chunks_mut((width * c_in).max(1))) {
             if row < 0 || row >= h as isize || columns.is_empty() {
                 line.fill(T::default());
                 continue;
             }
             let from = &x[(row as usize * w + columns.start as usize) * c..][..columns.len() * c];
-            let (left, rest) = line.split_at_mut((columns.start - horizontal.start) as usize * c_in);
-            let (to, right) = rest.split_at_mut(columns.len() * c_in);
-            left.fill(T::default());
-            right.fill(T::default());
+            let (before, rest) = line.split_at_mut((columns.start - left) as usize * c_in);
+            let (to, behind) = rest.split_at_mut(columns.len() * c_in);
+            before.fill(T::default());
+            behind.fill(T::default());
             if c_in == c {
                 to.copy_from_slice(from);
             } else {
@@ -252,53 +275,66 @@ impl<T: Real> Gather<'_, T> {
                 });
             }
         }
-        Frame { data: scratch, top: vertical.start, left: horizontal.start, width, channels: c_in }
+        scratch
     }
 
-    /// The outputs of one pair of phases within `rows`, for one group.
-    fn phase(&self, [v, h]: [&Phase; 2], group: usize, frame: &Frame<'_, T>, (rows, weight): (&Range<usize>, &[T]), y: &mut [T]) {
+    /// The outputs of one pair of phases within a part, for one group.
+    fn phase(&self, phase: &PhaseOfPart, group: usize, (data, weight): (&[T], &[T]), y: &mut [T]) {
         let ([_, c_out], wide, t) = (self.channels(), panel::<T>(), together::<T>());
-        let runs = runs([v, h], frame.width, (self.terms(), t), wide);
-        let terms = runs.iter().map(|run| run.len * t).sum::<usize>();
-        // Where y rounds what it holds, all terms are added up at once.
-        let room = if t == 1 { TERMS } else { terms.max(1) };
-        let tiles = self.tiles([v, h], frame, rows, group * c_out);
-        for (i, runs) in blocks(&runs, (t, wide), room).iter().enumerate() {
-            let sums = Sums::new(frame.data, weight, [t, t * wide], runs);
+        for (i, runs) in phase.blocks.iter().enumerate() {
+            let sums = Sums::new(data, weight, [t, t * wide], runs);
             let begin = match self.bias {
-                Some(bias) if i == 0 => Begin::Bias(&bias[group * c_out..]),
+                Some(bias) if i == 0 => Begin::Bias(bias),
                 None if i == 0 => Begin::Zero,
                 _ => Begin::Add,
             };
             for (panel, first) in (0..c_out).step_by(wide).enumerate() {
-                let target = Target { c: y, first, columns: wide.min(c_out - first) };
-                sums.tiles(&tiles, panel * terms * wide, begin, target);
+                let target = Target { c: y, first: group * c_out + first, columns: wide.min(c_out - first) };
+                sums.tiles(&phase.tiles, panel * phase.terms * wide, begin, target);
             }
         }
     }
 
-    /// The pixels of a pair of phases: where their windows begin in the frame, and their results among the output rows
-    /// `rows`, at channel `channel`.
-    fn tiles(&self, [v, h]: [&Phase; 2], frame: &Frame<'_, T>, rows: &Range<usize>, channel: usize) -> Rows {
+    /// The pixels of a pair of phases: where their windows begin in the view, and their results among the output rows `rows`.
+    fn tiles(&self, [v, h]: [&Phase; 2], view: View, rows: &Range<usize>) -> Rows {
         let ([_, width, c], lines) = (self.output, v.within(rows));
-        let step = lines.clone().next().map_or(0, |j| frame.window([v, h], j).1);
-        let line = |j| [frame.window([v, h], j).0, ((v.start + j * v.step - rows.start) * width + h.start) * c + channel];
+        let step = lines.clone().next().map_or(0, |j| view.window([v, h], j).1);
+        let line = |j| [view.window([v, h], j).0, ((v.start + j * v.step - rows.start) * width + h.start) * c];
         Rows::lines(lines.map(line), h.count, [step, h.step * c])
     }
 }
 
-/// A part of an image, perhaps with zeros around, that begins at row `top` and column `left`.
-pub(crate) struct Frame<'a, T> {
-    pub data: &'a [T],
-    top: isize,
-    left: isize,
-    pub width: usize,
-    channels: usize,
+/// Some output rows, of any image.
+struct Part {
+    rows: Range<usize>,
+    view: View,
+    /// For each pair of phases.
+    phases: Vec<PhaseOfPart>,
 }
 
-impl<T> Frame<'_, T> {
+/// The products that make the outputs of a pair of phases.
+struct PhaseOfPart {
+    tiles: Rows,
+    /// Of each output.
+    terms: usize,
+    /// The terms, so many at a time as stay in the first-level cache.
+    blocks: Vec<Vec<Run>>,
+}
+
+/// Where a part of an image lies: it begins at row `top` and column `left`, and is a copy with zeros around if `framed`.
+#[derive(Clone, Copy)]
+pub(crate) struct View {
+    top: isize,
+    left: isize,
+    height: usize,
+    pub width: usize,
+    channels: usize,
+    framed: bool,
+}
+
+impl View {
     /// Where the window of the first output of line j begins, and how far apart the windows of its outputs lie.
-    pub fn window(&self, [v, h]: [&Phase; 2], j: usize) -> (usize, usize) {
+    pub fn window(self, [v, h]: [&Phase; 2], j: usize) -> (usize, usize) {
         let (Some(&(_, dy)), Some(&(_, dx))) = (v.taps.first(), h.taps.first()) else { return (0, 0) };
         let row = (j * v.stride) as isize + dy - self.top;
         ((row as usize * self.width + (dx - self.left) as usize) * self.channels, h.stride * self.channels)

@@ -126,7 +126,13 @@ impl Task<'_> {
 
 /// sum = begin + the products of all pairs of channels, over some terms: of [terms, m], `step` apart, and of panels of
 /// [ROOM, panel].
-fn multiply([left, right]: [&[f32]; 2], terms: usize, step: usize, [m, n]: [usize; 2], (begin, sum): (Begin<'_, f32>, &mut [f32])) {
+fn multiply(
+    [left, right]: [&[f32]; 2],
+    terms: usize,
+    step: usize,
+    [m, n]: [usize; 2],
+    (begin, sum): (Begin<'_, f32>, &mut [f32]),
+) {
     let (runs, wide) = ([Run { a: 0, b: 0, len: terms }], panel::<f32>().min(n));
     for first in (0..n).step_by(wide) {
         let columns = wide.min(n - first);
