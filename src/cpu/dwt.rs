@@ -35,24 +35,38 @@ pub(crate) fn forward<T: Real>(x: &[T], [h, w, c]: [usize; 3], y: &mut [T]) {
 }
 
 vectorize! {
-    /// Two rows of pixels to one row of sub-bands.
-    ///
-    /// In two sweeps, the second from the cache: each writes to one place, so that the compiler has few enough overlaps to
-    /// rule out and makes vectors.
+    /// Two rows of pixels to one row of sub-bands. The compiler makes vectors of 4 channels if it knows that there are 4.
     fn analyse_row<T: Float>(rows: [&[T]; 2], zeros: &[T], y: &mut [T], c: usize) {
-        let [top, bottom] = rows;
-        let half = T::from_f64(0.5);
-        for ((y, top), bottom) in y.chunks_exact_mut(4 * c).zip(top.chunks(2 * c)).zip(bottom.chunks(2 * c)) {
-            let (low, high) = y.split_at_mut(c);
-            let ((a, b), (c, d)) = (top.split_at(c), bottom.split_at(c));
-            let (b, d) = if b.is_empty() { (zeros, zeros) } else { (b, d) };
-            for ((((low, &a), &b), &c), &d) in low.iter_mut().zip(a).zip(b).zip(c).zip(d) {
-                *low = ((a + b) + (c + d)) * half;
-            }
-            for ((((high, &a), &b), &c), &d) in high.as_chunks_mut::<3>().0.iter_mut().zip(a).zip(b).zip(c).zip(d) {
-                let (diff_top, diff_bottom) = (a - b, c - d);
-                *high = [((a + b) - (c + d)) * half, (diff_top + diff_bottom) * half, (diff_top - diff_bottom) * half];
-            }
+        match c {
+            4 => analyse(rows, zeros, y, 4),
+            c => analyse(rows, zeros, y, c),
+        }
+    }
+
+    /// One row of sub-bands to the upper (sign 1) or lower (sign -1) of its two rows of pixels.
+    fn synthesise_row<T: Float>(y: &[T], sign: T, x: &mut [T], c: usize) {
+        match c {
+            4 => synthesise(y, sign, x, 4),
+            c => synthesise(y, sign, x, c),
+        }
+    }
+}
+
+/// In two sweeps, the second from the cache: each writes to one place, so that the compiler has few enough overlaps to
+/// rule out and makes vectors.
+#[inline(always)]
+fn analyse<T: Float>([top, bottom]: [&[T]; 2], zeros: &[T], y: &mut [T], c: usize) {
+    let half = T::from_f64(0.5);
+    for ((y, top), bottom) in y.chunks_exact_mut(4 * c).zip(top.chunks(2 * c)).zip(bottom.chunks(2 * c)) {
+        let (low, high) = y.split_at_mut(c);
+        let ((a, b), (c, d)) = (top.split_at(c), bottom.split_at(c));
+        let (b, d) = if b.is_empty() { (zeros, zeros) } else { (b, d) };
+        for ((((low, &a), &b), &c), &d) in low.iter_mut().zip(a).zip(b).zip(c).zip(d) {
+            *low = ((a + b) + (c + d)) * half;
+        }
+        for ((((high, &a), &b), &c), &d) in high.as_chunks_mut::<3>().0.iter_mut().zip(a).zip(b).zip(c).zip(d) {
+            let (diff_top, diff_bottom) = (a - b, c - d);
+            *high = [((a + b) - (c + d)) * half, (diff_top + diff_bottom) * half, (diff_top - diff_bottom) * half];
         }
     }
 }
@@ -83,24 +97,22 @@ pub(crate) fn inverse<T: Real>(y: &[T], [h, w, c]: [usize; 3], x: &mut [T]) {
     });
 }
 
-vectorize! {
-    /// One row of sub-bands to the upper (sign 1) or lower (sign -1) of its two rows of pixels.
-    fn synthesise_row<T: Float>(y: &[T], sign: T, x: &mut [T], c: usize) {
-        let half = T::from_f64(0.5);
-        for (y, x) in y.chunks_exact(4 * c).zip(x.chunks_mut(2 * c)) {
-            let (low, high) = y.split_at(c);
-            let (left, right) = x.split_at_mut(c);
-            if right.is_empty() {
-                for ((left, &low), high) in left.iter_mut().zip(low).zip(high.chunks_exact(3)) {
-                    *left = ((low + sign * high[0]) + (high[1] + sign * high[2])) * half;
-                }
-                continue;
+#[inline(always)]
+fn synthesise<T: Float>(y: &[T], sign: T, x: &mut [T], c: usize) {
+    let half = T::from_f64(0.5);
+    for (y, x) in y.chunks_exact(4 * c).zip(x.chunks_mut(2 * c)) {
+        let (low, high) = y.split_at(c);
+        let (left, right) = x.split_at_mut(c);
+        if right.is_empty() {
+            for ((left, &low), high) in left.iter_mut().zip(low).zip(high.chunks_exact(3)) {
+                *left = ((low + sign * high[0]) + (high[1] + sign * high[2])) * half;
             }
-            for (((left, right), &low), high) in left.iter_mut().zip(right).zip(low).zip(high.chunks_exact(3)) {
-                let (sum, diff) = (low + sign * high[0], high[1] + sign * high[2]);
-                *left = (sum + diff) * half;
-                *right = (sum - diff) * half;
-            }
+            continue;
+        }
+        for (((left, right), &low), high) in left.iter_mut().zip(right).zip(low).zip(high.chunks_exact(3)) {
+            let (sum, diff) = (low + sign * high[0], high[1] + sign * high[2]);
+            *left = (sum + diff) * half;
+            *right = (sum - diff) * half;
         }
     }
 }

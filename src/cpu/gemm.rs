@@ -180,6 +180,7 @@ fn multiply<T: Real, O: Real<Wide = T::Wide>>(
         (&copy[..], t, m * t)
     };
     let size = block::<T, O>(k);
+    let [turn, last] = [m.min(TURN) / TURN * TURN, m % TURN].map(|rows| Rows::dense(rows, [row, n]));
     for first in (0..k.max(1)).step_by(size) {
         let terms = size.min(k - first).next_multiple_of(t);
         for (i, column) in (0..n).step_by(wide).enumerate() {
@@ -192,11 +193,11 @@ fn multiply<T: Real, O: Real<Wide = T::Wide>>(
                     Run { a: at / t * step, b: at * columns + i * len * wide, len: len / t }
                 })
                 .collect();
-            let sums = Sums::new(data, packed, [step, wide * t], &runs).ahead(i == 0 && step == t && k * size_of::<T>() >= FAR);
             let begin = if first == 0 { begin } else { Begin::Add };
-            for top in (0..m).step_by(TURN) {
-                let tiles = Rows::lines([[top * row, top * n]].into_iter(), TURN.min(m - top), [row, n]);
-                sums.tiles(&tiles, 0, begin, Target { c, first: column, columns: wide.min(n - column) });
+            for (top, rows) in (0..m).step_by(TURN).zip(std::iter::repeat_n(&turn, m / TURN).chain([&last])) {
+                let ahead = i == 0 && step == t && k * size_of::<T>() >= FAR;
+                let sums = Sums::new(&data[top * row..], packed, [step, wide * t], &runs).ahead(ahead);
+                sums.tiles(rows, 0, begin, Target { c: &mut c[top * n..], first: column, columns: wide.min(n - column) });
             }
         }
     }
