@@ -33,7 +33,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use few::Few;
-use scheme::{Restore, Square, TransformPixels, TransformSquare};
+use scheme::{Restore, Square, TransformPixels, TransformWeight};
 
 use crate::cpu::gemm::{Begin, Rows, Run, Sums, TERMS, Target, panel};
 use crate::cpu::lanes::{has_32_registers, run_widest};
@@ -165,31 +165,13 @@ impl<'a> Winograd<'a> {
     /// the panel's rows.
     fn weight(&self) -> Scratch<f32> {
         let (g, (wide, [next_channel, next_product])) = (self.gather, self.panel());
-        let ([_, _, c_in], [_, _, c_out], [kh, kw]) = (g.input, g.output, g.kernel);
+        let ([_, _, c_in], [_, _, c_out]) = (g.input, g.output);
         let (pairs, panels): (Vec<_>, _) = (self.pairs().collect(), c_out.div_ceil(wide));
         let block = self.products() * c_in * wide;
         let mut weight = Scratch::new(pairs.len() * panels * block);
-        weight.par_chunks_mut(block).enumerate().for_each(|(i, block)| {
-            let [v, h] = pairs[i / panels];
-            let at = |ky: usize, kx: usize, k: usize, o: usize| match g.to_small {
-                true => ((o * kh + v.taps[ky]) * kw + h.taps[kx]) * c_in + k,
-                false => ((k * kh + v.taps[ky]) * kw + h.taps[kx]) * c_out + o,
-            };
-            let next = if g.to_small { kh * kw * c_in } else { 1 };
-            for (k, first) in (0..c_in).flat_map(|k| (0..wide).step_by(LANES).map(move |first| (k, first))) {
-                let o = i % panels * wide + first;
-                if o >= c_out {
-                    continue;
-                }
-                let mut kernel = [0.0; 9 * LANES];
-                for (tap, lanes) in kernel.chunks_mut(LANES).take(self.taps * self.taps).enumerate() {
-                    let from = g.weight[at(tap / self.taps, tap % self.taps, k, o)..].iter().step_by(next);
-                    lanes.iter_mut().zip(from).for_each(|(lane, &w)| *lane = w);
-                }
-                let to = &mut block[k * next_channel + first..];
-                let (taps, apart) = (self.taps, [LANES, next_product]);
-                run_widest(TransformSquare { taps, collect: false, from: &kernel, apart, channels: LANES, to });
-            }
+        weight.par_chunks_mut(block).enumerate().for_each(|(i, to)| {
+            let columns = i % panels * wide..c_out.min((i % panels + 1) * wide);
+            run_widest(TransformWeight { gather: g, pair: pairs[i / panels], columns, step: [next_channel, next_product], to });
         });
         weight
     }

@@ -2,7 +2,9 @@
 
 use std::ops::Range;
 
+use super::Lattice;
 use crate::cpu::lanes::{Kernel, Lanes};
+use crate::cpu::taps::Gather;
 
 /// A scheme of R taps g and N = R + 1 products m: m = weight(g) input(x), element by element, and y = output(m).
 pub(super) trait Scheme<const R: usize, const N: usize> {
@@ -240,36 +242,84 @@ impl Kernel for Restore<'_> {
     }
 }
 
-/// weight() or collect() of a square of numbers, along both axes, for some channels; the elements of each square lie
-/// `apart` numbers from one another.
-pub(super) struct TransformSquare<'a> {
-    pub taps: usize,
-    pub collect: bool,
-    pub from: &'a [f32],
-    pub apart: [usize; 2],
-    pub channels: usize,
+/// weight() of the taps of a pair of lattices, along both axes, for some output channels.
+pub(super) struct TransformWeight<'a> {
+    pub gather: &'a Gather<'a, f32>,
+    pub pair: [&'a Lattice; 2],
+    pub columns: Range<usize>,
+    /// An input channel's vectors go `step[0]` numbers from the last one's, and the elements of its square `step[1]`.
+    pub step: [usize; 2],
     pub to: &'a mut [f32],
 }
 
-impl TransformSquare<'_> {
+impl TransformWeight<'_> {
     #[inline(always)]
-    fn by<V: Lanes<f32>, const I: usize, const O: usize>(self, map: impl Fn([V; I]) -> [V; O]) {
-        for c in (0..self.channels).step_by(V::N) {
-            let [from, to] = self.apart;
-            let x = V::read_square(&self.from[c..], [I * from, from]);
-            V::write_square(both(x, &map), &mut self.to[c..], [O * to, to]);
+    fn by<S: Scheme<R, N>, V: Lanes<f32>, const R: usize, const N: usize>(self) {
+        for k in 0..self.gather.input[2] {
+            for o in (0..self.columns.len()).step_by(V::N) {
+                let mut taps = [[V::splat(0.0); R]; R];
+                for i in 0..R {
+                    for j in 0..R {
+                        taps[i][j] = self.tap([self.pair[0].taps[i], self.pair[1].taps[j]], k, self.columns.start + o);
+                    }
+                }
+                let [channel, element] = self.step;
+                V::write_square(both(taps, S::weight), &mut self.to[k * channel + o..], [N * element, element]);
+            }
+        }
+    }
+
+    /// The weights of one tap from input channel k to output channels from `o` on.
+    #[inline(always)]
+    fn tap<V: Lanes<f32>>(&self, [ky, kx]: [usize; 2], k: usize, o: usize) -> V {
+        let Gather { input: [_, _, c_in], output: [_, _, c_out], kernel: [kh, kw], weight, to_small, .. } = *self.gather;
+        if !to_small {
+            return V::read(&weight[((k * kh + ky) * kw + kx) * c_out + o..]);
+        }
+        let mut lanes = [0.0; 16];
+        for i in 0..V::N {
+            lanes[i] = weight[(((o + i) * kh + ky) * kw + kx) * c_in + k];
+        }
+        V::read(&lanes)
+    }
+}
+
+impl Kernel for TransformWeight<'_> {
+    #[inline(always)]
+    fn run<V: Lanes<f32>>(self) {
+        match self.pair[0].taps.len() {
+            2 => self.by::<Two, V, 2, 3>(),
+            _ => self.by::<Three, V, 3, 4>(),
         }
     }
 }
 
-impl Kernel for TransformSquare<'_> {
+/// collect() of a square of numbers, along both axes, for some channels; the elements of each square lie `apart` numbers from
+/// one another.
+pub(super) struct Collect<'a> {
+    pub taps: usize,
+    pub from: &'a [f32],
+    pub apart: usize,
+    pub channels: usize,
+    pub to: &'a mut [f32],
+}
+
+impl Collect<'_> {
+    #[inline(always)]
+    fn by<S: Scheme<R, N>, V: Lanes<f32>, const R: usize, const N: usize>(self) {
+        for c in (0..self.channels).step_by(V::N) {
+            let x = V::read_square::<N>(&self.from[c..], [N * self.apart, self.apart]);
+            V::write_square(both(x, S::collect), &mut self.to[c..], [R * self.apart, self.apart]);
+        }
+    }
+}
+
+impl Kernel for Collect<'_> {
     #[inline(always)]
     fn run<V: Lanes<f32>>(self) {
-        match (self.taps, self.collect) {
-            (2, false) => self.by::<V, 2, 3>(Two::weight),
-            (2, true) => self.by::<V, 3, 2>(Two::collect),
-            (_, false) => self.by::<V, 3, 4>(Three::weight),
-            (_, true) => self.by::<V, 4, 3>(Three::collect),
+        match self.taps {
+            2 => self.by::<Two, V, 2, 3>(),
+            _ => self.by::<Three, V, 3, 4>(),
         }
     }
 }

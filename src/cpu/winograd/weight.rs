@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::scheme::{TransformPixels, TransformSquare};
+use super::scheme::{Collect, TransformPixels};
 use super::{LANES, Lattice, ROOM, apart, lattices, pays, squares, strips, taps};
 use crate::cpu::gemm::{Begin, Rows, Run, Sums, Target, panel};
 use crate::cpu::lanes::run_widest;
@@ -56,8 +56,7 @@ pub(crate) fn backward_weight(g: &Geometry, phases: [Phase; 2], small: &[f32], b
                 sum.fill(0.0);
                 rows.for_each(|row| sum.iter_mut().zip(row).for_each(|(sum, x)| *sum += x));
             }
-            let apart = [c_big; 2];
-            run_widest(TransformSquare { taps, collect: true, from: &sum, apart, channels: c_big, to: &mut kernel });
+            run_widest(Collect { taps, from: &sum, apart: c_big, channels: c_big, to: &mut kernel });
             for (tap, kernel) in kernel.chunks(c_big).enumerate() {
                 let at = pair[0].taps[tap / taps] * kw + pair[1].taps[tap % taps];
                 dw[at * c_big..][..c_big].copy_from_slice(kernel);
