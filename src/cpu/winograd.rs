@@ -38,7 +38,7 @@ use scheme::{Restore, Square, TransformPixels, TransformWeight};
 use crate::cpu::gemm::{Begin, Rows, Run, Sums, TERMS, Target, panel};
 use crate::cpu::lanes::{has_32_registers, run_widest};
 use crate::cpu::taps::{Gather, Phase};
-use crate::cpu::{Scratch, chunks};
+use crate::cpu::{GRAIN, Scratch, chunks};
 
 /// Channels that are transformed at a time: one vector of the widest.
 const LANES: usize = 16;
@@ -86,6 +86,18 @@ fn taps(axes: &[Vec<Vec<Lattice>>; 2]) -> Option<usize> {
     counts.all(|count| count == first).then_some(first)
 }
 
+/// What is worked on in one go: a pair of phases, and for each of its pairs of lattices their weight.
+struct Turn<'a> {
+    phases: [&'a Phase; 2],
+    pairs: Vec<([&'a Lattice; 2], &'a [f32])>,
+}
+
+/// Where outputs go: on which lattices of an image of this size.
+struct Place {
+    size: [usize; 3],
+    lattices: [Lattice; 2],
+}
+
 fn pays(channels: [usize; 2]) -> bool {
     channels[0] * channels[1] >= CHANNELS && channels.iter().all(|c| c.is_multiple_of(LANES))
 }
@@ -130,15 +142,44 @@ impl<'a> Winograd<'a> {
             };
             return chunks(y, IMAGES * size, whole);
         }
-        // Few images: several tasks for each, of whole tiles.
-        let tile = 2 * self.gather.phases[0].len();
-        let rows = (output[0].div_ceil(4)).next_multiple_of(tile) * output[1] * output[2];
         for (image, y) in y.chunks_mut(size.max(1)).enumerate() {
+            if self.gather.pairs().count() > 1 {
+                self.by_phases(x, image, &weight, y);
+                continue;
+            }
+            // Several tasks, of whole tiles.
+            let rows = (output[0].div_ceil(4)).next_multiple_of(2) * output[1] * output[2];
             chunks(y, rows, |start, y| {
                 let first = start / (output[1] * output[2]);
                 self.rows(x, image..image + 1, first..first + y.len() / (output[1] * output[2]), &weight, y);
             });
         }
+    }
+
+    /// One image, its phases side by side: each in one go, so that every weight is read once.
+    fn by_phases(&self, x: &[f32], image: usize, weight: &[f32], y: &mut [f32]) {
+        let ([_, width, c], turns) = (self.gather.output, self.turns(weight));
+        let largest = turns.iter().map(|turn| turn.phases[0].count * turn.phases[1].count * c).max();
+        let size = largest.unwrap_or(0).max(1);
+        let mut parts = Scratch::new(turns.len() * size);
+        parts.par_chunks_mut(size).zip(&turns).for_each(|(part, turn)| {
+            let [lines, columns] = turn.phases.map(|phase| phase.count);
+            let plain = || Lattice { first: 0, step: 1, taps: Vec::new() };
+            let place = Place { size: [lines, columns, c], lattices: [plain(), plain()] };
+            self.phase(turn, x, image..image + 1, 0..lines, place, part);
+        });
+        let row = width * c;
+        chunks(y, (GRAIN / row).max(1) * row, |start, y| {
+            let rows = start / row..(start + y.len()) / row;
+            for (turn, part) in turns.iter().zip(parts.chunks(size)) {
+                let [v, h] = turn.phases;
+                for line in v.within(&rows) {
+                    let from = part[line * h.count * c..].chunks(c).take(h.count);
+                    let to = y[(v.start + line * v.step - rows.start) * row..][..row].chunks_mut(c);
+                    to.skip(h.start).step_by(h.step).zip(from).for_each(|(to, from)| to.copy_from_slice(from));
+                }
+            }
+        });
     }
 
     fn products(&self) -> usize {
@@ -152,22 +193,24 @@ impl<'a> Winograd<'a> {
         phases.flat_map(|(v, h)| v.iter().flat_map(move |v| h.iter().map(move |h| [v, h])))
     }
 
-    /// The width of a panel of output channels, and of its rows, which belong to an input channel and a product, how far
-    /// from one another those of the next channel and of the next product lie.
-    fn panel(&self) -> (usize, [usize; 2]) {
-        match self.few {
-            true => (LANES, [self.products() * LANES, LANES]),
-            false => (panel::<f32>(), [panel::<f32>(), self.gather.input[2] * panel::<f32>()]),
+    /// The width of a panel of output channels and its size; and of its rows, which belong to an input channel and a product,
+    /// how far from one another those of the next channel and of the next product lie.
+    fn panel(&self) -> (usize, usize, [usize; 2]) {
+        let (wide, c_in) = (panel::<f32>(), self.gather.input[2]);
+        if self.few {
+            return (LANES, self.products() * c_in * LANES, [self.products() * LANES, LANES]);
         }
+        // One vector more, lest the products of a channel, written together, fall into one set of the cache.
+        let next = c_in * wide + LANES;
+        (wide, self.products() * next, [wide, next])
     }
 
     /// The transformed weight, as the right side of matrix products: for each pair of lattices and panel of output channels
     /// the panel's rows.
     fn weight(&self) -> Scratch<f32> {
-        let (g, (wide, [next_channel, next_product])) = (self.gather, self.panel());
-        let ([_, _, c_in], [_, _, c_out]) = (g.input, g.output);
+        let (g, (wide, block, [next_channel, next_product])) = (self.gather, self.panel());
+        let c_out = g.output[2];
         let (pairs, panels): (Vec<_>, _) = (self.pairs().collect(), c_out.div_ceil(wide));
-        let block = self.products() * c_in * wide;
         let mut weight = Scratch::new(pairs.len() * panels * block);
         weight.par_chunks_mut(block).enumerate().for_each(|(i, to)| {
             let columns = i % panels * wide..c_out.min((i % panels + 1) * wide);
@@ -176,59 +219,76 @@ impl<'a> Winograd<'a> {
         weight
     }
 
+    /// The pairs of phases, each with its lattices and its part of the weight.
+    fn turns<'b>(&'b self, mut weight: &'b [f32]) -> Vec<Turn<'b>> {
+        let (wide, panel, _) = self.panel();
+        let block = panel * self.gather.output[2].div_ceil(wide);
+        let [vertical, horizontal] = [0, 1].map(|axis| self.gather.phases[axis].iter().zip(&self.lattices[axis]));
+        let both = vertical.flat_map(|v| horizontal.clone().map(move |h| [v, h]));
+        let turn = |[(v, rows), (h, columns)]: [(&'b Phase, &'b Vec<Lattice>); 2]| {
+            let pairs: Vec<_> = rows.iter().flat_map(|v| columns.iter().map(move |h| [v, h])).collect();
+            let (own, rest) = weight.split_at(pairs.len() * block);
+            weight = rest;
+            Turn { phases: [v, h], pairs: pairs.into_iter().zip(own.chunks(block)).collect() }
+        };
+        both.map(turn).collect()
+    }
+
     /// Output rows `rows` of some images.
     fn rows(&self, x: &[f32], images: Range<usize>, rows: Range<usize>, weight: &[f32], y: &mut [f32]) {
-        let ([_, _, c_in], [_, width, c_out]) = (self.gather.input, self.gather.output);
-        let block = self.products() * c_in * c_out.next_multiple_of(self.panel().0);
+        let [_, width, c] = self.gather.output;
+        for turn in self.turns(weight) {
+            // Outputs lie on a lattice too.
+            let [v, h] = turn.phases;
+            let lattices = [(v, rows.start), (h, 0)].map(|(phase, start)| Lattice {
+                first: phase.start as isize - start as isize,
+                step: phase.step,
+                taps: Vec::new(),
+            });
+            self.phase(&turn, x, images.clone(), v.within(&rows), Place { size: [rows.len(), width, c], lattices }, y);
+        }
+    }
+
+    /// Some lines of outputs of a pair of phases of some images, to their place in y.
+    fn phase(&self, turn: &Turn, x: &[f32], images: Range<usize>, lines: Range<usize>, place: Place, y: &mut [f32]) {
+        let (taps, columns, c_in, c_out) = (self.taps, turn.phases[1].count, self.gather.input[2], place.size[2]);
         let zeros = vec![0.0; c_out];
         let bias = self.gather.bias.unwrap_or(&zeros);
-        let mut inputs = Scratch::new(if self.few { 0 } else { self.products() * ROOM * c_in });
-        let mut outputs = Scratch::new(if self.few { 0 } else { self.products() * ROOM * c_out });
-        let mut weights = weight.chunks(block);
-        for (v, vertical) in self.gather.phases[0].iter().zip(&self.lattices[0]) {
-            let lines = v.within(&rows);
-            for (h, horizontal) in self.gather.phases[1].iter().zip(&self.lattices[1]) {
-                let weight: Vec<&[f32]> = weights.by_ref().take(vertical.len() * horizontal.len()).collect();
-                // Outputs lie on a lattice too.
-                let out = [(v, rows.start), (h, 0)].map(|(phase, start)| Lattice {
-                    first: phase.start as isize - start as isize,
-                    step: phase.step,
-                    taps: vec![],
-                });
-                let count = images.len() * lines.len().div_ceil(2) * h.count.div_ceil(2);
-                for (tiles, strips) in strips(lines.clone(), h.count, 0..count) {
-                    let to = squares([rows.len(), width, c_out], out.each_ref(), 2, &strips, 0);
-                    let apart_y = [v.step * width * c_out, h.step * c_out];
-                    let pairs = vertical.iter().flat_map(|v| horizontal.iter().map(move |h| [v, h]));
-                    for (i, (pair, weight)) in pairs.zip(&weight).enumerate() {
-                        let from = squares(self.gather.input, pair, self.taps + 1, &strips, images.start);
-                        let apart = apart(self.gather.input, pair);
-                        if self.few {
-                            let (squares, apart) = ([&from[..], &to], [apart, apart_y]);
-                            let bias = (i == 0).then_some(bias);
-                            run_widest(Few { x, c_in, weight, squares, apart, bias, y });
-                            continue;
-                        }
-                        let (step, panel) = ([ROOM * c_in, c_in], [c_in; 2]);
-                        let (taps, to) = (self.taps, &mut inputs);
-                        let channels = 0..c_in;
-                        run_widest(TransformPixels { taps, spread: false, x, squares: &from, apart, channels, step, panel, to });
-                        let begin = if i == 0 { Begin::Zero } else { Begin::Add };
-                        self.multiply(&inputs, weight, begin, tiles, &mut outputs);
-                    }
-                    if !self.few {
-                        let (products, step) = (&outputs, ROOM * c_out);
-                        run_widest(Restore { taps: self.taps, products, step, bias, squares: &to, apart: apart_y, y });
-                    }
+        let [mut inputs, mut outputs] =
+            [c_in, c_out].map(|c| Scratch::new(if self.few { 0 } else { self.products() * ROOM * c }));
+        let out = place.lattices.each_ref();
+        let apart_y = apart(place.size, out);
+        let count = images.len() * lines.len().div_ceil(2) * columns.div_ceil(2);
+        for (tiles, strips) in strips(lines, columns, 0..count) {
+            let to = squares(place.size, out, 2, &strips, 0);
+            for (i, &(pair, weight)) in turn.pairs.iter().enumerate() {
+                let from = squares(self.gather.input, pair, taps + 1, &strips, images.start);
+                let apart = apart(self.gather.input, pair);
+                if self.few {
+                    let (squares, apart) = ([&from[..], &to], [apart, apart_y]);
+                    let bias = (i == 0).then_some(bias);
+                    run_widest(Few { x, c_in, weight, squares, apart, bias, y });
+                    continue;
                 }
+                let (step, panel, channels) = ([ROOM * c_in, c_in], [c_in; 2], 0..c_in);
+                let to = &mut inputs;
+                run_widest(TransformPixels { taps, spread: false, x, squares: &from, apart, channels, step, panel, to });
+                let begin = if i == 0 { Begin::Zero } else { Begin::Add };
+                self.multiply(&inputs, weight, begin, tiles, &mut outputs);
+            }
+            if !self.few {
+                let (products, step) = (&outputs, ROOM * c_out);
+                run_widest(Restore { taps, products, step, bias, squares: &to, apart: apart_y, y });
             }
         }
     }
 
     /// The products of all tiles' inputs with the weight.
     fn multiply(&self, inputs: &[f32], weight: &[f32], begin: Begin<'_, f32>, tiles: usize, outputs: &mut [f32]) {
-        let ([_, _, c_in], [_, _, c_out], wide) = (self.gather.input, self.gather.output, panel::<f32>());
-        for (i, weight) in weight.chunks(c_in * wide).enumerate() {
+        let ([_, _, c_in], [_, _, c_out]) = (self.gather.input, self.gather.output);
+        let (wide, _, [_, next]) = self.panel();
+        let rows = Rows::dense(tiles, [c_in, c_out]);
+        for (i, weight) in weight.chunks(next).enumerate() {
             let (product, first) = (i % self.products(), i / self.products() * wide);
             let (inputs, c) = (&inputs[product * ROOM * c_in..], &mut outputs[product * ROOM * c_out..]);
             for term in (0..c_in).step_by(TERMS) {
@@ -236,7 +296,7 @@ impl<'a> Winograd<'a> {
                 let sums = Sums::new(inputs, weight, [1, wide], &runs);
                 let begin = if term == 0 { begin } else { Begin::Add };
                 let target = Target { c, first, columns: wide.min(c_out - first) };
-                sums.tiles(&Rows::dense(tiles, [c_in, c_out]), 0, begin, target);
+                sums.tiles(&rows, 0, begin, target);
             }
         }
     }
