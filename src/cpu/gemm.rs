@@ -134,7 +134,9 @@ pub(crate) fn gemm<T: Real, O: Real<Wide = T::Wide>>(
         return;
     }
     let packed = pack(b, k, n);
-    let rows = (SMALL / (k * n).max(1)).min(MOVED / (k + n)).next_multiple_of(TILE).max(ROWS).min(m);
+    let rows = (SMALL / (k * n).max(1)).min(MOVED / (k + n)).max(ROWS);
+    // As many tasks as that makes, but of one size.
+    let rows = m.div_ceil(m.div_ceil(rows)).next_multiple_of(TILE);
     chunks(c, rows * n, |start, c| multiply(a.skip(start / n, 0), (&packed, panel::<T>()), [k, n], begin, c));
 }
 
