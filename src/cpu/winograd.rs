@@ -252,10 +252,12 @@ impl<'a> Winograd<'a> {
     /// Some lines of outputs of a pair of phases of some images, to their place in y.
     fn phase(&self, turn: &Turn, x: &[f32], images: Range<usize>, lines: Range<usize>, place: Place, y: &mut [f32]) {
         let (taps, columns, c_in, c_out) = (self.taps, turn.phases[1].count, self.gather.input[2], place.size[2]);
+        let (wide, panel, _) = self.panel();
         let zeros = vec![0.0; c_out];
         let bias = self.gather.bias.unwrap_or(&zeros);
-        let [mut inputs, mut outputs] =
-            [c_in, c_out].map(|c| Scratch::new(if self.few { 0 } else { self.products() * ROOM * c }));
+        // The products of one panel of channels after the other, unless they are added up over several pairs of lattices.
+        let kept = if turn.pairs.len() == 1 { wide.min(c_out) } else { c_out };
+        let [mut inputs, mut outputs] = [c_in, kept].map(|c| Scratch::new(if self.few { 0 } else { self.products() * ROOM * c }));
         let out = place.lattices.each_ref();
         let apart_y = apart(place.size, out);
         let count = images.len() * lines.len().div_ceil(2) * columns.div_ceil(2);
@@ -270,33 +272,42 @@ impl<'a> Winograd<'a> {
                     run_widest(Few { x, c_in, weight, squares, apart, bias, y });
                     continue;
                 }
-                let (step, panel, channels) = ([ROOM * c_in, c_in], [c_in; 2], 0..c_in);
-                let to = &mut inputs;
-                run_widest(TransformPixels { taps, spread: false, x, squares: &from, apart, channels, step, panel, to });
+                run_widest(TransformPixels {
+                    taps,
+                    spread: false,
+                    x,
+                    squares: &from,
+                    apart,
+                    channels: 0..c_in,
+                    step: [ROOM * c_in, c_in],
+                    panel: [c_in; 2],
+                    to: &mut inputs,
+                });
                 let begin = if i == 0 { Begin::Zero } else { Begin::Add };
-                self.multiply(&inputs, weight, begin, tiles, &mut outputs);
-            }
-            if !self.few {
-                let (products, step) = (&outputs, ROOM * c_out);
-                run_widest(Restore { taps, products, step, bias, squares: &to, apart: apart_y, y });
+                for (first, weight) in (0..c_out).step_by(wide).zip(weight.chunks(panel)) {
+                    let bias = &bias[first..c_out.min(first + wide)];
+                    let outputs = &mut outputs[if kept == c_out { self.products() * ROOM * first } else { 0 }..];
+                    self.multiply(&inputs, weight, begin, [tiles, bias.len()], outputs);
+                    if i + 1 == turn.pairs.len() {
+                        let (products, step, y) = (&outputs[..], ROOM * bias.len(), &mut y[first..]);
+                        run_widest(Restore { taps, products, step, bias, squares: &to, apart: apart_y, y });
+                    }
+                }
             }
         }
     }
 
-    /// The products of all tiles' inputs with the weight.
-    fn multiply(&self, inputs: &[f32], weight: &[f32], begin: Begin<'_, f32>, tiles: usize, outputs: &mut [f32]) {
-        let ([_, _, c_in], [_, _, c_out]) = (self.gather.input, self.gather.output);
-        let (wide, _, [_, next]) = self.panel();
-        let rows = Rows::dense(tiles, [c_in, c_out]);
-        for (i, weight) in weight.chunks(next).enumerate() {
-            let (product, first) = (i % self.products(), i / self.products() * wide);
-            let (inputs, c) = (&inputs[product * ROOM * c_in..], &mut outputs[product * ROOM * c_out..]);
+    /// The products of the inputs of so many tiles with a panel of the weight, of so many columns.
+    fn multiply(&self, inputs: &[f32], panel: &[f32], begin: Begin<'_, f32>, [tiles, columns]: [usize; 2], outputs: &mut [f32]) {
+        let (c_in, (wide, _, [_, next])) = (self.gather.input[2], self.panel());
+        let rows = Rows::dense(tiles, [c_in, columns]);
+        let sums = inputs.chunks(ROOM * c_in).zip(outputs.chunks_mut(ROOM * columns));
+        for (weight, (inputs, c)) in panel.chunks(next).zip(sums) {
             for term in (0..c_in).step_by(TERMS) {
                 let runs = [Run { a: term, b: term * wide, len: TERMS.min(c_in - term) }];
-                let sums = Sums::new(inputs, weight, [1, wide], &runs);
                 let begin = if term == 0 { begin } else { Begin::Add };
-                let target = Target { c, first, columns: wide.min(c_out - first) };
-                sums.tiles(&rows, 0, begin, target);
+                let target = Target { c: &mut *c, first: 0, columns };
+                Sums::new(inputs, weight, [1, wide], &runs).tiles(&rows, 0, begin, target);
             }
         }
     }
