@@ -1,5 +1,7 @@
 //! Matrix products, and how they are cut into tasks.
 
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod products;
 mod rows;
 mod tile;

@@ -5,6 +5,8 @@
 //! version that the processor has is run. Loops over f64, the oracle's type, are compiled once: that halves what a build
 //! of this crate takes.
 
+#[cfg(target_arch = "aarch64")]
+mod neon;
 #[cfg(target_arch = "x86_64")]
 mod words;
 
@@ -72,29 +74,30 @@ macro_rules! vectorize {
 pub(crate) use vectorize;
 
 /// Whether this processor has the parts of AVX-512 that loops are compiled for.
-#[cfg(target_arch = "x86_64")]
 #[inline(always)]
 pub(crate) fn has_avx512() -> bool {
-    is_x86_feature_detected!("avx512f")
+    #[cfg(target_arch = "x86_64")]
+    return is_x86_feature_detected!("avx512f")
         && is_x86_feature_detected!("avx512vl")
         && is_x86_feature_detected!("avx512dq")
-        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512bw");
+    #[cfg(not(target_arch = "x86_64"))]
+    false
 }
 
 /// Whether this processor has AVX2 and its companion for products and sums.
-#[cfg(target_arch = "x86_64")]
 #[inline(always)]
 pub(crate) fn has_avx2() -> bool {
-    is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")
+    #[cfg(target_arch = "x86_64")]
+    return is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+    #[cfg(not(target_arch = "x86_64"))]
+    false
 }
 
 /// Whether there are 32 vector registers. On x86 only AVX-512 has them; before there are 16.
 #[inline(always)]
 pub(crate) fn has_32_registers() -> bool {
-    #[cfg(target_arch = "x86_64")]
-    return has_avx512();
-    #[cfg(not(target_arch = "x86_64"))]
-    cfg!(target_arch = "aarch64")
+    has_avx512() || cfg!(target_arch = "aarch64")
 }
 
 /// A vector register of numbers: what the inner loop of a matrix product is written in.
@@ -224,7 +227,22 @@ pub(crate) fn run_widest(kernel: impl Kernel) {
             return unsafe { avx2(kernel) };
         }
     }
+    #[cfg(target_arch = "aarch64")]
+    kernel.run::<std::arch::aarch64::float32x4_t>();
+    #[cfg(not(target_arch = "aarch64"))]
     kernel.run::<[f32; 4]>();
+}
+
+/// Begins to fetch what lies at an address, on x86; any address will do.
+#[inline(always)]
+pub(crate) fn prefetch(at: *const i8) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch of any address is harmless.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(at)
+    };
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = at;
 }
 
 impl<T: crate::Float> Lanes<T> for [T; 4] {

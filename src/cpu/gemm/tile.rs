@@ -11,7 +11,7 @@ use half::bf16;
 
 use super::products::{Products, read};
 use super::rows::{Rows, Tile};
-use crate::cpu::lanes::{has_avx2, has_avx512};
+use crate::cpu::lanes::{has_avx2, has_avx512, prefetch};
 use crate::{DType, Float, Real};
 
 #[cfg(target_arch = "x86_64")]
@@ -130,6 +130,11 @@ impl<'a, T: Real> Sums<'a, T> {
                 return unsafe { x86::avx2(self, tiles, at, begin, &mut to) };
             }
         }
+        #[cfg(target_arch = "aarch64")]
+        if T::DTYPE != DType::BF16 {
+            // SAFETY: the largest indices were compared with the lengths.
+            return unsafe { super::neon::neon(self, tiles, at, begin, &mut to) };
+        }
         // SAFETY: the largest indices were compared with the lengths.
         unsafe { portable(self, tiles, at, begin, &mut to) };
     }
@@ -143,14 +148,10 @@ impl<'a, T: Real> Sums<'a, T> {
 
     #[inline(always)]
     fn prefetch(&self, rows: &[usize; TILE]) {
-        #[cfg(target_arch = "x86_64")]
         for (run, row) in self.runs.iter().flat_map(|run| rows.iter().map(move |row| (run, row))) {
             let bytes = run.len * self.steps[0] * size_of::<T>();
             let start = self.a.as_ptr().wrapping_add(row + run.a).cast::<i8>();
-            for at in (0..bytes).step_by(64) {
-                // SAFETY: a prefetch of any address is harmless.
-                unsafe { std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(start.wrapping_add(at)) };
-            }
+            (0..bytes).step_by(64).for_each(|at| prefetch(start.wrapping_add(at)));
         }
     }
 
@@ -309,16 +310,16 @@ mod tests {
         for (columns, rows) in [1, 3, 4, 8, wide / 2, wide - 5, wide].into_iter().flat_map(|c| [3, TILE + 7].map(|r| (c, r))) {
             let places = Rows::dense(rows, [terms * t, wide]);
             let mut c: [Vec<O>; 3] = std::array::from_fn(|_| vec![O::from_f64(1.0); rows * wide]);
-            let [all, narrow, plain] = c.each_mut().map(|c| Target { c, first: 0, columns });
-            sums.tiles(&places, 0, Begin::Bias(&bias), all);
-            // SAFETY: all indices lie within the slices made above.
-            unsafe { portable(&sums, &places.tiles, 0, Begin::Bias(&bias), &mut { plain }) };
+            let begin = Begin::Bias(&bias[..]);
+            sums.tiles(&places, 0, begin, Target { c: &mut c[0], first: 0, columns });
             #[cfg(target_arch = "x86_64")]
             if T::DTYPE != DType::BF16 && has_avx2() {
-                // SAFETY: as above, and the processor was just asked.
-                unsafe { x86::avx2(&sums, &places.tiles, 0, Begin::Bias(&bias), &mut { narrow }) };
-                assert_eq!(c[1], c[2], "{columns} columns");
+                // SAFETY: all indices lie within the slices made above, and the processor was just asked.
+                unsafe { x86::avx2(&sums, &places.tiles, 0, begin, &mut Target { c: &mut c[1], first: 0, columns }) };
+                assert_eq!(c[0], c[1], "{columns} columns");
             }
+            // SAFETY: as above.
+            unsafe { portable(&sums, &places.tiles, 0, begin, &mut Target { c: &mut c[2], first: 0, columns }) };
             assert_eq!(c[0], c[2], "{columns} columns");
             // By the definition; what lies beside the columns stays.
             for (i, j) in (0..rows).flat_map(|i| (0..wide).map(move |j| (i, j))) {
