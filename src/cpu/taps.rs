@@ -92,9 +92,15 @@ impl<T: Real> Gather<'_, T> {
         let parts = (0..self.output[0]).step_by(rows).map(|first| self.part(first..self.output[0].min(first + rows)));
         let parts: Vec<Part> = parts.collect();
         chunks(y, images * size_y, |start, y| {
+            let mut frame = None;
             for (i, y) in y.chunks_mut(size_y).enumerate() {
                 let x = &x[(start / size_y + i) * size_x..][..size_x];
-                chunks(y, rows * w * c, |start, y| self.rows(x, &parts[start / (rows * w * c)], packed, y));
+                match &parts[..] {
+                    [whole] => self.rows(x, whole, packed, &mut frame, y),
+                    parts => {
+                        chunks(y, rows * w * c, |start, y| self.rows(x, &parts[start / (rows * w * c)], packed, &mut None, y));
+                    }
+                }
             }
         });
     }
@@ -191,15 +197,15 @@ impl<T: Real> Gather<'_, T> {
     }
 
     /// One part of an image's output rows.
-    fn rows(&self, x: &[T], part: &Part, packed: &[T], y: &mut [T]) {
-        let ([c_in, c_out], mut scratch) = (self.channels(), Scratch::new(0));
+    fn rows(&self, x: &[T], part: &Part, packed: &[T], scratch: &mut Option<Scratch<T>>, y: &mut [T]) {
+        let [c_in, c_out] = self.channels();
         if self.is_depthwise() {
-            let data = self.frame(x, part.view, 0..self.input[2], &mut scratch);
+            let data = self.frame(x, part.view, 0..self.input[2], scratch);
             return depthwise::rows(self, (data, part.view), &part.rows, packed, y);
         }
         let mut packed = packed;
         for group in 0..self.groups {
-            let data = self.frame(x, part.view, group * c_in..(group + 1) * c_in, &mut scratch);
+            let data = self.frame(x, part.view, group * c_in..(group + 1) * c_in, scratch);
             for phase in &part.phases {
                 let (weight, rest) = packed.split_at(phase.terms * c_out.next_multiple_of(panel::<T>()));
                 packed = rest;
@@ -246,13 +252,13 @@ impl<T: Real> Gather<'_, T> {
         View { top, left, height, width, channels, framed: true }
     }
 
-    /// Some channels of an image, as `view` sees them.
-    fn frame<'s>(&self, x: &'s [T], view: View, channels: Range<usize>, scratch: &'s mut Scratch<T>) -> &'s [T] {
+    /// Some channels of an image, as `view` sees them; in memory that all frames of this view may share.
+    fn frame<'s>(&self, x: &'s [T], view: View, channels: Range<usize>, scratch: &'s mut Option<Scratch<T>>) -> &'s [T] {
         if !view.framed {
             return x;
         }
         let ([h, w, c], View { top, left, height, width, channels: c_in, .. }) = (self.input, view);
-        *scratch = Scratch::new(height * width * c_in);
+        let scratch = scratch.get_or_insert_with(|| Scratch::new(height * width * c_in));
         let columns = left.max(0)..(left + width as isize).min(w as isize);
         for (row, line) in (top..).zip(scratch.chunks_mut((width * c_in).max(1))) {
             if row < 0 || row >= h as isize || columns.is_empty() {
