@@ -5,11 +5,6 @@
 //! version that the processor has is run. Loops over f64, the oracle's type, are compiled once: that halves what a build
 //! of this crate takes.
 
-#[cfg(target_arch = "aarch64")]
-mod neon;
-#[cfg(target_arch = "x86_64")]
-mod words;
-
 use crate::rng::Words;
 
 /// Defines functions of numbers of type `T` whose loops are compiled for the widest vectors this processor has.
@@ -276,68 +271,62 @@ impl<T: crate::Float> Lanes<T> for [T; 4] {
     }
 }
 
-#[cfg(target_arch = "x86_64")]
-mod x86_lanes {
-    use super::Lanes;
-    use std::arch::x86_64::*;
-
-    macro_rules! registers {
-        ($($t:ty, $v:ty, $n:literal, $words:ty: $splat:ident $load:ident $store:ident $add:ident $sub:ident $fma:ident $($mask:ident $load_first:ident $store_first:ident)?;)*) => {$(
-            impl Lanes<$t> for $v {
-                const N: usize = $n;
-                type Words = $words;
-                #[inline(always)]
-                fn splat(x: $t) -> Self {
-                    // SAFETY: only kernels compiled for these instructions use this type.
-                    unsafe { $splat(x) }
-                }
-                #[inline(always)]
-                unsafe fn load(from: *const $t) -> Self {
-                    // SAFETY: the caller's promise; no alignment is asked for.
-                    unsafe { $load(from) }
-                }
-                #[inline(always)]
-                unsafe fn store(self, to: *mut $t) {
-                    // SAFETY: the caller's promise; no alignment is asked for.
-                    unsafe { $store(to, self) }
-                }
-                $(
-                    #[inline(always)]
-                    unsafe fn load_first(count: usize, from: *const $t) -> Self {
-                        // SAFETY: the caller's promise; lanes that are masked out are not touched.
-                        unsafe { $load_first(((1u32 << count) - 1) as $mask, from) }
-                    }
-                    #[inline(always)]
-                    unsafe fn store_first(self, count: usize, to: *mut $t) {
-                        // SAFETY: the caller's promise; lanes that are masked out are not touched.
-                        unsafe { $store_first(to, ((1u32 << count) - 1) as $mask, self) }
-                    }
-                )?
-                #[inline(always)]
-                fn add(self, b: Self) -> Self {
-                    // SAFETY: only kernels compiled for these instructions use this type.
-                    unsafe { $add(self, b) }
-                }
-                #[inline(always)]
-                fn sub(self, b: Self) -> Self {
-                    // SAFETY: only kernels compiled for these instructions use this type.
-                    unsafe { $sub(self, b) }
-                }
-                #[inline(always)]
-                fn add_product(self, a: Self, b: Self) -> Self {
-                    // SAFETY: only kernels compiled for these instructions use this type.
-                    unsafe { $fma(a, b, self) }
-                }
+/// A processor's registers, by the names of its instructions. Those for the first few lanes are left out where there are none.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+macro_rules! registers {
+    ($($t:ty, $v:ty, $n:literal, $words:ty: $splat:ident $load:ident $store:ident $add:ident $sub:ident $fma:ident $($mask:ident $load_first:ident $store_first:ident)?;)*) => {$(
+        impl Lanes<$t> for $v {
+            const N: usize = $n;
+            type Words = $words;
+            #[inline(always)]
+            fn splat(x: $t) -> Self {
+                // SAFETY: only kernels compiled for these instructions use this type.
+                unsafe { $splat(x) }
             }
-        )*};
-    }
-    registers! {
-        f32, __m128, 4, __m256i: _mm_set1_ps _mm_loadu_ps _mm_storeu_ps _mm_add_ps _mm_sub_ps _mm_fmadd_ps;
-        f32, __m256, 8, __m256i: _mm256_set1_ps _mm256_loadu_ps _mm256_storeu_ps _mm256_add_ps _mm256_sub_ps _mm256_fmadd_ps;
-        f64, __m256d, 4, __m256i: _mm256_set1_pd _mm256_loadu_pd _mm256_storeu_pd _mm256_add_pd _mm256_sub_pd _mm256_fmadd_pd;
-        f32, __m512, 16, __m512i: _mm512_set1_ps _mm512_loadu_ps _mm512_storeu_ps _mm512_add_ps _mm512_sub_ps _mm512_fmadd_ps
-            __mmask16 _mm512_maskz_loadu_ps _mm512_mask_storeu_ps;
-        f64, __m512d, 8, __m512i: _mm512_set1_pd _mm512_loadu_pd _mm512_storeu_pd _mm512_add_pd _mm512_sub_pd _mm512_fmadd_pd
-            __mmask8 _mm512_maskz_loadu_pd _mm512_mask_storeu_pd;
-    }
+            #[inline(always)]
+            unsafe fn load(from: *const $t) -> Self {
+                // SAFETY: the caller's promise; no alignment is asked for.
+                unsafe { $load(from) }
+            }
+            #[inline(always)]
+            unsafe fn store(self, to: *mut $t) {
+                // SAFETY: the caller's promise; no alignment is asked for.
+                unsafe { $store(to, self) }
+            }
+            $(
+                #[inline(always)]
+                unsafe fn load_first(count: usize, from: *const $t) -> Self {
+                    // SAFETY: the caller's promise; lanes that are masked out are not touched.
+                    unsafe { $load_first(((1u32 << count) - 1) as $mask, from) }
+                }
+                #[inline(always)]
+                unsafe fn store_first(self, count: usize, to: *mut $t) {
+                    // SAFETY: the caller's promise; lanes that are masked out are not touched.
+                    unsafe { $store_first(to, ((1u32 << count) - 1) as $mask, self) }
+                }
+            )?
+            #[inline(always)]
+            fn add(self, b: Self) -> Self {
+                // SAFETY: only kernels compiled for these instructions use this type.
+                unsafe { $add(self, b) }
+            }
+            #[inline(always)]
+            fn sub(self, b: Self) -> Self {
+                // SAFETY: only kernels compiled for these instructions use this type.
+                unsafe { $sub(self, b) }
+            }
+            #[inline(always)]
+            fn add_product(self, a: Self, b: Self) -> Self {
+                // SAFETY: only kernels compiled for these instructions use this type.
+                unsafe { $fma(a, b, self) }
+            }
+        }
+    )*};
 }
+
+#[cfg(target_arch = "aarch64")]
+mod neon;
+#[cfg(target_arch = "x86_64")]
+mod words;
+#[cfg(target_arch = "x86_64")]
+mod x86;
