@@ -342,25 +342,30 @@ DEVICE Words philox(u64 block, u64 stream, u64 seed) {
     return Words{{c0, c1, c2, c3}};
 }
 
-// Elements 2 i and 2 i + 1 of a tensor are kept where the lower and the upper half of word i of the stream reach the threshold.
+// Element i of a tensor is kept where its bits of the stream reach the threshold, a fraction of 2^16: 1, 2, 4, 8 or 16 bits from
+// `bits * i` on, as many as the threshold has digits. Those that are not drawn count as zeros on both sides.
 struct Keeper {
     u64 seed, stream;
     u32 threshold;
+    int bits;
     float scale;
     DEVICE Keeper(u64 seed, u64 stream, const Key* key, u32 threshold, float scale)
-        : seed(key ? key->seed : seed), stream(key ? key->stream : stream), threshold(threshold), scale(scale) {}
-    // x scaled or 0, for elements i .. i + V. Packs begin at multiples of their size; a block of words is for eight elements.
+        : seed(key ? key->seed : seed), stream(key ? key->stream : stream), threshold(threshold), bits(16), scale(scale) {
+        while (bits > 1 && !(threshold & 0xffffu >> bits / 2)) bits /= 2;
+    }
+    // x scaled or 0, for elements i .. i + V. Packs begin at multiples of their size, so their bits are of one block of words.
     template <int V> DEVICE void keep(i64 i, Floats<V>& x) const {
         if (threshold == 0) return;
-        Words words = philox((u64)i / 8, stream, seed);
-        int first = V == 8 ? 0 : (int)(i % 8);
+        u64 start = (u64)i * bits;
+        Words words = philox(start / 128, stream, seed);
+        int first = V == 8 && bits == 16 ? 0 : (int)(start % 128);
 #pragma unroll
         for (int j = 0; j < V; j++) {
-            int half = first + j;
+            int at = first + j * bits;
             u32 word = words.x[0];
 #pragma unroll
-            for (int k = 1; k < 4; k++) word = half / 2 == k ? words.x[k] : word;
-            x[j] = (word >> 16 * (half % 2) & 0xffff) >= threshold ? x[j] * scale : 0;
+            for (int k = 1; k < 4; k++) word = at / 32 == k ? words.x[k] : word;
+            x[j] = (word >> at % 32 << (16 - bits) & 0xffff) >= threshold ? x[j] * scale : 0;
         }
     }
 };

@@ -36,6 +36,8 @@ pub trait Float:
         if self > other { self } else { other }
     }
 
+    /// Itself, or 0 unless `kept`: of its bits alone, so that no loop asks before it computes what may not be kept.
+    fn only_if(self, kept: bool) -> Self;
     /// The absolute value.
     fn abs(self) -> Self;
     /// The square root.
@@ -46,11 +48,10 @@ pub trait Float:
     fn ln(self) -> Self;
     /// The hyperbolic tangent.
     fn tanh(self) -> Self;
-    /// The standard normal distribution's cumulative function Phi, (1 + erf(x / sqrt 2)) / 2. With `FUSED` a product and a sum
-    /// are rounded once: for where the processor has an instruction that does so.
-    fn normal_cdf<const FUSED: bool>(self) -> Self;
-    /// The slope of GELU, Phi(x) + x phi(x), with Phi's derivative phi(x) = e^(-x^2/2) / sqrt(2 pi).
-    /// `FUSED` as in `normal_cdf`.
+    /// x Phi(x), with the standard normal distribution's cumulative function Phi, (1 + erf(x / sqrt 2)) / 2. With `FUSED` a
+    /// product and a sum are rounded once: for where the processor has an instruction that does so.
+    fn gelu<const FUSED: bool>(self) -> Self;
+    /// Its slope, Phi(x) + x phi(x), with Phi's derivative phi(x) = e^(-x^2/2) / sqrt(2 pi). `FUSED` as in `gelu`.
     fn gelu_slope<const FUSED: bool>(self) -> Self;
     /// This to the power `p`. Slow: one library call each.
     fn powf(self, p: Self) -> Self;
@@ -74,30 +75,6 @@ pub trait Real: Element {
     fn narrow(x: Self::Wide) -> Self;
 }
 
-impl Real for f32 {
-    type Wide = f32;
-    #[inline(always)]
-    fn wide(self) -> f32 {
-        self
-    }
-    #[inline(always)]
-    fn narrow(x: f32) -> f32 {
-        x
-    }
-}
-
-impl Real for f64 {
-    type Wide = f64;
-    #[inline(always)]
-    fn wide(self) -> f64 {
-        self
-    }
-    #[inline(always)]
-    fn narrow(x: f64) -> f64 {
-        x
-    }
-}
-
 impl Real for bf16 {
     type Wide = f32;
     /// bf16 is the upper half of an f32.
@@ -118,11 +95,21 @@ impl Real for bf16 {
 }
 
 macro_rules! float {
-    ($($t:ident: $exp:path, $ln:path, $tanh:path, $cdf:path, $slope:path;)*) => {$(
+    ($($t:ident: $exp:path, $ln:path, $tanh:path, $gelu:path, $slope:path;)*) => {$(
+        impl Real for $t {
+            type Wide = $t;
+            #[inline(always)]
+            fn wide(self) -> $t { self }
+            #[inline(always)]
+            fn narrow(x: $t) -> $t { x }
+        }
+
         impl Float for $t {
             const ZERO: $t = 0.0;
             const ONE: $t = 1.0;
             const EPSILON: $t = $t::EPSILON;
+            #[inline(always)]
+            fn only_if(self, kept: bool) -> $t { $t::from_bits(self.to_bits() & if kept { !0 } else { 0 }) }
             #[inline(always)]
             fn abs(self) -> $t { self.abs() }
             #[inline(always)]
@@ -134,7 +121,7 @@ macro_rules! float {
             #[inline(always)]
             fn tanh(self) -> $t { $tanh(self) }
             #[inline(always)]
-            fn normal_cdf<const FUSED: bool>(self) -> $t { $cdf(self) }
+            fn gelu<const FUSED: bool>(self) -> $t { $gelu(self) }
             #[inline(always)]
             fn gelu_slope<const FUSED: bool>(self) -> $t { $slope(self) }
             #[inline(always)]
@@ -143,8 +130,8 @@ macro_rules! float {
     )*};
 }
 float! {
-    f32: math::exp_f32, math::ln_f32, math::tanh_f32, math::normal_cdf_f32::<FUSED>, math::gelu_slope_f32::<FUSED>;
-    f64: f64::exp, f64::ln, f64::tanh, math::normal_cdf_f64, math::gelu_slope_f64;
+    f32: math::exp_f32, math::ln_f32, math::tanh_f32, math::gelu_f32::<FUSED>, math::gelu_slope_f32::<FUSED>;
+    f64: f64::exp, f64::ln, f64::tanh, math::gelu_f64, math::gelu_slope_f64;
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! Keeping some elements and zeroing the others, by numbered random bits: 16 for each element, as drawing them takes longer than
-//! anything else here.
+//! Keeping some elements and zeroing the others, by numbered random bits: as few for each element as p needs, for drawing them
+//! takes longer than anything else here.
 
 use crate::cpu::lanes::{Kernel, Lanes, run_widest};
 use crate::cpu::wide::{PIECE, edited, narrowed, widened};
@@ -17,30 +17,42 @@ pub(crate) enum Kind {
     GeluBackward,
 }
 
-/// y = f(a, y) / (1 - p) where the element's 16 bits, as a fraction of 2^16, reach p, else 0. Elements 2 i and 2 i + 1 have the
-/// lower and the upper half of word i of the stream.
+/// Random words drawn at a time, two in a number.
+const DRAWN: usize = PIECE / 4;
+
+/// y = f(a, y) / (1 - p) where the element's [`bits`], as a fraction, reach p, else 0. Element i has the bits of the stream from
+/// `bits * i` on, of which the lowest of each word is its first.
 pub(crate) fn apply<T: Real>(kind: Kind, p: f64, rng: &Rng, a: &[T], y: &mut [T]) {
-    const { assert!(GRAIN.is_multiple_of(PIECE), "pieces begin with whole blocks") };
+    const { assert!(GRAIN.is_multiple_of(PIECE) && PIECE.is_multiple_of(128), "pieces begin with whole blocks") };
+    let bits = bits(p);
+    // Elements that the words are for.
+    let span = 64 * DRAWN / bits;
     chunks(y, GRAIN, |start, y| {
-        let (mut words, [mut room_a, mut room_y]) = ([0; PIECE / 4], [const { None }; 2]);
-        for (i, (a, y)) in a[start..].chunks(PIECE).zip(y.chunks_mut(PIECE)).enumerate() {
-            let a = widened(a, &mut room_a);
-            run_widest(Draw { rng, first: (start + i * PIECE) / 8, words: &mut words });
-            let body = |y: &mut [T::Wide]| apply_piece(kind, p, &words, a, y);
-            match kind {
-                Kind::GeluBackward => edited(y, &mut room_y, body),
-                _ => narrowed(y, &mut room_y, body),
+        let (mut words, [mut room_a, mut room_y]) = ([0; DRAWN], [const { None }; 2]);
+        for (i, (a, y)) in a[start..].chunks(span).zip(y.chunks_mut(span)).enumerate() {
+            let count = (y.len() * bits).div_ceil(64).next_multiple_of(REGISTERS).min(DRAWN);
+            run_widest(Draw { rng, first: (start + i * span) * bits / 128, words: &mut words[..count] });
+            for ((a, y), words) in a.chunks(PIECE).zip(y.chunks_mut(PIECE)).zip(words.chunks(PIECE * bits / 64)) {
+                let a = widened(a, &mut room_a);
+                let body = |y: &mut [T::Wide]| apply_piece(kind, p, words, a, y);
+                match kind {
+                    Kind::GeluBackward => edited(y, &mut room_y, body),
+                    _ => narrowed(y, &mut room_y, body),
+                }
             }
         }
     });
 }
 
-/// The words of a piece, two in a number, from random block `first` on.
+/// Words from random block `first` on, two in a number.
 struct Draw<'a> {
     rng: &'a Rng,
     first: usize,
-    words: &'a mut [u64; PIECE / 4],
+    words: &'a mut [u64],
 }
+
+/// Numbers that are drawn together, at most: two of the widest registers for each word of a block.
+const REGISTERS: usize = 32;
 
 impl Kernel for Draw<'_> {
     #[inline(always)]
@@ -50,14 +62,18 @@ impl Kernel for Draw<'_> {
 }
 
 vectorize! {
-    fn apply_piece<T: Float>(kind: Kind, p: f64, words: &[u64; PIECE / 4], a: &[T], y: &mut [T]) {
+    fn apply_piece<T: Float>(kind: Kind, p: f64, words: &[u64], a: &[T], y: &mut [T]) {
         let mut halves = [0; PIECE];
-        for (halves, &word) in halves.as_chunks_mut::<4>().0.iter_mut().zip(words) {
-            *halves = [word as u16, (word >> 16) as u16, (word >> 32) as u16, (word >> 48) as u16];
+        match bits(p) {
+            1 => spread::<1>(words, &mut halves),
+            2 => spread::<2>(words, &mut halves),
+            4 => spread::<4>(words, &mut halves),
+            8 => spread::<8>(words, &mut halves),
+            _ => spread::<16>(words, &mut halves),
         }
         match kind {
             Kind::Identity => keep(p, &halves, a, y, |a, _| a),
-            Kind::Gelu => keep(p, &halves, a, y, |a, _| a * a.normal_cdf::<FUSED>()),
+            Kind::Gelu => keep(p, &halves, a, y, |a, _| a.gelu::<FUSED>()),
             Kind::GeluBackward => keep(p, &halves, a, y, |a, y| y * a.gelu_slope::<FUSED>()),
         }
     }
@@ -68,10 +84,29 @@ pub(crate) fn threshold(p: f64) -> u32 {
     (p * f64::from(1u32 << 16)).round() as u32
 }
 
+/// Bits that decide about an element: as many as p, taken to the nearest 2^-16, has binary digits, or the next power of two. A coin
+/// is enough for 1/2.
+fn bits(p: f64) -> usize {
+    (16 - threshold(p).trailing_zeros().min(15)).next_power_of_two() as usize
+}
+
+/// Each element's bits as the highest of 16. Those that follow are anything, and the threshold has zeros there.
+#[inline(always)]
+fn spread<const BITS: usize>(words: &[u64], halves: &mut [u16; PIECE]) {
+    for (halves, &word) in halves.chunks_exact_mut(64 / BITS).zip(words) {
+        for (quarter, halves) in halves.chunks_exact_mut(16 / BITS).enumerate() {
+            let bits = (word >> (16 * quarter)) as u16;
+            for (i, half) in halves.iter_mut().enumerate() {
+                *half = bits << (16 - BITS - i * BITS);
+            }
+        }
+    }
+}
+
 #[inline(always)]
 fn keep<T: Float>(p: f64, halves: &[u16; PIECE], a: &[T], y: &mut [T], f: impl Fn(T, T) -> T) {
     let (threshold, scale) = (threshold(p), T::from_f64(1.0 / (1.0 - p)));
     for ((y, &a), &half) in y.iter_mut().zip(a).zip(halves) {
-        *y = if u32::from(half) >= threshold { f(a, *y) * scale } else { T::ZERO };
+        *y = (f(a, *y) * scale).only_if(u32::from(half) >= threshold);
     }
 }

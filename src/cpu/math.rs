@@ -90,12 +90,13 @@ pub(crate) fn tanh_f32(x: f32) -> f32 {
     (if size <= 0.625 { near } else { far }).copysign(x)
 }
 
-/// The standard normal distribution's cumulative function Phi. By symmetry Phi(-t) for t >= 0 is enough: 1 minus it is
-/// the other half. Past 5.875 it is below 2.2e-9 and taken as 0. Before, it is (5.875 - t)^2 p(t) / q(t): the square
-/// makes the end smooth and the 0 exact, so that -1e30 Phi(-1e30) is 0. Fitted on 0..=5.875 with weight 1 + t, since GELU
-/// multiplies by t: error 1.9e-8 of 1 / (1 + t). The last coefficient of p is moved within that to make Phi(0) 1/2.
+/// GELU, x Phi(x) with the standard normal distribution's cumulative function Phi. By symmetry Phi(-t) for t >= 0 is enough:
+/// x Phi(x) is max(x, 0) - t Phi(-t) with t = |x|. Past 5.875 Phi(-t) is below 2.2e-9 and taken as 0. Before, it is
+/// (5.875 - t)^2 p(t) / q(t): the square makes the end smooth and the 0 exact, so that GELU of -1e30 is 0. Fitted on 0..=5.875
+/// with weight 1 + t, since t multiplies it: error 1.9e-8 of 1 / (1 + t). The last coefficient of p is moved within that to
+/// make Phi(0) 1/2.
 #[inline(always)]
-pub(crate) fn normal_cdf_f32<const FUSED: bool>(x: f32) -> f32 {
+pub(crate) fn gelu_f32<const FUSED: bool>(x: f32) -> f32 {
     const END: f32 = 5.875;
     const HALF_AT_0: f32 = 0.5 / (END * END);
     let t = x.abs();
@@ -106,11 +107,11 @@ pub(crate) fn normal_cdf_f32<const FUSED: bool>(x: f32) -> f32 {
     let q = polynomial!(t, fused: FUSED; 8.187_719_473e-5, 4.005_147_025e-4, -0.003_213_766_101, 0.027_974_237_01, -0.083_960_121_79,
         0.310_559_691_8, -0.444_003_071_5, 1.0);
     let tail = (END - t) * (END - t) * p / q;
-    if x < 0.0 { tail } else { 1.0 - tail }
+    polynomial!(tail, fused: FUSED; -t, if x > 0.0 { x } else { 0.0 })
 }
 
-/// The derivative of GELU, Phi(x) + x phi(x), with the normal density phi. As Phi it is 1 minus itself at -x, and is built
-/// the same way: taken as 0 before -6.25, where it is below 8e-9. Error 3.4e-8.
+/// The derivative of GELU, Phi(x) + x phi(x), with the normal density phi. It is 1 minus itself at -x, and built
+/// as Phi is above: taken as 0 before -6.25, where it is below 8e-9. Error 3.4e-8.
 #[inline(always)]
 pub(crate) fn gelu_slope_f32<const FUSED: bool>(x: f32) -> f32 {
     const END: f32 = 6.25;
@@ -125,8 +126,12 @@ pub(crate) fn gelu_slope_f32<const FUSED: bool>(x: f32) -> f32 {
     if x < 0.0 { tail } else { 1.0 - tail }
 }
 
-/// Phi in f64.
-pub(crate) fn normal_cdf_f64(x: f64) -> f64 {
+/// x Phi(x) in f64.
+pub(crate) fn gelu_f64(x: f64) -> f64 {
+    x * normal_cdf_f64(x)
+}
+
+fn normal_cdf_f64(x: f64) -> f64 {
     0.5 + 0.5 * erf_f64(x * std::f64::consts::FRAC_1_SQRT_2)
 }
 
@@ -204,29 +209,31 @@ mod tests {
         assert_eq!([-inf, -1e30, -104.5, 0.0, 88.73, 1e30, inf].map(exp_f32), [0.0, 0.0, 0.0, 1.0, inf, inf, inf]);
         assert_eq!([0.0, -0.0, 1.0, inf].map(ln_f32), [-inf, -inf, 0.0, inf]);
         assert_eq!([-inf, -30.0, 30.0, inf].map(tanh_f32), [-1.0, -1.0, 1.0, 1.0]);
-        for f in [normal_cdf_f32::<true>, gelu_slope_f32::<true>, normal_cdf_f32::<false>, gelu_slope_f32::<false>] {
+        for f in [gelu_f32::<true>, gelu_f32::<false>] {
+            assert_eq!([-inf, -1e30, -6.25, -0.0, 0.0, 6.25, 1e30, inf].map(f), [0.0, 0.0, 0.0, 0.0, 0.0, 6.25, 1e30, inf]);
+        }
+        for f in [gelu_slope_f32::<true>, gelu_slope_f32::<false>] {
             assert_eq!([-inf, -1e30, -6.25, -0.0, 0.0, 6.25, 1e30, inf].map(f), [0.0, 0.0, 0.0, 0.5, 0.5, 1.0, 1.0, 1.0]);
         }
-        for f in [exp_f32, ln_f32, tanh_f32, normal_cdf_f32::<true>, gelu_slope_f32::<true>] {
+        for f in [exp_f32, ln_f32, tanh_f32, gelu_f32::<true>, gelu_slope_f32::<true>] {
             assert!(f(f32::NAN).is_nan());
         }
         assert!(ln_f32(-1e-30).is_nan() && ln_f32(-inf).is_nan() && erf_f64(f64::NAN).is_nan());
         assert!(tanh_f32(-0.0).is_sign_negative() && tanh_f32(0.0).is_sign_positive());
     }
 
-    /// Both are sums to 1 by halves: their errors are counted in units of 1's last place.
+    /// The slope is a sum to 1 by halves, and GELU of a size with them: errors are counted in units of 1's last place.
     fn gelu_and_its_slope_are_off_by_two_units_of_one_at_most<const FUSED: bool>() {
         let unit = f64::from(f32::EPSILON);
         for bits in (0..=u32::MAX).step_by(1009) {
             let x = f32::from_bits(bits);
             if x.is_finite() {
                 let wide = f64::from(x);
-                let (cdf, slope) = (normal_cdf_f32::<FUSED>(x), gelu_slope_f32::<FUSED>(x));
-                assert!((f64::from(cdf) - normal_cdf_f64(wide)).abs() <= 2.0 * unit, "Phi({x}) = {cdf}");
+                let (gelu, slope) = (gelu_f32::<FUSED>(x), gelu_slope_f32::<FUSED>(x));
                 assert!((f64::from(slope) - gelu_slope_f64(wide)).abs() <= 2.0 * unit, "slope at {x}: {slope}");
                 // On the negative side the product falls to 0: there the error must not grow with x.
-                let want = wide * normal_cdf_f64(wide);
-                assert!((f64::from(x * cdf) - want).abs() <= 2.0 * unit * want.abs().max(0.5), "gelu({x})");
+                let want = gelu_f64(wide);
+                assert!((f64::from(gelu) - want).abs() <= 2.0 * unit * want.abs().max(0.5), "gelu({x}) = {gelu}");
             }
         }
     }

@@ -99,7 +99,7 @@ vectorize! {
             Kind::Silu => map(x, y, |x| x * x.sigmoid()),
             Kind::Gelu => {
                 for (y, &x) in y.iter_mut().zip(x) {
-                    *y = x * x.normal_cdf::<FUSED>();
+                    *y = x.gelu::<FUSED>();
                 }
             }
             Kind::Clamp(low, high) => {

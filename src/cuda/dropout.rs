@@ -14,7 +14,7 @@ pub(crate) fn apply(p: f64, rng: &Rng, x: Slice, y: &mut SliceMut) -> Result<()>
     launch.each(x.elements.div_ceil(pack(x.dtype))).moves(2 * x.bytes()).launch()
 }
 
-/// What an element's 16 random bits must reach for it to stay, and what it is then multiplied by.
+/// What an element's random bits, as a fraction of 2^16, must reach for it to stay, and what it is then multiplied by.
 pub(super) fn drop(p: f64) -> (u32, f32) {
     (threshold(p), (1.0 / (1.0 - p)) as f32)
 }

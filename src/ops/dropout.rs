@@ -8,9 +8,9 @@ use crate::{Device, Error, Result, Rng, Tensor, Var};
 impl Var {
     /// Sets each element to 0 with probability `p` and divides the others by 1 - p, so that the mean stays.
     ///
-    /// Elements 2 i and 2 i + 1 are kept where the lower and the upper half of word i of `rng`'s stream, as fractions of
-    /// 2^16, reach p, taken to the nearest such fraction: whatever was drawn from it before, on any number of threads. Give
-    /// each call a stream of its own ([`Rng::child`]).
+    /// Element i is kept where b bits of `rng`'s stream, from bit b i on, as a fraction of 2^b, reach p, taken to the nearest
+    /// 2^-16: whatever was drawn from it before, on any number of threads. b is 1, 2, 4, 8 or 16, as many as p has binary
+    /// digits: a p of 1/2 is a coin. Give each call a stream of its own ([`Rng::child`]).
     ///
     /// **Shapes**: any. **Backward**: dx = dropout(dy), by the same bits. **Saves**: nothing but p and the stream's name.
     /// **Errors**: p outside of `0..=1`; elements that are not floats.

@@ -14,6 +14,14 @@ fn positive(x: &Var) -> wavemix::Result<Var> {
     x.square()?.add_scalar(0.5)
 }
 
+/// Of as many binary digits as elements have bits, or of any.
+fn probability() -> impl Strategy<Value = f64> {
+    prop_oneof![
+        (0u32..=4, 1u32..256).prop_map(|(log, k)| f64::from(k % (1 << (1 << log))) / f64::from(1 << (1 << log))),
+        0.0f64..1.0
+    ]
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(6) })]
 
@@ -104,7 +112,7 @@ proptest! {
     }
 
     #[test]
-    fn dropout_draws_the_processors_numbers(n in length(), p in 0.0f64..1.0, seed: u64) {
+    fn dropout_draws_the_processors_numbers(n in length(), p in probability(), seed: u64) {
         let rng = Rng::new(seed).child(3);
         let x = [draw(&[n], seed)];
         agrees(Bound { roundings: 4.0, terms: 8 }, |v| v[0].dropout(p, &rng), &x)?;

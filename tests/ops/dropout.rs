@@ -7,17 +7,19 @@ fn each_element_has_its_bits() {
     // Longer than a chunk, and no multiple of anything.
     let (n, rng) = (70_001, Rng::new(11).child(3).stream(5));
     let x = Tensor::normal([n], 0.0, 1.0, DType::F32, &Rng::new(2));
-    for p in [0.1, 0.5, 0.9] {
+    // p, and the bits that its binary digits take.
+    for (p, bits) in [(0.1, 16), (0.5, 1), (0.25, 2), (0.3125, 4), (0.99609375, 8), (0.9, 16), (1e-9, 1)] {
         let y = Var::from(&x).dropout(p, &rng).unwrap().value().to_vec::<f32>().unwrap();
         let scale = (1.0 / (1.0 - p)) as f32;
         for (i, (&y, &x)) in y.iter().zip(x.as_slice::<f32>().unwrap()).enumerate() {
-            let half = rng.word(i as u64 / 2) >> (16 * (i % 2)) & 0xffff;
-            let kept = f64::from(half) >= (p * 65536.0).round();
+            let at = i as u64 * bits;
+            let drawn = rng.word(at / 32) >> (at % 32) & ((1 << bits) - 1);
+            let kept = f64::from(drawn) / f64::from(1 << bits) >= (p * 65536.0).round() / 65536.0;
             assert_eq!(y, if kept { x * scale } else { 0.0 }, "element {i}");
         }
         let kept = y.iter().filter(|&&y| y != 0.0).count() as f64 / n as f64;
         // Five standard deviations of a binomial.
-        assert!((kept - (1.0 - p)).abs() < 5.0 * (p * (1.0 - p) / n as f64).sqrt(), "{kept} kept at {p}");
+        assert!((kept - (1.0 - p)).abs() < 5.0 * (p * (1.0 - p) / n as f64).sqrt() + 2f64.powi(-17), "{kept} kept at {p}");
     }
 }
 
