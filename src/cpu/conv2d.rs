@@ -99,7 +99,7 @@ fn add_products<T: Real>(
             }
             let sums = Sums::new(small, packed, [t * c, t * wide], &runs);
             let start = group * c_small;
-            let tiles = Rows::lines([[t * start, start * columns]].into_iter(), c_small, [t, columns]);
+            let tiles = Rows::lines::<T>([[t * start, start * columns]].into_iter(), c_small, [t, columns], count);
             sums.tiles(&tiles, 0, Begin::Add, Target { c: dw, first, columns: count });
         }
     }

@@ -41,8 +41,9 @@ pub(crate) fn add_products<T: Real>(g: &Geometry, [small, big]: [&[T]; 2], lines
         (0..lines.len()).map(|i| Run { a: (lines.start + i) * w * c_small, b: i * down * width * c, len: w }).collect();
     let sums = Sums::new(small, &frame, [c_small, right * c], &runs);
     for (ky, first) in (0..kh).flat_map(|ky| (0..kw * c).step_by(panel::<T>()).map(move |first| (ky, first))) {
-        let tiles = Rows::lines([[0, ky * kw * c]].into_iter(), c_small, [1, kh * kw * c]);
-        let target = Target { c: dw, first, columns: panel::<T>().min(kw * c - first) };
+        let columns = panel::<T>().min(kw * c - first);
+        let tiles = Rows::lines::<T>([[0, ky * kw * c]].into_iter(), c_small, [1, kh * kw * c], columns);
+        let target = Target { c: dw, first, columns };
         sums.tiles(&tiles, ky * dilation * width * c + first, Begin::Add, target);
     }
 }

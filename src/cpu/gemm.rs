@@ -184,7 +184,7 @@ fn multiply<T: Real, O: Real<Wide = T::Wide>>(
         (&copy[..], t, m * t)
     };
     let size = block::<T, O>(k);
-    let [turn, last] = [m.min(TURN) / TURN * TURN, m % TURN].map(|rows| Rows::dense(rows, [row, n]));
+    let [turn, last] = [m.min(TURN) / TURN * TURN, m % TURN].map(|rows| Rows::dense::<T>(rows, [row, n], n.min(wide)));
     for first in (0..k.max(1)).step_by(size) {
         let terms = size.min(k - first).next_multiple_of(t);
         for (i, column) in (0..n).step_by(wide).enumerate() {

@@ -306,7 +306,7 @@ impl<T: Real> Gather<'_, T> {
         let ([_, width, c], lines) = (self.output, v.within(rows));
         let step = lines.clone().next().map_or(0, |j| view.window([v, h], j).1);
         let line = |j| [view.window([v, h], j).0, ((v.start + j * v.step - rows.start) * width + h.start) * c];
-        Rows::lines(lines.map(line), h.count, [step, h.step * c])
+        Rows::lines::<T>(lines.map(line), h.count, [step, h.step * c], self.channels()[1].min(panel::<T>()))
     }
 }
 

@@ -300,7 +300,7 @@ impl<'a> Winograd<'a> {
     /// The products of the inputs of so many tiles with a panel of the weight, of so many columns.
     fn multiply(&self, inputs: &[f32], panel: &[f32], begin: Begin<'_, f32>, [tiles, columns]: [usize; 2], outputs: &mut [f32]) {
         let (c_in, (wide, _, [_, next])) = (self.gather.input[2], self.panel());
-        let rows = Rows::dense(tiles, [c_in, columns]);
+        let rows = Rows::dense::<f32>(tiles, [c_in, columns], columns);
         let sums = inputs.chunks(ROOM * c_in).zip(outputs.chunks_mut(ROOM * columns));
         for (weight, (inputs, c)) in panel.chunks(next).zip(sums) {
             for term in (0..c_in).step_by(TERMS) {

@@ -1,6 +1,7 @@
 //! Which rows of a product are computed together.
 
 use super::tile::{TILE, rows_of_a_tile};
+use crate::Real;
 
 /// Rows of A, and the rows of C that they make, tile by tile.
 pub(crate) struct Rows {
@@ -18,9 +19,9 @@ pub(super) struct Tile {
 
 impl Rows {
     /// Lines of `count` rows each: the first row of each line begins at `lines` in A and in C, and the rows after it `steps`
-    /// further on in each.
-    pub fn lines(lines: impl Iterator<Item = [usize; 2]>, count: usize, steps: [usize; 2]) -> Rows {
-        let height = rows_of_a_tile();
+    /// further on in each. `columns` of C are computed at a time.
+    pub fn lines<T: Real>(lines: impl Iterator<Item = [usize; 2]>, count: usize, steps: [usize; 2], columns: usize) -> Rows {
+        let height = rows_of_a_tile::<T>(columns);
         let mut tiles: Vec<Tile> = Vec::with_capacity((lines.size_hint().0 * count).div_ceil(height));
         let mut last = [0; 2];
         for [mut from, mut to] in lines {
@@ -47,7 +48,7 @@ impl Rows {
     }
 
     /// `count` rows, the first of which is the first of A and of C.
-    pub fn dense(count: usize, steps: [usize; 2]) -> Rows {
-        Rows::lines(std::iter::once([0, 0]), count, steps)
+    pub fn dense<T: Real>(count: usize, steps: [usize; 2], columns: usize) -> Rows {
+        Rows::lines::<T>(std::iter::once([0, 0]), count, steps, columns)
     }
 }

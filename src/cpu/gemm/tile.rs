@@ -20,10 +20,10 @@ use super::x86;
 /// Rows of a tile, at most.
 pub(crate) const TILE: usize = 8;
 
-/// Rows of a tile here. 16 registers hold the sums of 6 rows and two vectors of columns, and the factors; with 32 there is room
-/// for 8, as there is where vectors are so narrow that one of columns has to do.
-pub(crate) fn rows_of_a_tile() -> usize {
-    if has_avx2() && !has_avx512() { SIX } else { TILE }
+/// Rows of a tile of so many columns here. 16 registers hold the sums of 6 rows and two vectors of columns, and the factors; of 8
+/// rows where one vector is enough, or there are 32 registers.
+pub(super) fn rows_of_a_tile<T: Real>(columns: usize) -> usize {
+    if has_avx2() && !has_avx512() && 4 * columns > panel::<T>() { SIX } else { TILE }
 }
 pub(super) const SIX: usize = 6;
 
@@ -174,10 +174,10 @@ impl<'a, T: Real> Sums<'a, T> {
             }
             // SAFETY: the caller's promise.
             unsafe {
-                if tile.count > TILE / 2 {
-                    self.tile::<V, O, C, R>(tile, at, begin, to, first);
-                } else {
-                    self.tile::<V, O, C, { TILE / 2 }>(tile, at, begin, to, first);
+                match (tile.count, to.columns - first >= C * V::N) {
+                    (count, true) if count == R => self.tile::<V, O, C, R, true>(tile, at, begin, to, first),
+                    (count, _) if count > TILE / 2 => self.tile::<V, O, C, R, false>(tile, at, begin, to, first),
+                    _ => self.tile::<V, O, C, { TILE / 2 }, false>(tile, at, begin, to, first),
                 }
             }
         }
@@ -188,7 +188,7 @@ impl<'a, T: Real> Sums<'a, T> {
     /// # Safety
     /// As `columns`.
     #[inline(always)]
-    unsafe fn tile<V: Products<T>, O: Real<Wide = T::Wide>, const C: usize, const R: usize>(
+    unsafe fn tile<V: Products<T>, O: Real<Wide = T::Wide>, const C: usize, const R: usize, const WHOLE: bool>(
         &self,
         tile: &Tile,
         at: usize,
@@ -197,7 +197,7 @@ impl<'a, T: Real> Sums<'a, T> {
         first: usize,
     ) {
         // Lanes of vector c that are columns of C.
-        let wanted = |c: usize| to.columns.saturating_sub(first + c * V::N).min(V::N);
+        let wanted = |c: usize| if WHOLE { V::N } else { to.columns.saturating_sub(first + c * V::N).min(V::N) };
         let mut sum = [[V::splat(T::Wide::ZERO); C]; R];
         // Loops of fixed length, so that all sums stay in registers.
         // SAFETY: every index is at most the one that was compared, and `first` + C N at most the width of a panel.
@@ -230,7 +230,7 @@ impl<'a, T: Real> Sums<'a, T> {
                 }
             }
             for i in 0..R {
-                if i >= tile.count {
+                if !WHOLE && i >= tile.count {
                     return;
                 }
                 for c in 0..C {
@@ -308,7 +308,7 @@ mod tests {
         let runs = [Run { a: 0, b: 0, len: terms }];
         let sums = Sums::new(&a, &b, [t, t * wide], &runs);
         for (columns, rows) in [1, 3, 4, 8, wide / 2, wide - 5, wide].into_iter().flat_map(|c| [3, TILE + 7].map(|r| (c, r))) {
-            let places = Rows::dense(rows, [terms * t, wide]);
+            let places = Rows::dense::<T>(rows, [terms * t, wide], columns);
             let mut c: [Vec<O>; 3] = std::array::from_fn(|_| vec![O::from_f64(1.0); rows * wide]);
             let begin = Begin::Bias(&bias[..]);
             sums.tiles(&places, 0, begin, Target { c: &mut c[0], first: 0, columns });

@@ -68,15 +68,17 @@ pub(super) unsafe fn avx2<T: Real, O: Real>(sums: &Sums<T>, tiles: &[Tile], at: 
                 let sums = same::<_, Sums<f64>>(sums);
                 match wide {
                     true => sums.columns::<__m256d, f64, 2, SIX>(tiles, at, *same(&begin), same_mut(to), first),
-                    false => sums.columns::<__m256d, f64, 1, SIX>(tiles, at, *same(&begin), same_mut(to), first),
+                    false => sums.columns::<__m256d, f64, 1, TILE>(tiles, at, *same(&begin), same_mut(to), first),
                 }
                 continue;
             }
             let sums = same::<_, Sums<f32>>(sums);
             match (wide, to.columns - first) {
                 (true, _) => sums.columns::<__m256, f32, 2, SIX>(tiles, at, *same(&begin), same_mut(to), first),
-                (false, 4) => sums.columns::<__m128, f32, 1, SIX>(tiles, at, *same(&begin), same_mut(to), first),
-                (false, _) => sums.columns::<__m256, f32, 1, SIX>(tiles, at, *same(&begin), same_mut(to), first),
+                (false, 4) => sums.columns::<__m128, f32, 1, TILE>(tiles, at, *same(&begin), same_mut(to), first),
+                // What is left of wider tiles.
+                (false, _) if first > 0 => sums.columns::<__m256, f32, 1, SIX>(tiles, at, *same(&begin), same_mut(to), first),
+                (false, _) => sums.columns::<__m256, f32, 1, TILE>(tiles, at, *same(&begin), same_mut(to), first),
             }
         }
     }

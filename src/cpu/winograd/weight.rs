@@ -136,6 +136,6 @@ fn multiply(
     for first in (0..n).step_by(wide) {
         let columns = wide.min(n - first);
         let sums = Sums::new(left, right, [step, wide], &runs);
-        sums.tiles(&Rows::dense(m, [1, n]), first * ROOM, begin, Target { c: sum, first, columns });
+        sums.tiles(&Rows::dense::<f32>(m, [1, n], columns), first * ROOM, begin, Target { c: sum, first, columns });
     }
 }
