@@ -5,7 +5,6 @@
 
 use rayon::prelude::*;
 
-use crate::cpu::wide::{PIECE, edited, pieces, widened};
 use crate::cpu::{GRAIN, chunks, vectorize};
 use crate::{Float, Real};
 
@@ -27,15 +26,12 @@ impl Moments {
         let block = block(c);
         let parts: Vec<Moments> = x
             .par_chunks(block * (GRAIN / BLOCK))
-            .map(|x| {
-                let mut room = None;
-                x.chunks(block).fold(none(), |sum, x| sum.merge(&Moments::of_block(widened(x, &mut room), c)))
-            })
+            .map(|x| x.chunks(block).fold(none(), |sum, x| sum.merge(&Moments::of_block(x, c))))
             .collect();
         parts.iter().fold(none(), Moments::merge)
     }
 
-    fn of_block<T: Float>(x: &[T], c: usize) -> Moments {
+    fn of_block<T: Real>(x: &[T], c: usize) -> Moments {
         let count = x.len() / c;
         // Sums are taken about the first row, which lies near the mean: a large mean costs no digits.
         let pivot: Vec<f64> = x[..c].iter().map(|x| x.to_f64()).collect();
@@ -60,9 +56,9 @@ impl Moments {
 }
 
 /// The sum over the rows of x of each channel's x - about, or of its square.
-fn deviations<T: Float>(x: &[T], about: &[f64], squared: bool) -> Vec<f64> {
+fn deviations<T: Real>(x: &[T], about: &[f64], squared: bool) -> Vec<f64> {
     let c = about.len();
-    let mut sum = vec![T::ZERO; width(c)];
+    let mut sum = vec![T::Wide::ZERO; width(c)];
     add_deviations(x, &widen(about, c), squared, &mut sum);
     narrow(&sum, c)
 }
@@ -74,10 +70,8 @@ pub(crate) fn normalise<T: Real>(x: &[T], residual: Option<&[T]>, coefficients: 
     chunks(y, block(c) * (GRAIN / BLOCK), |start, y| {
         let x = &x[start..][..y.len()];
         match residual {
-            Some(residual) => pieces([x, &residual[start..][..y.len()]], y, piece(c), |inputs, y| {
-                normalise_add_chunk(inputs, [&mean, &scale, &shift], y);
-            }),
-            None => pieces([x], y, piece(c), |[x], y| normalise_chunk(x, [&mean, &scale, &shift], y)),
+            Some(residual) => normalise_add_chunk([x, &residual[start..]], [&mean, &scale, &shift], y),
+            None => normalise_chunk(x, [&mean, &scale, &shift], y),
         }
     });
 }
@@ -98,7 +92,7 @@ pub(crate) fn gradient_sums<T: Real>(x: &[T], dy: &[T], mean: &[f64]) -> [Vec<f6
         a
     };
     let none = || [vec![0.0; c], vec![0.0; c]];
-    let of_block = |x: &[T::Wide], dy: &[T::Wide]| {
+    let of_block = |(x, dy): (&[T], &[T])| {
         let [mut slope, mut pull] = [vec![T::Wide::ZERO; width(c)], vec![T::Wide::ZERO; width(c)]];
         add_gradients(x, dy, &mean, &mut slope, &mut pull);
         [slope, pull].map(|sum| narrow(&sum, c))
@@ -107,11 +101,7 @@ pub(crate) fn gradient_sums<T: Real>(x: &[T], dy: &[T], mean: &[f64]) -> [Vec<f6
     let parts: Vec<[Vec<f64>; 2]> = x
         .par_chunks(run)
         .zip(dy.par_chunks(run))
-        .map(|(x, dy)| {
-            let [mut room_x, mut room_dy] = [const { None }; 2];
-            let blocks = x.chunks(block).zip(dy.chunks(block));
-            blocks.map(|(x, dy)| of_block(widened(x, &mut room_x), widened(dy, &mut room_dy))).fold(none(), add)
-        })
+        .map(|(x, dy)| x.chunks(block).zip(dy.chunks(block)).map(of_block).fold(none(), add))
         .collect();
     parts.into_iter().fold(none(), add)
 }
@@ -120,57 +110,51 @@ pub(crate) fn gradient_sums<T: Real>(x: &[T], dy: &[T], mean: &[f64]) -> [Vec<f6
 pub(crate) fn backward_input<T: Real>(dy: &[T], coefficients: [&[f64]; 4], x: &mut [T]) {
     let c = coefficients[0].len();
     let [mean, scale, pull, slope] = coefficients.map(|v| widen::<T::Wide>(v, c));
-    chunks(x, block(c) * (GRAIN / BLOCK), |start, x| {
-        let [mut room_x, mut room_dy] = [const { None }; 2];
-        for (x, dy) in x.chunks_mut(piece(c)).zip(dy[start..].chunks(piece(c))) {
-            let dy = widened(dy, &mut room_dy);
-            edited(x, &mut room_x, |x| backward_chunk(dy, [&mean, &scale, &pull, &slope], x));
-        }
-    });
+    chunks(x, block(c) * (GRAIN / BLOCK), |start, x| backward_chunk(&dy[start..], [&mean, &scale, &pull, &slope], x));
 }
 
 // The loops, over rows as wide as their coefficients.
 vectorize! {
-    fn add_deviations<T: Float>(x: &[T], about: &[T], squared: bool, sum: &mut [T]) {
+    fn add_deviations<T: Real>(x: &[T], about: &[T::Wide], squared: bool, sum: &mut [T::Wide]) {
         for x in x.chunks(about.len()) {
             let terms = sum.iter_mut().zip(x).zip(about);
             if squared {
                 for ((sum, &x), &about) in terms {
-                    *sum = *sum + (x - about) * (x - about);
+                    *sum = *sum + (x.wide() - about) * (x.wide() - about);
                 }
             } else {
                 for ((sum, &x), &about) in terms {
-                    *sum = *sum + (x - about);
+                    *sum = *sum + (x.wide() - about);
                 }
             }
         }
     }
 
-    fn add_gradients<T: Float>(x: &[T], dy: &[T], mean: &[T], slope: &mut [T], pull: &mut [T]) {
+    fn add_gradients<T: Real>(x: &[T], dy: &[T], mean: &[T::Wide], slope: &mut [T::Wide], pull: &mut [T::Wide]) {
         for (x, dy) in x.chunks(mean.len()).zip(dy.chunks(mean.len())) {
             for ((((slope, pull), &x), &dy), &mean) in slope.iter_mut().zip(&mut *pull).zip(x).zip(dy).zip(mean) {
-                *slope = *slope + dy * (x - mean);
-                *pull = *pull + dy;
+                *slope = *slope + dy.wide() * (x.wide() - mean);
+                *pull = *pull + dy.wide();
             }
         }
     }
 
-    fn normalise_chunk<T: Float>(x: &[T], coefficients: [&[T]; 3], y: &mut [T]) {
+    fn normalise_chunk<T: Real>(x: &[T], coefficients: [&[T::Wide]; 3], y: &mut [T]) {
         let [mean, scale, shift] = coefficients;
         for (y, x) in y.chunks_mut(mean.len()).zip(x.chunks(mean.len())) {
             for ((((y, &x), &mean), &scale), &shift) in y.iter_mut().zip(x).zip(mean).zip(scale).zip(shift) {
-                *y = (x - mean) * scale + shift;
+                *y = T::narrow((x.wide() - mean) * scale + shift);
             }
         }
     }
 
-    fn normalise_add_chunk<T: Float>(inputs: [&[T]; 2], coefficients: [&[T]; 3], y: &mut [T]) {
+    fn normalise_add_chunk<T: Real>(inputs: [&[T]; 2], coefficients: [&[T::Wide]; 3], y: &mut [T]) {
         let [mean, scale, shift] = coefficients;
         let [x, residual] = inputs.map(|input| input.chunks(mean.len()));
         for ((y, x), residual) in y.chunks_mut(mean.len()).zip(x).zip(residual) {
             let coefficients = mean.iter().zip(scale).zip(shift);
             for (((y, &x), &residual), ((&mean, &scale), &shift)) in y.iter_mut().zip(x).zip(residual).zip(coefficients) {
-                *y = (x - mean) * scale + shift + residual;
+                *y = T::narrow((x.wide() - mean) * scale + shift + residual.wide());
             }
         }
     }
@@ -184,12 +168,12 @@ vectorize! {
         }
     }
 
-    fn backward_chunk<T: Float>(dy: &[T], coefficients: [&[T]; 4], x: &mut [T]) {
+    fn backward_chunk<T: Real>(dy: &[T], coefficients: [&[T::Wide]; 4], x: &mut [T]) {
         let [mean, scale, pull, slope] = coefficients;
         for (x, dy) in x.chunks_mut(mean.len()).zip(dy.chunks(mean.len())) {
             let coefficients = mean.iter().zip(scale).zip(pull).zip(slope);
             for ((x, &dy), (((&mean, &scale), &pull), &slope)) in x.iter_mut().zip(dy).zip(coefficients) {
-                *x = (dy - pull - (*x - mean) * slope) * scale;
+                *x = T::narrow((dy.wide() - pull - (x.wide() - mean) * slope) * scale);
             }
         }
     }
@@ -202,10 +186,6 @@ fn width(c: usize) -> usize {
 
 fn block(c: usize) -> usize {
     (BLOCK / width(c)).max(1) * width(c)
-}
-
-fn piece(c: usize) -> usize {
-    (PIECE / width(c)).max(1) * width(c)
 }
 
 /// One coefficient a channel, rounded and repeated to the width.
