@@ -45,21 +45,33 @@ impl<'a, T: Real> Matrix<'a, T> {
     /// element by element; what is left of the width and of the last pair of rows is 0.
     fn pack(self, rows: usize, (first, count): (usize, usize), wide: usize, to: &mut [T]) {
         let (t, from) = (together::<T>(), &self.data[first * self.col..]);
-        if count < wide || !rows.is_multiple_of(t) {
+        if t > 1 && !rows.is_multiple_of(t) || self.col > 1 && count < wide {
             to.fill(T::default());
         }
-        for (p, to) in to.chunks_mut(wide * t).enumerate() {
-            let row = |i: usize| (p * t + i < rows).then(|| &from[(p * t + i) * self.row..]);
-            match [row(0), row(t - 1)] {
-                [Some(row), _] if t == 1 && self.col == 1 => copy(&row[..count], to),
-                [Some(a), Some(b)] if self.col == 1 => interleave(&a[..count], &b[..count], to),
-                rows => {
-                    for (i, row) in rows.iter().take(t).enumerate() {
-                        let row = row.iter().flat_map(|row| row.iter().step_by(self.col).take(count));
-                        to[i..].iter_mut().step_by(t).zip(row).for_each(|(to, &x)| *to = x);
-                    }
+        if self.col > 1 {
+            // A transposed matrix, by squares: more columns at a time could meet in the same set of the first-level cache.
+            let at = |p: usize, j: usize| (p / t * wide + j) * t + p % t;
+            for (j, p) in (0..count).step_by(4).flat_map(|j| (0..rows).step_by(4).map(move |p| (j, p))) {
+                if t == 1 && j + 4 <= count && p + 4 <= rows {
+                    let columns: [&[T]; 4] = std::array::from_fn(|i| &from[(j + i) * self.col + p..][..4]);
+                    (0..4).for_each(|i| to[at(p + i, j)..][..4].copy_from_slice(&columns.map(|column| column[i])));
+                    continue;
+                }
+                for (j, p) in (j..count.min(j + 4)).flat_map(|j| (p..rows.min(p + 4)).map(move |p| (j, p))) {
+                    to[at(p, j)] = from[j * self.col + p];
                 }
             }
+            return;
+        }
+        for (p, to) in to.chunks_mut(wide * t).enumerate() {
+            let row = |i: usize| (p * t + i < rows).then(|| &from[(p * t + i) * self.row..][..count]);
+            match [row(0), row(t - 1)] {
+                [Some(row), _] if t == 1 => copy(row, to),
+                [Some(a), Some(b)] => interleave(a, b, to),
+                [Some(a), None] => to.iter_mut().step_by(t).zip(a).for_each(|(to, &x)| *to = x),
+                _ => {}
+            }
+            to[count * t..].fill(T::default());
         }
     }
 }
@@ -80,8 +92,12 @@ pub(crate) fn interleave<T: Real>(a: &[T], b: &[T], to: &mut [T]) {
     }
 }
 
-/// Rows of C a task works on, at least.
+/// Rows of C a task works on, at least; and at most where it takes all of a large B through the caches.
 const ROWS: usize = 64;
+const MANY_ROWS: usize = 192;
+
+/// Elements of B that stay in the second-level cache.
+const NEAR: usize = 1 << 16;
 
 /// Rows whose places are written down at a time.
 const TURN: usize = 32 * TILE;
@@ -136,7 +152,8 @@ pub(crate) fn gemm<T: Real, O: Real<Wide = T::Wide>>(
         return;
     }
     let packed = pack(b, k, n);
-    let rows = (SMALL / (k * n).max(1)).min(MOVED / (k + n)).max(ROWS);
+    let least = if k * n > NEAR { (m / 16).clamp(ROWS, MANY_ROWS) } else { ROWS };
+    let rows = (SMALL / (k * n).max(1)).min(MOVED / (k + n)).max(least);
     // As many tasks as that makes, but of one size.
     let rows = m.div_ceil(m.div_ceil(rows)).next_multiple_of(TILE);
     chunks(c, rows * n, |start, c| multiply(a.skip(start / n, 0), (&packed, panel::<T>()), [k, n], begin, c));
@@ -162,6 +179,34 @@ fn pack<T: Real>(b: Matrix<'_, T>, k: usize, n: usize) -> Scratch<T> {
     packed
 }
 
+/// Where the product finds the terms of A.
+#[derive(Clone, Copy)]
+enum Place {
+    Here,
+    /// In a copy of some terms of each row.
+    InRows,
+    /// In a copy of some columns, one after the other; those that go together element by element.
+    InColumns,
+}
+
+/// Elements between what is copied, so that it lies in all sets of a cache.
+const LINE: usize = 16;
+
+impl Place {
+    /// Terms that go together have to lie side by side. And where rows, or columns, are a large power of two apart, they meet in
+    /// the same few sets of the caches, and what is read for one panel of B is gone at the next.
+    fn of<T: Real>(a: Matrix<'_, T>, [m, k, n]: [usize; 3]) -> Place {
+        let far = |bytes: usize, step: usize| n >= 128 && step * size_of::<T>() >= bytes;
+        match (together::<T>(), a.col) {
+            (1, 1) if far(4096, a.row) && m > 1 => Place::InRows,
+            (1, _) if far(512, a.col) && a.row == 1 => Place::InColumns,
+            (1, _) => Place::Here,
+            (t, 1) if k.is_multiple_of(t) => Place::Here,
+            _ => Place::InColumns,
+        }
+    }
+}
+
 /// C = begin + A B on this thread, with B packed into panels of some width.
 fn multiply<T: Real, O: Real<Wide = T::Wide>>(
     a: Matrix<'_, T>,
@@ -172,34 +217,47 @@ fn multiply<T: Real, O: Real<Wide = T::Wide>>(
 ) {
     let (t, m) = (together::<T>(), c.len() / n);
     let columns = n.next_multiple_of(wide);
-    // Terms that go together lie side by side in the rows of A as it is, or of a copy.
-    let mut copy;
-    let (data, row, step) = if t == 1 {
-        (a.data, a.row, a.col)
-    } else if a.col == 1 && k.is_multiple_of(t) {
-        (a.data, a.row, t)
-    } else {
-        copy = Scratch::new(k.next_multiple_of(t) * m);
-        Matrix { row: a.col, col: a.row, ..a }.pack(k, (0, m), m, &mut copy);
-        (&copy[..], t, m * t)
+    let (size, place) = (block::<T, O>(k).min(k.max(1)), Place::of(a, [m, k, n]));
+    let (wide_a, [row, step]) = match place {
+        Place::Here => (0, [a.row, a.col * t]),
+        Place::InRows => (size + LINE, [size + LINE, 1]),
+        // An odd number of lines.
+        Place::InColumns => (m | LINE, [t, (m | LINE) * t]),
     };
-    let size = block::<T, O>(k);
+    let mut room = Scratch::new(wide_a * if let Place::InRows = place { m } else { size.next_multiple_of(t) });
     let [turn, last] = [m.min(TURN) / TURN * TURN, m % TURN].map(|rows| Rows::dense::<T>(rows, [row, n], n.min(wide)));
     for first in (0..k.max(1)).step_by(size) {
-        let terms = size.min(k - first).next_multiple_of(t);
+        let (count, block) = (size.min(k - first), a.skip(0, first));
+        let data = match place {
+            Place::Here => block.data,
+            Place::InRows => {
+                let rows = block.data.chunks(a.row).zip(room.chunks_mut(wide_a));
+                rows.for_each(|(row, to)| to[..count].copy_from_slice(&row[..count]));
+                &room[..]
+            }
+            Place::InColumns => {
+                Matrix { row: a.col, col: a.row, ..block }.pack(
+                    count,
+                    (0, m),
+                    wide_a,
+                    &mut room[..count.next_multiple_of(t) * wide_a],
+                );
+                &room[..]
+            }
+        };
         for (i, column) in (0..n).step_by(wide).enumerate() {
             // The panels of B are cut at every TERMS terms; a longer block goes from piece to piece.
             let piece = TERMS * t;
-            let runs: Vec<Run> = (first..first + terms)
+            let runs: Vec<Run> = (0..count.next_multiple_of(t))
                 .step_by(piece)
                 .map(|at| {
-                    let len = piece.min(k.next_multiple_of(t) - at);
-                    Run { a: at / t * step, b: at * columns + i * len * wide, len: len / t }
+                    let len = piece.min(count.next_multiple_of(t) - at);
+                    Run { a: at / t * step, b: (first + at) * columns + i * len * wide, len: len / t }
                 })
                 .collect();
             let begin = if first == 0 { begin } else { Begin::Add };
             for (top, rows) in (0..m).step_by(TURN).zip(std::iter::repeat_n(&turn, m / TURN).chain([&last])) {
-                let ahead = i == 0 && step == t && k * size_of::<T>() >= FAR;
+                let ahead = i == 0 && matches!(place, Place::Here) && a.col == 1 && k * size_of::<T>() >= FAR;
                 let sums = Sums::new(&data[top * row..], packed, [step, wide * t], &runs).ahead(ahead);
                 sums.tiles(rows, 0, begin, Target { c: &mut c[top * n..], first: column, columns: wide.min(n - column) });
             }

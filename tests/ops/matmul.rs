@@ -51,6 +51,32 @@ fn errors() {
 }
 
 /// Sizes on every path: one block, blocks of rows, blocks of terms.
+/// Rows and columns so far apart that they are copied first; whole numbers, so that every order of additions gives the same.
+#[test]
+fn far_apart_rows_are_found() {
+    let (m, k, n) = (150, 1037, 131);
+    let numbers = |count: usize, step: usize| (0..count).map(|i| (i * step % 7) as f64 - 3.0).collect::<Vec<_>>();
+    let (a, b) = (numbers(m * k, 7919), numbers(k * n, 104_729));
+    let want = naive(&a, &b, [m, k, n]);
+    let transposed = |x: &[f64], rows: usize, columns: usize| {
+        (0..rows * columns).map(|e| x[e % rows * columns + e / rows]).collect::<Vec<_>>()
+    };
+    for (dtype, [left, right]) in [DType::F32, DType::F64, DType::BF16]
+        .into_iter()
+        .flat_map(|dtype| [[false, false], [true, false], [false, true], [true, true]].map(|transposed| (dtype, transposed)))
+    {
+        let matrix = |x: &[f64], [rows, columns]: [usize; 2], turned: bool| {
+            let x = if turned { transposed(x, rows, columns) } else { x.to_vec() };
+            let shape = if turned { [columns, rows] } else { [rows, columns] };
+            Var::from(Tensor::from_slice(&x, Shape::new(&shape).unwrap()).unwrap().cast(dtype).unwrap())
+        };
+        let y = matmul_with(&matrix(&a, [m, k], left), &matrix(&b, [k, n], right), left, right).unwrap();
+        let want: Vec<f64> =
+            Tensor::from_slice(&want, [m * n]).unwrap().cast(dtype).unwrap().cast(DType::F64).unwrap().to_vec().unwrap();
+        assert!(y.value().cast(DType::F64).unwrap().to_vec::<f64>().unwrap() == want, "{dtype:?}, {left} {right}");
+    }
+}
+
 #[test]
 fn large_ones_are_right_and_the_same_on_any_number_of_threads() {
     for size @ [m, k, n] in [[300, 70, 90], [33, 9000, 17], [7, 5, 3], [1, 4096, 300]] {
