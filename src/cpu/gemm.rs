@@ -224,24 +224,22 @@ fn multiply<T: Real, O: Real<Wide = T::Wide>>(
         // An odd number of lines.
         Place::InColumns => (m | LINE, [t, (m | LINE) * t]),
     };
-    let mut room = Scratch::new(wide_a * if let Place::InRows = place { m } else { size.next_multiple_of(t) });
+    let mut room = None;
     let [turn, last] = [m.min(TURN) / TURN * TURN, m % TURN].map(|rows| Rows::dense::<T>(rows, [row, n], n.min(wide)));
     for first in (0..k.max(1)).step_by(size) {
         let (count, block) = (size.min(k - first), a.skip(0, first));
         let data = match place {
             Place::Here => block.data,
             Place::InRows => {
+                let room = room.get_or_insert_with(|| Scratch::new(m * wide_a));
                 let rows = block.data.chunks(a.row).zip(room.chunks_mut(wide_a));
                 rows.for_each(|(row, to)| to[..count].copy_from_slice(&row[..count]));
                 &room[..]
             }
             Place::InColumns => {
-                Matrix { row: a.col, col: a.row, ..block }.pack(
-                    count,
-                    (0, m),
-                    wide_a,
-                    &mut room[..count.next_multiple_of(t) * wide_a],
-                );
+                let room = room.get_or_insert_with(|| Scratch::new(size.next_multiple_of(t) * wide_a));
+                let columns = &mut room[..count.next_multiple_of(t) * wide_a];
+                Matrix { row: a.col, col: a.row, ..block }.pack(count, (0, m), wide_a, columns);
                 &room[..]
             }
         };
