@@ -2,7 +2,11 @@
 
 use std::ops::Range;
 
-use crate::cpu::gemm::{Begin, Rows, Run, Sums, Target, copy, interleave, panel, sum_pairwise, together};
+use half::bf16;
+
+use crate::cpu::gemm::{
+    Begin, Rows, Run, Sums, Target, copy, factor, factors, interleave, multiplies, panel, sum_pairwise, together,
+};
 use crate::cpu::taps::{Gather, Phase};
 use crate::cpu::winograd;
 use crate::cpu::{Scratch, depthwise, framed};
@@ -35,15 +39,27 @@ const PACK: usize = 512;
 /// A matrix product with one term for each pixel of the batch. Its right side, the windows, is put together a panel of
 /// columns and a few rows of pixels at a time.
 pub(crate) fn backward_weight<T: Real>(g: &Geometry, small: &[T], big: &[T], dw: &mut [T::Wide]) {
-    let [h, w, c] = g.small;
+    let [h, w, _] = g.small;
     if g.n * h * w == 0 || dw.is_empty() {
         return dw.fill(T::Wide::ZERO);
     }
-    if let (Some(small), Some(big), Some(dw)) = (as_type(small), as_type(big), as_type_mut(dw))
-        && winograd::weight::backward_weight(g, [phase(g, 0), phase(g, 1)], small, big, dw)
-    {
-        return;
+    match multiplies::<T>() {
+        true if by_winograd::<T, f32>(g, [small, big], dw) => (),
+        false if by_winograd::<T, bf16>(g, [small, big], dw) => (),
+        true => backward_weight_of::<T, T>(g, small, big, dw),
+        false => backward_weight_of::<T::Wide, T>(g, small, big, dw),
     }
+}
+
+/// The same by Winograd's schemes, where numbers are of type S and they apply; whether they do.
+fn by_winograd<T: Real, S: Real<Wide = f32>>(g: &Geometry, [small, big]: [&[T]; 2], dw: &mut [T::Wide]) -> bool {
+    let (Some(small), Some(big), Some(dw)) = (as_type::<_, S>(small), as_type(big), as_type_mut(dw)) else { return false };
+    winograd::weight::backward_weight(g, [phase(g, 0), phase(g, 1)], [small, big], dw)
+}
+
+/// As [`backward_weight`], of factors of type F.
+fn backward_weight_of<F: Real<Wide = T::Wide>, T: Real>(g: &Geometry, small: &[T], big: &[T], dw: &mut [T::Wide]) {
+    let [h, w, c] = g.small;
     let lines = g.n * h;
     // No more than 32 partial sums, for the additions they take.
     let task = PIXELS.div_ceil(w).max(lines.div_ceil(32));
@@ -51,20 +67,21 @@ pub(crate) fn backward_weight<T: Real>(g: &Geometry, small: &[T], big: &[T], dw:
         let (lines, step) = (i * task..lines.min((i + 1) * task), PACK.div_ceil(w));
         let mut part = Scratch::new(dw.len());
         part.fill(T::Wide::ZERO);
-        let mut packed = [panel::<T>(), c].map(|wide| Scratch::new((step * w + 1) * wide));
+        let mut packed = [panel::<F>(), c].map(|wide| Scratch::<F>::new((step * w + 1) * wide));
         let mut first = lines.start;
         while first < lines.end {
             let (image, line) = (first / h, first % h);
-            let framed = !g.is_depthwise() && framed::applies::<T>(g);
+            let framed = !g.is_depthwise() && framed::applies::<F>(g);
             // A frame is of one image.
             let last = lines.end.min(first + step).min(if framed { (image + 1) * h } else { lines.end });
+            let small = &small[first * w * c..last * w * c];
             if framed {
-                let images = [&small[image * h * w * c..], &big[image * g.big.iter().product::<usize>()..]];
-                framed::add_products(g, images, line..line + (last - first), &mut part);
+                let big = &big[image * g.big.iter().product::<usize>()..];
+                framed::add_products(g, factors(small, &mut packed[1]), big, line..line + (last - first), &mut part);
             } else if g.is_depthwise() {
-                depthwise::add_products(g, &small[first * w * c..last * w * c], first..last, big, &mut part);
+                depthwise::add_products(g, small, first..last, big, &mut part);
             } else {
-                add_products(g, &small[first * w * c..last * w * c], first..last, big, &mut packed, &mut part);
+                add_products(g, small, first..last, big, &mut packed, &mut part);
             }
             first = last;
         }
@@ -74,19 +91,19 @@ pub(crate) fn backward_weight<T: Real>(g: &Geometry, small: &[T], big: &[T], dw:
 }
 
 /// Adds the products of some lines of pixels, counted through all images, to `dw`.
-fn add_products<T: Real>(
+fn add_products<T: Real, F: Real<Wide = T::Wide>>(
     g: &Geometry,
     small: &[T],
     lines: Range<usize>,
     big: &[T],
-    [packed, copy]: &mut [Scratch<T>; 2],
+    [packed, copy]: &mut [Scratch<F>; 2],
     dw: &mut [T::Wide],
 ) {
-    let (pixels, columns, wide, t) = (lines.len() * g.small[1], g.columns(), panel::<T>(), together::<T>());
+    let (pixels, columns, wide, t) = (lines.len() * g.small[1], g.columns(), panel::<F>(), together::<F>());
     let (c, c_small, terms) = (g.small[2], g.small[2] / g.window.groups, pixels.next_multiple_of(t));
     let runs = [Run { a: 0, b: 0, len: terms / t }];
-    let small = if t == 1 { small } else { pair_rows(small, c, &mut copy[..terms * c]) };
-    let mut windows = Scratch::new(if t == 1 { 0 } else { pixels * wide });
+    let small = if t == 1 { factors(small, copy) } else { pair_rows(small, c, &mut copy[..terms * c]) };
+    let mut windows = Scratch::<F>::new(if t == 1 { 0 } else { pixels * wide });
     for group in 0..g.window.groups {
         for first in (0..columns).step_by(wide) {
             let count = wide.min(columns - first);
@@ -95,21 +112,21 @@ fn add_products<T: Real>(
                 pack(g, big, lines.clone(), within, &mut packed[..pixels * wide]);
             } else {
                 pack(g, big, lines.clone(), within, &mut windows);
-                pair_rows(&windows, wide, &mut packed[..terms * wide]);
+                pair_rows(&windows[..], wide, &mut packed[..terms * wide]);
             }
-            let sums = Sums::new(small, packed, [t * c, t * wide], &runs);
+            let sums = Sums::new(small, &packed[..], [t * c, t * wide], &runs);
             let start = group * c_small;
-            let tiles = Rows::lines::<T>([[t * start, start * columns]].into_iter(), c_small, [t, columns], count);
+            let tiles = Rows::lines::<F>([[t * start, start * columns]].into_iter(), c_small, [t, columns], count);
             sums.tiles(&tiles, 0, Begin::Add, Target { c: dw, first, columns: count });
         }
     }
 }
 
 /// Rows two by two, element by element; an odd one with zeros.
-fn pair_rows<'a, T: Real>(rows: &[T], c: usize, to: &'a mut [T]) -> &'a [T] {
+fn pair_rows<'a, T: Real, F: Real<Wide = T::Wide>>(rows: &[T], c: usize, to: &'a mut [F]) -> &'a [F] {
     for (rows, to) in rows.chunks(2 * c).zip(to.chunks_mut(2 * c)) {
         match rows.split_at(c) {
-            (a, []) => to.as_chunks_mut::<2>().0.iter_mut().zip(a).for_each(|(to, &a)| *to = [a, T::default()]),
+            (a, []) => to.as_chunks_mut::<2>().0.iter_mut().zip(a).for_each(|(to, &a)| *to = [factor(a), F::default()]),
             (a, b) => interleave(a, b, to),
         }
     }
@@ -117,8 +134,14 @@ fn pair_rows<'a, T: Real>(rows: &[T], c: usize, to: &'a mut [T]) -> &'a [T] {
 }
 
 /// For each pixel of some lines the elements under it of kernel columns `columns`, counted through (ky, kx, channel).
-fn pack<T: Real>(g: &Geometry, big: &[T], lines: Range<usize>, (group, columns): (usize, Range<usize>), packed: &mut [T]) {
-    let ([h, w, c], channels, wide) = (g.big, g.big[2] / g.window.groups, panel::<T>());
+fn pack<T: Real, F: Real<Wide = T::Wide>>(
+    g: &Geometry,
+    big: &[T],
+    lines: Range<usize>,
+    (group, columns): (usize, Range<usize>),
+    packed: &mut [F],
+) {
+    let ([h, w, c], channels, wide) = (g.big, g.big[2] / g.window.groups, panel::<F>());
     let Window { stride, padding, dilation, .. } = g.window;
     let (start, end) = (columns.start, columns.end);
     let mut at = start;
@@ -132,7 +155,7 @@ fn pack<T: Real>(g: &Geometry, big: &[T], lines: Range<usize>, (group, columns):
             let (image, line) = (line / g.small[0], line % g.small[0]);
             let inside = if covered(g, 0, down).contains(&line) { columns.clone() } else { 0..0 };
             let mut pixels = packed.chunks_mut(wide).map(|pixel| &mut pixel[to..to + count]);
-            pixels.by_ref().take(inside.start).for_each(|pixel| pixel.fill(T::default()));
+            pixels.by_ref().take(inside.start).for_each(|pixel| pixel.fill(F::default()));
             if !inside.is_empty() {
                 let row = image * h + line * stride[0] + down - padding[0];
                 let first = (row * w + inside.start * stride[1] + right - padding[1]) * c;
@@ -140,7 +163,7 @@ fn pack<T: Real>(g: &Geometry, big: &[T], lines: Range<usize>, (group, columns):
                 let within = pixels.by_ref().take(inside.len()).zip(source);
                 within.for_each(|(pixel, source)| copy(&source[..count], pixel));
             }
-            pixels.for_each(|pixel| pixel.fill(T::default()));
+            pixels.for_each(|pixel| pixel.fill(F::default()));
         }
         at += count;
     }

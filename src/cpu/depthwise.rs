@@ -3,25 +3,32 @@
 use std::ops::Range;
 
 use crate::cpu::conv2d::covered;
+use crate::cpu::gemm::factor;
 use crate::cpu::taps::{Gather, View};
 use crate::cpu::vectorize;
 use crate::window::Geometry;
 use crate::{Float, Real};
 
 /// The weight, for each pair of phases and each tap all channels.
-pub(crate) fn pack<T: Real>(gather: &Gather<'_, T>) -> Vec<T> {
+pub(crate) fn pack<T: Real, F: Real<Wide = T::Wide>>(gather: &Gather<'_, T>) -> Vec<F> {
     let ([kh, kw], channels) = (gather.kernel, gather.groups);
     let mut packed = Vec::with_capacity(gather.weight.len());
     for (v, h) in gather.pairs() {
         for (ky, kx) in v.taps.iter().flat_map(|&(ky, _)| h.taps.iter().map(move |&(kx, _)| (ky, kx))) {
-            packed.extend((0..channels).map(|c| gather.weight[(c * kh + ky) * kw + kx]));
+            packed.extend((0..channels).map(|c| factor::<T, F>(gather.weight[(c * kh + ky) * kw + kx])));
         }
     }
     packed
 }
 
 /// Output rows `rows` of one image.
-pub(crate) fn rows<T: Real>(gather: &Gather<'_, T>, (data, view): (&[T], View), rows: &Range<usize>, packed: &[T], y: &mut [T]) {
+pub(crate) fn rows<T: Real, F: Real<Wide = T::Wide>>(
+    gather: &Gather<'_, T>,
+    (data, view): (&[F], View),
+    rows: &Range<usize>,
+    packed: &[F],
+    y: &mut [T],
+) {
     let [_, width, c] = gather.output;
     let (mut rest, mut sums) = (packed, vec![T::Wide::ZERO; c]);
     for (v, h) in gather.pairs() {

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use crate::Real;
 use crate::cpu::Scratch;
-use crate::cpu::gemm::{Begin, Rows, Run, Sums, Target, panel, together};
+use crate::cpu::gemm::{Begin, Rows, Run, Sums, Target, copy_many, panel, together};
 use crate::window::Geometry;
 
 /// Elements that a frame may have in any case, and how many times those of its image.
@@ -17,9 +17,9 @@ const TIMES: usize = 4;
 
 /// Whether the elements under a row of the kernel lie side by side, terms one by one, and the frame is not nearly all zeros,
 /// as it is around windows far apart or far outside.
-pub(crate) fn applies<T: Real>(g: &Geometry) -> bool {
+pub(crate) fn applies<F: Real>(g: &Geometry) -> bool {
     let side_by_side = g.kernel[1] == 1 || g.window.dilation[1] == 1;
-    together::<T>() == 1 && g.window.groups == 1 && side_by_side && {
+    together::<F>() == 1 && g.window.groups == 1 && side_by_side && {
         let span = |axis: usize| {
             let windows = (g.small[axis] - 1).saturating_mul(g.window.stride[axis]);
             windows.saturating_add((g.kernel[axis] - 1).saturating_mul(g.window.dilation[axis])).saturating_add(1)
@@ -29,20 +29,25 @@ pub(crate) fn applies<T: Real>(g: &Geometry) -> bool {
     }
 }
 
-/// Adds the products of lines `lines` of one image, `small` and `big`, to `dw`.
-pub(crate) fn add_products<T: Real>(g: &Geometry, [small, big]: [&[T]; 2], lines: Range<usize>, dw: &mut [T::Wide]) {
+/// Adds the products of lines `lines` of one image to `dw`: `small` are those lines, `big` is the whole image.
+pub(crate) fn add_products<T: Real, F: Real<Wide = T::Wide>>(
+    g: &Geometry,
+    small: &[F],
+    big: &[T],
+    lines: Range<usize>,
+    dw: &mut [T::Wide],
+) {
     let ([_, w, c_small], c, [kh, kw]) = (g.small, g.big[2], g.kernel);
     let ([down, right], dilation) = (g.window.stride, g.window.dilation[0]);
     // Rows and columns that these windows see.
     let height = (lines.len() - 1) * down + (kh - 1) * dilation + 1;
     let width = (w - 1) * right + kw;
-    let frame = frame(g, big, lines.start * down, [height, width]);
-    let runs: Vec<Run> =
-        (0..lines.len()).map(|i| Run { a: (lines.start + i) * w * c_small, b: i * down * width * c, len: w }).collect();
-    let sums = Sums::new(small, &frame, [c_small, right * c], &runs);
-    for (ky, first) in (0..kh).flat_map(|ky| (0..kw * c).step_by(panel::<T>()).map(move |first| (ky, first))) {
-        let columns = panel::<T>().min(kw * c - first);
-        let tiles = Rows::lines::<T>([[0, ky * kw * c]].into_iter(), c_small, [1, kh * kw * c], columns);
+    let frame: Scratch<F> = frame(g, big, lines.start * down, [height, width]);
+    let runs: Vec<Run> = (0..lines.len()).map(|i| Run { a: i * w * c_small, b: i * down * width * c, len: w }).collect();
+    let sums = Sums::new(small, &frame[..], [c_small, right * c], &runs);
+    for (ky, first) in (0..kh).flat_map(|ky| (0..kw * c).step_by(panel::<F>()).map(move |first| (ky, first))) {
+        let columns = panel::<F>().min(kw * c - first);
+        let tiles = Rows::lines::<F>([[0, ky * kw * c]].into_iter(), c_small, [1, kh * kw * c], columns);
         let target = Target { c: dw, first, columns };
         sums.tiles(&tiles, ky * dilation * width * c + first, Begin::Add, target);
     }
@@ -50,21 +55,21 @@ pub(crate) fn add_products<T: Real>(g: &Geometry, [small, big]: [&[T]; 2], lines
 
 /// `height` rows of an image from `top` on and `width` columns, both counted from where the padding begins; zeros where
 /// the image is not, and a panel of zeros behind, which tiles read and drop.
-fn frame<T: Real>(g: &Geometry, big: &[T], top: usize, [height, width]: [usize; 2]) -> Scratch<T> {
+fn frame<T: Real, F: Real<Wide = T::Wide>>(g: &Geometry, big: &[T], top: usize, [height, width]: [usize; 2]) -> Scratch<F> {
     let ([h, w, c], [above, left]) = (g.big, g.window.padding);
-    let mut frame = Scratch::new(height * width * c + panel::<T>());
+    let mut frame = Scratch::new(height * width * c + panel::<F>());
     let (inside, behind) = frame.split_at_mut(height * width * c);
-    behind.fill(T::default());
+    behind.fill(F::default());
     let before = left.min(width);
     let columns = w.min(width - before);
     for (row, line) in (top..).zip(inside.chunks_exact_mut(width * c)) {
         let (zeros, rest) = line.split_at_mut(before * c);
         let (to, more) = rest.split_at_mut(columns * c);
-        zeros.fill(T::default());
-        more.fill(T::default());
+        zeros.fill(F::default());
+        more.fill(F::default());
         match row.checked_sub(above).filter(|&row| row < h) {
-            Some(row) => to.copy_from_slice(&big[row * w * c..][..columns * c]),
-            None => to.fill(T::default()),
+            Some(row) => copy_many(&big[row * w * c..][..columns * c], to),
+            None => to.fill(F::default()),
         }
     }
     frame

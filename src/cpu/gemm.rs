@@ -11,11 +11,13 @@ mod x86;
 use std::ops::Range;
 
 pub(crate) use rows::Rows;
-pub(crate) use tile::{Begin, Run, Sums, TERMS, TILE, Target, has_bf16_products, panel, together};
+pub(crate) use tile::{Begin, Run, Sums, TERMS, TILE, Target, panel, together};
 
 use crate::cpu::binary::add_assign;
 use crate::cpu::{Scratch, chunks};
-use crate::{Float, Real};
+use crate::storage::as_type;
+use crate::{Element, Float, Real};
+use tile::has_bf16_products;
 
 /// A matrix inside a slice: element (i, j) is `data[i * row + j * col]`. Transposing one is swapping the steps.
 #[derive(Clone, Copy)]
@@ -36,17 +38,18 @@ impl<'a, T: Real> Matrix<'a, T> {
     }
 
     /// Its first `rows` rows, where they are what packing would make of them: of a panel's width, or half of it, side by side.
-    fn as_panel(self, rows: usize, columns: usize) -> Option<&'a [T]> {
-        let fits = columns == panel::<T>() || columns == panel::<T>() / 2;
-        (fits && together::<T>() == 1 && [self.row, self.col] == [columns, 1]).then(|| &self.data[..rows * columns])
+    fn as_panel<F: Real>(self, rows: usize, columns: usize) -> Option<&'a [F]> {
+        let fits = columns == panel::<F>() || columns == panel::<F>() / 2;
+        let side_by_side = fits && together::<F>() == 1 && [self.row, self.col] == [columns, 1];
+        side_by_side.then(|| &self.data[..rows * columns]).and_then(as_type)
     }
 
     /// Its first `rows` rows of columns `first..first + count` as a panel `wide` columns wide, rows that go together
     /// element by element; what is left of the width and of the last pair of rows is 0.
-    fn pack(self, rows: usize, (first, count): (usize, usize), wide: usize, to: &mut [T]) {
-        let (t, from) = (together::<T>(), &self.data[first * self.col..]);
+    fn pack<F: Real<Wide = T::Wide>>(self, rows: usize, (first, count): (usize, usize), wide: usize, to: &mut [F]) {
+        let (t, from) = (together::<F>(), &self.data[first * self.col..]);
         if t > 1 && !rows.is_multiple_of(t) || self.col > 1 && count < wide {
-            to.fill(T::default());
+            to.fill(F::default());
         }
         if self.col > 1 {
             // A transposed matrix, by squares: more columns at a time could meet in the same set of the first-level cache.
@@ -54,11 +57,11 @@ impl<'a, T: Real> Matrix<'a, T> {
             for (j, p) in (0..count).step_by(4).flat_map(|j| (0..rows).step_by(4).map(move |p| (j, p))) {
                 if t == 1 && j + 4 <= count && p + 4 <= rows {
                     let columns: [&[T]; 4] = std::array::from_fn(|i| &from[(j + i) * self.col + p..][..4]);
-                    (0..4).for_each(|i| to[at(p + i, j)..][..4].copy_from_slice(&columns.map(|column| column[i])));
+                    (0..4).for_each(|i| to[at(p + i, j)..][..4].copy_from_slice(&columns.map(|column| factor(column[i]))));
                     continue;
                 }
                 for (j, p) in (j..count.min(j + 4)).flat_map(|j| (p..rows.min(p + 4)).map(move |p| (j, p))) {
-                    to[at(p, j)] = from[j * self.col + p];
+                    to[at(p, j)] = factor(from[j * self.col + p]);
                 }
             }
             return;
@@ -68,27 +71,58 @@ impl<'a, T: Real> Matrix<'a, T> {
             match [row(0), row(t - 1)] {
                 [Some(row), _] if t == 1 => copy(row, to),
                 [Some(a), Some(b)] => interleave(a, b, to),
-                [Some(a), None] => to.iter_mut().step_by(t).zip(a).for_each(|(to, &x)| *to = x),
+                [Some(a), None] => to.iter_mut().step_by(t).zip(a).for_each(|(to, &x)| *to = factor(x)),
                 _ => {}
             }
-            to[count * t..].fill(T::default());
+            to[count * t..].fill(F::default());
         }
     }
 }
 
-/// Copies a few elements, without the call that the compiler would make of it.
+/// Whether this processor multiplies numbers of type T as they are stored. Others become factors of the type they are computed
+/// in, where they are laid out for a product.
+pub(crate) fn multiplies<T: Real>() -> bool {
+    T::DTYPE == T::Wide::DTYPE || has_bf16_products()
+}
+
+/// A number as it is multiplied: as it is stored, or wide.
 #[inline(always)]
-pub(crate) fn copy<T: Real>(from: &[T], to: &mut [T]) {
+pub(crate) fn factor<T: Real, F: Real<Wide = T::Wide>>(x: T) -> F {
+    match as_type(std::slice::from_ref(&x)) {
+        Some(&[x]) => x,
+        _ => F::narrow(x.wide()),
+    }
+}
+
+/// Numbers as they are multiplied, or the first of `room` that they are written to.
+pub(crate) fn factors<'a, T: Real, F: Real<Wide = T::Wide>>(x: &'a [T], room: &'a mut [F]) -> &'a [F] {
+    as_type(x).unwrap_or_else(|| {
+        copy(x, &mut room[..x.len()]);
+        &room[..x.len()]
+    })
+}
+
+/// Copies a few elements, as they are multiplied, without the call that the compiler would make of it.
+#[inline(always)]
+pub(crate) fn copy<T: Real, F: Real<Wide = T::Wide>>(from: &[T], to: &mut [F]) {
     let ((from, last), (to, rest)) = (from.as_chunks::<8>(), to.as_chunks_mut::<8>());
-    to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
+    to.iter_mut().zip(from).for_each(|(to, from)| *to = from.map(factor));
     let rest = if to.len() > from.len() { to[from.len()].as_mut_slice() } else { rest };
-    rest.iter_mut().zip(last).for_each(|(to, from)| *to = *from);
+    rest.iter_mut().zip(last).for_each(|(to, from)| *to = factor(*from));
+}
+
+/// Copies many elements, as they are multiplied.
+pub(crate) fn copy_many<T: Real, F: Real<Wide = T::Wide>>(from: &[T], to: &mut [F]) {
+    match as_type(from) {
+        Some(from) => to.copy_from_slice(from),
+        None => copy(from, to),
+    }
 }
 
 /// a0 b0 a1 b1 ...
-pub(crate) fn interleave<T: Real>(a: &[T], b: &[T], to: &mut [T]) {
+pub(crate) fn interleave<T: Real, F: Real<Wide = T::Wide>>(a: &[T], b: &[T], to: &mut [F]) {
     for ((to, &a), &b) in to.as_chunks_mut::<2>().0.iter_mut().zip(a).zip(b) {
-        *to = [a, b];
+        *to = [a, b].map(factor);
     }
 }
 
@@ -118,6 +152,17 @@ const MOVED: usize = 1 << 16;
 ///
 /// Large products are cut into blocks of rows, or of terms where there are many of those; by size alone.
 pub(crate) fn gemm<T: Real, O: Real<Wide = T::Wide>>(
+    size: [usize; 3],
+    a: Matrix<'_, T>,
+    b: Matrix<'_, T>,
+    begin: Begin<'_, O>,
+    c: &mut [O],
+) {
+    if multiplies::<T>() { gemm_of::<T, T, O>(size, a, b, begin, c) } else { gemm_of::<T::Wide, T, O>(size, a, b, begin, c) }
+}
+
+/// As [`gemm`], of factors of type F.
+fn gemm_of<F: Real<Wide = T::Wide>, T: Real, O: Real<Wide = T::Wide>>(
     [m, k, n]: [usize; 3],
     a: Matrix<'_, T>,
     b: Matrix<'_, T>,
@@ -130,14 +175,14 @@ pub(crate) fn gemm<T: Real, O: Real<Wide = T::Wide>>(
     }
     if k >= 2 * LONG && m * n <= 1 << 18 {
         // Each block of terms makes a matrix of its own. No more than 64, for the memory they take.
-        let length = LONG.max(k.div_ceil(64)).next_multiple_of(together::<T>());
+        let length = LONG.max(k.div_ceil(64)).next_multiple_of(together::<F>());
         let partial = |i: usize| {
             let (first, mut c) = (i * length, Scratch::<T::Wide>::new(m * n));
             let count = length.min(k - first);
             let b = b.skip(first, 0);
-            match b.as_panel(count, n) {
+            match b.as_panel::<F>(count, n) {
                 Some(panel) => multiply(a.skip(0, first), (panel, n), [count, n], Begin::Zero, &mut c),
-                None => multiply(a.skip(0, first), (&pack(b, count, n), panel::<T>()), [count, n], Begin::Zero, &mut c),
+                None => multiply(a.skip(0, first), (&pack::<F, T>(b, count, n), panel::<F>()), [count, n], Begin::Zero, &mut c),
             }
             c
         };
@@ -151,22 +196,22 @@ pub(crate) fn gemm<T: Real, O: Real<Wide = T::Wide>>(
         }
         return;
     }
-    let packed = pack(b, k, n);
+    let packed = pack::<F, T>(b, k, n);
     let least = if k * n > NEAR { (m / 16).clamp(ROWS, MANY_ROWS) } else { ROWS };
     let rows = (SMALL / (k * n).max(1)).min(MOVED / (k + n)).max(least);
     // As many tasks as that makes, but of one size.
     let rows = m.div_ceil(m.div_ceil(rows)).next_multiple_of(TILE);
-    chunks(c, rows * n, |start, c| multiply(a.skip(start / n, 0), (&packed, panel::<T>()), [k, n], begin, c));
+    chunks(c, rows * n, |start, c| multiply(a.skip(start / n, 0), (&packed, panel::<F>()), [k, n], begin, c));
 }
 
 /// Terms that are added up before the next panel's turn. Where C rounds what it holds, all at once.
-fn block<T: Real, O: Real>(k: usize) -> usize {
-    if size_of::<O>() == size_of::<O::Wide>() { TERMS * together::<T>() } else { k.max(1) }
+fn block<F: Real, O: Real>(k: usize) -> usize {
+    if size_of::<O>() == size_of::<O::Wide>() { TERMS * together::<F>() } else { k.max(1) }
 }
 
 /// B as panels: for each block of terms, for each panel of columns, the rows of the block.
-fn pack<T: Real>(b: Matrix<'_, T>, k: usize, n: usize) -> Scratch<T> {
-    let (wide, t) = (panel::<T>(), together::<T>());
+fn pack<F: Real<Wide = T::Wide>, T: Real>(b: Matrix<'_, T>, k: usize, n: usize) -> Scratch<F> {
+    let (wide, t) = (panel::<F>(), together::<F>());
     let columns = n.next_multiple_of(wide);
     let mut packed = Scratch::new(k.next_multiple_of(t) * columns);
     chunks(&mut packed, TERMS * t * columns, |start, to| {
@@ -193,11 +238,14 @@ enum Place {
 const LINE: usize = 16;
 
 impl Place {
-    /// Terms that go together have to lie side by side. And where rows, or columns, are a large power of two apart, they meet in
-    /// the same few sets of the caches, and what is read for one panel of B is gone at the next.
-    fn of<T: Real>(a: Matrix<'_, T>, [m, k, n]: [usize; 3]) -> Place {
+    /// Factors of another type are written down. Terms that go together have to lie side by side. And where rows, or columns, are
+    /// a large power of two apart, they meet in the same few sets of the caches, and what is read for one panel of B is gone at
+    /// the next.
+    fn of<F: Real, T: Real>(a: Matrix<'_, T>, [m, k, n]: [usize; 3]) -> Place {
         let far = |bytes: usize, step: usize| n >= 128 && step * size_of::<T>() >= bytes;
-        match (together::<T>(), a.col) {
+        match (together::<F>(), a.col) {
+            (_, 1) if F::DTYPE != T::DTYPE => Place::InRows,
+            _ if F::DTYPE != T::DTYPE => Place::InColumns,
             (1, 1) if far(4096, a.row) && m > 1 => Place::InRows,
             (1, _) if far(512, a.col) && a.row == 1 => Place::InColumns,
             (1, _) => Place::Here,
@@ -208,16 +256,16 @@ impl Place {
 }
 
 /// C = begin + A B on this thread, with B packed into panels of some width.
-fn multiply<T: Real, O: Real<Wide = T::Wide>>(
+fn multiply<F: Real<Wide = T::Wide>, T: Real, O: Real<Wide = T::Wide>>(
     a: Matrix<'_, T>,
-    (packed, wide): (&[T], usize),
+    (packed, wide): (&[F], usize),
     [k, n]: [usize; 2],
     begin: Begin<'_, O>,
     c: &mut [O],
 ) {
-    let (t, m) = (together::<T>(), c.len() / n);
+    let (t, m) = (together::<F>(), c.len() / n);
     let columns = n.next_multiple_of(wide);
-    let (size, place) = (block::<T, O>(k).min(k.max(1)), Place::of(a, [m, k, n]));
+    let (size, place) = (block::<F, O>(k).min(k.max(1)), Place::of::<F, T>(a, [m, k, n]));
     let (wide_a, [row, step]) = match place {
         Place::Here => (0, [a.row, a.col * t]),
         Place::InRows => (size + LINE, [size + LINE, 1]),
@@ -225,15 +273,15 @@ fn multiply<T: Real, O: Real<Wide = T::Wide>>(
         Place::InColumns => (m | LINE, [t, (m | LINE) * t]),
     };
     let mut room = None;
-    let [turn, last] = [m.min(TURN) / TURN * TURN, m % TURN].map(|rows| Rows::dense::<T>(rows, [row, n], n.min(wide)));
+    let [turn, last] = [m.min(TURN) / TURN * TURN, m % TURN].map(|rows| Rows::dense::<F>(rows, [row, n], n.min(wide)));
     for first in (0..k.max(1)).step_by(size) {
         let (count, block) = (size.min(k - first), a.skip(0, first));
         let data = match place {
-            Place::Here => block.data,
+            Place::Here => as_type(block.data).expect("they are factors as they are"),
             Place::InRows => {
                 let room = room.get_or_insert_with(|| Scratch::new(m * wide_a));
-                let rows = block.data.chunks(a.row).zip(room.chunks_mut(wide_a));
-                rows.for_each(|(row, to)| to[..count].copy_from_slice(&row[..count]));
+                let rows = block.data.chunks(a.row.max(1)).zip(room.chunks_mut(wide_a));
+                rows.for_each(|(row, to)| copy_many(&row[..count], &mut to[..count]));
                 &room[..]
             }
             Place::InColumns => {

@@ -6,6 +6,7 @@
 //! of this crate takes.
 
 use crate::rng::Words;
+use crate::{Float, Real};
 
 /// Defines functions of numbers of type `T` whose loops are compiled for the widest vectors this processor has.
 ///
@@ -96,7 +97,7 @@ pub(crate) fn has_32_registers() -> bool {
 }
 
 /// A vector register of numbers: what the inner loop of a matrix product is written in.
-pub(crate) trait Lanes<T: Copy>: Copy {
+pub(crate) trait Lanes<T: Float>: Copy {
     /// How many.
     const N: usize;
     /// Registers as wide, of random words.
@@ -114,10 +115,7 @@ pub(crate) trait Lanes<T: Copy>: Copy {
     /// # Safety
     /// As `load`, of `count` elements, at most N.
     #[inline(always)]
-    unsafe fn load_first(count: usize, from: *const T) -> Self
-    where
-        T: Default,
-    {
+    unsafe fn load_first(count: usize, from: *const T) -> Self {
         let mut lanes = [T::default(); 16];
         // SAFETY: the caller's promise, and no type has more than 16 lanes.
         unsafe {
@@ -130,10 +128,7 @@ pub(crate) trait Lanes<T: Copy>: Copy {
     /// # Safety
     /// As `store`, of `count` elements, at most N.
     #[inline(always)]
-    unsafe fn store_first(self, count: usize, to: *mut T)
-    where
-        T: Default,
-    {
+    unsafe fn store_first(self, count: usize, to: *mut T) {
         let mut lanes = [T::default(); 16];
         // SAFETY: the caller's promise, and no type has more than 16 lanes.
         unsafe {
@@ -141,41 +136,77 @@ pub(crate) trait Lanes<T: Copy>: Copy {
             std::ptr::copy_nonoverlapping(lanes.as_ptr(), to, count);
         }
     }
+    /// As `load_first`, from a type that numbers are stored in.
+    ///
+    /// # Safety
+    /// As `load_first`.
+    #[inline(always)]
+    unsafe fn widen<S: Real<Wide = T>>(count: usize, from: *const S) -> Self {
+        // SAFETY: the caller's promise; types with one name are one type; no type has more than 16 lanes.
+        unsafe {
+            if S::DTYPE == T::DTYPE {
+                return if count == Self::N { Self::load(from.cast()) } else { Self::load_first(count, from.cast()) };
+            }
+            let mut lanes = [T::ZERO; 16];
+            for (i, lane) in lanes.iter_mut().enumerate().take(count) {
+                *lane = (*from.add(i)).wide();
+            }
+            Self::load(lanes.as_ptr())
+        }
+    }
+    /// As `store_first`, to a type that numbers are stored in, rounded.
+    ///
+    /// # Safety
+    /// As `store_first`.
+    #[inline(always)]
+    unsafe fn narrow<S: Real<Wide = T>>(self, count: usize, to: *mut S) {
+        // SAFETY: as in `widen`.
+        unsafe {
+            if S::DTYPE == T::DTYPE {
+                return if count == Self::N { self.store(to.cast()) } else { self.store_first(count, to.cast()) };
+            }
+            let mut lanes = [T::ZERO; 16];
+            self.store(lanes.as_mut_ptr());
+            for (i, lane) in lanes.into_iter().enumerate().take(count) {
+                *to.add(i) = S::narrow(lane);
+            }
+        }
+    }
     /// The first N numbers of a slice.
     #[inline(always)]
-    fn read(from: &[T]) -> Self {
+    fn read<S: Real<Wide = T>>(from: &[S]) -> Self {
         assert!(from.len() >= Self::N, "a register is filled");
         // SAFETY: the length was compared; only kernels compiled for its instructions use this type.
-        unsafe { Self::load(from.as_ptr()) }
+        unsafe { Self::widen(Self::N, from.as_ptr()) }
     }
     /// Writes the first N numbers of a slice.
     #[inline(always)]
-    fn write(self, to: &mut [T]) {
+    fn write<S: Real<Wide = T>>(self, to: &mut [S]) {
         assert!(to.len() >= Self::N, "a register is written whole");
         // SAFETY: as in `read`.
-        unsafe { self.store(to.as_mut_ptr()) }
+        unsafe { self.narrow(Self::N, to.as_mut_ptr()) }
     }
     /// A square of registers of a slice, whose rows and columns lie `apart` numbers from one another.
     #[inline(always)]
-    fn read_square<const N: usize>(from: &[T], apart: [usize; 2]) -> [[Self; N]; N] {
+    fn read_square<S: Real<Wide = T>, const N: usize>(from: &[S], apart: [usize; 2]) -> [[Self; N]; N] {
         assert!(from.len() >= reach(N, apart, Self::N), "the square lies within the slice");
-        let mut square = [[Self::read(from); N]; N];
+        let mut square = [[Self::splat(T::ZERO); N]; N];
         for i in 0..N {
             for j in 0..N {
                 // SAFETY: the length was compared with where the last register ends; as to instructions, as in `read`.
-                square[i][j] = unsafe { Self::load(from.as_ptr().add(i * apart[0] + j * apart[1])) };
+                square[i][j] = unsafe { Self::widen(Self::N, from.as_ptr().add(i * apart[0] + j * apart[1])) };
             }
         }
         square
     }
     /// Writes a square of registers to a slice, as `read_square` reads it.
     #[inline(always)]
-    fn write_square<const N: usize>(square: [[Self; N]; N], to: &mut [T], apart: [usize; 2]) {
+    fn write_square<S: Real<Wide = T>, const N: usize>(square: [[Self; N]; N], to: &mut [S], apart: [usize; 2]) {
         assert!(to.len() >= reach(N, apart, Self::N), "the square lies within the slice");
         for i in 0..N {
             for j in 0..N {
                 // SAFETY: as in `read_square`.
-                unsafe { square[i][j].store(to.as_mut_ptr().add(i * apart[0] + j * apart[1])) };
+                unsafe { square[i][j].narrow(Self::N, to.as_mut_ptr().add(i * apart[0] + j * apart[1])) };
             }
         }
     }
@@ -240,7 +271,7 @@ pub(crate) fn prefetch(at: *const i8) {
     let _ = at;
 }
 
-impl<T: crate::Float> Lanes<T> for [T; 4] {
+impl<T: Float> Lanes<T> for [T; 4] {
     const N: usize = 4;
     type Words = [u64; 16];
     #[inline(always)]

@@ -47,7 +47,6 @@ use rayon::prelude::*;
 use crate::Element;
 use crate::storage::Buffer;
 
-pub(crate) use gemm::has_bf16_products;
 pub(crate) use lanes::vectorize;
 
 /// Elements of elementwise work below which a second thread costs more than it saves: 32 Ki floats are two L2-sized

@@ -11,10 +11,11 @@
 
 use std::ops::Range;
 
-use crate::cpu::gemm::{Begin, Rows, Run, Sums, TERMS, Target, panel, together};
-use crate::cpu::winograd::Winograd;
-use crate::cpu::{Scratch, chunks, depthwise};
-use crate::storage::{as_type, as_type_mut};
+use half::bf16;
+
+use crate::cpu::gemm::{Begin, Rows, Run, Sums, TERMS, Target, copy_many, factor, multiplies, panel, together};
+use crate::cpu::{Scratch, chunks, depthwise, winograd};
+use crate::storage::as_type;
 use crate::{Float, Real};
 
 /// Outputs at `start + step j` along one axis, for j below `count`, and where their inputs are.
@@ -70,17 +71,22 @@ const FRAME: usize = 1 << 24;
 impl<T: Real> Gather<'_, T> {
     /// y = the convolution of each image of x.
     pub fn run(&self, x: &[T], y: &mut [T]) {
-        let [_, w, c] = self.output;
-        let (size_x, size_y) = (self.input.iter().product::<usize>(), self.output.iter().product::<usize>());
-        if size_y == 0 {
+        if self.output.contains(&0) {
             return;
         }
-        if let (Some(gather), Some(x)) = (self.in_f32(), as_type(x))
-            && let (Some(winograd), Some(y)) = (Winograd::of(&gather), as_type_mut(y))
-        {
-            return winograd.run(x, y);
+        match multiplies::<T>() {
+            true if winograd::convolve::<f32, T>(self, x, y) => (),
+            false if winograd::convolve::<bf16, T>(self, x, y) => (),
+            true => self.run_of::<T>(x, y),
+            false => self.run_of::<T::Wide>(x, y),
         }
-        let packed: &[T] = if self.is_depthwise() { &depthwise::pack(self) } else { &self.pack() };
+    }
+
+    /// As [`Gather::run`], of factors of type F.
+    fn run_of<F: Real<Wide = T::Wide>>(&self, x: &[T], y: &mut [T]) {
+        let [_, w, c] = self.output;
+        let (size_x, size_y) = (self.input.iter().product::<usize>(), self.output.iter().product::<usize>());
+        let packed: &[F] = if self.is_depthwise() { &depthwise::pack(self) } else { &self.pack() };
         let work = |rows: usize| rows * w * packed.len() / (self.phases[0].len() * self.phases[1].len()).max(1);
         // Rows that make a task, a whole image where it is small; and images that do, where those are tiny.
         let rows = TASK.div_ceil(work(1).max(1)).min(self.output[0]);
@@ -89,7 +95,7 @@ impl<T: Real> Gather<'_, T> {
             return chunks(y, size_y, |start, y| self.plain(&x[start / size_y * size_x..][..size_x], y));
         }
         let images = TASK.div_ceil(work(self.output[0]).max(1));
-        let parts = (0..self.output[0]).step_by(rows).map(|first| self.part(first..self.output[0].min(first + rows)));
+        let parts = (0..self.output[0]).step_by(rows).map(|first| self.part::<F>(first..self.output[0].min(first + rows)));
         let parts: Vec<Part> = parts.collect();
         chunks(y, images * size_y, |start, y| {
             let mut frame = None;
@@ -103,13 +109,6 @@ impl<T: Real> Gather<'_, T> {
                 }
             }
         });
-    }
-
-    /// This convolution, where it is one of f32.
-    fn in_f32(&self) -> Option<Gather<'_, f32>> {
-        let Gather { input, output, groups, kernel, to_small, .. } = *self;
-        let bias = self.bias.and_then(as_type);
-        Some(Gather { input, output, groups, phases: self.phases.clone(), kernel, weight: as_type(self.weight)?, to_small, bias })
     }
 
     /// One image pixel by pixel, without a frame: for windows so wide or so far apart that it would be nearly all zeros.
@@ -143,17 +142,17 @@ impl<T: Real> Gather<'_, T> {
     }
 
     /// Channels into each group, filled up to those that go together.
-    fn terms(&self) -> usize {
-        self.channels()[0].next_multiple_of(together::<T>())
+    fn terms<F: Real>(&self) -> usize {
+        self.channels()[0].next_multiple_of(together::<F>())
     }
 
     /// The weight as the right side of matrix products: for each group, pair of phases and panel of output channels, the
     /// panel's columns for each tap and input channel.
-    fn pack(&self) -> Scratch<T> {
-        let ([_, c_out], wide) = (self.channels(), panel::<T>());
+    fn pack<F: Real<Wide = T::Wide>>(&self) -> Scratch<F> {
+        let ([_, c_out], wide) = (self.channels(), panel::<F>());
         let panels = c_out.div_ceil(wide);
-        let mut packed = Scratch::new(self.groups * self.kernel[0] * self.kernel[1] * self.terms() * panels * wide);
-        packed.fill(T::default());
+        let mut packed = Scratch::new(self.groups * self.kernel[0] * self.kernel[1] * self.terms::<F>() * panels * wide);
+        packed.fill(F::default());
         let mut rest = &mut packed[..];
         for group in 0..self.groups {
             for (vertical, horizontal) in self.pairs() {
@@ -161,7 +160,7 @@ impl<T: Real> Gather<'_, T> {
                     let columns = wide.min(c_out - first);
                     for &(ky, _) in &vertical.taps {
                         for &(kx, _) in &horizontal.taps {
-                            let (block, after) = rest.split_at_mut(self.terms() * wide);
+                            let (block, after) = rest.split_at_mut(self.terms::<F>() * wide);
                             self.pack_tap(group, ky * self.kernel[1] + kx, first..first + columns, block);
                             rest = after;
                         }
@@ -173,16 +172,16 @@ impl<T: Real> Gather<'_, T> {
     }
 
     /// One tap's [c_in, panel] of the weight; rows that go together lie element by element.
-    fn pack_tap(&self, group: usize, tap: usize, columns: Range<usize>, block: &mut [T]) {
-        let ([c_in, c_out], taps, t) = (self.channels(), self.kernel[0] * self.kernel[1], together::<T>());
-        for (i, row) in (0..c_in).map(|i| (i, i / t * t * panel::<T>() + i % t)) {
+    fn pack_tap<F: Real<Wide = T::Wide>>(&self, group: usize, tap: usize, columns: Range<usize>, block: &mut [F]) {
+        let ([c_in, c_out], taps, t) = (self.channels(), self.kernel[0] * self.kernel[1], together::<F>());
+        for (i, row) in (0..c_in).map(|i| (i, i / t * t * panel::<F>() + i % t)) {
             let row = block[row..].iter_mut().step_by(t);
             if self.to_small {
                 let at = |o: usize| ((group * c_out + o) * taps + tap) * c_in + i;
-                row.zip(columns.clone()).for_each(|(w, o)| *w = self.weight[at(o)]);
+                row.zip(columns.clone()).for_each(|(w, o)| *w = factor(self.weight[at(o)]));
             } else {
                 let at = ((group * c_in + i) * taps + tap) * c_out;
-                row.zip(&self.weight[at..][columns.clone()]).for_each(|(to, &w)| *to = w);
+                row.zip(&self.weight[at..][columns.clone()]).for_each(|(to, &w)| *to = factor(w));
             }
         }
     }
@@ -197,7 +196,7 @@ impl<T: Real> Gather<'_, T> {
     }
 
     /// One part of an image's output rows.
-    fn rows(&self, x: &[T], part: &Part, packed: &[T], scratch: &mut Option<Scratch<T>>, y: &mut [T]) {
+    fn rows<F: Real<Wide = T::Wide>>(&self, x: &[T], part: &Part, packed: &[F], scratch: &mut Option<Scratch<F>>, y: &mut [T]) {
         let [c_in, c_out] = self.channels();
         if self.is_depthwise() {
             let data = self.frame(x, part.view, 0..self.input[2], scratch);
@@ -207,7 +206,7 @@ impl<T: Real> Gather<'_, T> {
         for group in 0..self.groups {
             let data = self.frame(x, part.view, group * c_in..(group + 1) * c_in, scratch);
             for phase in &part.phases {
-                let (weight, rest) = packed.split_at(phase.terms * c_out.next_multiple_of(panel::<T>()));
+                let (weight, rest) = packed.split_at(phase.terms * c_out.next_multiple_of(panel::<F>()));
                 packed = rest;
                 self.phase(phase, group, (data, weight), y);
             }
@@ -215,16 +214,16 @@ impl<T: Real> Gather<'_, T> {
     }
 
     /// What output rows `rows` of all images have in common.
-    fn part(&self, rows: Range<usize>) -> Part {
-        let view = self.view(&rows);
-        let (wide, t) = (panel::<T>(), together::<T>());
+    fn part<F: Real>(&self, rows: Range<usize>) -> Part {
+        let view = self.view::<F>(&rows);
+        let (wide, t) = (panel::<F>(), together::<F>());
         let phase = |pair| {
-            let runs = runs(pair, view.width, (self.terms(), t), wide);
+            let runs = runs(pair, view.width, (self.terms::<F>(), t), wide);
             let terms = runs.iter().map(|run| run.len * t).sum::<usize>();
             // Where y rounds what it holds, all terms are added up at once.
-            let room = if t == 1 { TERMS } else { terms.max(1) };
+            let room = if size_of::<T>() == size_of::<T::Wide>() { TERMS } else { terms.max(1) };
             let blocks = blocks(&runs, (t, wide), room);
-            PhaseOfPart { tiles: self.tiles(pair, view, &rows), terms, blocks }
+            PhaseOfPart { tiles: self.tiles::<F>(pair, view, &rows), terms, blocks }
         };
         let pairs = self.pairs().map(|(v, h)| [v, h]).filter(|_| !self.is_depthwise());
         Part { phases: pairs.map(phase).collect(), rows, view }
@@ -239,13 +238,13 @@ impl<T: Real> Gather<'_, T> {
         [span(&self.phases[0], &|phase| phase.within(rows)), span(&self.phases[1], &|phase| 0..phase.count)]
     }
 
-    /// Where output rows `rows` read: in the image itself, if nothing has to be added, or in a frame.
-    fn view(&self, rows: &Range<usize>) -> View {
+    /// Where output rows `rows` read: in the image itself, if nothing has to be added or widened, or in a frame.
+    fn view<F: Real>(&self, rows: &Range<usize>) -> View {
         let [h, w, c] = self.input;
         let [vertical, horizontal] = self.spans(rows);
         let inside = |span: &Range<isize>, size: usize| span.start >= 0 && span.end <= size as isize;
-        let channels = if self.is_depthwise() { c } else { self.terms() };
-        if channels == c && inside(&vertical, h) && inside(&horizontal, w) {
+        let channels = if self.is_depthwise() { c } else { self.terms::<F>() };
+        if channels == c && F::DTYPE == T::DTYPE && inside(&vertical, h) && inside(&horizontal, w) {
             return View { top: 0, left: 0, height: h, width: w, channels, framed: false };
         }
         let (top, left, height, width) = (vertical.start, horizontal.start, vertical.len(), horizontal.len());
@@ -253,8 +252,14 @@ impl<T: Real> Gather<'_, T> {
     }
 
     /// Some channels of an image, as `view` sees them; in memory that all frames of this view may share.
-    fn frame<'s>(&self, x: &'s [T], view: View, channels: Range<usize>, scratch: &'s mut Option<Scratch<T>>) -> &'s [T] {
-        if !view.framed {
+    fn frame<'s, F: Real<Wide = T::Wide>>(
+        &self,
+        x: &'s [T],
+        view: View,
+        channels: Range<usize>,
+        scratch: &'s mut Option<Scratch<F>>,
+    ) -> &'s [F] {
+        if let Some(x) = as_type(x).filter(|_| !view.framed) {
             return x;
         }
         let ([h, w, c], View { top, left, height, width, channels: c_in, .. }) = (self.input, view);
@@ -262,22 +267,22 @@ impl<T: Real> Gather<'_, T> {
         let columns = left.max(0)..(left + width as isize).min(w as isize);
         for (row, line) in (top..).zip(scratch.chunks_mut((width * c_in).max(1))) {
             if row < 0 || row >= h as isize || columns.is_empty() {
-                line.fill(T::default());
+                line.fill(F::default());
                 continue;
             }
             let from = &x[(row as usize * w + columns.start as usize) * c..][..columns.len() * c];
             let (before, rest) = line.split_at_mut((columns.start - left) as usize * c_in);
             let (to, behind) = rest.split_at_mut(columns.len() * c_in);
-            before.fill(T::default());
-            behind.fill(T::default());
+            before.fill(F::default());
+            behind.fill(F::default());
             if c_in == c {
-                to.copy_from_slice(from);
+                copy_many(from, to);
             } else {
                 let pixels = to.chunks_mut(c_in).zip(from.chunks(c));
                 pixels.for_each(|(to, from)| {
                     let (to, odd) = to.split_at_mut(channels.len());
-                    to.copy_from_slice(&from[channels.clone()]);
-                    odd.fill(T::default());
+                    copy_many(&from[channels.clone()], to);
+                    odd.fill(F::default());
                 });
             }
         }
@@ -285,8 +290,8 @@ impl<T: Real> Gather<'_, T> {
     }
 
     /// The outputs of one pair of phases within a part, for one group.
-    fn phase(&self, phase: &PhaseOfPart, group: usize, (data, weight): (&[T], &[T]), y: &mut [T]) {
-        let ([_, c_out], wide, t) = (self.channels(), panel::<T>(), together::<T>());
+    fn phase<F: Real<Wide = T::Wide>>(&self, phase: &PhaseOfPart, group: usize, (data, weight): (&[F], &[F]), y: &mut [T]) {
+        let ([_, c_out], wide, t) = (self.channels(), panel::<F>(), together::<F>());
         for (i, runs) in phase.blocks.iter().enumerate() {
             let sums = Sums::new(data, weight, [t, t * wide], runs);
             let begin = match self.bias {
@@ -302,11 +307,11 @@ impl<T: Real> Gather<'_, T> {
     }
 
     /// The pixels of a pair of phases: where their windows begin in the view, and their results among the output rows `rows`.
-    fn tiles(&self, [v, h]: [&Phase; 2], view: View, rows: &Range<usize>) -> Rows {
+    fn tiles<F: Real>(&self, [v, h]: [&Phase; 2], view: View, rows: &Range<usize>) -> Rows {
         let ([_, width, c], lines) = (self.output, v.within(rows));
         let step = lines.clone().next().map_or(0, |j| view.window([v, h], j).1);
         let line = |j| [view.window([v, h], j).0, ((v.start + j * v.step - rows.start) * width + h.start) * c];
-        Rows::lines::<T>(lines.map(line), h.count, [step, h.step * c], self.channels()[1].min(panel::<T>()))
+        Rows::lines::<F>(lines.map(line), h.count, [step, h.step * c], self.channels()[1].min(panel::<F>()))
     }
 }
 

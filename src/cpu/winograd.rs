@@ -39,6 +39,8 @@ use crate::cpu::gemm::{Begin, Rows, Run, Sums, TERMS, Target, panel};
 use crate::cpu::lanes::{has_32_registers, run_widest};
 use crate::cpu::taps::{Gather, Phase};
 use crate::cpu::{GRAIN, Scratch, chunks};
+use crate::storage::{as_type, as_type_mut};
+use crate::{DType, Real};
 
 /// Channels that are transformed at a time: one vector of the widest.
 const LANES: usize = 16;
@@ -108,35 +110,47 @@ fn few(taps: usize, [c_in, c_out]: [usize; 2]) -> bool {
     taps == 2 && whole && c_in <= few::CHANNELS && c_out <= FEW && has_32_registers()
 }
 
+/// y = the convolution of each image of x, where numbers are of type S and these schemes apply, and pay; whether they do.
+pub(crate) fn convolve<S: Real<Wide = f32>, T: Real>(gather: &Gather<'_, T>, x: &[T], y: &mut [T]) -> bool {
+    let Gather { input, output, groups, kernel, to_small, .. } = *gather;
+    let (Some(weight), Some(x), Some(y)) = (as_type(gather.weight), as_type::<_, S>(x), as_type_mut(y)) else { return false };
+    let (bias, phases) = (gather.bias.and_then(as_type), gather.phases.clone());
+    let gather = Gather { input, output, groups, phases, kernel, weight, to_small, bias };
+    let winograd = Winograd::of(&gather);
+    winograd.iter().for_each(|winograd| winograd.run(x, y));
+    winograd.is_some()
+}
+
 /// A convolution that these schemes apply to.
-pub(crate) struct Winograd<'a> {
-    gather: &'a Gather<'a, f32>,
+struct Winograd<'a, T> {
+    gather: &'a Gather<'a, T>,
     /// For each axis and phase.
     lattices: [Vec<Vec<Lattice>>; 2],
     taps: usize,
     few: bool,
 }
 
-impl<'a> Winograd<'a> {
+impl<'a, T: Real<Wide = f32>> Winograd<'a, T> {
     /// Whether the schemes apply, and pay. In f64, the oracle's type, convolutions are always computed as they are defined.
-    pub fn of(gather: &'a Gather<'a, f32>) -> Option<Self> {
+    fn of(gather: &'a Gather<'a, T>) -> Option<Self> {
         if gather.groups != 1 {
             return None;
         }
         let axis = |axis: usize| gather.phases[axis].iter().map(lattices).collect::<Option<Vec<_>>>();
         let lattices = [axis(0)?, axis(1)?];
         let (taps, channels) = (taps(&lattices)?, [gather.input[2], gather.output[2]]);
-        let few = few(taps, channels);
+        // Several pairs of lattices are added up in y, which has to hold sums as they are.
+        let in_place = lattices.iter().all(|axis| axis.iter().all(|phase| phase.len() == 1)) || T::DTYPE == DType::F32;
+        let few = in_place && few(taps, channels);
         (few || pays(channels)).then_some(Winograd { gather, lattices, taps, few })
     }
 
-    /// y = the convolution of each image of x.
-    pub fn run(&self, x: &[f32], y: &mut [f32]) {
+    fn run(&self, x: &[T], y: &mut [T]) {
         let (output, weight) = (self.gather.output, self.weight());
         let size: usize = output.iter().product();
         let images = y.len() / size.max(1);
         if images >= IMAGES {
-            let whole = |start: usize, y: &mut [f32]| {
+            let whole = |start: usize, y: &mut [T]| {
                 let first = start / size;
                 self.rows(x, first..first + y.len() / size, 0..output[0], &weight, y);
             };
@@ -157,7 +171,7 @@ impl<'a> Winograd<'a> {
     }
 
     /// One image, its phases side by side: each in one go, so that every weight is read once.
-    fn by_phases(&self, x: &[f32], image: usize, weight: &[f32], y: &mut [f32]) {
+    fn by_phases(&self, x: &[T], image: usize, weight: &[f32], y: &mut [T]) {
         let ([_, width, c], turns) = (self.gather.output, self.turns(weight));
         let largest = turns.iter().map(|turn| turn.phases[0].count * turn.phases[1].count * c).max();
         let size = largest.unwrap_or(0).max(1);
@@ -235,7 +249,7 @@ impl<'a> Winograd<'a> {
     }
 
     /// Output rows `rows` of some images.
-    fn rows(&self, x: &[f32], images: Range<usize>, rows: Range<usize>, weight: &[f32], y: &mut [f32]) {
+    fn rows(&self, x: &[T], images: Range<usize>, rows: Range<usize>, weight: &[f32], y: &mut [T]) {
         let [_, width, c] = self.gather.output;
         for turn in self.turns(weight) {
             // Outputs lie on a lattice too.
@@ -250,10 +264,10 @@ impl<'a> Winograd<'a> {
     }
 
     /// Some lines of outputs of a pair of phases of some images, to their place in y.
-    fn phase(&self, turn: &Turn, x: &[f32], images: Range<usize>, lines: Range<usize>, place: Place, y: &mut [f32]) {
+    fn phase(&self, turn: &Turn, x: &[T], images: Range<usize>, lines: Range<usize>, place: Place, y: &mut [T]) {
         let (taps, columns, c_in, c_out) = (self.taps, turn.phases[1].count, self.gather.input[2], place.size[2]);
         let (wide, panel, _) = self.panel();
-        let zeros = vec![0.0; c_out];
+        let zeros = vec![T::default(); c_out];
         let bias = self.gather.bias.unwrap_or(&zeros);
         // The products of one panel of channels after the other, unless they are added up over several pairs of lattices.
         let kept = if turn.pairs.len() == 1 { wide.min(c_out) } else { c_out };

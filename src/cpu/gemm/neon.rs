@@ -2,31 +2,43 @@
 
 use std::arch::aarch64::{float32x4_t, float64x2_t};
 
+use half::bf16;
+
+use super::products::Products;
 use super::rows::Tile;
-use super::tile::{Begin, Sums, TILE, Target, panel, same, same_mut};
+use super::tile::{Begin, Sums, TILE, Target, same, same_mut};
 use crate::{DType, Real};
+
+/// # Safety
+/// As `Sums::columns`; T is f32 or f64.
+pub(super) unsafe fn neon<T: Real, O: Real>(sums: &Sums<T>, tiles: &[Tile], at: usize, begin: Begin<O>, to: &mut Target<O>) {
+    // SAFETY: the caller's promise; T and O are the types that their DTYPEs name.
+    unsafe {
+        match (T::DTYPE, O::DTYPE) {
+            (DType::F32, DType::F32) => by::<_, f32, float32x4_t>(same(sums), tiles, at, *same(&begin), same_mut(to)),
+            (DType::F32, _) => by::<_, bf16, float32x4_t>(same(sums), tiles, at, *same(&begin), same_mut(to)),
+            _ => by::<_, f64, float64x2_t>(same(sums), tiles, at, *same(&begin), same_mut(to)),
+        }
+    }
+}
 
 /// Two vectors of columns at a time: with 8 rows 16 of the 32 registers hold sums.
 ///
 /// # Safety
-/// As `Sums::columns`; T is f32 or f64.
-pub(super) unsafe fn neon<T: Real, O: Real>(sums: &Sums<T>, tiles: &[Tile], at: usize, begin: Begin<O>, to: &mut Target<O>) {
-    for first in (0..to.columns).step_by(panel::<T>() / 4) {
-        let wide = 8 * (to.columns - first) > panel::<T>();
-        // SAFETY: the caller's promise; T is the type that its DTYPE names.
+/// As `Sums::columns`.
+unsafe fn by<T: Real, O: Real<Wide = T::Wide>, V: Products<T>>(
+    sums: &Sums<T>,
+    tiles: &[Tile],
+    at: usize,
+    begin: Begin<O>,
+    to: &mut Target<O>,
+) {
+    for first in (0..to.columns).step_by(2 * V::N) {
+        // SAFETY: the caller's promise.
         unsafe {
-            if T::DTYPE == DType::F64 {
-                let sums = same::<_, Sums<f64>>(sums);
-                match wide {
-                    true => sums.columns::<float64x2_t, f64, 2, TILE>(tiles, at, *same(&begin), same_mut(to), first),
-                    false => sums.columns::<float64x2_t, f64, 1, TILE>(tiles, at, *same(&begin), same_mut(to), first),
-                }
-                continue;
-            }
-            let sums = same::<_, Sums<f32>>(sums);
-            match wide {
-                true => sums.columns::<float32x4_t, f32, 2, TILE>(tiles, at, *same(&begin), same_mut(to), first),
-                false => sums.columns::<float32x4_t, f32, 1, TILE>(tiles, at, *same(&begin), same_mut(to), first),
+            match to.columns - first > V::N {
+                true => sums.columns::<V, O, 2, TILE>(tiles, at, begin, to, first),
+                false => sums.columns::<V, O, 1, TILE>(tiles, at, begin, to, first),
             }
         }
     }

@@ -1,47 +1,9 @@
-//! Registers of sums: what they are stored as, and what is added to them.
+//! Registers of sums: what is added to them, and what they are stored as.
 
 use half::bf16;
 
+use crate::Real;
 use crate::cpu::lanes::Lanes;
-use crate::{DType, Element, Float, Real};
-
-/// The first `count` of a register's numbers from a type that is stored.
-///
-/// # Safety
-/// As `Lanes::load_first`.
-#[inline(always)]
-pub(super) unsafe fn read<V: Lanes<O::Wide>, O: Real>(count: usize, from: *const O) -> V {
-    // SAFETY: the caller's promise; where the types have one name they are one type.
-    unsafe {
-        if const { matches!((O::DTYPE, <O::Wide as Element>::DTYPE), (DType::F32, DType::F32) | (DType::F64, DType::F64)) } {
-            return if count == V::N { V::load(from.cast()) } else { V::load_first(count, from.cast()) };
-        }
-        let mut lanes = [O::Wide::ZERO; 16];
-        for (i, lane) in lanes.iter_mut().enumerate().take(count) {
-            *lane = (*from.add(i)).wide();
-        }
-        V::load(lanes.as_ptr())
-    }
-}
-
-/// The first `count` of a register's numbers to a type that is stored.
-///
-/// # Safety
-/// As `Lanes::store_first`.
-#[inline(always)]
-unsafe fn write<V: Lanes<O::Wide>, O: Real>(sum: V, count: usize, to: *mut O) {
-    // SAFETY: the caller's promise; where the types have one name they are one type.
-    unsafe {
-        if const { matches!((O::DTYPE, <O::Wide as Element>::DTYPE), (DType::F32, DType::F32) | (DType::F64, DType::F64)) } {
-            return if count == V::N { sum.store(to.cast()) } else { sum.store_first(count, to.cast()) };
-        }
-        let mut lanes = [O::Wide::ZERO; 16];
-        sum.store(lanes.as_mut_ptr());
-        for (i, lane) in lanes.into_iter().enumerate().take(count) {
-            *to.add(i) = O::narrow(lane);
-        }
-    }
-}
 
 /// A register of sums, to which products of T are added.
 pub(super) trait Products<T: Real>: Lanes<T::Wide> {
@@ -66,7 +28,7 @@ pub(super) trait Products<T: Real>: Lanes<T::Wide> {
     #[inline(always)]
     unsafe fn put<O: Real<Wide = T::Wide>>(self, count: usize, to: *mut O) {
         // SAFETY: the caller's promise.
-        unsafe { write(self, count, to) }
+        unsafe { self.narrow(count, to) }
     }
 }
 
@@ -116,6 +78,7 @@ impl Products<bf16> for [f32; 4] {
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     use super::*;
+    use crate::DType;
     use std::arch::x86_64::{__m256bh, __m256i, __m512, __m512bh, _mm256_mask_storeu_epi16, _mm512_cvtneps_pbh};
     use std::arch::x86_64::{_mm512_dpbf16_ps, _mm512_loadu_si512, _mm512_set1_epi32};
 
@@ -146,7 +109,7 @@ mod x86 {
                         let narrow = std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(self));
                         _mm256_mask_storeu_epi16(to.cast(), ((1u32 << count) - 1) as u16, narrow);
                     }
-                    _ => write(self, count, to),
+                    _ => self.narrow(count, to),
                 }
             }
         }

@@ -9,7 +9,7 @@
 
 use half::bf16;
 
-use super::products::{Products, read};
+use super::products::Products;
 use super::rows::{Rows, Tile};
 use crate::cpu::lanes::{has_avx2, has_avx512, prefetch};
 use crate::{DType, Float, Real};
@@ -204,7 +204,7 @@ impl<'a, T: Real> Sums<'a, T> {
         unsafe {
             if let Begin::Bias(bias) = begin {
                 for c in 0..C {
-                    let bias = read::<V, O>(wanted(c), bias.as_ptr().wrapping_add(first + c * V::N));
+                    let bias = V::widen(wanted(c), bias.as_ptr().wrapping_add(first + c * V::N));
                     for i in 0..R {
                         sum[i][c] = bias;
                     }
@@ -236,7 +236,7 @@ impl<'a, T: Real> Sums<'a, T> {
                 for c in 0..C {
                     let (to, count) = (to.c.as_mut_ptr().wrapping_add(tile.to[i] + to.first + first + c * V::N), wanted(c));
                     let sum = sum[i][c];
-                    let sum = if matches!(begin, Begin::Add) { sum.add(read::<V, O>(count, to)) } else { sum };
+                    let sum = if matches!(begin, Begin::Add) { sum.add(V::widen(count, to)) } else { sum };
                     sum.put(count, to);
                 }
             }
@@ -244,7 +244,7 @@ impl<'a, T: Real> Sums<'a, T> {
     }
 }
 
-/// Whether this processor multiplies bf16: without it bf16 is slower than f32.
+/// Whether this processor multiplies bf16; others multiply them as f32.
 pub(crate) fn has_bf16_products() -> bool {
     #[cfg(target_arch = "x86_64")]
     return crate::cpu::lanes::has_avx512() && is_x86_feature_detected!("avx512bf16");
@@ -261,8 +261,11 @@ unsafe fn portable<T: Real, O: Real>(sums: &Sums<T>, tiles: &[Tile], at: usize, 
         // SAFETY: the caller's promise; T and O are the types that their DTYPEs name.
         unsafe {
             match (T::DTYPE, O::DTYPE) {
-                (DType::F32, _) => {
+                (DType::F32, DType::F32) => {
                     same::<_, Sums<f32>>(sums).columns::<[f32; 4], f32, 1, TILE>(tiles, at, *same(&begin), same_mut(to), first)
+                }
+                (DType::F32, _) => {
+                    same::<_, Sums<f32>>(sums).columns::<[f32; 4], bf16, 1, TILE>(tiles, at, *same(&begin), same_mut(to), first)
                 }
                 (DType::F64, _) => {
                     same::<_, Sums<f64>>(sums).columns::<[f64; 4], f64, 1, TILE>(tiles, at, *same(&begin), same_mut(to), first)
@@ -333,6 +336,7 @@ mod tests {
     #[test]
     fn every_kernel_computes_the_same() {
         narrow_kernels_agree::<f32, f32>();
+        narrow_kernels_agree::<f32, bf16>();
         narrow_kernels_agree::<f64, f64>();
         narrow_kernels_agree::<bf16, f32>();
         narrow_kernels_agree::<bf16, bf16>();

@@ -12,22 +12,34 @@ use crate::{DType, Real};
 /// As `Sums::columns`.
 #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")]
 pub(super) unsafe fn avx512<T: Real, O: Real>(sums: &Sums<T>, tiles: &[Tile], at: usize, begin: Begin<O>, to: &mut Target<O>) {
-    // SAFETY: the caller's promise; T is the type that its DTYPE names.
+    // SAFETY: the caller's promise; T and O are the types that their DTYPEs name.
     unsafe {
-        if T::DTYPE == DType::F64 {
-            let sums = same::<_, Sums<f64>>(sums);
-            return match 2 * to.columns > panel::<T>() {
-                true => sums.columns::<__m512d, f64, 2, TILE>(tiles, at, *same(&begin), same_mut(to), 0),
-                false => sums.columns::<__m512d, f64, 1, TILE>(tiles, at, *same(&begin), same_mut(to), 0),
-            };
+        match (T::DTYPE, O::DTYPE) {
+            (DType::F32, DType::F32) => avx512_f32::<f32>(same(sums), tiles, at, *same(&begin), same_mut(to)),
+            (DType::F32, _) => avx512_f32::<bf16>(same(sums), tiles, at, *same(&begin), same_mut(to)),
+            _ => {
+                let sums = same::<_, Sums<f64>>(sums);
+                match 2 * to.columns > panel::<T>() {
+                    true => sums.columns::<__m512d, f64, 2, TILE>(tiles, at, *same(&begin), same_mut(to), 0),
+                    false => sums.columns::<__m512d, f64, 1, TILE>(tiles, at, *same(&begin), same_mut(to), 0),
+                }
+            }
         }
-        let sums = same::<_, Sums<f32>>(sums);
+    }
+}
+
+/// # Safety
+/// As `Sums::columns`.
+#[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")]
+unsafe fn avx512_f32<O: Real<Wide = f32>>(sums: &Sums<f32>, tiles: &[Tile], at: usize, begin: Begin<O>, to: &mut Target<O>) {
+    // SAFETY: the caller's promise.
+    unsafe {
         match to.columns {
             // Two of the narrower registers are multiplied at a time.
-            4 => sums.columns::<__m128, f32, 1, TILE>(tiles, at, *same(&begin), same_mut(to), 0),
-            8 => sums.columns::<__m256, f32, 1, TILE>(tiles, at, *same(&begin), same_mut(to), 0),
-            ..=16 => sums.columns::<__m512, f32, 1, TILE>(tiles, at, *same(&begin), same_mut(to), 0),
-            _ => sums.columns::<__m512, f32, 2, TILE>(tiles, at, *same(&begin), same_mut(to), 0),
+            4 => sums.columns::<__m128, O, 1, TILE>(tiles, at, begin, to, 0),
+            8 => sums.columns::<__m256, O, 1, TILE>(tiles, at, begin, to, 0),
+            ..=16 => sums.columns::<__m512, O, 1, TILE>(tiles, at, begin, to, 0),
+            _ => sums.columns::<__m512, O, 2, TILE>(tiles, at, begin, to, 0),
         }
     }
 }
@@ -59,26 +71,38 @@ pub(super) unsafe fn avx512_bf16<T: Real, O: Real>(
 /// As `Sums::columns`.
 #[target_feature(enable = "avx2,fma")]
 pub(super) unsafe fn avx2<T: Real, O: Real>(sums: &Sums<T>, tiles: &[Tile], at: usize, begin: Begin<O>, to: &mut Target<O>) {
-    // SAFETY: the caller's promise; T is the type that its DTYPE names.
+    // SAFETY: the caller's promise; T and O are the types that their DTYPEs name.
     unsafe {
-        for first in (0..to.columns).step_by(panel::<T>() / 2) {
-            // Half a panel, or a quarter of it.
-            let wide = 4 * (to.columns - first) > panel::<T>();
-            if T::DTYPE == DType::F64 {
-                let sums = same::<_, Sums<f64>>(sums);
-                match wide {
-                    true => sums.columns::<__m256d, f64, 2, SIX>(tiles, at, *same(&begin), same_mut(to), first),
-                    false => sums.columns::<__m256d, f64, 1, TILE>(tiles, at, *same(&begin), same_mut(to), first),
+        match (T::DTYPE, O::DTYPE) {
+            (DType::F32, DType::F32) => avx2_f32::<f32>(same(sums), tiles, at, *same(&begin), same_mut(to)),
+            (DType::F32, _) => avx2_f32::<bf16>(same(sums), tiles, at, *same(&begin), same_mut(to)),
+            _ => {
+                let (sums, to) = (same::<_, Sums<f64>>(sums), same_mut::<_, Target<f64>>(to));
+                for first in (0..to.columns).step_by(panel::<T>() / 2) {
+                    match 4 * (to.columns - first) > panel::<T>() {
+                        true => sums.columns::<__m256d, f64, 2, SIX>(tiles, at, *same(&begin), to, first),
+                        false => sums.columns::<__m256d, f64, 1, TILE>(tiles, at, *same(&begin), to, first),
+                    }
                 }
-                continue;
             }
-            let sums = same::<_, Sums<f32>>(sums);
-            match (wide, to.columns - first) {
-                (true, _) => sums.columns::<__m256, f32, 2, SIX>(tiles, at, *same(&begin), same_mut(to), first),
-                (false, 4) => sums.columns::<__m128, f32, 1, TILE>(tiles, at, *same(&begin), same_mut(to), first),
+        }
+    }
+}
+
+/// # Safety
+/// As `Sums::columns`.
+#[target_feature(enable = "avx2,fma")]
+unsafe fn avx2_f32<O: Real<Wide = f32>>(sums: &Sums<f32>, tiles: &[Tile], at: usize, begin: Begin<O>, to: &mut Target<O>) {
+    // Half a panel, or a quarter of it.
+    for first in (0..to.columns).step_by(panel::<f32>() / 2) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            match to.columns - first {
+                4 => sums.columns::<__m128, O, 1, TILE>(tiles, at, begin, to, first),
                 // What is left of wider tiles.
-                (false, _) if first > 0 => sums.columns::<__m256, f32, 1, SIX>(tiles, at, *same(&begin), same_mut(to), first),
-                (false, _) => sums.columns::<__m256, f32, 1, TILE>(tiles, at, *same(&begin), same_mut(to), first),
+                ..=8 if first > 0 => sums.columns::<__m256, O, 1, SIX>(tiles, at, begin, to, first),
+                ..=8 => sums.columns::<__m256, O, 1, TILE>(tiles, at, begin, to, first),
+                _ => sums.columns::<__m256, O, 2, SIX>(tiles, at, begin, to, first),
             }
         }
     }

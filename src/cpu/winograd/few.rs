@@ -3,6 +3,7 @@
 
 use super::LANES;
 use super::scheme::{Scheme, Square, Two, both, write_outputs};
+use crate::Real;
 use crate::cpu::lanes::{Kernel, Lanes};
 
 /// Channels in, at most: the weight of one vector of outputs then fills half of the first-level cache.
@@ -12,8 +13,8 @@ pub(super) const CHANNELS: usize = 32;
 const TOGETHER: usize = 3;
 
 /// output(weight input(x)), with two taps along both axes, for one pair of lattices.
-pub(super) struct Few<'a> {
-    pub x: &'a [f32],
+pub(super) struct Few<'a, T> {
+    pub x: &'a [T],
     pub c_in: usize,
     /// For each vector of outputs and each input channel nine vectors.
     pub weight: &'a [f32],
@@ -21,18 +22,18 @@ pub(super) struct Few<'a> {
     pub squares: [&'a [Square]; 2],
     pub apart: [[usize; 2]; 2],
     /// What the outputs begin with, if not with what is there.
-    pub bias: Option<&'a [f32]>,
-    pub y: &'a mut [f32],
+    pub bias: Option<&'a [T]>,
+    pub y: &'a mut [T],
 }
 
-impl Kernel for Few<'_> {
+impl<T: Real<Wide = f32>> Kernel for Few<'_, T> {
     #[inline(always)]
     fn run<V: Lanes<f32>>(self) {
         let mut inputs = [[0.0; CHANNELS]; 9 * TOGETHER];
         for (from, to) in self.squares[0].chunks(TOGETHER).zip(self.squares[1].chunks(TOGETHER)) {
             for (square, inputs) in from.iter().zip(inputs.as_chunks_mut::<9>().0) {
                 for c in (0..self.c_in).step_by(V::N) {
-                    let x = both(square.read::<V, 3>(self.x, self.apart[0], c), Two::input);
+                    let x = both(square.read::<V, T, 3>(self.x, self.apart[0], c), Two::input);
                     for p in 0..9 {
                         x[p / 3][p % 3].write(&mut inputs[p][c..]);
                     }
@@ -68,12 +69,12 @@ fn multiply<V: Lanes<f32>>(inputs: &[[f32; CHANNELS]; 9 * TOGETHER], weight: &[f
 }
 
 #[inline(always)]
-fn restore<V: Lanes<f32>>(
+fn restore<V: Lanes<f32>, T: Real<Wide = f32>>(
     sums: [[V; 3]; 3],
     to: Option<&Square>,
     apart: [usize; 2],
-    bias: (Option<&[f32]>, usize),
-    y: &mut [f32],
+    bias: (Option<&[T]>, usize),
+    y: &mut [T],
 ) {
     if let Some(to) = to {
         write_outputs(both(sums, Two::output), to, apart, bias, y);

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::Lattice;
+use crate::Real;
 use crate::cpu::lanes::{Kernel, Lanes};
 use crate::cpu::taps::Gather;
 
@@ -119,7 +120,7 @@ impl Square {
 
     /// All pixels' channels from `c` on.
     #[inline(always)]
-    pub fn read<V: Lanes<f32>, const N: usize>(self, x: &[f32], apart: [usize; 2], c: usize) -> [[V; N]; N] {
+    pub fn read<V: Lanes<f32>, T: Real<Wide = f32>, const N: usize>(self, x: &[T], apart: [usize; 2], c: usize) -> [[V; N]; N] {
         if self.is_whole(N) {
             return V::read_square(&x[self.start + c..], apart);
         }
@@ -136,11 +137,11 @@ impl Square {
 }
 
 /// input() or spread() of squares of pixels, along both axes.
-pub(super) struct TransformPixels<'a> {
+pub(super) struct TransformPixels<'a, T> {
     pub taps: usize,
     /// spread(), of 2 x 2 pixels.
     pub spread: bool,
-    pub x: &'a [f32],
+    pub x: &'a [T],
     pub squares: &'a [Square],
     pub apart: [usize; 2],
     pub channels: Range<usize>,
@@ -152,12 +153,12 @@ pub(super) struct TransformPixels<'a> {
     pub to: &'a mut [f32],
 }
 
-impl TransformPixels<'_> {
+impl<T: Real<Wide = f32>> TransformPixels<'_, T> {
     #[inline(always)]
     fn by<V: Lanes<f32>, const I: usize, const N: usize>(self, map: impl Fn([V; I]) -> [V; N]) {
         for (i, square) in self.squares.iter().enumerate() {
             for c in (0..self.channels.len()).step_by(V::N) {
-                let x = square.read::<V, I>(self.x, self.apart, self.channels.start + c);
+                let x = square.read::<V, T, I>(self.x, self.apart, self.channels.start + c);
                 let at = i * self.step[1] + c / self.panel[0] * self.panel[1] + c % self.panel[0];
                 V::write_square(both(x, &map), &mut self.to[at..], [N * self.step[0], self.step[0]]);
             }
@@ -165,7 +166,7 @@ impl TransformPixels<'_> {
     }
 }
 
-impl Kernel for TransformPixels<'_> {
+impl<T: Real<Wide = f32>> Kernel for TransformPixels<'_, T> {
     #[inline(always)]
     fn run<V: Lanes<f32>>(self) {
         match (self.taps, self.spread) {
@@ -178,24 +179,24 @@ impl Kernel for TransformPixels<'_> {
 }
 
 /// output() of squares of products, along both axes, plus bias.
-pub(super) struct Restore<'a> {
+pub(super) struct Restore<'a, T> {
     pub taps: usize,
     /// Those of the first square, the next one's as many channels further on; its elements `step` numbers from one another.
     pub products: &'a [f32],
     pub step: usize,
-    pub bias: &'a [f32],
+    pub bias: &'a [T],
     pub squares: &'a [Square],
     pub apart: [usize; 2],
-    pub y: &'a mut [f32],
+    pub y: &'a mut [T],
 }
 
-impl Restore<'_> {
+impl<T: Real<Wide = f32>> Restore<'_, T> {
     #[inline(always)]
     fn by<S: Scheme<R, N>, V: Lanes<f32>, const R: usize, const N: usize>(self) {
         let channels = self.bias.len();
         for (i, square) in self.squares.iter().enumerate() {
             for c in (0..channels).step_by(V::N) {
-                let products = V::read_square::<N>(&self.products[i * channels + c..], [N * self.step, self.step]);
+                let products: [[V; N]; N] = V::read_square(&self.products[i * channels + c..], [N * self.step, self.step]);
                 write_outputs(both(products, S::output), square, self.apart, (Some(self.bias), c), self.y);
             }
         }
@@ -204,12 +205,12 @@ impl Restore<'_> {
 
 /// Writes those of 2 x 2 pixels that exist, from channel `c` on: plus bias, or else plus what is there.
 #[inline(always)]
-pub(super) fn write_outputs<V: Lanes<f32>>(
+pub(super) fn write_outputs<V: Lanes<f32>, T: Real<Wide = f32>>(
     pixels: [[V; 2]; 2],
     square: &Square,
     apart: [usize; 2],
-    (bias, c): (Option<&[f32]>, usize),
-    y: &mut [f32],
+    (bias, c): (Option<&[T]>, usize),
+    y: &mut [T],
 ) {
     let mut sums = match bias {
         Some(bias) => [[V::read(&bias[c..]); 2]; 2],
@@ -232,7 +233,7 @@ pub(super) fn write_outputs<V: Lanes<f32>>(
     }
 }
 
-impl Kernel for Restore<'_> {
+impl<T: Real<Wide = f32>> Kernel for Restore<'_, T> {
     #[inline(always)]
     fn run<V: Lanes<f32>>(self) {
         match self.taps {
@@ -243,8 +244,8 @@ impl Kernel for Restore<'_> {
 }
 
 /// weight() of the taps of a pair of lattices, along both axes, for some output channels.
-pub(super) struct TransformWeight<'a> {
-    pub gather: &'a Gather<'a, f32>,
+pub(super) struct TransformWeight<'a, T> {
+    pub gather: &'a Gather<'a, T>,
     pub pair: [&'a Lattice; 2],
     pub columns: Range<usize>,
     /// An input channel's vectors go `step[0]` numbers from the last one's, and the elements of its square `step[1]`.
@@ -252,7 +253,7 @@ pub(super) struct TransformWeight<'a> {
     pub to: &'a mut [f32],
 }
 
-impl TransformWeight<'_> {
+impl<T: Real<Wide = f32>> TransformWeight<'_, T> {
     #[inline(always)]
     fn by<S: Scheme<R, N>, V: Lanes<f32>, const R: usize, const N: usize>(self) {
         for k in 0..self.gather.input[2] {
@@ -278,13 +279,13 @@ impl TransformWeight<'_> {
         }
         let mut lanes = [0.0; 16];
         for i in 0..V::N {
-            lanes[i] = weight[(((o + i) * kh + ky) * kw + kx) * c_in + k];
+            lanes[i] = weight[(((o + i) * kh + ky) * kw + kx) * c_in + k].wide();
         }
-        V::read(&lanes)
+        V::read(&lanes[..])
     }
 }
 
-impl Kernel for TransformWeight<'_> {
+impl<T: Real<Wide = f32>> Kernel for TransformWeight<'_, T> {
     #[inline(always)]
     fn run<V: Lanes<f32>>(self) {
         match self.pair[0].taps.len() {
@@ -308,7 +309,7 @@ impl Collect<'_> {
     #[inline(always)]
     fn by<S: Scheme<R, N>, V: Lanes<f32>, const R: usize, const N: usize>(self) {
         for c in (0..self.channels).step_by(V::N) {
-            let x = V::read_square::<N>(&self.from[c..], [N * self.apart, self.apart]);
+            let x: [[V; N]; N] = V::read_square(&self.from[c..], [N * self.apart, self.apart]);
             V::write_square(both(x, S::collect), &mut self.to[c..], [R * self.apart, self.apart]);
         }
     }

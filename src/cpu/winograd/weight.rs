@@ -10,6 +10,7 @@ use rayon::prelude::*;
 
 use super::scheme::{Collect, TransformPixels};
 use super::{LANES, Lattice, ROOM, apart, lattices, pays, squares, strips, taps};
+use crate::Real;
 use crate::cpu::gemm::{Begin, Rows, Run, Sums, Target, panel};
 use crate::cpu::lanes::run_widest;
 use crate::cpu::taps::Phase;
@@ -24,7 +25,12 @@ const LONG: usize = 1024;
 const TASKS: usize = 8;
 
 /// dw[s, ky, kx, b], the sum over all pixels of small[.., s] big[.. under (ky, kx), b]; false where no scheme applies.
-pub(crate) fn backward_weight(g: &Geometry, phases: [Phase; 2], small: &[f32], big: &[f32], dw: &mut [f32]) -> bool {
+pub(crate) fn backward_weight<T: Real<Wide = f32>>(
+    g: &Geometry,
+    phases: [Phase; 2],
+    [small, big]: [&[T]; 2],
+    dw: &mut [f32],
+) -> bool {
     let axes = phases.each_ref().map(|phase| lattices(phase).map(|lattices| vec![lattices]));
     let [Some(vertical), Some(horizontal)] = axes else { return false };
     let axes = [vertical, horizontal];
@@ -78,7 +84,7 @@ struct Task<'a> {
 
 impl Task<'_> {
     /// Their sums over some tiles.
-    fn sum(&self, [small, big]: [&[f32]; 2], tiles: Range<usize>, sums: &mut [f32]) {
+    fn sum<T: Real<Wide = f32>>(&self, [small, big]: [&[T]; 2], tiles: Range<usize>, sums: &mut [f32]) {
         let ([h, w, _], c_big, n, g) = (self.g.small, self.g.big[2], self.taps + 1, self.g);
         let own = self.channels.len();
         let wide = panel::<f32>().min(c_big);
