@@ -65,7 +65,7 @@ fn command(job: &Job) -> Command {
         .arg(Arg::new("seed").long("seed").value_name("N").value_parser(value_parser!(u64)).default_value("0").help("Seed of all randomness"))
         .next_help_heading("Machine")
         .arg(text("device", "NAME", "auto, cpu, cuda or cuda:<n>".into(), "auto"))
-        .arg(text("precision", "NAME", "f32, tf32, bf16 or f16".into(), "f32"))
+        .arg(text("precision", "NAME", "What activations are stored in: f32 or, in half the memory, bf16; on a GPU tf32 and f16 too".into(), "f32"))
         .arg(switch("max-batch", "Find the largest batch that the GPU has the memory to train with, instead of training"))
         .arg(count("threads", "N", "Threads; results do not depend on it [default: all cores]"))
         .next_help_heading("Results")

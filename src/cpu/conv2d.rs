@@ -16,8 +16,12 @@ use crate::{Float, Real};
 
 /// small = the convolution of big: conv2d forwards, conv_transpose2d's input gradient.
 pub(crate) fn conv2d<T: Real>(g: &Geometry, big: &[T], weight: &[T], bias: Option<&[T]>, small: &mut [T]) {
+    gather(g, weight, bias).run(big, small);
+}
+
+fn gather<'a, T>(g: &Geometry, weight: &'a [T], bias: Option<&'a [T]>) -> Gather<'a, T> {
     let (groups, phases) = (g.window.groups, [0, 1].map(|axis| vec![phase(g, axis)]));
-    Gather { input: g.big, output: g.small, groups, phases, kernel: g.kernel, weight, to_small: true, bias }.run(big, small);
+    Gather { input: g.big, output: g.small, groups, phases, kernel: g.kernel, weight, to_small: true, bias }
 }
 
 /// All outputs of an axis: they have the same taps.
@@ -174,4 +178,69 @@ pub(crate) fn covered(g: &Geometry, axis: usize, offset: usize) -> Range<usize> 
     let (stride, padding) = (g.window.stride[axis], g.window.padding[axis]);
     let first = |at: usize| at.saturating_sub(offset).div_ceil(stride).min(g.small[axis]);
     first(padding)..first(g.big[axis] + padding)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cpu::conv_transpose2d;
+
+    /// The same whole numbers in any type: all sums of theirs are exact.
+    fn numbers<T: Real>(count: usize, step: usize) -> Vec<T> {
+        (0..count).map(|i| T::from_f64((i * step % 7) as f64 - 3.0)).collect()
+    }
+
+    /// Big and small image, weight, and the biases of both directions.
+    fn operands<T: Real>(g: &Geometry) -> [Vec<T>; 5] {
+        let [big, small] = [g.big, g.small].map(|size| g.n * size.iter().product::<usize>());
+        let weight = numbers(g.small[2] * g.columns(), 1_299_709);
+        [numbers(big, 7919), numbers(small, 104_729), weight, numbers(g.small[2], 5), numbers(g.big[2], 3)]
+    }
+
+    /// bf16 in pairs, as f32, and by Winograd's schemes, against f64.
+    #[test]
+    fn factors_of_either_type_give_the_same() {
+        let window = |stride, padding, groups| Window { stride, padding, groups, ..Window::default() };
+        // The last number: in which directions the schemes apply, and for the gradient of the weight.
+        let cases = [
+            ([9, 7, 3], 18, [3, 3], window([1, 1], [1, 1], 1), [false; 3]),
+            ([8, 6, 64], 32, [4, 4], window([2, 2], [1, 1], 1), [true; 3]),
+            ([8, 6, 32], 64, [3, 3], window([1, 1], [1, 1], 1), [true; 3]),
+            ([5, 7, 33], 5, [2, 3], window([1, 2], [0, 0], 1), [false; 3]),
+            ([6, 5, 10], 6, [3, 3], window([1, 1], [1, 1], 2), [false; 3]),
+            ([6, 5, 9], 9, [3, 3], window([2, 1], [1, 1], 9), [false; 3]),
+        ];
+        for (big, c, kernel, window, schemes) in cases {
+            let [h, w] = window.output_size("test", [big[0], big[1]], kernel).unwrap();
+            let g = Geometry::new(3, big, [h, w, c], kernel, window);
+            let ([big, small, weight, bias_small, bias_big], wide) = (operands::<bf16>(&g), operands::<f64>(&g));
+            let to_small = (gather(&g, &weight, Some(&bias_small)), gather(&g, &wide[2], Some(&wide[3])), &big, &wide[0]);
+            let to_big = (
+                conv_transpose2d::gather(&g, &weight, Some(&bias_big)),
+                conv_transpose2d::gather(&g, &wide[2], Some(&wide[4])),
+                &small,
+                &wide[1],
+            );
+            for (i, (gather, oracle, x, wide_x)) in [to_small, to_big].into_iter().enumerate() {
+                let mut want = vec![0.0; if i == 0 { small.len() } else { big.len() }];
+                oracle.run(wide_x, &mut want);
+                let want: Vec<bf16> = want.into_iter().map(bf16::from_f64).collect();
+                let [mut pairs, mut single, mut fewer] = std::array::from_fn(|_| vec![bf16::from_f64(1.0); want.len()]);
+                gather.run_of::<bf16>(x, &mut pairs);
+                gather.run_of::<f32>(x, &mut single);
+                assert!(pairs == want && single == want, "{g:?}");
+                assert_eq!(winograd::convolve::<bf16, bf16>(&gather, x, &mut fewer), schemes[i], "{g:?}");
+                assert!(!schemes[i] || fewer == want, "{g:?}");
+            }
+            let mut want = vec![0.0; weight.len()];
+            backward_weight_of::<f64, f64>(&g, &wide[1], &wide[0], &mut want);
+            let [mut pairs, mut single, mut fewer] = std::array::from_fn(|_| vec![1.0; want.len()]);
+            backward_weight_of::<bf16, bf16>(&g, &small, &big, &mut pairs);
+            backward_weight_of::<f32, bf16>(&g, &small, &big, &mut single);
+            let right = |dw: &[f32]| dw.iter().zip(&want).all(|(&dw, &want)| f64::from(dw) == want);
+            assert!(right(&pairs) && right(&single), "{g:?}");
+            assert_eq!(by_winograd::<bf16, bf16>(&g, [&small, &big], &mut fewer), schemes[2], "{g:?}");
+            assert!(!schemes[2] || right(&fewer), "{g:?}");
+        }
+    }
 }

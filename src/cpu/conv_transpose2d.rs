@@ -6,9 +6,12 @@ use crate::window::Geometry;
 
 /// big = the transposed convolution of small: conv_transpose2d forwards, conv2d's input gradient.
 pub(crate) fn conv_transpose2d<T: Real>(g: &Geometry, small: &[T], weight: &[T], bias: Option<&[T]>, big: &mut [T]) {
-    let phases = [0, 1].map(|axis| phases(g, axis));
-    let groups = g.window.groups;
-    Gather { input: g.small, output: g.big, groups, phases, kernel: g.kernel, weight, to_small: false, bias }.run(small, big);
+    gather(g, weight, bias).run(small, big);
+}
+
+pub(crate) fn gather<'a, T>(g: &Geometry, weight: &'a [T], bias: Option<&'a [T]>) -> Gather<'a, T> {
+    let (groups, phases) = (g.window.groups, [0, 1].map(|axis| phases(g, axis)));
+    Gather { input: g.small, output: g.big, groups, phases, kernel: g.kernel, weight, to_small: false, bias }
 }
 
 /// Output o gets from input i through tap k where o = stride i - padding + dilation k. Outputs that are a stride apart

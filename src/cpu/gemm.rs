@@ -324,3 +324,33 @@ pub(crate) fn sum_pairwise<T: Float>(range: Range<usize>, make: &(dyn Fn(usize) 
     add_assign(&mut sum, &right);
     sum
 }
+
+#[cfg(test)]
+mod tests {
+    use half::bf16;
+
+    use super::*;
+
+    /// Whole numbers, so that all sums are exact: bf16 in pairs and as f32, against the definition, in few and in many terms.
+    #[test]
+    fn factors_of_either_type_give_the_same() {
+        let numbers = |count: usize, step: usize| -> Vec<bf16> {
+            (0..count).map(|i| bf16::from_f64((i * step % 7) as f64 - 3.0)).collect()
+        };
+        for (m, k, n) in [(3, 1, 5), (70, 47, 33), (9, 0, 4), (7, 2 * LONG + 1, 32), (130, 150, 136)] {
+            let (a, b, bias) = (numbers(m * k, 7919), numbers(k * n, 104_729), numbers(n, 5));
+            for turned in [[false, false], [true, false], [false, true], [true, true]] {
+                let left = Matrix::new(&a, if turned[0] { m } else { k }, turned[0]);
+                let right = Matrix::new(&b, if turned[1] { k } else { n }, turned[1]);
+                let at = |of: Matrix<bf16>, i: usize, j: usize| of.data[i * of.row + j * of.col].wide();
+                let sum = |i: usize, j: usize| (0..k).map(|p| at(left, i, p) * at(right, p, j)).sum::<f32>();
+                let want = |i: usize| bf16::narrow(sum(i / n, i % n) + bias[i % n].wide());
+                let [mut pairs, mut wide] = [vec![bf16::ZERO; m * n], vec![bf16::ZERO; m * n]];
+                gemm_of::<bf16, _, _>([m, k, n], left, right, Begin::Bias(&bias), &mut pairs);
+                gemm_of::<f32, _, _>([m, k, n], left, right, Begin::Bias(&bias), &mut wide);
+                assert!(pairs.iter().enumerate().all(|(i, &c)| c == want(i)), "{m} x {k} x {n}, {turned:?}: pairs");
+                assert!(wide == pairs, "{m} x {k} x {n}, {turned:?}: as f32");
+            }
+        }
+    }
+}

@@ -83,7 +83,7 @@ impl<T: Real> Gather<'_, T> {
     }
 
     /// As [`Gather::run`], of factors of type F.
-    fn run_of<F: Real<Wide = T::Wide>>(&self, x: &[T], y: &mut [T]) {
+    pub fn run_of<F: Real<Wide = T::Wide>>(&self, x: &[T], y: &mut [T]) {
         let [_, w, c] = self.output;
         let (size_x, size_y) = (self.input.iter().product::<usize>(), self.output.iter().product::<usize>());
         let packed: &[F] = if self.is_depthwise() { &depthwise::pack(self) } else { &self.pack() };

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
+use crate::Precision;
 use crate::checkpoint::write_atomic;
 use crate::cli::Settings;
 use crate::metrics::peak_bytes;
@@ -79,7 +80,9 @@ impl Trainer {
         let (model, parameters) = (self.model.config(), self.params.count());
         eprintln!("{model}: {parameters} parameters, {} channel input, {} classes", model.channels, train.classes.len());
         eprintln!("{}: {} to train, {validation} to validate; {}: {}", train.name, train.len(), test.name, test.len());
-        eprintln!("{} epochs on {} threads; results in {}", self.settings.epochs, self.settings.threads, self.folder.display());
+        let Settings { epochs, threads, precision, .. } = self.settings;
+        let precision = if precision == Precision::F32 { String::new() } else { format!(" in {precision}") };
+        eprintln!("{epochs} epochs{precision} on {threads} threads; results in {}", self.folder.display());
     }
 
     /// Evaluates a finished epoch, writes its line, remembers the weights if they are the best, and saves.
