@@ -7,8 +7,8 @@
 //! ```
 //!
 //! An op's limit is the larger of two times: its multiply-adds at the rate of a loop that stays in registers, and its
-//! operands and results, each once, at the rate of a large copy. With `--precision bf16` the multiply-adds are those of the
-//! processor's bf16 dot products. Both rates are measured in the same run with as many
+//! operands and results, each once, at the rate of a large copy. With `--precision bf16` the multiply-adds are those of bf16 dot
+//! products where the processor has them, else of f32. Both rates are measured in the same run with as many
 //! threads. What lies in a cache may be faster than a copy: a share above 100 % says so.
 
 mod each;
