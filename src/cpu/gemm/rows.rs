@@ -21,7 +21,11 @@ impl Rows {
     /// Lines of `count` rows each: the first row of each line begins at `lines` in A and in C, and the rows after it `steps`
     /// further on in each. `columns` of C are computed at a time.
     pub fn lines<T: Real>(lines: impl Iterator<Item = [usize; 2]>, count: usize, steps: [usize; 2], columns: usize) -> Rows {
-        let height = rows_of_a_tile::<T>(columns);
+        Rows::of_height(rows_of_a_tile::<T>(columns), lines, count, steps)
+    }
+
+    /// In tiles of so many rows.
+    pub(super) fn of_height(height: usize, lines: impl Iterator<Item = [usize; 2]>, count: usize, steps: [usize; 2]) -> Rows {
         let mut tiles: Vec<Tile> = Vec::with_capacity((lines.size_hint().0 * count).div_ceil(height));
         let mut last = [0; 2];
         for [mut from, mut to] in lines {

@@ -20,10 +20,15 @@ use super::x86;
 /// Rows of a tile, at most.
 pub(crate) const TILE: usize = 8;
 
-/// Rows of a tile of so many columns here. 16 registers hold the sums of 6 rows and two vectors of columns, and the factors; of 8
-/// rows where one vector is enough, or there are 32 registers.
+/// Rows of a tile of so many columns here.
 pub(super) fn rows_of_a_tile<T: Real>(columns: usize) -> usize {
-    if has_avx2() && !has_avx512() && 4 * columns > panel::<T>() { SIX } else { TILE }
+    if has_avx2() && !has_avx512() { rows_for_avx2::<T>(columns) } else { TILE }
+}
+
+/// 16 registers hold the sums of 6 rows and two vectors of columns, and the factors; of 8 rows where one vector is enough, as 32
+/// registers do in any case.
+pub(super) fn rows_for_avx2<T: Real>(columns: usize) -> usize {
+    if 4 * columns > panel::<T>() { SIX } else { TILE }
 }
 pub(super) const SIX: usize = 6;
 
@@ -317,6 +322,8 @@ mod tests {
             sums.tiles(&places, 0, begin, Target { c: &mut c[0], first: 0, columns });
             #[cfg(target_arch = "x86_64")]
             if T::DTYPE != DType::BF16 && has_avx2() {
+                // With tiles of its height, which others than AVX2's processors do not make.
+                let places = Rows::of_height(rows_for_avx2::<T>(columns), [[0, 0]].into_iter(), rows, [terms * t, wide]);
                 // SAFETY: all indices lie within the slices made above, and the processor was just asked.
                 unsafe { x86::avx2(&sums, &places.tiles, 0, begin, &mut Target { c: &mut c[1], first: 0, columns }) };
                 assert_eq!(c[0], c[1], "{columns} columns");
