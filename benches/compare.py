@@ -12,8 +12,8 @@ of its turns, a ratio that of two such medians. A turn waits until other program
 if they took more than a twentieth of it all the same; where they do not stop, the least disturbed try counts and the table
 says how many of those there were.
 
-A row of bf16 is compared with PyTorch's bf16, but on x86 without AVX-512. There PyTorch computes bf16 by loops that
-take over a minute for a step of 128/7, and the row is compared with what is then its best, f32; the table says so.
+A row of bf16 is compared with PyTorch's bf16, except on x86 without AVX-512. There PyTorch computes bf16 by loops that
+take over a minute for a step of 128/7, and speed and memory are compared with its best, f32; the table says so.
 
 Memory is the most a training process held resident, and in brackets the same less what it held when its libraries were
 loaded; of PyTorch's modes the one that needs less counts.

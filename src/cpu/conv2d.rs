@@ -2,15 +2,12 @@
 
 use std::ops::Range;
 
-use half::bf16;
-
 use crate::cpu::gemm::{
     Begin, Rows, Run, Sums, Target, copy, factor, factors, interleave, multiplies, panel, sum_pairwise, together,
 };
 use crate::cpu::taps::{Gather, Phase};
 use crate::cpu::winograd;
 use crate::cpu::{Scratch, depthwise, framed};
-use crate::storage::{as_type, as_type_mut};
 use crate::window::{Geometry, Window};
 use crate::{Float, Real};
 
@@ -48,17 +45,10 @@ pub(crate) fn backward_weight<T: Real>(g: &Geometry, small: &[T], big: &[T], dw:
         return dw.fill(T::Wide::ZERO);
     }
     match multiplies::<T>() {
-        true if by_winograd::<T, f32>(g, [small, big], dw) => (),
-        false if by_winograd::<T, bf16>(g, [small, big], dw) => (),
+        _ if winograd::weight::backward_weight(g, [phase(g, 0), phase(g, 1)], [small, big], dw) => (),
         true => backward_weight_of::<T, T>(g, small, big, dw),
         false => backward_weight_of::<T::Wide, T>(g, small, big, dw),
     }
-}
-
-/// The same by Winograd's schemes, where numbers are of type S and they apply; whether they do.
-fn by_winograd<T: Real, S: Real<Wide = f32>>(g: &Geometry, [small, big]: [&[T]; 2], dw: &mut [T::Wide]) -> bool {
-    let (Some(small), Some(big), Some(dw)) = (as_type::<_, S>(small), as_type(big), as_type_mut(dw)) else { return false };
-    winograd::weight::backward_weight(g, [phase(g, 0), phase(g, 1)], [small, big], dw)
 }
 
 /// As [`backward_weight`], of factors of type F.
@@ -182,8 +172,11 @@ pub(crate) fn covered(g: &Geometry, axis: usize, offset: usize) -> Range<usize> 
 
 #[cfg(test)]
 mod tests {
+    use half::bf16;
+
     use super::*;
     use crate::cpu::conv_transpose2d;
+    use crate::cpu::winograd::weight::backward_weight_in;
 
     /// The same whole numbers in any type: all sums of theirs are exact.
     fn numbers<T: Real>(count: usize, step: usize) -> Vec<T> {
@@ -201,18 +194,20 @@ mod tests {
     #[test]
     fn factors_of_either_type_give_the_same() {
         let window = |stride, padding, groups| Window { stride, padding, groups, ..Window::default() };
-        // The last number: in which directions the schemes apply, and for the gradient of the weight.
+        // At last how many images, and in which directions the schemes apply, and for the gradient of the weight.
         let cases = [
-            ([9, 7, 3], 18, [3, 3], window([1, 1], [1, 1], 1), [false; 3]),
-            ([8, 6, 64], 32, [4, 4], window([2, 2], [1, 1], 1), [true; 3]),
-            ([8, 6, 32], 64, [3, 3], window([1, 1], [1, 1], 1), [true; 3]),
-            ([5, 7, 33], 5, [2, 3], window([1, 2], [0, 0], 1), [false; 3]),
-            ([6, 5, 10], 6, [3, 3], window([1, 1], [1, 1], 2), [false; 3]),
-            ([6, 5, 9], 9, [3, 3], window([2, 1], [1, 1], 9), [false; 3]),
+            ([9, 7, 3], 18, [3, 3], window([1, 1], [1, 1], 1), 3, [false; 3]),
+            ([24, 26, 3], 4, [3, 3], window([1, 1], [1, 1], 1), 2, [false; 3]),
+            ([8, 6, 64], 32, [4, 4], window([2, 2], [1, 1], 1), 3, [true; 3]),
+            ([8, 6, 32], 64, [4, 4], window([2, 2], [1, 1], 1), 5, [true; 3]),
+            ([8, 6, 32], 64, [3, 3], window([1, 1], [1, 1], 1), 3, [true; 3]),
+            ([5, 7, 33], 5, [2, 3], window([1, 2], [0, 0], 1), 3, [false; 3]),
+            ([6, 5, 10], 6, [3, 3], window([1, 1], [1, 1], 2), 3, [false; 3]),
+            ([6, 5, 9], 9, [3, 3], window([2, 1], [1, 1], 9), 3, [false; 3]),
         ];
-        for (big, c, kernel, window, schemes) in cases {
+        for (big, c, kernel, window, n, schemes) in cases {
             let [h, w] = window.output_size("test", [big[0], big[1]], kernel).unwrap();
-            let g = Geometry::new(3, big, [h, w, c], kernel, window);
+            let g = Geometry::new(n, big, [h, w, c], kernel, window);
             let ([big, small, weight, bias_small, bias_big], wide) = (operands::<bf16>(&g), operands::<f64>(&g));
             let to_small = (gather(&g, &weight, Some(&bias_small)), gather(&g, &wide[2], Some(&wide[3])), &big, &wide[0]);
             let to_big = (
@@ -229,7 +224,7 @@ mod tests {
                 gather.run_of::<bf16>(x, &mut pairs);
                 gather.run_of::<f32>(x, &mut single);
                 assert!(pairs == want && single == want, "{g:?}");
-                assert_eq!(winograd::convolve::<bf16, bf16>(&gather, x, &mut fewer), schemes[i], "{g:?}");
+                assert_eq!(winograd::convolve_in::<bf16, bf16>(&gather, x, &mut fewer), schemes[i], "{g:?}");
                 assert!(!schemes[i] || fewer == want, "{g:?}");
             }
             let mut want = vec![0.0; weight.len()];
@@ -239,7 +234,8 @@ mod tests {
             backward_weight_of::<f32, bf16>(&g, &small, &big, &mut single);
             let right = |dw: &[f32]| dw.iter().zip(&want).all(|(&dw, &want)| f64::from(dw) == want);
             assert!(right(&pairs) && right(&single), "{g:?}");
-            assert_eq!(by_winograd::<bf16, bf16>(&g, [&small, &big], &mut fewer), schemes[2], "{g:?}");
+            let phases = [phase(&g, 0), phase(&g, 1)];
+            assert_eq!(backward_weight_in::<bf16, bf16>(&g, &phases, [&small, &big], &mut fewer), schemes[2], "{g:?}");
             assert!(!schemes[2] || right(&fewer), "{g:?}");
         }
     }

@@ -106,7 +106,11 @@ pub(crate) fn factors<'a, T: Real, F: Real<Wide = T::Wide>>(x: &'a [T], room: &'
 #[inline(always)]
 pub(crate) fn copy<T: Real, F: Real<Wide = T::Wide>>(from: &[T], to: &mut [F]) {
     let ((from, last), (to, rest)) = (from.as_chunks::<8>(), to.as_chunks_mut::<8>());
-    to.iter_mut().zip(from).for_each(|(to, from)| *to = from.map(factor));
+    for (to, from) in to.iter_mut().zip(from) {
+        for i in 0..8 {
+            to[i] = factor(from[i]);
+        }
+    }
     let rest = if to.len() > from.len() { to[from.len()].as_mut_slice() } else { rest };
     rest.iter_mut().zip(last).for_each(|(to, from)| *to = factor(*from));
 }
@@ -122,7 +126,7 @@ pub(crate) fn copy_many<T: Real, F: Real<Wide = T::Wide>>(from: &[T], to: &mut [
 /// a0 b0 a1 b1 ...
 pub(crate) fn interleave<T: Real, F: Real<Wide = T::Wide>>(a: &[T], b: &[T], to: &mut [F]) {
     for ((to, &a), &b) in to.as_chunks_mut::<2>().0.iter_mut().zip(a).zip(b) {
-        *to = [a, b].map(factor);
+        *to = [factor(a), factor(b)];
     }
 }
 
@@ -280,8 +284,8 @@ fn multiply<F: Real<Wide = T::Wide>, T: Real, O: Real<Wide = T::Wide>>(
             Place::Here => as_type(block.data).expect("they are factors as they are"),
             Place::InRows => {
                 let room = room.get_or_insert_with(|| Scratch::new(m * wide_a));
-                let rows = block.data.chunks(a.row.max(1)).zip(room.chunks_mut(wide_a));
-                rows.for_each(|(row, to)| copy_many(&row[..count], &mut to[..count]));
+                let rows = room.chunks_mut(wide_a).take(m).enumerate();
+                rows.for_each(|(i, to)| copy_many(&block.data[i * a.row..][..count], &mut to[..count]));
                 &room[..]
             }
             Place::InColumns => {
@@ -337,7 +341,7 @@ mod tests {
         let numbers = |count: usize, step: usize| -> Vec<bf16> {
             (0..count).map(|i| bf16::from_f64((i * step % 7) as f64 - 3.0)).collect()
         };
-        for (m, k, n) in [(3, 1, 5), (70, 47, 33), (9, 0, 4), (7, 2 * LONG + 1, 32), (130, 150, 136)] {
+        for (m, k, n) in [(3, 1, 5), (1, 47, 5), (300, 147, 33), (9, 0, 4), (7, 2 * LONG + 1, 32), (130, 150, 136)] {
             let (a, b, bias) = (numbers(m * k, 7919), numbers(k * n, 104_729), numbers(n, 5));
             for turned in [[false, false], [true, false], [false, true], [true, true]] {
                 let left = Matrix::new(&a, if turned[0] { m } else { k }, turned[0]);
@@ -350,6 +354,12 @@ mod tests {
                 gemm_of::<f32, _, _>([m, k, n], left, right, Begin::Bias(&bias), &mut wide);
                 assert!(pairs.iter().enumerate().all(|(i, &c)| c == want(i)), "{m} x {k} x {n}, {turned:?}: pairs");
                 assert!(wide == pairs, "{m} x {k} x {n}, {turned:?}: as f32");
+                // Sums that stay wide are added up block by block.
+                let [mut pairs, mut wide] = [vec![1.0; m * n], vec![1.0; m * n]];
+                gemm_of::<bf16, _, f32>([m, k, n], left, right, Begin::Zero, &mut pairs);
+                gemm_of::<f32, _, f32>([m, k, n], left, right, Begin::Zero, &mut wide);
+                let exact = |sums: &[f32]| sums.iter().enumerate().all(|(i, &c)| c == sum(i / n, i % n));
+                assert!(exact(&pairs) && exact(&wide), "{m} x {k} x {n}, {turned:?}: wide sums");
             }
         }
     }

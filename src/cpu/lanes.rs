@@ -147,9 +147,11 @@ pub(crate) trait Lanes<T: Float>: Copy {
             if S::DTYPE == T::DTYPE {
                 return if count == Self::N { Self::load(from.cast()) } else { Self::load_first(count, from.cast()) };
             }
-            let mut lanes = [T::ZERO; 16];
-            for (i, lane) in lanes.iter_mut().enumerate().take(count) {
-                *lane = (*from.add(i)).wide();
+            let (mut stored, mut lanes) = ([S::default(); 16], [T::ZERO; 16]);
+            std::ptr::copy_nonoverlapping(from, stored.as_mut_ptr(), count);
+            // Loops, not `map`: a closure might not be compiled for these instructions.
+            for i in 0..Self::N {
+                lanes[i] = stored[i].wide();
             }
             Self::load(lanes.as_ptr())
         }
@@ -165,11 +167,12 @@ pub(crate) trait Lanes<T: Float>: Copy {
             if S::DTYPE == T::DTYPE {
                 return if count == Self::N { self.store(to.cast()) } else { self.store_first(count, to.cast()) };
             }
-            let mut lanes = [T::ZERO; 16];
+            let (mut stored, mut lanes) = ([S::default(); 16], [T::ZERO; 16]);
             self.store(lanes.as_mut_ptr());
-            for (i, lane) in lanes.into_iter().enumerate().take(count) {
-                *to.add(i) = S::narrow(lane);
+            for i in 0..Self::N {
+                stored[i] = S::narrow(lanes[i]);
             }
+            std::ptr::copy_nonoverlapping(stored.as_ptr(), to, count);
         }
     }
     /// The first N numbers of a slice.

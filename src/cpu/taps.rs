@@ -4,14 +4,12 @@
 //! a matrix. So eight output pixels side by side are a tile of a matrix product, whose rows of A begin where each pixel's
 //! window does. The taps then lie at the same distances from there for all eight: neither the windows nor an intermediate
 //! of 16 times the size is ever written. What is copied is the part of one image that a task reads, framed by
-//! the zeros of the padding, and not even that where there is no padding.
+//! the zeros of the padding, and not even that where there is no padding and nothing to be widened.
 //!
 //! A transposed convolution of stride 2 with a kernel of 4 is four convolutions of stride 1 with a kernel of 2, one for
 //! each parity of the output's row and column: each output is written once, by whoever owns it.
 
 use std::ops::Range;
-
-use half::bf16;
 
 use crate::cpu::gemm::{Begin, Rows, Run, Sums, TERMS, Target, copy_many, factor, multiplies, panel, together};
 use crate::cpu::{Scratch, chunks, depthwise, winograd};
@@ -75,8 +73,7 @@ impl<T: Real> Gather<'_, T> {
             return;
         }
         match multiplies::<T>() {
-            true if winograd::convolve::<f32, T>(self, x, y) => (),
-            false if winograd::convolve::<bf16, T>(self, x, y) => (),
+            _ if winograd::convolve(self, x, y) => (),
             true => self.run_of::<T>(x, y),
             false => self.run_of::<T::Wide>(x, y),
         }

@@ -33,9 +33,10 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use few::Few;
+use half::bf16;
 use scheme::{Restore, Square, TransformPixels, TransformWeight};
 
-use crate::cpu::gemm::{Begin, Rows, Run, Sums, TERMS, Target, panel};
+use crate::cpu::gemm::{Begin, Rows, Run, Sums, TERMS, Target, multiplies, panel};
 use crate::cpu::lanes::{has_32_registers, run_widest};
 use crate::cpu::taps::{Gather, Phase};
 use crate::cpu::{GRAIN, Scratch, chunks};
@@ -110,8 +111,14 @@ fn few(taps: usize, [c_in, c_out]: [usize; 2]) -> bool {
     taps == 2 && whole && c_in <= few::CHANNELS && c_out <= FEW && has_32_registers()
 }
 
-/// y = the convolution of each image of x, where numbers are of type S and these schemes apply, and pay; whether they do.
-pub(crate) fn convolve<S: Real<Wide = f32>, T: Real>(gather: &Gather<'_, T>, x: &[T], y: &mut [T]) -> bool {
+/// y = the convolution of each image of x, where these schemes apply, and pay; whether they do. Not for bf16 where it is
+/// multiplied in pairs: that takes half the time as it is, and sums of inputs would have to be rounded for it.
+pub(crate) fn convolve<T: Real>(gather: &Gather<'_, T>, x: &[T], y: &mut [T]) -> bool {
+    convolve_in::<f32, T>(gather, x, y) || !multiplies::<T>() && convolve_in::<bf16, T>(gather, x, y)
+}
+
+/// As [`convolve`], where numbers are of type S.
+pub(crate) fn convolve_in<S: Real<Wide = f32>, T: Real>(gather: &Gather<'_, T>, x: &[T], y: &mut [T]) -> bool {
     let Gather { input, output, groups, kernel, to_small, .. } = *gather;
     let (Some(weight), Some(x), Some(y)) = (as_type(gather.weight), as_type::<_, S>(x), as_type_mut(y)) else { return false };
     let (bias, phases) = (gather.bias.and_then(as_type), gather.phases.clone());

@@ -7,7 +7,7 @@
 //! input, weight and bias.
 //!
 //! # Numbers
-//! f32 everywhere, f64 on the processor as the oracle of tests, bf16 and f16 on a GPU, as [`Precision`](crate::Precision)
+//! f32 and bf16 everywhere, f64 on the processor as the oracle of tests, f16 on a GPU, as [`Precision`](crate::Precision)
 //! says. What each op does with 16-bit operands; all sums are made in f32:
 //!
 //! | ops | take | give | keep in f32 |

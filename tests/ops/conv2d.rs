@@ -234,6 +234,7 @@ fn products_of_bf16() {
         check_bf16("conv_transpose2d", [&shape, &weight], |x, w| conv_transpose2d(x, w, None, window).unwrap());
     }
     check_bf16("linear", [&[65, 47], &[10, 47]], |x, w| linear(x, w, None).unwrap());
+    check_bf16("linear with one output", [&[65, 47], &[1, 47]], |x, w| linear(x, w, None).unwrap());
     check_bf16("linear of many rows", [&[9001, 6], &[34, 6]], |x, w| linear(x, w, None).unwrap());
     check_bf16("matmul", [&[3, 20, 31], &[31, 40]], |x, w| x.matmul(w).unwrap());
 }

@@ -15,9 +15,9 @@ pub(super) unsafe fn neon<T: Real, O: Real>(sums: &Sums<T>, tiles: &[Tile], at: 
     // SAFETY: the caller's promise; T and O are the types that their DTYPEs name.
     unsafe {
         match (T::DTYPE, O::DTYPE) {
-            (DType::F32, DType::F32) => by::<_, f32, float32x4_t>(same(sums), tiles, at, *same(&begin), same_mut(to)),
-            (DType::F32, _) => by::<_, bf16, float32x4_t>(same(sums), tiles, at, *same(&begin), same_mut(to)),
-            _ => by::<_, f64, float64x2_t>(same(sums), tiles, at, *same(&begin), same_mut(to)),
+            (DType::F32, DType::F32) => by::<f32, f32, float32x4_t>(same(sums), tiles, at, *same(&begin), same_mut(to)),
+            (DType::F32, _) => by::<f32, bf16, float32x4_t>(same(sums), tiles, at, *same(&begin), same_mut(to)),
+            _ => by::<f64, f64, float64x2_t>(same(sums), tiles, at, *same(&begin), same_mut(to)),
         }
     }
 }

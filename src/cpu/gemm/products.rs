@@ -55,7 +55,7 @@ macro_rules! one_by_one {
 }
 one_by_one! { f32 f64 }
 
-/// In pairs, where no instruction does it.
+/// In pairs by the definition, which tests hold the instruction against: a processor without it multiplies bf16 as f32.
 impl Products<bf16> for [f32; 4] {
     type Factor = [[bf16; 2]; 4];
     #[inline(always)]

@@ -4,8 +4,9 @@
 //! into panels as wide as a tile, so that it is read in one stream. A is read where it lies. Its rows need no
 //! order, which is what lets convolutions use it without a copy of their windows: see `taps`.
 //!
-//! bf16 is multiplied two terms at a time: an instruction adds the products of two neighbours in A and two in B to each sum
-//! of f32. So the terms of bf16 come in pairs, in A and in the panels of B, and an odd one is joined by a zero.
+//! Where the processor multiplies bf16 it does so two terms at a time: an instruction adds the products of two neighbours in A
+//! and two in B to each sum of f32. So the terms of bf16 come in pairs, in A and in the panels of B, and an odd one is joined
+//! by a zero. Elsewhere they are widened to f32 as they are laid out, and C alone is of bf16.
 
 use half::bf16;
 
@@ -25,8 +26,7 @@ pub(super) fn rows_of_a_tile<T: Real>(columns: usize) -> usize {
     if has_avx2() && !has_avx512() { rows_for_avx2::<T>(columns) } else { TILE }
 }
 
-/// 16 registers hold the sums of 6 rows and two vectors of columns, and the factors; of 8 rows where one vector is enough, as 32
-/// registers do in any case.
+/// 16 registers hold the sums of 6 rows and two vectors of columns, and the factors, or those of 8 rows and one vector.
 pub(super) fn rows_for_avx2<T: Real>(columns: usize) -> usize {
     if 4 * columns > panel::<T>() { SIX } else { TILE }
 }

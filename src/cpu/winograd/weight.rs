@@ -6,15 +6,17 @@
 
 use std::ops::Range;
 
+use half::bf16;
 use rayon::prelude::*;
 
 use super::scheme::{Collect, TransformPixels};
 use super::{LANES, Lattice, ROOM, apart, lattices, pays, squares, strips, taps};
 use crate::Real;
-use crate::cpu::gemm::{Begin, Rows, Run, Sums, Target, panel};
+use crate::cpu::gemm::{Begin, Rows, Run, Sums, Target, multiplies, panel};
 use crate::cpu::lanes::run_widest;
 use crate::cpu::taps::Phase;
 use crate::cpu::{Scratch, chunks};
+use crate::storage::{as_type, as_type_mut};
 use crate::window::Geometry;
 
 /// Channels of the small image that a task works on, at most: with more, their sums would not stay near.
@@ -24,13 +26,23 @@ const PART: usize = 128;
 const LONG: usize = 1024;
 const TASKS: usize = 8;
 
-/// dw[s, ky, kx, b], the sum over all pixels of small[.., s] big[.. under (ky, kx), b]; false where no scheme applies.
-pub(crate) fn backward_weight<T: Real<Wide = f32>>(
+/// dw[s, ky, kx, b], the sum over all pixels of small[.., s] big[.. under (ky, kx), b]; false where no scheme applies. In
+/// the types of [`convolve`](super::convolve).
+pub(crate) fn backward_weight<T: Real>(g: &Geometry, phases: [Phase; 2], images: [&[T]; 2], dw: &mut [T::Wide]) -> bool {
+    let wide = !multiplies::<T>();
+    wide && backward_weight_in::<bf16, T>(g, &phases, images, dw) || backward_weight_in::<f32, T>(g, &phases, images, dw)
+}
+
+/// As [`backward_weight`], where numbers are of type S.
+pub(crate) fn backward_weight_in<S: Real<Wide = f32>, T: Real>(
     g: &Geometry,
-    phases: [Phase; 2],
+    phases: &[Phase; 2],
     [small, big]: [&[T]; 2],
-    dw: &mut [f32],
+    dw: &mut [T::Wide],
 ) -> bool {
+    let (Some(small), Some(big), Some(dw)) = (as_type::<_, S>(small), as_type::<_, S>(big), as_type_mut(dw)) else {
+        return false;
+    };
     let axes = phases.each_ref().map(|phase| lattices(phase).map(|lattices| vec![lattices]));
     let [Some(vertical), Some(horizontal)] = axes else { return false };
     let axes = [vertical, horizontal];
