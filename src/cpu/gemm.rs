@@ -14,8 +14,9 @@ pub(crate) use rows::Rows;
 pub(crate) use tile::{Begin, Run, Sums, TERMS, TILE, Target, panel, together};
 
 use crate::cpu::binary::add_assign;
+use crate::cpu::wide::widen;
 use crate::cpu::{Scratch, chunks};
-use crate::storage::as_type;
+use crate::storage::{as_type, as_type_mut};
 use crate::{Element, Float, Real};
 use tile::has_bf16_products;
 
@@ -38,10 +39,9 @@ impl<'a, T: Real> Matrix<'a, T> {
     }
 
     /// Its first `rows` rows, where they are what packing would make of them: of a panel's width, or half of it, side by side.
-    fn as_panel<F: Real>(self, rows: usize, columns: usize) -> Option<&'a [F]> {
+    fn as_panel<F: Real>(self, rows: usize, columns: usize) -> Option<&'a [T]> {
         let fits = columns == panel::<F>() || columns == panel::<F>() / 2;
-        let side_by_side = fits && together::<F>() == 1 && [self.row, self.col] == [columns, 1];
-        side_by_side.then(|| &self.data[..rows * columns]).and_then(as_type)
+        (fits && together::<F>() == 1 && [self.row, self.col] == [columns, 1]).then(|| &self.data[..rows * columns])
     }
 
     /// Its first `rows` rows of columns `first..first + count` as a panel `wide` columns wide, rows that go together
@@ -97,7 +97,7 @@ pub(crate) fn factor<T: Real, F: Real<Wide = T::Wide>>(x: T) -> F {
 /// Numbers as they are multiplied, or the first of `room` that they are written to.
 pub(crate) fn factors<'a, T: Real, F: Real<Wide = T::Wide>>(x: &'a [T], room: &'a mut [F]) -> &'a [F] {
     as_type(x).unwrap_or_else(|| {
-        copy(x, &mut room[..x.len()]);
+        copy_many(x, &mut room[..x.len()]);
         &room[..x.len()]
     })
 }
@@ -117,9 +117,10 @@ pub(crate) fn copy<T: Real, F: Real<Wide = T::Wide>>(from: &[T], to: &mut [F]) {
 
 /// Copies many elements, as they are multiplied.
 pub(crate) fn copy_many<T: Real, F: Real<Wide = T::Wide>>(from: &[T], to: &mut [F]) {
-    match as_type(from) {
-        Some(from) => to.copy_from_slice(from),
-        None => copy(from, to),
+    match (as_type(from), as_type_mut(to)) {
+        (Some(from), _) => to.copy_from_slice(from),
+        (None, Some(to)) => widen(from, to),
+        (None, None) => unreachable!("factors are as they are stored, or wide"),
     }
 }
 
@@ -185,7 +186,10 @@ fn gemm_of<F: Real<Wide = T::Wide>, T: Real, O: Real<Wide = T::Wide>>(
             let count = length.min(k - first);
             let b = b.skip(first, 0);
             match b.as_panel::<F>(count, n) {
-                Some(panel) => multiply(a.skip(0, first), (panel, n), [count, n], Begin::Zero, &mut c),
+                Some(panel) => {
+                    let mut room = Scratch::<F>::new(if F::DTYPE == T::DTYPE { 0 } else { panel.len() });
+                    multiply(a.skip(0, first), (factors(panel, &mut room), n), [count, n], Begin::Zero, &mut c);
+                }
                 None => multiply(a.skip(0, first), (&pack::<F, T>(b, count, n), panel::<F>()), [count, n], Begin::Zero, &mut c),
             }
             c
@@ -232,29 +236,40 @@ fn pack<F: Real<Wide = T::Wide>, T: Real>(b: Matrix<'_, T>, k: usize, n: usize) 
 #[derive(Clone, Copy)]
 enum Place {
     Here,
-    /// In a copy of some terms of each row.
-    InRows,
-    /// In a copy of some columns, one after the other; those that go together element by element.
-    InColumns,
+    /// In a copy of some terms of some rows, which begin so far apart; or of those rows in one piece, where they are dense.
+    InRows {
+        apart: usize,
+        dense: bool,
+    },
+    /// In a copy of some columns, which begin so far apart, those that go together element by element; or dense, as above.
+    InColumns {
+        apart: usize,
+        dense: bool,
+    },
 }
 
 /// Elements between what is copied, so that it lies in all sets of a cache.
 const LINE: usize = 16;
 
 impl Place {
-    /// Factors of another type are written down. Terms that go together have to lie side by side. And where rows, or columns, are
-    /// a large power of two apart, they meet in the same few sets of the caches, and what is read for one panel of B is gone at
-    /// the next.
-    fn of<F: Real, T: Real>(a: Matrix<'_, T>, [m, k, n]: [usize; 3]) -> Place {
+    /// Factors of another type are written down, dense matrices as one piece. Terms that go together have to lie side by side. And
+    /// where rows, or columns, are a large power of two apart, they meet in the same few sets of the caches, and what is read for
+    /// one panel of B is gone at the next. So many terms are taken at a time.
+    fn of<F: Real, T: Real>(a: Matrix<'_, T>, [m, k, n]: [usize; 3], terms: usize) -> Place {
         let far = |bytes: usize, step: usize| n >= 128 && step * size_of::<T>() >= bytes;
+        // An odd number of lines.
+        let (rows, columns) =
+            (Place::InRows { apart: terms + LINE, dense: false }, Place::InColumns { apart: m | LINE, dense: false });
         match (together::<F>(), a.col) {
-            (_, 1) if F::DTYPE != T::DTYPE => Place::InRows,
-            _ if F::DTYPE != T::DTYPE => Place::InColumns,
-            (1, 1) if far(4096, a.row) && m > 1 => Place::InRows,
-            (1, _) if far(512, a.col) && a.row == 1 => Place::InColumns,
+            (_, 1) if F::DTYPE != T::DTYPE && [a.row, terms] == [k; 2] => Place::InRows { apart: k, dense: true },
+            (_, 1) if F::DTYPE != T::DTYPE => rows,
+            (_, col) if F::DTYPE != T::DTYPE && col == m => Place::InColumns { apart: m, dense: true },
+            _ if F::DTYPE != T::DTYPE => columns,
+            (1, 1) if far(4096, a.row) && m > 1 => rows,
+            (1, _) if far(512, a.col) && a.row == 1 => columns,
             (1, _) => Place::Here,
             (t, 1) if k.is_multiple_of(t) => Place::Here,
-            _ => Place::InColumns,
+            _ => columns,
         }
     }
 }
@@ -267,48 +282,52 @@ fn multiply<F: Real<Wide = T::Wide>, T: Real, O: Real<Wide = T::Wide>>(
     begin: Begin<'_, O>,
     c: &mut [O],
 ) {
-    let (t, m) = (together::<F>(), c.len() / n);
-    let columns = n.next_multiple_of(wide);
-    let (size, place) = (block::<F, O>(k).min(k.max(1)), Place::of::<F, T>(a, [m, k, n]));
-    let (wide_a, [row, step]) = match place {
-        Place::Here => (0, [a.row, a.col * t]),
-        Place::InRows => (size + LINE, [size + LINE, 1]),
-        // An odd number of lines.
-        Place::InColumns => (m | LINE, [t, (m | LINE) * t]),
+    let (t, m, columns) = (together::<F>(), c.len() / n, n.next_multiple_of(wide));
+    let size = block::<F, O>(k).min(k.max(1));
+    let place = Place::of::<F, T>(a, [m, k, n], size);
+    let ([row, step], elements) = match place {
+        Place::Here => ([a.row, a.col * t], 0),
+        Place::InRows { apart, .. } => ([apart, 1], m.min(TURN) * apart),
+        Place::InColumns { apart, .. } => ([t, apart * t], size.next_multiple_of(t) * apart),
     };
-    let mut room = None;
+    let mut room = Scratch::new(elements);
     let [turn, last] = [m.min(TURN) / TURN * TURN, m % TURN].map(|rows| Rows::dense::<F>(rows, [row, n], n.min(wide)));
     for first in (0..k.max(1)).step_by(size) {
         let (count, block) = (size.min(k - first), a.skip(0, first));
-        let data = match place {
-            Place::Here => as_type(block.data).expect("they are factors as they are"),
-            Place::InRows => {
-                let room = room.get_or_insert_with(|| Scratch::new(m * wide_a));
-                let rows = room.chunks_mut(wide_a).take(m).enumerate();
-                rows.for_each(|(i, to)| copy_many(&block.data[i * a.row..][..count], &mut to[..count]));
-                &room[..]
+        let terms = count.next_multiple_of(t);
+        if let Place::InColumns { apart, dense } = place {
+            match dense {
+                true => copy_many(&block.data[..count * m], &mut room[..count * m]),
+                false => Matrix { row: a.col, col: a.row, ..block }.pack(count, (0, m), apart, &mut room[..terms * apart]),
             }
-            Place::InColumns => {
-                let room = room.get_or_insert_with(|| Scratch::new(size.next_multiple_of(t) * wide_a));
-                let columns = &mut room[..count.next_multiple_of(t) * wide_a];
-                Matrix { row: a.col, col: a.row, ..block }.pack(count, (0, m), wide_a, columns);
-                &room[..]
-            }
+        }
+        // The panels of B are cut at every TERMS terms; a longer block goes from piece to piece.
+        let piece = TERMS * t;
+        let runs = |panel: usize| -> Vec<Run> {
+            let pieces = (0..terms).step_by(piece).map(|at| (at, piece.min(terms - at)));
+            let run = |(at, len)| Run { a: at / t * step, b: (first + at) * columns + panel * len * wide, len: len / t };
+            pieces.map(run).collect()
         };
-        for (i, column) in (0..n).step_by(wide).enumerate() {
-            // The panels of B are cut at every TERMS terms; a longer block goes from piece to piece.
-            let piece = TERMS * t;
-            let runs: Vec<Run> = (0..count.next_multiple_of(t))
-                .step_by(piece)
-                .map(|at| {
-                    let len = piece.min(count.next_multiple_of(t) - at);
-                    Run { a: at / t * step, b: (first + at) * columns + i * len * wide, len: len / t }
-                })
-                .collect();
-            let begin = if first == 0 { begin } else { Begin::Add };
-            for (top, rows) in (0..m).step_by(TURN).zip(std::iter::repeat_n(&turn, m / TURN).chain([&last])) {
+        let panels: Vec<Vec<Run>> = (0..n.div_ceil(wide)).map(runs).collect();
+        let begin = if first == 0 { begin } else { Begin::Add };
+        for (top, rows) in (0..m).step_by(TURN).zip(std::iter::repeat_n(&turn, m / TURN).chain([&last])) {
+            if let Place::InRows { apart, dense } = place {
+                let rows = TURN.min(m - top);
+                match dense {
+                    true => copy_many(&block.data[top * k..][..rows * k], &mut room[..rows * k]),
+                    false => (top..top + rows).zip(room.chunks_mut(apart)).for_each(|(i, to)| {
+                        copy(&block.data[i * a.row..][..count], &mut to[..count]);
+                    }),
+                }
+            }
+            let data = match place {
+                Place::Here => &as_type(block.data).expect("they are factors as they are")[top * row..],
+                Place::InRows { .. } => &room[..],
+                Place::InColumns { .. } => &room[top * t..],
+            };
+            for (i, (column, runs)) in (0..n).step_by(wide).zip(&panels).enumerate() {
                 let ahead = i == 0 && matches!(place, Place::Here) && a.col == 1 && k * size_of::<T>() >= FAR;
-                let sums = Sums::new(&data[top * row..], packed, [step, wide * t], &runs).ahead(ahead);
+                let sums = Sums::new(data, packed, [step, wide * t], runs).ahead(ahead);
                 sums.tiles(rows, 0, begin, Target { c: &mut c[top * n..], first: column, columns: wide.min(n - column) });
             }
         }
