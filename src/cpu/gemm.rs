@@ -2,6 +2,7 @@
 
 #[cfg(target_arch = "aarch64")]
 mod neon;
+mod place;
 mod products;
 mod rows;
 mod tile;
@@ -10,6 +11,7 @@ mod x86;
 
 use std::ops::Range;
 
+use place::Place;
 pub(crate) use rows::Rows;
 pub(crate) use tile::{Begin, Run, Sums, TERMS, TILE, Target, panel, together};
 
@@ -232,48 +234,6 @@ fn pack<F: Real<Wide = T::Wide>, T: Real>(b: Matrix<'_, T>, k: usize, n: usize) 
     packed
 }
 
-/// Where the product finds the terms of A.
-#[derive(Clone, Copy)]
-enum Place {
-    Here,
-    /// In a copy of some terms of some rows, which begin so far apart; or of those rows in one piece, where they are dense.
-    InRows {
-        apart: usize,
-        dense: bool,
-    },
-    /// In a copy of some columns, which begin so far apart, those that go together element by element; or dense, as above.
-    InColumns {
-        apart: usize,
-        dense: bool,
-    },
-}
-
-/// Elements between what is copied, so that it lies in all sets of a cache.
-const LINE: usize = 16;
-
-impl Place {
-    /// Factors of another type are written down, dense matrices as one piece. Terms that go together have to lie side by side. And
-    /// where rows, or columns, are a large power of two apart, they meet in the same few sets of the caches, and what is read for
-    /// one panel of B is gone at the next. So many terms are taken at a time.
-    fn of<F: Real, T: Real>(a: Matrix<'_, T>, [m, k, n]: [usize; 3], terms: usize) -> Place {
-        let far = |bytes: usize, step: usize| n >= 128 && step * size_of::<T>() >= bytes;
-        // An odd number of lines.
-        let (rows, columns) =
-            (Place::InRows { apart: terms + LINE, dense: false }, Place::InColumns { apart: m | LINE, dense: false });
-        match (together::<F>(), a.col) {
-            (_, 1) if F::DTYPE != T::DTYPE && [a.row, terms] == [k; 2] => Place::InRows { apart: k, dense: true },
-            (_, 1) if F::DTYPE != T::DTYPE => rows,
-            (_, col) if F::DTYPE != T::DTYPE && col == m => Place::InColumns { apart: m, dense: true },
-            _ if F::DTYPE != T::DTYPE => columns,
-            (1, 1) if far(4096, a.row) && m > 1 => rows,
-            (1, _) if far(512, a.col) && a.row == 1 => columns,
-            (1, _) => Place::Here,
-            (t, 1) if k.is_multiple_of(t) => Place::Here,
-            _ => columns,
-        }
-    }
-}
-
 /// C = begin + A B on this thread, with B packed into panels of some width.
 fn multiply<F: Real<Wide = T::Wide>, T: Real, O: Real<Wide = T::Wide>>(
     a: Matrix<'_, T>,
@@ -282,8 +242,7 @@ fn multiply<F: Real<Wide = T::Wide>, T: Real, O: Real<Wide = T::Wide>>(
     begin: Begin<'_, O>,
     c: &mut [O],
 ) {
-    let (t, m, columns) = (together::<F>(), c.len() / n, n.next_multiple_of(wide));
-    let size = block::<F, O>(k).min(k.max(1));
+    let (t, m, size) = (together::<F>(), c.len() / n, block::<F, O>(k).min(k.max(1)));
     let place = Place::of::<F, T>(a, [m, k, n], size);
     let ([row, step], elements) = match place {
         Place::Here => ([a.row, a.col * t], 0),
@@ -294,15 +253,9 @@ fn multiply<F: Real<Wide = T::Wide>, T: Real, O: Real<Wide = T::Wide>>(
     let [turn, last] = [m.min(TURN) / TURN * TURN, m % TURN].map(|rows| Rows::dense::<F>(rows, [row, n], n.min(wide)));
     for first in (0..k.max(1)).step_by(size) {
         let (count, block) = (size.min(k - first), a.skip(0, first));
-        let terms = count.next_multiple_of(t);
-        if let Place::InColumns { apart, dense } = place {
-            match dense {
-                true => copy_many(&block.data[..count * m], &mut room[..count * m]),
-                false => Matrix { row: a.col, col: a.row, ..block }.pack(count, (0, m), apart, &mut room[..terms * apart]),
-            }
-        }
+        place.lay_columns(block, [m, count], &mut room);
         // The panels of B are cut at every TERMS terms; a longer block goes from piece to piece.
-        let piece = TERMS * t;
+        let (terms, piece, columns) = (count.next_multiple_of(t), TERMS * t, n.next_multiple_of(wide));
         let runs = |panel: usize| -> Vec<Run> {
             let pieces = (0..terms).step_by(piece).map(|at| (at, piece.min(terms - at)));
             let run = |(at, len)| Run { a: at / t * step, b: (first + at) * columns + panel * len * wide, len: len / t };
@@ -311,15 +264,7 @@ fn multiply<F: Real<Wide = T::Wide>, T: Real, O: Real<Wide = T::Wide>>(
         let panels: Vec<Vec<Run>> = (0..n.div_ceil(wide)).map(runs).collect();
         let begin = if first == 0 { begin } else { Begin::Add };
         for (top, rows) in (0..m).step_by(TURN).zip(std::iter::repeat_n(&turn, m / TURN).chain([&last])) {
-            if let Place::InRows { apart, dense } = place {
-                let rows = TURN.min(m - top);
-                match dense {
-                    true => copy_many(&block.data[top * k..][..rows * k], &mut room[..rows * k]),
-                    false => (top..top + rows).zip(room.chunks_mut(apart)).for_each(|(i, to)| {
-                        copy(&block.data[i * a.row..][..count], &mut to[..count]);
-                    }),
-                }
-            }
+            place.lay_rows(block, top..m.min(top + TURN), count, &mut room);
             let data = match place {
                 Place::Here => &as_type(block.data).expect("they are factors as they are")[top * row..],
                 Place::InRows { .. } => &room[..],
