@@ -44,10 +44,13 @@ pub(crate) fn backward_weight<T: Real>(g: &Geometry, small: &[T], big: &[T], dw:
     if g.n * h * w == 0 || dw.is_empty() {
         return dw.fill(T::Wide::ZERO);
     }
-    match multiplies::<T>() {
-        _ if winograd::weight::backward_weight(g, [phase(g, 0), phase(g, 1)], [small, big], dw) => (),
-        true => backward_weight_of::<T, T>(g, small, big, dw),
-        false => backward_weight_of::<T::Wide, T>(g, small, big, dw),
+    if winograd::weight::backward_weight(g, [phase(g, 0), phase(g, 1)], [small, big], dw) {
+        return;
+    }
+    if multiplies::<T>() {
+        backward_weight_of::<T, T>(g, small, big, dw);
+    } else {
+        backward_weight_of::<T::Wide, T>(g, small, big, dw);
     }
 }
 
@@ -194,7 +197,8 @@ mod tests {
     #[test]
     fn factors_of_either_type_give_the_same() {
         let window = |stride, padding, groups| Window { stride, padding, groups, ..Window::default() };
-        // At last how many images, and in which directions the schemes apply, and for the gradient of the weight.
+        // Big image, channels of the small one, kernel, window, images; whether Winograd's schemes apply to the small image, to
+        // the big one, and to the gradient of the weight.
         let cases = [
             ([9, 7, 3], 18, [3, 3], window([1, 1], [1, 1], 1), 3, [false; 3]),
             ([24, 26, 3], 4, [3, 3], window([1, 1], [1, 1], 1), 2, [false; 3]),

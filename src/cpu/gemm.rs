@@ -189,8 +189,9 @@ fn gemm_of<F: Real<Wide = T::Wide>, T: Real, O: Real<Wide = T::Wide>>(
             let b = b.skip(first, 0);
             match b.as_panel::<F>(count, n) {
                 Some(panel) => {
-                    let mut room = Scratch::<F>::new(if F::DTYPE == T::DTYPE { 0 } else { panel.len() });
-                    multiply(a.skip(0, first), (factors(panel, &mut room), n), [count, n], Begin::Zero, &mut c);
+                    let mut room = (F::DTYPE != T::DTYPE).then(|| Scratch::new(panel.len()));
+                    let panel: &[F] = factors(panel, room.as_deref_mut().unwrap_or_default());
+                    multiply(a.skip(0, first), (panel, n), [count, n], Begin::Zero, &mut c);
                 }
                 None => multiply(a.skip(0, first), (&pack::<F, T>(b, count, n), panel::<F>()), [count, n], Begin::Zero, &mut c),
             }
@@ -249,11 +250,12 @@ fn multiply<F: Real<Wide = T::Wide>, T: Real, O: Real<Wide = T::Wide>>(
         Place::InRows { apart, .. } => ([apart, 1], m.min(TURN) * apart),
         Place::InColumns { apart, .. } => ([t, apart * t], size.next_multiple_of(t) * apart),
     };
-    let mut room = Scratch::new(elements);
+    let mut room = (elements > 0).then(|| Scratch::new(elements));
+    let room = room.as_deref_mut().unwrap_or_default();
     let [turn, last] = [m.min(TURN) / TURN * TURN, m % TURN].map(|rows| Rows::dense::<F>(rows, [row, n], n.min(wide)));
     for first in (0..k.max(1)).step_by(size) {
         let (count, block) = (size.min(k - first), a.skip(0, first));
-        place.lay_columns(block, [m, count], &mut room);
+        place.lay_columns(block, [m, count], room);
         // The panels of B are cut at every TERMS terms; a longer block goes from piece to piece.
         let (terms, piece, columns) = (count.next_multiple_of(t), TERMS * t, n.next_multiple_of(wide));
         let runs = |panel: usize| -> Vec<Run> {
@@ -264,7 +266,7 @@ fn multiply<F: Real<Wide = T::Wide>, T: Real, O: Real<Wide = T::Wide>>(
         let panels: Vec<Vec<Run>> = (0..n.div_ceil(wide)).map(runs).collect();
         let begin = if first == 0 { begin } else { Begin::Add };
         for (top, rows) in (0..m).step_by(TURN).zip(std::iter::repeat_n(&turn, m / TURN).chain([&last])) {
-            place.lay_rows(block, top..m.min(top + TURN), count, &mut room);
+            place.lay_rows(block, top..m.min(top + TURN), count, room);
             let data = match place {
                 Place::Here => &as_type(block.data).expect("they are factors as they are")[top * row..],
                 Place::InRows { .. } => &room[..],

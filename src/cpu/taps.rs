@@ -72,11 +72,10 @@ impl<T: Real> Gather<'_, T> {
         if self.output.contains(&0) {
             return;
         }
-        match multiplies::<T>() {
-            _ if winograd::convolve(self, x, y) => (),
-            true => self.run_of::<T>(x, y),
-            false => self.run_of::<T::Wide>(x, y),
+        if winograd::convolve(self, x, y) {
+            return;
         }
+        if multiplies::<T>() { self.run_of::<T>(x, y) } else { self.run_of::<T::Wide>(x, y) }
     }
 
     /// As [`Gather::run`], of factors of type F.

@@ -111,8 +111,8 @@ fn few(taps: usize, [c_in, c_out]: [usize; 2]) -> bool {
     taps == 2 && whole && c_in <= few::CHANNELS && c_out <= FEW && has_32_registers()
 }
 
-/// y = the convolution of each image of x, where these schemes apply, and pay; whether they do. Not for bf16 where it is
-/// multiplied in pairs: that takes half the time as it is, and sums of inputs would have to be rounded for it.
+/// True where these schemes apply, and pay: y is then the convolution of each image of x. Never for bf16 where it is multiplied
+/// in pairs: that takes half the time as it is, and sums of inputs would have to be rounded for it.
 pub(crate) fn convolve<T: Real>(gather: &Gather<'_, T>, x: &[T], y: &mut [T]) -> bool {
     convolve_in::<f32, T>(gather, x, y) || !multiplies::<T>() && convolve_in::<bf16, T>(gather, x, y)
 }
