@@ -1,8 +1,8 @@
 //! The Haar wavelet on 2 x 2 blocks, and back.
 
-use crate::cpu::wide::{narrowed, widened};
+use crate::cpu::wide::narrowed;
 use crate::cpu::{GRAIN, chunks, vectorize};
-use crate::{Float, Real};
+use crate::{Element, Float, Real};
 
 /// Sub-bands y `[n, ceil(h / 2), ceil(w / 2), 4 c]` of x `[n, h, w, c]`.
 pub(crate) fn forward<T: Real>(x: &[T], [h, w, c]: [usize; 3], y: &mut [T]) {
@@ -11,32 +11,21 @@ pub(crate) fn forward<T: Real>(x: &[T], [h, w, c]: [usize; 3], y: &mut [T]) {
         return;
     }
     // What an odd image is continued with.
-    let zeros = vec![T::Wide::ZERO; row];
-    // The row of pixels at the top of a row of sub-bands, among those of all images, and whether one is below it.
-    let top = |i: usize| {
-        let (image, top) = divide(i, h.div_ceil(2));
-        (image * h + 2 * top, 2 * top + 1 < h)
-    };
+    let zeros = vec![T::default(); row];
     chunks(y, (GRAIN / half_row).max(1) * half_row, |start, y| {
-        let first = start / half_row;
-        let (last, below) = top(first + y.len() / half_row - 1);
-        let from = top(first).0;
-        let [mut room_x, mut room_y] = [const { None }; 2];
-        let x = widened(&x[from * row..(last + 1 + usize::from(below)) * row], &mut room_x);
-        narrowed(y, &mut room_y, |y| {
-            for (i, y) in y.chunks_exact_mut(half_row).enumerate() {
-                let (top, below) = top(first + i);
-                let x = &x[(top - from) * row..];
-                let bottom = if below { &x[row..2 * row] } else { &zeros[..] };
-                analyse_row([&x[..row], bottom], &zeros[..c], y, c);
-            }
-        });
+        let mut room = None;
+        for (i, y) in (start / half_row..).zip(y.chunks_exact_mut(half_row)) {
+            let (image, top) = divide(i, h.div_ceil(2));
+            let x = &x[(image * h + 2 * top) * row..];
+            let bottom = if 2 * top + 1 < h { &x[row..2 * row] } else { &zeros[..] };
+            narrowed(y, &mut room, |y| analyse_row([&x[..row], bottom], &zeros[..c], y, c));
+        }
     });
 }
 
 vectorize! {
     /// Two rows of pixels to one row of sub-bands. The compiler makes vectors of 4 channels if it knows that there are 4.
-    fn analyse_row<T: Float>(rows: [&[T]; 2], zeros: &[T], y: &mut [T], c: usize) {
+    fn analyse_row<T: Real>(rows: [&[T]; 2], zeros: &[T], y: &mut [T::Wide], c: usize) {
         match c {
             4 => analyse(rows, zeros, y, 4),
             c => analyse(rows, zeros, y, c),
@@ -44,7 +33,7 @@ vectorize! {
     }
 
     /// One row of sub-bands to the upper (sign 1) or lower (sign -1) of its two rows of pixels.
-    fn synthesise_row<T: Float>(y: &[T], sign: T, x: &mut [T], c: usize) {
+    fn synthesise_row<T: Real>(y: &[T], sign: T::Wide, x: &mut [T::Wide], c: usize) {
         match c {
             4 => synthesise(y, sign, x, 4),
             c => synthesise(y, sign, x, c),
@@ -55,16 +44,17 @@ vectorize! {
 /// In two sweeps, the second from the cache: each writes to one place, so that the compiler has few enough overlaps to
 /// rule out and makes vectors.
 #[inline(always)]
-fn analyse<T: Float>([top, bottom]: [&[T]; 2], zeros: &[T], y: &mut [T], c: usize) {
-    let half = T::from_f64(0.5);
+fn analyse<T: Real>([top, bottom]: [&[T]; 2], zeros: &[T], y: &mut [T::Wide], c: usize) {
+    let half = <T::Wide as Element>::from_f64(0.5);
     for ((y, top), bottom) in y.chunks_exact_mut(4 * c).zip(top.chunks(2 * c)).zip(bottom.chunks(2 * c)) {
         let (low, high) = y.split_at_mut(c);
         let ((a, b), (c, d)) = (top.split_at(c), bottom.split_at(c));
         let (b, d) = if b.is_empty() { (zeros, zeros) } else { (b, d) };
         for ((((low, &a), &b), &c), &d) in low.iter_mut().zip(a).zip(b).zip(c).zip(d) {
-            *low = ((a + b) + (c + d)) * half;
+            *low = ((a.wide() + b.wide()) + (c.wide() + d.wide())) * half;
         }
         for ((((high, &a), &b), &c), &d) in high.as_chunks_mut::<3>().0.iter_mut().zip(a).zip(b).zip(c).zip(d) {
+            let [a, b, c, d] = [a.wide(), b.wide(), c.wide(), d.wide()];
             let (diff_top, diff_bottom) = (a - b, c - d);
             *high = [((a + b) - (c + d)) * half, (diff_top + diff_bottom) * half, (diff_top - diff_bottom) * half];
         }
@@ -77,42 +67,35 @@ pub(crate) fn inverse<T: Real>(y: &[T], [h, w, c]: [usize; 3], x: &mut [T]) {
     if x.is_empty() {
         return;
     }
-    // Each row of pixels by itself: its neighbour reads the same sub-bands from the cache.
-    let bands = |i: usize| {
-        let (image, r) = divide(i, h);
-        (image * h.div_ceil(2) + r / 2, r % 2 == 0)
-    };
     chunks(x, (GRAIN / row).max(1) * row, |start, x| {
-        let first = start / row;
-        let (from, last) = (bands(first).0, bands(first + x.len() / row - 1).0);
-        let [mut room_x, mut room_y] = [const { None }; 2];
-        let y = widened(&y[from * half_row..(last + 1) * half_row], &mut room_y);
-        narrowed(x, &mut room_x, |x| {
-            for (i, x) in x.chunks_exact_mut(row).enumerate() {
-                let (band, upper) = bands(first + i);
-                let sign = if upper { T::Wide::ONE } else { -T::Wide::ONE };
-                synthesise_row(&y[(band - from) * half_row..][..half_row], sign, x, c);
-            }
-        });
+        let mut room = None;
+        // Each row of pixels by itself: its neighbour reads the same sub-bands from the cache.
+        for (i, x) in (start / row..).zip(x.chunks_exact_mut(row)) {
+            let (image, r) = divide(i, h);
+            let y = &y[(image * h.div_ceil(2) + r / 2) * half_row..][..half_row];
+            let sign = if r % 2 == 0 { T::Wide::ONE } else { -T::Wide::ONE };
+            narrowed(x, &mut room, |x| synthesise_row(y, sign, x, c));
+        }
     });
 }
 
 #[inline(always)]
-fn synthesise<T: Float>(y: &[T], sign: T, x: &mut [T], c: usize) {
-    let half = T::from_f64(0.5);
-    for (y, x) in y.chunks_exact(4 * c).zip(x.chunks_mut(2 * c)) {
-        let (low, high) = y.split_at(c);
-        let (left, right) = x.split_at_mut(c);
-        if right.is_empty() {
-            for ((left, &low), high) in left.iter_mut().zip(low).zip(high.chunks_exact(3)) {
-                *left = ((low + sign * high[0]) + (high[1] + sign * high[2])) * half;
-            }
-            continue;
-        }
-        for (((left, right), &low), high) in left.iter_mut().zip(right).zip(low).zip(high.chunks_exact(3)) {
-            let (sum, diff) = (low + sign * high[0], high[1] + sign * high[2]);
+fn synthesise<T: Real>(y: &[T], sign: T::Wide, x: &mut [T::Wide], c: usize) {
+    let half = <T::Wide as Element>::from_f64(0.5);
+    let (mut pairs, bands) = (x.chunks_exact_mut(2 * c), y.chunks_exact(4 * c));
+    for (x, y) in pairs.by_ref().zip(bands.clone()) {
+        let ((left, right), (low, high)) = (x.split_at_mut(c), y.split_at(c));
+        for (((left, right), &low), high) in left.iter_mut().zip(right).zip(low).zip(high.as_chunks::<3>().0) {
+            let (sum, diff) = (low.wide() + sign * high[0].wide(), high[1].wide() + sign * high[2].wide());
             *left = (sum + diff) * half;
             *right = (sum - diff) * half;
+        }
+    }
+    // The last column of an odd width has no neighbour.
+    for (x, y) in pairs.into_remainder().chunks_exact_mut(c).zip(y.rchunks_exact(4 * c)) {
+        let (low, high) = y.split_at(c);
+        for ((x, &low), high) in x.iter_mut().zip(low).zip(high.as_chunks::<3>().0) {
+            *x = ((low.wide() + sign * high[0].wide()) + (high[1].wide() + sign * high[2].wide())) * half;
         }
     }
 }
