@@ -73,6 +73,16 @@ pub trait Real: Element {
     fn wide(self) -> Self::Wide;
     /// The nearest number of this type, ties to even.
     fn narrow(x: Self::Wide) -> Self;
+    /// [`Float::gelu`] of what will be rounded to this type, in as many digits as that takes.
+    #[inline(always)]
+    fn gelu_to_round<const FUSED: bool>(x: Self::Wide) -> Self::Wide {
+        x.gelu::<FUSED>()
+    }
+    /// [`Float::gelu_slope`] as `gelu_to_round`.
+    #[inline(always)]
+    fn gelu_slope_to_round<const FUSED: bool>(x: Self::Wide) -> Self::Wide {
+        x.gelu_slope::<FUSED>()
+    }
 }
 
 impl Real for bf16 {
@@ -91,6 +101,14 @@ impl Real for bf16 {
         // Not-a-number could round to infinity: it keeps its upper bits and a quiet one.
         let quiet = bits >> 16 | 0x40;
         bf16::from_bits(if x.is_nan() { quiet } else { rounded } as u16)
+    }
+    #[inline(always)]
+    fn gelu_to_round<const FUSED: bool>(x: f32) -> f32 {
+        math::gelu_for_bf16::<FUSED>(x)
+    }
+    #[inline(always)]
+    fn gelu_slope_to_round<const FUSED: bool>(x: f32) -> f32 {
+        math::gelu_slope_for_bf16::<FUSED>(x)
     }
 }
 

@@ -2,9 +2,9 @@
 //! takes longer than anything else here.
 
 use crate::cpu::lanes::{Kernel, Lanes, run_widest};
-use crate::cpu::wide::{PIECE, edited, narrowed, widened};
+use crate::cpu::wide::{PIECE, edited, narrowed};
 use crate::cpu::{GRAIN, chunks, vectorize};
-use crate::{Float, Real, Rng};
+use crate::{Element, Float, Real, Rng};
 
 /// Of what some elements are kept.
 #[derive(Clone, Copy)]
@@ -28,16 +28,15 @@ pub(crate) fn apply<T: Real>(kind: Kind, p: f64, rng: &Rng, a: &[T], y: &mut [T]
     // Elements that the words are for.
     let span = 64 * DRAWN / bits;
     chunks(y, GRAIN, |start, y| {
-        let (mut words, [mut room_a, mut room_y]) = ([0; DRAWN], [const { None }; 2]);
+        let (mut words, mut halves, mut room) = ([0; DRAWN], [0; PIECE], None);
         for (i, (a, y)) in a[start..].chunks(span).zip(y.chunks_mut(span)).enumerate() {
             let count = (y.len() * bits).div_ceil(64).next_multiple_of(REGISTERS).min(DRAWN);
             run_widest(Draw { rng, first: (start + i * span) * bits / 128, words: &mut words[..count] });
             for ((a, y), words) in a.chunks(PIECE).zip(y.chunks_mut(PIECE)).zip(words.chunks(PIECE * bits / 64)) {
-                let a = widened(a, &mut room_a);
-                let body = |y: &mut [T::Wide]| apply_piece(kind, p, words, a, y);
+                let body = |y: &mut [T::Wide]| apply_piece(kind, p, words, &mut halves, a, y);
                 match kind {
-                    Kind::GeluBackward => edited(y, &mut room_y, body),
-                    _ => narrowed(y, &mut room_y, body),
+                    Kind::GeluBackward => edited(y, &mut room, body),
+                    _ => narrowed(y, &mut room, body),
                 }
             }
         }
@@ -62,19 +61,18 @@ impl Kernel for Draw<'_> {
 }
 
 vectorize! {
-    fn apply_piece<T: Float>(kind: Kind, p: f64, words: &[u64], a: &[T], y: &mut [T]) {
-        let mut halves = [0; PIECE];
+    fn apply_piece<T: Real>(kind: Kind, p: f64, words: &[u64], halves: &mut [u16; PIECE], a: &[T], y: &mut [T::Wide]) {
         match bits(p) {
-            1 => spread::<1>(words, &mut halves),
-            2 => spread::<2>(words, &mut halves),
-            4 => spread::<4>(words, &mut halves),
-            8 => spread::<8>(words, &mut halves),
-            _ => spread::<16>(words, &mut halves),
+            1 => spread::<1>(words, halves),
+            2 => spread::<2>(words, halves),
+            4 => spread::<4>(words, halves),
+            8 => spread::<8>(words, halves),
+            _ => spread::<16>(words, halves),
         }
         match kind {
-            Kind::Identity => keep(p, &halves, a, y, |a, _| a),
-            Kind::Gelu => keep(p, &halves, a, y, |a, _| a.gelu::<FUSED>()),
-            Kind::GeluBackward => keep(p, &halves, a, y, |a, y| y * a.gelu_slope::<FUSED>()),
+            Kind::Identity => keep(p, halves, a, y, |a, _| a),
+            Kind::Gelu => keep(p, halves, a, y, |a, _| T::gelu_to_round::<FUSED>(a)),
+            Kind::GeluBackward => keep(p, halves, a, y, |a, y| y * T::gelu_slope_to_round::<FUSED>(a)),
         }
     }
 }
@@ -104,9 +102,9 @@ fn spread<const BITS: usize>(words: &[u64], halves: &mut [u16; PIECE]) {
 }
 
 #[inline(always)]
-fn keep<T: Float>(p: f64, halves: &[u16; PIECE], a: &[T], y: &mut [T], f: impl Fn(T, T) -> T) {
-    let (threshold, scale) = (threshold(p), T::from_f64(1.0 / (1.0 - p)));
+fn keep<T: Real>(p: f64, halves: &[u16; PIECE], a: &[T], y: &mut [T::Wide], f: impl Fn(T::Wide, T::Wide) -> T::Wide) {
+    let (threshold, scale) = (threshold(p), <T::Wide as Element>::from_f64(1.0 / (1.0 - p)));
     for ((y, &a), &half) in y.iter_mut().zip(a).zip(halves) {
-        *y = (f(a, *y) * scale).only_if(u32::from(half) >= threshold);
+        *y = (f(a.wide(), *y) * scale).only_if(u32::from(half) >= threshold);
     }
 }

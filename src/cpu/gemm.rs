@@ -16,11 +16,11 @@ pub(crate) use rows::Rows;
 pub(crate) use tile::{Begin, Run, Sums, TERMS, TILE, Target, panel, together};
 
 use crate::cpu::binary::add_assign;
+use crate::cpu::lanes::has_bf16;
 use crate::cpu::wide::widen;
 use crate::cpu::{Scratch, chunks};
 use crate::storage::{as_type, as_type_mut};
 use crate::{Element, Float, Real};
-use tile::has_bf16_products;
 
 /// A matrix inside a slice: element (i, j) is `data[i * row + j * col]`. Transposing one is swapping the steps.
 #[derive(Clone, Copy)]
@@ -84,7 +84,7 @@ impl<'a, T: Real> Matrix<'a, T> {
 /// Whether this processor multiplies numbers of type T as they are stored. Others become factors of the type they are computed
 /// in, where they are laid out for a product.
 pub(crate) fn multiplies<T: Real>() -> bool {
-    T::DTYPE == T::Wide::DTYPE || has_bf16_products()
+    T::DTYPE == T::Wide::DTYPE || has_bf16()
 }
 
 /// A number as it is multiplied: as it is stored, or wide.

@@ -2,7 +2,7 @@
 //! loops for f32 find them; so no op needs loops of its own for them.
 
 use crate::Real;
-use crate::cpu::{Scratch, vectorize};
+use crate::cpu::{Scratch, lanes, vectorize};
 use crate::storage::{as_type, as_type_mut};
 
 /// Numbers of a piece: four rooms of 4 KiB fit in the first-level cache.
@@ -27,7 +27,7 @@ pub(crate) fn pieces<T: Real, const N: usize>(
             widen(&x[i * piece..][..count], &mut room[..count]);
         }
         body(std::array::from_fn(|k| &rooms[k * piece..][..count]), &mut out[..count]);
-        narrow(&out[..count], y);
+        round(&out[..count], y);
     }
 }
 
@@ -50,7 +50,7 @@ pub(crate) fn narrowed<T: Real>(y: &mut [T], room: &mut Room<T>, body: impl FnOn
     }
     let room = reserve::<T>(room, y.len());
     body(room);
-    narrow(room, y);
+    round(room, y);
 }
 
 /// As [`narrowed`], with the numbers of y in what `body` gets.
@@ -61,7 +61,7 @@ pub(crate) fn edited<T: Real>(y: &mut [T], room: &mut Room<T>, body: impl FnOnce
     let room = reserve::<T>(room, y.len());
     widen(y, room);
     body(room);
-    narrow(room, y);
+    round(room, y);
 }
 
 /// The first `count` numbers of a room, of one as large as that at least.
@@ -83,6 +83,13 @@ pub(crate) fn narrow<T: Real>(x: &[T::Wide], y: &mut [T]) {
     narrow_loop(x, y);
 }
 
+/// As [`narrow`], by the processor's own instruction where it has one.
+fn round<T: Real>(x: &[T::Wide], y: &mut [T]) {
+    if !as_type(x).zip(as_type_mut(y)).is_some_and(|(x, y)| lanes::round(x, y)) {
+        narrow(x, y);
+    }
+}
+
 vectorize! {
     fn widen_loop<T: Real>(x: &[T], y: &mut [T::Wide]) {
         for (y, &x) in y.iter_mut().zip(x) {
@@ -93,6 +100,39 @@ vectorize! {
     fn narrow_loop<T: Real>(x: &[T::Wide], y: &mut [T]) {
         for (y, &x) in y.iter_mut().zip(x) {
             *y = T::narrow(x);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use half::bf16;
+
+    use super::*;
+
+    /// By an instruction and by the definition: every normal number of bf16, what lies between it and the next, and the ends.
+    #[test]
+    fn rounding_is_to_nearest_and_even() {
+        let between = [0x0000, 0x0001, 0x7fff, 0x8000, 0x8001, 0xffff];
+        let normal = (0..=u16::MAX).filter(|bits| bits & 0x7f80 != 0);
+        let x: Vec<f32> =
+            normal.flat_map(|bits| between.map(|low| f32::from_bits(u32::from(bits) << 16 | low))).chain([0.0, -0.0]).collect();
+        let [mut plain, mut quick] = [vec![bf16::ZERO; x.len()], vec![bf16::ZERO; x.len()]];
+        narrow(&x, &mut plain);
+        round(&x, &mut quick);
+        for ((x, plain), quick) in x.iter().zip(plain).zip(quick) {
+            let want = bf16::from_f32(*x);
+            assert!(if x.is_nan() { plain.is_nan() && quick.is_nan() } else { plain == want && quick == want }, "{x:e}");
+        }
+    }
+
+    #[test]
+    fn any_number_of_them_is_rounded() {
+        for count in 0..50 {
+            let x: Vec<f32> = (0..count).map(|i| i as f32 + 0.001).collect();
+            let mut y = vec![bf16::ONE; count + 1];
+            round(&x, &mut y[..count]);
+            assert!(y.iter().zip(&x).all(|(y, x)| *y == bf16::from_f32(*x)) && y[count] == bf16::ONE, "{count}");
         }
     }
 }

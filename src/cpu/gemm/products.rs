@@ -79,8 +79,8 @@ impl Products<bf16> for [f32; 4] {
 mod x86 {
     use super::*;
     use crate::DType;
-    use std::arch::x86_64::{__m256bh, __m256i, __m512, __m512bh, _mm256_mask_storeu_epi16, _mm512_cvtneps_pbh};
-    use std::arch::x86_64::{_mm512_dpbf16_ps, _mm512_loadu_si512, _mm512_set1_epi32};
+    use crate::cpu::lanes::x86::store_rounded;
+    use std::arch::x86_64::{__m512, __m512bh, _mm512_dpbf16_ps, _mm512_loadu_si512, _mm512_set1_epi32};
 
     impl Products<bf16> for __m512 {
         type Factor = __m512bh;
@@ -99,19 +99,11 @@ mod x86 {
             // SAFETY: only kernels compiled for these instructions use this type.
             unsafe { _mm512_dpbf16_ps(self, a, b) }
         }
-        /// By the instruction that rounds 16 at once; it takes subnormal numbers for 0.
+        /// With the instruction that rounds 16 at once.
         #[inline(always)]
         unsafe fn put<O: Real<Wide = f32>>(self, count: usize, to: *mut O) {
-            // SAFETY: the caller's promise; both types are 32 bytes; lanes that are masked out are not touched.
-            unsafe {
-                match O::DTYPE {
-                    DType::BF16 => {
-                        let narrow = std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(self));
-                        _mm256_mask_storeu_epi16(to.cast(), ((1u32 << count) - 1) as u16, narrow);
-                    }
-                    _ => self.narrow(count, to),
-                }
-            }
+            // SAFETY: the caller's promise.
+            unsafe { if O::DTYPE == DType::BF16 { store_rounded(self, count, to.cast()) } else { self.narrow(count, to) } }
         }
     }
 }
