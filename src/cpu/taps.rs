@@ -63,13 +63,16 @@ pub(crate) struct Gather<'a, T> {
 /// Multiply-adds a task is worth starting for: some twenty microseconds.
 const TASK: usize = 1 << 20;
 
+/// Tasks that are enough for the threads of any processor: fewer and larger ones fill their tiles better, and copy less.
+const TASKS: usize = 64;
+
 /// Elements of the largest frame a task may take.
 const FRAME: usize = 1 << 24;
 
 impl<T: Real> Gather<'_, T> {
     /// y = the convolution of each image of x.
     pub fn run(&self, x: &[T], y: &mut [T]) {
-        if self.output.contains(&0) {
+        if y.is_empty() {
             return;
         }
         if winograd::convolve(self, x, y) {
@@ -84,8 +87,9 @@ impl<T: Real> Gather<'_, T> {
         let (size_x, size_y) = (self.input.iter().product::<usize>(), self.output.iter().product::<usize>());
         let packed: &[F] = if self.is_depthwise() { &depthwise::pack(self) } else { &self.pack() };
         let work = |rows: usize| rows * w * packed.len() / (self.phases[0].len() * self.phases[1].len()).max(1);
-        // Rows that make a task, a whole image where it is small; and images that do, where those are tiny.
-        let rows = TASK.div_ceil(work(1).max(1)).min(self.output[0]);
+        // Rows that make a task, a whole image where it is small or there are many; and images that do, where those are tiny.
+        let share = self.output[0].div_ceil(TASKS.div_ceil(y.len() / size_y));
+        let rows = TASK.div_ceil(work(1).max(1)).max(share).min(self.output[0]);
         let [height, width] = self.spans(&(0..rows)).map(|span| span.len());
         if height.saturating_mul(width).saturating_mul(self.input[2].max(1)) > FRAME {
             return chunks(y, size_y, |start, y| self.plain(&x[start / size_y * size_x..][..size_x], y));
