@@ -2,9 +2,7 @@
 
 use std::ops::Range;
 
-use crate::cpu::gemm::{
-    Begin, Rows, Run, Sums, Target, copy, factor, factors, interleave, multiplies, panel, sum_pairwise, together,
-};
+use crate::cpu::gemm::{Begin, Rows, Run, Sums, Target, copy, factors, multiplies, pair_rows, panel, sum_pairwise, together};
 use crate::cpu::taps::{Gather, Phase};
 use crate::cpu::winograd;
 use crate::cpu::{Scratch, depthwise, framed};
@@ -99,7 +97,12 @@ fn add_products<T: Real, F: Real<Wide = T::Wide>>(
     let (pixels, columns, wide, t) = (lines.len() * g.small[1], g.columns(), panel::<F>(), together::<F>());
     let (c, c_small, terms) = (g.small[2], g.small[2] / g.window.groups, pixels.next_multiple_of(t));
     let runs = [Run { a: 0, b: 0, len: terms / t }];
-    let small = if t == 1 { factors(small, copy) } else { pair_rows(small, c, &mut copy[..terms * c]) };
+    let small = if t == 1 {
+        factors(small, copy)
+    } else {
+        pair_rows(small, [pixels, c, c], copy, c);
+        &copy[..terms * c]
+    };
     let mut windows = Scratch::<F>::new(if t == 1 { 0 } else { pixels * wide });
     for group in 0..g.window.groups {
         for first in (0..columns).step_by(wide) {
@@ -109,7 +112,7 @@ fn add_products<T: Real, F: Real<Wide = T::Wide>>(
                 pack(g, big, lines.clone(), within, &mut packed[..pixels * wide]);
             } else {
                 pack(g, big, lines.clone(), within, &mut windows);
-                pair_rows(&windows[..], wide, &mut packed[..terms * wide]);
+                pair_rows(&windows[..], [pixels, wide, wide], packed, wide);
             }
             let sums = Sums::new(small, &packed[..], [t * c, t * wide], &runs);
             let start = group * c_small;
@@ -117,17 +120,6 @@ fn add_products<T: Real, F: Real<Wide = T::Wide>>(
             sums.tiles(&tiles, 0, Begin::Add, Target { c: dw, first, columns: count });
         }
     }
-}
-
-/// Rows two by two, element by element; an odd one with zeros.
-fn pair_rows<'a, T: Real, F: Real<Wide = T::Wide>>(rows: &[T], c: usize, to: &'a mut [F]) -> &'a [F] {
-    for (rows, to) in rows.chunks(2 * c).zip(to.chunks_mut(2 * c)) {
-        match rows.split_at(c) {
-            (a, []) => to.as_chunks_mut::<2>().0.iter_mut().zip(a).for_each(|(to, &a)| *to = [factor(a), F::default()]),
-            (a, b) => interleave(a, b, to),
-        }
-    }
-    to
 }
 
 /// For each pixel of some lines the elements under it of kernel columns `columns`, counted through (ky, kx, channel).

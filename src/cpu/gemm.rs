@@ -18,7 +18,7 @@ pub(crate) use tile::{Begin, Run, Sums, TERMS, TILE, Target, panel, together};
 use crate::cpu::binary::add_assign;
 use crate::cpu::lanes::has_bf16;
 use crate::cpu::wide::widen;
-use crate::cpu::{Scratch, chunks};
+use crate::cpu::{Scratch, chunks, vectorize};
 use crate::storage::{as_type, as_type_mut};
 use crate::{Element, Float, Real};
 
@@ -50,7 +50,7 @@ impl<'a, T: Real> Matrix<'a, T> {
     /// element by element; what is left of the width and of the last pair of rows is 0.
     fn pack<F: Real<Wide = T::Wide>>(self, rows: usize, (first, count): (usize, usize), wide: usize, to: &mut [F]) {
         let (t, from) = (together::<F>(), &self.data[first * self.col..]);
-        if t > 1 && !rows.is_multiple_of(t) || self.col > 1 && count < wide {
+        if self.col > 1 && (t > 1 && !rows.is_multiple_of(t) || count < wide) {
             to.fill(F::default());
         }
         if self.col > 1 {
@@ -68,15 +68,13 @@ impl<'a, T: Real> Matrix<'a, T> {
             }
             return;
         }
-        for (p, to) in to.chunks_mut(wide * t).enumerate() {
-            let row = |i: usize| (p * t + i < rows).then(|| &from[(p * t + i) * self.row..][..count]);
-            match [row(0), row(t - 1)] {
-                [Some(row), _] if t == 1 => copy(row, to),
-                [Some(a), Some(b)] => interleave(a, b, to),
-                [Some(a), None] => to.iter_mut().step_by(t).zip(a).for_each(|(to, &x)| *to = factor(x)),
-                _ => {}
-            }
-            to[count * t..].fill(F::default());
+        if t > 1 {
+            to.chunks_mut(wide * t).for_each(|to| to[count * t..].fill(F::default()));
+            return pair_rows(from, [rows, count, self.row], to, wide);
+        }
+        for (p, to) in to.chunks_mut(wide).enumerate() {
+            copy(&from[p * self.row..][..count], to);
+            to[count..].fill(F::default());
         }
     }
 }
@@ -107,14 +105,13 @@ pub(crate) fn factors<'a, T: Real, F: Real<Wide = T::Wide>>(x: &'a [T], room: &'
 /// Copies a few elements, as they are multiplied, without the call that the compiler would make of it.
 #[inline(always)]
 pub(crate) fn copy<T: Real, F: Real<Wide = T::Wide>>(from: &[T], to: &mut [F]) {
-    let ((from, last), (to, rest)) = (from.as_chunks::<8>(), to.as_chunks_mut::<8>());
-    for (to, from) in to.iter_mut().zip(from) {
-        for i in 0..8 {
-            to[i] = factor(from[i]);
-        }
+    if let Some(from) = as_type::<T, F>(from) {
+        let ((from, last), (to, rest)) = (from.as_chunks::<8>(), to.as_chunks_mut::<8>());
+        to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
+        let rest = if to.len() > from.len() { to[from.len()].as_mut_slice() } else { rest };
+        return rest.iter_mut().zip(last).for_each(|(to, from)| *to = *from);
     }
-    let rest = if to.len() > from.len() { to[from.len()].as_mut_slice() } else { rest };
-    rest.iter_mut().zip(last).for_each(|(to, from)| *to = factor(*from));
+    to.iter_mut().zip(from).for_each(|(to, from)| *to = factor(*from));
 }
 
 /// Copies many elements, as they are multiplied.
@@ -126,10 +123,31 @@ pub(crate) fn copy_many<T: Real, F: Real<Wide = T::Wide>>(from: &[T], to: &mut [
     }
 }
 
-/// a0 b0 a1 b1 ...
-pub(crate) fn interleave<T: Real, F: Real<Wide = T::Wide>>(a: &[T], b: &[T], to: &mut [F]) {
-    for ((to, &a), &b) in to.as_chunks_mut::<2>().0.iter_mut().zip(a).zip(b) {
-        *to = [factor(a), factor(b)];
+/// `count` rows of some elements two by two, element by element: a0 b0 a1 b1 ..., the last one of an odd number with zeros. Rows
+/// begin `step` apart, and pairs of them are written 2 `wide` apart.
+pub(crate) fn pair_rows<T: Real, F: Real<Wide = T::Wide>>(
+    rows: &[T],
+    [count, elements, step]: [usize; 3],
+    to: &mut [F],
+    wide: usize,
+) {
+    let rows: &[F] = as_type(rows).expect("numbers that go together are multiplied as they are stored");
+    interleave(rows, [elements, step], &mut to[..count / 2 * 2 * wide], wide);
+    if count % 2 == 1 {
+        let (odd, to) = (&rows[(count - 1) * step..][..elements], &mut to[(count - 1) * wide..]);
+        to.as_chunks_mut::<2>().0.iter_mut().zip(odd).for_each(|(to, &a)| *to = [a, F::default()]);
+    }
+}
+
+vectorize! {
+    fn interleave<T: Real>(rows: &[T], from: [usize; 2], to: &mut [T], wide: usize) {
+        let [elements, step] = from;
+        for (i, to) in to.chunks_exact_mut(2 * wide).enumerate() {
+            let (a, b) = (&rows[2 * i * step..][..elements], &rows[(2 * i + 1) * step..][..elements]);
+            for ((to, &a), &b) in to.as_chunks_mut::<2>().0.iter_mut().zip(a).zip(b) {
+                *to = [a, b];
+            }
+        }
     }
 }
 
