@@ -62,7 +62,7 @@ fn backward_weight_of<F: Real<Wide = T::Wide>, T: Real>(g: &Geometry, small: &[T
         let (lines, step) = (i * task..lines.min((i + 1) * task), PACK.div_ceil(w));
         let mut part = Scratch::new(dw.len());
         part.fill(T::Wide::ZERO);
-        let mut packed = [panel::<F>(), c].map(|wide| Scratch::<F>::new((step * w + 1) * wide));
+        let mut packed = [panel::<F>(), c].map(|wide| Scratch::<F>::new(step * (w + 1) * wide));
         let mut first = lines.start;
         while first < lines.end {
             let (image, line) = (first / h, first % h);
@@ -72,7 +72,7 @@ fn backward_weight_of<F: Real<Wide = T::Wide>, T: Real>(g: &Geometry, small: &[T
             let small = &small[first * w * c..last * w * c];
             if framed {
                 let big = &big[image * g.big.iter().product::<usize>()..];
-                framed::add_products(g, factors(small, &mut packed[1]), big, line..line + (last - first), &mut part);
+                framed::add_products(g, small, big, line..line + (last - first), &mut packed[1], &mut part);
             } else if g.is_depthwise() {
                 depthwise::add_products(g, small, first..last, big, &mut part);
             } else {

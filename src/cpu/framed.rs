@@ -2,54 +2,76 @@
 //!
 //! In an image framed by the zeros of its padding, the elements under one row of the kernel lie side by side: kw pixels of
 //! all their channels. So for each row of the kernel dw is a matrix product with one term for each pixel, whose right side
-//! is the image itself, seen from a window's stride to the next. Nothing is copied but the frame.
+//! is the image itself, seen from a window's stride to the next. Nothing is copied but the frame; and where terms go together,
+//! for each of its rows the elements under two neighbouring windows, one by one.
 
 use std::ops::Range;
 
 use crate::Real;
 use crate::cpu::Scratch;
-use crate::cpu::gemm::{Begin, Rows, Run, Sums, Target, copy_many, panel, together};
+use crate::cpu::gemm::{Begin, Rows, Run, Sums, Target, copy_many, factors, pair_rows, panel, together};
 use crate::window::Geometry;
 
 /// Elements that a frame may have in any case, and how many times those of its image.
 const SMALL: usize = 1 << 16;
 const TIMES: usize = 4;
 
-/// Whether the elements under a row of the kernel lie side by side, terms one by one, and the frame is not nearly all zeros,
-/// as it is around windows far apart or far outside.
+/// Elements between pairs of windows, so that they lie in all sets of a cache.
+const LINE: usize = 32;
+
+/// Whether the elements under a row of the kernel lie side by side, and the frame is not nearly all zeros, as it is around
+/// windows far apart or far outside, nor holds everything many times.
 pub(crate) fn applies<F: Real>(g: &Geometry) -> bool {
     let side_by_side = g.kernel[1] == 1 || g.window.dilation[1] == 1;
-    together::<F>() == 1 && g.window.groups == 1 && side_by_side && {
+    g.window.groups == 1 && side_by_side && {
         let span = |axis: usize| {
             let windows = (g.small[axis] - 1).saturating_mul(g.window.stride[axis]);
             windows.saturating_add((g.kernel[axis] - 1).saturating_mul(g.window.dilation[axis])).saturating_add(1)
         };
-        let frame = span(0).saturating_mul(span(1)).saturating_mul(g.big[2]);
+        let pairs = if together::<F>() == 1 { 0 } else { g.small[1].saturating_mul(g.kernel[1]) };
+        let frame = span(0).saturating_mul(span(1).max(pairs)).saturating_mul(g.big[2]);
         frame <= SMALL.max(TIMES * g.big.iter().product::<usize>())
     }
 }
 
-/// Adds the products of lines `lines` of one image to `dw`: `small` are those lines, `big` is the whole image.
+/// Adds the products of lines `lines` of one image to `dw`: `small` are those lines, `big` is the whole image. `room` is as large
+/// as `small` with a pixel more in each line.
 pub(crate) fn add_products<T: Real, F: Real<Wide = T::Wide>>(
     g: &Geometry,
-    small: &[F],
+    small: &[T],
     big: &[T],
     lines: Range<usize>,
+    room: &mut [F],
     dw: &mut [T::Wide],
 ) {
-    let ([_, w, c_small], c, [kh, kw]) = (g.small, g.big[2], g.kernel);
-    let ([down, right], dilation) = (g.window.stride, g.window.dilation[0]);
+    let ([_, w, c_small], c, [kh, kw], t) = (g.small, g.big[2], g.kernel, together::<F>());
+    let ([down, right], dilation, terms) = (g.window.stride, g.window.dilation[0], w.next_multiple_of(t));
     // Rows and columns that these windows see.
     let height = (lines.len() - 1) * down + (kh - 1) * dilation + 1;
     let width = (w - 1) * right + kw;
     let frame: Scratch<F> = frame(g, big, lines.start * down, [height, width]);
-    let runs: Vec<Run> = (0..lines.len()).map(|i| Run { a: i * w * c_small, b: i * down * width * c, len: w }).collect();
-    let sums = Sums::new(small, &frame[..], [c_small, right * c], &runs);
+    // From one window, or pair of them, to the next, and to the row below.
+    let ([step, row], small, windows) = if t == 1 {
+        ([right * c, width * c], factors(small, room), frame)
+    } else {
+        let step = t * kw * c + LINE;
+        let row = terms / t * step;
+        let mut windows = Scratch::new(height * row + t * panel::<F>());
+        for (from, to) in frame.chunks(width * c).zip(windows.chunks_exact_mut(row)).take(height) {
+            pair_rows(from, [w, kw * c, right * c], to, step / t);
+        }
+        for (from, to) in small.chunks(w * c_small).zip(room.chunks_exact_mut(terms * c_small)) {
+            pair_rows(from, [w, c_small, c_small], to, c_small);
+        }
+        ([step, row], &*room, windows)
+    };
+    let run = |i: usize| Run { a: i * terms * c_small, b: i * down * row, len: terms / t };
+    let runs: Vec<Run> = (0..lines.len()).map(run).collect();
+    let sums = Sums::new(small, &windows[..], [t * c_small, step], &runs);
     for (ky, first) in (0..kh).flat_map(|ky| (0..kw * c).step_by(panel::<F>()).map(move |first| (ky, first))) {
         let columns = panel::<F>().min(kw * c - first);
-        let tiles = Rows::lines::<F>([[0, ky * kw * c]].into_iter(), c_small, [1, kh * kw * c], columns);
-        let target = Target { c: dw, first, columns };
-        sums.tiles(&tiles, ky * dilation * width * c + first, Begin::Add, target);
+        let tiles = Rows::lines::<F>([[0, ky * kw * c]].into_iter(), c_small, [t, kh * kw * c], columns);
+        sums.tiles(&tiles, ky * dilation * row + t * first, Begin::Add, Target { c: dw, first, columns });
     }
 }
 
