@@ -6,10 +6,11 @@
 use rayon::prelude::*;
 
 use crate::cpu::{GRAIN, chunks, vectorize};
-use crate::{Float, Real};
+use crate::{Element, Float, Real};
 
-/// Numbers summed in their own type before f64 takes over: few enough to stay in the first-level cache for the second
-/// look at them, and for rounding errors to stay small; half as many cost half as much again with 128 channels.
+/// Numbers, or twice as many of half the size, that are summed in their own type before f64 takes over: few enough to stay in
+/// the first-level cache for the second look at them, and for rounding errors to stay small; half as many cost half as much
+/// again with 128 channels.
 const BLOCK: usize = 8 * 1024;
 
 /// Count, mean and sum of squared deviations of each channel.
@@ -23,7 +24,7 @@ impl Moments {
     /// Of x `[rows, c]`: each block about its own mean, then the blocks merged in their order.
     pub fn of<T: Real>(x: &[T], c: usize) -> Moments {
         let none = || Moments { count: 0, mean: vec![0.0; c], m2: vec![0.0; c] };
-        let block = block(c);
+        let block = block::<T>(c);
         let parts: Vec<Moments> = x
             .par_chunks(block * (GRAIN / BLOCK))
             .map(|x| x.chunks(block).fold(none(), |sum, x| sum.merge(&Moments::of_block(x, c))))
@@ -34,7 +35,7 @@ impl Moments {
     fn of_block<T: Real>(x: &[T], c: usize) -> Moments {
         let count = x.len() / c;
         // Sums are taken about the first row, which lies near the mean: a large mean costs no digits.
-        let pivot: Vec<f64> = x[..c].iter().map(|x| x.to_f64()).collect();
+        let pivot: Vec<f64> = x[..c].iter().map(|x| x.wide().to_f64()).collect();
         let sum = deviations(x, &pivot, false);
         let mean: Vec<f64> = sum.iter().zip(&pivot).map(|(sum, pivot)| pivot + sum / count as f64).collect();
         let m2 = deviations(x, &mean, true);
@@ -67,7 +68,7 @@ fn deviations<T: Real>(x: &[T], about: &[f64], squared: bool) -> Vec<f64> {
 pub(crate) fn normalise<T: Real>(x: &[T], residual: Option<&[T]>, coefficients: [&[f64]; 3], y: &mut [T]) {
     let c = coefficients[0].len();
     let [mean, scale, shift] = coefficients.map(|v| widen::<T::Wide>(v, c));
-    chunks(y, block(c) * (GRAIN / BLOCK), |start, y| {
+    chunks(y, block::<T>(c) * (GRAIN / BLOCK), |start, y| {
         let x = &x[start..][..y.len()];
         match residual {
             Some(residual) => normalise_add_chunk([x, &residual[start..]], [&mean, &scale, &shift], y),
@@ -80,13 +81,13 @@ pub(crate) fn normalise<T: Real>(x: &[T], residual: Option<&[T]>, coefficients: 
 pub(crate) fn invert<T: Float>(residual: &[T], coefficients: [&[f64]; 3], y: &mut [T]) {
     let c = coefficients[0].len();
     let [shift, inverse, mean] = coefficients.map(|v| widen::<T>(v, c));
-    chunks(y, block(c) * (GRAIN / BLOCK), |start, y| invert_chunk(&residual[start..], [&shift, &inverse, &mean], y));
+    chunks(y, block::<T>(c) * (GRAIN / BLOCK), |start, y| invert_chunk(&residual[start..], [&shift, &inverse, &mean], y));
 }
 
 /// The first sweep back: of each channel, the sum of dy (x - mean) and the sum of dy.
 pub(crate) fn gradient_sums<T: Real>(x: &[T], dy: &[T], mean: &[f64]) -> [Vec<f64>; 2] {
     let c = mean.len();
-    let (mean, block) = (widen::<T::Wide>(mean, c), block(c));
+    let (mean, block) = (widen::<T::Wide>(mean, c), block::<T>(c));
     let add = |mut a: [Vec<f64>; 2], b: [Vec<f64>; 2]| {
         a.iter_mut().flatten().zip(b.iter().flatten()).for_each(|(a, b)| *a += b);
         a
@@ -110,23 +111,16 @@ pub(crate) fn gradient_sums<T: Real>(x: &[T], dy: &[T], mean: &[f64]) -> [Vec<f6
 pub(crate) fn backward_input<T: Real>(dy: &[T], coefficients: [&[f64]; 4], x: &mut [T]) {
     let c = coefficients[0].len();
     let [mean, scale, pull, slope] = coefficients.map(|v| widen::<T::Wide>(v, c));
-    chunks(x, block(c) * (GRAIN / BLOCK), |start, x| backward_chunk(&dy[start..], [&mean, &scale, &pull, &slope], x));
+    chunks(x, block::<T>(c) * (GRAIN / BLOCK), |start, x| backward_chunk(&dy[start..], [&mean, &scale, &pull, &slope], x));
 }
 
 // The loops, over rows as wide as their coefficients.
 vectorize! {
     fn add_deviations<T: Real>(x: &[T], about: &[T::Wide], squared: bool, sum: &mut [T::Wide]) {
-        for x in x.chunks(about.len()) {
-            let terms = sum.iter_mut().zip(x).zip(about);
-            if squared {
-                for ((sum, &x), &about) in terms {
-                    *sum = *sum + (x.wide() - about) * (x.wide() - about);
-                }
-            } else {
-                for ((sum, &x), &about) in terms {
-                    *sum = *sum + (x.wide() - about);
-                }
-            }
+        if squared {
+            add_terms(x, about, sum, |x, about| (x.wide() - about) * (x.wide() - about));
+        } else {
+            add_terms(x, about, sum, |x, about| x.wide() - about);
         }
     }
 
@@ -179,18 +173,36 @@ vectorize! {
     }
 }
 
+/// Adds each row's terms to the sums, four rows in one pass: what was just stored cannot be loaded at once.
+#[inline(always)]
+fn add_terms<T: Real>(x: &[T], about: &[T::Wide], sum: &mut [T::Wide], term: impl Fn(T, T::Wide) -> T::Wide) {
+    let mut fours = x.chunks_exact(4 * about.len());
+    for x in fours.by_ref() {
+        let (first, second) = x.split_at(x.len() / 2);
+        let ((a, b), (c, d)) = (first.split_at(first.len() / 2), second.split_at(second.len() / 2));
+        for (((((sum, &about), &a), &b), &c), &d) in sum.iter_mut().zip(about).zip(a).zip(b).zip(c).zip(d) {
+            *sum = *sum + term(a, about) + term(b, about) + term(c, about) + term(d, about);
+        }
+    }
+    for x in fours.remainder().chunks(about.len()) {
+        for ((sum, &x), &about) in sum.iter_mut().zip(x).zip(about) {
+            *sum = *sum + term(x, about);
+        }
+    }
+}
+
 /// Numbers taken as one row: whole rows of c, some 64 numbers at least.
 fn width(c: usize) -> usize {
     64usize.div_ceil(c) * c
 }
 
-fn block(c: usize) -> usize {
-    (BLOCK / width(c)).max(1) * width(c)
+fn block<T: Real>(c: usize) -> usize {
+    (BLOCK * size_of::<T::Wide>() / size_of::<T>() / width(c)).max(1) * width(c)
 }
 
 /// One coefficient a channel, rounded and repeated to the width.
 fn widen<T: Float>(v: &[f64], c: usize) -> Vec<T> {
-    (0..width(c)).map(|i| T::from_f64(v[i % c])).collect()
+    v.iter().cycle().take(width(c)).map(|&v| T::from_f64(v)).collect()
 }
 
 /// The sums of each channel from those of a wide row.
