@@ -3,6 +3,9 @@
 //! Rows of few channels are taken several at a time, as one row of [`width`] numbers with each channel's coefficients
 //! repeated: so vectors are full with a single channel too.
 
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
 use rayon::prelude::*;
 
 use crate::cpu::{GRAIN, chunks, vectorize};
@@ -21,15 +24,28 @@ pub(crate) struct Moments {
 }
 
 impl Moments {
+    /// Of no number.
+    fn none(c: usize) -> Moments {
+        Moments { count: 0, mean: vec![0.0; c], m2: vec![0.0; c] }
+    }
+
+    /// The variance of each channel: squared deviations over the count.
+    pub fn variance(&self) -> Vec<f64> {
+        self.m2.iter().map(|m2| m2 / self.count as f64).collect()
+    }
+
     /// Of x `[rows, c]`: each block about its own mean, then the blocks merged in their order.
     pub fn of<T: Real>(x: &[T], c: usize) -> Moments {
-        let none = || Moments { count: 0, mean: vec![0.0; c], m2: vec![0.0; c] };
-        let block = block::<T>(c);
-        let parts: Vec<Moments> = x
-            .par_chunks(block * (GRAIN / BLOCK))
-            .map(|x| x.chunks(block).fold(none(), |sum, x| sum.merge(&Moments::of_block(x, c))))
-            .collect();
-        parts.iter().fold(none(), Moments::merge)
+        let parts: Vec<Moments> = x.par_chunks(block::<T>(c) * (GRAIN / BLOCK)).map(|x| Moments::of_part(x, c)).collect();
+        parts.iter().fold(Moments::none(c), Moments::merge)
+    }
+
+    /// The same on this thread.
+    fn of_part<T: Real>(x: &[T], c: usize) -> Moments {
+        x.chunks(block::<T>(c))
+            .map(|x| Moments::of_block(x, c))
+            .reduce(|sum, block| sum.merge(&block))
+            .unwrap_or_else(|| Moments::none(c))
     }
 
     fn of_block<T: Real>(x: &[T], c: usize) -> Moments {
@@ -53,6 +69,31 @@ impl Moments {
         }
         self.count = count;
         self
+    }
+}
+
+/// Moments of an image's channels, collected while it is made: of each part when that is done, and still in a cache.
+pub(crate) struct Collector {
+    channels: usize,
+    /// By where they begin, for they are done in any order, and merged in theirs.
+    parts: Mutex<BTreeMap<usize, Moments>>,
+}
+
+impl Collector {
+    pub fn new(channels: usize) -> Collector {
+        Collector { channels, parts: Mutex::default() }
+    }
+
+    /// Takes a part of whole pixels, which begins at element `start`.
+    pub fn add<T: Real>(&self, start: usize, part: &[T]) {
+        let moments = Moments::of_part(part, self.channels);
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner).insert(start, moments);
+    }
+
+    /// Those of all parts.
+    pub fn finish(self) -> Moments {
+        let parts = self.parts.into_inner().unwrap_or_else(PoisonError::into_inner);
+        parts.values().fold(Moments::none(self.channels), Moments::merge)
     }
 }
 

@@ -11,7 +11,7 @@ use crate::{Float, Real};
 
 /// small = the convolution of big: conv2d forwards, conv_transpose2d's input gradient.
 pub(crate) fn conv2d<T: Real>(g: &Geometry, big: &[T], weight: &[T], bias: Option<&[T]>, small: &mut [T]) {
-    gather(g, weight, bias).run(big, small);
+    gather(g, weight, bias).run(big, small, &|_, _| {});
 }
 
 fn gather<'a, T>(g: &Geometry, weight: &'a [T], bias: Option<&'a [T]>) -> Gather<'a, T> {
@@ -214,13 +214,13 @@ mod tests {
             );
             for (i, (gather, oracle, x, wide_x)) in [to_small, to_big].into_iter().enumerate() {
                 let mut want = vec![0.0; if i == 0 { small.len() } else { big.len() }];
-                oracle.run(wide_x, &mut want);
+                oracle.run(wide_x, &mut want, &|_, _| {});
                 let want: Vec<bf16> = want.into_iter().map(bf16::from_f64).collect();
                 let [mut pairs, mut single, mut fewer] = std::array::from_fn(|_| vec![bf16::from_f64(1.0); want.len()]);
-                gather.run_of::<bf16>(x, &mut pairs);
-                gather.run_of::<f32>(x, &mut single);
+                gather.run_of::<bf16>(x, &mut pairs, &|_, _| {});
+                gather.run_of::<f32>(x, &mut single, &|_, _| {});
                 assert!(pairs == want && single == want, "{g:?}");
-                assert_eq!(winograd::convolve_in::<bf16, bf16>(&gather, x, &mut fewer), schemes[i], "{g:?}");
+                assert_eq!(winograd::convolve_in::<bf16, bf16>(&gather, x, &mut fewer, &|_, _| {}), schemes[i], "{g:?}");
                 assert!(!schemes[i] || fewer == want, "{g:?}");
             }
             let mut want = vec![0.0; weight.len()];

@@ -1,12 +1,20 @@
 //! Convolution from the small image to the big one, by output phases.
 
 use crate::Real;
+use crate::cpu::batch_norm::{Collector, Moments};
 use crate::cpu::taps::{Gather, Phase};
 use crate::window::Geometry;
 
 /// big = the transposed convolution of small: conv_transpose2d forwards, conv2d's input gradient.
 pub(crate) fn conv_transpose2d<T: Real>(g: &Geometry, small: &[T], weight: &[T], bias: Option<&[T]>, big: &mut [T]) {
-    gather(g, weight, bias).run(small, big);
+    gather(g, weight, bias).run(small, big, &|_, _| {});
+}
+
+/// The same, and the moments of big's channels.
+pub(crate) fn with_moments<T: Real>(g: &Geometry, small: &[T], weight: &[T], bias: Option<&[T]>, big: &mut [T]) -> Moments {
+    let collector = Collector::new(g.big[2]);
+    gather(g, weight, bias).run(small, big, &|start, part| collector.add(start, part));
+    collector.finish()
 }
 
 pub(crate) fn gather<'a, T>(g: &Geometry, weight: &'a [T], bias: Option<&'a [T]>) -> Gather<'a, T> {

@@ -60,6 +60,9 @@ pub(crate) struct Gather<'a, T> {
     pub bias: Option<&'a [T]>,
 }
 
+/// What is called with each part of an output that is done.
+pub(crate) type Done<'a, T> = dyn Fn(usize, &[T]) + Sync + 'a;
+
 /// Multiply-adds a task is worth starting for: some twenty microseconds.
 const TASK: usize = 1 << 20;
 
@@ -70,19 +73,16 @@ const TASKS: usize = 64;
 const FRAME: usize = 1 << 24;
 
 impl<T: Real> Gather<'_, T> {
-    /// y = the convolution of each image of x.
-    pub fn run(&self, x: &[T], y: &mut [T]) {
-        if y.is_empty() {
+    /// y = the convolution of each image of x, and calls `done` with where it begins and all of it for each part of y that is done.
+    pub fn run(&self, x: &[T], y: &mut [T], done: &Done<T>) {
+        if y.is_empty() || winograd::convolve(self, x, y, done) {
             return;
         }
-        if winograd::convolve(self, x, y) {
-            return;
-        }
-        if multiplies::<T>() { self.run_of::<T>(x, y) } else { self.run_of::<T::Wide>(x, y) }
+        if multiplies::<T>() { self.run_of::<T>(x, y, done) } else { self.run_of::<T::Wide>(x, y, done) }
     }
 
     /// As [`Gather::run`], of factors of type F.
-    pub fn run_of<F: Real<Wide = T::Wide>>(&self, x: &[T], y: &mut [T]) {
+    pub fn run_of<F: Real<Wide = T::Wide>>(&self, x: &[T], y: &mut [T], done: &Done<T>) {
         let [_, w, c] = self.output;
         let (size_x, size_y) = (self.input.iter().product::<usize>(), self.output.iter().product::<usize>());
         let packed: &[F] = if self.is_depthwise() { &depthwise::pack(self) } else { &self.pack() };
@@ -92,20 +92,27 @@ impl<T: Real> Gather<'_, T> {
         let rows = TASK.div_ceil(work(1).max(1)).max(share).min(self.output[0]);
         let [height, width] = self.spans(&(0..rows)).map(|span| span.len());
         if height.saturating_mul(width).saturating_mul(self.input[2].max(1)) > FRAME {
-            return chunks(y, size_y, |start, y| self.plain(&x[start / size_y * size_x..][..size_x], y));
+            return chunks(y, size_y, |start, y| {
+                self.plain(&x[start / size_y * size_x..][..size_x], y);
+                done(start, y);
+            });
         }
         let images = TASK.div_ceil(work(self.output[0]).max(1));
         let parts = (0..self.output[0]).step_by(rows).map(|first| self.part::<F>(first..self.output[0].min(first + rows)));
         let parts: Vec<Part> = parts.collect();
         chunks(y, images * size_y, |start, y| {
             let mut frame = None;
-            for (i, y) in y.chunks_mut(size_y).enumerate() {
-                let x = &x[(start / size_y + i) * size_x..][..size_x];
+            for (image, y) in (start / size_y..).zip(y.chunks_mut(size_y)) {
+                let x = &x[image * size_x..][..size_x];
                 match &parts[..] {
-                    [whole] => self.rows(x, whole, packed, &mut frame, y),
-                    parts => {
-                        chunks(y, rows * w * c, |start, y| self.rows(x, &parts[start / (rows * w * c)], packed, &mut None, y));
+                    [whole] => {
+                        self.rows(x, whole, packed, &mut frame, y);
+                        done(image * size_y, y);
                     }
+                    parts => chunks(y, rows * w * c, |start, y| {
+                        self.rows(x, &parts[start / (rows * w * c)], packed, &mut None, y);
+                        done(image * size_y + start, y);
+                    }),
                 }
             }
         });

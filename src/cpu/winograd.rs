@@ -38,7 +38,7 @@ use scheme::{Restore, Square, TransformPixels, TransformWeight};
 
 use crate::cpu::gemm::{Begin, Rows, Run, Sums, TERMS, Target, multiplies, panel};
 use crate::cpu::lanes::{has_32_registers, run_widest};
-use crate::cpu::taps::{Gather, Phase};
+use crate::cpu::taps::{Done, Gather, Phase};
 use crate::cpu::{GRAIN, Scratch, chunks};
 use crate::storage::{as_type, as_type_mut};
 use crate::{DType, Real};
@@ -113,18 +113,19 @@ fn few(taps: usize, [c_in, c_out]: [usize; 2]) -> bool {
 
 /// True where these schemes apply, and pay: y is then the convolution of each image of x. Never for bf16 where it is multiplied
 /// in pairs: that takes half the time as it is, and sums of inputs would have to be rounded for it.
-pub(crate) fn convolve<T: Real>(gather: &Gather<'_, T>, x: &[T], y: &mut [T]) -> bool {
-    convolve_in::<f32, T>(gather, x, y) || !multiplies::<T>() && convolve_in::<bf16, T>(gather, x, y)
+pub(crate) fn convolve<T: Real>(gather: &Gather<'_, T>, x: &[T], y: &mut [T], done: &Done<T>) -> bool {
+    convolve_in::<f32, T>(gather, x, y, done) || !multiplies::<T>() && convolve_in::<bf16, T>(gather, x, y, done)
 }
 
 /// As [`convolve`], where numbers are of type S.
-pub(crate) fn convolve_in<S: Real<Wide = f32>, T: Real>(gather: &Gather<'_, T>, x: &[T], y: &mut [T]) -> bool {
+pub(crate) fn convolve_in<S: Real<Wide = f32>, T: Real>(gather: &Gather<'_, T>, x: &[T], y: &mut [T], done: &Done<T>) -> bool {
     let Gather { input, output, groups, kernel, to_small, .. } = *gather;
     let (Some(weight), Some(x), Some(y)) = (as_type(gather.weight), as_type::<_, S>(x), as_type_mut(y)) else { return false };
     let (bias, phases) = (gather.bias.and_then(as_type), gather.phases.clone());
     let gather = Gather { input, output, groups, phases, kernel, weight, to_small, bias };
     let winograd = Winograd::of(&gather);
-    winograd.iter().for_each(|winograd| winograd.run(x, y));
+    let done = |start: usize, part: &[S]| as_type(part).into_iter().for_each(|part| done(start, part));
+    winograd.iter().for_each(|winograd| winograd.run(x, y, &done));
     winograd.is_some()
 }
 
@@ -152,7 +153,7 @@ impl<'a, T: Real<Wide = f32>> Winograd<'a, T> {
         (few || pays(channels)).then_some(Winograd { gather, lattices, taps, few })
     }
 
-    fn run(&self, x: &[T], y: &mut [T]) {
+    fn run(&self, x: &[T], y: &mut [T], done: &Done<T>) {
         let (output, weight) = (self.gather.output, self.weight());
         let size: usize = output.iter().product();
         let images = y.len() / size.max(1);
@@ -160,12 +161,13 @@ impl<'a, T: Real<Wide = f32>> Winograd<'a, T> {
             let whole = |start: usize, y: &mut [T]| {
                 let first = start / size;
                 self.rows(x, first..first + y.len() / size, 0..output[0], &weight, y);
+                done(start, y);
             };
             return chunks(y, IMAGES * size, whole);
         }
         for (image, y) in y.chunks_mut(size.max(1)).enumerate() {
             if self.gather.pairs().count() > 1 {
-                self.by_phases(x, image, &weight, y);
+                self.by_phases(x, image, &weight, y, done);
                 continue;
             }
             // Several tasks, of whole tiles.
@@ -173,13 +175,14 @@ impl<'a, T: Real<Wide = f32>> Winograd<'a, T> {
             chunks(y, rows, |start, y| {
                 let first = start / (output[1] * output[2]);
                 self.rows(x, image..image + 1, first..first + y.len() / (output[1] * output[2]), &weight, y);
+                done(image * size + start, y);
             });
         }
     }
 
     /// One image, its phases side by side: each in one go, so that every weight is read once.
-    fn by_phases(&self, x: &[T], image: usize, weight: &[f32], y: &mut [T]) {
-        let ([_, width, c], turns) = (self.gather.output, self.turns(weight));
+    fn by_phases(&self, x: &[T], image: usize, weight: &[f32], y: &mut [T], done: &Done<T>) {
+        let ([_, width, c], turns, size_y) = (self.gather.output, self.turns(weight), y.len());
         let largest = turns.iter().map(|turn| turn.phases[0].count * turn.phases[1].count * c).max();
         let size = largest.unwrap_or(0).max(1);
         let mut parts = Scratch::new(turns.len() * size);
@@ -200,6 +203,7 @@ impl<'a, T: Real<Wide = f32>> Winograd<'a, T> {
                     to.skip(h.start).step_by(h.step).zip(from).for_each(|(to, from)| to.copy_from_slice(from));
                 }
             }
+            done(image * size_y + start, y);
         });
     }
 

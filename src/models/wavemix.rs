@@ -48,6 +48,6 @@ impl Block {
             levels.push(crop(&enlarge.forward(pass, &mixed)?, side)?);
         }
         let mixed = concat(&levels.iter().collect::<Vec<_>>(), 3)?;
-        self.norm.forward_add(pass, &self.depthwise.forward(pass, &mixed)?.gelu()?, x)
+        self.norm.forward_add(pass, &self.depthwise.forward(pass, &mixed)?.gelu()?, x, None)
     }
 }

@@ -140,15 +140,23 @@ impl Stage {
         let _layer = pass.enter(&*self.name);
         let hidden = self.hidden.forward(pass, map)?;
         let mixed = self.mixed.forward_gelu_dropout(pass, &hidden, self.dropout)?;
+        let mut stats = None;
         let enlarged = match &self.enlarge {
+            Enlarge::Deconvolution(deconv) if residual.is_some() => {
+                let enlarged;
+                (enlarged, stats) = deconv.forward_with_stats(pass, &mixed)?;
+                enlarged
+            }
             Enlarge::Deconvolution(deconv) => deconv.forward(pass, &mixed)?,
             Enlarge::Convolution(conv) => conv.forward(pass, &mixed)?,
             Enlarge::Resize(kind, factor) => mixed.upsample([mixed.shape()[1] * factor, mixed.shape()[2] * factor], *kind)?,
             Enlarge::InverseDwt => mixed.idwt(target)?,
         };
+        // They are of what is cropped too.
+        stats = stats.filter(|_| enlarged.shape()[1..3] == target);
         let enlarged = crop(&enlarged, target)?;
         match residual {
-            Some(residual) => self.norm.forward_add(pass, &enlarged, residual),
+            Some(residual) => self.norm.forward_add(pass, &enlarged, residual, stats),
             None => self.norm.forward(pass, &enlarged),
         }
     }

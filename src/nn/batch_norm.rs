@@ -1,6 +1,6 @@
 //! Batch normalisation, with the running statistics that evaluation uses.
 
-use crate::ops::{batch_norm, batch_norm_add, batch_norm_eval, batch_norm_eval_add};
+use crate::ops::{BatchStats, batch_norm, batch_norm_add, batch_norm_add_of, batch_norm_eval, batch_norm_eval_add};
 use crate::params::{BufferId, FileLayout, Init, Names, ParamId};
 use crate::{Pass, Result, Tensor, Var};
 
@@ -43,20 +43,20 @@ impl BatchNorm {
     /// Those of [`batch_norm`].
     #[track_caller]
     pub fn forward(&self, pass: &Pass, x: &Var) -> Result<Var> {
-        self.run(pass, x, None)
+        self.run(pass, x, None, None)
     }
 
-    /// The same, and `residual` added.
+    /// The same, and `residual` added. The statistics of this x may be given, where whoever made it took them.
     ///
     /// # Errors
-    /// Those of [`batch_norm_add`].
+    /// Those of [`batch_norm_add_of`].
     #[track_caller]
-    pub fn forward_add(&self, pass: &Pass, x: &Var, residual: &Var) -> Result<Var> {
-        self.run(pass, x, Some(residual))
+    pub fn forward_add(&self, pass: &Pass, x: &Var, residual: &Var, stats: Option<BatchStats>) -> Result<Var> {
+        self.run(pass, x, Some(residual), stats)
     }
 
     #[track_caller]
-    fn run(&self, pass: &Pass, x: &Var, residual: Option<&Var>) -> Result<Var> {
+    fn run(&self, pass: &Pass, x: &Var, residual: Option<&Var>, stats: Option<BatchStats>) -> Result<Var> {
         let _layer = pass.enter(&*self.name);
         let (weight, bias) = (pass.wide(self.weight), pass.wide(self.bias));
         let (mean, var) = (pass.buffer(self.running_mean), pass.buffer(self.running_var));
@@ -66,9 +66,10 @@ impl BatchNorm {
                 None => batch_norm_eval(x, &weight, &bias, mean, var, EPS),
             };
         }
-        let (y, batch) = match residual {
-            Some(residual) => batch_norm_add([x, residual], &weight, &bias, EPS)?,
-            None => batch_norm(x, &weight, &bias, EPS)?,
+        let (y, batch) = match (residual, stats) {
+            (Some(residual), Some(stats)) => batch_norm_add_of([x, residual], &weight, &bias, EPS, stats)?,
+            (Some(residual), None) => batch_norm_add([x, residual], &weight, &bias, EPS)?,
+            (None, _) => batch_norm(x, &weight, &bias, EPS)?,
         };
         let unbiased = batch.count as f64 / (batch.count as f64 - 1.0);
         pass.update(self.running_mean, towards(mean, &batch.mean, 1.0)?);

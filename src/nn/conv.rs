@@ -1,7 +1,7 @@
 //! Convolution layers.
 
 use crate::nn::fan_in_uniform;
-use crate::ops::{conv_transpose2d, conv2d, gelu_dropout_conv2d};
+use crate::ops::{BatchStats, conv_transpose2d, conv_transpose2d_with_stats, conv2d, gelu_dropout_conv2d};
 use crate::params::{FileLayout, Names, ParamId};
 use crate::window::Window;
 use crate::{Pass, Result, Var};
@@ -86,5 +86,19 @@ impl ConvTranspose2d {
     pub fn forward(&self, pass: &Pass, x: &Var) -> Result<Var> {
         let _layer = pass.enter(&*self.name);
         conv_transpose2d(x, &pass.var(self.weight), Some(&pass.var(self.bias)), self.window)
+    }
+
+    /// The same, and in training the statistics for [`BatchNorm::forward_add`](crate::nn::BatchNorm::forward_add), where they cost
+    /// less made at once: [`conv_transpose2d_with_stats`].
+    ///
+    /// # Errors
+    /// Those of [`conv_transpose2d`].
+    #[track_caller]
+    pub fn forward_with_stats(&self, pass: &Pass, x: &Var) -> Result<(Var, Option<BatchStats>)> {
+        if !pass.is_training() {
+            return Ok((self.forward(pass, x)?, None));
+        }
+        let _layer = pass.enter(&*self.name);
+        conv_transpose2d_with_stats(x, &pass.var(self.weight), Some(&pass.var(self.bias)), self.window)
     }
 }

@@ -17,6 +17,15 @@ pub struct BatchStats {
     pub count: usize,
 }
 
+impl BatchStats {
+    /// From the moments of an x of this type. They are of x's type too, beside an x of 16 bits f32.
+    pub(crate) fn of(moments: &Moments, dtype: DType) -> Result<BatchStats> {
+        let dtype = if dtype == DType::BF16 { DType::F32 } else { dtype };
+        let (mean, var) = (channel_tensor(dtype, &moments.mean)?, channel_tensor(dtype, &moments.variance())?);
+        Ok(BatchStats { mean, var, count: moments.count })
+    }
+}
+
 /// Normalises each channel by the mean and variance of this very batch: what training does.
 ///
 /// ```text
@@ -31,7 +40,7 @@ pub struct BatchStats {
 /// **Source**: Ioffe and Szegedy (arXiv 1502.03167), algorithm 1; `torch.nn.functional.batch_norm`.
 #[track_caller]
 pub fn batch_norm(x: &Var, gamma: &Var, beta: &Var, eps: f64) -> Result<(Var, BatchStats)> {
-    train([x, gamma, beta], None, eps)
+    train([x, gamma, beta], None, eps, None)
 }
 
 /// [`batch_norm`] of x, and a residual added to it: how a block ends. The same numbers as from the two ops, with one pass
@@ -44,11 +53,31 @@ pub fn batch_norm(x: &Var, gamma: &Var, beta: &Var, eps: f64) -> Result<(Var, Ba
 /// **Source**: for x from y, Rota Bulo, Porzi and Kontschieder (arXiv 1712.02616).
 #[track_caller]
 pub fn batch_norm_add([x, residual]: [&Var; 2], gamma: &Var, beta: &Var, eps: f64) -> Result<(Var, BatchStats)> {
-    train([x, gamma, beta], Some(residual), eps)
+    train([x, gamma, beta], Some(residual), eps, None)
+}
+
+/// [`batch_norm_add`] of an x whose statistics are known, as [`conv_transpose2d_with_stats`](crate::ops::conv_transpose2d_with_stats)
+/// gives them: x is read once less. They are taken at their word, as made of this x, to which the gradient goes through them too.
+///
+/// **Errors**: statistics of other numbers of channels, or of numbers a channel, than x has.
+#[track_caller]
+pub fn batch_norm_add_of(
+    [x, residual]: [&Var; 2],
+    gamma: &Var,
+    beta: &Var,
+    eps: f64,
+    stats: BatchStats,
+) -> Result<(Var, BatchStats)> {
+    train([x, gamma, beta], Some(residual), eps, Some(stats))
 }
 
 #[track_caller]
-fn train(inputs @ [x, gamma, beta]: [&Var; 3], residual: Option<&Var>, eps: f64) -> Result<(Var, BatchStats)> {
+fn train(
+    inputs @ [x, gamma, beta]: [&Var; 3],
+    residual: Option<&Var>,
+    eps: f64,
+    stats: Option<BatchStats>,
+) -> Result<(Var, BatchStats)> {
     check_residual("batch_norm_add", x, residual)?;
     let c = channels("batch_norm", x, [("gamma", gamma.value()), ("beta", beta.value())])?;
     if x.value().elements() < 2 * c {
@@ -58,13 +87,25 @@ fn train(inputs @ [x, gamma, beta]: [&Var; 3], residual: Option<&Var>, eps: f64)
         let (y, stats) = on_device::train(inputs, eps)?;
         return Ok((plus(y, residual)?, stats));
     }
-    let moments = each_real!("batch_norm", x.dtype(), T => Moments::of::<T>(x.value().data(), c));
-    let count = moments.count;
-    let var: Vec<f64> = moments.m2.iter().map(|m2| m2 / count as f64).collect();
-    let stats =
-        BatchStats { mean: channel_tensor(stats_type(x), &moments.mean)?, var: channel_tensor(stats_type(x), &var)?, count };
-    let inv_std = inverse_std(&var, eps);
-    Ok((apply(inputs, residual, (moments.mean, inv_std), Some(count))?, stats))
+    let (stats, mean, var) = match stats {
+        Some(stats)
+            if stats.count * c != x.value().elements() || [&stats.mean, &stats.var].iter().any(|v| **v.shape() != [c]) =>
+        {
+            let expected = format!("those of [c = {c}], of {} numbers each", x.value().elements() / c);
+            return Err(Error::operand("batch_norm", "stats", expected, format!("{}, of {}", stats.mean.shape(), stats.count)));
+        }
+        Some(stats) => {
+            let [mean, var] = [channel_vec(&stats.mean)?, channel_vec(&stats.var)?];
+            (stats, mean, var)
+        }
+        None => {
+            let moments = each_real!("batch_norm", x.dtype(), T => Moments::of::<T>(x.value().data(), c));
+            let var = moments.variance();
+            (BatchStats::of(&moments, x.dtype())?, moments.mean, var)
+        }
+    };
+    let y = apply(inputs, residual, (mean, inverse_std(&var, eps)), Some(stats.count))?;
+    Ok((y, stats))
 }
 
 /// Normalises each channel by a given mean and variance: what evaluation does. Otherwise as [`batch_norm`].
@@ -238,11 +279,6 @@ fn channel_vec(x: &Tensor) -> Result<Vec<f64>> {
 
 fn channel_tensor(dtype: DType, values: &[f64]) -> Result<Tensor> {
     Tensor::from_slice(values, [values.len()])?.cast(dtype)
-}
-
-/// Statistics are of x's type, beside an x of 16 bits f32.
-fn stats_type(x: &Var) -> DType {
-    if x.dtype() == DType::BF16 { DType::F32 } else { x.dtype() }
 }
 
 /// The same on a GPU, where statistics are tensors of f32 and nothing is read back.

@@ -3,6 +3,7 @@
 use crate::autograd::Backward;
 use crate::cpu::{conv_transpose2d as cpu, conv2d};
 use crate::cuda;
+use crate::ops::batch_norm::BatchStats;
 use crate::ops::linear::check_bias;
 use crate::window::{Geometry, Window};
 use crate::{DType, Device, Error, Real, Result, Tensor, Var, trace};
@@ -18,6 +19,23 @@ use crate::{DType, Device, Error, Real, Result, Tensor, Var, trace};
 /// **Source**: `torch.nn.functional.conv_transpose2d`, in NHWC.
 #[track_caller]
 pub fn conv_transpose2d(x: &Var, weight: &Var, bias: Option<&Var>, window: Window) -> Result<Var> {
+    Ok(forward(x, weight, bias, window, false)?.0)
+}
+
+/// [`conv_transpose2d`], and the statistics of y's channels for [`batch_norm_add_of`](crate::ops::batch_norm_add_of): each part of y
+/// is read for them while it is in a cache. None on a GPU, and of an empty y.
+#[track_caller]
+pub fn conv_transpose2d_with_stats(
+    x: &Var,
+    weight: &Var,
+    bias: Option<&Var>,
+    window: Window,
+) -> Result<(Var, Option<BatchStats>)> {
+    forward(x, weight, bias, window, true)
+}
+
+#[track_caller]
+fn forward(x: &Var, weight: &Var, bias: Option<&Var>, window: Window, stats: bool) -> Result<(Var, Option<BatchStats>)> {
     crate::ops::same_float("conv_transpose2d", ("x", x.value()), ("weight", weight.value()))?;
     let &[n, h, w, c_in] = &x.shape()[..] else {
         return Err(Error::operand("conv_transpose2d", "x", "[n, h, w, c_in]", x.shape()));
@@ -41,9 +59,15 @@ pub fn conv_transpose2d(x: &Var, weight: &Var, bias: Option<&Var>, window: Windo
     let shape = Tensor::room(x.value().device(), &[n, oh, ow, c_out], x.dtype())?;
     let geometry = Geometry::new(n, [oh, ow, c_out], [h, w, c_in], [kh, kw], window);
     let (from, w, b) = (x.value(), weight.value(), bias.map(Var::value));
+    let mut moments = None;
     let y = match from.device() {
         Device::Cpu => each_real!("conv_transpose2d", x.dtype(), T => Tensor::build(shape, |y: &mut [T]| {
-            cpu::conv_transpose2d(&geometry, from.data(), w.data(), b.map(Tensor::data), y);
+            let (x, w, b) = (from.data(), w.data(), b.map(Tensor::data));
+            if stats && !y.is_empty() {
+                moments = Some(cpu::with_moments(&geometry, x, w, b, y));
+            } else {
+                cpu::conv_transpose2d(&geometry, x, w, b, y);
+            }
         })),
         Device::Cuda(_) => from.beside(shape, x.dtype(), |y| {
             cuda::conv_transpose2d::forward(&geometry, from.on_device(), w.on_device(), b.map(Tensor::on_device), y)
@@ -53,7 +77,8 @@ pub fn conv_transpose2d(x: &Var, weight: &Var, bias: Option<&Var>, window: Windo
     let mut inputs = vec![x, weight];
     inputs.extend(bias);
     let rule = || ConvTranspose2d { geometry, x: x.value().clone(), weight: weight.value().clone() };
-    Ok(Var::record("conv_transpose2d", &inputs, y, rule))
+    let stats = moments.map(|moments| BatchStats::of(&moments, x.dtype())).transpose()?;
+    Ok((Var::record("conv_transpose2d", &inputs, y, rule), stats))
 }
 
 /// y = x convolved with the weight, transposed, plus bias.

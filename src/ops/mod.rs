@@ -41,9 +41,9 @@ mod softmax;
 mod unary;
 mod upsample;
 
-pub use batch_norm::{BatchStats, batch_norm, batch_norm_add, batch_norm_eval, batch_norm_eval_add};
+pub use batch_norm::{BatchStats, batch_norm, batch_norm_add, batch_norm_add_of, batch_norm_eval, batch_norm_eval_add};
 pub use compare::select;
-pub use conv_transpose2d::conv_transpose2d;
+pub use conv_transpose2d::{conv_transpose2d, conv_transpose2d_with_stats};
 pub use conv2d::{conv2d, gelu_dropout_conv2d};
 pub use cross_entropy::{CrossEntropyOptions, cross_entropy};
 pub use focal_loss::focal_loss;

@@ -1,7 +1,10 @@
 use proptest::prelude::*;
 use wavemix::gradcheck::{adjoint_check, gradcheck};
-use wavemix::ops::{batch_norm, batch_norm_add, batch_norm_eval, batch_norm_eval_add};
-use wavemix::{DType, Rng, Shape, Tensor, Var};
+use wavemix::ops::{
+    batch_norm, batch_norm_add, batch_norm_add_of, batch_norm_eval, batch_norm_eval_add, conv_transpose2d,
+    conv_transpose2d_with_stats,
+};
+use wavemix::{DType, Rng, Shape, Tensor, Var, Window};
 
 const EPS: f64 = 1e-5;
 
@@ -110,6 +113,61 @@ fn fused_is_composed() {
     }
 }
 
+/// Those of a map taken as it is made, by each way there is to make one, are those of the map as it is then.
+#[test]
+fn statistics_of_a_convolution() {
+    let enlarging = Window { stride: [2; 2], padding: [1; 2], ..Window::default() };
+    let cases = [
+        // Of many images and of one, cut into rows or by phases; with products in registers, of matrices, and as they are defined.
+        ([9, 7, 5, 16], [16, 4, 4, 16], enlarging),
+        ([1, 12, 10, 16], [16, 4, 4, 16], enlarging),
+        ([6, 14, 14, 64], [64, 4, 4, 64], enlarging),
+        ([1, 14, 14, 64], [64, 4, 4, 64], enlarging),
+        ([3, 11, 9, 24], [24, 4, 4, 20], enlarging),
+        ([70, 3, 3, 5], [5, 2, 2, 3], Window { stride: [2; 2], ..Window::default() }),
+        ([2, 20, 30, 6], [6, 3, 3, 1], Window { groups: 6, ..enlarging }),
+    ];
+    for (dtype, (shape, weight, window)) in [DType::F32, DType::BF16, DType::F64].into_iter().flat_map(|d| cases.map(|c| (d, c)))
+    {
+        let [x, w] = [normal(&shape, dtype, 1), normal(&weight, dtype, 2)].map(Var::from);
+        let bias = Var::from(normal(&[weight[3] * window.groups], dtype, 3));
+        let run = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let (y, stats) = pool.install(|| conv_transpose2d_with_stats(&x, &w, Some(&bias), window)).unwrap();
+            (y, stats.unwrap())
+        };
+        let ((y, stats), (_, again)) = (run(1), run(2));
+        let plain = conv_transpose2d(&x, &w, Some(&bias), window).unwrap();
+        assert_eq!(in_f64(y.value()), in_f64(plain.value()), "{shape:?}");
+        assert_eq!([&stats.mean, &stats.var].map(in_f64), [&again.mean, &again.var].map(in_f64), "{shape:?}: two threads");
+        let y = in_f64(y.value());
+        let c = stats.mean.elements();
+        let (_, mean, var) = naive(&y, &vec![1.0; c], &vec![0.0; c]);
+        let room = if dtype == DType::F64 { 1e-12 } else { 1e-6 };
+        assert_eq!(stats.count, y.len() / c);
+        for (got, want) in [(&stats.mean, mean), (&stats.var, var.clone())] {
+            let off = worst(&in_f64(got), &want);
+            assert!(off <= room * var.iter().fold(1.0, |a: f64, &b| a.max(b)), "{dtype:?} {shape:?}: off by {off:e}");
+        }
+    }
+}
+
+/// A normalisation with the statistics given is the one that takes them, forwards and back.
+#[test]
+fn given_statistics_are_those_taken() {
+    let leaf = |shape: &[usize], seed| Var::leaf(normal(shape, DType::F64, seed));
+    let operands = [leaf(&[4, 6, 5, 3], 1), leaf(&[4, 6, 5, 3], 2), leaf(&[3], 3), leaf(&[3], 4)];
+    let run = |given: bool| {
+        let [x, residual, gamma, beta] = &operands;
+        let (y, stats) = batch_norm_add([x, residual], gamma, beta, EPS).unwrap();
+        let y = if given { batch_norm_add_of([x, residual], gamma, beta, EPS, stats).unwrap().0 } else { y };
+        let gradients = y.square().unwrap().mean_all().unwrap().backward().unwrap();
+        let all = [y.value().clone()].into_iter().chain(operands.iter().map(|v| gradients.of(v).unwrap().clone()));
+        all.map(|t| in_f64(&t)).collect::<Vec<_>>()
+    };
+    assert_eq!(run(true), run(false));
+}
+
 #[test]
 fn errors() {
     let of = |shape: &[usize], dtype| Var::from(Tensor::zeros(Shape::new(shape).unwrap(), dtype));
@@ -127,6 +185,10 @@ fn errors() {
     let pair = [&of(&[3, 4], DType::F32), &of(&[2, 4], DType::F32)];
     let e = batch_norm_add(pair, &vector, &vector, EPS).err().unwrap().to_string();
     assert!(e.starts_with("batch_norm_add: residual expects the shape of x, [3, 4], got [2, 4] (batch_norm.rs:"), "{e}");
+    let (x, y) = (of(&[6, 4], DType::F32), of(&[3, 4], DType::F32));
+    let stats = batch_norm(&y, &vector, &vector, EPS).unwrap().1;
+    let e = batch_norm_add_of([&x, &x], &vector, &vector, EPS, stats).err().unwrap().to_string();
+    assert!(e.starts_with("batch_norm: stats expects those of [c = 4], of 6 numbers each, got [4], of 3 (batch_norm.rs:"), "{e}");
     let e = error(&of(&[3, 0], DType::F32), &vector, &vector);
     assert!(e.starts_with("batch_norm: x expects [.., c] with at least one channel, got [3, 0]"), "{e}");
     let short = Tensor::zeros([3], DType::F32);
