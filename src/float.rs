@@ -73,7 +73,8 @@ pub trait Real: Element {
     fn wide(self) -> Self::Wide;
     /// The nearest number of this type, ties to even.
     fn narrow(x: Self::Wide) -> Self;
-    /// [`Float::gelu`] of what will be rounded to this type, in as many digits as that takes.
+    /// [`Float::gelu`] for a result that is rounded to this type: in 16 bits off by 1e-5 at most, which is less than their rounding
+    /// of any number above 0.0025.
     #[inline(always)]
     fn gelu_to_round<const FUSED: bool>(x: Self::Wide) -> Self::Wide {
         x.gelu::<FUSED>()

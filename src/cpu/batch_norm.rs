@@ -214,7 +214,7 @@ vectorize! {
     }
 }
 
-/// Adds each row's terms to the sums, four rows in one pass: what was just stored cannot be loaded at once.
+/// Adds each row's terms to the sums, four rows in one pass: loading a sum again takes until it is stored.
 #[inline(always)]
 fn add_terms<T: Real>(x: &[T], about: &[T::Wide], sum: &mut [T::Wide], term: impl Fn(T, T::Wide) -> T::Wide) {
     let mut fours = x.chunks_exact(4 * about.len());

@@ -200,6 +200,9 @@ mod tests {
             ([5, 7, 33], 5, [2, 3], window([1, 2], [0, 0], 1), 3, [false; 3]),
             ([6, 5, 10], 6, [3, 3], window([1, 1], [1, 1], 2), 3, [false; 3]),
             ([6, 5, 9], 9, [3, 3], window([2, 1], [1, 1], 9), 3, [false; 3]),
+            ([33, 29, 5], 7, [2, 3], window([3, 4], [2, 5], 1), 3, [false; 3]),
+            ([70, 3, 5], 7, [2, 3], window([1, 1], [1, 0], 1), 3, [false; 3]),
+            ([31, 9, 40], 7, [3, 1], Window { dilation: [2, 3], ..window([1, 2], [0, 0], 1) }, 3, [false; 3]),
         ];
         for (big, c, kernel, window, n, schemes) in cases {
             let [h, w] = window.output_size("test", [big[0], big[1]], kernel).unwrap();

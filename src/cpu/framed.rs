@@ -16,8 +16,10 @@ use crate::window::Geometry;
 const SMALL: usize = 1 << 16;
 const TIMES: usize = 4;
 
-/// Elements between pairs of windows, so that they lie in all sets of a cache.
-const LINE: usize = 32;
+/// Elements between pairs of windows, so that they lie in all sets of a cache; and pixels of an image below which passing over
+/// dw for each image takes longer than windows put together from several.
+const APART: usize = 32;
+const PIXELS: usize = 64;
 
 /// Whether the elements under a row of the kernel lie side by side, and the frame is not nearly all zeros, as it is around
 /// windows far apart or far outside, nor holds everything many times.
@@ -28,9 +30,11 @@ pub(crate) fn applies<F: Real>(g: &Geometry) -> bool {
             let windows = (g.small[axis] - 1).saturating_mul(g.window.stride[axis]);
             windows.saturating_add((g.kernel[axis] - 1).saturating_mul(g.window.dilation[axis])).saturating_add(1)
         };
-        let pairs = if together::<F>() == 1 { 0 } else { g.small[1].saturating_mul(g.kernel[1]) };
-        let frame = span(0).saturating_mul(span(1).max(pairs)).saturating_mul(g.big[2]);
-        frame <= SMALL.max(TIMES * g.big.iter().product::<usize>())
+        let (mut row, many) = (span(1).saturating_mul(g.big[2]), g.small[0] * g.small[1] >= PIXELS);
+        if together::<F>() > 1 {
+            row = row.max(g.small[1].saturating_mul(g.kernel[1].saturating_mul(g.big[2]).saturating_add(APART / 2)));
+        }
+        (many || together::<F>() == 1) && span(0).saturating_mul(row) <= SMALL.max(TIMES * g.big.iter().product::<usize>())
     }
 }
 
@@ -54,7 +58,7 @@ pub(crate) fn add_products<T: Real, F: Real<Wide = T::Wide>>(
     let ([step, row], small, windows) = if t == 1 {
         ([right * c, width * c], factors(small, room), frame)
     } else {
-        let step = t * kw * c + LINE;
+        let step = t * kw * c + APART;
         let row = terms / t * step;
         let mut windows = Scratch::new(height * row + t * panel::<F>());
         for (from, to) in frame.chunks(width * c).zip(windows.chunks_exact_mut(row)).take(height) {

@@ -69,7 +69,8 @@ const TASK: usize = 1 << 20;
 /// Tasks that are enough for the threads of any processor: fewer and larger ones fill their tiles better, and copy less.
 const TASKS: usize = 64;
 
-/// Elements of the largest frame a task may take.
+/// Elements of a frame that stays in the second-level cache, and of the largest one that a task may take.
+const NEAR: usize = 1 << 18;
 const FRAME: usize = 1 << 24;
 
 impl<T: Real> Gather<'_, T> {
@@ -87,11 +88,12 @@ impl<T: Real> Gather<'_, T> {
         let (size_x, size_y) = (self.input.iter().product::<usize>(), self.output.iter().product::<usize>());
         let packed: &[F] = if self.is_depthwise() { &depthwise::pack(self) } else { &self.pack() };
         let work = |rows: usize| rows * w * packed.len() / (self.phases[0].len() * self.phases[1].len()).max(1);
-        // Rows that make a task, a whole image where it is small or there are many; and images that do, where those are tiny.
-        let share = self.output[0].div_ceil(TASKS.div_ceil(y.len() / size_y));
+        // Rows that make a task, a whole image where it is small or one of many whose frames stay near; and images, if tiny.
+        let frame = |rows| self.spans(&(0..rows)).iter().fold(self.input[2].max(1), |n, span| n.saturating_mul(span.len()));
+        let near = NEAR.saturating_mul(self.output[0]) / frame(self.output[0]).max(1);
+        let share = self.output[0].div_ceil(TASKS.div_ceil(y.len() / size_y)).min(near);
         let rows = TASK.div_ceil(work(1).max(1)).max(share).min(self.output[0]);
-        let [height, width] = self.spans(&(0..rows)).map(|span| span.len());
-        if height.saturating_mul(width).saturating_mul(self.input[2].max(1)) > FRAME {
+        if frame(rows) > FRAME {
             return chunks(y, size_y, |start, y| {
                 self.plain(&x[start / size_y * size_x..][..size_x], y);
                 done(start, y);
@@ -105,15 +107,15 @@ impl<T: Real> Gather<'_, T> {
             for (image, y) in (start / size_y..).zip(y.chunks_mut(size_y)) {
                 let x = &x[image * size_x..][..size_x];
                 match &parts[..] {
-                    [whole] => {
-                        self.rows(x, whole, packed, &mut frame, y);
-                        done(image * size_y, y);
-                    }
+                    [whole] => self.rows(x, whole, packed, &mut frame, y),
                     parts => chunks(y, rows * w * c, |start, y| {
                         self.rows(x, &parts[start / (rows * w * c)], packed, &mut None, y);
                         done(image * size_y + start, y);
                     }),
                 }
+            }
+            if parts.len() == 1 {
+                done(start, y);
             }
         });
     }

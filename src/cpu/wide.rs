@@ -83,7 +83,7 @@ pub(crate) fn narrow<T: Real>(x: &[T::Wide], y: &mut [T]) {
     narrow_loop(x, y);
 }
 
-/// As [`narrow`], by the processor's own instruction where it has one.
+/// As [`narrow`], by the processor's own instruction where it has one, which takes subnormal numbers for 0.
 fn round<T: Real>(x: &[T::Wide], y: &mut [T]) {
     if !as_type(x).zip(as_type_mut(y)).is_some_and(|(x, y)| lanes::round(x, y)) {
         narrow(x, y);

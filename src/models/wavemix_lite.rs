@@ -142,7 +142,10 @@ impl Stage {
         let mixed = self.mixed.forward_gelu_dropout(pass, &hidden, self.dropout)?;
         let mut stats = None;
         let enlarged = match &self.enlarge {
-            Enlarge::Deconvolution(deconv) if residual.is_some() => {
+            // Not of what is cropped.
+            Enlarge::Deconvolution(deconv)
+                if residual.is_some() && (0..2).all(|i| target[i].is_multiple_of(mixed.shape()[1 + i])) =>
+            {
                 let enlarged;
                 (enlarged, stats) = deconv.forward_with_stats(pass, &mixed)?;
                 enlarged
@@ -152,7 +155,6 @@ impl Stage {
             Enlarge::Resize(kind, factor) => mixed.upsample([mixed.shape()[1] * factor, mixed.shape()[2] * factor], *kind)?,
             Enlarge::InverseDwt => mixed.idwt(target)?,
         };
-        // They are of what is cropped too.
         stats = stats.filter(|_| enlarged.shape()[1..3] == target);
         let enlarged = crop(&enlarged, target)?;
         match residual {

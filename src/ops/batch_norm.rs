@@ -57,9 +57,10 @@ pub fn batch_norm_add([x, residual]: [&Var; 2], gamma: &Var, beta: &Var, eps: f6
 }
 
 /// [`batch_norm_add`] of an x whose statistics are known, as [`conv_transpose2d_with_stats`](crate::ops::conv_transpose2d_with_stats)
-/// gives them: x is read once less. They are taken at their word, as made of this x, to which the gradient goes through them too.
+/// gives them: x is read once less. They are trusted to be x's own: the gradient goes to x through them too, as that of
+/// `batch_norm_add` does. A GPU takes its own.
 ///
-/// **Errors**: statistics of other numbers of channels, or of numbers a channel, than x has.
+/// **Errors**: those of `batch_norm_add`; statistics that are not `[c]`, or not of as many numbers a channel as x has.
 #[track_caller]
 pub fn batch_norm_add_of(
     [x, residual]: [&Var; 2],
@@ -83,17 +84,19 @@ fn train(
     if x.value().elements() < 2 * c {
         return Err(Error::operand("batch_norm", "x", "more than one value per channel when training", x.shape()));
     }
+    let fits = |stats: &BatchStats| {
+        stats.count * c == x.value().elements() && [&stats.mean, &stats.var].iter().all(|vector| **vector.shape() == [c])
+    };
+    if let Some(stats) = stats.as_ref().filter(|stats| !fits(stats)) {
+        let expected = format!("mean and variance [c = {c}] of {} numbers each", x.value().elements() / c);
+        let got = format!("{} and {} of {}", stats.mean.shape(), stats.var.shape(), stats.count);
+        return Err(Error::operand("batch_norm", "stats", expected, got));
+    }
     if x.value().device() != Device::Cpu {
         let (y, stats) = on_device::train(inputs, eps)?;
         return Ok((plus(y, residual)?, stats));
     }
     let (stats, mean, var) = match stats {
-        Some(stats)
-            if stats.count * c != x.value().elements() || [&stats.mean, &stats.var].iter().any(|v| **v.shape() != [c]) =>
-        {
-            let expected = format!("those of [c = {c}], of {} numbers each", x.value().elements() / c);
-            return Err(Error::operand("batch_norm", "stats", expected, format!("{}, of {}", stats.mean.shape(), stats.count)));
-        }
         Some(stats) => {
             let [mean, var] = [channel_vec(&stats.mean)?, channel_vec(&stats.var)?];
             (stats, mean, var)

@@ -126,6 +126,8 @@ fn statistics_of_a_convolution() {
         ([3, 11, 9, 24], [24, 4, 4, 20], enlarging),
         ([70, 3, 3, 5], [5, 2, 2, 3], Window { stride: [2; 2], ..Window::default() }),
         ([2, 20, 30, 6], [6, 3, 3, 1], Window { groups: 6, ..enlarging }),
+        // With outputs that no input reaches.
+        ([5, 4, 3, 2], [2, 1, 2, 3], Window { stride: [3, 4], output_padding: [1, 2], ..Window::default() }),
     ];
     for (dtype, (shape, weight, window)) in [DType::F32, DType::BF16, DType::F64].into_iter().flat_map(|d| cases.map(|c| (d, c)))
     {
@@ -150,6 +152,12 @@ fn statistics_of_a_convolution() {
             assert!(off <= room * var.iter().fold(1.0, |a: f64, &b| a.max(b)), "{dtype:?} {shape:?}: off by {off:e}");
         }
     }
+}
+
+#[test]
+fn no_numbers_have_no_statistics() {
+    let [x, w] = [[0, 3, 3, 2], [2, 2, 2, 4]].map(|shape| Var::from(Tensor::zeros(shape, DType::F32)));
+    assert!(conv_transpose2d_with_stats(&x, &w, None, Window::default()).unwrap().1.is_none());
 }
 
 /// A normalisation with the statistics given is the one that takes them, forwards and back.
@@ -188,7 +196,12 @@ fn errors() {
     let (x, y) = (of(&[6, 4], DType::F32), of(&[3, 4], DType::F32));
     let stats = batch_norm(&y, &vector, &vector, EPS).unwrap().1;
     let e = batch_norm_add_of([&x, &x], &vector, &vector, EPS, stats).err().unwrap().to_string();
-    assert!(e.starts_with("batch_norm: stats expects those of [c = 4], of 6 numbers each, got [4], of 3 (batch_norm.rs:"), "{e}");
+    assert!(
+        e.starts_with(
+            "batch_norm: stats expects mean and variance [c = 4] of 6 numbers each, got [4] and [4] of 3 (batch_norm.rs:"
+        ),
+        "{e}"
+    );
     let e = error(&of(&[3, 0], DType::F32), &vector, &vector);
     assert!(e.starts_with("batch_norm: x expects [.., c] with at least one channel, got [3, 0]"), "{e}");
     let short = Tensor::zeros([3], DType::F32);
