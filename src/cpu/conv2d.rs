@@ -97,12 +97,7 @@ fn add_products<T: Real, F: Real<Wide = T::Wide>>(
     let (pixels, columns, wide, t) = (lines.len() * g.small[1], g.columns(), panel::<F>(), together::<F>());
     let (c, c_small, terms) = (g.small[2], g.small[2] / g.window.groups, pixels.next_multiple_of(t));
     let runs = [Run { a: 0, b: 0, len: terms / t }];
-    let small = if t == 1 {
-        factors(small, copy)
-    } else {
-        pair_rows(small, [pixels, c, c], copy, c);
-        &copy[..terms * c]
-    };
+    let small = if t == 1 { factors(small, copy) } else { pair_rows(small, [pixels, c, c], copy, c) };
     let mut windows = Scratch::<F>::new(if t == 1 { 0 } else { pixels * wide });
     for group in 0..g.window.groups {
         for first in (0..columns).step_by(wide) {

@@ -70,7 +70,8 @@ impl<'a, T: Real> Matrix<'a, T> {
         }
         if t > 1 {
             to.chunks_mut(wide * t).for_each(|to| to[count * t..].fill(F::default()));
-            return pair_rows(from, [rows, count, self.row], to, wide);
+            pair_rows(from, [rows, count, self.row], to, wide);
+            return;
         }
         for (p, to) in to.chunks_mut(wide).enumerate() {
             copy(&from[p * self.row..][..count], to);
@@ -125,18 +126,19 @@ pub(crate) fn copy_many<T: Real, F: Real<Wide = T::Wide>>(from: &[T], to: &mut [
 
 /// `count` rows of some elements two by two, element by element: a0 b0 a1 b1 ..., the last one of an odd number with zeros. Rows
 /// begin `step` apart, and pairs of them are written 2 `wide` apart.
-pub(crate) fn pair_rows<T: Real, F: Real<Wide = T::Wide>>(
+pub(crate) fn pair_rows<'a, T: Real, F: Real<Wide = T::Wide>>(
     rows: &[T],
     [count, elements, step]: [usize; 3],
-    to: &mut [F],
+    to: &'a mut [F],
     wide: usize,
-) {
+) -> &'a [F] {
     let rows: &[F] = as_type(rows).expect("numbers that go together are multiplied as they are stored");
     interleave(rows, [elements, step], &mut to[..count / 2 * 2 * wide], wide);
     if count % 2 == 1 {
         let (odd, to) = (&rows[(count - 1) * step..][..elements], &mut to[(count - 1) * wide..]);
         to.as_chunks_mut::<2>().0.iter_mut().zip(odd).for_each(|(to, &a)| *to = [a, F::default()]);
     }
+    &to[..count.next_multiple_of(2) * wide]
 }
 
 vectorize! {

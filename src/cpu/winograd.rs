@@ -118,7 +118,7 @@ pub(crate) fn convolve<T: Real>(gather: &Gather<'_, T>, x: &[T], y: &mut [T], do
 }
 
 /// As [`convolve`], where numbers are of type S.
-pub(crate) fn convolve_in<S: Real<Wide = f32>, T: Real>(gather: &Gather<'_, T>, x: &[T], y: &mut [T], done: &Done<T>) -> bool {
+pub(crate) fn convolve_in<S: Real<Wide = f32>, T: Real>(gather: &Gather<T>, x: &[T], y: &mut [T], done: &Done<T>) -> bool {
     let Gather { input, output, groups, kernel, to_small, .. } = *gather;
     let (Some(weight), Some(x), Some(y)) = (as_type(gather.weight), as_type::<_, S>(x), as_type_mut(y)) else { return false };
     let (bias, phases) = (gather.bias.and_then(as_type), gather.phases.clone());
