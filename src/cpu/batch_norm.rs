@@ -118,52 +118,34 @@ pub(crate) fn normalise<T: Real>(x: &[T], residual: Option<&[T]>, coefficients: 
     });
 }
 
+/// x = (y - residual - shift) inverse + mean, in the place of y: what was normalised, from what came of it.
+pub(crate) fn invert<T: Float>(residual: &[T], coefficients: [&[f64]; 3], y: &mut [T]) {
+    let c = coefficients[0].len();
+    let [shift, inverse, mean] = coefficients.map(|v| widen::<T>(v, c));
+    chunks(y, block::<T>(c) * (GRAIN / BLOCK), |start, y| invert_chunk(&residual[start..], [&shift, &inverse, &mean], y));
+}
+
 /// The first sweep back: of each channel, the sum of dy (x - mean) and the sum of dy.
 pub(crate) fn gradient_sums<T: Real>(x: &[T], dy: &[T], mean: &[f64]) -> [Vec<f64>; 2] {
-    let (c, run) = (mean.len(), block::<T>(mean.len()) * (GRAIN / BLOCK));
-    let mean = widen::<T::Wide>(mean, c);
-    let parts: Vec<_> = x.par_chunks(run).zip(dy.par_chunks(run)).map(|(x, dy)| gradient_sums_of_part(x, dy, &mean, c)).collect();
-    parts.into_iter().fold(nothing(c), add)
-}
-
-/// The same of x = (y - residual - shift) inverse + mean, which comes in the place of y: what was normalised, from what came of it.
-pub(crate) fn invert_and_sum<T: Float>(residual: &[T], coefficients: [&[f64]; 3], dy: &[T], y: &mut [T]) -> [Vec<f64>; 2] {
-    let (c, block) = (coefficients[0].len(), block::<T>(coefficients[0].len()));
-    let [shift, inverse, mean] = coefficients.map(|v| widen::<T>(v, c));
-    let of_block = |((y, residual), dy): ((&mut [T], &[T]), &[T])| {
-        invert_chunk(residual, [&shift, &inverse, &mean], y);
-        gradient_sums_of_part(y, dy, &mean, c)
+    let c = mean.len();
+    let (mean, block) = (widen::<T::Wide>(mean, c), block::<T>(c));
+    let add = |mut a: [Vec<f64>; 2], b: [Vec<f64>; 2]| {
+        a.iter_mut().flatten().zip(b.iter().flatten()).for_each(|(a, b)| *a += b);
+        a
     };
-    let run = block * (GRAIN / BLOCK);
-    let parts: Vec<_> = y
-        .par_chunks_mut(run)
-        .zip(residual.par_chunks(run))
-        .zip(dy.par_chunks(run))
-        .map(|((y, residual), dy)| {
-            let blocks = y.chunks_mut(block).zip(residual.chunks(block)).zip(dy.chunks(block));
-            blocks.map(of_block).fold(nothing(c), add)
-        })
-        .collect();
-    parts.into_iter().fold(nothing(c), add)
-}
-
-/// Block by block, on this thread.
-fn gradient_sums_of_part<T: Real>(x: &[T], dy: &[T], mean: &[T::Wide], c: usize) -> [Vec<f64>; 2] {
+    let none = || [vec![0.0; c], vec![0.0; c]];
     let of_block = |(x, dy): (&[T], &[T])| {
         let [mut slope, mut pull] = [vec![T::Wide::ZERO; width(c)], vec![T::Wide::ZERO; width(c)]];
-        add_gradients(x, dy, mean, &mut slope, &mut pull);
+        add_gradients(x, dy, &mean, &mut slope, &mut pull);
         [slope, pull].map(|sum| narrow(&sum, c))
     };
-    x.chunks(block::<T>(c)).zip(dy.chunks(block::<T>(c))).map(of_block).fold(nothing(c), add)
-}
-
-fn nothing(c: usize) -> [Vec<f64>; 2] {
-    [vec![0.0; c], vec![0.0; c]]
-}
-
-fn add(mut a: [Vec<f64>; 2], b: [Vec<f64>; 2]) -> [Vec<f64>; 2] {
-    a.iter_mut().flatten().zip(b.iter().flatten()).for_each(|(a, b)| *a += b);
-    a
+    let run = block * (GRAIN / BLOCK);
+    let parts: Vec<[Vec<f64>; 2]> = x
+        .par_chunks(run)
+        .zip(dy.par_chunks(run))
+        .map(|(x, dy)| x.chunks(block).zip(dy.chunks(block)).map(of_block).fold(none(), add))
+        .collect();
+    parts.into_iter().fold(none(), add)
 }
 
 /// The second sweep back: dx = (dy - pull - (x - mean) slope) scale, channel by channel, in the place of x.

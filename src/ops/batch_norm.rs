@@ -195,9 +195,12 @@ impl Backward for BatchNorm {
     fn backward(self: Box<Self>, dy: Tensor, wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
         let BatchNorm { kept, gamma, mean, inv_std, count } = *self;
         let (scale, c) = (product(&channel_vec(&gamma)?, &inv_std), mean.len());
-        let (mut x, sums) = kept.x_and_sums(&dy, [&scale, &mean], count.is_some() || wanted[1] || wanted[2])?;
-        let [dgamma, dbeta] = sums.unwrap_or_else(|| [vec![0.0; c], vec![0.0; c]]);
-        let dgamma = product(&dgamma, &inv_std);
+        let mut x = kept.x(&scale, &mean)?;
+        let [mut dgamma, mut dbeta] = [vec![0.0; c], vec![0.0; c]];
+        if count.is_some() || wanted[1] || wanted[2] {
+            [dgamma, dbeta] = each_real!("batch_norm", x.dtype(), T => cpu::gradient_sums::<T>(x.data(), dy.data(), &mean));
+            dgamma = product(&dgamma, &inv_std);
+        }
         if wanted[0] {
             let share = count.map_or(0.0, |n| 1.0 / n as f64);
             let pull: Vec<f64> = dbeta.iter().map(|d| d * share).collect();
@@ -222,23 +225,15 @@ impl Backward for BatchNorm {
 }
 
 impl Kept {
-    /// x, kept or made of y = (x - mean) scale + beta + residual, in y's memory, where nothing else needs that; and where they are
-    /// wanted the sums of dy (x - mean) and of dy.
-    fn x_and_sums(self, dy: &Tensor, [scale, mean]: [&[f64]; 2], wanted: bool) -> Result<(Tensor, Option<[Vec<f64>; 2]>)> {
+    /// x, kept or made of y = (x - mean) scale + beta + residual; in y's memory, where nothing else needs that.
+    fn x(self, scale: &[f64], mean: &[f64]) -> Result<Tensor> {
         let (mut y, residual, beta) = match self {
-            Kept::Input(x) => {
-                let of =
-                    |x: &Tensor| each_real!("batch_norm", x.dtype(), T => Ok(cpu::gradient_sums::<T>(x.data(), dy.data(), mean)));
-                let sums = wanted.then(|| of(&x)).transpose()?;
-                return Ok((x, sums));
-            }
+            Kept::Input(x) => return Ok(x),
             Kept::Ends { y, residual, beta } => (y, residual, beta),
         };
         let inverse: Vec<f64> = scale.iter().map(|scale| 1.0 / scale).collect();
-        let sums = each_float!("batch_norm", y.dtype(), T => {
-            cpu::invert_and_sum::<T>(residual.data(), [&beta, &inverse, mean], dy.data(), y.data_mut())
-        });
-        Ok((y, Some(sums)))
+        each_float!("batch_norm", y.dtype(), T => cpu::invert::<T>(residual.data(), [&beta, &inverse, mean], y.data_mut()));
+        Ok(y)
     }
 }
 
