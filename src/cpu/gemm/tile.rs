@@ -12,7 +12,7 @@ use half::bf16;
 
 use super::products::Products;
 use super::rows::{Rows, Tile};
-use crate::cpu::lanes::{has_avx2, has_avx512, has_bf16, prefetch};
+use crate::cpu::lanes::{has_avx2, has_avx512, prefetch};
 use crate::{DType, Float, Real};
 
 #[cfg(target_arch = "x86_64")]
@@ -122,7 +122,7 @@ impl<'a, T: Real> Sums<'a, T> {
         #[cfg(target_arch = "x86_64")]
         {
             if T::DTYPE == DType::BF16 {
-                if has_bf16() {
+                if crate::cpu::lanes::has_bf16() {
                     // SAFETY: the processor was just asked, and the largest indices compared with the lengths.
                     return unsafe { x86::avx512_bf16(self, tiles, at, begin, &mut to) };
                 }
