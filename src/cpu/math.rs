@@ -90,6 +90,19 @@ pub(crate) fn tanh_f32(x: f32) -> f32 {
     (if size <= 0.625 { near } else { far }).copysign(x)
 }
 
+/// |x|, at most `end`. Not-a-number fails the comparison and passes through.
+#[inline(always)]
+fn size_up_to(end: f32, x: f32) -> f32 {
+    let t = x.abs();
+    if t > end { end } else { t }
+}
+
+/// max(x, 0) - t tail.
+#[inline(always)]
+fn gelu_of_tail<const FUSED: bool>(x: f32, t: f32, tail: f32) -> f32 {
+    polynomial!(tail, fused: FUSED; -t, if x > 0.0 { x } else { 0.0 })
+}
+
 /// GELU, x Phi(x) with the standard normal distribution's cumulative function Phi. By symmetry Phi(-t) for t >= 0 is enough:
 /// x Phi(x) is max(x, 0) - t Phi(-t) with t = |x|. Past 5.875 Phi(-t) is below 2.2e-9 and taken as 0. Before, it is
 /// (5.875 - t)^2 p(t) / q(t): the square makes the end smooth and the 0 exact, so that GELU of -1e30 is 0. Fitted on 0..=5.875
@@ -99,15 +112,13 @@ pub(crate) fn tanh_f32(x: f32) -> f32 {
 pub(crate) fn gelu_f32<const FUSED: bool>(x: f32) -> f32 {
     const END: f32 = 5.875;
     const HALF_AT_0: f32 = 0.5 / (END * END);
-    let t = x.abs();
-    // Not-a-number fails the comparison and passes through.
-    let t = if t > END { END } else { t };
+    let t = size_up_to(END, x);
     let p = polynomial!(t, fused: FUSED; -3.063_771_486e-6, 8.173_994_826e-5, -8.787_198_466e-4, 0.004_765_621_904, -0.013_058_773_76,
         HALF_AT_0);
     let q = polynomial!(t, fused: FUSED; 8.187_719_473e-5, 4.005_147_025e-4, -0.003_213_766_101, 0.027_974_237_01, -0.083_960_121_79,
         0.310_559_691_8, -0.444_003_071_5, 1.0);
     let tail = (END - t) * (END - t) * p / q;
-    polynomial!(tail, fused: FUSED; -t, if x > 0.0 { x } else { 0.0 })
+    gelu_of_tail::<FUSED>(x, t, tail)
 }
 
 /// The derivative of GELU, Phi(x) + x phi(x), with the normal density phi. It is 1 minus itself at -x, and built
@@ -116,8 +127,7 @@ pub(crate) fn gelu_f32<const FUSED: bool>(x: f32) -> f32 {
 pub(crate) fn gelu_slope_f32<const FUSED: bool>(x: f32) -> f32 {
     const END: f32 = 6.25;
     const HALF_AT_0: f32 = 0.5 / (END * END);
-    let t = x.abs();
-    let t = if t > END { END } else { t };
+    let t = size_up_to(END, x);
     let p = polynomial!(t, fused: FUSED; -1.798_394_73e-5, 4.058_717_602e-4, -0.003_539_125_898, 0.014_499_061, -0.026_092_699_69,
         HALF_AT_0);
     let q = polynomial!(t, fused: FUSED; 1.272_100_484e-4, -0.001_268_185_848, 0.008_304_842_686, -0.034_138_548_81, 0.115_948_484_2,
@@ -131,12 +141,11 @@ pub(crate) fn gelu_slope_f32<const FUSED: bool>(x: f32) -> f32 {
 pub(crate) fn gelu_for_bf16<const FUSED: bool>(x: f32) -> f32 {
     const END: f32 = 4.875;
     const HALF_AT_0: f32 = 0.5 / (END * END);
-    let t = x.abs();
-    let t = if t > END { END } else { t };
+    let t = size_up_to(END, x);
     let p = polynomial!(t, fused: FUSED; -2.517_371_646e-4, 0.003_240_441_208, -0.014_135_391_28, HALF_AT_0);
     let q = polynomial!(t, fused: FUSED; 0.017_309_477_03, -0.042_869_328_44, 0.246_261_945_9, -0.284_504_591_2, 1.0);
     let tail = (END - t) * (END - t) * p / q;
-    polynomial!(tail, fused: FUSED; -t, if x > 0.0 { x } else { 0.0 })
+    gelu_of_tail::<FUSED>(x, t, tail)
 }
 
 /// [`gelu_slope_f32`] likewise. Error 4.5e-6.
@@ -144,8 +153,7 @@ pub(crate) fn gelu_for_bf16<const FUSED: bool>(x: f32) -> f32 {
 pub(crate) fn gelu_slope_for_bf16<const FUSED: bool>(x: f32) -> f32 {
     const END: f32 = 5.25;
     const HALF_AT_0: f32 = 0.5 / (END * END);
-    let t = x.abs();
-    let t = if t > END { END } else { t };
+    let t = size_up_to(END, x);
     let p = polynomial!(t, fused: FUSED; -0.001_089_465_568, 0.010_912_868_07, -0.031_718_126_17, HALF_AT_0);
     let q = polynomial!(t, fused: FUSED; 0.004_130_479_094, -0.020_183_357_5, 0.080_558_562_87, -0.172_211_402_4, 0.455_491_204_3,
         -0.533_944_665_2, 1.0);
