@@ -120,8 +120,8 @@ pub(crate) struct Gpu {
     kernels: Mutex<launch::Kernels>,
     blas: Mutex<Option<gemm::Blas>>,
     tables: upsample::Tables,
-    /// The launches since a profile was begun.
-    marks: Mutex<Option<Vec<profile::Mark>>>,
+    /// For each profile that is being taken, the launches since it was begun.
+    profiles: Mutex<BTreeMap<usize, Vec<profile::Mark>>>,
     /// Whether products of f32 may round their operands to tf32.
     tf32: AtomicBool,
 }
@@ -187,7 +187,7 @@ impl Gpu {
             kernels: Mutex::default(),
             blas: Mutex::default(),
             tables: Default::default(),
-            marks: Mutex::default(),
+            profiles: Mutex::default(),
             tf32: AtomicBool::new(false),
         })
     }

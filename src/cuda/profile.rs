@@ -27,6 +27,7 @@ pub struct KernelTime {
 }
 
 /// One launch, between two events.
+#[derive(Clone)]
 pub(super) struct Mark {
     name: String,
     bytes: usize,
@@ -41,10 +42,16 @@ pub(super) struct Mark {
 /// As [`usable`](super::usable), and those of `work`.
 pub fn profile<T>(ordinal: usize, work: impl FnOnce() -> Result<T>) -> Result<(T, Vec<KernelTime>)> {
     let gpu = gpu(ordinal)?;
-    let marks = || gpu.marks.lock().unwrap_or_else(|e| e.into_inner());
-    *marks() = Some(Vec::new());
+    let profiles = || gpu.profiles.lock().unwrap_or_else(|e| e.into_inner());
+    // Several may be taken at once, each with all marks from its own beginning.
+    let own = {
+        let mut profiles = profiles();
+        let own = profiles.keys().max().map_or(0, |last| last + 1);
+        profiles.insert(own, Vec::new());
+        own
+    };
     let done = work();
-    let marks = marks().take().unwrap_or_default();
+    let marks = profiles().remove(&own).unwrap_or_default();
     super::synchronize(ordinal)?;
     let mut times: BTreeMap<String, KernelTime> = BTreeMap::new();
     for Mark { name, bytes, flops, events: [begin, end] } in marks {
@@ -76,8 +83,8 @@ fn elapsed(begin: &CudaEvent, end: &CudaEvent) -> std::result::Result<f64, Drive
 impl Gpu {
     /// Runs what starts one kernel, between two events where a profile is taken.
     pub(super) fn timed(&self, (name, bytes, flops): (&str, usize, u64), start: impl FnOnce() -> Result<()>) -> Result<()> {
-        let watched = self.marks.lock().unwrap_or_else(|e| e.into_inner()).is_some() && !SERVING.get().recording;
-        if !watched {
+        let profiles = || self.profiles.lock().unwrap_or_else(|e| e.into_inner());
+        if profiles().is_empty() || SERVING.get().recording {
             return start();
         }
         let event = || {
@@ -88,9 +95,8 @@ impl Gpu {
         let begin = event().map_err(|e| self.failed("timing a kernel", e))?;
         start()?;
         let end = event().map_err(|e| self.failed("timing a kernel", e))?;
-        if let Some(marks) = &mut *self.marks.lock().unwrap_or_else(|e| e.into_inner()) {
-            marks.push(Mark { name: name.to_owned(), bytes, flops, events: [begin, end] });
-        }
+        let mark = Mark { name: name.to_owned(), bytes, flops, events: [begin, end] };
+        profiles().values_mut().for_each(|marks| marks.push(mark.clone()));
         Ok(())
     }
 }
@@ -107,8 +113,8 @@ pub fn copy_rate(ordinal: usize) -> Result<f64> {
     from.write().fill(0.0)?;
     let mut copy = || gpu.timed(("copy", 8 * elements, 0), || to.write().copy(from.read()));
     copy()?;
-    let ((), times) = profile(ordinal, || (0..8).try_for_each(|_| copy()))?;
-    Ok(times[0].bytes as f64 / times[0].seconds)
+    let time = of_kernel("copy", profile(ordinal, || (0..8).try_for_each(|_| copy()))?.1);
+    Ok(time.bytes as f64 / time.seconds)
 }
 
 /// Multiply-adds, counted twice, a second, by the instruction that the convolutions use for this type: `mma.sync` for
@@ -133,6 +139,11 @@ pub fn matrix_rate(ordinal: usize, dtype: DType, tf32: bool) -> Result<f64> {
         launch.blocks([blocks, 1, 1]).counts(flops).launch()
     };
     run()?;
-    let ((), times) = profile(ordinal, || (0..4).try_for_each(|_| run()))?;
-    Ok(times[0].flops as f64 / times[0].seconds)
+    let time = of_kernel(&format!("matrix_rate {dtype}"), profile(ordinal, || (0..4).try_for_each(|_| run()))?.1);
+    Ok(time.flops as f64 / time.seconds)
+}
+
+/// The one kernel's time that a rate is made of: other threads may start kernels meanwhile, and longer ones.
+fn of_kernel(name: &str, times: Vec<KernelTime>) -> KernelTime {
+    times.into_iter().find(|time| time.name == name).unwrap_or_default()
 }
