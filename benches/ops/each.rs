@@ -10,6 +10,7 @@ use wavemix::{DType, Error, Params, Result, Rng, Tensor, Var, Window};
 
 use crate::Load;
 use crate::parts::median;
+use crate::peak::Meter;
 use crate::table::{Row, Table};
 
 /// Time to spend on each op.
@@ -39,13 +40,13 @@ enum Needs {
 }
 
 /// All ops whose name contains `only`.
-pub fn table(load: &Load, only: &str) -> Result<Table> {
+pub fn table(load: &Load, only: &str, meter: &mut Meter) -> Result<Table> {
     let mut rows = Vec::new();
     for case in cases(load)?.iter().filter(|case| case.name.contains(only)) {
-        rows.extend(time(case)?);
+        rows.extend(time(case, meter)?);
     }
     if "adamw".contains(only) {
-        rows.push(adamw(load)?);
+        rows.push(adamw(load, meter)?);
     }
     Ok(Table { title: format!("The ops of {load}"), rows, total: None })
 }
@@ -147,12 +148,18 @@ fn leaf<const N: usize>(dtype: DType, shape: [usize; N]) -> Var {
     Var::leaf(Tensor::normal(shape, 0.0, 0.1, dtype, &Rng::new(N as u64)))
 }
 
+/// Measures the limits a few times, before an op and after it.
+fn beside(meter: &mut Meter) {
+    (0..4).for_each(|_| meter.read());
+}
+
 /// Median times, forward and backward in turns.
-fn time(case: &Case) -> Result<[Row; 2]> {
+fn time(case: &Case, meter: &mut Meter) -> Result<[Row; 2]> {
     let (mut forward, mut backward) = (Vec::new(), Vec::new());
     let mut again = (case.run)(&case.operands)?;
     let dy = Tensor::normal(again.shape(), 0.0, 1.0, again.dtype(), &Rng::new(5));
     again.backward_from(dy.clone(), &[])?;
+    beside(meter);
     let began = Instant::now();
     while forward.len() < 5 || began.elapsed() < TIME {
         drop(again);
@@ -164,6 +171,8 @@ fn time(case: &Case) -> Result<[Row; 2]> {
         backward.push(start.elapsed().as_secs_f64());
         drop(gradients);
     }
+    beside(meter);
+    let peak = meter.peak();
     let inputs: usize = case.operands.iter().map(|operand| operand.value().bytes()).sum();
     let output = dy.bytes();
     let row = |direction, times, flops, bytes: usize| Row {
@@ -173,6 +182,7 @@ fn time(case: &Case) -> Result<[Row; 2]> {
         seconds: median(times),
         flops,
         bytes: bytes as f64,
+        peak,
     };
     let moved = match case.backward {
         Needs::Operands => inputs + output + inputs,
@@ -183,19 +193,21 @@ fn time(case: &Case) -> Result<[Row; 2]> {
 }
 
 /// One update of all the model's weights.
-fn adamw(load: &Load) -> Result<Row> {
+fn adamw(load: &Load, meter: &mut Meter) -> Result<Row> {
     let weights = load.config.build(DType::F32, &Rng::new(0))?.1.count();
     let (_, mut params) =
         Params::declare(DType::F32, &Rng::new(0), |names| Ok(names.param("w", [weights], Init::Uniform(1.0), FileLayout::Same)))?;
     let gradients = Tensor::normal(params.arena().shape(), 0.0, 1.0, DType::F32, &Rng::new(1));
     let mut optimizer = Optimizer::new("adamw".parse::<Method>()?, &params)?;
+    beside(meter);
     let (began, mut times) = (Instant::now(), Vec::new());
     while times.len() < 5 || began.elapsed() < TIME {
         let start = Instant::now();
         optimizer.step_flat(&mut params, &gradients, 1e-3)?;
         times.push(start.elapsed().as_secs_f64());
     }
+    beside(meter);
     // Reads weights, gradients and two moments, writes all but the gradients.
     let bytes = 7.0 * gradients.bytes() as f64;
-    Ok(Row { name: "adamw".into(), direction: "update", count: 1, seconds: median(times), flops: 0.0, bytes })
+    Ok(Row { name: "adamw".into(), direction: "update", count: 1, seconds: median(times), flops: 0.0, bytes, peak: meter.peak() })
 }

@@ -8,8 +8,8 @@
 //!
 //! An op's limit is the larger of two times: its multiply-adds at the rate of a loop that stays in registers, and its
 //! operands and results, each once, at the rate of a large copy. With `--precision bf16` the multiply-adds are those of bf16 dot
-//! products where the processor has them, else of f32. Both rates are measured in the same run with as many
-//! threads. What lies in a cache may be faster than a copy: a share above 100 % says so.
+//! products where the processor has them, else of f32. Both rates are measured with as many threads, between the steps, or before
+//! and after each op, and medians held against medians. What lies in a cache may be faster than a copy: a share above 100 % says so.
 
 mod each;
 mod parts;
@@ -20,7 +20,7 @@ use std::fmt;
 use std::process::ExitCode;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
-use peak::Peak;
+use peak::Meter;
 use wavemix::models::{Config, Task};
 use wavemix::{Device, Error, Precision, Result};
 
@@ -76,12 +76,16 @@ fn bench() -> Result<()> {
     let threads = number(&m, "threads")?;
     let (one, pool) = (threads_of(1)?, threads_of(threads)?);
     let dtype = precision.compute();
-    let peaks = [(1, Peak::measure(&one, dtype)), (threads, Peak::measure(&pool, dtype))];
+    let mut alone = Meter::new(&one, dtype);
+    (0..8).for_each(|_| alone.read());
+    let alone = alone.peak();
+    let mut meter = Meter::new(&pool, dtype);
     let table = pool.install(|| match (m.get_flag("step"), m.get_flag("infer")) {
-        (true, _) => parts::training(&load),
-        (_, true) => parts::inference(&load),
-        _ => each::table(&load, value(&m, "only")),
+        (true, _) => parts::training(&load, &mut meter),
+        (_, true) => parts::inference(&load, &mut meter),
+        _ => each::table(&load, value(&m, "only"), &mut meter),
     })?;
+    let peaks = [(1, alone), (threads, table.peak())];
     if m.get_flag("json") {
         println!("{}", table.json(peaks));
     } else {

@@ -9,6 +9,7 @@ use wavemix::trace::{Event, Watcher, watch};
 use wavemix::{DType, Pass, Result, Rng, Tensor};
 
 use crate::Load;
+use crate::peak::Meter;
 use crate::table::{Row, Table};
 
 const FORWARD: &str = "forward";
@@ -86,7 +87,7 @@ fn everywhere(scope: &str) -> String {
 }
 
 /// What a training step spends on which op.
-pub fn training(load: &Load) -> Result<Table> {
+pub fn training(load: &Load, meter: &mut Meter) -> Result<Table> {
     let (model, mut params) = load.config.build(DType::F32, &Rng::new(0))?;
     let (images, labels) = load.data()?;
     let mut optimizer = Optimizer::new("adamw".parse::<Method>()?, &params)?;
@@ -108,11 +109,11 @@ pub fn training(load: &Load) -> Result<Table> {
         params.apply(statistics)?;
         Ok(clock.parts)
     };
-    table(format!("A training step of {load}"), &mut step)
+    table(format!("A training step of {load}"), meter, &mut step)
 }
 
 /// What an inference step spends on which op.
-pub fn inference(load: &Load) -> Result<Table> {
+pub fn inference(load: &Load, meter: &mut Meter) -> Result<Table> {
     let (model, params) = load.config.build(DType::F32, &Rng::new(0))?;
     let (images, _) = load.data()?;
     let mut step = || -> Result<Parts> {
@@ -120,7 +121,7 @@ pub fn inference(load: &Load) -> Result<Table> {
             watch(Clock::start(), || model.forward(&Pass::eval(&params).in_precision(load.precision)?, &(&images).into()));
         answer.map(|_| clock.parts)
     };
-    table(format!("An inference step of {load}"), &mut step)
+    table(format!("An inference step of {load}"), meter, &mut step)
 }
 
 impl Load {
@@ -132,8 +133,8 @@ impl Load {
     }
 }
 
-/// Medians over steps, after two to warm up: of the whole, and of each part.
-fn table(title: String, step: &mut dyn FnMut() -> Result<Parts>) -> Result<Table> {
+/// Medians over steps, after two to warm up: of the whole, of each part, and of the machine's limits between the steps.
+fn table(title: String, meter: &mut Meter, step: &mut dyn FnMut() -> Result<Parts>) -> Result<Table> {
     step()?;
     step()?;
     let (began, mut totals, mut all) = (Instant::now(), Vec::new(), Vec::new());
@@ -141,20 +142,22 @@ fn table(title: String, step: &mut dyn FnMut() -> Result<Parts>) -> Result<Table
         let start = Instant::now();
         all.push(step()?);
         totals.push(start.elapsed().as_secs_f64());
+        meter.read();
     }
+    let peak = meter.peak();
     let mut rows: Vec<Row> = Vec::new();
     for ((direction, name), spent) in &all[0] {
         let key = (*direction, name.clone());
         let seconds = median(all.iter().filter_map(|parts| parts.get(&key)).map(|spent| spent.seconds).collect());
         let Spent { count, flops, bytes, .. } = *spent;
-        rows.push(Row { name: name.trim().to_owned(), direction, count, seconds, flops, bytes });
+        rows.push(Row { name: name.trim().to_owned(), direction, count, seconds, flops, bytes, peak });
     }
     rows.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
     Ok(Table { title, rows, total: Some(median(totals)) })
 }
 
-/// The middle one.
-pub fn median(mut times: Vec<f64>) -> f64 {
-    times.sort_by(f64::total_cmp);
-    times[times.len() / 2]
+/// The middle one, of one at least.
+pub fn median(mut numbers: Vec<f64>) -> f64 {
+    numbers.sort_by(f64::total_cmp);
+    numbers[numbers.len() / 2]
 }

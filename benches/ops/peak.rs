@@ -7,7 +7,9 @@ use rayon::ThreadPool;
 use rayon::prelude::*;
 use wavemix::DType;
 
-/// The limits that times are held against. Each is the best of several tries: what disturbs can only slow.
+use crate::parts::median;
+
+/// The limits that times are held against.
 #[derive(Clone, Copy)]
 pub struct Peak {
     /// Floating-point operations a second on operands of one type, a multiplication and an addition counting as two.
@@ -17,15 +19,58 @@ pub struct Peak {
 }
 
 impl Peak {
-    /// Measures all threads of the pool together, in about half a second.
-    pub fn measure(pool: &ThreadPool, dtype: DType) -> Peak {
-        let best = |work: &mut dyn FnMut() -> f64| (0..8).map(|_| work()).fold(0.0, f64::max);
-        Peak { flops: best(&mut || multiply_adds(pool, dtype)), bytes: best(&mut copier(pool)) }
-    }
-
     /// The least time that so much work can take, in seconds.
     pub fn limit(&self, flops: f64, bytes: f64) -> f64 {
         (flops / self.flops).max(bytes / self.bytes)
+    }
+}
+
+/// Measures the limits between the times that are held against them: a machine that is shared has other limits a moment later.
+pub struct Meter<'a> {
+    pool: &'a ThreadPool,
+    dtype: DType,
+    arrays: [Vec<f32>; 2],
+    flops: Vec<f64>,
+    bytes: Vec<f64>,
+}
+
+impl Meter<'_> {
+    /// Of all threads of the pool together.
+    pub fn new(pool: &ThreadPool, dtype: DType) -> Meter<'_> {
+        // No cache holds these.
+        const LENGTH: usize = 32 << 20;
+        let mut meter =
+            Meter { pool, dtype, arrays: [vec![1.0; LENGTH], vec![0.0; LENGTH]], flops: Vec::new(), bytes: Vec::new() };
+        // The first copy finds the memory that it writes to.
+        meter.copy();
+        meter
+    }
+
+    /// Measures both limits once more, in some 30 ms.
+    pub fn read(&mut self) {
+        let flops = multiply_adds(self.pool, self.dtype);
+        let bytes = self.copy();
+        self.flops.push(flops);
+        self.bytes.push(bytes);
+    }
+
+    /// The medians of what was read since the last call; reads now, if nothing was.
+    pub fn peak(&mut self) -> Peak {
+        if self.flops.is_empty() {
+            self.read();
+        }
+        let [flops, bytes] = [&mut self.flops, &mut self.bytes].map(|readings| median(std::mem::take(readings)));
+        Peak { flops, bytes }
+    }
+
+    /// Bytes a second, read and written together.
+    fn copy(&mut self) -> f64 {
+        let (pool, [from, to]) = (self.pool, &mut self.arrays);
+        let piece = from.len() / pool.current_num_threads().max(1) / 4;
+        let start = Instant::now();
+        pool.install(|| to.par_chunks_mut(piece).zip(from.par_chunks(piece)).for_each(|(to, from)| to.copy_from_slice(from)));
+        black_box(&to);
+        8.0 * from.len() as f64 / start.elapsed().as_secs_f64()
     }
 }
 
@@ -119,17 +164,4 @@ fn chains_of<const N: usize>(steps: u64) -> u64 {
     }
     black_box(x);
     steps * 12 * N as u64 * 2
-}
-
-/// Copies between arrays that no cache holds; gives the bytes a second, read and written together.
-fn copier(pool: &ThreadPool) -> impl FnMut() -> f64 {
-    const LENGTH: usize = 32 << 20;
-    let (from, mut to) = (vec![1.0f32; LENGTH], vec![0.0f32; LENGTH]);
-    move || {
-        let start = Instant::now();
-        let piece = LENGTH / pool.current_num_threads().max(1) / 4;
-        pool.install(|| to.par_chunks_mut(piece).zip(from.par_chunks(piece)).for_each(|(to, from)| to.copy_from_slice(from)));
-        black_box(&to);
-        8.0 * LENGTH as f64 / start.elapsed().as_secs_f64()
-    }
 }

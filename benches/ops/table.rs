@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::parts::median;
 use crate::peak::Peak;
 
 /// One op in one direction.
@@ -16,20 +17,23 @@ pub struct Row {
     pub flops: f64,
     /// Bytes that must be read and written: operands once, results once.
     pub bytes: f64,
+    /// The limits of the machine, measured beside it.
+    pub peak: Peak,
 }
 
 impl Row {
     /// Share of the limit that binds it: multiply-adds or memory.
-    fn share_of_limit(&self, peak: &Peak) -> f64 {
-        peak.limit(self.flops, self.bytes) / self.seconds
+    fn share_of_limit(&self) -> f64 {
+        self.peak.limit(self.flops, self.bytes) / self.seconds
     }
 
-    fn json(&self, peak: &Peak, total: Option<f64>) -> Value {
+    fn json(&self, total: Option<f64>) -> Value {
+        let peak = &self.peak;
         let bound = if self.flops / peak.flops > self.bytes / peak.bytes { "multiply-adds" } else { "memory" };
         json!({
             "op": self.name, "direction": self.direction, "count": self.count, "seconds": self.seconds,
             "gflops": self.flops / self.seconds / 1e9, "gbytes_per_s": self.bytes / self.seconds / 1e9, "bound": bound,
-            "share_of_limit": self.share_of_limit(peak), "share_of_step": total.map(|total| self.seconds / total),
+            "share_of_limit": self.share_of_limit(), "share_of_step": total.map(|total| self.seconds / total),
         })
     }
 }
@@ -43,10 +47,16 @@ pub struct Table {
 }
 
 impl Table {
+    /// The medians of the limits beside all rows.
+    pub fn peak(&self) -> Peak {
+        let of = |what: fn(&Peak) -> f64| median(self.rows.iter().map(|row| what(&row.peak)).collect());
+        Peak { flops: of(|peak| peak.flops), bytes: of(|peak| peak.bytes) }
+    }
+
     /// One line of JSON.
     pub fn json(&self, peaks: [(usize, Peak); 2]) -> Value {
         let limits = peaks.map(|(n, peak)| json!({"threads": n, "gflops": peak.flops / 1e9, "gbytes_per_s": peak.bytes / 1e9}));
-        let rows: Vec<Value> = self.rows.iter().map(|row| row.json(&peaks[1].1, self.total)).collect();
+        let rows: Vec<Value> = self.rows.iter().map(|row| row.json(self.total)).collect();
         json!({"title": self.title, "limits": limits, "seconds": self.total, "rows": rows})
     }
 
@@ -69,7 +79,7 @@ impl Table {
             let part = share.map_or("-".into(), |share| format!("{:.1} %", 100.0 * share));
             let gflops = if row.flops > 0.0 { format!("{:.0}", row.flops / row.seconds / 1e9) } else { "-".into() };
             let (name, direction, count, ms) = (&row.name, row.direction, row.count, row.seconds * 1e3);
-            let (gbytes, limit) = (row.bytes / row.seconds / 1e9, 100.0 * row.share_of_limit(&peaks[1].1));
+            let (gbytes, limit) = (row.bytes / row.seconds / 1e9, 100.0 * row.share_of_limit());
             let reached = if row.bytes > 0.0 { format!("{gbytes:.1} | {limit:.0} %") } else { "- | -".into() };
             text += &format!("| {name} | {direction} | {count} | {ms:.3} | {part} | {gflops} | {reached} |\n");
         }
