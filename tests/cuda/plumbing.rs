@@ -174,6 +174,7 @@ fn rates_are_measured_beside_other_work() {
         scope.spawn(|| {
             while !done.load(Ordering::Relaxed) {
                 x.exp().unwrap();
+                cuda::synchronize(0).unwrap();
             }
         });
         let [copy, bf16, tf32] =
