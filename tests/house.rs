@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Lines that src and kernels may have together: 16,000 for the library on the CPU in f32 and f64, 10,700 for 16-bit types on any processor,
+/// Lines that src and kernels may have together: 16,000 for the library on the CPU in f32 and f64, 10,900 for 16-bit types on any processor,
 /// faster convolutions, two widths of registers and CUDA, of which kernels and their launches are 5,600. Raising it is a decision, not a chore.
-const BUDGET: usize = 26_700;
+const BUDGET: usize = 26_900;
 
 /// Where a file ought to stop and become two.
 const LONGEST_FILE: usize = 400;

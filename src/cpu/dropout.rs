@@ -21,9 +21,10 @@ pub(crate) enum Kind {
 const DRAWN: usize = PIECE / 4;
 
 /// y = f(a, y) / (1 - p) where the element's [`bits`], as a fraction, reach p, else 0. Element i has the bits of the stream from
-/// `bits * i` on, of which the lowest of each word is its first.
-pub(crate) fn apply<T: Real>(kind: Kind, p: f64, rng: &Rng, a: &[T], y: &mut [T]) {
+/// `bits * i` on, of which the lowest of each word is its first. a and y begin with element `first`, a [`whole`] one.
+pub(crate) fn apply<T: Real>(kind: Kind, p: f64, (rng, first): (&Rng, usize), a: &[T], y: &mut [T]) {
     const { assert!(GRAIN.is_multiple_of(PIECE) && PIECE.is_multiple_of(128), "pieces begin with whole blocks") };
+    assert!(whole(p, first), "the first element has the first bits of a block");
     let bits = bits(p);
     // Elements that the words are for.
     let span = 64 * DRAWN / bits;
@@ -31,7 +32,7 @@ pub(crate) fn apply<T: Real>(kind: Kind, p: f64, rng: &Rng, a: &[T], y: &mut [T]
         let (mut words, mut halves, mut room) = ([0; DRAWN], [0; PIECE], None);
         for (i, (a, y)) in a[start..].chunks(span).zip(y.chunks_mut(span)).enumerate() {
             let count = (y.len() * bits).div_ceil(64).next_multiple_of(REGISTERS).min(DRAWN);
-            run_widest(Draw { rng, first: (start + i * span) * bits / 128, words: &mut words[..count] });
+            run_widest(Draw { rng, first: (first + start + i * span) * bits / 128, words: &mut words[..count] });
             for ((a, y), words) in a.chunks(PIECE).zip(y.chunks_mut(PIECE)).zip(words.chunks(PIECE * bits / 64)) {
                 let body = |y: &mut [T::Wide]| apply_piece(kind, p, words, &mut halves, a, y);
                 match kind {
@@ -86,6 +87,11 @@ pub(crate) fn threshold(p: f64) -> u32 {
 /// is enough for 1/2.
 fn bits(p: f64) -> usize {
     (16 - threshold(p).trailing_zeros().min(15)).next_power_of_two() as usize
+}
+
+/// Whether element i, and so every multiple of it, has the first bits of a random block.
+pub(crate) fn whole(p: f64, i: usize) -> bool {
+    (i * bits(p)).is_multiple_of(128)
 }
 
 /// Each element's bits as the highest of 16. Those that follow are anything, and the threshold has zeros there.

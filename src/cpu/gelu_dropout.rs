@@ -1,14 +1,60 @@
-//! GELU and dropout in one pass over memory.
+//! GELU and dropout: in one pass over memory, or in none, where a product takes or gives the numbers piece by piece.
 
-use crate::cpu::dropout::{Kind, apply};
+use crate::cpu::dropout::{Kind, apply, whole};
+use crate::cpu::gemm::{Begin, Matrix, TILE, gemm, gemm_then};
+use crate::cpu::{Scratch, unary};
 use crate::{Real, Rng};
 
 /// y = dropout(x Phi(x)).
 pub(crate) fn forward<T: Real>(p: f64, rng: &Rng, x: &[T], y: &mut [T]) {
-    apply(Kind::Gelu, p, rng, x, y);
+    apply(Kind::Gelu, p, (rng, 0), x, y);
 }
 
 /// dx = dropout(dy) (Phi(x) + x phi(x)), in the place of dy.
 pub(crate) fn backward<T: Real>(p: f64, rng: &Rng, x: &[T], dy: &mut [T]) {
-    apply(Kind::GeluBackward, p, rng, x, dy);
+    apply(Kind::GeluBackward, p, (rng, 0), x, dy);
+}
+
+/// Whether the rows of k numbers that a product begins a task with have the first random bits of a block.
+pub(crate) fn in_pieces(k: usize, p: f64) -> bool {
+    whole(p, TILE * k)
+}
+
+/// h = dropout(gelu(x)), or gelu(x), between two products: never in memory as a whole, nor is its gradient.
+pub(crate) struct Hidden<'a, T> {
+    pub x: &'a [T],
+    /// Numbers of a row behind and before: n of y, k of x and h.
+    pub size: [usize; 2],
+    pub dropout: Option<(f64, &'a Rng)>,
+}
+
+impl<T: Real> Hidden<'_, T> {
+    /// dw = dy^T h, with h made where it is packed.
+    pub fn backward_weight(&self, dy: &[T], dw: &mut [T::Wide]) {
+        let make = |first: usize, x: &[T], h: &mut [T]| match self.dropout {
+            Some((p, rng)) => apply(Kind::Gelu, p, (rng, first), x, h),
+            None => unary::apply(unary::Kind::Gelu, x, h),
+        };
+        let [n, k] = self.size;
+        gemm([n, self.rows(), k], Matrix::new(dy, n, true), Matrix::made(self.x, k, &make), Begin::Zero, dw);
+    }
+
+    /// dx = dropout(dh) (Phi(x) + x phi(x)) of dh = dy w, in its place, before it leaves the cache.
+    pub fn backward_input(&self, dy: &[T], w: &[T], dx: &mut [T]) {
+        let slope = |first: usize, dh: &mut [T]| {
+            let x = &self.x[first..][..dh.len()];
+            if let Some((p, rng)) = self.dropout {
+                return apply(Kind::GeluBackward, p, (rng, first), x, dh);
+            }
+            let mut dy = Scratch::new(dh.len());
+            dy.copy_from_slice(dh);
+            unary::backward(unary::Kind::Gelu, x, &dy, dh);
+        };
+        let [n, k] = self.size;
+        gemm_then([self.rows(), n, k], Matrix::new(dy, n, false), Matrix::new(w, k, false), Begin::Zero, dx, &slope);
+    }
+
+    fn rows(&self) -> usize {
+        self.x.len().checked_div(self.size[1]).unwrap_or(0)
+    }
 }

@@ -1,5 +1,6 @@
 //! Matrix products, and how they are cut into tasks.
 
+mod matrix;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod place;
@@ -11,6 +12,7 @@ mod x86;
 
 use std::ops::Range;
 
+pub(crate) use matrix::Matrix;
 use place::Place;
 pub(crate) use rows::Rows;
 pub(crate) use tile::{Begin, Run, Sums, TERMS, TILE, Target, panel, together};
@@ -21,64 +23,6 @@ use crate::cpu::wide::widen;
 use crate::cpu::{Scratch, chunks, vectorize};
 use crate::storage::{as_type, as_type_mut};
 use crate::{Element, Float, Real};
-
-/// A matrix inside a slice: element (i, j) is `data[i * row + j * col]`. Transposing one is swapping the steps.
-#[derive(Clone, Copy)]
-pub(crate) struct Matrix<'a, T> {
-    data: &'a [T],
-    row: usize,
-    col: usize,
-}
-
-impl<'a, T: Real> Matrix<'a, T> {
-    /// A dense matrix of `columns` columns, row after row; with `transposed` its transpose, as a view.
-    pub fn new(data: &'a [T], columns: usize, transposed: bool) -> Self {
-        if transposed { Matrix { data, row: 1, col: columns } } else { Matrix { data, row: columns, col: 1 } }
-    }
-
-    fn skip(self, rows: usize, cols: usize) -> Self {
-        Matrix { data: &self.data[rows * self.row + cols * self.col..], ..self }
-    }
-
-    /// Its first `rows` rows, where they are what packing would make of them: of a panel's width, or half of it, side by side.
-    fn as_panel<F: Real>(self, rows: usize, columns: usize) -> Option<&'a [T]> {
-        let fits = columns == panel::<F>() || columns == panel::<F>() / 2;
-        (fits && together::<F>() == 1 && [self.row, self.col] == [columns, 1]).then(|| &self.data[..rows * columns])
-    }
-
-    /// Its first `rows` rows of columns `first..first + count` as a panel `wide` columns wide, rows that go together
-    /// element by element; what is left of the width and of the last pair of rows is 0.
-    fn pack<F: Real<Wide = T::Wide>>(self, rows: usize, (first, count): (usize, usize), wide: usize, to: &mut [F]) {
-        let (t, from) = (together::<F>(), &self.data[first * self.col..]);
-        if self.col > 1 && (t > 1 && !rows.is_multiple_of(t) || count < wide) {
-            to.fill(F::default());
-        }
-        if self.col > 1 {
-            // A transposed matrix, by squares: more columns at a time could meet in the same set of the first-level cache.
-            let at = |p: usize, j: usize| (p / t * wide + j) * t + p % t;
-            for (j, p) in (0..count).step_by(4).flat_map(|j| (0..rows).step_by(4).map(move |p| (j, p))) {
-                if t == 1 && j + 4 <= count && p + 4 <= rows {
-                    let columns: [&[T]; 4] = std::array::from_fn(|i| &from[(j + i) * self.col + p..][..4]);
-                    (0..4).for_each(|i| to[at(p + i, j)..][..4].copy_from_slice(&columns.map(|column| factor(column[i]))));
-                    continue;
-                }
-                for (j, p) in (j..count.min(j + 4)).flat_map(|j| (p..rows.min(p + 4)).map(move |p| (j, p))) {
-                    to[at(p, j)] = factor(from[j * self.col + p]);
-                }
-            }
-            return;
-        }
-        if t > 1 {
-            to.chunks_mut(wide * t).for_each(|to| to[count * t..].fill(F::default()));
-            pair_rows(from, [rows, count, self.row], to, wide);
-            return;
-        }
-        for (p, to) in to.chunks_mut(wide).enumerate() {
-            copy(&from[p * self.row..][..count], to);
-            to[count..].fill(F::default());
-        }
-    }
-}
 
 /// Whether this processor multiplies numbers of type T as they are stored. Others become factors of the type they are computed
 /// in, where they are laid out for a product.
@@ -185,16 +129,37 @@ pub(crate) fn gemm<T: Real, O: Real<Wide = T::Wide>>(
     begin: Begin<'_, O>,
     c: &mut [O],
 ) {
-    if multiplies::<T>() { gemm_of::<T, T, O>(size, a, b, begin, c) } else { gemm_of::<T::Wide, T, O>(size, a, b, begin, c) }
+    gemm_then(size, a, b, begin, c, &|_, _| {});
 }
 
-/// As [`gemm`], of factors of type F.
+/// What is called with rows of C when their products are done, while they are in a cache, and the number of their first element.
+pub(crate) type Then<'a, O> = &'a (dyn Fn(usize, &mut [O]) + Sync);
+
+/// As [`gemm`], and `then` for all rows of C. They begin at multiples of [`TILE`].
+pub(crate) fn gemm_then<T: Real, O: Real<Wide = T::Wide>>(
+    size: [usize; 3],
+    a: Matrix<'_, T>,
+    b: Matrix<'_, T>,
+    begin: Begin<'_, O>,
+    c: &mut [O],
+    then: Then<'_, O>,
+) {
+    assert!(a.made.is_none(), "only the right side may be made");
+    if multiplies::<T>() {
+        gemm_of::<T, T, O>(size, a, b, begin, c, then)
+    } else {
+        gemm_of::<T::Wide, T, O>(size, a, b, begin, c, then)
+    }
+}
+
+/// As [`gemm_then`], of factors of type F.
 fn gemm_of<F: Real<Wide = T::Wide>, T: Real, O: Real<Wide = T::Wide>>(
     [m, k, n]: [usize; 3],
     a: Matrix<'_, T>,
     b: Matrix<'_, T>,
     begin: Begin<'_, O>,
     c: &mut [O],
+    then: Then<'_, O>,
 ) {
     assert_eq!(c.len(), m * n, "C is dense");
     if m * n == 0 {
@@ -202,12 +167,12 @@ fn gemm_of<F: Real<Wide = T::Wide>, T: Real, O: Real<Wide = T::Wide>>(
     }
     if k >= 2 * LONG && m * n <= 1 << 18 {
         // Each block of terms makes a matrix of its own. No more than 64, for the memory they take.
-        let length = LONG.max(k.div_ceil(64)).next_multiple_of(together::<F>());
+        let length = LONG.max(k.div_ceil(64)).next_multiple_of(TILE);
         let partial = |i: usize| {
             let (first, mut c) = (i * length, Scratch::<T::Wide>::new(m * n));
             let count = length.min(k - first);
-            let b = b.skip(first, 0);
-            match b.as_panel::<F>(count, n) {
+            let (b, mut made) = (b.skip(first, 0), None);
+            match b.as_panel::<F>(count, n, &mut made) {
                 Some(panel) => {
                     let mut room = (F::DTYPE != T::DTYPE).then(|| Scratch::new(panel.len()));
                     let panel: &[F] = factors(panel, room.as_deref_mut().unwrap_or_default());
@@ -225,14 +190,17 @@ fn gemm_of<F: Real<Wide = T::Wide>, T: Real, O: Real<Wide = T::Wide>>(
                 Begin::Add => c.iter_mut().zip(sums).for_each(|(c, &sum)| *c = O::narrow(c.wide() + sum)),
             }
         }
-        return;
+        return then(0, c);
     }
     let packed = pack::<F, T>(b, k, n);
     let least = if k * n > NEAR { (m / 16).clamp(ROWS, MANY_ROWS) } else { ROWS };
     let rows = (SMALL / (k * n).max(1)).min(MOVED / (k + n)).max(least);
     // As many tasks as that makes, but of one size.
     let rows = m.div_ceil(m.div_ceil(rows)).next_multiple_of(TILE);
-    chunks(c, rows * n, |start, c| multiply(a.skip(start / n, 0), (&packed, panel::<F>()), [k, n], begin, c));
+    chunks(c, rows * n, |start, c| {
+        multiply(a.skip(start / n, 0), (&packed, panel::<F>()), [k, n], begin, c);
+        then(start, c);
+    });
 }
 
 /// Terms that are added up before the next panel's turn. Where C rounds what it holds, all at once.
@@ -247,9 +215,10 @@ fn pack<F: Real<Wide = T::Wide>, T: Real>(b: Matrix<'_, T>, k: usize, n: usize) 
     let mut packed = Scratch::new(k.next_multiple_of(t) * columns);
     chunks(&mut packed, TERMS * t * columns, |start, to| {
         let (first, rows) = (start / columns, to.len() / columns);
-        let count = rows.min(k - first);
+        let (count, mut made) = (rows.min(k - first), None);
+        let b = b.skip(first, 0).rows(count, &mut made);
         for (column, to) in (0..n).step_by(wide).zip(to.chunks_mut((rows * wide).max(1))) {
-            b.skip(first, 0).pack(count, (column, wide.min(n - column)), wide, to);
+            b.pack(count, (column, wide.min(n - column)), wide, to);
         }
     });
     packed
@@ -336,14 +305,14 @@ mod tests {
                 let sum = |i: usize, j: usize| (0..k).map(|p| at(left, i, p) * at(right, p, j)).sum::<f32>();
                 let want = |i: usize| bf16::narrow(sum(i / n, i % n) + bias[i % n].wide());
                 let [mut pairs, mut wide] = [vec![bf16::ZERO; m * n], vec![bf16::ZERO; m * n]];
-                gemm_of::<bf16, _, _>([m, k, n], left, right, Begin::Bias(&bias), &mut pairs);
-                gemm_of::<f32, _, _>([m, k, n], left, right, Begin::Bias(&bias), &mut wide);
+                gemm_of::<bf16, _, _>([m, k, n], left, right, Begin::Bias(&bias), &mut pairs, &|_, _| {});
+                gemm_of::<f32, _, _>([m, k, n], left, right, Begin::Bias(&bias), &mut wide, &|_, _| {});
                 assert!(pairs.iter().enumerate().all(|(i, &c)| c == want(i)), "{m} x {k} x {n}, {turned:?}: pairs");
                 assert!(wide == pairs, "{m} x {k} x {n}, {turned:?}: as f32");
                 // Sums that stay wide are added up block by block.
                 let [mut pairs, mut wide] = [vec![1.0; m * n], vec![1.0; m * n]];
-                gemm_of::<bf16, _, f32>([m, k, n], left, right, Begin::Zero, &mut pairs);
-                gemm_of::<f32, _, f32>([m, k, n], left, right, Begin::Zero, &mut wide);
+                gemm_of::<bf16, _, f32>([m, k, n], left, right, Begin::Zero, &mut pairs, &|_, _| {});
+                gemm_of::<f32, _, f32>([m, k, n], left, right, Begin::Zero, &mut wide, &|_, _| {});
                 let exact = |sums: &[f32]| sums.iter().enumerate().all(|(i, &c)| c == sum(i / n, i % n));
                 assert!(exact(&pairs) && exact(&wide), "{m} x {k} x {n}, {turned:?}: wide sums");
             }

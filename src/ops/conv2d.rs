@@ -1,6 +1,7 @@
 //! Two-dimensional convolution.
 
 use crate::autograd::Backward;
+use crate::cpu::gelu_dropout::{Hidden, in_pieces};
 use crate::cpu::{conv_transpose2d::conv_transpose2d as spread, conv2d as cpu};
 use crate::cuda::{conv_transpose2d::forward as cuda_spread, conv2d as cuda};
 use crate::ops::gelu_dropout;
@@ -106,6 +107,7 @@ impl Backward for Conv2d {
 ///
 /// The same numbers as [`gelu_dropout`](Var::gelu_dropout) and then [`conv2d`]. Composed they would keep x for the one and
 /// its GELU for the other; here GELU is computed again on the way back, which takes far less than the products around it.
+/// With a kernel of one pixel, the processor does that piece by piece, where the products read h and write its gradient.
 ///
 /// **Shapes**, **Errors**, **Source**: those of the parts. **Backward**: theirs, one after the other.
 /// **Saves**: x and the weight.
@@ -139,6 +141,9 @@ struct GeluDropoutConv2d {
 impl Backward for GeluDropoutConv2d {
     /// h = gelu_dropout(x) once more; dh, dw and db from the convolution of h, dx from dh.
     fn backward(self: Box<Self>, dy: Tensor, wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
+        if self.x.device() == Device::Cpu && self.geometry.is_matrix() && in_pieces(self.geometry.big[2], self.p) {
+            return self.backward_in_pieces(&dy, wanted);
+        }
         let GeluDropoutConv2d { geometry, x, weight, p, rng } = *self;
         let h = Var::from(&x).gelu_dropout(p, rng.as_ref())?.into_value();
         let mut out = Box::new(Conv2d { geometry, x: h, weight }).backward(dy, wanted)?;
@@ -150,5 +155,27 @@ impl Backward for GeluDropoutConv2d {
 
     fn saves(&self) -> Vec<&Tensor> {
         vec![&self.x, &self.weight]
+    }
+}
+
+impl GeluDropoutConv2d {
+    /// The same with a kernel of one pixel, where h and dh are a side of a product and what comes of another: dw = dy^T h,
+    /// dx = gelu_dropout'(x) (dy w), db = sum of dy.
+    fn backward_in_pieces(&self, dy: &Tensor, wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
+        let GeluDropoutConv2d { geometry, x, weight, p, rng } = self;
+        let (dropout, mut out) = (rng.as_ref().filter(|_| *p > 0.0).map(|rng| (*p, rng)), vec![None; wanted.len()]);
+        each_real!("gelu_dropout_conv2d", dy.dtype(), T => {
+            let hidden = Hidden { x: x.data::<T>(), size: [geometry.small[2], geometry.big[2]], dropout };
+            out[1] = wanted[1].then(|| Tensor::build(*weight.shape(), |dw: &mut [<T as Real>::Wide]| {
+                hidden.backward_weight(dy.data(), dw);
+            }));
+            out[0] = wanted[0].then(|| Tensor::build(*x.shape(), |dx: &mut [T]| {
+                hidden.backward_input(dy.data(), weight.data(), dx);
+            }));
+        });
+        if wanted.get(2) == Some(&true) {
+            out[2] = Some(dy.sum_of_rows(geometry.small[2])?);
+        }
+        Ok(out)
     }
 }

@@ -47,7 +47,7 @@ fn drop(x: &Tensor, p: f64, rng: &Rng) -> Result<Tensor> {
     super::float("dropout", ("x", x))?;
     match x.device() {
         Device::Cpu => Ok(each_real!("dropout", x.dtype(), T => Tensor::build(*x.shape(), |y: &mut [T]| {
-            cpu::apply(cpu::Kind::Identity, p, rng, x.data(), y);
+            cpu::apply(cpu::Kind::Identity, p, (rng, 0), x.data(), y);
         }))),
         Device::Cuda(_) => x.beside(x.shape(), x.dtype(), |y| cuda::apply(p, rng, x.on_device(), y)),
     }

@@ -161,28 +161,44 @@ fn fewer_multiplications_give_the_same() {
     }
 }
 
-/// What keeps x alone gives the bits of its two parts, on the way back too; and so it does without dropout.
+/// What keeps x alone gives the bits of its two parts, on the way back too, and so it does without dropout: also where GELU is
+/// made a piece at a time, by a kernel of one pixel, in products of few and many terms, rows and columns.
 #[test]
 fn gelu_dropout_made_again_is_the_same() {
-    let inputs: [&[usize]; 3] = [&[2, 5, 4, 6], &[3, 3, 3, 6], &[3]];
-    let inputs = inputs.map(|shape| draw(shape, DType::F64, 4));
-    for rng in [Some(Rng::new(5)), None] {
-        let run = |composed: bool| {
-            let [x, w, b] = inputs.each_ref().map(|t| Var::leaf(t.cast(DType::F32).unwrap()));
-            let (window, dropout) = (Window { padding: [1, 1], ..Window::default() }, (0.25, rng.as_ref()));
-            let y = match composed {
-                true => conv2d(&x.gelu_dropout(dropout.0, dropout.1).unwrap(), &w, Some(&b), window),
-                false => gelu_dropout_conv2d(&x, &w, Some(&b), window, dropout),
+    let cases: [([usize; 4], [usize; 4], DType); 9] = [
+        ([2, 5, 4, 6], [3, 3, 3, 6], DType::F32),
+        ([2, 5, 4, 32], [5, 1, 1, 32], DType::F32),
+        ([3, 50, 50, 32], [16, 1, 1, 32], DType::F32),
+        ([3, 50, 50, 32], [16, 1, 1, 32], DType::BF16),
+        ([3, 50, 50, 16], [8, 1, 1, 16], DType::F32),
+        ([2, 50, 49, 48], [40, 1, 1, 48], DType::BF16),
+        ([1, 7, 9, 256], [128, 1, 1, 256], DType::F32),
+        ([1, 2, 5, 4096], [3, 1, 1, 4096], DType::F32),
+        // Rows that begin within a block of random bits.
+        ([1, 30, 7, 7], [3, 1, 1, 7], DType::F32),
+    ];
+    for (shape, weight, dtype) in cases {
+        let inputs = [&shape[..], &weight, &weight[..1]].map(|shape| draw(shape, DType::F64, 4));
+        for (p, rng) in [(0.5, Some(Rng::new(5))), (0.25, Some(Rng::new(5))), (0.25, None), (0.0, Some(Rng::new(5)))] {
+            let run = |composed: bool| {
+                let [x, w, b] = inputs.each_ref().map(|t| Var::leaf(t.cast(dtype).unwrap()));
+                let (window, dropout) = (Window { padding: [weight[1] / 2; 2], ..Window::default() }, (p, rng.as_ref()));
+                let y = match composed {
+                    true => conv2d(&x.gelu_dropout(dropout.0, dropout.1).unwrap(), &w, Some(&b), window),
+                    false => gelu_dropout_conv2d(&x, &w, Some(&b), window, dropout),
+                };
+                let y = y.unwrap();
+                let gradients = y.backward_from(y.value().clone(), &[]).unwrap();
+                [y.value(), gradients.of(&x).unwrap(), gradients.of(&w).unwrap(), gradients.of(&b).unwrap()]
+                    .map(|t| t.cast(DType::F32).unwrap().to_vec::<f32>().unwrap())
             };
-            let y = y.unwrap();
-            let gradients = y.backward_from(y.value().clone(), &[]).unwrap();
-            [y.value(), gradients.of(&x).unwrap(), gradients.of(&w).unwrap(), gradients.of(&b).unwrap()]
-                .map(|t| t.to_vec::<f32>().unwrap())
-        };
-        assert_eq!(run(true), run(false));
+            assert_eq!(run(true), run(false), "{shape:?}, {weight:?}, {dtype}, {p}");
+        }
     }
-    let dropout = Rng::new(6);
+    let (dropout, inputs) = (Rng::new(6), [&[2, 5, 4, 6][..], &[3, 1, 1, 6], &[3]].map(|shape| draw(shape, DType::F64, 4)));
     gradcheck(|v| gelu_dropout_conv2d(&v[0], &v[1], Some(&v[2]), Window::default(), (0.25, Some(&dropout))), &inputs).unwrap();
+    let inputs = [&[2, 3, 3, 32][..], &[3, 1, 1, 32], &[3]].map(|shape| draw(shape, DType::F64, 4));
+    gradcheck(|v| gelu_dropout_conv2d(&v[0], &v[1], Some(&v[2]), Window::default(), (0.5, Some(&dropout))), &inputs).unwrap();
 }
 
 /// Products of bf16 are exact in f32 and summed there: against f64 on the same numbers, y and dx are off by their own
