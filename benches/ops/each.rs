@@ -33,6 +33,8 @@ type Run = Box<dyn Fn(&[Var]) -> Result<Var> + Sync>;
 enum Needs {
     /// The operands again and dy; writes their gradients.
     Operands,
+    /// The same, but reads all of them twice: sums over all of them come first.
+    OperandsTwice,
     /// dy; writes the operands' gradients.
     Dy,
     /// Nothing: dy itself is the gradient.
@@ -136,7 +138,7 @@ fn passes(load: &Load) -> Result<Vec<Case>> {
         case("dwt", vec![at(h, c / 4)], Needs::Dy, Box::new(|v| v[0].dwt())),
         case("gelu_dropout", hidden(), Needs::Operands, Box::new(dropped)),
         case("gelu", hidden(), Needs::Operands, Box::new(|v| v[0].gelu())),
-        case("batch_norm", vec![at(h, c), leaf(wide, [c]), leaf(wide, [c])], Needs::Operands, Box::new(normalised)),
+        case("batch_norm", vec![at(h, c), leaf(wide, [c]), leaf(wide, [c])], Needs::OperandsTwice, Box::new(normalised)),
         case("add", vec![at(h, c), at(h, c)], Needs::Nothing, Box::new(|v| &v[0] + &v[1])),
         case("global_avg_pool", vec![at(h, c)], Needs::Dy, Box::new(|v| v[0].global_avg_pool())),
         case("cross_entropy", vec![leaf(wide, [n, load.classes])], Needs::Operands, Box::new(loss)),
@@ -186,6 +188,7 @@ fn time(case: &Case, meter: &mut Meter) -> Result<[Row; 2]> {
     };
     let moved = match case.backward {
         Needs::Operands => inputs + output + inputs,
+        Needs::OperandsTwice => 2 * (inputs + output) + inputs,
         Needs::Dy => output + inputs,
         Needs::Nothing => 0,
     };

@@ -73,7 +73,9 @@ impl Watcher for Clock {
         // A residual's gradient is dy itself, and nobody writes it; a sum reads both of its terms.
         let written: usize = gradients.iter().take(if op == "batch_norm_add" { 3 } else { 9 }).flatten().map(Tensor::bytes).sum();
         let terms = if op == "sum of gradients" { 2 * written } else { 0 };
-        self.spend(BACKWARD, name, products * flops, read + (written + terms) as f64);
+        // BatchNorm's first gradient needs sums over all of dy and x: it reads them twice.
+        let reads = if op.starts_with("batch_norm") { 2.0 } else { 1.0 };
+        self.spend(BACKWARD, name, products * flops, reads * read + (written + terms) as f64);
     }
 }
 

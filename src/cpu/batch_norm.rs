@@ -118,41 +118,42 @@ pub(crate) fn normalise<T: Real>(x: &[T], residual: Option<&[T]>, coefficients: 
     });
 }
 
-/// x = (y - residual - shift) inverse + mean, in the place of y: what was normalised, from what came of it.
-pub(crate) fn invert<T: Float>(residual: &[T], coefficients: [&[f64]; 3], y: &mut [T]) {
-    let c = coefficients[0].len();
-    let [shift, inverse, mean] = coefficients.map(|v| widen::<T>(v, c));
-    chunks(y, block::<T>(c) * (GRAIN / BLOCK), |start, y| invert_chunk(&residual[start..], [&shift, &inverse, &mean], y));
-}
-
-/// The first sweep back: of each channel, the sum of dy (x - mean) and the sum of dy.
-pub(crate) fn gradient_sums<T: Real>(x: &[T], dy: &[T], mean: &[f64]) -> [Vec<f64>; 2] {
-    let c = mean.len();
-    let (mean, block) = (widen::<T::Wide>(mean, c), block::<T>(c));
+/// The first sweep back: of each channel, the sum of dy (x - about) and the sum of dy; with a residual, of x - residual for x.
+pub(crate) fn gradient_sums<T: Real>(x: &[T], residual: Option<&[T]>, dy: &[T], about: &[f64]) -> [Vec<f64>; 2] {
+    let c = about.len();
+    let (about, block) = (widen::<T::Wide>(about, c), block::<T>(c));
     let add = |mut a: [Vec<f64>; 2], b: [Vec<f64>; 2]| {
         a.iter_mut().flatten().zip(b.iter().flatten()).for_each(|(a, b)| *a += b);
         a
     };
     let none = || [vec![0.0; c], vec![0.0; c]];
-    let of_block = |(x, dy): (&[T], &[T])| {
+    let of_block = |(i, dy): (usize, &[T])| {
         let [mut slope, mut pull] = [vec![T::Wide::ZERO; width(c)], vec![T::Wide::ZERO; width(c)]];
-        add_gradients(x, dy, &mean, &mut slope, &mut pull);
+        let (x, start) = (&x[i * block..][..dy.len()], i * block);
+        match residual {
+            Some(residual) => add_gradients_beside([x, &residual[start..], dy], &about, &mut slope, &mut pull),
+            None => add_gradients([x, dy], &about, &mut slope, &mut pull),
+        }
         [slope, pull].map(|sum| narrow(&sum, c))
     };
-    let run = block * (GRAIN / BLOCK);
-    let parts: Vec<[Vec<f64>; 2]> = x
-        .par_chunks(run)
-        .zip(dy.par_chunks(run))
-        .map(|(x, dy)| x.chunks(block).zip(dy.chunks(block)).map(of_block).fold(none(), add))
-        .collect();
+    let together = GRAIN / BLOCK;
+    let part = |(i, dy): (usize, &[T])| (i * together..).zip(dy.chunks(block)).map(of_block).fold(none(), add);
+    let parts: Vec<[Vec<f64>; 2]> = dy.par_chunks(together * block).enumerate().map(part).collect();
     parts.into_iter().fold(none(), add)
 }
 
-/// The second sweep back: dx = (dy - pull - (x - mean) slope) scale, channel by channel, in the place of x.
-pub(crate) fn backward_input<T: Real>(dy: &[T], coefficients: [&[f64]; 4], x: &mut [T]) {
+/// The second sweep back: dx = (dy - pull - (x - about) slope) scale, channel by channel, in the place of x; with a residual, of
+/// x - residual for x.
+pub(crate) fn backward_input<T: Real>(dy: &[T], residual: Option<&[T]>, coefficients: [&[f64]; 4], x: &mut [T]) {
     let c = coefficients[0].len();
-    let [mean, scale, pull, slope] = coefficients.map(|v| widen::<T::Wide>(v, c));
-    chunks(x, block::<T>(c) * (GRAIN / BLOCK), |start, x| backward_chunk(&dy[start..], [&mean, &scale, &pull, &slope], x));
+    let [about, scale, pull, slope] = coefficients.map(|v| widen::<T::Wide>(v, c));
+    chunks(x, block::<T>(c) * (GRAIN / BLOCK), |start, x| {
+        let (dy, coefficients) = (&dy[start..], [&about[..], &scale, &pull, &slope]);
+        match residual {
+            Some(residual) => backward_chunk_beside([dy, &residual[start..]], coefficients, x),
+            None => backward_chunk(dy, coefficients, x),
+        }
+    });
 }
 
 // The loops, over rows as wide as their coefficients.
@@ -165,10 +166,22 @@ vectorize! {
         }
     }
 
-    fn add_gradients<T: Real>(x: &[T], dy: &[T], mean: &[T::Wide], slope: &mut [T::Wide], pull: &mut [T::Wide]) {
-        for (x, dy) in x.chunks(mean.len()).zip(dy.chunks(mean.len())) {
-            for ((((slope, pull), &x), &dy), &mean) in slope.iter_mut().zip(&mut *pull).zip(x).zip(dy).zip(mean) {
-                *slope = *slope + dy.wide() * (x.wide() - mean);
+    fn add_gradients<T: Real>(inputs: [&[T]; 2], about: &[T::Wide], slope: &mut [T::Wide], pull: &mut [T::Wide]) {
+        let [x, dy] = inputs.map(|input| input.chunks(about.len()));
+        for (x, dy) in x.zip(dy) {
+            for ((((slope, pull), &x), &dy), &about) in slope.iter_mut().zip(&mut *pull).zip(x).zip(dy).zip(about) {
+                *slope = *slope + dy.wide() * (x.wide() - about);
+                *pull = *pull + dy.wide();
+            }
+        }
+    }
+
+    fn add_gradients_beside<T: Real>(inputs: [&[T]; 3], about: &[T::Wide], slope: &mut [T::Wide], pull: &mut [T::Wide]) {
+        let [x, residual, dy] = inputs.map(|input| input.chunks(about.len()));
+        for ((x, residual), dy) in x.zip(residual).zip(dy) {
+            let sums = slope.iter_mut().zip(&mut *pull).zip(about);
+            for (((slope, pull), &about), ((&x, &residual), &dy)) in sums.zip(x.iter().zip(residual).zip(dy)) {
+                *slope = *slope + dy.wide() * (x.wide() - residual.wide() - about);
                 *pull = *pull + dy.wide();
             }
         }
@@ -194,21 +207,23 @@ vectorize! {
         }
     }
 
-    fn invert_chunk<T: Float>(residual: &[T], coefficients: [&[T]; 3], y: &mut [T]) {
-        let [shift, inverse, mean] = coefficients;
-        for (y, residual) in y.chunks_mut(mean.len()).zip(residual.chunks(mean.len())) {
-            for ((((y, &residual), &shift), &inverse), &mean) in y.iter_mut().zip(residual).zip(shift).zip(inverse).zip(mean) {
-                *y = (*y - residual - shift) * inverse + mean;
+    fn backward_chunk<T: Real>(dy: &[T], coefficients: [&[T::Wide]; 4], x: &mut [T]) {
+        let [about, scale, pull, slope] = coefficients;
+        for (x, dy) in x.chunks_mut(about.len()).zip(dy.chunks(about.len())) {
+            let coefficients = about.iter().zip(scale).zip(pull).zip(slope);
+            for ((x, &dy), (((&about, &scale), &pull), &slope)) in x.iter_mut().zip(dy).zip(coefficients) {
+                *x = T::narrow((dy.wide() - pull - (x.wide() - about) * slope) * scale);
             }
         }
     }
 
-    fn backward_chunk<T: Real>(dy: &[T], coefficients: [&[T::Wide]; 4], x: &mut [T]) {
-        let [mean, scale, pull, slope] = coefficients;
-        for (x, dy) in x.chunks_mut(mean.len()).zip(dy.chunks(mean.len())) {
-            let coefficients = mean.iter().zip(scale).zip(pull).zip(slope);
-            for ((x, &dy), (((&mean, &scale), &pull), &slope)) in x.iter_mut().zip(dy).zip(coefficients) {
-                *x = T::narrow((dy.wide() - pull - (x.wide() - mean) * slope) * scale);
+    fn backward_chunk_beside<T: Real>(inputs: [&[T]; 2], coefficients: [&[T::Wide]; 4], x: &mut [T]) {
+        let [about, scale, pull, slope] = coefficients;
+        let [dy, residual] = inputs.map(|input| input.chunks(about.len()));
+        for ((x, dy), residual) in x.chunks_mut(about.len()).zip(dy).zip(residual) {
+            let coefficients = about.iter().zip(scale).zip(pull).zip(slope);
+            for (((x, &dy), &residual), (((&about, &scale), &pull), &slope)) in x.iter_mut().zip(dy).zip(residual).zip(coefficients) {
+                *x = T::narrow((dy.wide() - pull - (x.wide() - residual.wide() - about) * slope) * scale);
             }
         }
     }

@@ -47,8 +47,8 @@ pub fn batch_norm(x: &Var, gamma: &Var, beta: &Var, eps: f64) -> Result<(Var, Ba
 /// over memory less.
 ///
 /// **Shapes**: both maps `[.., c]`. **Backward**: as for `batch_norm`, and dresidual = dy. **Saves**: y and the residual, which
-/// the ops before and after it mostly keep anyway: x = (y - residual - beta) std / gamma + mean is made of them again. Where
-/// that would lose digits, in 16 bits or with a gamma near 0, x as `batch_norm` does.
+/// the ops before and after it mostly keep anyway: xhat = (y - residual - beta) / gamma. Where that would lose digits, in 16
+/// bits or with a gamma near 0, x as `batch_norm` does.
 /// **Errors**: those of `batch_norm`; a residual of another shape or dtype than x.
 /// **Source**: for x from y, Rota Bulo, Porzi and Kontschieder (arXiv 1712.02616).
 #[track_caller]
@@ -158,15 +158,18 @@ fn apply(
     }));
     let inputs: Vec<&Var> = [x, gamma, beta].into_iter().chain(residual).collect();
     let kept = match other {
-        Some(residual) if count.is_some() && invertible(x.dtype(), gamma.value())? => {
-            Kept::Ends { y: y.clone(), residual: residual.clone(), beta: shift }
-        }
-        _ => Kept::Input(x.value().clone()),
+        Some(residual) if count.is_some() && invertible(x.dtype(), gamma.value())? => Kept {
+            inverse: channel_vec(gamma.value())?.iter().map(|gamma| 1.0 / gamma).collect(),
+            x: y.clone(),
+            residual: Some(residual.clone()),
+            about: shift,
+        },
+        _ => Kept { x: x.value().clone(), residual: None, about: mean, inverse: inv_std },
     };
-    Ok(Var::record(op, &inputs, y, || BatchNorm { kept, gamma: gamma.value().clone(), mean, inv_std, count }))
+    Ok(Var::record(op, &inputs, y, || BatchNorm { kept, gamma: gamma.value().clone(), scale, count }))
 }
 
-/// Smallest gamma by which y is divided to get x back: a rounding error of y grows by its inverse.
+/// Smallest gamma by which y is divided to get xhat back: a rounding error of y grows by its inverse.
 const LEAST_GAMMA: f64 = 1.0 / 64.0;
 
 fn invertible(dtype: DType, gamma: &Tensor) -> Result<bool> {
@@ -174,17 +177,20 @@ fn invertible(dtype: DType, gamma: &Tensor) -> Result<bool> {
     Ok(wide && channel_vec(gamma)?.iter().all(|gamma| gamma.abs() >= LEAST_GAMMA))
 }
 
-/// Where x comes from on the way back.
-enum Kept {
-    Input(Tensor),
-    Ends { y: Tensor, residual: Tensor, beta: Vec<f64> },
+/// What xhat = (x - about) inverse is made of on the way back, with x - residual for x where there is one: x, mean and 1 / std, or
+/// y, beta and 1 / gamma.
+struct Kept {
+    x: Tensor,
+    residual: Option<Tensor>,
+    about: Vec<f64>,
+    inverse: Vec<f64>,
 }
 
 struct BatchNorm {
     kept: Kept,
     gamma: Tensor,
-    mean: Vec<f64>,
-    inv_std: Vec<f64>,
+    /// gamma / std of each channel.
+    scale: Vec<f64>,
     /// Numbers a channel where mean and variance depend on x, none where they were given.
     count: Option<usize>,
 }
@@ -193,20 +199,22 @@ impl Backward for BatchNorm {
     /// Where mean and std depend on x, moving x along 1 or along xhat changes nothing: dx has those two directions
     /// taken out of dy.
     fn backward(self: Box<Self>, dy: Tensor, wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
-        let BatchNorm { kept, gamma, mean, inv_std, count } = *self;
-        let (scale, c) = (product(&channel_vec(&gamma)?, &inv_std), mean.len());
-        let mut x = kept.x(&scale, &mean)?;
-        let [mut dgamma, mut dbeta] = [vec![0.0; c], vec![0.0; c]];
+        let BatchNorm { kept: Kept { mut x, residual, about, inverse }, gamma, scale, count } = *self;
+        let [mut dgamma, mut dbeta] = [vec![0.0; about.len()], vec![0.0; about.len()]];
+        let residual = residual.as_ref();
         if count.is_some() || wanted[1] || wanted[2] {
-            [dgamma, dbeta] = each_real!("batch_norm", x.dtype(), T => cpu::gradient_sums::<T>(x.data(), dy.data(), &mean));
-            dgamma = product(&dgamma, &inv_std);
+            [dgamma, dbeta] = each_real!("batch_norm", x.dtype(), T => {
+                cpu::gradient_sums::<T>(x.data(), residual.map(Tensor::data), dy.data(), &about)
+            });
+            dgamma = product(&dgamma, &inverse);
         }
         if wanted[0] {
             let share = count.map_or(0.0, |n| 1.0 / n as f64);
             let pull: Vec<f64> = dbeta.iter().map(|d| d * share).collect();
-            let slope: Vec<f64> = dgamma.iter().zip(&inv_std).map(|(d, inv_std)| d * share * inv_std).collect();
+            let slope: Vec<f64> = dgamma.iter().zip(&inverse).map(|(d, inverse)| d * share * inverse).collect();
             each_real!("batch_norm", x.dtype(), T => {
-                cpu::backward_input::<T>(dy.data(), [&mean, &scale, &pull, &slope], x.data_mut());
+                let coefficients = [&about[..], &scale, &pull, &slope];
+                cpu::backward_input::<T>(dy.data(), residual.map(Tensor::data), coefficients, x.data_mut());
             });
         }
         let vector = |wanted: bool, v| wanted.then(|| channel_tensor(gamma.dtype(), v)).transpose();
@@ -217,23 +225,7 @@ impl Backward for BatchNorm {
     }
 
     fn saves(&self) -> Vec<&Tensor> {
-        match &self.kept {
-            Kept::Input(x) => vec![x],
-            Kept::Ends { y, residual, .. } => vec![residual, y],
-        }
-    }
-}
-
-impl Kept {
-    /// x, kept or made of y = (x - mean) scale + beta + residual; in y's memory, where nothing else needs that.
-    fn x(self, scale: &[f64], mean: &[f64]) -> Result<Tensor> {
-        let (mut y, residual, beta) = match self {
-            Kept::Input(x) => return Ok(x),
-            Kept::Ends { y, residual, beta } => (y, residual, beta),
-        };
-        let inverse: Vec<f64> = scale.iter().map(|scale| 1.0 / scale).collect();
-        each_float!("batch_norm", y.dtype(), T => cpu::invert::<T>(residual.data(), [&beta, &inverse, mean], y.data_mut()));
-        Ok(y)
+        self.kept.residual.iter().chain([&self.kept.x]).collect()
     }
 }
 
