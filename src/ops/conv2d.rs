@@ -107,7 +107,8 @@ impl Backward for Conv2d {
 ///
 /// The same numbers as [`gelu_dropout`](Var::gelu_dropout) and then [`conv2d`]. Composed they would keep x for the one and
 /// its GELU for the other; here GELU is computed again on the way back, which takes far less than the products around it.
-/// With a kernel of one pixel, the processor does that piece by piece, where the products read h and write its gradient.
+/// With a kernel of one pixel, the processor does that piece by piece, where a product reads GELU's output and another has just
+/// written the gradient of it.
 ///
 /// **Shapes**, **Errors**, **Source**: those of the parts. **Backward**: theirs, one after the other.
 /// **Saves**: x and the weight.
