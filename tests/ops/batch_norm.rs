@@ -126,6 +126,8 @@ fn statistics_of_a_convolution() {
         ([3, 11, 9, 24], [24, 4, 4, 20], enlarging),
         ([70, 3, 3, 5], [5, 2, 2, 3], Window { stride: [2; 2], ..Window::default() }),
         ([2, 20, 30, 6], [6, 3, 3, 1], Window { groups: 6, ..enlarging }),
+        // Pixel by pixel: taps so far apart that a frame around the image would be nearly all zeros.
+        ([8, 2, 2, 3], [3, 3, 3, 2], Window { dilation: [1500; 2], padding: [1500; 2], ..Window::default() }),
         // With outputs that no input reaches.
         ([5, 4, 3, 2], [2, 1, 2, 3], Window { stride: [3, 4], output_padding: [1, 2], ..Window::default() }),
     ];
