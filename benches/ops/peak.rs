@@ -54,11 +54,8 @@ impl Meter<'_> {
         self.bytes.push(bytes);
     }
 
-    /// The medians of what was read since the last call; reads now, if nothing was.
+    /// The medians of what was read since the last call, once at least.
     pub fn peak(&mut self) -> Peak {
-        if self.flops.is_empty() {
-            self.read();
-        }
         let [flops, bytes] = [&mut self.flops, &mut self.bytes].map(|readings| median(std::mem::take(readings)));
         Peak { flops, bytes }
     }
