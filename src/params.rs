@@ -106,8 +106,7 @@ impl Names<'_> {
     /// Declares a trained parameter.
     pub fn param(&mut self, name: &str, shape: impl Into<Shape>, init: Init, layout: FileLayout) -> ParamId {
         let (name, shape, index) = (self.full(name), shape.into(), self.plan.entries.len());
-        let offset = self.plan.entries.last().map_or(0, |last| last.offset + last.shape.elements());
-        self.plan.entries.push(Entry { name, shape, offset, init, layout, group: Group::default() });
+        self.plan.entries.push(Entry { name, shape, offset: 0, init, layout, group: Group::default() });
         ParamId { owner: self.plan.owner, index }
     }
 
@@ -159,13 +158,17 @@ impl Params {
         let owner = NEXT.fetch_add(1, Ordering::Relaxed);
         let mut plan = Plan { owner, dtype: Some(dtype), ..Plan::default() };
         let model = build(&mut Names { plan: &mut plan, prefix: String::new() })?;
-        let mut index = HashMap::new();
-        for (i, entry) in plan.entries.iter().enumerate() {
+        let (mut index, mut count) = (HashMap::new(), 0usize);
+        for (i, entry) in plan.entries.iter_mut().enumerate() {
             if index.insert(entry.name.clone(), i).is_some() {
                 return Err(Error::Argument(format!("the parameter `{}` is declared twice", entry.name)));
             }
+            let elements = Shape::new(&entry.shape)?.elements();
+            entry.offset = count;
+            count = count
+                .checked_add(elements)
+                .ok_or_else(|| Error::Argument(format!("the parameters up to `{}` are more than memory can hold", entry.name)))?;
         }
-        let count = plan.entries.iter().map(|entry| entry.shape.elements()).sum::<usize>();
         let mut params = Params {
             owner,
             index,

@@ -3,7 +3,7 @@
 use wavemix::models::{Config, Family, Mixing, Resize, Stem, Task};
 use wavemix::ops::{CrossEntropyOptions, Interpolation, cross_entropy};
 use wavemix::optim::{Method, Optimizer};
-use wavemix::{DType, Params, Pass, Rng, Tensor, Var};
+use wavemix::{DType, Params, Pass, Precision, Rng, Tensor, Var};
 
 fn count(config: &Config) -> usize {
     config.build(DType::F32, &Rng::new(0)).unwrap().1.count()
@@ -109,6 +109,62 @@ fn contradictions_are_named() {
     ];
     for (config, message) in cases {
         assert_eq!(config.check().unwrap_err().to_string(), format!("WaveMixLite-16/2: {message}"));
+    }
+}
+
+/// Each of these divided by zero, overflowed, looped or trained on a single pixel, in one of the two families.
+#[test]
+fn settings_out_of_range_are_named_before_anything_is_computed_from_them() {
+    let huge = usize::MAX;
+    for family in [Family::WaveMixLite, Family::WaveMix] {
+        let base = Config { family, size: 28, ..named("WaveMixLite-16/2", 3, 10) };
+        let stem = |stem: Stem| Config { stem: Some(stem), ..base.clone() };
+        let far = |by: usize| {
+            format!("the stem `strided:{0},{0}` makes {by} pixels one, but images have a smaller side of 28", 1u64 << 32)
+        };
+        let cases = [
+            (stem(Stem::Patchify(0)), "patches need a side of at least 1".to_owned()),
+            (stem(Stem::Strided([0, 1])), "strides start at 1".into()),
+            (stem(Stem::Strided([1, 0])), "strides start at 1".into()),
+            (stem(Stem::Strided([1 << 32; 2])), far(huge)),
+            (stem(Stem::Patchify(29)), "the stem `patchify:29` makes 29 pixels one, but images have a smaller side of 28".into()),
+            (Config { size: 0, ..base.clone() }, "the size must be between 1 and 65536, got 0".into()),
+            (Config { size: 100_000, ..base.clone() }, "the size must be between 1 and 65536, got 100000".into()),
+            (Config { size: huge, ..base.clone() }, format!("the size must be between 1 and 65536, got {huge}")),
+            (
+                Config { channels: huge, ..base.clone() },
+                format!("the number of channels must be between 1 and 65536, got {huge}"),
+            ),
+            (Config { ff: huge, ..base.clone() }, format!("ff must be between 1 and 65536, got {huge}")),
+            (Config { mult: 0, ..base.clone() }, "mult must be between 1 and 65536, got 0".into()),
+            (Config { dropout: f64::NAN, ..base.clone() }, "the dropout must be at least 0 and below 1, got NaN".into()),
+            (Config { levels: Some(0), ..base.clone() }, "the number of levels must be between 1 and 16, got 0".into()),
+            (Config { levels: Some(huge), ..base.clone() }, format!("the number of levels must be between 1 and 16, got {huge}")),
+            (Config { depth: huge, ..base.clone() }, format!("at most 1024 blocks, got {huge}")),
+            (
+                Config { task: Task::Classify { classes: huge }, ..base.clone() },
+                format!("the number of outputs must be between 1 and 65536, got {huge}"),
+            ),
+            (
+                Config { task: Task::Segment { classes: 0 }, ..base.clone() },
+                "the number of outputs must be between 1 and 65536, got 0".into(),
+            ),
+            (
+                Config { task: Task::Upscale { channels: 1 << 17 }, ..base.clone() },
+                "the number of outputs must be between 1 and 65536, got 131072".into(),
+            ),
+        ];
+        for (config, message) in cases {
+            let expected = format!("{}: {message}", config.name());
+            assert_eq!(config.check().unwrap_err().to_string(), expected);
+            assert_eq!(config.build(DType::F32, &Rng::new(0)).err().unwrap().to_string(), expected);
+            assert_eq!(config.summary([28, 28], Precision::F32).unwrap_err().to_string(), expected);
+            if config.dropout.is_finite() {
+                assert_eq!(Config::from_json(&config.to_json()).unwrap_err().to_string(), expected, "from a file");
+            }
+            // Asked of a configuration that nobody checked, they are no panics either.
+            assert!(config.levels.is_some() || config.parallel_levels() <= 64, "{config:?}");
+        }
     }
 }
 

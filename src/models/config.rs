@@ -8,6 +8,12 @@ use serde_json::{Value, json};
 use crate::ops::Interpolation;
 use crate::{Error, Result};
 
+/// The most that a configuration may ask for of anything that is counted: channels, pixels of a side, outputs.
+const MOST: usize = 1 << 16;
+
+/// The most wavelet levels of a WaveMix block: as many reduce the largest side to one pixel.
+const MOST_LEVELS: usize = 16;
+
 /// The two architectures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Family {
@@ -161,31 +167,36 @@ impl Config {
     /// WaveMix's number of levels, J: if none was chosen, the largest divisor of `dim` that is not above
     /// ceil(log2(smaller side of the blocks' maps)) - 1.
     pub fn parallel_levels(&self) -> usize {
-        let reduction = match self.stem() {
-            Stem::Strided([a, b]) => a * b,
-            Stem::Patchify(patch) => patch,
-        };
-        let side = self.size.div_ceil(reduction).max(1);
-        let most = (side.next_power_of_two().trailing_zeros() as usize).saturating_sub(1).max(1);
+        let side = self.size.div_ceil(self.stem().reduction().max(1)).max(1);
+        let log2 = (usize::BITS - (side - 1).leading_zeros()) as usize; // rounded up
+        let most = log2.saturating_sub(1).max(1);
         self.levels.unwrap_or_else(|| (1..=most).rev().find(|j| self.dim.is_multiple_of(*j)).unwrap_or(1))
     }
 
-    /// Whether the settings go together.
+    /// Whether every setting is in its range, and all of them go together. Whoever builds, reads or summarises a model
+    /// checks first, before anything is computed from the settings.
     ///
     /// # Errors
-    /// The first contradiction, naming the settings.
+    /// The first setting out of range, or the first contradiction, naming the settings.
     pub fn check(&self) -> Result<()> {
         let no = |what: String| Err(Error::Argument(format!("{}: {what}", self.name())));
-        if self.dim == 0 || !self.dim.is_multiple_of(4) || self.dim > 1 << 16 {
-            return no(format!("the dimension must be a multiple of 4 up to 65536, got {}", self.dim));
+        if self.dim == 0 || !self.dim.is_multiple_of(4) || self.dim > MOST {
+            return no(format!("the dimension must be a multiple of 4 up to {MOST}, got {}", self.dim));
         }
         if self.depth > 1024 {
             return no(format!("at most 1024 blocks, got {}", self.depth));
         }
-        if [self.ff, self.mult, self.channels, self.size].contains(&0)
-            || [self.ff, self.mult, self.channels].iter().any(|&n| n > 1 << 16)
-        {
-            return no("ff, mult, channels and size must be between 1 and 65536".into());
+        let (Task::Classify { classes: outputs } | Task::Segment { classes: outputs } | Task::Upscale { channels: outputs }) =
+            self.task;
+        let counts = [
+            ("ff", self.ff),
+            ("mult", self.mult),
+            ("the number of channels", self.channels),
+            ("the size", self.size),
+            ("the number of outputs", outputs),
+        ];
+        if let Some((name, n)) = counts.into_iter().find(|(_, n)| !(1..=MOST).contains(n)) {
+            return no(format!("{name} must be between 1 and {MOST}, got {n}"));
         }
         if !(0.0..1.0).contains(&self.dropout) {
             return no(format!("the dropout must be at least 0 and below 1, got {}", self.dropout));
@@ -206,17 +217,22 @@ impl Config {
                 return no("the inverse transform undoes one wavelet level only".into());
             }
         }
-        if self.family == Family::WaveMix && (self.parallel_levels() == 0 || !self.dim.is_multiple_of(self.parallel_levels())) {
+        match self.stem() {
+            Stem::Patchify(0) => return no("patches need a side of at least 1".into()),
+            Stem::Strided(strides) if strides.contains(&0) => return no("strides start at 1".into()),
+            stem if stem.reduction() > self.size => {
+                let (by, size) = (stem.reduction(), self.size);
+                return no(format!("the stem `{stem}` makes {by} pixels one, but images have a smaller side of {size}"));
+            }
+            _ => {}
+        }
+        if let Some(levels) = self.levels.filter(|levels| !(1..=MOST_LEVELS).contains(levels)) {
+            return no(format!("the number of levels must be between 1 and {MOST_LEVELS}, got {levels}"));
+        }
+        if self.family == Family::WaveMix && !self.dim.is_multiple_of(self.parallel_levels()) {
             return no(format!("the number of levels must divide dim = {}, got {}", self.dim, self.parallel_levels()));
         }
-        match (self.stem(), self.task) {
-            (Stem::Patchify(0), _) => no("patches need a side of at least 1".into()),
-            (Stem::Strided(strides), _) if strides.contains(&0) => no("strides start at 1".into()),
-            (_, Task::Classify { classes: 0 } | Task::Segment { classes: 0 } | Task::Upscale { channels: 0 }) => {
-                no("the task needs at least one output".into())
-            }
-            _ => Ok(()),
-        }
+        Ok(())
     }
 
     /// As JSON, for a weight file's metadata.
@@ -241,7 +257,7 @@ impl Config {
     pub fn from_json(json: &Value) -> Result<Config> {
         let wrong = |key: &str| Error::Argument(format!("model configuration: `{key}` is missing or malformed"));
         let text = |key: &str| json[key].as_str().ok_or_else(|| wrong(key));
-        let number = |key: &str| json[key].as_u64().map(|n| n as usize).ok_or_else(|| wrong(key));
+        let number = |key: &str| json[key].as_u64().and_then(|n| usize::try_from(n).ok()).ok_or_else(|| wrong(key));
         let outputs = number("outputs")?;
         let task = match text("task")? {
             "classify" => Task::Classify { classes: outputs },
@@ -255,7 +271,7 @@ impl Config {
             dropout: json["dropout"].as_f64().ok_or_else(|| wrong("dropout"))?,
             mixing: text("mixing")?.parse()?,
             resize: text("resize")?.parse()?,
-            levels: json["levels"].as_u64().map(|n| n as usize),
+            levels: if json["levels"].is_null() { None } else { Some(number("levels")?) },
             stem: Some(text("stem")?.parse()?),
             channels: number("channels")?,
             size: number("size")?,
@@ -336,6 +352,16 @@ impl FromStr for Resize {
             "idwt" => Resize::InverseDwt,
             _ => return Err(Error::choice("upsampling", s, &["bilinear", "nearest", "bicubic", "idwt", "deconvolution"])),
         })
+    }
+}
+
+impl Stem {
+    /// How many pixels of a row become one. `usize::MAX` stands for more than it can count.
+    fn reduction(self) -> usize {
+        match self {
+            Stem::Strided([first, second]) => first.saturating_mul(second),
+            Stem::Patchify(patch) => patch,
+        }
     }
 }
 
