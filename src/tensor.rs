@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::cuda::{Slice, SliceMut, gpu};
 use crate::rng::{normal_pair, unit_f32};
-use crate::storage::{Buffer, Memory};
+use crate::storage::{Buffer, Memory, is_shapes_only};
 use crate::{DType, Device, Element, Error, Result, Rng, Shape};
 
 /// A dense, row-major array of up to six dimensions.
@@ -128,7 +128,7 @@ impl Tensor {
     pub(crate) fn room(device: Device, dims: &[usize], dtype: DType) -> Result<Shape> {
         let shape = Shape::new(dims)?;
         // On a GPU building it is an error soon enough.
-        if device == Device::Cpu && Buffer::try_stale(shape.elements() * dtype.bytes()).is_none() {
+        if device == Device::Cpu && !is_shapes_only() && Buffer::try_stale(shape.elements() * dtype.bytes()).is_none() {
             return Err(Error::Argument(format!("a tensor of shape {shape} of {dtype} does not fit in memory")));
         }
         Ok(shape)
@@ -136,6 +136,10 @@ impl Tensor {
 
     /// A new tensor whose elements `fill` writes, all of them: they hold leftovers before.
     pub(crate) fn build<T: Element>(shape: Shape, fill: impl FnOnce(&mut [T])) -> Tensor {
+        if is_shapes_only() {
+            let bytes = shape.elements().saturating_mul(size_of::<T>());
+            return Tensor { shape, dtype: T::DTYPE, memory: Arc::new(Memory::Absent(bytes)), start: 0 };
+        }
         let mut buffer = Buffer::stale(shape.elements() * size_of::<T>());
         fill(buffer.as_mut_slice());
         Tensor { shape, dtype: T::DTYPE, memory: Arc::new(Memory::Host(buffer)), start: 0 }
@@ -157,7 +161,7 @@ impl Tensor {
     /// Where it lives.
     pub fn device(&self) -> Device {
         match &*self.memory {
-            Memory::Host(_) => Device::Cpu,
+            Memory::Host(_) | Memory::Absent(_) => Device::Cpu,
             Memory::Device(block) => Device::Cuda(block.gpu().ordinal()),
         }
     }
@@ -237,8 +241,14 @@ impl Tensor {
         let bytes = match &*self.memory {
             Memory::Host(buffer) => buffer.as_slice::<u8>().len(),
             Memory::Device(block) => block.bytes(),
+            Memory::Absent(bytes) => *bytes,
         };
         (Arc::as_ptr(&self.memory) as usize, bytes)
+    }
+
+    /// Whether it was created by [`shapes_only`](crate::storage::shapes_only), so that it has no elements to read.
+    pub(crate) fn is_absent(&self) -> bool {
+        matches!(*self.memory, Memory::Absent(_))
     }
 
     /// Whether no other tensor shares its memory, so that it may be overwritten.

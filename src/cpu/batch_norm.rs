@@ -29,6 +29,11 @@ impl Moments {
         Moments { count: 0, mean: vec![0.0; c], m2: vec![0.0; c] }
     }
 
+    /// Mean 0 and variance 1 of each channel, for an x whose elements are not known.
+    pub fn standard(count: usize, c: usize) -> Moments {
+        Moments { count, mean: vec![0.0; c], m2: vec![count as f64; c] }
+    }
+
     /// The variance of each channel: squared deviations over the count.
     pub fn variance(&self) -> Vec<f64> {
         self.m2.iter().map(|m2| m2 / self.count as f64).collect()

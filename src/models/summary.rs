@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::fmt;
 
 use crate::models::Config;
+use crate::storage::shapes_only;
 use crate::trace::{Event, Watcher, watch};
 use crate::{DType, Params, Pass, Precision, Result, Rng, Shape, Tensor};
 
@@ -36,18 +37,22 @@ pub struct Summary {
 }
 
 impl Config {
-    /// Runs the model on one image `[h, w]` on the processor, watched.
+    /// What the model does to one image `[h, w]`, in a training step on the CPU. Runs on shapes alone: beside the model's
+    /// weights it takes no memory, however large the image.
     ///
     /// # Errors
-    /// Settings that contradict one another, an image too small for the model, a precision that the processor lacks.
+    /// Settings that contradict one another, an image too small for the model or too large to be addressed, a precision
+    /// that the CPU lacks.
     pub fn summary(&self, [h, w]: [usize; 2], precision: Precision) -> Result<Summary> {
         let (model, params) = self.build(DType::F32, &Rng::new(0))?;
         let pass = Pass::train(&params, Rng::new(0)).in_precision(precision)?;
         // Weights are kept anyway.
         let kept = HashSet::from([params.arena(), pass.arena()].map(|arena| arena.block().0));
-        let image = Tensor::zeros([1, h, w, self.channels], DType::F32).into();
+        let image = Shape::new(&[1, h, w, self.channels])?;
         // The output is held until the rows are read: while it lives, so does every block that the graph keeps.
-        let (ledger, output) = watch(Ledger { rows: Vec::new(), kept }, || model.forward(&pass, &image));
+        let (ledger, output) = watch(Ledger { rows: Vec::new(), kept }, || {
+            shapes_only(|| model.forward(&pass, &Tensor::zeros(image, DType::F32).into()))
+        });
         let rows = with_parameters(ledger.rows, &params);
         output?;
         let title = format!("{self} on {h}x{w}x{}, {} mixing, {}, stem {}", self.channels, self.mixing, self.resize, self.stem());

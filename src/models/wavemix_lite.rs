@@ -6,7 +6,7 @@ use crate::nn::{BatchNorm, Conv2d, ConvTranspose2d};
 use crate::ops::{Interpolation, concat, max_pool2d};
 use crate::params::Names;
 use crate::window::Window;
-use crate::{Pass, Result, Tensor, Var};
+use crate::{Pass, Result, Shape, Tensor, Var};
 
 /// One block. In its plain form, with one wavelet level:
 ///
@@ -172,8 +172,10 @@ fn dft_real(x: &Var) -> Result<Var> {
     let part = |wave: fn(f64) -> f64| -> Result<Var> {
         let matrix = |n: usize| -> Result<Var> {
             let at = |i: usize, j: usize| wave(std::f64::consts::TAU * ((i * j) % n) as f64 / n as f64);
-            let values = (0..n * n).map(|i| at(i / n, i % n)).collect();
-            Ok(Tensor::from_vec(values, [n, n])?.cast(x.dtype())?.to_device(x.value().device())?.into())
+            let matrix = Tensor::build(Shape::new(&[n, n])?, |out: &mut [f64]| {
+                out.iter_mut().enumerate().for_each(|(i, x)| *x = at(i / n, i % n));
+            });
+            Ok(matrix.cast(x.dtype())?.to_device(x.value().device())?.into())
         };
         // Heights are mixed with (w, c) as one row, widths with c.
         let y = matrix(h)?.matmul(&x.reshape([n, h, w * c])?)?.reshape([n * h, w, c])?;

@@ -3,7 +3,7 @@
 use crate::autograd::Backward;
 use crate::cpu::batch_norm::{self as cpu, Moments};
 use crate::cuda::batch_norm as cuda;
-use crate::{DType, Device, Error, Result, Tensor, Var};
+use crate::{DType, Device, Element, Error, Result, Tensor, Var};
 
 /// What [`batch_norm`] saw in a batch, for the running statistics.
 #[derive(Clone)]
@@ -102,7 +102,10 @@ fn train(
             (stats, mean, var)
         }
         None => {
-            let moments = each_real!("batch_norm", x.dtype(), T => Moments::of::<T>(x.value().data(), c));
+            let moments = match x.value().is_absent() {
+                true => Moments::standard(x.value().elements() / c, c),
+                false => each_real!("batch_norm", x.dtype(), T => Moments::of::<T>(x.value().data(), c)),
+            };
             let var = moments.variance();
             (BatchStats::of(&moments, x.dtype())?, moments.mean, var)
         }
@@ -269,7 +272,8 @@ fn product(a: &[f64], b: &[f64]) -> Vec<f64> {
 }
 
 fn channel_vec(x: &Tensor) -> Result<Vec<f64>> {
-    x.cast(crate::DType::F64)?.to_vec()
+    let x = x.to_device(Device::Cpu)?;
+    Ok(each_dtype!(x.dtype(), T => x.data::<T>().iter().map(|&x| x.to_f64()).collect()))
 }
 
 fn channel_tensor(dtype: DType, values: &[f64]) -> Result<Tensor> {
