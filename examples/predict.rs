@@ -11,9 +11,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Arg, ArgAction, Command, value_parser};
+use wavemix::Result;
 use wavemix::data::{Picture, read_pictures};
 use wavemix::models::Saved;
-use wavemix::{Pass, Result};
 
 fn main() -> ExitCode {
     match predict() {
@@ -58,8 +58,8 @@ fn predict() -> Result<()> {
 fn top_five(saved: &Saved, picture: &Picture) -> Result<String> {
     let config = saved.model.config();
     let image = picture.to_tensor([config.size, config.size], config.channels, &saved.card.mean, &saved.card.std)?;
-    let logits = saved.model.forward(&Pass::eval(&saved.params), &image.into())?;
-    let (probabilities, classes) = logits.softmax(1)?.into_value().topk(5.min(logits.shape()[1]))?;
+    let probabilities = saved.probabilities(&image)?;
+    let (probabilities, classes) = probabilities.topk(5.min(probabilities.shape()[1]))?;
     let name = |class: i64| saved.card.classes.get(class as usize).cloned().unwrap_or_else(|| class.to_string());
     let pairs = probabilities.to_vec::<f32>()?.into_iter().zip(classes.to_vec::<i64>()?);
     Ok(pairs.map(|(p, class)| format!("{} {:.1} %", name(class), 100.0 * p)).collect::<Vec<_>>().join(", "))

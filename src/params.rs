@@ -303,6 +303,22 @@ impl Params {
         Ok(())
     }
 
+    /// Checks that every parameter and buffer is finite. Weights that are not compute nothing but NaN, whatever they
+    /// are given.
+    ///
+    /// # Errors
+    /// [`Error::NonFinite`], naming the first parameter or buffer with a value that is infinite or NaN; those of a GPU.
+    pub fn check_finite(&self) -> Result<()> {
+        let arena = self.arena.to_device(Device::Cpu)?;
+        let values = self.entries.iter().map(|entry| (&entry.name, arena.view(entry.offset, entry.shape)));
+        for (name, value) in values.chain(self.buffers.iter().map(|(name, value)| (name, value.clone()))) {
+            if let Some(value) = value.first_non_finite()? {
+                return Err(Error::NonFinite(format!("`{name}` holds {value}")));
+            }
+        }
+        Ok(())
+    }
+
     /// Where the parameters are.
     pub fn device(&self) -> Device {
         self.arena.device()

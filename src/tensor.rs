@@ -217,6 +217,15 @@ impl Tensor {
         Ok(each_dtype!(self.dtype, T => x.data::<T>()[0].to_f64()))
     }
 
+    /// Its first element that is infinite or NaN, from wherever it is.
+    ///
+    /// # Errors
+    /// Those of a GPU.
+    pub fn first_non_finite(&self) -> Result<Option<f64>> {
+        let x = self.to_device(Device::Cpu)?;
+        Ok(each_dtype!(self.dtype, T => x.data::<T>().iter().map(|x| x.to_f64()).find(|x| !x.is_finite())))
+    }
+
     /// Its elements where they are known to be on the processor, and of type `T`.
     pub(crate) fn data<T: Element>(&self) -> &[T] {
         assert_eq!(T::DTYPE, self.dtype, "dtypes are checked before data is touched");

@@ -5,8 +5,14 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::models::{Config, Model};
-use crate::{DType, Error, Params, Result, Rng, weights};
+use crate::models::{Config, Model, Task};
+use crate::storage::shapes_only;
+use crate::trace::{Event, Watcher, watch};
+use crate::{DType, Error, Params, Pass, Result, Rng, Tensor, weights};
+
+/// The most values that a feature map of one image may have at the image size that a weight file names: 1 GiB in f32. The
+/// weights do not depend on that size, so nothing else in the file vouches for it.
+const MOST_VALUES: usize = 1 << 28;
 
 /// A trained model with all that reading images takes.
 pub struct Saved {
@@ -35,13 +41,48 @@ impl Card {
         let constants = json!({ "classes": self.classes, "mean": self.mean, "std": self.std });
         BTreeMap::from([("config".into(), config.to_json().to_string()), ("images".into(), constants.to_string())])
     }
+
+    /// From what [`Card::to_metadata`] wrote under `images`; empty where the file has no such entry.
+    fn from_json(images: &Value, config: &Config) -> Result<Card> {
+        let wrong = |what: String| Error::Argument(format!("its metadata `images`: {what}"));
+        let list = |key: &str| match &images[key] {
+            Value::Null => Ok(Vec::new()),
+            Value::Array(list) => Ok(list.clone()),
+            _ => Err(wrong(format!("`{key}` is not a list"))),
+        };
+        let numbers = |key: &str| {
+            let number = |x: &Value| x.as_f64().map(|x| x as f32).filter(|x| x.is_finite());
+            let numbers: Option<Vec<f32>> = list(key)?.iter().map(number).collect();
+            numbers.ok_or_else(|| wrong(format!("`{key}` holds something other than finite numbers")))
+        };
+        let classes: Option<Vec<String>> = list("classes")?.iter().map(|name| name.as_str().map(String::from)).collect();
+        let classes = classes.ok_or_else(|| wrong("`classes` holds something other than names".into()))?;
+        let (mean, std) = (numbers("mean")?, numbers("std")?);
+        if let Some(bad) = std.iter().find(|&&std| std <= 0.0) {
+            return Err(wrong(format!("a standard deviation must be above 0, got {bad}")));
+        }
+        if mean.len() != std.len() || ![0, 1, config.channels].contains(&mean.len()) {
+            let (means, stds, channels) = (mean.len(), std.len(), config.channels);
+            return Err(wrong(format!("{means} means and {stds} deviations for {channels} channels")));
+        }
+        if let Task::Classify { classes: outputs } | Task::Segment { classes: outputs } = config.task
+            && ![0, outputs].contains(&classes.len())
+        {
+            return Err(wrong(format!("{} names for {outputs} classes", classes.len())));
+        }
+        Ok(Card { classes, mean, std })
+    }
 }
 
 impl Saved {
     /// Reads a weight file. One without a configuration in it (another program's) needs `fallback`.
     ///
+    /// Nothing in the file is trusted: its settings are checked ([`Config::check`]) and its tensors compared with the
+    /// layers that these stand for before memory is taken for either.
+    ///
     /// # Errors
-    /// No such file, a malformed one, weights of another model than the configuration's, or no configuration at all.
+    /// No such file, a malformed one, weights of another model than the configuration's, or no configuration at all;
+    /// weights that are not finite; an image size at which a single map would have more than 2^28 values.
     pub fn load(path: &Path, fallback: Option<Config>) -> Result<Saved> {
         let metadata = weights::read_metadata(path)?;
         let parse = |key: &str| -> Result<Option<Value>> {
@@ -53,12 +94,57 @@ impl Saved {
             (None, Some(config)) => config,
             (None, None) => return Err(Error::data(path, "does not say which model its weights are of")),
         };
+        let card = Card::from_json(&parse("images")?.unwrap_or(Value::Null), &config).map_err(|e| Error::data(path, e))?;
+        shapes_only(|| weights::load(path, &mut config.build(DType::F32, &Rng::new(0))?.1))?;
         let (model, mut params) = config.build(DType::F32, &Rng::new(0))?;
         weights::load(path, &mut params)?;
-        let images = parse("images")?.unwrap_or(Value::Null);
-        let list = |key: &str| images[key].as_array().cloned().unwrap_or_default();
-        let numbers = |key: &str| list(key).iter().filter_map(Value::as_f64).map(|x| x as f32).collect();
-        let classes = list("classes").iter().filter_map(|name| name.as_str().map(String::from)).collect();
-        Ok(Saved { model, params, card: Card { classes, mean: numbers("mean"), std: numbers("std") } })
+        params.check_finite().map_err(|e| Error::data(path, format!("{e}: the training that wrote it diverged")))?;
+        let saved = Saved { model, params, card };
+        saved.check_size().map_err(|e| Error::data(path, e))?;
+        Ok(saved)
+    }
+
+    /// That images of the configuration's size can be computed with.
+    fn check_size(&self) -> Result<()> {
+        let Config { size, channels, .. } = *self.model.config();
+        let forward = || {
+            let image = Tensor::zeros([1, size, size, channels], DType::F32);
+            self.model.forward(&Pass::eval(&self.params), &image.into())
+        };
+        let (largest, output) = watch(Largest(0), || shapes_only(forward));
+        output?;
+        if largest.0 > MOST_VALUES {
+            let values = largest.0;
+            return Err(Error::Argument(format!(
+                "it names images of {size}x{size} pixels, of which a single map would have {values} values; at most {MOST_VALUES} are accepted"
+            )));
+        }
+        Ok(())
+    }
+
+    /// The probabilities of the classes for each of these images: images `[n, h, w, channels]`, normalised as the card says,
+    /// to f32 `[n, classes]`.
+    ///
+    /// # Errors
+    /// Images that do not fit the model, or for which its answer is not finite; a model that does not classify.
+    #[track_caller]
+    pub fn probabilities(&self, images: &Tensor) -> Result<Tensor> {
+        let Task::Classify { .. } = self.model.config().task else {
+            return Err(Error::Argument(format!("{} does not classify images", self.model.config())));
+        };
+        let logits = self.model.forward(&Pass::eval(&self.params), &images.into())?;
+        if let Some(value) = logits.value().first_non_finite()? {
+            return Err(Error::NonFinite(format!("the model's answer holds {value}: it has no likeliest class")));
+        }
+        Ok(logits.softmax(1)?.into_value())
+    }
+}
+
+/// The elements of the largest output of an op.
+struct Largest(usize);
+
+impl Watcher for Largest {
+    fn forward(&mut self, event: Event<'_>) {
+        self.0 = self.0.max(event.output.elements());
     }
 }
