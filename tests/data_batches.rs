@@ -36,6 +36,37 @@ fn evaluation_goes_in_order_and_keeps_the_short_batch() {
 }
 
 #[test]
+fn a_last_batch_of_one_image_can_join_the_one_before() {
+    let sizes = |n: usize, batch: usize, start: usize| -> Vec<usize> {
+        let loader = Loader::new(set(n, 1), batch, &[0.25], &[0.5]).unwrap().joining_a_single_image();
+        let batches = loader.epoch(&Rng::new(1), 0, start).unwrap();
+        assert_eq!(batches.len(), loader.batches().saturating_sub(start));
+        let sizes: Vec<usize> = batches.map(|batch| batch.labels.elements()).collect();
+        if start == 0 {
+            assert!(sizes.iter().all(|size| loader.batch_sizes().contains(size)), "{n} by {batch}: {sizes:?}");
+        }
+        sizes
+    };
+    assert_eq!(sizes(17, 8, 0), [8, 9]);
+    assert_eq!(sizes(17, 8, 1), [9]);
+    assert_eq!(sizes(9, 8, 0), [9]);
+    assert_eq!(sizes(3, 2, 0), [3]);
+    // Nothing to join, or no need to.
+    assert_eq!(sizes(18, 8, 0), [8, 8, 2]);
+    assert_eq!(sizes(16, 8, 0), [8, 8]);
+    assert_eq!(sizes(1, 8, 0), [1]);
+    assert_eq!(sizes(3, 1, 0), [1, 1, 1]);
+    // The images are those of the epoch in their order, whichever way it is cut.
+    let plain = bits(loader(17, 1).epoch(&Rng::new(3), 2, 0).unwrap());
+    let joined = bits(loader(17, 1).joining_a_single_image().epoch(&Rng::new(3), 2, 0).unwrap());
+    let all = |batches: &[(Vec<f32>, Vec<i64>)]| batches.iter().flat_map(|(images, _)| images.clone()).collect::<Vec<f32>>();
+    assert_eq!(plain[0], joined[0]);
+    assert_eq!(all(&plain), all(&joined));
+    // Without being asked for it does not happen.
+    assert_eq!((plain.len(), joined.len()), (3, 2));
+}
+
+#[test]
 fn each_channel_has_its_constants() {
     let loader = Loader::new(set(1, 3), 1, &[0.0, 0.5, 0.25], &[1.0, 0.5, 2.0]).unwrap();
     let values = loader.in_order().unwrap().next().unwrap().images.to_vec::<f32>().unwrap();

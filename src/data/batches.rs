@@ -4,6 +4,7 @@
 
 use super::{Augment, Dataset};
 use crate::{DType, Device, Error, Result, Rng, Shape, Tensor, Var};
+use std::ops::Range;
 use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -44,6 +45,8 @@ pub struct Loader {
     augment: Augment,
     /// Whether batches hold the bytes themselves.
     bytes: bool,
+    /// Whether a last batch of one image joins the one before.
+    joining: bool,
 }
 
 /// What makes numbers of an image's bytes: for each channel a factor and what is added.
@@ -91,7 +94,7 @@ impl Loader {
         }
         let table = |(m, s): (&f32, &f32)| std::array::from_fn(|v| (v as f32 / 255.0 - m) / s);
         let tables = mean.iter().zip(std).map(table).collect();
-        Ok(Loader { data, batch_size, tables, augment: Augment::default(), bytes: false })
+        Ok(Loader { data, batch_size, tables, augment: Augment::default(), bytes: false, joining: false })
     }
 
     /// The same with this many channels: those of the data, or any number made of one grey channel by repetition.
@@ -115,6 +118,13 @@ impl Loader {
     /// The same, but with images as bytes, a quarter as many to move: [`Constants::normalised`] makes numbers of them.
     pub fn as_bytes(self) -> Self {
         Loader { bytes: true, ..self }
+    }
+
+    /// The same, but a last batch of a single image joins the one before it, which so has one more than the batch size: what
+    /// BatchNorm asks for where a map has a single pixel, since one value has no variance. Other batches stay as they are;
+    /// so does a set of one image, and all batches of a batch size of 1.
+    pub fn joining_a_single_image(self) -> Self {
+        Loader { joining: true, ..self }
     }
 
     /// What makes numbers of its bytes, on `device`.
@@ -141,7 +151,25 @@ impl Loader {
 
     /// Number of batches in an epoch.
     pub fn batches(&self) -> usize {
-        self.data.len().div_ceil(self.batch_size)
+        let (images, size) = (self.data.len(), self.batch_size);
+        let joins = self.joining && size > 1 && images > size && images % size == 1;
+        images.div_ceil(size) - usize::from(joins)
+    }
+
+    /// The sizes that batches of an epoch have: that of all but the last, and that of the last.
+    pub fn batch_sizes(&self) -> Vec<usize> {
+        let (last, others) = (self.batches() - 1, self.batch_size);
+        let mut sizes = vec![self.data.len() - last * others];
+        if last > 0 && sizes[0] != others {
+            sizes.insert(0, others);
+        }
+        sizes
+    }
+
+    /// Where batch `i` lies in the order of an epoch's images.
+    fn range(&self, i: usize) -> Range<usize> {
+        let start = i * self.batch_size;
+        start..if i + 1 == self.batches() { self.data.len() } else { start + self.batch_size }
     }
 
     /// All images in a random order that depends on `rng`'s stream and `epoch` alone, without the first `start` batches
@@ -210,8 +238,8 @@ impl Batches {
         // The thread holds one batch that is done while it waits for room, the channel the others.
         let (sender, receiver) = sync_channel(AHEAD - 1);
         let work = move || {
-            for indices in order.chunks(loader.batch_size).skip(start) {
-                if sender.send(loader.batch(indices, &rng)).is_err() {
+            for i in start..loader.batches() {
+                if sender.send(loader.batch(&order[loader.range(i)], &rng)).is_err() {
                     break;
                 }
             }

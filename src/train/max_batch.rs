@@ -5,6 +5,7 @@ use crate::cuda::Stage;
 use crate::models::{Config, Task};
 use crate::ops::{CrossEntropyOptions, cross_entropy};
 use crate::optim::Optimizer;
+use crate::train::verify::least_batch;
 use crate::{DType, Device, Error, Params, Pass, Result, Rng, Tensor, cuda};
 
 /// Where the search ends where nothing fills the memory.
@@ -30,7 +31,7 @@ pub(super) fn print(settings: &Settings) -> Result<()> {
         outcome => outcome.map(|()| true),
     };
     // Doubled until it no longer fits, then halved between what does and what does not, to within 2 %.
-    let (mut most, mut over) = (0, 1);
+    let (mut most, mut over) = (0, least_batch(&config, size)?);
     while over < MOST && fits(over)? {
         (most, over) = (over, 2 * over);
     }

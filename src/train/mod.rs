@@ -8,6 +8,7 @@ mod report;
 mod resume;
 mod step;
 mod stop;
+mod verify;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -108,12 +109,14 @@ impl Trainer {
         let pair = settings.load_data()?;
         let config = settings.fit_model(pair.train.size, pair.train.classes.len())?;
         let (model, mut params) = config.build(DType::F32, &Rng::new(settings.seed))?;
+        let mut data = Splits::new(pair, &settings, config.channels)?;
+        data.fit_batches(&model, &params)?;
         params.to_device(settings.device)?;
         let folder = report::folder(&settings)?;
         let mut trainer = Trainer {
             optimizer: optimizer(&settings, settings.optimizer.with_weight_decay(settings.weight_decay), &params)?,
             ema: settings.ema.map(|decay| Ema::new(&params, decay)).transpose()?,
-            data: Splits::new(pair, &settings, config.channels)?,
+            data,
             losses: Losses::default(),
             replay: Replay::begin(settings.device),
             replayed_steps: 0,
