@@ -18,6 +18,9 @@ use crate::models::{Config, Mixing, Resize, Task};
 use crate::optim::{Method, Schedule};
 use crate::{Device, Error, Precision, Result};
 
+/// Flags that only say what a process does, and are not kept with a run.
+const TRANSIENT: [&str; 7] = ["resume", "out", "stop-after", "evaluate", "max-batch", "threads", "download"];
+
 /// What one example trains, and its defaults.
 pub struct Job {
     /// The example's name, which also names its folders under `runs/`.
@@ -163,6 +166,10 @@ impl Settings {
             return Err(Error::data(folder.join("config.json"), what));
         }
         let kept = config["settings"].as_object().ok_or_else(|| Error::data(&folder, "config.json lists no settings"))?;
+        let is_setting = |flag: &str| flags::is_flag(job, flag) && !TRANSIENT.contains(&flag);
+        if let Some(flag) = kept.keys().find(|flag| !is_setting(flag)) {
+            return Err(Error::data(folder.join("config.json"), format!("`{flag}` is no setting of a run")));
+        }
         for (flag, value) in kept.iter().filter(|(flag, _)| !is_given(&given, flag)) {
             match value {
                 Value::Bool(true) => old.push(format!("--{flag}").into()),
@@ -344,9 +351,8 @@ fn device(name: &str) -> Result<Device> {
 
 /// All flags that have a value, as flag names and text; those that only say what this process does are left out.
 fn effective(m: &ArgMatches) -> Map<String, Value> {
-    let transient = ["resume", "out", "stop-after", "evaluate", "max-batch", "threads", "download"];
     let mut kept = Map::new();
-    for flag in m.ids().map(clap::Id::as_str).filter(|flag| !transient.contains(flag)) {
+    for flag in m.ids().map(clap::Id::as_str).filter(|flag| !TRANSIENT.contains(flag)) {
         if let Ok(Some(mut raw)) = m.try_get_raw(flag)
             && let Some(value) = raw.next()
         {

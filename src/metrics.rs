@@ -115,10 +115,10 @@ fn ratio(part: u64, whole: u64) -> Option<f64> {
 }
 
 /// Number of rows of `logits`, `[n, classes]`, whose label is among the `k` largest entries. Of equal entries the first
-/// counts as larger; a row where the label's entry is not a number is a miss.
+/// counts as larger.
 ///
 /// # Errors
-/// Where `logits` is not an f32 or f64 matrix with one row a label, or a label is not a class.
+/// Where `logits` is not an f32 or f64 matrix with one row a label, or holds NaN, or a label is not a class.
 #[track_caller]
 pub fn top_k(logits: &Tensor, labels: &[u8], k: usize) -> Result<usize> {
     let [n, classes] = logits.shape()[..] else {
@@ -132,17 +132,19 @@ pub fn top_k(logits: &Tensor, labels: &[u8], k: usize) -> Result<usize> {
     }
     let logits = logits.to_device(Device::Cpu)?;
     each_float!("top_k", logits.dtype(), T => {
-        let rows = logits.data::<T>().chunks_exact(classes.max(1)).zip(labels);
-        Ok(rows.filter(|&(row, &label)| rank(row, usize::from(label)).is_some_and(|rank| rank < k)).count())
+        let logits = logits.data::<T>();
+        if let Some(i) = logits.iter().position(|x| x.is_nan()) {
+            return Err(Error::operand("top_k", "logits", "numbers", format!("NaN in row {}", i / classes)));
+        }
+        let rows = logits.chunks_exact(classes.max(1)).zip(labels);
+        Ok(rows.filter(|&(row, &label)| rank(row, usize::from(label)) < k).count())
     })
 }
 
-/// How many entries of a row are larger than that of `label`; an entry that is not a number counts as larger.
-fn rank<T: PartialOrd>(row: &[T], label: usize) -> Option<usize> {
+/// How many entries of a row are larger than that of `label`. None of them is NaN.
+fn rank<T: PartialOrd>(row: &[T], label: usize) -> usize {
     let own = &row[label];
-    own.partial_cmp(own)?;
-    let before = row[..label].iter().filter(|x| x.partial_cmp(&own).is_none_or(|order| order.is_ge())).count();
-    Some(before + row[label + 1..].iter().filter(|x| x.partial_cmp(&own).is_none_or(|order| order.is_gt())).count())
+    row[..label].iter().filter(|x| *x >= own).count() + row[label + 1..].iter().filter(|x| *x > own).count()
 }
 
 /// Images per second of the work alone, whatever lies between.
@@ -219,8 +221,8 @@ mod tests {
             });
             assert_eq!(top_k(&logits, &labels, k).unwrap(), slow.count(), "k = {k}");
         }
-        let odd = Tensor::from_vec(vec![f64::NAN, 1.0, 2.0, f64::NAN], [2, 2]).unwrap();
-        assert_eq!([top_k(&odd, &[0, 0], 1).unwrap(), top_k(&odd, &[0, 0], 2).unwrap()], [0, 1]);
+        let infinite = Tensor::from_vec(vec![f64::NEG_INFINITY, 1.0, 2.0, f64::INFINITY], [2, 2]).unwrap();
+        assert_eq!([top_k(&infinite, &[1, 0], 1).unwrap(), top_k(&infinite, &[0, 0], 2).unwrap()], [1, 2]);
     }
 
     #[test]
@@ -232,6 +234,13 @@ mod tests {
         assert!(message(&[4], &[]).starts_with("top_k: logits expects shape [n, classes], got [4] "));
         assert!(message(&[2, 3], &[0]).starts_with("top_k: labels expects 2 labels, one a row of logits, got 1 "));
         assert!(message(&[2, 3], &[0, 3]).starts_with("top_k: labels expects labels below 3, got 3 "));
+        // Whichever entry it is, and however many places count: no accuracy can be read off such a row.
+        for place in 2..4 {
+            let mut values = [0.5f32; 4];
+            values[place] = f32::NAN;
+            let message = top_k(&Tensor::from_slice(&values, [2, 2]).unwrap(), &[0, 1], 2).unwrap_err().to_string();
+            assert!(message.starts_with("top_k: logits expects numbers, got NaN in row 1 "), "{message}");
+        }
         let bytes = Tensor::zeros([1, 2], DType::U8);
         assert!(top_k(&bytes, &[0], 1).unwrap_err().to_string().starts_with("top_k: operand expects f32 or f64, got u8 "));
     }

@@ -67,6 +67,40 @@ fn a_last_batch_of_one_image_can_join_the_one_before() {
 }
 
 #[test]
+fn a_fingerprint_tells_sets_apart() {
+    let own = set(20, 1);
+    let other = |change: fn(&mut Dataset)| {
+        let mut set = (*own).clone();
+        change(&mut set);
+        set.fingerprint()
+    };
+    assert_eq!(own.fingerprint(), other(|_| ()));
+    let changes: [fn(&mut Dataset); 6] = [
+        |set| set.name = "another".into(),
+        |set| set.size = [5, 4, 1],
+        |set| set.labels.swap(3, 4),
+        |set| set.pixels[399] += 1,
+        |set| set.classes[7] = "seven".into(),
+        |set| *set = set.subset(&(0..19).collect::<Vec<_>>()),
+    ];
+    for (i, change) in changes.into_iter().enumerate() {
+        assert_ne!(own.fingerprint(), other(change), "change {i}");
+    }
+    assert!(own.fingerprint().starts_with("test: 20 images of 4x5x1, 10 classes, labels "), "{}", own.fingerprint());
+    // Of a large set a sample of the pixels counts, from its first image to its last; all labels do.
+    let classes = vec!["0".to_owned(), "1".to_owned()];
+    let large = Dataset::new("large", [64, 64, 3], vec![1; 12288 * 1000], vec![0; 1000], classes).unwrap();
+    let of = |change: fn(&mut Dataset)| {
+        let mut set = large.clone();
+        change(&mut set);
+        set.fingerprint()
+    };
+    assert_ne!(large.fingerprint(), of(|set| set.labels[500] = 1));
+    assert_ne!(large.fingerprint(), of(|set| set.pixels[..1000].fill(2)));
+    assert_ne!(large.fingerprint(), of(|set| set.pixels[12288 * 999..][..1000].fill(2)));
+}
+
+#[test]
 fn each_channel_has_its_constants() {
     let loader = Loader::new(set(1, 3), 1, &[0.0, 0.5, 0.25], &[1.0, 0.5, 2.0]).unwrap();
     let values = loader.in_order().unwrap().next().unwrap().images.to_vec::<f32>().unwrap();

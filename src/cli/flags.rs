@@ -25,6 +25,11 @@ pub(super) fn matches(job: &Job, arguments: &[OsString]) -> Result<Option<ArgMat
     }
 }
 
+/// Whether the table has such a flag.
+pub(super) fn is_flag(job: &Job, name: &str) -> bool {
+    command(job).get_arguments().any(|flag| flag.get_id() == name)
+}
+
 fn command(job: &Job) -> Command {
     let splits: Vec<&str> = job.splits.iter().map(|(name, _)| *name).collect();
     let own = job.stem.map_or(String::new(), |stem| format!(", {stem} for the default model"));

@@ -14,6 +14,7 @@ pub mod cifar;
 pub mod download;
 pub mod emnist;
 mod feed;
+mod fingerprint;
 pub mod glyphs;
 pub mod idx;
 mod picture;

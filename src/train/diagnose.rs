@@ -4,7 +4,7 @@ use crate::data::Batch;
 use crate::ops::{CrossEntropyOptions, cross_entropy};
 use crate::trace::{Event, Watcher, watch};
 use crate::train::Trainer;
-use crate::{DType, Device, Error, Pass, Result, Tensor};
+use crate::{Error, Pass, Result, Tensor};
 
 /// Remembers the first op whose output is infinite or not a number.
 #[derive(Default)]
@@ -42,7 +42,7 @@ impl Trainer {
             }
         };
         let (epoch, batch) = (self.at.epoch + 1, self.at.batch + 1);
-        let kept = if self.at.epoch > 0 { "; the last checkpoint stays as it was" } else { "" };
+        let kept = "; the last checkpoint stays as it was";
         let advice = format!("a lower --lr than {} may help", self.settings.lr);
         let what = format!("the loss became {loss} in epoch {epoch}, batch {batch}: first non-finite is {place}{kept}; {advice}");
         Error::NonFinite(what)
@@ -50,6 +50,5 @@ impl Trainer {
 }
 
 fn is_finite(tensor: &Tensor) -> bool {
-    let wide = tensor.to_device(Device::Cpu).and_then(|x| x.cast(DType::F64)).and_then(|x| x.to_vec::<f64>());
-    wide.is_ok_and(|values| values.iter().all(|x| x.is_finite()))
+    tensor.first_non_finite().is_ok_and(|value| value.is_none())
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 use crate::data::Loader;
 use crate::metrics::{Confusion, top_k};
 use crate::models::Model;
-use crate::{Device, Params, Pass, Precision, Result, Tensor, Var};
+use crate::{Device, Error, Params, Pass, Precision, Result, Tensor, Var};
 
 /// How many of the worst mistakes are remembered.
 const MISTAKES: usize = 60;
@@ -48,8 +48,9 @@ pub struct Mistake {
 /// Reads all of a set's images, in order, without a graph.
 ///
 /// # Errors
-/// Images that do not fit the model.
+/// Images that do not fit the model; weights or logits that are not finite, which say nothing of any image.
 pub fn evaluate(model: &Model, params: &Params, precision: Precision, images: &Loader) -> Result<Evaluation> {
+    params.check_finite()?;
     let began = Instant::now();
     let classes = images.data().classes.len();
     let (mut confusion, mut top5, mut mistakes, mut read) = (Confusion::new(classes), 0, Vec::new(), 0);
@@ -63,6 +64,12 @@ pub fn evaluate(model: &Model, params: &Params, precision: Precision, images: &L
             None => batch.images,
         };
         let logits = model.forward(&Pass::eval(params).in_precision(precision)?, &pixels.into())?.into_value();
+        if let Some(value) = logits.first_non_finite()? {
+            let (set, last) = (&images.data().name, read + logits.shape()[0] - 1);
+            return Err(Error::NonFinite(format!(
+                "{set}: the model's answers to images {read} to {last} hold {value}: they have no likeliest class"
+            )));
+        }
         let labels = &images.data().labels[read..read + logits.shape()[0]];
         top5 += top_k(&logits, labels, 5)?;
         for (probabilities, &label) in rows(&logits)?.chunks(classes).zip(labels) {

@@ -65,6 +65,8 @@ struct Splits {
     constants: Option<Constants>,
     /// What weight files say of the images.
     card: Card,
+    /// What checkpoints say of the images: names of parts, and what they are.
+    fingerprints: Vec<(String, String)>,
 }
 
 /// Where a run stands, between two steps.
@@ -148,7 +150,7 @@ impl Trainer {
     /// Trains until all epochs are done, or until it is told to stop: by `--stop-after`, Ctrl-C or SIGTERM.
     ///
     /// # Errors
-    /// A loss that is not finite, or a results folder that cannot be written. The last checkpoint stays whole.
+    /// A loss or weights that are not finite, or a results folder that cannot be written. The last checkpoint stays whole.
     pub fn run(&mut self) -> Result<Outcome> {
         stop::listen()?;
         self.announce();
@@ -184,6 +186,7 @@ impl Trainer {
             let stopped = stop::requested() && self.at.batch < self.data.train.batches();
             if stopped || self.at.batch == self.data.train.batches() {
                 self.settle(&batch)?;
+                self.check_finite().map_err(|why| self.diverged(why))?;
             }
             if stopped {
                 return Ok(false);
@@ -333,6 +336,8 @@ impl Splits {
             constants = Some(train.constants(settings.device)?);
             train = train.as_bytes();
         }
-        Ok(Splits { train, validation, test: loader(pair.test)?, constants, card })
+        let mut splits = Splits { train, validation, test: loader(pair.test)?, constants, card, fingerprints: Vec::new() };
+        splits.take_fingerprints();
+        Ok(splits)
     }
 }

@@ -87,7 +87,7 @@ impl Trainer {
 
     /// Evaluates a finished epoch, writes its line, remembers the weights if they are the best, and saves.
     pub(super) fn close_epoch(&mut self, record: Record) -> Result<()> {
-        let (validation, test) = self.with_mean(Trainer::evaluate)?;
+        let (validation, test) = self.with_mean(Trainer::evaluate).map_err(|why| self.diverged(why))?;
         let judged = validation.as_ref().unwrap_or(&test);
         let mut line = json!({
             "epoch": record.epoch, "phase": record.phase, "lr": record.lr, "train_loss": record.train_loss,

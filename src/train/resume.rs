@@ -12,7 +12,7 @@ impl Trainer {
         self.folder.join("last/state.safetensors")
     }
 
-    fn best_file(&self) -> PathBuf {
+    pub(super) fn best_file(&self) -> PathBuf {
         self.folder.join("best/model.safetensors")
     }
 
@@ -20,6 +20,7 @@ impl Trainer {
     pub(super) fn save(&mut self) -> Result<()> {
         let mut state = State::new();
         state.put("seed", self.settings.seed);
+        self.put_data(&mut state);
         state.put("epoch", self.at.epoch);
         state.put("batch", self.at.batch);
         state.put("step", self.at.step);
@@ -51,11 +52,7 @@ impl Trainer {
     /// Puts the run where `last/state.safetensors` says it stopped.
     pub(super) fn restore(&mut self) -> Result<()> {
         let (path, state) = (self.state_file(), State::read(self.state_file())?);
-        let seed: u64 = state.get("seed")?;
-        if seed != self.settings.seed {
-            return Err(Error::data(path, format!("was trained with seed {seed}, config.json says {}", self.settings.seed)));
-        }
-        self.at = Position {
+        let at = Position {
             epoch: state.get("epoch")?,
             batch: state.get("batch")?,
             step: state.get("step")?,
@@ -63,7 +60,9 @@ impl Trainer {
             loss_sum: state.get("loss_sum")?,
             images: state.get("images")?,
         };
-        self.best = Best { epoch: state.get("best_epoch")?, top1: state.get("best_top1")? };
+        let best = Best { epoch: state.get("best_epoch")?, top1: state.get("best_top1")? };
+        self.check_checkpoint(&path, &state, &at, &best)?;
+        (self.at, self.best) = (at, best);
         let fit = weights::from_file(&mut self.params, &state.section("weights")?)?;
         if !fit.is_exact() {
             return Err(Error::data(&path, fit));
@@ -75,6 +74,7 @@ impl Trainer {
         if let Some(ema) = &mut self.ema {
             ema.load_state(&self.params, &state.section("mean")?)?;
         }
+        self.check_finite().map_err(|why| Error::data(&path, why))?;
         report::forget_after(&self.folder, self.at.epoch)?;
         // Who was killed between the two files of a checkpoint left the state of now beside weights of before.
         self.with_mean(|trainer| trainer.write_weights("last"))
@@ -82,7 +82,8 @@ impl Trainer {
 
     /// Takes the best weights so far.
     pub(super) fn load_best(&mut self) -> Result<()> {
-        weights::load(self.best_file(), &mut self.params).map(drop)
+        weights::load(self.best_file(), &mut self.params)?;
+        self.params.check_finite().map_err(|why| Error::data(self.best_file(), why))
     }
 
     /// One line that says how to go on.

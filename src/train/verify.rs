@@ -1,11 +1,152 @@
-//! What is looked at before it is trusted: batches before the first step.
+//! What is looked at before it is trusted: weights before they are kept or evaluated, a checkpoint before a run goes on from it,
+//! batches before the first step.
 
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::checkpoint::State;
+use crate::cli::{Protocol, read_config};
 use crate::models::{Config, Model};
 use crate::storage::shapes_only;
-use crate::train::Splits;
-use crate::{DType, Error, Params, Pass, Precision, Result, Rng, Tensor};
+use crate::train::{Best, Position, Splits, Trainer};
+use crate::{DType, Error, Params, Pass, Precision, Result, Rng, Tensor, weights};
+
+impl Trainer {
+    /// That what training has made of the weights, of their running mean and of the optimizer's moments is finite.
+    ///
+    /// The loss tells of the weights before a step only: what the last step of an epoch did to them shows here.
+    pub(super) fn check_finite(&mut self) -> Result<()> {
+        self.params.check_finite()?;
+        self.with_mean(|trainer| trainer.params.check_finite())?;
+        for (name, moment) in self.optimizer.state(&self.params)? {
+            if let Some(value) = moment.first_non_finite()? {
+                return Err(Error::NonFinite(format!("the optimizer's `{name}` holds {value}")));
+            }
+        }
+        Ok(())
+    }
+
+    /// What is not finite after so many steps, with what is left and what to do. Other errors stay as they are.
+    pub(super) fn diverged(&self, why: Error) -> Error {
+        let Error::NonFinite(why) = why else { return why };
+        let (steps, lr) = (self.at.step, self.settings.lr);
+        Error::NonFinite(format!(
+            "training diverged: after {steps} steps {why}; the last checkpoint stays as it was; a lower --lr than {lr} may help"
+        ))
+    }
+
+    /// Keeps what the run is trained on, for [`Trainer::check_data`].
+    pub(super) fn put_data(&self, state: &mut State) {
+        for (part, fingerprint) in &self.data.fingerprints {
+            state.put(part, fingerprint);
+        }
+    }
+
+    /// That the images are those that the checkpoint was trained on.
+    fn check_data(&self, path: &Path, state: &State) -> Result<()> {
+        let mut differences = Vec::new();
+        for (part, now) in &self.data.fingerprints {
+            if !state.has(part) {
+                return Err(Error::data(
+                    path,
+                    format!("does not say what its run was trained on (`{part}`), as an older version wrote it: begin anew"),
+                ));
+            }
+            let then: String = state.get(part)?;
+            if then != *now {
+                differences.push(format!("its {part} was `{then}`, here it is `{now}`"));
+            }
+        }
+        if differences.is_empty() {
+            return Ok(());
+        }
+        let how = "go on with the same data (--data DIR says where they are), or begin another run";
+        Err(Error::data(path, format!("the run was trained on other data: {}; {how}", differences.join("; "))))
+    }
+
+    /// Everything that a run goes on from, before anything is taken from it or written: the model of `config.json`, the data, the
+    /// position, the best weights so far.
+    pub(super) fn check_checkpoint(&self, path: &Path, state: &State, at: &Position, best: &Best) -> Result<()> {
+        let seed: u64 = state.get("seed")?;
+        if seed != self.settings.seed {
+            return Err(Error::data(path, format!("was trained with seed {seed}, config.json says {}", self.settings.seed)));
+        }
+        self.check_config()?;
+        self.check_data(path, state)?;
+        self.check_position(at, best).map_err(|what| Error::data(path, what))?;
+        if best.epoch > 0 { self.check_best() } else { Ok(()) }
+    }
+
+    /// That `config.json` is of the model that its settings stand for.
+    fn check_config(&self) -> Result<()> {
+        let config = read_config(&self.folder)?;
+        // As it reads after a round through a file.
+        let own: Value = serde_json::from_str(&self.model.config().to_json().to_string()).unwrap_or_default();
+        let fits = config["model"] == own && config["parameters"].as_u64() == Some(self.params.count() as u64);
+        if !fits {
+            let (then, parameters, count) = (&config["model"], &config["parameters"], self.params.count());
+            let what = format!("names the model {then} of {parameters} parameters, its settings give {own} of {count}");
+            return Err(Error::data(self.folder.join("config.json"), what));
+        }
+        Ok(())
+    }
+
+    /// That a run with these settings and data can stand there.
+    fn check_position(&self, at: &Position, best: &Best) -> std::result::Result<(), String> {
+        let (epochs, batches) = (self.settings.epochs, self.data.train.batches());
+        let is_over = at.epoch == epochs && at.batch == 0;
+        if !is_over && (at.epoch >= epochs || at.batch >= batches) {
+            let (epoch, batch) = (at.epoch, at.batch);
+            return Err(format!("stands after {epoch} epochs and {batch} batches, of {epochs} epochs of {batches} batches"));
+        }
+        let steps = (at.epoch * batches + at.batch) as u64;
+        if at.step != steps {
+            return Err(format!("counts {} steps, where {steps} lie before its position", at.step));
+        }
+        // Before the last batch of an epoch all are full. Steps without a finite loss are left out where the loss is scaled.
+        let images = at.batch * self.settings.batch_size;
+        if at.images > images || (at.images < images && !self.settings.precision.scales_loss()) {
+            return Err(format!("counts {} images of the current epoch, where {images} lie before its position", at.images));
+        }
+        if !(at.loss_sum >= 0.0 && at.loss_sum.is_finite()) || (at.images == 0 && at.loss_sum != 0.0) {
+            return Err(format!("has a sum of {} for the losses of {} images", at.loss_sum, at.images));
+        }
+        if let Some(since) = at.sgd_since.filter(|&since| self.settings.protocol != Protocol::Papers || since > at.epoch) {
+            return Err(format!("began a second phase after {since} epochs, which its settings do not have"));
+        }
+        if best.epoch > at.epoch || (best.epoch == 0) != (at.epoch == 0) || !(0.0..=1.0).contains(&best.top1) {
+            return Err(format!("has its best weights of epoch {} with an accuracy of {}", best.epoch, best.top1));
+        }
+        Ok(())
+    }
+
+    /// That the best weights so far are there, whole, finite and of this model: they are wanted after the last epoch, or when
+    /// the second phase begins.
+    fn check_best(&self) -> Result<()> {
+        let path = self.best_file();
+        let mut params = self.params.clone();
+        let metadata = weights::load(&path, &mut params)?;
+        let own = self.data.card.to_metadata(self.model.config());
+        if metadata.get("config") != own.get("config") {
+            return Err(Error::data(path, "is of another model than this run's"));
+        }
+        params.check_finite().map_err(|why| Error::data(path, why))
+    }
+}
 
 impl Splits {
+    /// Names of what a checkpoint keeps of the data, and what it keeps.
+    pub(super) fn take_fingerprints(&mut self) {
+        let mut all = vec![("training set".to_owned(), self.train.data().fingerprint())];
+        if let Some(validation) = &self.validation {
+            all.push(("validation set".to_owned(), validation.data().fingerprint()));
+        }
+        all.push(("test set".to_owned(), self.test.data().fingerprint()));
+        all.push(("normalisation".to_owned(), format!("means {:?}, deviations {:?}", self.card.mean, self.card.std)));
+        self.fingerprints = all;
+    }
+
     /// That the model can be trained with batches of the sizes that an epoch has. A last batch of a single image joins the one
     /// before where BatchNorm would find a single value a channel in it.
     ///
