@@ -8,6 +8,7 @@
 //! Rules get and give [`Tensor`]s, which have no history: backward cannot record by accident, and second-order
 //! gradients do not exist here.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -104,14 +105,59 @@ impl Node {
 }
 
 impl Drop for Node {
-    /// Frees a long chain link by link: the derived drop would recurse once for each op.
+    /// Frees a long chain link by link. The derived drop would recurse once for each op, along its inputs, and along the
+    /// `Var`s that a rule may hold: so what a node holds is not dropped within its drop, but put on a list, which the
+    /// outermost drop on this thread works off.
     fn drop(&mut self) {
-        let mut orphans: Vec<_> = self.inputs.drain(..).flatten().collect();
-        while let Some(node) = orphans.pop() {
-            if let Some(mut last) = Arc::into_inner(node) {
-                orphans.extend(last.inputs.drain(..).flatten());
-            }
+        let inputs = std::mem::take(&mut self.inputs);
+        let rule = match &mut self.kind {
+            Kind::Op(rule) => rule.get_mut().unwrap_or_else(|e| e.into_inner()).take(),
+            _ => None,
+        };
+        if inputs.is_empty() && rule.is_none() {
+            return;
         }
+        let mut held = Some((inputs, rule));
+        // Where the thread is ending and its list is gone, what is still held is dropped here, by recursion.
+        let first = DROPPED.try_with(|list| {
+            let mut list = list.borrow_mut();
+            list.waiting.extend(held.take());
+            !std::mem::replace(&mut list.busy, true)
+        });
+        if first == Ok(true) {
+            work_off();
+        }
+    }
+}
+
+/// What a node held: its inputs' nodes and its rule.
+type Held = (Vec<Option<Arc<Node>>>, Option<Box<dyn Backward>>);
+
+/// What dropped nodes held and is still to be dropped.
+#[derive(Default)]
+struct Dropped {
+    waiting: Vec<Held>,
+    /// Whether a drop further up on this thread's stack works it off.
+    busy: bool,
+}
+
+thread_local! {
+    static DROPPED: RefCell<Dropped> = RefCell::default();
+}
+
+/// Drops what waits, one after the other, and what is added meanwhile.
+fn work_off() {
+    /// The list is free for the next drop even where a rule's own drop panicked.
+    struct Free;
+    impl Drop for Free {
+        fn drop(&mut self) {
+            _ = DROPPED.try_with(|list| list.borrow_mut().busy = false);
+        }
+    }
+    let _free = Free;
+    // Not borrowed while one is dropped: that adds to the list.
+    while let Ok(Some(held)) = DROPPED.try_with(|list| list.borrow_mut().waiting.pop()) {
+        drop(held);
     }
 }
 

@@ -1,0 +1,125 @@
+//! The computation graph, apart from any op: how it is freed.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use wavemix::autograd::Backward;
+use wavemix::{DType, Result, Tensor, Var};
+
+/// Passes the gradient on, and keeps a `Var`, as a rule that recomputes may; counts when it is dropped.
+struct Holds(Var, Arc<AtomicUsize>);
+
+impl Backward for Holds {
+    fn backward(self: Box<Self>, dy: Tensor, wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
+        Ok(wanted.iter().map(|wanted| wanted.then(|| dy.clone())).collect())
+    }
+
+    fn saves(&self) -> Vec<&Tensor> {
+        vec![self.0.value()]
+    }
+}
+
+impl Drop for Holds {
+    fn drop(&mut self) {
+        self.1.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+const DEEP: usize = 1_000_000;
+/// Deep enough for a stack of 64 KiB by far, where the question is another one.
+const LESS_DEEP: usize = 100_000;
+
+/// On a thread whose stack would not hold a thousand nested drops.
+fn on_a_small_stack(body: impl FnOnce() + Send + 'static) {
+    std::thread::Builder::new().stack_size(64 << 10).spawn(body).unwrap().join().unwrap();
+}
+
+fn one() -> Tensor {
+    Tensor::ones([], DType::F32)
+}
+
+#[test]
+fn a_million_rules_that_each_hold_the_one_before_are_dropped() {
+    on_a_small_stack(|| {
+        let dropped = Arc::new(AtomicUsize::new(0));
+        let mut y = Var::leaf(one());
+        for _ in 0..DEEP {
+            // Its input is a leaf of its own: only the rule leads on.
+            y = Var::record("holds", &[&Var::leaf(one())], one(), || Holds(y, dropped.clone()));
+        }
+        drop(y);
+        assert_eq!(dropped.load(Ordering::Relaxed), DEEP);
+    });
+}
+
+#[test]
+fn rules_that_hold_their_input_are_dropped_before_and_after_a_backward_pass() {
+    on_a_small_stack(|| {
+        for backward in [false, true] {
+            let (dropped, x) = (Arc::new(AtomicUsize::new(0)), Var::leaf(one()));
+            let mut y = x.clone();
+            for _ in 0..LESS_DEEP {
+                y = Var::record("holds", &[&y], one(), || Holds(y.clone(), dropped.clone()));
+            }
+            if backward {
+                assert_eq!(y.backward().unwrap().of(&x).unwrap().item().unwrap(), 1.0);
+            }
+            drop(y);
+            assert_eq!(dropped.load(Ordering::Relaxed), LESS_DEEP);
+        }
+    });
+}
+
+/// A backward pass that fails at the first rule leaves all others behind it to be dropped.
+#[test]
+fn a_backward_pass_that_fails_leaves_nothing_behind() {
+    struct Fails(Var);
+    impl Backward for Fails {
+        fn backward(self: Box<Self>, _dy: Tensor, _wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
+            Err(wavemix::Error::Graph("as it should".into()))
+        }
+        fn saves(&self) -> Vec<&Tensor> {
+            vec![self.0.value()]
+        }
+    }
+    on_a_small_stack(|| {
+        let dropped = Arc::new(AtomicUsize::new(0));
+        let mut y = Var::leaf(one());
+        for _ in 0..LESS_DEEP {
+            y = Var::record("holds", &[&y], one(), || Holds(y.clone(), dropped.clone()));
+        }
+        let last = Var::record("fails", &[&y], one(), || Fails(y.clone()));
+        drop(y);
+        assert_eq!(last.backward().err().unwrap().to_string(), "as it should");
+        drop(last);
+        assert_eq!(dropped.load(Ordering::Relaxed), LESS_DEEP);
+    });
+}
+
+/// A rule whose own drop panics does not keep later graphs from being freed.
+#[test]
+fn a_drop_that_panics_does_not_stop_later_ones() {
+    struct Panics;
+    impl Drop for Panics {
+        fn drop(&mut self) {
+            panic!("in a rule's drop");
+        }
+    }
+    struct Rule(Panics);
+    impl Backward for Rule {
+        fn backward(self: Box<Self>, dy: Tensor, _wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
+            let Rule(_) = &*self;
+            Ok(vec![Some(dy)])
+        }
+        fn saves(&self) -> Vec<&Tensor> {
+            vec![]
+        }
+    }
+    on_a_small_stack(|| {
+        let y = Var::record("panics", &[&Var::leaf(one())], one(), || Rule(Panics));
+        assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(y))).is_err());
+        let dropped = Arc::new(AtomicUsize::new(0));
+        drop(Var::record("holds", &[&Var::leaf(one())], one(), || Holds(Var::leaf(one()), dropped.clone())));
+        assert_eq!(dropped.load(Ordering::Relaxed), 1);
+    });
+}
