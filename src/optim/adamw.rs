@@ -17,20 +17,46 @@ use crate::cpu::adamw as cpu;
 /// The divisions by 1 - beta^t undo the pull of the zeros that m and v begin with.
 ///
 /// **Source**: Kingma, Ba, "Adam" (ICLR 2015), Algorithm 1; Loshchilov, Hutter, "Decoupled weight decay regularization"
-/// (ICLR 2019), Algorithm 2; `torch.optim.Adam` and `torch.optim.AdamW`, which add eps outside of the root.
+/// (ICLR 2019), Algorithm 2; `torch.optim.Adam` and `torch.optim.AdamW`, which add eps outside of the root. The defaults are
+/// theirs: [`Adam`] does not decay weights, [`AdamW`] does by 0.01.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Adam {
     /// How much of the means of gradients and of their squares stays from step to step, in [0, 1). (0.9, 0.999) unless set.
     pub betas: (f64, f64),
     /// Keeps the division away from 0. 1e-8 unless set.
     pub eps: f64,
-    /// How strongly weights are drawn to 0. The default is AdamW's 0.01; `adam` by name has 0.
+    /// How strongly weights are drawn to 0, through the gradient. 0 unless set.
     pub weight_decay: f64,
 }
 
 impl Default for Adam {
     fn default() -> Adam {
-        Adam { betas: (0.9, 0.999), eps: 1e-8, weight_decay: 0.01 }
+        Adam { betas: (0.9, 0.999), eps: 1e-8, weight_decay: 0.0 }
+    }
+}
+
+/// AdamW: [`Adam`] with weight decay taken from the weights themselves; its formula stands there.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AdamW {
+    /// As [`Adam::betas`].
+    pub betas: (f64, f64),
+    /// As [`Adam::eps`].
+    pub eps: f64,
+    /// How strongly weights are drawn to 0. 0.01 unless set.
+    pub weight_decay: f64,
+}
+
+impl Default for AdamW {
+    fn default() -> AdamW {
+        AdamW { betas: (0.9, 0.999), eps: 1e-8, weight_decay: 0.01 }
+    }
+}
+
+impl AdamW {
+    /// The settings, for a rule that is told apart by a flag.
+    pub(super) fn settings(self) -> Adam {
+        let AdamW { betas, eps, weight_decay } = self;
+        Adam { betas, eps, weight_decay }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{Adam, Lion, Sgd, Step};
+use super::{Adam, AdamW, Lion, Sgd, Step};
 use crate::{Error, Float, Result};
 
 /// How weights follow their gradients, with its settings.
@@ -24,7 +24,7 @@ pub enum Method {
     /// Adam; weight decay is added to the gradient.
     Adam(Adam),
     /// Adam with weight decay taken from the weights themselves.
-    AdamW(Adam),
+    AdamW(AdamW),
     /// Steps along the sign of the momentum.
     Lion(Lion),
 }
@@ -43,7 +43,7 @@ impl Method {
         match &mut self {
             Method::Sgd(Sgd { weight_decay: old, .. })
             | Method::Adam(Adam { weight_decay: old, .. })
-            | Method::AdamW(Adam { weight_decay: old, .. })
+            | Method::AdamW(AdamW { weight_decay: old, .. })
             | Method::Lion(Lion { weight_decay: old, .. }) => *old = weight_decay,
         }
         self
@@ -61,7 +61,7 @@ impl Method {
     /// The factors whose powers the moments of the first steps are corrected by; 0 for those without.
     pub(super) fn betas(&self) -> (f64, f64) {
         match self {
-            Method::Adam(adam) | Method::AdamW(adam) => adam.betas,
+            Method::Adam(Adam { betas, .. }) | Method::AdamW(AdamW { betas, .. }) => *betas,
             _ => (0.0, 0.0),
         }
     }
@@ -74,7 +74,7 @@ impl Method {
                 (weight_decay, [("momentum", momentum, below_1(momentum) && (momentum > 0.0 || !nesterov)), ("", 0.0, true)])
             }
             Method::Adam(Adam { betas: (b1, b2), eps, weight_decay })
-            | Method::AdamW(Adam { betas: (b1, b2), eps, weight_decay }) => {
+            | Method::AdamW(AdamW { betas: (b1, b2), eps, weight_decay }) => {
                 let beta = if below_1(b1) { b2 } else { b1 };
                 (weight_decay, [("beta", beta, below_1(beta)), ("eps", eps, at_least_0(eps))])
             }
@@ -94,7 +94,7 @@ impl Method {
         match self {
             Method::Sgd(sgd) => sgd.update(step, w, dw, moments),
             Method::Adam(adam) => adam.update(step, false, w, dw, moments),
-            Method::AdamW(adam) => adam.update(step, true, w, dw, moments),
+            Method::AdamW(adamw) => adamw.settings().update(step, true, w, dw, moments),
             Method::Lion(lion) => lion.update(step, w, dw, moments),
         }
     }
@@ -119,8 +119,8 @@ impl FromStr for Method {
         Ok(match name {
             "sgd" => Method::Sgd(Sgd::default()),
             "nesterov" => Method::Sgd(Sgd { nesterov: true, ..Sgd::default() }),
-            "adam" => Method::Adam(Adam { weight_decay: 0.0, ..Adam::default() }),
-            "adamw" => Method::AdamW(Adam::default()),
+            "adam" => Method::Adam(Adam::default()),
+            "adamw" => Method::AdamW(AdamW::default()),
             "lion" => Method::Lion(Lion::default()),
             _ => return Err(Error::choice("optimizer", name, &Method::NAMES)),
         })

@@ -39,7 +39,7 @@ use crate::{Device, Error, Gradients, Params, Result, Tensor, Var};
 
 use on_device::OnDevice;
 
-pub use adamw::Adam;
+pub use adamw::{Adam, AdamW};
 pub use clip::{clip_norm, clip_value, finite_norm, norm, scale};
 pub use ema::Ema;
 pub use lion::Lion;

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::{Adam, Lion, Method, Sgd, segments};
+use super::{Adam, AdamW, Lion, Method, Sgd, segments};
 use crate::cuda::clip::{self as cuda, GOOD, LOSS_SCALE, LR, SEGMENT_WORDS, SKIPPED, STEP_WORDS, Step};
 use crate::cuda::{adamw, lion, sgd};
 use crate::params::Group;
@@ -95,7 +95,7 @@ impl OnDevice {
             (Method::Adam(Adam { betas, eps, weight_decay }), [m, v]) => {
                 adamw::step([&mut w, m, v], at, betas, (eps, weight_decay, false))
             }
-            (Method::AdamW(Adam { betas, eps, weight_decay }), [m, v]) => {
+            (Method::AdamW(AdamW { betas, eps, weight_decay }), [m, v]) => {
                 adamw::step([&mut w, m, v], at, betas, (eps, weight_decay, true))
             }
             (Method::Lion(Lion { betas, weight_decay }), [m]) => lion::step(&mut w, m, at, betas, weight_decay),
