@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use crate::gradients::Gradients;
-use crate::params::ParamId;
+use crate::params::ParamKey;
 use crate::{DType, Error, Result, Shape, Tensor, trace};
 
 /// A value in a computation: a tensor, and how it came about if gradients are wanted for that.
@@ -90,7 +90,7 @@ enum Kind {
     /// An input to take the gradient for.
     Leaf,
     /// A named weight.
-    Param(ParamId),
+    Param(ParamKey),
     /// An op's output; the rule is there until a backward pass has used it.
     Op(Mutex<Option<Box<dyn Backward>>>),
 }
@@ -179,9 +179,9 @@ impl Var {
         Var { node: Node::new("leaf", &value, Vec::new(), Kind::Leaf), value }
     }
 
-    /// A weight, whose gradient is filed under its id.
-    pub(crate) fn param(value: Tensor, id: ParamId) -> Var {
-        Var { node: Node::new("param", &value, Vec::new(), Kind::Param(id)), value }
+    /// A weight, whose gradient is filed under its key.
+    pub(crate) fn param(value: Tensor, key: ParamKey) -> Var {
+        Var { node: Node::new("param", &value, Vec::new(), Kind::Param(key)), value }
     }
 
     /// The output of `op`, with the rule that leads back to its `inputs`. Where none of them has a history, `rule` is

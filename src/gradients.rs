@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use crate::params::ParamId;
-use crate::{DType, Device, Error, Result, Tensor, Var};
+use crate::params::{ParamId, ParamKey};
+use crate::{DType, Device, Error, Params, Result, Tensor, Var};
 
 /// The gradients of one loss, by leaf and by parameter.
 #[derive(Default)]
 pub struct Gradients {
     leaves: BTreeMap<u64, Tensor>,
-    params: BTreeMap<ParamId, Tensor>,
+    params: BTreeMap<ParamKey, Tensor>,
 }
 
 impl Gradients {
@@ -19,9 +19,33 @@ impl Gradients {
         self.leaves.get(&var.id()?)
     }
 
-    /// The gradient with respect to a parameter. `None` where the loss does not depend on it.
-    pub fn of_param(&self, param: ParamId) -> Option<&Tensor> {
-        self.params.get(&param)
+    /// The gradient with respect to a parameter of these `params`, or of a copy of them. `None` where the loss does not
+    /// depend on it, and where the parameter is frozen.
+    pub fn of_param(&self, params: &Params, id: ParamId) -> Option<&Tensor> {
+        let owner = self.owner(params)?;
+        self.params.get(&ParamKey { owner, id })
+    }
+
+    /// The gradients of these parameters, in the order of their declaration.
+    ///
+    /// # Errors
+    /// Where there are gradients of other parameters only, and not of one copy.
+    #[track_caller]
+    pub(crate) fn of_params(&self, params: &Params) -> Result<Vec<(ParamId, &Tensor)>> {
+        let owner = self.owner(params);
+        if owner.is_none() && !self.params.is_empty() {
+            let got = "gradients of several other models";
+            return Err(Error::operand("flatten", "gradients", "gradients of these parameters, or of a copy of them", got));
+        }
+        Ok(self.params.iter().filter(|(key, _)| Some(key.owner) == owner).map(|(key, dw)| (key.id, dw)).collect())
+    }
+
+    /// Whose gradients are meant by those of `params`: its own; where there are none, those of the only `Params` there
+    /// are, such as the copy that the loss was computed with.
+    fn owner(&self, params: &Params) -> Option<u64> {
+        let own = params.owner();
+        let (first, last) = (self.params.first_key_value()?.0.owner, self.params.last_key_value()?.0.owner);
+        if self.params.keys().any(|key| key.owner == own) { Some(own) } else { (first == last).then_some(first) }
     }
 
     /// Adds those of another loss, for batches taken in parts. Leaves are told apart by identity.
@@ -43,7 +67,7 @@ impl Gradients {
     }
 
     /// A weight may enter a graph several times; each time adds.
-    pub(crate) fn file_param(&mut self, param: ParamId, dy: Tensor) -> Result<()> {
+    pub(crate) fn file_param(&mut self, param: ParamKey, dy: Tensor) -> Result<()> {
         add_entry(&mut self.params, param, dy)
     }
 }

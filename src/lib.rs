@@ -6,7 +6,7 @@
 //! ```
 //! use wavemix::models::Config;
 //! use wavemix::ops::{CrossEntropyOptions, cross_entropy};
-//! use wavemix::optim::{Method, Optimizer};
+//! use wavemix::optim::{Method, Optimizer, StepOptions};
 //! use wavemix::{DType, Pass, Rng, Tensor};
 //!
 //! # fn main() -> wavemix::Result<()> {
@@ -20,13 +20,21 @@
 //! let labels = Tensor::from_vec(vec![3i64, 1, 4, 1], [4])?;
 //!
 //! for step in 0..3 {
-//!     let pass = Pass::train(&params, Rng::new(3).child(step)); // lends weights and random numbers to the layers
-//!     let logits = model.forward(&pass, &images.clone().into())?; // a Var: numbers with a history
+//!     // A pass lends weights and random numbers to the layers; what comes out is a Var, a tensor with a computation graph.
+//!     let options = StepOptions::new(1e-3, Rng::new(3).child(step));
+//!     let loss = optimizer.train_step(&mut params, options, |pass| {
+//!         let logits = model.forward(pass, &images.clone().into())?;
+//!         cross_entropy(&logits, &labels, CrossEntropyOptions::default())
+//!     })?;
+//!     println!("step {step}: loss {loss}");
+//!
+//!     // The same by hand, for who wants to look at the gradients or to change them.
+//!     let pass = Pass::train(&params, Rng::new(4).child(step));
+//!     let logits = model.forward(&pass, &images.clone().into())?;
 //!     let loss = cross_entropy(&logits, &labels, CrossEntropyOptions::default())?;
-//!     let gradients = loss.backward()?; // walks the history back, using it up
-//!     let statistics = pass.into_updates(); // what BatchNorm saw
-//!     optimizer.step(&mut params, &gradients, 1e-3)?;
-//!     params.apply(statistics)?;
+//!     let gradients = loss.backward()?; // uses the graph up
+//!     let statistics = pass.into_updates(); // what BatchNorm measured: no step without it
+//!     optimizer.step(&mut params, &gradients, statistics, 1e-3)?;
 //! }
 //! # Ok(())
 //! # }

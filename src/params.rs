@@ -4,24 +4,16 @@
 //! other in the order of the forward pass. So an optimizer updates one long array, a checkpoint is a map of names, and
 //! a gradient norm is one loop.
 
+mod identity;
+
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::{DType, Device, Error, Gradients, Result, Rng, Shape, Tensor, Var};
+use crate::{DType, Device, Error, Gradients, Result, Rng, Shape, Tensor, trace};
 
-/// Names one parameter of one [`Params`]. Layers hold these instead of weights.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ParamId {
-    owner: u64,
-    index: usize,
-}
+use identity::{Layout, Owner};
 
-/// Names one buffer: numbers that belong to a model but are not trained, such as BatchNorm's running statistics.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BufferId {
-    owner: u64,
-    index: usize,
-}
+pub(crate) use identity::ParamKey;
+pub use identity::{BufferId, ParamId, Updates};
 
 /// How a parameter begins.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -50,7 +42,11 @@ pub struct Group {
     pub lr_scale: f64,
     /// Multiplies the weight decay.
     pub decay_scale: f64,
-    /// Left as it is.
+    /// Left as it is. A [`Pass`](crate::Pass) lends it as a constant, so a body of frozen layers is not differentiated.
+    ///
+    /// As in PyTorch, training stays training in frozen layers: dropout drops, and BatchNorm normalises by the batch and
+    /// moves its running statistics. To keep those too, run the frozen layers in [`Pass::eval`](crate::Pass::eval), whose
+    /// output the layers of a training pass take as a constant.
     pub frozen: bool,
 }
 
@@ -85,10 +81,12 @@ pub struct Names<'a> {
 
 #[derive(Default)]
 struct Plan {
-    owner: u64,
+    layout: Layout,
     entries: Vec<Entry>,
-    buffers: Vec<(String, Tensor)>,
-    dtype: Option<DType>,
+    ids: Vec<ParamId>,
+    /// Names, shapes, and what they are filled with; counters have none.
+    buffers: Vec<(String, Shape, Option<f64>)>,
+    buffer_ids: Vec<BufferId>,
 }
 
 impl Names<'_> {
@@ -103,28 +101,37 @@ impl Names<'_> {
         if self.prefix.is_empty() { name.to_owned() } else { format!("{}.{name}", self.prefix) }
     }
 
+    /// Names the layer that is being declared, for error messages, as [`Pass::enter`](crate::Pass::enter) does one that runs.
+    pub fn enter(&self) -> trace::Entered {
+        trace::enter(&*self.prefix)
+    }
+
     /// Declares a trained parameter.
     pub fn param(&mut self, name: &str, shape: impl Into<Shape>, init: Init, layout: FileLayout) -> ParamId {
-        let (name, shape, index) = (self.full(name), shape.into(), self.plan.entries.len());
-        self.plan.entries.push(Entry { name, shape, offset: 0, init, layout, group: Group::default() });
-        ParamId { owner: self.plan.owner, index }
+        let (name, shape, plan) = (self.full(name), shape.into(), &mut *self.plan);
+        let id = plan.layout.param(plan.entries.len(), &name, &shape);
+        // Its offset is set once all are declared.
+        plan.entries.push(Entry { name, shape, offset: 0, init, layout, group: Group::default() });
+        plan.ids.push(id);
+        id
     }
 
     /// Declares a buffer of the parameters' dtype, filled with `value`.
     pub fn buffer(&mut self, name: &str, shape: impl Into<Shape>, value: f64) -> BufferId {
-        let dtype = self.plan.dtype.unwrap_or(DType::F32);
-        self.integer_or_float_buffer(name, Tensor::full(shape, value, dtype))
+        self.integer_or_float_buffer(name, shape.into(), Some(value))
     }
 
     /// Declares a counter: a buffer of one i64, 0 at first.
     pub fn counter(&mut self, name: &str) -> BufferId {
-        self.integer_or_float_buffer(name, Tensor::scalar(0i64))
+        self.integer_or_float_buffer(name, Shape::from([]), None)
     }
 
-    fn integer_or_float_buffer(&mut self, name: &str, value: Tensor) -> BufferId {
-        let (name, index) = (self.full(name), self.plan.buffers.len());
-        self.plan.buffers.push((name, value));
-        BufferId { owner: self.plan.owner, index }
+    fn integer_or_float_buffer(&mut self, name: &str, shape: Shape, value: Option<f64>) -> BufferId {
+        let (name, plan) = (self.full(name), &mut *self.plan);
+        let id = plan.layout.buffer(plan.buffers.len(), &name, &shape, value.is_none());
+        plan.buffers.push((name, shape, value));
+        plan.buffer_ids.push(id);
+        id
     }
 }
 
@@ -136,45 +143,55 @@ impl Names<'_> {
 ///     Ok(names.within("head").param("weight", [10, 64], Init::Uniform(0.125), FileLayout::Same))
 /// })?;
 /// assert_eq!((params.count(), params.get("head.weight")?.shape().to_string()), (640, "[10, 64]".into()));
-/// assert_eq!(params.entry(weight).name, "head.weight");
+/// assert_eq!(params.entry(weight)?.name, "head.weight");
 /// # Ok::<(), wavemix::Error>(())
 /// ```
 #[derive(Clone)]
 pub struct Params {
-    owner: u64,
+    owner: Owner,
     entries: Vec<Entry>,
+    ids: Vec<ParamId>,
     index: HashMap<String, usize>,
     arena: Tensor,
     buffers: Vec<(String, Tensor)>,
+    buffer_ids: Vec<BufferId>,
 }
 
 impl Params {
     /// Lets `build` declare a model's weights, then allocates and initialises them: parameter i from child i of `rng`.
     ///
     /// # Errors
-    /// Those of `build`; a name declared twice; a dtype other than f32 or f64.
+    /// Those of `build`; a name declared twice; a dtype other than f32 or f64; more elements than memory can hold.
     pub fn declare<M>(dtype: DType, rng: &Rng, build: impl FnOnce(&mut Names) -> Result<M>) -> Result<(M, Params)> {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        let owner = NEXT.fetch_add(1, Ordering::Relaxed);
-        let mut plan = Plan { owner, dtype: Some(dtype), ..Plan::default() };
+        let mut plan = Plan::default();
         let model = build(&mut Names { plan: &mut plan, prefix: String::new() })?;
         let (mut index, mut count) = (HashMap::new(), 0usize);
         for (i, entry) in plan.entries.iter_mut().enumerate() {
             if index.insert(entry.name.clone(), i).is_some() {
                 return Err(Error::Argument(format!("the parameter `{}` is declared twice", entry.name)));
             }
-            let elements = Shape::new(&entry.shape)?.elements();
             entry.offset = count;
-            count = count
-                .checked_add(elements)
-                .ok_or_else(|| Error::Argument(format!("the parameters up to `{}` are more than memory can hold", entry.name)))?;
+            let elements = Shape::new(&entry.shape)?.elements();
+            let too_many = || Error::Argument(format!("the parameters up to `{}` are more than memory can hold", entry.name));
+            count = count.checked_add(elements).ok_or_else(too_many)?;
+        }
+        let arena = Tensor::full_on(Device::Cpu, Shape::new(&[count])?, 0.0, dtype)?;
+        let mut buffers = Vec::new();
+        for (name, shape, value) in plan.buffers {
+            if index.contains_key(&name) || buffers.iter().any(|(known, _)| *known == name) {
+                return Err(Error::Argument(format!("the buffer `{name}` is declared twice")));
+            }
+            let filled = |value| Tensor::full_on(Device::Cpu, Shape::new(&shape)?, value, dtype);
+            buffers.push((name, value.map_or_else(|| Ok(Tensor::scalar(0i64)), filled)?));
         }
         let mut params = Params {
-            owner,
+            owner: Owner::new(),
             index,
-            arena: Tensor::full_on(Device::Cpu, Shape::new(&[count])?, 0.0, dtype)?,
+            arena,
             entries: plan.entries,
-            buffers: plan.buffers,
+            ids: plan.ids,
+            buffers,
+            buffer_ids: plan.buffer_ids,
         };
         for i in 0..params.entries.len() {
             let (Entry { shape, init, .. }, rng) = (&params.entries[i], rng.child(i as u64));
@@ -205,11 +222,39 @@ impl Params {
 
     /// One parameter's entry.
     ///
-    /// # Panics
-    /// Where `id` belongs to other `Params`.
-    pub fn entry(&self, id: ParamId) -> &Entry {
-        assert_eq!(id.owner, self.owner, "a ParamId belongs to the Params that declared it");
-        &self.entries[id.index]
+    /// # Errors
+    /// Where `id` belongs to `Params` of another layout.
+    #[track_caller]
+    pub fn entry(&self, id: ParamId) -> Result<&Entry> {
+        match self.ids.get(id.index) {
+            Some(own) if *own == id => Ok(&self.entries[id.index]),
+            _ => Err(self.foreign("ParamId", id.index, self.ids.len())),
+        }
+    }
+
+    /// The identity of the parameter of that name.
+    ///
+    /// # Errors
+    /// Where there is none of that name.
+    pub fn id(&self, name: &str) -> Result<ParamId> {
+        let none = || Error::Argument(format!("no parameter is named `{name}`"));
+        self.index.get(name).map(|&i| self.ids[i]).ok_or_else(none)
+    }
+
+    /// Tells these parameters from a copy of them.
+    pub(crate) fn owner(&self) -> u64 {
+        self.owner.0
+    }
+
+    /// What gradients of one of these parameters are filed under.
+    pub(crate) fn key(&self, id: ParamId) -> ParamKey {
+        ParamKey { owner: self.owner.0, id }
+    }
+
+    #[track_caller]
+    fn foreign(&self, kind: &'static str, index: usize, count: usize) -> Error {
+        let got = format!("number {} of a model with another layout", index + 1);
+        Error::operand("params", kind, format!("one of the {count} that this layout has"), got)
     }
 
     /// Sets what optimizers do with each parameter, by name.
@@ -254,22 +299,10 @@ impl Params {
         Ok(())
     }
 
-    /// A parameter as the start of a history.
-    pub fn var(&self, id: ParamId) -> Var {
-        self.entry(id);
-        Var::param(self.value(id.index), id)
-    }
-
-    /// A parameter as a constant.
-    pub fn constant(&self, id: ParamId) -> Var {
-        self.entry(id);
-        Var::from(self.value(id.index))
-    }
-
     /// A parameter's part of an array like the arena: the arena itself, or what was made of it.
-    pub(crate) fn part(&self, arena: &Tensor, id: ParamId) -> Tensor {
-        let entry = self.entry(id);
-        arena.view(entry.offset, entry.shape)
+    #[track_caller]
+    pub(crate) fn part(&self, arena: &Tensor, id: ParamId) -> Result<Tensor> {
+        self.entry(id).map(|entry| arena.view(entry.offset, entry.shape))
     }
 
     /// All buffers with their names, in the order of declaration.
@@ -279,21 +312,49 @@ impl Params {
 
     /// A buffer's value.
     ///
-    /// # Panics
-    /// Where `id` belongs to other `Params`.
-    pub fn buffer(&self, id: BufferId) -> &Tensor {
-        assert_eq!(id.owner, self.owner, "a BufferId belongs to the Params that declared it");
-        &self.buffers[id.index].1
+    /// # Errors
+    /// Where `id` belongs to `Params` of another layout.
+    #[track_caller]
+    pub fn buffer(&self, id: BufferId) -> Result<&Tensor> {
+        match self.buffer_ids.get(id.index) {
+            Some(own) if *own == id => Ok(&self.buffers[id.index].1),
+            _ => Err(self.foreign("BufferId", id.index, self.buffer_ids.len())),
+        }
     }
 
-    /// Overwrites buffers by what a training pass made of them. On a GPU they keep their places in memory, by which a
-    /// recorded step knows them.
+    /// Checks that `value` can be a buffer's: shape, dtype and device stay what they are.
+    #[track_caller]
+    pub(crate) fn check_buffer(&self, id: BufferId, value: &Tensor) -> Result<()> {
+        let old = self.buffer(id)?;
+        let facts = |x: &Tensor| (*x.shape(), x.dtype(), x.device());
+        if facts(old) != facts(value) {
+            let say = |x: &Tensor| format!("{} of {} on {}", x.shape(), x.dtype(), x.device());
+            let expected = format!("{} for `{}`", say(old), self.buffers[id.index].0);
+            return Err(Error::operand("update", "buffer", expected, say(value)));
+        }
+        Ok(())
+    }
+
+    /// Checks that the updates are of these parameters' buffers.
+    #[track_caller]
+    pub(crate) fn check_updates(&self, updates: &Updates) -> Result<()> {
+        // No closure: the caller's line is wanted.
+        for (id, value) in &updates.values {
+            self.check_buffer(*id, value)?;
+        }
+        Ok(())
+    }
+
+    /// Overwrites buffers by what a training pass made of them, without a step of an optimizer, as when BatchNorm's
+    /// statistics are measured anew for averaged weights. On a GPU they keep their places in memory, by which a recorded
+    /// step knows them.
     ///
     /// # Errors
-    /// Those of a GPU.
-    pub fn apply(&mut self, updates: Vec<(BufferId, Tensor)>) -> Result<()> {
-        for (id, value) in updates {
-            self.buffer(id);
+    /// Updates of a model with another layout, dtype or device, of which nothing is applied; those of a GPU.
+    #[track_caller]
+    pub fn apply(&mut self, updates: Updates) -> Result<()> {
+        self.check_updates(&updates)?;
+        for (id, value) in updates.values {
             let buffer = &mut self.buffers[id.index].1;
             match value.device() {
                 Device::Cpu => *buffer = value,
@@ -355,15 +416,18 @@ impl Params {
 
     /// The gradients of all parameters as one array like the arena; 0 where the loss does not depend on one.
     ///
+    /// Where several models were part of the loss, these are the gradients of this one. Gradients that were computed with a
+    /// copy of these parameters, and with no others, are taken as theirs.
+    ///
     /// # Errors
-    /// Where the gradients are on another device.
+    /// Where the gradients are on another device, or of other parameters only.
+    #[track_caller]
     pub fn flatten(&self, gradients: &Gradients) -> Result<Tensor> {
+        let mut given = Vec::new();
+        for (id, dw) in gradients.of_params(self)? {
+            given.push((self.entry(id)?, dw));
+        }
         let mut flat = Tensor::full_on(self.device(), self.arena.shape(), 0.0, self.dtype())?;
-        let given = self
-            .entries
-            .iter()
-            .enumerate()
-            .filter_map(|(index, entry)| Some((entry, gradients.of_param(ParamId { owner: self.owner, index })?)));
         if self.device() == Device::Cpu {
             each_float!("flatten", self.dtype(), T => {
                 let out = flat.data_mut::<T>();
@@ -374,7 +438,7 @@ impl Params {
             });
             return Ok(flat);
         }
-        let pieces = given.map(|(entry, dw)| match dw.device() == self.device() {
+        let pieces = given.into_iter().map(|(entry, dw)| match dw.device() == self.device() {
             true => Ok((dw.on_device(), entry.offset)),
             false => Err(Error::operand("flatten", "gradients", format!("gradients on {}", self.device()), dw.device())),
         });

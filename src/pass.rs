@@ -1,9 +1,9 @@
 //! `Pass`: what one forward pass borrows.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard};
 
-use crate::params::{BufferId, ParamId};
+use crate::params::{BufferId, ParamId, Updates};
 use crate::{DType, Device, Params, Precision, Result, Rng, Tensor, Var, trace};
 
 /// What a forward pass borrows: the parameters, whether it trains, and its random numbers. Lent to each layer's
@@ -11,25 +11,42 @@ use crate::{DType, Device, Params, Precision, Result, Rng, Tensor, Var, trace};
 ///
 /// In a precision of 16 bits it lends weights as those: the arena is cast once, and weights are views of the result. Their
 /// gradients still arrive as f32, and the arena stays f32 for the optimizer.
+///
+/// A training pass ends in [`Pass::into_updates`]: what BatchNorm measured, without which no optimizer makes a step.
+/// [`Optimizer::train_step`](crate::optim::Optimizer::train_step) does all of it in one call.
+///
+/// ```
+/// use wavemix::{DType, Params, Pass, Rng, params::{FileLayout, Group, Init}};
+/// let (x, mut params) = Params::declare(DType::F32, &Rng::new(0), |names| {
+///     Ok(names.param("x", [3], Init::Constant(2.0), FileLayout::Same))
+/// })?;
+/// let pass = Pass::train(&params, Rng::new(1));
+/// let gradients = pass.var(x)?.square()?.sum_all()?.backward()?;
+/// assert_eq!(gradients.of_param(&params, x).unwrap().to_vec::<f32>()?, [4.0; 3]);
+/// // A frozen parameter is lent as a constant.
+/// params.set_groups(|_| Group { frozen: true, ..Group::default() });
+/// assert!(!Pass::train(&params, Rng::new(1)).var(x)?.has_history());
+/// # Ok::<(), wavemix::Error>(())
+/// ```
 pub struct Pass<'a> {
     params: &'a Params,
     /// The arena in the precision's type, where that is another than the arena's own.
     cast: Option<Tensor>,
     training: Option<Rng>,
     calls: AtomicU64,
-    updates: Mutex<Vec<(BufferId, Tensor)>>,
+    updates: Mutex<Updates>,
 }
 
 impl<'a> Pass<'a> {
-    /// A pass that trains: parameters have a history, dropout drops, BatchNorm uses the batch's statistics. `rng` should
-    /// be another one each step; child i of it serves the i-th random layer call.
+    /// A pass that trains: parameters have a history, unless they are frozen; dropout drops, BatchNorm uses the batch's
+    /// statistics. `rng` should be another one each step; child i of it serves the i-th random layer call.
     pub fn train(params: &'a Params, rng: Rng) -> Pass<'a> {
-        Pass { params, cast: None, training: Some(rng), calls: AtomicU64::new(0), updates: Default::default() }
+        Pass { params, cast: None, training: Some(rng), calls: AtomicU64::new(0), updates: Mutex::default() }
     }
 
     /// A pass that evaluates: no graph, no dropout, BatchNorm by its running statistics.
     pub fn eval(params: &'a Params) -> Pass<'a> {
-        Pass { params, cast: None, training: None, calls: AtomicU64::new(0), updates: Default::default() }
+        Pass { params, cast: None, training: None, calls: AtomicU64::new(0), updates: Mutex::default() }
     }
 
     /// The same pass in this precision.
@@ -48,6 +65,18 @@ impl<'a> Pass<'a> {
             DType::F32 if wanted != DType::F32 => Some(self.params.arena().cast(wanted)?),
             _ => None,
         };
+        Ok(self)
+    }
+
+    /// The same pass, going on from the buffers that an earlier one left: for a batch that is taken in parts, with one step
+    /// after all of them.
+    ///
+    /// # Errors
+    /// Where the updates are of a model with another layout, dtype or device.
+    #[track_caller]
+    pub fn with_updates(mut self, updates: Updates) -> Result<Pass<'a>> {
+        self.params.check_updates(&updates)?;
+        self.updates = Mutex::new(updates);
         Ok(self)
     }
 
@@ -75,8 +104,12 @@ impl<'a> Pass<'a> {
         self.training.is_some()
     }
 
-    /// A parameter: the start of a history when training, a constant otherwise.
-    pub fn var(&self, id: ParamId) -> Var {
+    /// A parameter: the start of a history when training, a constant when it is frozen and when evaluating.
+    ///
+    /// # Errors
+    /// Where `id` belongs to [`Params`] of another layout.
+    #[track_caller]
+    pub fn var(&self, id: ParamId) -> Result<Var> {
         self.lend(self.arena(), id)
     }
 
@@ -86,18 +119,29 @@ impl<'a> Pass<'a> {
     }
 
     /// A parameter that stays f32 in any precision, as BatchNorm's scale and shift do.
-    pub fn wide(&self, id: ParamId) -> Var {
+    ///
+    /// # Errors
+    /// Where `id` belongs to [`Params`] of another layout.
+    #[track_caller]
+    pub fn wide(&self, id: ParamId) -> Result<Var> {
         self.lend(self.params.arena(), id)
     }
 
-    fn lend(&self, arena: &Tensor, id: ParamId) -> Var {
-        let value = self.params.part(arena, id);
-        if self.is_training() { Var::param(value, id) } else { Var::from(value) }
+    #[track_caller]
+    fn lend(&self, arena: &Tensor, id: ParamId) -> Result<Var> {
+        let (value, entry) = (self.params.part(arena, id)?, self.params.entry(id)?);
+        let trained = self.is_training() && !entry.group.frozen;
+        Ok(if trained { Var::param(value, self.params.key(id)) } else { Var::from(value) })
     }
 
-    /// A buffer's value as of before this pass.
-    pub fn buffer(&self, id: BufferId) -> &Tensor {
-        self.params.buffer(id)
+    /// A buffer's value, as this pass has left it so far: a layer that runs twice goes on from its own update.
+    ///
+    /// # Errors
+    /// Where `id` belongs to [`Params`] of another layout.
+    #[track_caller]
+    pub fn buffer(&self, id: BufferId) -> Result<Tensor> {
+        let own = self.params.buffer(id)?;
+        Ok(self.lock().get(id).unwrap_or(own).clone())
     }
 
     /// Random numbers for the layer that asks, other ones each time; `None` when evaluating.
@@ -106,14 +150,24 @@ impl<'a> Pass<'a> {
         Some(rng.child(self.calls.fetch_add(1, Ordering::Relaxed)))
     }
 
-    /// Leaves a buffer's new value for [`Params::apply`], once the pass is over.
-    pub fn update(&self, id: BufferId, value: Tensor) {
-        self.updates.lock().unwrap_or_else(|e| e.into_inner()).push((id, value));
+    /// Leaves a buffer's new value, which takes effect with the step.
+    ///
+    /// # Errors
+    /// Where `id` belongs to [`Params`] of another layout, or shape, dtype or device are not the buffer's.
+    #[track_caller]
+    pub fn update(&self, id: BufferId, value: Tensor) -> Result<()> {
+        self.params.check_buffer(id, &value)?;
+        self.lock().set(id, value);
+        Ok(())
     }
 
-    /// The buffers' new values, to be given to [`Params::apply`].
-    pub fn into_updates(self) -> Vec<(BufferId, Tensor)> {
+    /// The buffers' new values, which the optimizer's step asks for. Nothing where the pass evaluates.
+    pub fn into_updates(self) -> Updates {
         self.updates.into_inner().unwrap_or_else(|e| e.into_inner())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Updates> {
+        self.updates.lock().unwrap_or_else(|e| e.into_inner())
     }
 
     /// Names the running layer for error messages: `let _layer = pass.enter("reduction");`.

@@ -41,9 +41,7 @@ impl Window {
     #[track_caller]
     pub fn output_size(&self, op: &'static str, size: [usize; 2], kernel: [usize; 2]) -> Result<[usize; 2]> {
         self.check(op, kernel)?;
-        if self.output_padding != [0, 0] {
-            return Err(Error::operand(op, "output_padding", "[0, 0]", format!("{:?}", self.output_padding)));
-        }
+        self.check_output_padding(op, false)?;
         let mut out = [0; 2];
         for axis in 0..2 {
             let reach = self.reach(axis, kernel);
@@ -67,12 +65,10 @@ impl Window {
     #[track_caller]
     pub fn transposed_size(&self, op: &'static str, size: [usize; 2], kernel: [usize; 2]) -> Result<[usize; 2]> {
         self.check(op, kernel)?;
+        self.check_output_padding(op, true)?;
         let mut out = [0; 2];
         for axis in 0..2 {
-            let (extra, limit) = (self.output_padding[axis], self.stride[axis].max(self.dilation[axis]));
-            if extra >= limit {
-                return Err(Error::operand(op, "output_padding", format!("less than stride or dilation, {limit}"), extra));
-            }
+            let extra = self.output_padding[axis];
             if size[axis] == 0 {
                 return Err(Error::operand(op, "x", format!("at least one of the {}", ROWS[axis]), 0));
             }
@@ -86,6 +82,33 @@ impl Window {
             out[axis] = whole - cut;
         }
         Ok(out)
+    }
+
+    /// Checks what a layer of these channels, input and output, and of a square kernel asks for whatever the image.
+    #[track_caller]
+    pub(crate) fn check_layer(&self, op: &'static str, channels: [usize; 2], kernel: usize, transposed: bool) -> Result<()> {
+        self.check(op, [kernel; 2])?;
+        self.check_output_padding(op, transposed)?;
+        for (name, channels) in ["c_in", "c_out"].into_iter().zip(channels) {
+            if !channels.is_multiple_of(self.groups) {
+                return Err(Error::operand(op, name, format!("a multiple of {} groups", self.groups), channels));
+            }
+        }
+        Ok(())
+    }
+
+    #[track_caller]
+    fn check_output_padding(&self, op: &'static str, transposed: bool) -> Result<()> {
+        if !transposed && self.output_padding != [0, 0] {
+            return Err(Error::operand(op, "output_padding", "[0, 0]", format!("{:?}", self.output_padding)));
+        }
+        for axis in 0..2 {
+            let (extra, limit) = (self.output_padding[axis], self.stride[axis].max(self.dilation[axis]));
+            if transposed && extra >= limit {
+                return Err(Error::operand(op, "output_padding", format!("less than stride or dilation, {limit}"), extra));
+            }
+        }
+        Ok(())
     }
 
     #[track_caller]

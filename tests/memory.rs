@@ -265,8 +265,7 @@ fn training(config: &Config, batch: usize, precision: Precision) -> impl FnMut(u
         let loss = cross_entropy(&logits, &labels, CrossEntropyOptions::default()).unwrap();
         let gradients = loss.backward().unwrap();
         let statistics = pass.into_updates();
-        optimizer.step(&mut params, &gradients, 1e-3).unwrap();
-        params.apply(statistics).unwrap();
+        optimizer.step(&mut params, &gradients, statistics, 1e-3).unwrap();
     }
 }
 

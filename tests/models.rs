@@ -257,8 +257,7 @@ fn train(config: &Config, images: usize, steps: u64) -> (Vec<f64>, Params) {
         let logits = model.forward(&pass, &Var::from(&batch)).unwrap();
         let loss = cross_entropy(&logits, &labels, CrossEntropyOptions::default()).unwrap();
         let (gradients, statistics) = (loss.backward().unwrap(), pass.into_updates());
-        optimizer.step(&mut params, &gradients, 0.01).unwrap();
-        params.apply(statistics).unwrap();
+        optimizer.step(&mut params, &gradients, statistics, 0.01).unwrap();
         losses.push(loss.value().item().unwrap());
     }
     (losses, params)

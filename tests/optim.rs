@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use wavemix::optim::{self, Adam, Ema, Lion, Method, Optimizer, Schedule, Sgd};
-use wavemix::params::{FileLayout, Group, Init};
+use wavemix::optim::{self, Adam, AdamW, Ema, Lion, Method, Optimizer, Schedule, Sgd};
+use wavemix::params::{FileLayout, Group, Init, Updates};
 use wavemix::tensorfile::TensorFile;
-use wavemix::{DType, Params, Rng, Tensor};
+use wavemix::{DType, Params, Pass, Rng, Tensor};
 
 /// Parameters `a` [5], `b` [3, 7] and a large `c`, so that segments, odd lengths and threads all have something to do.
 fn three(dtype: DType) -> Params {
@@ -31,7 +31,7 @@ fn methods() -> Vec<Method> {
         Method::Sgd(Sgd { momentum: 0.9, nesterov: false, weight_decay: 0.1 }),
         Method::Sgd(Sgd { momentum: 0.8, nesterov: true, weight_decay: 0.1 }),
         Method::Adam(Adam { betas: (0.9, 0.99), eps: 1e-3, weight_decay: 0.1 }),
-        Method::AdamW(Adam { betas: (0.8, 0.999), eps: 1e-8, weight_decay: 0.1 }),
+        Method::AdamW(AdamW { betas: (0.8, 0.999), eps: 1e-8, weight_decay: 0.1 }),
         Method::Lion(Lion { betas: (0.9, 0.99), weight_decay: 0.1 }),
     ]
 }
@@ -44,7 +44,7 @@ fn scalar_step(method: Method, t: i32, w: f64, g: f64, lr: f64, decay_scale: f64
             memory[0] = momentum * memory[0] + g;
             w - lr * if nesterov { g + momentum * memory[0] } else { memory[0] }
         }
-        Method::Adam(Adam { betas, eps, weight_decay }) | Method::AdamW(Adam { betas, eps, weight_decay }) => {
+        Method::Adam(Adam { betas, eps, weight_decay }) | Method::AdamW(AdamW { betas, eps, weight_decay }) => {
             let decay = decay_scale * weight_decay;
             let coupled = matches!(method, Method::Adam(_));
             let g = if coupled { g + decay * w } else { g };
@@ -78,7 +78,7 @@ fn every_method_follows_its_scalar_definition_with_groups() {
         let mut memory = vec![[0.0; 2]; want.len()];
         for t in 1..=4 {
             let dw = gradients(&params, t);
-            optimizer.step_flat(&mut params, &dw, 0.01).unwrap();
+            optimizer.step_flat(&mut params, &dw, Updates::none(), 0.01).unwrap();
             let dw = dw.to_vec::<f64>().unwrap();
             for entry in params.entries() {
                 for i in entry.offset..entry.offset + entry.shape.elements() {
@@ -110,7 +110,7 @@ fn f32_stays_near_f64() {
             let mut optimizer = Optimizer::new(method, &params).unwrap();
             for t in 0..4 {
                 let dw = gradients(&three(DType::F32), t).cast(dtype).unwrap();
-                optimizer.step_flat(&mut params, &dw, 0.01).unwrap();
+                optimizer.step_flat(&mut params, &dw, Updates::none(), 0.01).unwrap();
             }
             params.get("c").unwrap().cast(DType::F64).unwrap().to_vec::<f64>().unwrap()
         });
@@ -124,17 +124,17 @@ fn f32_stays_near_f64() {
 fn follows_pytorch() {
     let file = TensorFile::read("tests/goldens/trace_optimizers.safetensors").unwrap();
     let sgd = |momentum, nesterov, weight_decay| Method::Sgd(Sgd { momentum, nesterov, weight_decay });
-    let adam = |betas, eps, weight_decay| Adam { betas, eps, weight_decay };
+    let adam = |betas, eps, weight_decay| Method::Adam(Adam { betas, eps, weight_decay });
     let cases = [
         ("sgd", sgd(0.0, false, 0.0), 0.1),
         ("sgd_weight_decay", sgd(0.0, false, 0.05), 0.1),
         ("sgd_momentum", sgd(0.9, false, 0.0), 0.1),
         ("sgd_momentum_weight_decay", sgd(0.9, false, 0.05), 0.1),
         ("sgd_nesterov", sgd(0.9, true, 0.05), 0.1),
-        ("adam", Method::Adam(adam((0.9, 0.999), 1e-8, 0.0)), 0.01),
-        ("adam_weight_decay", Method::Adam(adam((0.8, 0.99), 1e-3, 0.05)), 0.01),
+        ("adam", adam((0.9, 0.999), 1e-8, 0.0), 0.01),
+        ("adam_weight_decay", adam((0.8, 0.99), 1e-3, 0.05), 0.01),
         ("adamw", "adamw".parse().unwrap(), 1e-3),
-        ("adamw_large_decay", Method::AdamW(adam((0.8, 0.99), 1e-3, 0.5)), 0.01),
+        ("adamw_large_decay", Method::AdamW(AdamW { betas: (0.8, 0.99), eps: 1e-3, weight_decay: 0.5 }), 0.01),
         ("lion", "lion".parse().unwrap(), 1e-4),
     ];
     let traces = file.tensors.keys().filter(|name| name.ends_with(".values")).count();
@@ -148,7 +148,7 @@ fn follows_pytorch() {
             let row = |key: &str, shape: &[usize]| {
                 file.tensors[key].rows(step..step + 1).unwrap().reshape(wavemix::Shape::new(shape).unwrap()).unwrap()
             };
-            optimizer.step_flat(&mut params, &row("grads", &[6]), lr).unwrap();
+            optimizer.step_flat(&mut params, &row("grads", &[6]), Updates::none(), lr).unwrap();
             let (got, want) = (params.arena().to_vec::<f64>().unwrap(), row(&format!("{name}.values"), &[6]));
             for (got, want) in got.iter().zip(want.to_vec::<f64>().unwrap()) {
                 assert!((got - want).abs() < 1e-14, "{name}, step {step}: {got} where PyTorch has {want}");
@@ -167,9 +167,11 @@ fn gradients_from_a_loss_are_taken_as_they_are() {
     let (x, mut params) = Params::declare(DType::F64, &Rng::new(0), declare).unwrap();
     let plain = Method::Sgd(Sgd { momentum: 0.0, nesterov: false, weight_decay: 0.5 });
     let mut optimizer = Optimizer::new(plain, &params).unwrap();
-    let var = params.var(x);
+    let pass = Pass::train(&params, Rng::new(1));
+    let var = pass.var(x).unwrap();
     let gradients = (&var * &var).unwrap().sum_all().unwrap().backward().unwrap();
-    optimizer.step(&mut params, &gradients, 0.1).unwrap();
+    let updates = pass.into_updates();
+    optimizer.step(&mut params, &gradients, updates, 0.1).unwrap();
     // 1.5 - 0.1 (2 * 1.5 + 0.5 * 1.5), and for the other 1 - 0.1 * 0.5 * 1.
     let got = params.arena().to_vec::<f64>().unwrap();
     for (got, want) in got.iter().zip([1.125, 1.125, 0.95, 0.95]) {
@@ -184,7 +186,7 @@ fn lion_steps_by_the_sign_and_keeps_not_a_number_visible() {
     let (_, mut params) = Params::declare(DType::F32, &Rng::new(0), declare).unwrap();
     let mut optimizer = Optimizer::new(Method::Lion(Lion { weight_decay: 0.0, ..Lion::default() }), &params).unwrap();
     let dw = Tensor::from_vec(vec![1e-20f32, -5.0, 0.0, f32::NAN], [4]).unwrap();
-    optimizer.step_flat(&mut params, &dw, 0.25).unwrap();
+    optimizer.step_flat(&mut params, &dw, Updates::none(), 0.25).unwrap();
     let got = params.arena().to_vec::<f32>().unwrap();
     assert!(got[..3] == [0.75, 1.25, 1.0] && got[3].is_nan(), "{got:?}");
 }
@@ -201,7 +203,7 @@ fn one_and_two_threads_give_the_same_bits() {
                 for t in 0..3 {
                     let mut dw = gradients(&params, t);
                     optim::clip_norm(&params, &mut dw, 1.0).unwrap();
-                    optimizer.step_flat(&mut params, &dw, 0.01).unwrap();
+                    optimizer.step_flat(&mut params, &dw, Updates::none(), 0.01).unwrap();
                     ema.update(&params).unwrap();
                 }
                 let weights = params.arena().to_vec::<f32>().unwrap();
@@ -220,15 +222,15 @@ fn a_restored_optimizer_goes_on_bit_for_bit() {
         let mut optimizer = Optimizer::new(method, &params).unwrap();
         for t in 0..3 {
             let dw = gradients(&params, t);
-            optimizer.step_flat(&mut params, &dw, 0.01).unwrap();
+            optimizer.step_flat(&mut params, &dw, Updates::none(), 0.01).unwrap();
         }
         let state: BTreeMap<String, Tensor> = optimizer.state(&params).unwrap().into_iter().collect();
         let mut copy = (params.clone(), Optimizer::new(method, &params).unwrap());
         copy.1.load_state(&copy.0, &state).unwrap();
         assert_eq!(copy.1.steps().unwrap(), 3);
         let dw = gradients(&params, 3);
-        optimizer.step_flat(&mut params, &dw, 0.01).unwrap();
-        copy.1.step_flat(&mut copy.0, &dw, 0.01).unwrap();
+        optimizer.step_flat(&mut params, &dw, Updates::none(), 0.01).unwrap();
+        copy.1.step_flat(&mut copy.0, &dw, Updates::none(), 0.01).unwrap();
         assert!(params.arena().to_vec::<f32>().unwrap() == copy.0.arena().to_vec::<f32>().unwrap(), "{method:?}");
     }
 }
@@ -268,18 +270,20 @@ fn mistakes_are_named() {
     let mut params = three(DType::F32);
     let mut optimizer = Optimizer::new("sgd".parse().unwrap(), &params).unwrap();
     let error = |result: wavemix::Result<()>| result.unwrap_err().to_string();
-    let short = error(optimizer.step_flat(&mut params, &Tensor::zeros([3], DType::F32), 0.1));
+    let short = error(optimizer.step_flat(&mut params, &Tensor::zeros([3], DType::F32), Updates::none(), 0.1));
     let expected = "step: gradients expects [70027] of f32, as Params::flatten gives, got [3] of f32 (optim.rs:";
     assert!(short.starts_with(expected), "{short}");
     let dw = gradients(&params, 0);
     for (lr, printed) in [(f64::NAN, "NaN"), (-0.5, "-0.5"), (f64::INFINITY, "inf")] {
-        let message = error(optimizer.step_flat(&mut params, &dw, lr));
+        let message = error(optimizer.step_flat(&mut params, &dw, Updates::none(), lr));
         assert_eq!(message, format!("the learning rate must be finite and not negative, got {printed}"));
     }
     let declare = |names: &mut wavemix::params::Names| Ok(names.param("x", [4], Init::Constant(1.0), FileLayout::Same));
     let (_, mut other) = Params::declare(DType::F32, &Rng::new(0), declare).unwrap();
-    let message = error(optimizer.step_flat(&mut other, &Tensor::zeros([4], DType::F32), 0.1));
-    assert_eq!(message, "the optimizer was made for 70027 parameters, not for 4");
+    let message = error(optimizer.step_flat(&mut other, &Tensor::zeros([4], DType::F32), Updates::none(), 0.1));
+    let expected =
+        "optimizer: params expects 70027 parameters of f32 on cpu, as it was made for, got 4 parameters of f32 on cpu (optim.rs:";
+    assert!(message.starts_with(expected), "{message}");
     let message = error(Ema::new(&params, 0.9).unwrap().update(&other));
     assert_eq!(message, "the moving average was made for other parameters");
     let refused = |method| Optimizer::new(method, &params).map(drop).unwrap_err().to_string();
@@ -288,7 +292,7 @@ fn mistakes_are_named() {
     assert_eq!(refused(sgd(0.0, true, 0.0)), "nesterov: momentum 0 is out of range");
     assert_eq!(refused(sgd(0.9, false, -1.0)), "sgd: weight decay -1 is out of range");
     assert_eq!(refused(Method::Adam(Adam { betas: (0.9, 1.0), ..Adam::default() })), "adam: beta 1 is out of range");
-    assert_eq!(refused(Method::AdamW(Adam { eps: -1.0, ..Adam::default() })), "adamw: eps -1 is out of range");
+    assert_eq!(refused(Method::AdamW(AdamW { eps: -1.0, ..AdamW::default() })), "adamw: eps -1 is out of range");
     assert_eq!(refused(Method::Lion(Lion { betas: (-0.1, 0.9), ..Lion::default() })), "lion: beta -0.1 is out of range");
     let message = Ema::new(&params, 1.0).map(drop).unwrap_err().to_string();
     assert_eq!(message, "the decay of a moving average must be in [0, 1), got 1");
@@ -304,6 +308,34 @@ fn names_are_read_and_printed() {
     }
     for name in Schedule::NAMES {
         assert_eq!(name.parse::<Schedule>().unwrap().to_string(), name);
+    }
+}
+
+/// A method has one default, whether by name or by type: PyTorch's, with which its AdamW alone decays weights.
+#[test]
+fn defaults_are_pytorchs() {
+    let (betas, eps) = ((0.9, 0.999), 1e-8);
+    let adam = Method::Adam(Adam { betas, eps, weight_decay: 0.0 });
+    let adamw = Method::AdamW(AdamW { betas, eps, weight_decay: 0.01 });
+    let sgd = Sgd { momentum: 0.9, nesterov: false, weight_decay: 0.0 };
+    let cases = [
+        ("adam", Method::Adam(Adam::default()), adam),
+        ("adamw", Method::AdamW(AdamW::default()), adamw),
+        ("sgd", Method::Sgd(Sgd::default()), Method::Sgd(sgd)),
+        ("nesterov", Method::Sgd(Sgd { nesterov: true, ..Sgd::default() }), Method::Sgd(Sgd { nesterov: true, ..sgd })),
+        ("lion", Method::Lion(Lion::default()), Method::Lion(Lion { betas: (0.9, 0.99), weight_decay: 0.01 })),
+    ];
+    assert_eq!(cases.len(), Method::NAMES.len());
+    for (name, by_type, want) in cases {
+        assert_eq!((name.parse::<Method>().unwrap(), by_type), (want, want));
+    }
+    // A gradient of 0 leaves a weight alone under Adam, and draws it to 0 by lr 0.01 under AdamW.
+    for (method, want) in [(adam, 1.0), (adamw, 1.0 - 0.5 * 0.01)] {
+        let declare = |names: &mut wavemix::params::Names| Ok(names.param("w", [1], Init::Constant(1.0), FileLayout::Same));
+        let (_, mut params) = Params::declare(DType::F64, &Rng::new(0), declare).unwrap();
+        let mut optimizer = Optimizer::new(method, &params).unwrap();
+        optimizer.step_flat(&mut params, &Tensor::zeros([1], DType::F64), Updates::none(), 0.5).unwrap();
+        assert_eq!(params.arena().to_vec::<f64>().unwrap(), [want], "{method}");
     }
 }
 
@@ -389,7 +421,8 @@ fn parts_of_a_batch_add_up_to_the_whole() {
     let (x, params) = Params::declare(DType::F64, &Rng::new(0), declare).unwrap();
     let loss = |data: &[f64]| {
         let data = Tensor::from_slice(data, [data.len() / 2, 2]).unwrap();
-        (&params.var(x) * &wavemix::Var::from(data)).unwrap().sum_all().unwrap().backward().unwrap()
+        let x = Pass::train(&params, Rng::new(1)).var(x).unwrap();
+        (&x * &wavemix::Var::from(data)).unwrap().sum_all().unwrap().backward().unwrap()
     };
     let mut parts = loss(&[1.0, 2.0]);
     parts.accumulate(loss(&[3.0, 4.0])).unwrap();

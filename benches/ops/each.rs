@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use wavemix::models::Stem;
 use wavemix::ops::{CrossEntropyOptions, batch_norm, conv_transpose2d, conv2d, cross_entropy, linear, matmul_with};
 use wavemix::optim::{Method, Optimizer};
-use wavemix::params::{FileLayout, Init};
+use wavemix::params::{FileLayout, Init, Updates};
 use wavemix::{DType, Error, Params, Result, Rng, Tensor, Var, Window};
 
 use crate::Load;
@@ -209,7 +209,7 @@ fn adamw(load: &Load, meter: &mut Meter) -> Result<Row> {
     let (began, mut times) = (Instant::now(), Vec::new());
     while times.len() < 5 || began.elapsed() < TIME {
         let start = Instant::now();
-        optimizer.step_flat(&mut params, &gradients, 1e-3)?;
+        optimizer.step_flat(&mut params, &gradients, Updates::none(), 1e-3)?;
         times.push(start.elapsed().as_secs_f64());
     }
     beside(meter);

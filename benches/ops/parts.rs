@@ -105,10 +105,9 @@ pub fn training(load: &Load, meter: &mut Meter) -> Result<Table> {
         let flat = params.flatten(&gradients)?;
         drop(gradients);
         clock.spend(UPDATE, "gradients into one array".into(), 0.0, 2.0 * arena);
-        optimizer.step_flat(&mut params, &flat, 1e-3)?;
+        optimizer.step_flat(&mut params, &flat, statistics, 1e-3)?;
         // Reads weights, gradients and two moments, writes all but the gradients.
         clock.spend(UPDATE, "adamw".into(), 0.0, 7.0 * arena);
-        params.apply(statistics)?;
         Ok(clock.parts)
     };
     table(format!("A training step of {load}"), meter, &mut step)

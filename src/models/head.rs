@@ -17,24 +17,24 @@ pub(super) enum Head {
 }
 
 impl Head {
-    pub fn new(names: &mut Names, config: &Config) -> Head {
+    pub fn new(names: &mut Names, config: &Config) -> Result<Head> {
         let dim = config.dim;
-        match config.task {
-            Task::Classify { classes } => Head::Classify(Linear::new(&mut names.within("pool"), "2", [dim, classes])),
+        Ok(match config.task {
+            Task::Classify { classes } => Head::Classify(Linear::new(&mut names.within("pool"), "2", [dim, classes])?),
             Task::Segment { classes } => {
                 let mut names = names.within("expand");
                 let expand = [
-                    ConvTranspose2d::enlarging(&mut names, "0", [dim, dim / 2], 2),
-                    ConvTranspose2d::enlarging(&mut names, "1", [dim / 2, dim / 4], 2),
+                    ConvTranspose2d::enlarging(&mut names, "0", [dim, dim / 2], 2)?,
+                    ConvTranspose2d::enlarging(&mut names, "1", [dim / 2, dim / 4], 2)?,
                 ];
-                Head::Segment { expand, classes: Conv2d::pointwise(&mut names, "2", [dim / 4, classes]), stem: config.stem() }
+                Head::Segment { expand, classes: Conv2d::pointwise(&mut names, "2", [dim / 4, classes])?, stem: config.stem() }
             }
             Task::Upscale { channels } => {
                 let mut names = names.within("expand");
-                let expand = ConvTranspose2d::enlarging(&mut names, "0", [dim, dim / 2], 2);
-                Head::Upscale { expand, colours: Conv2d::pointwise(&mut names, "1", [dim / 2, channels]) }
+                let expand = ConvTranspose2d::enlarging(&mut names, "0", [dim, dim / 2], 2)?;
+                Head::Upscale { expand, colours: Conv2d::pointwise(&mut names, "1", [dim / 2, channels])? }
             }
-        }
+        })
     }
 
     #[track_caller]

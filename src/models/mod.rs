@@ -60,17 +60,17 @@ impl Model {
     /// Where the settings contradict one another; the message names them.
     pub fn new(names: &mut Names, config: &Config) -> Result<Model> {
         config.check()?;
-        let stem = stem::StemLayers::new(&mut names.within("conv"), config);
+        let stem = stem::StemLayers::new(&mut names.within("conv"), config)?;
         let blocks = (0..config.depth)
             .map(|i| {
                 let mut names = names.within(&format!("layers.{i}"));
                 Ok(match config.family {
                     Family::WaveMixLite => Block::Lite(LiteBlock::new(&mut names, config)?),
-                    Family::WaveMix => Block::Parallel(wavemix::Block::new(&mut names, config)),
+                    Family::WaveMix => Block::Parallel(wavemix::Block::new(&mut names, config)?),
                 })
             })
             .collect::<Result<_>>()?;
-        let head = Head::new(names, config);
+        let head = Head::new(names, config)?;
         Ok(Model { config: config.clone(), stem, blocks, head })
     }
 

@@ -15,23 +15,23 @@ pub(super) enum StemLayers {
 }
 
 impl StemLayers {
-    pub fn new(names: &mut Names, config: &Config) -> StemLayers {
+    pub fn new(names: &mut Names, config: &Config) -> Result<StemLayers> {
         let (dim, channels) = (config.dim, config.channels);
         let mut same = |name: &str, c: [usize; 2], stride: usize| {
             let window = Window { stride: [stride; 2], padding: [1; 2], ..Window::default() };
             Conv2d::new(names, name, c, 3, window)
         };
-        match config.stem() {
+        Ok(match config.stem() {
             Stem::Strided([first, second]) => {
-                StemLayers::Strided([same("0", [channels, dim / 2], first), same("1", [dim / 2, dim], second)])
+                StemLayers::Strided([same("0", [channels, dim / 2], first)?, same("1", [dim / 2, dim], second)?])
             }
             Stem::Patchify(patch) => {
-                let (first, second) = (same("0", [channels, dim / 4], 1), same("1", [dim / 4, dim / 2], 1));
+                let (first, second) = (same("0", [channels, dim / 4], 1)?, same("1", [dim / 4, dim / 2], 1)?);
                 let window = Window { stride: [patch; 2], ..Window::default() };
-                let patches = Conv2d::new(names, "2", [dim / 2, dim], patch, window);
-                StemLayers::Patchify([first, second, patches], BatchNorm::new(names, "4", dim))
+                let patches = Conv2d::new(names, "2", [dim / 2, dim], patch, window)?;
+                StemLayers::Patchify([first, second, patches], BatchNorm::new(names, "4", dim)?)
             }
-        }
+        })
     }
 
     #[track_caller]

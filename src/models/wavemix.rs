@@ -23,15 +23,15 @@ pub(super) struct Block {
 }
 
 impl Block {
-    pub fn new(names: &mut Names, config: &Config) -> Block {
+    pub fn new(names: &mut Names, config: &Config) -> Result<Block> {
         let (dim, levels) = (config.dim, config.parallel_levels());
         let mut mlp = names.within("mlp");
-        let mlp = [Conv2d::pointwise(&mut mlp, "0", [4 * dim, 4 * dim]), Conv2d::pointwise(&mut mlp, "3", [4 * dim, dim])];
-        let enlarge =
-            (1..=levels).map(|j| ConvTranspose2d::enlarging(names, &format!("deconv{j}"), [dim, dim / levels], 1 << j)).collect();
+        let mlp = [Conv2d::pointwise(&mut mlp, "0", [4 * dim, 4 * dim])?, Conv2d::pointwise(&mut mlp, "3", [4 * dim, dim])?];
+        let mut enlarged = |j: usize| ConvTranspose2d::enlarging(names, &format!("deconv{j}"), [dim, dim / levels], 1 << j);
+        let enlarge = (1..=levels).map(&mut enlarged).collect::<Result<_>>()?;
         let window = Window { padding: [2; 2], groups: dim, ..Window::default() };
-        let depthwise = Conv2d::new(names, "depthwise", [dim, dim], 5, window);
-        Block { mlp, enlarge, depthwise, norm: BatchNorm::new(names, "norm", dim), dropout: config.dropout }
+        let depthwise = Conv2d::new(names, "depthwise", [dim, dim], 5, window)?;
+        Ok(Block { mlp, enlarge, depthwise, norm: BatchNorm::new(names, "norm", dim)?, dropout: config.dropout })
     }
 
     #[track_caller]

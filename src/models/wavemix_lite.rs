@@ -39,12 +39,12 @@ impl Block {
     pub fn new(names: &mut Names, config: &Config) -> Result<Block> {
         config.check()?;
         let reduced = if config.mixing.is_wavelet() { config.dim / 4 } else { config.dim };
-        let reduction = Conv2d::pointwise(names, "reduction", [config.dim, reduced]);
+        let reduction = Conv2d::pointwise(names, "reduction", [config.dim, reduced])?;
         let stages = match config.mixing {
             Mixing::Cascade(levels) if levels > 1 => {
-                (1..=levels).map(|j| Stage::new(names, config, &format!("feedforward{j}"), [j, levels])).collect()
+                (1..=levels).map(|j| Stage::new(names, config, &format!("feedforward{j}"), [j, levels])).collect::<Result<_>>()?
             }
-            _ => vec![Stage::new(names, config, "feedforward", [1, 1])],
+            _ => vec![Stage::new(names, config, "feedforward", [1, 1])?],
         };
         Ok(Block { reduction, mixing: config.mixing, stages })
     }
@@ -107,7 +107,7 @@ enum Enlarge {
 
 impl Stage {
     /// Stage `j` of a cascade of `levels`; `[1, 1]` for all other variants.
-    fn new(names: &mut Names, config: &Config, name: &str, [j, levels]: [usize; 2]) -> Stage {
+    fn new(names: &mut Names, config: &Config, name: &str, [j, levels]: [usize; 2]) -> Result<Stage> {
         let (dim, mut names) = (config.dim, names.within(name));
         let names = &mut names;
         let c_in = if j < levels { dim + dim / 2 } else { dim };
@@ -119,19 +119,19 @@ impl Stage {
             Resize::Upsample(_) => c_out,
             Resize::InverseDwt => 4 * dim,
         };
-        let hidden = Conv2d::pointwise(names, "0", [c_in, config.mult * dim]);
-        let mixed = Conv2d::pointwise(names, "3", [config.mult * dim, ff]);
+        let hidden = Conv2d::pointwise(names, "0", [c_in, config.mult * dim])?;
+        let mixed = Conv2d::pointwise(names, "3", [config.mult * dim, ff])?;
         let enlarge = match (config.mixing, config.resize) {
             (Mixing::Identity | Mixing::Dft, _) => {
                 let window = Window { padding: [1; 2], ..Window::default() };
-                Enlarge::Convolution(Conv2d::new(names, "4", [ff, c_out], 3, window))
+                Enlarge::Convolution(Conv2d::new(names, "4", [ff, c_out], 3, window)?)
             }
-            (_, Resize::Deconvolution) => Enlarge::Deconvolution(ConvTranspose2d::enlarging(names, "4", [ff, c_out], factor)),
+            (_, Resize::Deconvolution) => Enlarge::Deconvolution(ConvTranspose2d::enlarging(names, "4", [ff, c_out], factor)?),
             (_, Resize::Upsample(kind)) => Enlarge::Resize(kind, factor),
             (_, Resize::InverseDwt) => Enlarge::InverseDwt,
         };
-        let norm = BatchNorm::new(names, "5", c_out);
-        Stage { name: name.to_owned(), hidden, mixed, enlarge, norm, dropout: config.dropout }
+        let norm = BatchNorm::new(names, "5", c_out)?;
+        Ok(Stage { name: name.to_owned(), hidden, mixed, enlarge, norm, dropout: config.dropout })
     }
 
     /// From `map` to a map of the target's height and width, to which the finest stage adds the block's input.

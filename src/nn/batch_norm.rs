@@ -2,7 +2,7 @@
 
 use crate::ops::{BatchStats, batch_norm, batch_norm_add, batch_norm_add_of, batch_norm_eval, batch_norm_eval_add};
 use crate::params::{BufferId, FileLayout, Init, Names, ParamId};
-use crate::{Pass, Result, Tensor, Var};
+use crate::{Error, Pass, Result, Tensor, Var};
 
 /// Keeps the variance away from 0; PyTorch's default.
 const EPS: f64 = 1e-5;
@@ -13,7 +13,8 @@ const MOMENTUM: f64 = 0.1;
 /// Each channel shifted and scaled to mean 0 and variance 1, then by its own weight and bias.
 ///
 /// Training uses the batch's statistics, and moves the running ones a tenth of the way to them (the variance unbiased, as
-/// in PyTorch); evaluation uses the running ones.
+/// in PyTorch); evaluation uses the running ones. Weights that are frozen change nothing in this: see
+/// [`Group::frozen`](crate::params::Group::frozen).
 pub struct BatchNorm {
     name: String,
     weight: ParamId,
@@ -25,16 +26,24 @@ pub struct BatchNorm {
 
 impl BatchNorm {
     /// Declares `name.weight`, `name.bias` and the running statistics of `channels` channels.
-    pub fn new(names: &mut Names, name: &str, channels: usize) -> BatchNorm {
+    ///
+    /// # Errors
+    /// No channels, which [`batch_norm`] does not take.
+    #[track_caller]
+    pub fn new(names: &mut Names, name: &str, channels: usize) -> Result<BatchNorm> {
         let mut names = names.within(name);
-        BatchNorm {
+        if channels == 0 {
+            let _layer = names.enter();
+            return Err(Error::operand("batch_norm", "channels", "1 or more", 0));
+        }
+        Ok(BatchNorm {
             name: name.to_owned(),
             weight: names.param("weight", [channels], Init::Constant(1.0), FileLayout::Same),
             bias: names.param("bias", [channels], Init::Constant(0.0), FileLayout::Same),
             running_mean: names.buffer("running_mean", [channels], 0.0),
             running_var: names.buffer("running_var", [channels], 1.0),
             batches: names.counter("num_batches_tracked"),
-        }
+        })
     }
 
     /// `[.., channels]` to the same shape.
@@ -58,12 +67,12 @@ impl BatchNorm {
     #[track_caller]
     fn run(&self, pass: &Pass, x: &Var, residual: Option<&Var>, stats: Option<BatchStats>) -> Result<Var> {
         let _layer = pass.enter(&*self.name);
-        let (weight, bias) = (pass.wide(self.weight), pass.wide(self.bias));
-        let (mean, var) = (pass.buffer(self.running_mean), pass.buffer(self.running_var));
+        let (weight, bias) = (pass.wide(self.weight)?, pass.wide(self.bias)?);
+        let (mean, var) = (pass.buffer(self.running_mean)?, pass.buffer(self.running_var)?);
         if !pass.is_training() {
             return match residual {
-                Some(residual) => batch_norm_eval_add([x, residual], &weight, &bias, [mean, var], EPS),
-                None => batch_norm_eval(x, &weight, &bias, mean, var, EPS),
+                Some(residual) => batch_norm_eval_add([x, residual], &weight, &bias, [&mean, &var], EPS),
+                None => batch_norm_eval(x, &weight, &bias, &mean, &var, EPS),
             };
         }
         let (y, batch) = match (residual, stats) {
@@ -72,10 +81,10 @@ impl BatchNorm {
             (None, _) => batch_norm(x, &weight, &bias, EPS)?,
         };
         let unbiased = batch.count as f64 / (batch.count as f64 - 1.0);
-        pass.update(self.running_mean, towards(mean, &batch.mean, 1.0)?);
-        pass.update(self.running_var, towards(var, &batch.var, unbiased)?);
-        let batches = pass.buffer(self.batches).as_slice::<i64>()?[0];
-        pass.update(self.batches, Tensor::scalar(batches + 1));
+        pass.update(self.running_mean, towards(&mean, &batch.mean, 1.0)?)?;
+        pass.update(self.running_var, towards(&var, &batch.var, unbiased)?)?;
+        let batches = pass.buffer(self.batches)?.as_slice::<i64>()?[0];
+        pass.update(self.batches, Tensor::scalar(batches.saturating_add(1)))?;
         Ok(y)
     }
 }

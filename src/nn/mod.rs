@@ -14,7 +14,7 @@ pub use linear::Linear;
 
 use crate::params::Init;
 
-/// PyTorch's default for weights and biases: uniform within 1 / sqrt(fan_in).
+/// PyTorch's default for weights and biases: uniform within 1 / sqrt(fan_in); 0 for the bias of a layer without inputs.
 fn fan_in_uniform(fan_in: usize) -> Init {
-    Init::Uniform(1.0 / (fan_in as f64).sqrt())
+    Init::Uniform(if fan_in == 0 { 0.0 } else { 1.0 / (fan_in as f64).sqrt() })
 }

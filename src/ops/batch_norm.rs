@@ -85,7 +85,7 @@ fn train(
         return Err(Error::operand("batch_norm", "x", "more than one value per channel when training", x.shape()));
     }
     let fits = |stats: &BatchStats| {
-        stats.count * c == x.value().elements() && [&stats.mean, &stats.var].iter().all(|vector| **vector.shape() == [c])
+        stats.count == x.value().elements() / c && [&stats.mean, &stats.var].iter().all(|vector| **vector.shape() == [c])
     };
     if let Some(stats) = stats.as_ref().filter(|stats| !fits(stats)) {
         let expected = format!("mean and variance [c = {c}] of {} numbers each", x.value().elements() / c);

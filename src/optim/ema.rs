@@ -107,8 +107,9 @@ impl Ema {
     /// All it remembers, for a checkpoint: `step`, and `mean.NAME` for each parameter and buffer.
     ///
     /// # Errors
-    /// Those of a GPU.
+    /// Where the parameters are not those it was made for; those of a GPU.
     pub fn state(&self, params: &Params) -> Result<Vec<(String, Tensor)>> {
+        self.check(params)?;
         let mut named = vec![("step".to_owned(), Tensor::scalar(self.updates as i64))];
         named.extend(state::by_name("mean.", params, &self.arena.to_device(Device::Cpu)?));
         for (name, mean) in &self.buffers {
@@ -135,9 +136,10 @@ impl Ema {
     }
 
     fn check(&self, params: &Params) -> Result<()> {
+        let facts = |x: &Tensor| (*x.shape(), x.dtype(), x.device());
         let same = self.buffers.len() == params.buffers().len()
-            && self.buffers.iter().zip(params.buffers()).all(|(a, b)| a.0 == b.0 && a.1.shape() == b.1.shape());
-        if !same || (self.arena.shape(), self.arena.dtype()) != (params.arena().shape(), params.dtype()) {
+            && self.buffers.iter().zip(params.buffers()).all(|(a, b)| a.0 == b.0 && facts(&a.1) == facts(&b.1));
+        if !same || facts(&self.arena) != facts(params.arena()) {
             return Err(Error::Argument("the moving average was made for other parameters".into()));
         }
         Ok(())

@@ -5,17 +5,15 @@
 //! where neighbouring parameters belong to different [`Group`]s.
 //!
 //! ```
-//! use wavemix::optim::{Method, Optimizer};
+//! use wavemix::optim::{Method, Optimizer, StepOptions};
 //! use wavemix::{DType, Params, Rng, params::{FileLayout, Init}};
 //! // Minimise the sum of squares of three numbers: the gradient of each is twice itself.
 //! let (id, mut params) = Params::declare(DType::F32, &Rng::new(0), |names| {
 //!     Ok(names.param("x", [3], Init::Uniform(1.0), FileLayout::Same))
 //! })?;
 //! let mut optimizer = Optimizer::new("adamw".parse::<Method>()?, &params)?;
-//! for _ in 0..400 {
-//!     let x = params.var(id);
-//!     let gradients = (&x * &x)?.sum_all()?.backward()?;
-//!     optimizer.step(&mut params, &gradients, 0.01)?;
+//! for step in 0..400 {
+//!     optimizer.train_step(&mut params, StepOptions::new(0.01, Rng::new(1).child(step)), |pass| pass.var(id)?.square()?.sum_all())?;
 //! }
 //! assert!(params.get("x")?.to_vec::<f32>()?.iter().all(|x| x.abs() < 1e-3));
 //! # Ok::<(), wavemix::Error>(())
@@ -30,12 +28,13 @@ mod on_device;
 mod schedule;
 mod sgd;
 mod state;
+mod step;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use crate::params::Group;
-use crate::{Device, Error, Gradients, Params, Result, Tensor, Var};
+use crate::params::{Group, Updates};
+use crate::{DType, Device, Error, Gradients, Params, Result, Tensor, Var};
 
 use on_device::OnDevice;
 
@@ -47,6 +46,7 @@ pub use method::Method;
 pub use on_device::Progress;
 pub use schedule::Schedule;
 pub use sgd::Sgd;
+pub use step::StepOptions;
 
 /// A [`Method`] with its memory: the number of steps made, and the moments of each weight.
 #[derive(Clone)]
@@ -55,6 +55,9 @@ pub struct Optimizer {
     steps: u64,
     /// The learning rate of the step under way.
     lr: f64,
+    /// The number of parameters it was made for, and their dtype.
+    count: usize,
+    dtype: DType,
     moments: Vec<Tensor>,
     /// Its numbers where the weights are on a GPU.
     on_device: Option<OnDevice>,
@@ -84,7 +87,7 @@ impl Optimizer {
             Device::Cpu => None,
             gpu => Some(OnDevice::new(gpu, begin, false)?),
         };
-        Ok(Optimizer { method, steps: 0, lr: 0.0, moments, on_device })
+        Ok(Optimizer { method, steps: 0, lr: 0.0, count: params.count(), dtype: params.dtype(), moments, on_device })
     }
 
     /// The same with the loss scaled, as f16 needs: by a factor that halves whenever a gradient becomes infinite, which
@@ -102,14 +105,18 @@ impl Optimizer {
         Ok(self)
     }
 
-    /// What the backward pass is to begin with, on the loss's device: the loss scale.
+    /// What the backward pass is to begin with, on the loss's device and of its shape: the loss scale.
     ///
     /// # Errors
-    /// Those of a GPU.
+    /// A loss that is not a single number; those of a GPU.
+    #[track_caller]
     pub fn loss_scale(&self, loss: &Var) -> Result<Tensor> {
+        if loss.value().elements() != 1 {
+            return Err(Error::operand("loss_scale", "loss", "a single number", loss.shape()));
+        }
         match &self.on_device {
-            Some(numbers) => numbers.loss_scale(),
-            None => Tensor::full_on(loss.value().device(), [], 1.0, loss.dtype()),
+            Some(numbers) => numbers.loss_scale()?.reshape(loss.shape()),
+            None => Tensor::full_on(loss.value().device(), loss.shape(), 1.0, loss.dtype()),
         }
     }
 
@@ -141,15 +148,25 @@ impl Optimizer {
         }
     }
 
-    /// Makes one step with learning rate `lr`. A parameter that the loss does not depend on counts as having a gradient
-    /// of 0: its weight decay and its moments go on, where PyTorch would pass over it.
+    /// Makes one step with learning rate `lr`, and gives BatchNorm's statistics of the training pass to `params`. A parameter
+    /// that the loss does not depend on counts as having a gradient of 0: its weight decay and its moments go on, where
+    /// PyTorch would pass over it.
+    ///
+    /// Statistics that are forgotten do not compile:
+    ///
+    /// ```compile_fail,E0061
+    /// # use wavemix::{Gradients, Params, Result, optim::Optimizer};
+    /// # fn step(optimizer: &mut Optimizer, params: &mut Params, gradients: &Gradients) -> Result<()> {
+    /// optimizer.step(params, gradients, 1e-3)
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// As [`Optimizer::step_flat`].
     #[track_caller]
-    pub fn step(&mut self, params: &mut Params, gradients: &Gradients, lr: f64) -> Result<()> {
+    pub fn step(&mut self, params: &mut Params, gradients: &Gradients, updates: Updates, lr: f64) -> Result<()> {
         let gradients = params.flatten(gradients)?;
-        self.step_flat(params, &gradients, lr)
+        self.step_flat(params, &gradients, updates, lr)
     }
 
     /// As [`Optimizer::step`], from gradients in the layout of the arena, as [`Params::flatten`] gives them.
@@ -158,27 +175,23 @@ impl Optimizer {
     /// at here: see [`finite_norm`].
     ///
     /// # Errors
-    /// Where the gradients' shape or dtype is not the arena's, the parameters are not those the optimizer was made for,
-    /// or the learning rate is negative or not finite.
+    /// Where the gradients' shape or dtype is not the arena's, the parameters are not those the optimizer was made for, the
+    /// updates are of other parameters, or the learning rate is negative or not finite. Nothing changes then.
     #[track_caller]
-    pub fn step_flat(&mut self, params: &mut Params, gradients: &Tensor, lr: f64) -> Result<()> {
-        like_arena("step", params, gradients)?;
-        if let Some(moment) = self.moments.iter().find(|moment| moment.shape() != params.arena().shape()) {
-            let (got, made) = (params.count(), moment.elements());
-            return Err(Error::Argument(format!("the optimizer was made for {made} parameters, not for {got}")));
-        }
-        if !(lr >= 0.0 && lr.is_finite()) {
-            return Err(Error::Argument(format!("the learning rate must be finite and not negative, got {lr}")));
-        }
+    pub fn step_flat(&mut self, params: &mut Params, gradients: &Tensor, updates: Updates, lr: f64) -> Result<()> {
+        self.check_step(params, gradients, &updates)?;
         self.set_lr(lr)?;
-        self.advance(params, gradients)
+        self.advance(params, gradients, updates)
     }
 
     /// Sets the learning rate of the steps to come: where steps are replayed it is no part of them.
     ///
     /// # Errors
-    /// Those of a GPU.
+    /// Where it is negative or not finite; those of a GPU.
     pub fn set_lr(&mut self, lr: f64) -> Result<()> {
+        if !(lr >= 0.0 && lr.is_finite()) {
+            return Err(Error::Argument(format!("the learning rate must be finite and not negative, got {lr}")));
+        }
         self.lr = lr;
         self.on_device.as_mut().map_or(Ok(()), |numbers| numbers.set_lr(lr))
     }
@@ -186,8 +199,36 @@ impl Optimizer {
     /// As [`Optimizer::step_flat`] with the learning rate that was set.
     ///
     /// # Errors
-    /// Those of a GPU.
-    pub fn advance(&mut self, params: &mut Params, gradients: &Tensor) -> Result<()> {
+    /// As [`Optimizer::step_flat`]; those of a GPU.
+    #[track_caller]
+    pub fn advance(&mut self, params: &mut Params, gradients: &Tensor, updates: Updates) -> Result<()> {
+        self.check_step(params, gradients, &updates)?;
+        self.update(params, gradients)?;
+        params.apply(updates)
+    }
+
+    /// Checks all that a step is given, before anything changes.
+    #[track_caller]
+    fn check_step(&self, params: &Params, gradients: &Tensor, updates: &Updates) -> Result<()> {
+        like_arena("step", params, gradients)?;
+        self.check_params(params)?;
+        params.check_updates(updates)
+    }
+
+    /// Checks that the parameters can be those that the optimizer was made for.
+    #[track_caller]
+    fn check_params(&self, params: &Params) -> Result<()> {
+        let made = (self.count, self.dtype, self.device());
+        let got = (params.count(), params.dtype(), params.device());
+        if made != got {
+            let say = |(count, dtype, device): (usize, DType, Device)| format!("{count} parameters of {dtype} on {device}");
+            return Err(Error::operand("optimizer", "params", format!("{}, as it was made for", say(made)), say(got)));
+        }
+        Ok(())
+    }
+
+    /// New weights and moments.
+    fn update(&mut self, params: &mut Params, gradients: &Tensor) -> Result<()> {
         if let Some(numbers) = &mut self.on_device {
             return numbers.make(&self.method, params, gradients, &mut self.moments);
         }
@@ -209,8 +250,10 @@ impl Optimizer {
     /// scaled, `loss_scale`, `good_steps` and `skipped_steps`.
     ///
     /// # Errors
-    /// Those of a GPU.
+    /// Where the parameters are not those the optimizer was made for; those of a GPU.
+    #[track_caller]
     pub fn state(&self, params: &Params) -> Result<Vec<(String, Tensor)>> {
+        self.check_params(params)?;
         let Progress { steps, skipped, loss_scale, good } = self.progress()?;
         let mut named = vec![("step".to_owned(), Tensor::scalar(steps as i64))];
         if self.scales_loss() {
@@ -230,8 +273,11 @@ impl Optimizer {
     /// Puts back what [`Optimizer::state`] gave, bit for bit. Nothing changes where it does not fit.
     ///
     /// # Errors
-    /// Where a name is missing or unknown, or a shape or dtype is another.
+    /// Where a name is missing or unknown, or a shape or dtype is another; where the parameters are not those the optimizer
+    /// was made for.
+    #[track_caller]
     pub fn load_state(&mut self, params: &Params, state: &BTreeMap<String, Tensor>) -> Result<()> {
+        self.check_params(params)?;
         let mut reader = state::Reader::new("optimizer", state);
         let steps = reader.counter("step")?;
         let mut progress = Progress { steps, skipped: 0, loss_scale: 1.0, good: 0 };

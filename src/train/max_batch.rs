@@ -63,8 +63,7 @@ fn try_step(settings: &Settings, config: &Config, [h, w]: [usize; 2], batch: usi
         let loss = cross_entropy(&logits, &labels, CrossEntropyOptions::default())?;
         let gradients = params.flatten(&loss.backward()?)?;
         let statistics = pass.into_updates();
-        optimizer.step_flat(params, &gradients, settings.lr)?;
-        params.apply(statistics)
+        optimizer.step_flat(params, &gradients, statistics, settings.lr)
     };
     step(&mut params)?;
     Stage::new(ordinal)?.rehearse(|| step(&mut params))?;

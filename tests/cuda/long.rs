@@ -60,8 +60,7 @@ impl Load {
         let loss = cross_entropy(&logits, &batch.labels, CrossEntropyOptions::default())?;
         let gradients = self.params.flatten(&loss.backward_from(self.optimizer.loss_scale(&loss)?, &[])?)?;
         let statistics = pass.into_updates();
-        self.optimizer.advance(&mut self.params, &gradients)?;
-        self.params.apply(statistics)?;
+        self.optimizer.advance(&mut self.params, &gradients, statistics)?;
         Ok(loss.into_value())
     }
 

@@ -8,7 +8,7 @@ use wavemix::data::{Source, Split};
 use wavemix::models::Config;
 use wavemix::ops::{CrossEntropyOptions, cross_entropy};
 use wavemix::optim::{Ema, Method, Optimizer, clip_norm, clip_value, norm, scale};
-use wavemix::params::Group;
+use wavemix::params::{Group, Updates};
 use wavemix::train::{Outcome, Trainer};
 use wavemix::{DType, Device, Gradients, Params, Pass, Precision, Rng, Tensor};
 
@@ -40,8 +40,7 @@ fn trace(device: Device, precision: Precision, method: &str, steps: u64) -> (Vec
         let gradients: Gradients = loss.backward_from(optimizer.loss_scale(&loss).unwrap(), &[]).unwrap();
         let statistics = pass.into_updates();
         let flat = params.flatten(&gradients).unwrap();
-        optimizer.step_flat(&mut params, &flat, 1e-3).unwrap();
-        params.apply(statistics).unwrap();
+        optimizer.step_flat(&mut params, &flat, statistics, 1e-3).unwrap();
         losses.push(loss.value().item().unwrap());
         last = Some(flat.to_device(Device::Cpu).unwrap());
     }
@@ -128,13 +127,13 @@ fn an_infinite_gradient_leaves_out_the_step_and_halves_the_scale() {
     let mut gradients = vec![1.0f32; params.count()];
     gradients[17] = f32::INFINITY;
     let bad = Tensor::from_vec(gradients.clone(), [params.count()]).unwrap().to_device(gpu).unwrap();
-    optimizer.step_flat(&mut params, &bad, 1e-3).unwrap();
+    optimizer.step_flat(&mut params, &bad, Updates::none(), 1e-3).unwrap();
     let progress = optimizer.progress().unwrap();
     assert_eq!((progress.steps, progress.skipped, progress.loss_scale), (0, 1, 32768.0));
     assert_eq!(params.arena().to_vec::<f32>().unwrap(), before);
     gradients[17] = 1.0;
     let good = Tensor::from_vec(gradients, [params.count()]).unwrap().to_device(gpu).unwrap();
-    optimizer.step_flat(&mut params, &good, 1e-3).unwrap();
+    optimizer.step_flat(&mut params, &good, Updates::none(), 1e-3).unwrap();
     assert_eq!(optimizer.steps().unwrap(), 1);
     assert_ne!(params.arena().to_vec::<f32>().unwrap(), before);
     // A checkpoint carries all of it over.
@@ -171,8 +170,8 @@ fn gradients_are_measured_and_cut_alike() {
         let (mut on_p, mut on_q) = (Optimizer::new(method, &p).unwrap(), Optimizer::new(method, &q).unwrap());
         let (mut mean_p, mut mean_q) = (Ema::new(&p, 0.9).unwrap(), Ema::new(&q, 0.9).unwrap());
         for _ in 0..3 {
-            on_p.step_flat(&mut p, &a, 0.01).unwrap();
-            on_q.step_flat(&mut q, &b, 0.01).unwrap();
+            on_p.step_flat(&mut p, &a, Updates::none(), 0.01).unwrap();
+            on_q.step_flat(&mut q, &b, Updates::none(), 0.01).unwrap();
             mean_p.update(&p).unwrap();
             mean_q.update(&q).unwrap();
         }

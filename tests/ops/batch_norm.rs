@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 use wavemix::gradcheck::{adjoint_check, gradcheck};
 use wavemix::ops::{
-    batch_norm, batch_norm_add, batch_norm_add_of, batch_norm_eval, batch_norm_eval_add, conv_transpose2d,
+    BatchStats, batch_norm, batch_norm_add, batch_norm_add_of, batch_norm_eval, batch_norm_eval_add, conv_transpose2d,
     conv_transpose2d_with_stats,
 };
 use wavemix::{DType, Rng, Shape, Tensor, Var, Window};
@@ -196,14 +196,13 @@ fn errors() {
     let e = batch_norm_add(pair, &vector, &vector, EPS).err().unwrap().to_string();
     assert!(e.starts_with("batch_norm_add: residual expects the shape of x, [3, 4], got [2, 4] (batch_norm.rs:"), "{e}");
     let (x, y) = (of(&[6, 4], DType::F32), of(&[3, 4], DType::F32));
-    let stats = batch_norm(&y, &vector, &vector, EPS).unwrap().1;
-    let e = batch_norm_add_of([&x, &x], &vector, &vector, EPS, stats).err().unwrap().to_string();
-    assert!(
-        e.starts_with(
-            "batch_norm: stats expects mean and variance [c = 4] of 6 numbers each, got [4] and [4] of 3 (batch_norm.rs:"
-        ),
-        "{e}"
-    );
+    // Times 4 channels the second count would be 24 too, modulo 2^64.
+    for count in [3, 6 + (1 << 62), usize::MAX, 0] {
+        let stats = BatchStats { count, ..batch_norm(&y, &vector, &vector, EPS).unwrap().1 };
+        let e = batch_norm_add_of([&x, &x], &vector, &vector, EPS, stats).err().unwrap().to_string();
+        let got = format!("got [4] and [4] of {count} (batch_norm.rs:");
+        assert!(e.starts_with(&format!("batch_norm: stats expects mean and variance [c = 4] of 6 numbers each, {got}")), "{e}");
+    }
     let e = error(&of(&[3, 0], DType::F32), &vector, &vector);
     assert!(e.starts_with("batch_norm: x expects [.., c] with at least one channel, got [3, 0]"), "{e}");
     let short = Tensor::zeros([3], DType::F32);
