@@ -3,8 +3,11 @@
 //! A new target is a function and a line in [`TARGETS`] here, and the same two lines as its siblings in
 //! `fuzz/fuzz_targets`. `tests/fuzz_corpus.rs` replays `fuzz/corpus/<name>` through it on stable Rust.
 
+mod convolution;
 mod geometry;
+mod numbers;
 
+pub use convolution::convolution;
 pub use geometry::geometry;
 
 use crate::checkpoint::State;
@@ -24,6 +27,7 @@ pub const TARGETS: &[Target] = &[
     ("archive", archive),
     ("checkpoint", checkpoint),
     ("cifar", cifar),
+    ("convolution", convolution),
     ("geometry", geometry),
     ("idx", idx),
     ("safetensors", safetensors),

@@ -43,6 +43,15 @@ fn seeds_are_replayed() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1000))]
+    /// Shapes of many tasks: which of them an image is cut into decides what a task reads.
+    #[test]
+    fn convolutions_in_tasks_of_any_size_are_exact(bytes in prop::collection::vec(any::<u8>(), 20)) {
+        wavemix::fuzzing::convolution(&bytes);
+    }
+}
+
+proptest! {
     #[test]
     fn damaged_seeds_do_no_harm(pick in any::<prop::sample::Index>(), cut in any::<prop::sample::Index>(),
                                 whole in any::<bool>(), hits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4)) {

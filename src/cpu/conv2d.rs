@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::cpu::gemm::{Begin, Rows, Run, Sums, Target, copy, factors, multiplies, pair_rows, panel, sum_pairwise, together};
-use crate::cpu::taps::{Gather, Phase};
+use crate::cpu::taps::{Gather, Phase, TASK};
 use crate::cpu::winograd;
 use crate::cpu::{Scratch, depthwise, framed};
 use crate::window::{Geometry, Window};
@@ -14,9 +14,10 @@ pub(crate) fn conv2d<T: Real>(g: &Geometry, big: &[T], weight: &[T], bias: Optio
     gather(g, weight, bias).run(big, small, &|_, _| {});
 }
 
-fn gather<'a, T>(g: &Geometry, weight: &'a [T], bias: Option<&'a [T]>) -> Gather<'a, T> {
+pub(crate) fn gather<'a, T>(g: &Geometry, weight: &'a [T], bias: Option<&'a [T]>) -> Gather<'a, T> {
     let (groups, phases) = (g.window.groups, [0, 1].map(|axis| vec![phase(g, axis)]));
-    Gather { input: g.big, output: g.small, groups, phases, kernel: g.kernel, weight, to_small: true, bias }
+    let (input, output, kernel) = (g.big, g.small, g.kernel);
+    Gather { geometry: *g, input, output, groups, phases, kernel, weight, to_small: true, bias, task: TASK }
 }
 
 /// All outputs of an axis: they have the same taps.
@@ -46,18 +47,24 @@ pub(crate) fn backward_weight<T: Real>(g: &Geometry, small: &[T], big: &[T], dw:
         return;
     }
     if multiplies::<T>() {
-        backward_weight_of::<T, T>(g, small, big, dw);
+        backward_weight_of::<T, T>(g, small, big, dw, PIXELS);
     } else {
-        backward_weight_of::<T::Wide, T>(g, small, big, dw);
+        backward_weight_of::<T::Wide, T>(g, small, big, dw, PIXELS);
     }
 }
 
-/// As [`backward_weight`], of factors of type F.
-fn backward_weight_of<F: Real<Wide = T::Wide>, T: Real>(g: &Geometry, small: &[T], big: &[T], dw: &mut [T::Wide]) {
+/// As [`backward_weight`], of factors of type F and in tasks of so many pixels at least. There are some pixels.
+pub(crate) fn backward_weight_of<F: Real<Wide = T::Wide>, T: Real>(
+    g: &Geometry,
+    small: &[T],
+    big: &[T],
+    dw: &mut [T::Wide],
+    pixels: usize,
+) {
     let [h, w, c] = g.small;
     let lines = g.n * h;
     // No more than 32 partial sums, for the additions they take.
-    let task = PIXELS.div_ceil(w).max(lines.div_ceil(32));
+    let task = pixels.div_ceil(w).max(lines.div_ceil(32));
     let part = |i: usize| {
         let (lines, step) = (i * task..lines.min((i + 1) * task), PACK.div_ceil(w));
         let mut part = Scratch::new(dw.len());
@@ -222,10 +229,10 @@ mod tests {
                 assert!(!schemes[i] || fewer == want, "{g:?}");
             }
             let mut want = vec![0.0; weight.len()];
-            backward_weight_of::<f64, f64>(&g, &wide[1], &wide[0], &mut want);
+            backward_weight_of::<f64, f64>(&g, &wide[1], &wide[0], &mut want, PIXELS);
             let [mut pairs, mut single, mut fewer] = std::array::from_fn(|_| vec![1.0; want.len()]);
-            backward_weight_of::<bf16, bf16>(&g, &small, &big, &mut pairs);
-            backward_weight_of::<f32, bf16>(&g, &small, &big, &mut single);
+            backward_weight_of::<bf16, bf16>(&g, &small, &big, &mut pairs, PIXELS);
+            backward_weight_of::<f32, bf16>(&g, &small, &big, &mut single, PIXELS);
             let right = |dw: &[f32]| dw.iter().zip(&want).all(|(&dw, &want)| f64::from(dw) == want);
             assert!(right(&pairs) && right(&single), "{g:?}");
             let phases = [phase(&g, 0), phase(&g, 1)];

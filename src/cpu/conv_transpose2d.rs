@@ -2,7 +2,7 @@
 
 use crate::Real;
 use crate::cpu::batch_norm::{Collector, Moments};
-use crate::cpu::taps::{Gather, Phase};
+use crate::cpu::taps::{Gather, Phase, TASK};
 use crate::window::Geometry;
 
 /// big = the transposed convolution of small: conv_transpose2d forwards, conv2d's input gradient.
@@ -19,7 +19,8 @@ pub(crate) fn with_moments<T: Real>(g: &Geometry, small: &[T], weight: &[T], bia
 
 pub(crate) fn gather<'a, T>(g: &Geometry, weight: &'a [T], bias: Option<&'a [T]>) -> Gather<'a, T> {
     let (groups, phases) = (g.window.groups, [0, 1].map(|axis| phases(g, axis)));
-    Gather { input: g.small, output: g.big, groups, phases, kernel: g.kernel, weight, to_small: false, bias }
+    let (input, output, kernel) = (g.small, g.big, g.kernel);
+    Gather { geometry: *g, input, output, groups, phases, kernel, weight, to_small: false, bias, task: TASK }
 }
 
 /// Output o gets from input i through tap k where o = stride i - padding + dilation k. Outputs that are a stride apart

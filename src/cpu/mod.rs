@@ -30,6 +30,7 @@ pub(crate) mod matmul;
 pub(crate) mod mse;
 pub(crate) mod pool;
 pub(crate) mod reduce;
+pub(crate) mod reference;
 pub(crate) mod sgd;
 pub(crate) mod shape;
 pub(crate) mod softmax;

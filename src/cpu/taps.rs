@@ -11,10 +11,11 @@
 
 use std::ops::Range;
 
+use crate::Real;
 use crate::cpu::gemm::{Begin, Rows, Run, Sums, TERMS, Target, copy_many, factor, multiplies, panel, together};
-use crate::cpu::{Scratch, chunks, depthwise, winograd};
+use crate::cpu::{Scratch, chunks, depthwise, reference, winograd};
 use crate::storage::as_type;
-use crate::{Float, Real};
+use crate::window::Geometry;
 
 /// Outputs at `start + step j` along one axis, for j below `count`, and where their inputs are.
 #[derive(Clone, Debug)]
@@ -45,6 +46,8 @@ impl Phase {
 
 /// A convolution in either direction, ready to run.
 pub(crate) struct Gather<'a, T> {
+    /// Of all images.
+    pub geometry: Geometry,
     /// Height, width, channels.
     pub input: [usize; 3],
     pub output: [usize; 3],
@@ -58,13 +61,15 @@ pub(crate) struct Gather<'a, T> {
     /// Whether the output is the small image, so that the weight's first axis is the output's channels.
     pub to_small: bool,
     pub bias: Option<&'a [T]>,
+    /// Multiply-adds of a task, at least: [`TASK`], but that tests take less to have many tasks of small images.
+    pub task: usize,
 }
 
 /// What is called with each part of an output that is done.
 pub(crate) type Done<'a, T> = dyn Fn(usize, &[T]) + Sync + 'a;
 
 /// Multiply-adds a task is worth starting for: some twenty microseconds.
-const TASK: usize = 1 << 20;
+pub(crate) const TASK: usize = 1 << 20;
 
 /// Tasks that are enough for the threads of any processor: fewer and larger ones fill their tiles better, and copy less.
 const TASKS: usize = 64;
@@ -92,14 +97,18 @@ impl<T: Real> Gather<'_, T> {
         let frame = |rows| self.spans(&(0..rows)).iter().fold(self.input[2].max(1), |n, span| n.saturating_mul(span.len()));
         let near = NEAR.saturating_mul(self.output[0]) / frame(self.output[0]).max(1);
         let share = self.output[0].div_ceil(TASKS.div_ceil(y.len() / size_y)).min(near);
-        let rows = TASK.div_ceil(work(1).max(1)).max(share).min(self.output[0]);
+        let rows = self.task.div_ceil(work(1).max(1)).max(share).min(self.output[0]);
         if frame(rows) > FRAME {
             return chunks(y, size_y, |start, y| {
-                self.plain(&x[start / size_y * size_x..][..size_x], y);
+                let (g, x) = (Geometry { n: 1, ..self.geometry }, &x[start / size_y * size_x..][..size_x]);
+                match self.to_small {
+                    true => reference::forward(&g, x, self.weight, self.bias, y),
+                    false => reference::transposed(&g, x, self.weight, self.bias, y),
+                }
                 done(start, y);
             });
         }
-        let images = TASK.div_ceil(work(self.output[0]).max(1));
+        let images = self.task.div_ceil(work(self.output[0]).max(1));
         let parts = (0..self.output[0]).step_by(rows).map(|first| self.part::<F>(first..self.output[0].min(first + rows)));
         let parts: Vec<Part> = parts.collect();
         chunks(y, images * size_y, |start, y| {
@@ -118,31 +127,6 @@ impl<T: Real> Gather<'_, T> {
                 done(start, y);
             }
         });
-    }
-
-    /// One image pixel by pixel, without a frame: for windows so wide or so far apart that it would be nearly all zeros.
-    fn plain(&self, x: &[T], y: &mut [T]) {
-        let ([h, w, c], [_, width, channels], [c_in, c_out]) = (self.input, self.output, self.channels());
-        let inside = |at: isize, size: usize| usize::try_from(at).ok().filter(|&at| at < size);
-        let taps = self.kernel[0] * self.kernel[1];
-        for (v, u) in self.pairs() {
-            for (j, i) in (0..v.count).flat_map(|j| (0..u.count).map(move |i| (j, i))) {
-                let to = ((v.start + j * v.step) * width + u.start + i * u.step) * channels;
-                let mut sums: Vec<T::Wide> =
-                    self.bias.map_or(vec![T::Wide::ZERO; channels], |b| b.iter().map(|b| b.wide()).collect());
-                for (&(ky, dy), &(kx, dx)) in v.taps.iter().flat_map(|v| u.taps.iter().map(move |u| (v, u))) {
-                    let at = (inside((j * v.stride) as isize + dy, h), inside((i * u.stride) as isize + dx, w));
-                    let (Some(row), Some(column)) = at else { continue };
-                    let (from, tap) = ((row * w + column) * c, ky * self.kernel[1] + kx);
-                    for (o, k) in (0..channels).flat_map(|o| (0..c_in).map(move |k| (o, k))) {
-                        let source = o / c_out * c_in + k;
-                        let (outer, inner, size) = if self.to_small { (o, k, c_in) } else { (source, o % c_out, c_out) };
-                        sums[o] = sums[o] + x[from + source].wide() * self.weight[(outer * taps + tap) * size + inner].wide();
-                    }
-                }
-                y[to..].iter_mut().zip(sums).for_each(|(y, sum)| *y = T::narrow(sum));
-            }
-        }
     }
 
     /// Channels in and out of each group.
@@ -253,7 +237,9 @@ impl<T: Real> Gather<'_, T> {
         let [vertical, horizontal] = self.spans(rows);
         let inside = |span: &Range<isize>, size: usize| span.start >= 0 && span.end <= size as isize;
         let channels = if self.is_depthwise() { c } else { self.terms::<F>() };
-        if channels == c && F::DTYPE == T::DTYPE && inside(&vertical, h) && inside(&horizontal, w) {
+        // One channel a group, filled up to a pair, may be as many as the image has: but the pair is not the group's own.
+        let whole = channels == c && (self.groups == 1 || self.is_depthwise());
+        if whole && F::DTYPE == T::DTYPE && inside(&vertical, h) && inside(&horizontal, w) {
             return View { top: 0, left: 0, height: h, width: w, channels, framed: false };
         }
         let (top, left, height, width) = (vertical.start, horizontal.start, vertical.len(), horizontal.len());
@@ -284,7 +270,7 @@ impl<T: Real> Gather<'_, T> {
             let (to, behind) = rest.split_at_mut(columns.len() * c_in);
             before.fill(F::default());
             behind.fill(F::default());
-            if c_in == c {
+            if c_in == c && channels.len() == c {
                 copy_many(from, to);
             } else {
                 let pixels = to.chunks_mut(c_in).zip(from.chunks(c));

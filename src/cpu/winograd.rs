@@ -119,10 +119,10 @@ pub(crate) fn convolve<T: Real>(gather: &Gather<'_, T>, x: &[T], y: &mut [T], do
 
 /// As [`convolve`], where numbers are of type S.
 pub(crate) fn convolve_in<S: Real<Wide = f32>, T: Real>(gather: &Gather<T>, x: &[T], y: &mut [T], done: &Done<T>) -> bool {
-    let Gather { input, output, groups, kernel, to_small, .. } = *gather;
+    let Gather { geometry, input, output, groups, kernel, to_small, task, .. } = *gather;
     let (Some(weight), Some(x), Some(y)) = (as_type(gather.weight), as_type::<_, S>(x), as_type_mut(y)) else { return false };
     let (bias, phases) = (gather.bias.and_then(as_type), gather.phases.clone());
-    let gather = Gather { input, output, groups, phases, kernel, weight, to_small, bias };
+    let gather = Gather { geometry, input, output, groups, phases, kernel, weight, to_small, bias, task };
     let winograd = Winograd::of(&gather);
     let done = |start: usize, part: &[S]| as_type(part).into_iter().for_each(|part| done(start, part));
     winograd.iter().for_each(|winograd| winograd.run(x, y, &done));

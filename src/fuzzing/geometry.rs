@@ -1,5 +1,6 @@
 //! Shapes and windows from any bytes: each op either refuses them or gives what its formula says, and a gradient.
 
+use super::numbers::Numbers;
 use crate::ops::{Interpolation, avg_pool2d, conv_transpose2d, conv2d, max_pool2d};
 use crate::{DType, Result, Tensor, Var, Window};
 
@@ -34,43 +35,7 @@ pub fn geometry(bytes: &[u8]) {
 /// A result, unless it would be too large to ask for; and its shape where that was known before.
 type Outcome = (Option<Result<Var>>, Option<Vec<usize>>);
 
-/// Numbers from bytes: mostly small ones, some that overflow what they are added to or multiplied by.
-struct Numbers<'a>(&'a [u8]);
-
 impl Numbers<'_> {
-    fn byte(&mut self) -> usize {
-        let (first, rest) = self.0.split_first().unwrap_or((&0, &[]));
-        self.0 = rest;
-        usize::from(*first)
-    }
-
-    fn small(&mut self, below: usize) -> usize {
-        self.byte() % below
-    }
-
-    fn any(&mut self) -> usize {
-        match self.byte() {
-            250 => 1 << 20,
-            251 => 1 << 32,
-            252 => 1 << 40,
-            253 => 1 << 62,
-            254 => isize::MAX as usize,
-            255 => usize::MAX,
-            n @ 0..25 => n,
-            n => n % 4,
-        }
-    }
-
-    fn pair(&mut self) -> [usize; 2] {
-        [self.any(), self.any()]
-    }
-
-    /// Lengths of up to 11; `rank` of them, or as many as the bytes say.
-    fn shape(&mut self, rank: usize) -> Vec<usize> {
-        let rank = if rank == 0 { self.small(7) } else { rank };
-        (0..rank).map(|_| self.small(12)).collect()
-    }
-
     fn tensor(&mut self, shape: &[usize], dtype: DType) -> Option<Var> {
         let elements = fits(shape).then(|| shape.iter().product())?;
         Tensor::arange(-1.0, 0.25, elements, dtype).reshape(crate::Shape::new(shape).ok()?).ok().map(Var::leaf)

@@ -108,6 +108,11 @@ impl<'a, T: Real> Sums<'a, T> {
 
     /// c[i, first + j] = begin + the sum over all terms p of a[i, p] b[at + p + j], for each row i and column j.
     pub fn tiles<O: Real<Wide = T::Wide>>(&self, rows: &Rows, at: usize, begin: Begin<'_, O>, mut to: Target<'_, O>) {
+        // Without rows nothing is read or written, so there is nothing to compare: a band of a strided convolution's output may
+        // hold no row of some phase, whose terms then need not lie within the band's input.
+        if rows.tiles.is_empty() {
+            return;
+        }
         let begin = begin.skip(to.first);
         assert!(to.columns <= panel::<T>(), "a tile is at most as wide as a panel");
         assert!(!matches!(begin, Begin::Bias(bias) if bias.len() < to.columns), "the bias is as long as a row");
