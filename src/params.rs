@@ -5,6 +5,7 @@
 //! a gradient norm is one loop.
 
 mod identity;
+mod layout;
 
 use std::collections::HashMap;
 
@@ -14,6 +15,7 @@ use identity::{Layout, Owner};
 
 pub(crate) use identity::ParamKey;
 pub use identity::{BufferId, ParamId, Updates};
+pub use layout::FileLayout;
 
 /// How a parameter begins.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -24,15 +26,6 @@ pub enum Init {
     Normal(f64),
     /// All elements the same.
     Constant(f64),
-}
-
-/// How a weight's axes are ordered in files, which follow PyTorch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FileLayout {
-    /// As in memory.
-    Same,
-    /// A convolution's: `[a, kh, kw, b]` in memory, `[a, b, kh, kw]` in the file (OIHW, and IOHW for transposed ones).
-    ChannelsFirst,
 }
 
 /// What an optimizer does with one parameter, relative to its own settings.
@@ -161,7 +154,8 @@ impl Params {
     /// Lets `build` declare a model's weights, then allocates and initialises them: parameter i from child i of `rng`.
     ///
     /// # Errors
-    /// Those of `build`; a name declared twice; a dtype other than f32 or f64; more elements than memory can hold.
+    /// Those of `build`; a name declared twice; a shape that its [`FileLayout`] does not fit; a dtype other than f32 or f64;
+    /// more elements than memory can hold.
     pub fn declare<M>(dtype: DType, rng: &Rng, build: impl FnOnce(&mut Names) -> Result<M>) -> Result<(M, Params)> {
         let mut plan = Plan::default();
         let model = build(&mut Names { plan: &mut plan, prefix: String::new() })?;
@@ -169,6 +163,9 @@ impl Params {
         for (i, entry) in plan.entries.iter_mut().enumerate() {
             if index.insert(entry.name.clone(), i).is_some() {
                 return Err(Error::Argument(format!("the parameter `{}` is declared twice", entry.name)));
+            }
+            if let Some(what) = entry.layout.misfit(&entry.shape) {
+                return Err(Error::Argument(format!("the parameter `{}`: {what}", entry.name)));
             }
             entry.offset = count;
             let elements = Shape::new(&entry.shape)?.elements();

@@ -54,14 +54,13 @@ impl TensorFile {
     /// # Errors
     /// As [`TensorFile::read`].
     pub fn from_bytes(path: impl AsRef<Path>, bytes: &[u8]) -> Result<TensorFile> {
-        let broken = |error| Error::data(&path, format!("not a whole safetensors file: {error}"));
-        let (_, header) = SafeTensors::read_metadata(bytes).map_err(broken)?;
+        let (views, metadata) = parse(path.as_ref(), bytes)?;
         let mut tensors = BTreeMap::new();
-        for (name, view) in SafeTensors::deserialize(bytes).map_err(broken)?.iter() {
+        for (name, view) in views.iter() {
             let tensor = decode(&view).map_err(|what| Error::data(&path, format!("tensor `{name}`: {what}")))?;
             tensors.insert(name.to_owned(), tensor);
         }
-        Ok(TensorFile { tensors, metadata: strings(&header) })
+        Ok(TensorFile { tensors, metadata })
     }
 
     /// Writes a file, the old one of that name staying whole until the new one is ([`checkpoint::write_atomic`]).
@@ -98,6 +97,70 @@ impl TensorFile {
         out.write_all(&(header.len() as u64).to_le_bytes())?;
         out.write_all(&header)?;
         order.iter().try_for_each(|(_, tensor)| out.write_all(&encode(tensor)?))
+    }
+}
+
+/// The tensors of a file that somebody asked for, and what its header says of the others.
+pub(crate) struct Selection {
+    /// Those asked for, in a dtype and of a rank that this crate has.
+    pub tensors: BTreeMap<String, Tensor>,
+    /// All others.
+    pub others: BTreeMap<String, Info>,
+    /// The strings by name.
+    pub metadata: BTreeMap<String, String>,
+}
+
+/// A tensor that was not decoded.
+pub(crate) struct Info {
+    /// The format's name of its dtype, in small letters: `i32`.
+    pub dtype: String,
+    /// Its shape, of any rank.
+    pub shape: Vec<usize>,
+}
+
+impl Selection {
+    /// Reads a file. Tensors that nobody asks for may be of any dtype and rank.
+    pub fn read(path: impl AsRef<Path>, wanted: impl Fn(&str) -> bool) -> Result<Selection> {
+        let bytes = std::fs::read(&path).map_err(Error::io("read", &path))?;
+        let (views, metadata) = parse(path.as_ref(), &bytes)?;
+        let (mut tensors, mut others) = (BTreeMap::new(), BTreeMap::new());
+        for (name, view) in views.iter() {
+            match if wanted(name) { decode(&view).ok() } else { None } {
+                Some(tensor) => drop(tensors.insert(name.to_owned(), tensor)),
+                None => {
+                    let dtype = view.dtype().to_string().to_lowercase();
+                    others.insert(name.to_owned(), Info { dtype, shape: view.shape().to_vec() });
+                }
+            }
+        }
+        Ok(Selection { tensors, others, metadata })
+    }
+}
+
+/// The tensors of a file, undecoded, and its strings.
+fn parse<'a>(path: &Path, bytes: &'a [u8]) -> Result<(SafeTensors<'a>, BTreeMap<String, String>)> {
+    let broken = |error| match foreign(bytes) {
+        Some(format) => Error::data(path, format!("not a safetensors file but {format}")),
+        None => Error::data(path, format!("not a whole safetensors file: {error}")),
+    };
+    let (_, header) = SafeTensors::read_metadata(bytes).map_err(broken)?;
+    Ok((SafeTensors::deserialize(bytes).map_err(broken)?, strings(&header)))
+}
+
+/// What else people take for a weight file; asked only of bytes that are no safetensors file.
+fn foreign(bytes: &[u8]) -> Option<&'static str> {
+    match bytes {
+        [b'P', b'K', 3, 4, ..] => {
+            Some("a zip archive, as torch.save writes: write the state dict with safetensors.torch.save_file")
+        }
+        // As a safetensors file it would have a header of more than 16 MB.
+        [0x80, 2..=5, _, 1..=255, ..] => {
+            Some("a Python pickle, which runs code: write the state dict with safetensors.torch.save_file")
+        }
+        _ if bytes.starts_with(b"version https://git-lfs") => {
+            Some("a pointer of Git LFS: fetch the file itself with git lfs pull")
+        }
+        _ => None,
     }
 }
 

@@ -1,14 +1,15 @@
 //! Weights in files, under the names and in the layouts of the authors' PyTorch package.
 //!
 //! The format is safetensors, which holds no code. Convolution weights are OIHW in files and OHWI in memory
-//! ([`FileLayout::ChannelsFirst`]); everything else is the same in both.
+//! ([`FileLayout::ChannelsFirst`]); weights of a linear layer behind a flattened map have its channels first in files and
+//! last in memory ([`FileLayout::Flattened`]); everything else is the same in both.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::Path;
 
 use crate::params::FileLayout;
-use crate::tensorfile::TensorFile;
+use crate::tensorfile::{Info, Selection, TensorFile};
 use crate::{DType, Device, Error, Params, Result, Shape, Tensor};
 
 /// Writes all parameters and buffers, with strings that describe them. An old file stays whole until the new one is.
@@ -26,23 +27,25 @@ pub fn save(path: impl AsRef<Path>, params: &Params, metadata: &BTreeMap<String,
 /// Where the file cannot be read, or is damaged; where names are missing, unknown, or of another shape or type: the
 /// message lists them all, see [`Fit`].
 pub fn load(path: impl AsRef<Path>, params: &mut Params) -> Result<BTreeMap<String, String>> {
-    let file = TensorFile::read(&path)?;
-    match from_file(params, &file.tensors)? {
-        fit if fit.is_exact() => Ok(file.metadata),
-        fit => Err(Error::data(&path, fit)),
+    let file = select(&path, params)?;
+    let (fit, values) = compare(params, &file.tensors, &file.others);
+    if !fit.is_exact() {
+        return Err(Error::data(&path, fit));
     }
+    write_all(params, &values)?;
+    Ok(file.metadata)
 }
 
-/// Reads those parameters and buffers that a file has in the right shape and type, and tells which it did not: for a
-/// new head on a trained body.
+/// Reads those parameters and buffers that a file has in the right shape and type, and tells which these were: for a new
+/// head on a trained body. What the file has beyond them may be of any dtype and rank; it is not decoded.
 ///
 /// # Errors
 /// Where the file cannot be read, or is damaged.
-pub fn load_matching(path: impl AsRef<Path>, params: &mut Params) -> Result<Fit> {
-    let file = TensorFile::read(&path)?;
-    let (fit, values) = compare(params, &file.tensors);
+pub fn load_matching(path: impl AsRef<Path>, params: &mut Params) -> Result<Matching> {
+    let file = select(&path, params)?;
+    let (fit, values) = compare(params, &file.tensors, &file.others);
     write_all(params, &values)?;
-    Ok(fit)
+    Ok(Matching { loaded: values.into_iter().map(|(name, _)| name).collect(), fit })
 }
 
 /// The strings that a file's writer put beside the tensors.
@@ -50,7 +53,14 @@ pub fn load_matching(path: impl AsRef<Path>, params: &mut Params) -> Result<Fit>
 /// # Errors
 /// Where the file cannot be read, or is damaged.
 pub fn read_metadata(path: impl AsRef<Path>) -> Result<BTreeMap<String, String>> {
-    Ok(TensorFile::read(path)?.metadata)
+    Ok(Selection::read(path, |_| false)?.metadata)
+}
+
+/// What a file holds of a model.
+fn select(path: impl AsRef<Path>, params: &Params) -> Result<Selection> {
+    let names = params.entries().iter().map(|entry| &*entry.name).chain(params.buffers().iter().map(|(name, _)| &**name));
+    let names: BTreeSet<&str> = names.collect();
+    Selection::read(path, |name| names.contains(name))
 }
 
 /// All parameters and buffers by name, in the layout of files, on the processor.
@@ -72,7 +82,7 @@ pub fn to_file(params: &Params) -> Result<BTreeMap<String, Tensor>> {
 /// # Errors
 /// Those of a GPU.
 pub fn from_file(params: &mut Params, tensors: &BTreeMap<String, Tensor>) -> Result<Fit> {
-    let (fit, values) = compare(params, tensors);
+    let (fit, values) = compare(params, tensors, &BTreeMap::new());
     if fit.is_exact() {
         write_all(params, &values)?;
     }
@@ -86,10 +96,10 @@ pub struct Fit {
     pub missing: Vec<String>,
     /// Names of the file that the model lacks.
     pub unknown: Vec<String>,
-    /// Names with another shape: the model's, the file's, both as in files.
-    pub shapes: Vec<(String, Shape, Shape)>,
-    /// Names with a type that cannot be converted: the model's, the file's.
-    pub types: Vec<(String, DType, DType)>,
+    /// Names with another shape: the model's, the file's, both as in files. The file's may have any rank.
+    pub shapes: Vec<(String, Shape, Vec<usize>)>,
+    /// Names with a type that cannot be converted: the model's, the file's. The file's may be one that this crate has not.
+    pub types: Vec<(String, DType, String)>,
 }
 
 impl Fit {
@@ -105,47 +115,91 @@ impl fmt::Display for Fit {
         if self.is_exact() {
             return f.write_str("the weights fit the model");
         }
-        let pair =
-            |name: &String, model: &dyn fmt::Display, file: &dyn fmt::Display| format!("{name} should be {model}, is {file}");
         let kinds: [(&str, Vec<String>); 4] = [
             ("missing", self.missing.clone()),
             ("unknown", self.unknown.clone()),
-            ("of another shape", self.shapes.iter().map(|(name, model, file)| pair(name, model, file)).collect()),
-            ("of another type", self.types.iter().map(|(name, model, file)| pair(name, model, file)).collect()),
+            (
+                "of another shape",
+                self.shapes.iter().map(|(name, model, file)| format!("{name} should be {model}, is {file:?}")).collect(),
+            ),
+            (
+                "of another type",
+                self.types.iter().map(|(name, model, file)| format!("{name} should be {model}, is {file}")).collect(),
+            ),
         ];
         f.write_str("the weights do not fit the model: ")?;
         for (i, (kind, names)) in kinds.iter().filter(|(_, names)| !names.is_empty()).enumerate() {
-            let shown = names.len().min(10);
-            let more = if names.len() > shown { ", ..." } else { "" };
             let separator = if i > 0 { "; " } else { "" };
-            write!(f, "{separator}{} {kind} ({}{more})", names.len(), names[..shown].join(", "))?;
+            write!(f, "{separator}{} {kind} ({})", names.len(), first_ten(names))?;
         }
         Ok(())
     }
 }
 
-/// How a file fits, and the values of those names that do, in memory's layout and the model's dtype.
-fn compare(params: &Params, tensors: &BTreeMap<String, Tensor>) -> (Fit, Vec<(String, Tensor)>) {
+/// What [`load_matching`] took from a file, and what it left.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Matching {
+    /// Names whose values are now the file's.
+    pub loaded: Vec<String>,
+    /// The names of the model that the file did not serve, and those of the file that the model lacks.
+    pub fit: Fit,
+}
+
+impl fmt::Display for Matching {
+    /// `loaded 8 of 10; left as they were: ...; not used: ...`, with up to ten names of each.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Fit { missing, unknown, shapes, types } = &self.fit;
+        let absent = missing.iter().map(|name| format!("{name} (not in the file)"));
+        let shapes = shapes.iter().map(|(name, model, file)| format!("{name} ({model} here, {file:?} in the file)"));
+        let types = types.iter().map(|(name, model, file)| format!("{name} ({model} here, {file} in the file)"));
+        let left: Vec<String> = absent.chain(shapes).chain(types).collect();
+        write!(f, "loaded {} of {}", self.loaded.len(), self.loaded.len() + left.len())?;
+        if !left.is_empty() {
+            write!(f, "; left as they were: {}", first_ten(&left))?;
+        }
+        if !unknown.is_empty() {
+            write!(f, "; not used: {}", first_ten(unknown))?;
+        }
+        Ok(())
+    }
+}
+
+fn first_ten(names: &[String]) -> String {
+    let shown = names.len().min(10);
+    let more = if names.len() > shown { ", ..." } else { "" };
+    names[..shown].join(", ") + more
+}
+
+/// How a file fits, and the values of those names that do, in memory's layout and the model's dtype. `others` are tensors of
+/// the file that were not decoded.
+fn compare(params: &Params, tensors: &BTreeMap<String, Tensor>, others: &BTreeMap<String, Info>) -> (Fit, Vec<(String, Tensor)>) {
     let (mut fit, mut values) = (Fit::default(), Vec::new());
     let entries = params.entries().iter().map(|entry| (&entry.name, entry.shape, params.dtype(), entry.layout));
     let buffers = params.buffers().iter().map(|(name, old)| (name, *old.shape(), old.dtype(), FileLayout::Same));
-    let mut known = std::collections::BTreeSet::new();
+    let mut known = BTreeSet::new();
     for (name, shape, dtype, layout) in entries.chain(buffers) {
         known.insert(name);
-        let Some(tensor) = tensors.get(name) else {
-            fit.missing.push(name.clone());
-            continue;
-        };
         let in_file = shape_in_file(&shape, layout);
-        if *tensor.shape() != in_file {
-            fit.shapes.push((name.clone(), in_file, *tensor.shape()));
-        } else if is_float(tensor.dtype()) != is_float(dtype) || (!is_float(dtype) && tensor.dtype() != dtype) {
-            fit.types.push((name.clone(), dtype, tensor.dtype()));
-        } else {
-            values.push((name.clone(), restored(tensor, &shape, layout).cast(dtype).expect("files are read to the cpu")));
+        let (their_shape, their_type) = match (tensors.get(name), others.get(name)) {
+            (Some(tensor), _) => (tensor.shape().to_vec(), tensor.dtype().to_string()),
+            (None, Some(info)) => (info.shape.clone(), info.dtype.clone()),
+            (None, None) => {
+                fit.missing.push(name.clone());
+                continue;
+            }
+        };
+        let converts = |from: DType| is_float(from) == is_float(dtype) && (is_float(dtype) || from == dtype);
+        match tensors.get(name).filter(|tensor| converts(tensor.dtype())) {
+            _ if their_shape[..] != in_file[..] => fit.shapes.push((name.clone(), in_file, their_shape)),
+            None => fit.types.push((name.clone(), dtype, their_type)),
+            Some(tensor) => {
+                let value = restored(tensor, &shape, layout).cast(dtype).expect("files are read to the CPU");
+                values.push((name.clone(), value));
+            }
         }
     }
-    fit.unknown = tensors.keys().filter(|name| !known.contains(name)).cloned().collect();
+    fit.unknown = tensors.keys().chain(others.keys()).filter(|name| !known.contains(name)).cloned().collect();
+    fit.unknown.sort();
     (fit, values)
 }
 
@@ -164,19 +218,19 @@ fn shape_in_file(shape: &Shape, layout: FileLayout) -> Shape {
     }
 }
 
-/// From memory's layout to the file's: `[a, kh, kw, b]` to `[a, b, kh, kw]`.
+/// From memory's layout to the file's.
 fn permuted(x: &Tensor, layout: FileLayout) -> Tensor {
-    match (layout, &x.shape()[..]) {
-        (FileLayout::ChannelsFirst, &[_, kh, kw, b]) => transposed(x, kh * kw, b, shape_in_file(x.shape(), layout)),
-        _ => x.clone(),
+    match layout.matrices(x.shape()) {
+        Some([rows, columns]) => transposed(x, rows, columns, shape_in_file(x.shape(), layout)),
+        None => x.clone(),
     }
 }
 
 /// From the file's layout to memory's, of this shape.
 fn restored(x: &Tensor, shape: &Shape, layout: FileLayout) -> Tensor {
-    match (layout, &shape[..]) {
-        (FileLayout::ChannelsFirst, &[_, kh, kw, b]) => transposed(x, b, kh * kw, *shape),
-        _ => x.clone(),
+    match layout.matrices(shape) {
+        Some([rows, columns]) => transposed(x, columns, rows, *shape),
+        None => x.clone(),
     }
 }
 

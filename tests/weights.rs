@@ -8,9 +8,10 @@ use std::process::Command;
 
 use half::{bf16, f16};
 use wavemix::checkpoint::{State, write_atomic};
+use wavemix::nn::Linear;
 use wavemix::params::{FileLayout, Init, Names};
 use wavemix::tensorfile::TensorFile;
-use wavemix::{DType, Params, Rng, Shape, Tensor, weights};
+use wavemix::{DType, Params, Pass, Rng, Shape, Tensor, Var, weights};
 
 /// A folder of its own for one test, removed at the end.
 struct Folder(PathBuf);
@@ -214,11 +215,151 @@ fn what_matches_can_be_loaded_alone() {
     TensorFile { tensors, ..Default::default() }.write(&path).unwrap();
     let mut params = model(DType::F32, 2);
     let fit = weights::load_matching(&path, &mut params).unwrap();
-    assert_eq!(fit.to_string(), "the weights do not fit the model: 1 of another shape (head.weight should be [4, 3], is [9, 3])");
+    assert_eq!(fit.to_string(), "loaded 3 of 4; left as they were: head.weight ([4, 3] here, [9, 3] in the file)");
+    assert_eq!(fit.loaded, ["conv.weight", "norm.running_mean", "norm.num_batches_tracked"]);
     let of = |params: &Params, name| params.get(name).unwrap().to_vec::<f32>().unwrap();
     assert_eq!(of(&params, "conv.weight"), of(&trained, "conv.weight"));
     assert_eq!(of(&params, "head.weight"), of(&model(DType::F32, 2), "head.weight"));
     assert_eq!(values(&params).2, values(&trained).2);
+}
+
+/// The bytes of a file with more tensors than the model asks for, in dtypes and of a rank that this crate has not; each of
+/// one element. `weight` is the dtype and shape of `head.weight`.
+fn file_of_other_types(tensors: &BTreeMap<String, Tensor>, weight: Option<(&str, [usize; 2])>) -> Vec<u8> {
+    let mut header = serde_json::Map::from_iter([("__metadata__".to_owned(), serde_json::json!({ "made": "elsewhere" }))]);
+    let mut data = Vec::new();
+    let mut put = |name: &str, dtype: &str, shape: &[usize], bytes: &[u8]| {
+        let offsets = [data.len(), data.len() + bytes.len()];
+        header.insert(name.to_owned(), serde_json::json!({ "dtype": dtype, "shape": shape, "data_offsets": offsets }));
+        data.extend_from_slice(bytes);
+    };
+    for (name, tensor) in tensors {
+        let bytes = match tensor.dtype() {
+            DType::I64 => tensor.to_vec::<i64>().unwrap().iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>(),
+            _ => tensor.to_vec::<f32>().unwrap().iter().flat_map(|x| x.to_le_bytes()).collect(),
+        };
+        put(name, if tensor.dtype() == DType::I64 { "I64" } else { "F32" }, tensor.shape(), &bytes);
+    }
+    if let Some((dtype, shape)) = weight {
+        put("head.weight", dtype, &shape, &vec![0; 4 * shape[0] * shape[1]]);
+    }
+    for (name, dtype, bytes) in
+        [("a.mask", "BOOL", 1), ("a.index", "I32", 4), ("a.scale", "F8_E8M0", 1), ("a.eighth", "F8_E4M3", 1)]
+    {
+        put(name, dtype, &[1], &[1; 4][..bytes]);
+    }
+    put("a.deep", "F32", &[1; 7], &[0; 4]);
+    let header = serde_json::to_vec(&header).unwrap();
+    [&(header.len() as u64).to_le_bytes()[..], &header, &data].concat()
+}
+
+#[test]
+fn tensors_that_nobody_asks_for_may_be_of_any_dtype_and_rank() {
+    let folder = Folder::new("others");
+    let path = folder.file("model.safetensors");
+    let unused = "a.deep, a.eighth, a.index, a.mask, a.scale";
+    for dtype in [DType::F32, DType::F64] {
+        let trained = model(DType::F32, 1);
+        let all = weights::to_file(&trained).unwrap();
+        fs::write(&path, file_of_other_types(&all, None)).unwrap();
+        let mut params = model(dtype, 2);
+        assert_eq!(weights::load_matching(&path, &mut params).unwrap().to_string(), format!("loaded 4 of 4; not used: {unused}"));
+        assert_eq!(values(&params), values(&trained));
+        assert_eq!(weights::read_metadata(&path).unwrap()["made"], "elsewhere");
+        // Where all must fit, they are unknown names like others.
+        let error = message(weights::load(&path, &mut params), &path);
+        assert_eq!(error, format!("the weights do not fit the model: 5 unknown ({unused})"));
+
+        // A name of the model in a form that cannot be read stays as it was.
+        let mut rest = all.clone();
+        rest.remove("head.weight");
+        for (weight, why) in [
+            (Some(("I32", [4, 3])), format!("head.weight ({dtype} here, i32 in the file)")),
+            (Some(("U32", [9, 3])), "head.weight ([4, 3] here, [9, 3] in the file)".to_owned()),
+            (None, "head.weight (not in the file)".to_owned()),
+        ] {
+            fs::write(&path, file_of_other_types(&rest, weight)).unwrap();
+            let mut params = model(dtype, 2);
+            let matching = weights::load_matching(&path, &mut params).unwrap();
+            assert_eq!(matching.to_string(), format!("loaded 3 of 4; left as they were: {why}; not used: {unused}"));
+            let of = |params: &Params| params.get("head.weight").unwrap().cast(DType::F64).unwrap().to_vec::<f64>().unwrap();
+            assert_eq!(of(&params), of(&model(dtype, 2)));
+        }
+    }
+}
+
+#[test]
+fn files_of_other_formats_are_named() {
+    let of = |bytes: &[u8]| message(TensorFile::from_bytes("x", bytes), Path::new("x"));
+    let torch = "write the state dict with safetensors.torch.save_file";
+    let zip = of(b"PK\x03\x04\0\0\x08\x08\0\0\0\0\0\0");
+    assert_eq!(zip, format!("not a safetensors file but a zip archive, as torch.save writes: {torch}"));
+    // The magic number of torch.save's old format; protocol 4, with a frame.
+    for pickle in [&b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8"[..], b"\x80\x04\x95\x8b\x01\0\0\0\0\0\0}"] {
+        assert_eq!(of(pickle), format!("not a safetensors file but a Python pickle, which runs code: {torch}"));
+    }
+    let pointer = of(b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n");
+    assert_eq!(pointer, "not a safetensors file but a pointer of Git LFS: fetch the file itself with git lfs pull");
+    // A header of 640 bytes that is cut short begins as a pickle does.
+    assert_eq!(of(b"\x80\x02\0\0\0\0\0\0{\"a\""), "not a whole safetensors file: invalid header length");
+}
+
+/// PyTorch's `Sequential(Flatten(), Linear(24, 2))` on maps of 3 channels of 2x4 pixels, whose inputs are in order
+/// `[channel, row, column]`, against a layer here, whose inputs are in order `[row, column, channel]`. Values are small
+/// integers: sums are exact in every dtype.
+#[test]
+fn a_linear_layer_behind_flatten_reads_and_writes_pytorchs_order() {
+    let (n, [c, h, w], outputs) = (2, [3, 2, 4], 2);
+    let pixel = |image: usize, channel: usize, y: usize, x: usize| ((image * 7 + channel * 5 + y * 3 + x * x) % 9) as f64;
+    let weight: Vec<f64> = (0..outputs * c * h * w).map(|i| ((i * i + 3 * i) % 13) as f64 - 6.0).collect();
+    let bias = [3.0, -2.0];
+    // y[n][o] = b[o] + sum over channel, row, column of x[n][channel][row][column] * w[o][(channel * h + row) * w + column]
+    let mut want = Vec::new();
+    for image in 0..n {
+        for o in 0..outputs {
+            let mut sum = bias[o];
+            for (channel, y, x) in (0..c * h * w).map(|i| (i / (h * w), i / w % h, i % w)) {
+                sum += pixel(image, channel, y, x) * weight[((o * c + channel) * h + y) * w + x];
+            }
+            want.push(sum);
+        }
+    }
+    let nhwc = (0..n * h * w * c).map(|i| pixel(i / (h * w * c), i % c, i / (w * c) % h, i / c % w)).collect();
+    let images = Tensor::from_vec(nhwc, [n, h, w, c]).unwrap();
+    let pytorchs = BTreeMap::from([
+        ("1.weight".to_owned(), Tensor::from_vec(weight, [outputs, c * h * w]).unwrap()),
+        ("1.bias".to_owned(), Tensor::from_vec(bias.to_vec(), [outputs]).unwrap()),
+    ]);
+    for dtype in [DType::F32, DType::F64] {
+        let declare = |names: &mut Names| Linear::flattened(names, "1", [h, w, c], outputs);
+        let (layer, mut params) = Params::declare(dtype, &Rng::new(0), declare).unwrap();
+        assert!(weights::from_file(&mut params, &pytorchs).unwrap().is_exact());
+        let x = Var::from(images.cast(dtype).unwrap()).reshape([n, c * h * w]).unwrap();
+        let y = layer.forward(&Pass::eval(&params), &x).unwrap().into_value();
+        assert_eq!(y.cast(DType::F64).unwrap().to_vec::<f64>().unwrap(), want, "{dtype}");
+        for (name, tensor) in weights::to_file(&params).unwrap() {
+            let tensor = tensor.cast(DType::F64).unwrap();
+            assert_eq!(tensor.shape(), pytorchs[&name].shape(), "{name}, {dtype}");
+            assert_eq!(tensor.to_vec::<f64>().unwrap(), pytorchs[&name].to_vec::<f64>().unwrap(), "{name}, {dtype}");
+        }
+    }
+}
+
+#[test]
+fn a_layout_that_does_not_fit_a_shape_is_an_error() {
+    let declared = |shape: &[usize], layout| {
+        let declare = |names: &mut Names| Ok(names.param("w", Shape::new(shape)?, Init::Constant(0.0), layout));
+        Params::declare(DType::F32, &Rng::new(0), declare).map_or_else(|e| e.to_string(), |_| "no error".into())
+    };
+    let flattened = FileLayout::Flattened { channels: 3, height: 2, width: 4 };
+    assert_eq!(declared(&[5, 24], flattened), "no error");
+    assert_eq!(declared(&[24], flattened), "no error");
+    let wrong = "the parameter `w`: 3 channels of 2x4 pixels, flattened, are not the last axis of [24, 5]";
+    assert_eq!(declared(&[24, 5], flattened), wrong);
+    let huge = FileLayout::Flattened { channels: 1 << 63, height: 2, width: 1 };
+    assert!(declared(&[5, 0], huge).ends_with("are not the last axis of [5, 0]"));
+    let wrong = "the parameter `w`: channels first is an order of four axes, its shape is [3, 3, 8]";
+    assert_eq!(declared(&[3, 3, 8], FileLayout::ChannelsFirst), wrong);
 }
 
 #[test]
