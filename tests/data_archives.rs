@@ -6,7 +6,7 @@ use files::*;
 use std::fs;
 use std::path::Path;
 use wavemix::Error;
-use wavemix::data::{Part, Place, Source, Split};
+use wavemix::data::{Part, Place, Source, Split, idx};
 
 const BALANCED: Source = Source::Emnist(Split::Balanced);
 
@@ -16,17 +16,21 @@ fn message<T>(result: Result<T, Error>) -> String {
 
 /// EMNIST's archive made small: 3 images of 2 x 2, the members gzipped as in the real one.
 fn emnist_zip() -> Vec<u8> {
+    zip(&emnist_members().each_ref().map(|(name, bytes)| (*name, bytes.clone())))
+}
+
+fn emnist_members() -> [(&'static str, Vec<u8>); 5] {
     let images = gzip(&idx_images(3, 2, 2, &(0..12).collect::<Vec<_>>()));
     let labels = gzip(&idx_labels(&[0, 10, 46]));
     let mapping: String =
         Split::Balanced.classes().iter().enumerate().map(|(i, c)| format!("{i} {}\n", c.as_bytes()[0])).collect();
-    zip(&[
+    [
         ("gzip/emnist-balanced-train-images-idx3-ubyte.gz", images.clone()),
         ("gzip/emnist-balanced-train-labels-idx1-ubyte.gz", labels.clone()),
         ("gzip/emnist-balanced-test-images-idx3-ubyte.gz", images),
         ("gzip/emnist-balanced-test-labels-idx1-ubyte.gz", labels),
         ("gzip/emnist-balanced-mapping.txt", mapping.into_bytes()),
-    ])
+    ]
 }
 
 fn cifar_tar() -> Vec<u8> {
@@ -73,7 +77,7 @@ fn damaged_zips_are_told_apart() {
     assert_eq!(load(&|b| b.truncate(5)), format!("{archive}: broken zip: no end record"));
     assert_eq!(load(&|b| b[end + 15] = 1), format!("{archive}: broken zip: its directory lies outside the file"));
     assert_eq!(load(&|b| b[end + 10] = 6), format!("{archive}: broken zip: its directory ends early"));
-    assert_eq!(load(&|b| b[end + 10..end + 12].fill(0xFF)), format!("{archive}: broken zip: zip64 is not read"));
+    assert_eq!(load(&|b| b[end + 10..end + 12].fill(0xFF)), format!("{archive}: broken zip: its directory ends early"));
     assert_eq!(load(&|b| b[entry + 8] = 1), format!("{inside}: broken zip member: it is encrypted"));
     let method = format!("{inside}: broken zip member: compression method 9; only stored and deflate are read");
     assert_eq!(load(&|b| b[entry + 10] = 9), method);
@@ -87,6 +91,174 @@ fn damaged_zips_are_told_apart() {
     assert_eq!(load(&|b| b[entry + 27] = 0x7F), bomb);
     let outside = load(&|b| b[entry + 23] = 0x7F);
     assert!(outside.starts_with(&format!("{archive}: broken zip: bytes ")), "{outside}");
+}
+
+#[test]
+fn zip64_and_backslashes_are_read() {
+    let folder = Folder::new("zip64");
+    let members = emnist_members();
+    let good = zip64(&members);
+    let load = |bytes: &[u8]| {
+        folder.write("gzip.zip", bytes);
+        BALANCED.load(folder.path()).map(|pair| (pair.train.len(), pair.test.labels, pair.train.classes[46].clone()))
+    };
+    let want = (3, vec![0, 10, 46], "t".to_owned());
+    assert_eq!(load(&good).unwrap(), want);
+    let windows = members.each_ref().map(|(name, _)| name.replace('/', "\\"));
+    let windows: Vec<(&str, Vec<u8>)> = windows.iter().zip(&members).map(|(name, (_, bytes))| (&**name, bytes.clone())).collect();
+    assert_eq!(load(&zip(&windows)).unwrap(), want);
+    assert_eq!(load(&zip64(&windows)).unwrap(), want);
+
+    let archive = folder.path().join("gzip.zip").display().to_string();
+    let said = |change: &dyn Fn(&mut Vec<u8>)| {
+        let mut bytes = good.clone();
+        change(&mut bytes);
+        message(load(&bytes))
+    };
+    let (record, locator) = (good.len() - 22 - 20 - 56, good.len() - 22 - 20);
+    let nowhere = format!("{archive}: broken zip: no zip64 end record where its locator says");
+    assert_eq!(said(&|b| b[locator + 8] ^= 1), nowhere);
+    let outside = said(&|b| b[locator + 15] = 0xFF);
+    assert!(outside.starts_with(&format!("{archive}: broken zip: bytes ")), "{outside}");
+    for start in [0x7F, 0xFF] {
+        let outside = format!("{archive}: broken zip: its directory lies outside the file");
+        assert_eq!(said(&|b| b[record + 55] = start), outside);
+    }
+    assert_eq!(said(&|b| b[record + 39] = 0xFF), format!("{archive}: broken zip: its directory ends early"));
+    // The kind of the extra field of the first entry: 46 bytes of it, its name, nine of another field.
+    let entry = good.windows(4).position(|w| w == b"PK\x01\x02").unwrap();
+    let kind = entry + 46 + members[0].0.len() + 9;
+    assert_eq!(good[kind..kind + 4], [1, 0, 24, 0]);
+    assert_eq!(said(&|b| b[kind] = 2), format!("{archive}: broken zip: an entry lacks its zip64 sizes"));
+    let far = said(&|b| b[kind + 4 + 23] = 0xFF);
+    assert!(far.starts_with(&format!("{archive}: broken zip: bytes ")), "{far}");
+}
+
+#[test]
+fn zeros_behind_the_last_gzip_member_are_passed_over() {
+    let folder = Folder::new("zeros");
+    let images = idx_images(2, 3, 2, &(0..12).collect::<Vec<_>>());
+    // One member, or two that share the content.
+    for packed in [gzip(&images), [gzip(&images[..20]), gzip(&images[20..])].concat()] {
+        for zeros in [0, 1, 7, 511, 100_000] {
+            let padded = [&packed[..], &vec![0; zeros]].concat();
+            let read = idx::images(Path::new("x"), padded.clone()).unwrap();
+            assert_eq!((read.count, read.pixels), (2, images[16..].to_vec()), "{zeros} zeros");
+            let said = message(idx::images(Path::new("x"), [&padded[..], b"?"].concat()));
+            assert!(said.starts_with("x: broken gzip: "), "{zeros} zeros, then another byte: {said}");
+        }
+    }
+    let tar = cifar_tar();
+    for packed in [gzip(&tar), [gzip(&tar[..3000]), gzip(&tar[3000..])].concat()] {
+        folder.write("cifar-10-binary.tar.gz", &[packed, vec![0; 100_000]].concat());
+        assert_eq!(Source::Cifar10.load(folder.path()).unwrap().train.len(), 10);
+    }
+}
+
+#[test]
+fn long_names_in_a_tar_are_read() {
+    let folder = Folder::new("long-names");
+    let deep = format!("{}/cifar-10-batches-bin", "a-folder-with-quite-a-name/".repeat(12));
+    let pax = |key: &str, value: &str| {
+        // A line's length counts its own digits.
+        let rest = key.len() + value.len() + 3;
+        let length = (rest..).find(|n| n.to_string().len() + rest == *n).unwrap();
+        format!("{length} {key}={value}\n")
+    };
+    // GNU: the name, then a header with what fits of it. An @LongLink of a link's target changes nothing.
+    let gnu = |name: &str, bytes: &[u8]| {
+        let long = [name.as_bytes(), &[0]].concat();
+        let link = tar_member("././@LongLink", b'K', b"a/target\0");
+        [tar_member("././@LongLink", b'L', &long), link, tar_member(&name[..99], b'0', bytes)].concat()
+    };
+    // POSIX: lines, the path among them; lines about all files stand first.
+    let posix = |name: &str, bytes: &[u8]| {
+        let lines = pax("mtime", "1700000000.5") + &pax("path", name) + &pax("comment", "a = b");
+        let all = tar_member("pax_global_header", b'g', pax("comment", "of all").as_bytes());
+        [all, tar_member("PaxHeaders/x", b'x', lines.as_bytes()), tar_member("cut-off", b'0', bytes)].concat()
+    };
+    // The size too may stand there, or as a number of 256 bits.
+    let sized = |name: &str, bytes: &[u8]| {
+        let lines = pax("path", name) + &pax("size", &bytes.len().to_string());
+        let mut member = tar_member("cut-off", b'0', bytes);
+        member[124..136].copy_from_slice(b"00000000000\0");
+        seal(&mut member[..512]);
+        [tar_member("PaxHeaders/x", b'x', lines.as_bytes()), member].concat()
+    };
+    let binary = |name: &str, bytes: &[u8]| {
+        let mut member = gnu(name, bytes);
+        let header = member.len() - bytes.len().next_multiple_of(512) - 512;
+        member[header + 124..header + 136].fill(0);
+        member[header + 124] = 0x80;
+        member[header + 128..header + 136].copy_from_slice(&(bytes.len() as u64).to_be_bytes());
+        seal(&mut member[header..header + 512]);
+        member
+    };
+    let kinds: [(&str, &dyn Fn(&str, &[u8]) -> Vec<u8>); 4] =
+        [("gnu", &gnu), ("pax", &posix), ("size", &sized), ("binary", &binary)];
+    for (kind, member) in kinds {
+        let mut archive = Vec::new();
+        for i in 1..=5 {
+            archive.extend(member(&format!("{deep}/data_batch_{i}.bin"), &cifar(&[&[i], &[2]])));
+        }
+        archive.extend(member(&format!("{deep}/test_batch.bin"), &cifar(&[&[9]])));
+        archive.extend([0; 1024]);
+        folder.write("cifar-10-binary.tar.gz", &gzip(&archive));
+        let pair = Source::Cifar10.load(folder.path()).unwrap_or_else(|e| panic!("{kind}: {e}"));
+        assert_eq!((pair.train.labels, pair.test.labels), (vec![1, 2, 2, 2, 3, 2, 4, 2, 5, 2], vec![9]), "{kind}");
+    }
+    // In GNU's own format the place of POSIX's prefix holds times.
+    let mut archive = cifar_tar();
+    let header = archive.windows(20).position(|w| w == b"cifar-10-batches-bin").unwrap();
+    archive[header + 257..header + 265].copy_from_slice(b"ustar  \0");
+    archive[header + 345..header + 357].copy_from_slice(b"14000000000\0");
+    seal(&mut archive[header..header + 512]);
+    folder.write("cifar-10-binary.tar.gz", &gzip(&archive));
+    assert_eq!(Source::Cifar10.load(folder.path()).unwrap().train.len(), 10);
+
+    let path = folder.path().join("cifar-10-binary.tar.gz").display().to_string();
+    let load = |bytes: &[u8]| {
+        folder.write("cifar-10-binary.tar.gz", &gzip(bytes));
+        message(Source::Cifar10.load(folder.path()))
+    };
+    assert_eq!(load(&tar_member("x", b'L', &[b'a'; 600])[..1024]), format!("{path}: broken tar: it ends inside a long name"));
+    let huge = load(&tar_member("x", b'x', &vec![b'a'; (1 << 20) + 1]));
+    assert_eq!(huge, format!("{path}: broken tar: 1048577 bytes of a name; 1048576 are read"));
+    for broken in ["5 ", "0 path=x\n", "99 path=x\n", "18446744073709551616 path=x\n", "path", "\u{e9} \u{e9}"] {
+        let archive = [tar_member("x", b'x', broken.as_bytes()), tar_member("y", b'0', b""), vec![0; 1024]].concat();
+        assert_eq!(load(&archive), format!("{path}: holds no data_batch_1.bin"), "{broken}");
+    }
+}
+
+#[test]
+fn a_tar_without_its_gzip_is_read() {
+    // Safari unpacks the gzip of what it fetches, and takes `.gz` off the name; other programs leave it there.
+    for name in ["cifar-10-binary.tar", "cifar-10-binary.tar.gz"] {
+        let folder = Folder::new("plain-tar");
+        let path = folder.write(name, &cifar_tar());
+        for dir in [folder.path(), &path] {
+            assert_eq!(Source::Cifar10.load(dir).unwrap().test.labels, [9], "{}", dir.display());
+        }
+    }
+}
+
+/// Kaggle's archive of MNIST holds each file twice: under a name with a dot, and in a folder of its own name.
+#[test]
+fn an_archive_of_any_name_can_be_given() {
+    let (images, labels) = (idx_images(3, 2, 2, &[7; 12]), idx_labels(&[0, 1, 2]));
+    let names = ["train-images", "train-labels", "t10k-images", "t10k-labels"];
+    let bytes = |name: &str| if name.ends_with("images") { images.clone() } else { labels.clone() };
+    let kind = |name: &str| if name.ends_with("images") { "idx3-ubyte" } else { "idx1-ubyte" };
+    let dotted = names.map(|name| (format!("{name}.{}", kind(name)), bytes(name)));
+    let nested = names.map(|name| (format!("{name}-{0}/{name}-{0}", kind(name)), bytes(name)));
+    for members in [dotted.to_vec(), nested.to_vec(), [dotted, nested].concat()] {
+        let members: Vec<(&str, Vec<u8>)> = members.iter().map(|(name, bytes)| (&**name, bytes.clone())).collect();
+        let folder = Folder::new("kaggle");
+        for path in [folder.write("archive.zip", &zip(&members)), folder.write("archive.tgz", &gzip(&tar(&members)))] {
+            assert_eq!(Source::Mnist.load(&path).unwrap().test.labels, [0, 1, 2], "{}", path.display());
+            assert_eq!(Source::FashionMnist.load(&path).unwrap().train.len(), 3);
+        }
+    }
 }
 
 #[test]
@@ -113,7 +285,7 @@ fn damaged_tars_are_told_apart() {
         folder.write("cifar-10-binary.tar.gz", bytes);
         message(Source::Cifar10.load(folder.path()))
     };
-    assert!(load(&good).starts_with(&format!("{path}: broken gzip: ")));
+    assert!(load(b"<html>").starts_with(&format!("{path}: broken gzip: ")));
     let packed = gzip(&good);
     assert!(load(&packed[..packed.len() / 2]).starts_with(&format!("{path}: broken gzip: ")));
     assert_eq!(load(&gzip(&good[..good.len() - 1024])), format!("{path}: broken tar: it ends without an end record"));
@@ -128,9 +300,7 @@ fn damaged_tars_are_told_apart() {
         // The second header, that of the first batch, at 1024.
         let header = &mut bytes[1024..1536];
         header[124..124 + digits.len()].copy_from_slice(digits);
-        header[148..156].fill(b' ');
-        let sum: u32 = header.iter().map(|&b| u32::from(b)).sum();
-        header[148..155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
+        seal(header);
         load(&gzip(&bytes))
     };
     assert_eq!(sized(b"x"), format!("{path}: broken tar: a size is not an octal number"));

@@ -1,13 +1,15 @@
 //! Members of zip and tar.gz archives, read in place.
 //!
-//! Only what the official archives need: stored and deflated zip members, and plain files in a gzipped tar. Nothing is
-//! ever written under a member's name, every offset is checked against the file, and no buffer grows beyond what the
-//! compressed bytes can hold.
+//! Only what archives of data sets need: stored and deflated zip members, zip64 included, and plain files in a tar, gzipped
+//! or not, under names of any length. Nothing is ever written under a member's name, every offset is checked against the
+//! file, and no buffer grows beyond what the compressed bytes can hold.
 
+use super::gzip::Gunzip;
+use super::tar::{self, Header};
 use crate::{Error, Result};
 use byteorder::{ByteOrder, LittleEndian};
-use flate2::read::{DeflateDecoder, MultiGzDecoder};
-use std::io::{self, Read, Seek, SeekFrom};
+use flate2::read::DeflateDecoder;
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 /// The bytes of a file and where they came from (for a member: the archive's path and the member's).
@@ -36,13 +38,18 @@ struct Entry {
     header: u64,
 }
 
-/// Reads those members of a zip whose file name (after the last `/`) is one of `names`; `None` for those not there.
+/// The last part of a member's name. Some programs on Windows write `\` where the zip format wants `/`.
+fn file_name(member: &str) -> &str {
+    member.rsplit(['/', '\\']).next().unwrap_or(member)
+}
+
+/// Reads those members of a zip whose [`file_name`] is one of `names`; `None` for those not there.
 ///
 /// # Errors
-/// A damaged archive, encryption, zip64, a method other than stored and deflate. `path` only serves the message.
+/// A damaged archive, encryption, a method other than stored and deflate. `path` only serves the message.
 pub(crate) fn zip<R: Read + Seek>(path: &Path, reader: &mut R, names: &[String]) -> Result<Vec<Option<File>>> {
     let entries = directory(path, reader)?;
-    let find = |name: &String| entries.iter().find(|e| e.name.rsplit('/').next() == Some(name));
+    let find = |name: &String| entries.iter().find(|e| file_name(&e.name) == name);
     names.iter().map(|name| find(name).map(|entry| member(path, reader, entry)).transpose()).collect()
 }
 
@@ -57,13 +64,19 @@ fn directory<R: Read + Seek>(path: &Path, reader: &mut R) -> Result<Vec<Entry>> 
         tail[*at..].starts_with(b"PK\x05\x06") && *at + 22 + usize::from(LittleEndian::read_u16(&tail[at + 20..])) == tail.len()
     };
     let end = (0..(tail.len() + 1).saturating_sub(22)).rev().find(is_end).ok_or_else(|| broken("no end record"))?;
-    let count = LittleEndian::read_u16(&tail[end + 10..]);
-    let size = u64::from(LittleEndian::read_u32(&tail[end + 12..]));
-    let start = u64::from(LittleEndian::read_u32(&tail[end + 16..]));
-    if count == u16::MAX || start == u64::from(u32::MAX) {
-        return Err(broken("zip64 is not read"));
+    let mut count = u64::from(LittleEndian::read_u16(&tail[end + 10..]));
+    let mut size = u64::from(LittleEndian::read_u32(&tail[end + 12..]));
+    let mut start = u64::from(LittleEndian::read_u32(&tail[end + 16..]));
+    // zip64: a locator of 20 bytes before the end record says where another end record with longer fields lies.
+    let locator = end.checked_sub(20).map(|at| &tail[at..end]).filter(|bytes| bytes.starts_with(b"PK\x06\x07"));
+    if let Some(locator) = locator {
+        let record = span(path, reader, LittleEndian::read_u64(&locator[8..]), 56)?;
+        if !record.starts_with(b"PK\x06\x06") {
+            return Err(broken("no zip64 end record where its locator says"));
+        }
+        [count, size, start] = [32, 40, 48].map(|at| LittleEndian::read_u64(&record[at..]));
     }
-    if start + size > tail_at + end as u64 {
+    if start.checked_add(size).is_none_or(|directory_end| directory_end > tail_at + end as u64) {
         return Err(broken("its directory lies outside the file"));
     }
     let directory = span(path, reader, start, size)?;
@@ -78,18 +91,37 @@ fn directory<R: Read + Seek>(path: &Path, reader: &mut R) -> Result<Vec<Entry>> 
         if rest.len() < next {
             return Err(broken("its directory ends early"));
         }
+        // In the order of the zip64 field, which holds those that do not fit into 32 bits.
+        let mut sizes = [24, 20, 42].map(|at| u64::from(long(at)));
+        let mut wide = zip64_field(&rest[name_end..name_end + usize::from(short(30))]).chunks_exact(8);
+        for size in sizes.iter_mut().filter(|size| **size == u64::from(u32::MAX)) {
+            *size = wide.next().map(LittleEndian::read_u64).ok_or_else(|| broken("an entry lacks its zip64 sizes"))?;
+        }
+        let [size, stored, header] = sizes;
         entries.push(Entry {
             name: String::from_utf8_lossy(&rest[46..name_end]).into_owned(),
             encrypted: short(8) & 1 == 1,
             method: short(10),
             crc: long(16),
-            stored: u64::from(long(20)),
-            size: u64::from(long(24)),
-            header: u64::from(long(42)),
+            stored,
+            size,
+            header,
         });
         rest = &rest[next..];
     }
     Ok(entries)
+}
+
+/// The field of kind 1 among an entry's extra fields (kind, length, bytes); empty where there is none.
+fn zip64_field(mut extra: &[u8]) -> &[u8] {
+    while extra.len() >= 4 {
+        let end = (4 + usize::from(LittleEndian::read_u16(&extra[2..]))).min(extra.len());
+        if LittleEndian::read_u16(extra) == 1 {
+            return &extra[4..end];
+        }
+        extra = &extra[end..];
+    }
+    &[]
 }
 
 fn member<R: Read + Seek>(path: &Path, reader: &mut R, entry: &Entry) -> Result<File> {
@@ -103,7 +135,7 @@ fn member<R: Read + Seek>(path: &Path, reader: &mut R, entry: &Entry) -> Result<
         return Err(broken("no header where the directory says"));
     }
     let skip = 30 + u64::from(LittleEndian::read_u16(&local[26..])) + u64::from(LittleEndian::read_u16(&local[28..]));
-    let stored = span(path, reader, entry.header + skip, entry.stored)?;
+    let stored = span(path, reader, entry.header.saturating_add(skip), entry.stored)?;
     let bytes = match entry.method {
         0 => stored,
         8 if entry.size > justified(entry.stored) => {
@@ -140,33 +172,27 @@ fn span<R: Read + Seek>(path: &Path, reader: &mut R, at: u64, count: u64) -> Res
     Ok(bytes)
 }
 
-/// Reads those members of a gzipped tar whose file name (after the last `/`) is one of `names`; `None` for those not
-/// there. `stored` is the size of the archive. One pass over the file, to its end, so that the gzip checksum is checked.
+/// Reads those members of a tar, gzipped or not, whose [`file_name`] is one of `names`; `None` for those not there.
+/// `stored` is the size of the archive. One pass over the file, to its end, so that the gzip checksum is checked.
 ///
 /// # Errors
 /// Damage to the gzip or to a header, a member cut short. `path` only serves the message.
 pub(crate) fn tar_gz(path: &Path, reader: impl Read, stored: u64, names: &[String]) -> Result<Vec<Option<File>>> {
-    tar(path, MultiGzDecoder::new(reader), justified(stored), names)
+    let mut reader = BufReader::new(reader);
+    let plain = io::BufRead::fill_buf(&mut reader).is_ok_and(|start| tar::MAGIC == start.get(257..262).unwrap_or_default());
+    match plain {
+        // Safari unpacks the gzip of what it fetches.
+        true => tar(path, reader, stored, names),
+        false => tar(path, Gunzip::new(reader), justified(stored), names),
+    }
 }
 
 /// [`tar_gz`] after unpacking: members of more than `most` bytes are refused.
 pub(crate) fn tar(path: &Path, mut reader: impl Read, most: u64, names: &[String]) -> Result<Vec<Option<File>>> {
     let broken = |e: io::Error| Error::data(path, format!("broken gzip: {e}"));
     let mut found: Vec<Option<File>> = vec![None; names.len()];
-    let mut header = [0; 512];
-    loop {
-        let got = fill(&mut reader, &mut header).map_err(broken)?;
-        if got < 512 {
-            return Err(Error::data(path, "broken tar: it ends without an end record"));
-        }
-        if header == [0; 512] {
-            io::copy(&mut reader, &mut io::sink()).map_err(broken)?;
-            return Ok(found);
-        }
-        let (name, size) = tar_header(path, &header)?;
-        let short = || Error::data(path.join(&name), "broken tar: the archive ends inside this member");
-        // GNU and POSIX keep plain files under '0', the oldest tars under 0; all else (folders, long names) is passed over.
-        let wanted = names.iter().position(|n| matches!(header[156], 0 | b'0') && name.rsplit('/').next() == Some(n));
+    while let Some(Header { name, size, is_file }) = tar::next(path, &mut reader)? {
+        let wanted = names.iter().position(|n| is_file && file_name(&name) == n);
         let mut content = reader.by_ref().take(size);
         if let Some(place) = wanted {
             if size > most {
@@ -183,42 +209,9 @@ pub(crate) fn tar(path: &Path, mut reader: impl Read, most: u64, names: &[String
         // Content is padded to whole blocks of 512 bytes.
         let padding = size.wrapping_neg() % 512;
         if left > 0 || io::copy(&mut reader.by_ref().take(padding), &mut io::sink()).map_err(broken)? < padding {
-            return Err(short());
+            return Err(Error::data(path.join(&name), "broken tar: the archive ends inside this member"));
         }
     }
-}
-
-/// Name and size out of a tar header, its checksum checked.
-fn tar_header(path: &Path, header: &[u8; 512]) -> Result<(String, u64)> {
-    let octal = |range: std::ops::Range<usize>| {
-        let text = std::str::from_utf8(&header[range]).ok()?;
-        u64::from_str_radix(text.trim_matches([' ', '\0']), 8).ok()
-    };
-    let text = |range: std::ops::Range<usize>| {
-        let field = header[range].split(|&b| b == 0).next().unwrap_or_default();
-        String::from_utf8_lossy(field).into_owned()
-    };
-    // The checksum counts its own field as eight spaces.
-    let sum = header.iter().enumerate().map(|(i, &b)| if (148..156).contains(&i) { 32 } else { u64::from(b) }).sum::<u64>();
-    if octal(148..156) != Some(sum) {
-        return Err(Error::data(path, "broken tar: the checksum of a header is wrong"));
-    }
-    let size = octal(124..136).ok_or_else(|| Error::data(path, "broken tar: a size is not an octal number"))?;
-    let prefix = if &header[257..262] == b"ustar" { text(345..500) } else { String::new() };
-    let name = text(0..100);
-    Ok((if prefix.is_empty() { name } else { format!("{prefix}/{name}") }, size))
-}
-
-/// Reads until `buffer` is full or the end; how many bytes there were.
-fn fill(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
-    let mut filled = 0;
-    while filled < buffer.len() {
-        match reader.read(&mut buffer[filled..]) {
-            Ok(0) => break,
-            Ok(n) => filled += n,
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(e),
-        }
-    }
-    Ok(filled)
+    io::copy(&mut reader, &mut io::sink()).map_err(broken)?;
+    Ok(found)
 }

@@ -83,7 +83,7 @@ pub fn decode(path: &Path, bytes: &[u8], kind: Kind, pixels: &mut Vec<u8>, label
 /// # Errors
 /// Text that is none, or another number of names than there are classes.
 pub fn names(path: &Path, bytes: &[u8], kind: Kind) -> Result<Vec<String>> {
-    let text = std::str::from_utf8(bytes).map_err(|_| Error::data(path, "is not text"))?;
+    let text = super::text(path, bytes)?;
     let names: Vec<String> = text.lines().map(str::trim).filter(|line| !line.is_empty()).map(String::from).collect();
     let classes = kind.classes().len();
     if names.len() == classes {

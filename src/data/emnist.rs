@@ -98,7 +98,7 @@ impl FromStr for Split {
 /// # Errors
 /// A line of another form, a label missing, twice or out of range, a code that prints nothing.
 pub fn mapping(path: &Path, bytes: &[u8], split: Split) -> Result<Vec<String>> {
-    let text = std::str::from_utf8(bytes).map_err(|_| Error::data(path, "is not text"))?;
+    let text = super::text(path, bytes)?;
     let first = usize::from(split.first_label());
     let mut names = vec![String::new(); split.classes().len()];
     for (i, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {

@@ -10,9 +10,9 @@
 
 use super::Dataset;
 use super::archive::{self, File};
+use super::gzip::Gunzip;
 use crate::{Error, Result};
 use byteorder::{BigEndian, ByteOrder};
-use flate2::read::MultiGzDecoder;
 use std::io::Read;
 use std::path::Path;
 
@@ -41,6 +41,17 @@ pub fn images(path: &Path, bytes: Vec<u8>) -> Result<Images> {
     Ok(Images { count, height, width, pixels })
 }
 
+/// [`images`], upright: of a file that keeps them column by column (`transposed`), as EMNIST's do, rows and columns change
+/// places. This is the way from a file to pixels for training, evaluation and prediction alike.
+pub(crate) fn upright(path: &Path, bytes: Vec<u8>, transposed: bool) -> Result<Images> {
+    let mut images = images(path, bytes)?;
+    if transposed {
+        super::transpose(&mut images.pixels, [images.height, images.width, 1]);
+        (images.height, images.width) = (images.width, images.height);
+    }
+    Ok(images)
+}
+
 /// Decodes a file of labels, plain or gzip. Errors as for [`images`].
 pub fn labels(path: &Path, bytes: Vec<u8>) -> Result<Vec<u8>> {
     Ok(decode::<1>(path, bytes, LABELS)?.1)
@@ -55,7 +66,7 @@ fn decode<const RANK: usize>(path: &Path, mut bytes: Vec<u8>, magic: u32) -> Res
         return Ok((dims, bytes));
     }
     let gzip = |e| Error::data(path, format!("broken gzip: {e}"));
-    let mut inner = MultiGzDecoder::new(bytes.as_slice());
+    let mut inner = Gunzip::new(bytes.as_slice());
     let mut start = Vec::new();
     inner.by_ref().take(length as u64).read_to_end(&mut start).map_err(gzip)?;
     let dims = header(path, &start, magic)?;
@@ -115,10 +126,16 @@ fn sized(path: &Path, dims: &[usize], got: u64) -> Result<()> {
     }
 }
 
-/// Images and labels of one part of a set. Labels count from `first` in the file and from 0 afterwards.
-pub(crate) fn dataset(name: String, images: File, labels: File, first: u8, classes: Vec<String>) -> Result<Dataset> {
+/// The files of images and of labels of one part of a set. Labels count from `first` in the file and from 0 afterwards.
+pub(crate) fn dataset(
+    name: String,
+    [images, labels]: [File; 2],
+    transposed: bool,
+    first: u8,
+    classes: Vec<String>,
+) -> Result<Dataset> {
     let (images_path, labels_path) = (images.path, labels.path);
-    let images = self::images(&images_path, images.bytes)?;
+    let images = upright(&images_path, images.bytes, transposed)?;
     let mut labels = self::labels(&labels_path, labels.bytes)?;
     if images.count != labels.len() {
         let (n, of) = (labels.len(), images_path.display());

@@ -16,10 +16,12 @@ pub mod emnist;
 mod feed;
 mod fingerprint;
 pub mod glyphs;
+mod gzip;
 pub mod idx;
 mod picture;
 mod place;
 mod source;
+mod tar;
 
 pub use augment::Augment;
 pub use batches::{Batch, Batches, Constants, Loader};
@@ -31,6 +33,14 @@ pub use place::Place;
 pub use source::{Part, Source, default_folder, default_folder_from};
 
 use crate::{Error, Result, Rng};
+
+/// The text of a file that people edit; what editors on Windows write before it is passed over.
+fn text<'a>(path: &std::path::Path, bytes: &'a [u8]) -> Result<&'a str> {
+    match bytes {
+        [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] => Err(Error::data(path, "is text in UTF-16; save it in UTF-8")),
+        [0xEF, 0xBB, 0xBF, rest @ ..] | rest => std::str::from_utf8(rest).map_err(|_| Error::data(path, "is not text")),
+    }
+}
 
 /// Labelled images of one size, as the bytes of their files.
 ///
@@ -47,6 +57,20 @@ pub struct Dataset {
     pub labels: Vec<u8>,
     /// The name of each class; its length is the number of classes.
     pub classes: Vec<String>,
+}
+
+/// Transposes each of the images `[h, w, c]` that `pixels` holds, to `[w, h, c]`.
+fn transpose(pixels: &mut [u8], [h, w, c]: [usize; 3]) {
+    let mut transposed = Vec::with_capacity(h * w * c);
+    for image in pixels.chunks_exact_mut((h * w * c).max(1)) {
+        transposed.clear();
+        for x in 0..w {
+            for y in 0..h {
+                transposed.extend_from_slice(&image[(y * w + x) * c..][..c]);
+            }
+        }
+        image.copy_from_slice(&transposed);
+    }
 }
 
 /// Training and test images of one kind, and the constants that normalise both.
@@ -134,16 +158,7 @@ impl Dataset {
     /// Mirrors every image at its diagonal: rows become columns, height and width change places. Twice is the identity.
     pub fn transpose(&mut self) {
         let [h, w, c] = self.size;
-        let mut turned = Vec::with_capacity(h * w * c);
-        for image in self.pixels.chunks_exact_mut((h * w * c).max(1)) {
-            turned.clear();
-            for x in 0..w {
-                for y in 0..h {
-                    turned.extend_from_slice(&image[(y * w + x) * c..][..c]);
-                }
-            }
-            image.copy_from_slice(&turned);
-        }
+        transpose(&mut self.pixels, self.size);
         self.size = [w, h, c];
     }
 

@@ -84,12 +84,19 @@ impl Source {
         }
     }
 
+    /// Whether its IDX files keep images column by column, as EMNIST's do, instead of row by row.
+    pub fn is_transposed(self) -> bool {
+        matches!(self, Source::Emnist(_))
+    }
+
     /// Looks for the set in `dir`: its files there or in torchvision's folders (`EMNIST/raw`, `MNIST/raw`,
-    /// `FashionMNIST/raw`) or in the folder that the official archive unpacks to, then the archive itself. `dir` may also
-    /// be the archive. `None` if there is no trace of it.
+    /// `FashionMNIST/raw`) or in the folder that the official archive unpacks to, then the archive itself. IDX files may be
+    /// plain or gzip, be called `train-images.idx3-ubyte` too, and lie in a folder of their own name, as Kaggle has them.
+    /// `dir` may also be an archive of the files. `None` if there is no trace of it.
     ///
     /// # Errors
-    /// Some files are there and others missing, or only the Python version of a CIFAR set; the message says which.
+    /// Some files are there and others missing, or only the Python version of a CIFAR set; the message says which. A folder
+    /// that the system does not let be read.
     pub fn locate(self, dir: &Path, part: Part) -> Result<Option<Place>> {
         self.layout(part).locate(dir)
     }
@@ -145,11 +152,7 @@ impl Source {
             return Err(Error::Argument(format!("{name}: no files")));
         };
         let first = if let Source::Emnist(split) = self { split.first_label() } else { 0 };
-        let mut set = idx::dataset(name, images, labels, first, classes.to_vec())?;
-        if matches!(self, Source::Emnist(_)) {
-            set.transpose();
-        }
-        Ok(set)
+        idx::dataset(name, [images, labels], self.is_transposed(), first, classes.to_vec())
     }
 
     /// From any number of files of records.
@@ -199,9 +202,9 @@ impl Source {
         };
         // Fashion-MNIST's files are named as MNIST's, so the folder that says which comes before the one given.
         let (folders, archive, pickles): (&[&str], _, &[&str]) = match self {
-            Source::Emnist(_) => (&["EMNIST/raw", "EMNIST", "raw", "gzip", ""], Some("gzip.zip"), &[]),
+            Source::Emnist(_) => (&["EMNIST/raw", "EMNIST", "raw", "gzip", "emnist_source_files", ""], Some("gzip.zip"), &[]),
             Source::Mnist => (&["MNIST/raw", "MNIST", "raw", ""], None, &[]),
-            Source::FashionMnist => (&["FashionMNIST/raw", "FashionMNIST", "raw", ""], None, &[]),
+            Source::FashionMnist => (&["FashionMNIST/raw", "FashionMNIST", "raw", "data/fashion", ""], None, &[]),
             Source::Cifar10 => {
                 let pickles = &["cifar-10-batches-py", "cifar-10-python.tar.gz", "data_batch_1"];
                 (&["cifar-10-batches-bin", ""], Some("cifar-10-binary.tar.gz"), pickles)

@@ -61,44 +61,76 @@ fn deflate(bytes: &[u8]) -> Vec<u8> {
 
 /// A zip: every second member is stored, the others deflated.
 pub fn zip(members: &[(&str, Vec<u8>)]) -> Vec<u8> {
+    zip_of(members, false)
+}
+
+/// The same as zip64, with every size and offset in the long fields.
+pub fn zip64(members: &[(&str, Vec<u8>)]) -> Vec<u8> {
+    zip_of(members, true)
+}
+
+fn zip_of(members: &[(&str, Vec<u8>)], long: bool) -> Vec<u8> {
     let (mut archive, mut directory) = (Vec::new(), Vec::new());
     for (i, (name, bytes)) in members.iter().enumerate() {
         let (method, data) = if i % 2 == 0 { (8u16, deflate(bytes)) } else { (0, bytes.clone()) };
         let mut crc = flate2::Crc::new();
         crc.update(bytes);
+        let offset = archive.len();
+        // An extra field that is none of ours (a time, kind 0x5455) stands before that of zip64, kind 1.
+        let long_sizes = [bytes.len(), data.len(), offset].map(|n| (n as u64).to_le_bytes()).concat();
+        let extra = if long { [&b"UT\x05\0\x03\0\0\0\0\x01\0\x18\0"[..], &long_sizes].concat() } else { Vec::new() };
         // What the two headers share: flags, method, time and date, checksum, sizes, lengths of name and extra field.
-        let mut shared = [0u16, method, 0, 0].map(u16::to_le_bytes).concat();
-        shared.extend([crc.sum(), data.len() as u32, bytes.len() as u32].map(u32::to_le_bytes).concat());
-        shared.extend([name.len() as u16, 0].map(u16::to_le_bytes).concat());
-        directory.extend([&b"PK\x01\x02\x14\0\x14\0"[..], &shared, &[0; 10], &(archive.len() as u32).to_le_bytes()].concat());
-        directory.extend(name.as_bytes());
-        archive.extend([&b"PK\x03\x04\x14\0"[..], &shared, name.as_bytes(), &data].concat());
+        let shared = |sizes: [u32; 2], extra: usize| {
+            let start = [0u16, method, 0, 0].map(u16::to_le_bytes).concat();
+            let sizes = [crc.sum(), sizes[0], sizes[1]].map(u32::to_le_bytes).concat();
+            [start, sizes, [name.len() as u16, extra as u16].map(u16::to_le_bytes).concat()].concat()
+        };
+        let sizes = [data.len() as u32, bytes.len() as u32];
+        let (known, start) = if long { ([u32::MAX; 2], u32::MAX) } else { (sizes, offset as u32) };
+        directory.extend([&b"PK\x01\x02\x14\0\x14\0"[..], &shared(known, extra.len()), &[0; 10], &start.to_le_bytes()].concat());
+        directory.extend([name.as_bytes(), &extra].concat());
+        archive.extend([&b"PK\x03\x04\x14\0"[..], &shared(sizes, 0), name.as_bytes(), &data].concat());
     }
-    let mut end = b"PK\x05\x06\0\0\0\0".to_vec();
-    end.extend([members.len() as u16; 2].map(u16::to_le_bytes).concat());
-    end.extend([directory.len() as u32, archive.len() as u32].map(u32::to_le_bytes).concat());
-    end.extend([0, 0]);
-    [archive, directory, end].concat()
+    let (count, size, start) = (members.len(), directory.len(), archive.len());
+    archive.extend(directory);
+    if long {
+        // The record (its own length, versions, disks, counts, size and start of the directory), then the locator.
+        let record = archive.len() as u64;
+        archive.extend([&b"PK\x06\x06"[..], &44u64.to_le_bytes(), &[45, 0, 45, 0], &[0; 8]].concat());
+        archive.extend([count, count, size, start].map(|n| (n as u64).to_le_bytes()).concat());
+        archive.extend([&b"PK\x06\x07\0\0\0\0"[..], &record.to_le_bytes(), &1u32.to_le_bytes()].concat());
+    }
+    archive.extend(b"PK\x05\x06\0\0\0\0");
+    archive.extend([if long { u16::MAX } else { count as u16 }; 2].map(u16::to_le_bytes).concat());
+    archive.extend([size, start].map(|n| if long { u32::MAX } else { n as u32 }).map(u32::to_le_bytes).concat());
+    archive.extend([0, 0]);
+    archive
 }
 
 /// A tar of plain files, not compressed.
 pub fn tar(members: &[(&str, Vec<u8>)]) -> Vec<u8> {
-    let mut archive = Vec::new();
-    for (name, bytes) in members {
-        let mut header = [0u8; 512];
-        header[..name.len()].copy_from_slice(name.as_bytes());
-        header[124..135].copy_from_slice(format!("{:011o}", bytes.len()).as_bytes());
-        header[148..156].fill(b' ');
-        header[156] = b'0';
-        header[257..263].copy_from_slice(b"ustar\0");
-        let sum: u32 = header.iter().map(|&b| u32::from(b)).sum();
-        header[148..155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
-        archive.extend(header);
-        archive.extend(bytes);
-        archive.resize(archive.len().next_multiple_of(512), 0);
-    }
-    archive.resize(archive.len() + 1024, 0);
-    archive
+    let all: Vec<u8> = members.iter().flat_map(|(name, bytes)| tar_member(name, b'0', bytes)).collect();
+    [all, vec![0; 1024]].concat()
+}
+
+/// A member of a tar of any kind: its header and its content, padded.
+pub fn tar_member(name: &str, kind: u8, bytes: &[u8]) -> Vec<u8> {
+    let mut header = [0u8; 512];
+    header[..name.len()].copy_from_slice(name.as_bytes());
+    header[124..135].copy_from_slice(format!("{:011o}", bytes.len()).as_bytes());
+    header[156] = kind;
+    header[257..263].copy_from_slice(b"ustar\0");
+    seal(&mut header);
+    let mut member = [&header[..], bytes].concat();
+    member.resize(member.len().next_multiple_of(512), 0);
+    member
+}
+
+/// Sets the checksum of a tar's header.
+pub fn seal(header: &mut [u8]) {
+    header[148..156].fill(b' ');
+    let sum: u32 = header.iter().map(|&b| u32::from(b)).sum();
+    header[148..155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
 }
 
 /// CIFAR records with these label bytes; pixel `i` of the planes of record `r` is `r + i`, wrapped.
