@@ -179,7 +179,7 @@ fn settings_out_of_range_are_named_before_anything_is_computed_from_them() {
 fn with_metadata(folder: &Folder, entry: &str, key: &str, value: serde_json::Value) -> PathBuf {
     let config = named("WaveMixLite-8/1", 1, 3);
     let (_, params) = config.build(DType::F32, &Rng::new(0)).unwrap();
-    let card = Card { classes: ["a", "b", "c"].map(String::from).to_vec(), mean: vec![0.5], std: vec![0.25] };
+    let card = Card { classes: ["a", "b", "c"].map(String::from).to_vec(), mean: vec![0.5], std: vec![0.25], ..Card::default() };
     let mut metadata = card.to_metadata(&config);
     let mut json: serde_json::Value = serde_json::from_str(&metadata[entry]).unwrap();
     json[key] = value;

@@ -110,8 +110,10 @@ fn a_running_mean_is_evaluated_kept_and_resumed_bit_for_bit() {
     let own = section(&whole, "weights");
     assert!(section(&plain, "weights").iter().all(|(name, value)| values(value) == values(&own[name])));
 
-    // The files for users hold the mean, and an epoch's line is about it.
-    let Saved { model, mut params, .. } = Saved::load(&whole.join("last/model.safetensors"), None).unwrap();
+    // The files for users hold the mean, and an epoch's line is about it. They know what was trained on, and that files of
+    // EMNIST keep images column by column.
+    let Saved { model, mut params, card } = Saved::load(&whole.join("last/model.safetensors"), None).unwrap();
+    assert_eq!((&*card.trained_on, &*card.data_set, card.transposed), ("built-in glyphs, train", "emnist-digits", true));
     let mean = section(&whole, "mean");
     for entry in params.entries() {
         assert_eq!(values(&params.get(&entry.name).unwrap()), values(&mean[&format!("mean.{}", entry.name)]), "{}", entry.name);

@@ -28,7 +28,7 @@ pub use batches::{Batch, Batches, Constants, Loader};
 pub use download::Downloader;
 pub use emnist::Split;
 pub use feed::Feed;
-pub use picture::{Picture, read_pictures};
+pub use picture::{Picture, read_pictures, transposed_by_name};
 pub use place::Place;
 pub use source::{Part, Source, default_folder, default_folder_from};
 

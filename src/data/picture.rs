@@ -1,7 +1,6 @@
 //! Single images from a user's files, made to fit a model.
 
-use std::fs::File;
-use std::io::BufReader;
+use std::io::Cursor;
 use std::path::Path;
 
 use crate::data::idx;
@@ -21,16 +20,24 @@ pub struct Picture {
     pub pixels: Vec<u8>,
 }
 
-/// Reads the pictures of a file: the one of a PNG, or the first `count` of an IDX file, plain or gzip.
+/// Reads the pictures of a file: the one of a PNG, or the first `count` of an IDX file, plain or gzip. `transposed` says
+/// that an IDX file keeps its images column by column, as EMNIST's do; they come upright.
+///
+/// A PNG may be of any kind. One with transparent parts is laid on white or black ground: on what contrasts with the mean
+/// of its visible part, which is taken for ink. Where that covers more than half of the picture and holds both dark and
+/// bright, it is a page with its ink, and the ground is the page's.
 ///
 /// # Errors
-/// No such file, or neither format, or a malformed one.
-pub fn read_pictures(path: &Path, count: usize) -> Result<Vec<Picture>> {
+/// No such file, another format than the two, or a malformed file.
+pub fn read_pictures(path: &Path, count: usize, transposed: bool) -> Result<Vec<Picture>> {
     let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
     if bytes.starts_with(b"\x89PNG") {
-        return read_png(path).map(|picture| vec![picture]);
+        return read_png(path, &bytes).map(|picture| vec![picture]);
     }
-    let images = idx::images(path, bytes)?;
+    if let Some(format) = other_format(&bytes) {
+        return Err(Error::data(path, format!("is {format}; what is read are PNG pictures and IDX files")));
+    }
+    let images = idx::upright(path, bytes, transposed)?;
     let bytes = images.height * images.width;
     let pictures = images.pixels.chunks_exact(bytes).take(count).enumerate().map(|(i, pixels)| Picture {
         name: format!("{}[{i}]", path.display()),
@@ -40,26 +47,77 @@ pub fn read_pictures(path: &Path, count: usize) -> Result<Vec<Picture>> {
     Ok(pictures.collect())
 }
 
-/// Any PNG: palettes and 16 bits are brought to 8, transparent parts become black.
-fn read_png(path: &Path) -> Result<Picture> {
+/// Whether the name of an IDX file tells that it keeps its images column by column: those of EMNIST do, and those that are
+/// named as MNIST's do not.
+pub fn transposed_by_name(path: &Path) -> Option<bool> {
+    let name = path.file_name()?.to_string_lossy().to_lowercase();
+    let starts = |prefixes: &[&str]| prefixes.iter().any(|prefix| name.starts_with(prefix));
+    if starts(&["emnist-"]) {
+        return Some(true);
+    }
+    starts(&["t10k-images", "train-images"]).then_some(false)
+}
+
+/// The name of a format that is not read, by its first bytes.
+fn other_format(bytes: &[u8]) -> Option<&'static str> {
+    let at = |start: usize, what: &[u8]| bytes.get(start..).is_some_and(|rest| rest.starts_with(what));
+    let formats: [(&str, bool); 8] = [
+        ("a JPEG picture", at(0, b"\xFF\xD8\xFF")),
+        ("a WebP picture", at(0, b"RIFF") && at(8, b"WEBP")),
+        ("a BMP picture", at(0, b"BM")),
+        ("a GIF picture", at(0, b"GIF8")),
+        ("a TIFF picture", [&b"II*\0"[..], b"MM\0*", b"II+\0", b"MM\0+"].iter().any(|start| at(0, start))),
+        ("a HEIC or AVIF picture", at(4, b"ftyp") && [b"heic", b"heix", b"mif1", b"avif"].iter().any(|kind| at(8, *kind))),
+        ("a PDF document", at(0, b"%PDF")),
+        ("an SVG drawing", at(0, b"<svg") || at(0, b"<?xml")),
+    ];
+    formats.into_iter().find(|(_, is)| *is).map(|(format, _)| format)
+}
+
+/// Any PNG, as grey or RGB of 8 bits.
+fn read_png(path: &Path, bytes: &[u8]) -> Result<Picture> {
     let wrong = |e: png::DecodingError| Error::data(path, format!("is not a PNG that can be read: {e}"));
-    let file = File::open(path).map_err(Error::io("open", path))?;
-    let mut decoder = png::Decoder::new(BufReader::new(file));
+    let mut decoder = png::Decoder::new(Cursor::new(bytes));
     decoder.set_transformations(png::Transformations::normalize_to_color8());
     let mut reader = decoder.read_info().map_err(wrong)?;
     let (height, width) = (reader.info().height as usize, reader.info().width as usize);
-    if height * width > MOST_PIXELS {
+    if height.saturating_mul(width) > MOST_PIXELS {
         return Err(Error::data(path, format!("{width}x{height} pixels are more than a picture should have")));
     }
     let bytes = reader.output_buffer_size().ok_or_else(|| Error::data(path, "is too large for this machine"))?;
-    let mut raw = vec![0; bytes];
-    reader.next_frame(&mut raw).map_err(wrong)?;
+    let mut pixels = vec![0; bytes];
+    reader.next_frame(&mut pixels).map_err(wrong)?;
     let samples = reader.output_color_type().0.samples();
+    pixels.truncate(height * width * samples);
     let colours = if samples >= 3 { 3 } else { 1 };
-    let opaque = |pixel: &[u8]| if samples.is_multiple_of(2) { u32::from(pixel[samples - 1]) } else { 255 };
-    let pixels = raw.chunks_exact(samples).take(height * width);
-    let pixels = pixels.flat_map(|p| p[..colours].iter().map(|&v| (u32::from(v) * opaque(p) / 255) as u8).collect::<Vec<_>>());
-    Ok(Picture { name: path.display().to_string(), size: [height, width, colours], pixels: pixels.collect() })
+    if samples > colours {
+        pixels = on_ground(&pixels, samples);
+    }
+    Ok(Picture { name: path.display().to_string(), size: [height, width, colours], pixels })
+}
+
+/// Pixels of so many samples each, the last of which is opacity, laid on the ground that the picture means; see
+/// [`read_pictures`].
+fn on_ground(pixels: &[u8], samples: usize) -> Vec<u8> {
+    let (mut opacity, mut light, mut darkest, mut brightest) = (0, 0, 255, 0);
+    for pixel in pixels.chunks_exact(samples) {
+        let (colours, alpha) = (&pixel[..samples - 1], u64::from(pixel[samples - 1]));
+        let tone = colours.iter().map(|&v| u64::from(v)).sum::<u64>() / colours.len() as u64;
+        opacity += alpha;
+        light += alpha * tone;
+        if alpha > 127 {
+            (darkest, brightest) = (tone.min(darkest), tone.max(brightest));
+        }
+    }
+    let bright = 2 * light > 255 * opacity;
+    let is_page = 2 * opacity > 255 * (pixels.len() / samples) as u64 && brightest > darkest + 127;
+    let ground = if bright == is_page { 255 } else { 0 };
+    let blend = |v: u8, alpha: u32| ((u32::from(v) * alpha + ground * (255 - alpha) + 127) / 255) as u8;
+    let blended = pixels.chunks_exact(samples).flat_map(|pixel| {
+        let alpha = u32::from(pixel[samples - 1]);
+        pixel[..samples - 1].iter().map(move |&v| blend(v, alpha))
+    });
+    blended.collect()
 }
 
 impl Picture {

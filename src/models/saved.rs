@@ -33,13 +33,23 @@ pub struct Card {
     pub mean: Vec<f32>,
     /// Standard deviation of each channel, in units of 0..1.
     pub std: Vec<f32>,
+    /// What it was trained on, for people: `EMNIST balanced, training`.
+    pub trained_on: String,
+    /// The published set whose classes these are, by the name that [`Source`](crate::data::Source) parses. Built-in glyphs
+    /// stand in for it where `trained_on` says so.
+    pub data_set: String,
+    /// Whether IDX files of that set keep images column by column, as EMNIST's do: prediction reads others' likewise.
+    pub transposed: bool,
 }
 
 impl Card {
     /// The metadata of a weight file: this and the configuration.
     pub fn to_metadata(&self, config: &Config) -> BTreeMap<String, String> {
-        let constants = json!({ "classes": self.classes, "mean": self.mean, "std": self.std });
-        BTreeMap::from([("config".into(), config.to_json().to_string()), ("images".into(), constants.to_string())])
+        let images = json!({
+            "classes": self.classes, "mean": self.mean, "std": self.std,
+            "trained_on": self.trained_on, "data_set": self.data_set, "transposed": self.transposed,
+        });
+        BTreeMap::from([("config".into(), config.to_json().to_string()), ("images".into(), images.to_string())])
     }
 
     /// From what [`Card::to_metadata`] wrote under `images`; empty where the file has no such entry.
@@ -70,7 +80,17 @@ impl Card {
         {
             return Err(wrong(format!("{} names for {outputs} classes", classes.len())));
         }
-        Ok(Card { classes, mean, std })
+        let text = |key: &str| match &images[key] {
+            Value::Null => Ok(String::new()),
+            Value::String(text) => Ok(text.clone()),
+            _ => Err(wrong(format!("`{key}` is not text"))),
+        };
+        let transposed = match images["transposed"] {
+            Value::Null => false,
+            Value::Bool(transposed) => transposed,
+            _ => return Err(wrong("`transposed` is neither true nor false".into())),
+        };
+        Ok(Card { classes, mean, std, trained_on: text("trained_on")?, data_set: text("data_set")?, transposed })
     }
 }
 

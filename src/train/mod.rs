@@ -329,7 +329,14 @@ impl Splits {
         let augment =
             if settings.augment { Augment { flip: settings.mirrors, crop, fill: Vec::new() } } else { Augment::default() };
         let validation = if validation.is_empty() { None } else { Some(loader(validation)?) };
-        let card = Card { classes: pair.test.classes.clone(), mean: pair.mean.clone(), std: pair.std.clone() };
+        let card = Card {
+            classes: pair.test.classes.clone(),
+            mean: pair.mean.clone(),
+            std: pair.std.clone(),
+            trained_on: train.name.clone(),
+            data_set: settings.source.to_string(),
+            transposed: settings.source.is_transposed(),
+        };
         let mut train = loader(train)?.with_augment(augment);
         let mut constants = None;
         if settings.device != Device::Cpu {
