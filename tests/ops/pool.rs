@@ -82,6 +82,74 @@ fn errors() {
     assert!(message(max_pool2d(&x, [0, 1], plain)).starts_with("max_pool2d: kernel expects 1 or more, got [0, 1] (pool.rs:"));
 }
 
+/// y and dx of max-pooling by its definition: each window's first largest element, or first that is not a number, gets dy.
+fn naive_maximum(x: &[f64], [n, h, w, c]: [usize; 4], kernel: usize, window: &Window, size: [usize; 2]) -> [Vec<f64>; 2] {
+    let (mut y, mut dx) = (Vec::new(), vec![0.0; x.len()]);
+    for (image, i, j, k) in
+        (0..n * size[0] * size[1] * c).map(|o| (o / c / size[1] / size[0], o / c / size[1] % size[0], o / c % size[1], o % c))
+    {
+        let mut largest: Option<usize> = None;
+        for (ky, kx) in (0..kernel * kernel).map(|tap| (tap / kernel, tap % kernel)) {
+            let row = (i * window.stride[0] + ky * window.dilation[0]).wrapping_sub(window.padding[0]);
+            let column = (j * window.stride[1] + kx * window.dilation[1]).wrapping_sub(window.padding[1]);
+            if row < h && column < w {
+                let at = ((image * h + row) * w + column) * c + k;
+                if largest.is_none_or(|largest| x[at] > x[largest] || (x[at].is_nan() && !x[largest].is_nan())) {
+                    largest = Some(at);
+                }
+            }
+        }
+        dx[largest.unwrap()] += (y.len() % 7) as f64;
+        y.push(x[largest.unwrap()]);
+    }
+    [y, dx]
+}
+
+/// Sizes of models, over several tasks: few integers, so that there are ties and every sum is exact.
+#[test]
+fn maxima_of_large_batches_follow_the_definition() {
+    let window = |stride, padding, dilation| Window {
+        stride: [stride; 2],
+        padding: [padding; 2],
+        dilation: [dilation; 2],
+        ..Window::default()
+    };
+    for (shape, kernel, window) in [
+        ([64, 28, 28, 6], 2, window(2, 0, 1)),
+        ([9, 28, 28, 64], 2, window(2, 0, 1)),
+        ([5, 56, 57, 16], 3, window(2, 1, 1)),
+        ([33, 9, 14, 3], 3, window(1, 1, 1)),
+        ([3, 20, 21, 5], 3, window(3, 1, 2)),
+        ([2, 6, 5, 4], 11, window(1, 5, 1)),
+    ] {
+        let value = |i: usize| if i % 97 == 0 { f64::NAN } else { (i * 7919 % 11) as f64 };
+        let values: Vec<f64> = (0..shape.iter().product()).map(value).collect();
+        for dtype in [DType::F32, DType::F64, DType::BF16] {
+            let x = Var::leaf(Tensor::from_vec(values.clone(), shape).unwrap().cast(dtype).unwrap());
+            let y = max_pool2d(&x, [kernel; 2], window).unwrap();
+            let dy: Vec<f64> = (0..y.value().elements()).map(|i| (i % 7) as f64).collect();
+            let dy = Tensor::from_vec(dy, *y.shape()).unwrap().cast(dtype).unwrap();
+            let gradients = y.backward_from(dy, &[]).unwrap();
+            let [want_y, want_dx] = naive_maximum(&values, shape, kernel, &window, [y.shape()[1], y.shape()[2]]);
+            let got = |t: &Tensor| t.cast(DType::F64).unwrap().to_vec::<f64>().unwrap();
+            let same = |a: &[f64], b: &[f64]| a.iter().zip(b).all(|(a, b)| a == b || (a.is_nan() && b.is_nan()));
+            assert!(same(&got(y.value()), &want_y), "y of {shape:?}, {window:?} in {dtype}");
+            assert!(same(&got(gradients.of(&x).unwrap()), &want_dx), "dx of {shape:?}, {window:?} in {dtype}");
+        }
+    }
+}
+
+/// A kernel far larger than the image and its padding costs no more than the image.
+#[test]
+fn a_kernel_beyond_the_image() {
+    let huge = 1usize << 20;
+    let window = Window { padding: [huge / 2, 0], stride: [huge, 1], ..Window::default() };
+    let x = counting([1, 4, 3, 1]);
+    assert_eq!(values(max_pool2d(&x, [huge, 1], window)), ("[1, 1, 3, 1]".into(), vec![9.0, 10.0, 11.0]));
+    let sums = [18.0, 22.0, 26.0].map(|sum| sum / huge as f64).to_vec();
+    assert_eq!(values(avg_pool2d(&x, [huge, 1], window)), ("[1, 1, 3, 1]".into(), sums));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
     #[test]
