@@ -6,16 +6,19 @@
 
 mod identity;
 mod layout;
+mod names;
 
 use std::collections::HashMap;
 
-use crate::{DType, Device, Error, Gradients, Result, Rng, Shape, Tensor, trace};
+use crate::{DType, Device, Error, Gradients, Result, Rng, Shape, Tensor};
 
-use identity::{Layout, Owner};
+use identity::Owner;
+use names::Plan;
 
 pub(crate) use identity::ParamKey;
 pub use identity::{BufferId, ParamId, Updates};
 pub use layout::FileLayout;
+pub use names::Names;
 
 /// How a parameter begins.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -66,68 +69,6 @@ pub struct Entry {
     pub group: Group,
 }
 
-/// Where a layer declares its weights, under a dotted prefix.
-pub struct Names<'a> {
-    plan: &'a mut Plan,
-    prefix: String,
-}
-
-#[derive(Default)]
-struct Plan {
-    layout: Layout,
-    entries: Vec<Entry>,
-    ids: Vec<ParamId>,
-    /// Names, shapes, and what they are filled with; counters have none.
-    buffers: Vec<(String, Shape, Option<f64>)>,
-    buffer_ids: Vec<BufferId>,
-}
-
-impl Names<'_> {
-    /// Declarations below `name`: inside `within("layers.3")`, `weight` is `layers.3.weight`.
-    pub fn within(&mut self, name: &str) -> Names<'_> {
-        let prefix = self.full(name);
-        Names { plan: self.plan, prefix }
-    }
-
-    /// The dotted name of `name` under the prefix.
-    pub fn full(&self, name: &str) -> String {
-        if self.prefix.is_empty() { name.to_owned() } else { format!("{}.{name}", self.prefix) }
-    }
-
-    /// Names the layer that is being declared, for error messages, as [`Pass::enter`](crate::Pass::enter) does one that runs.
-    pub fn enter(&self) -> trace::Entered {
-        trace::enter(&*self.prefix)
-    }
-
-    /// Declares a trained parameter.
-    pub fn param(&mut self, name: &str, shape: impl Into<Shape>, init: Init, layout: FileLayout) -> ParamId {
-        let (name, shape, plan) = (self.full(name), shape.into(), &mut *self.plan);
-        let id = plan.layout.param(plan.entries.len(), &name, &shape);
-        // Its offset is set once all are declared.
-        plan.entries.push(Entry { name, shape, offset: 0, init, layout, group: Group::default() });
-        plan.ids.push(id);
-        id
-    }
-
-    /// Declares a buffer of the parameters' dtype, filled with `value`.
-    pub fn buffer(&mut self, name: &str, shape: impl Into<Shape>, value: f64) -> BufferId {
-        self.integer_or_float_buffer(name, shape.into(), Some(value))
-    }
-
-    /// Declares a counter: a buffer of one i64, 0 at first.
-    pub fn counter(&mut self, name: &str) -> BufferId {
-        self.integer_or_float_buffer(name, Shape::from([]), None)
-    }
-
-    fn integer_or_float_buffer(&mut self, name: &str, shape: Shape, value: Option<f64>) -> BufferId {
-        let (name, plan) = (self.full(name), &mut *self.plan);
-        let id = plan.layout.buffer(plan.buffers.len(), &name, &shape, value.is_none());
-        plan.buffers.push((name, shape, value));
-        plan.buffer_ids.push(id);
-        id
-    }
-}
-
 /// All parameters and buffers of a model.
 ///
 /// ```
@@ -158,7 +99,7 @@ impl Params {
     /// more elements than memory can hold.
     pub fn declare<M>(dtype: DType, rng: &Rng, build: impl FnOnce(&mut Names) -> Result<M>) -> Result<(M, Params)> {
         let mut plan = Plan::default();
-        let model = build(&mut Names { plan: &mut plan, prefix: String::new() })?;
+        let model = build(&mut plan.names())?;
         let (mut index, mut count) = (HashMap::new(), 0usize);
         for (i, entry) in plan.entries.iter_mut().enumerate() {
             if index.insert(entry.name.clone(), i).is_some() {
