@@ -127,14 +127,17 @@ fn settings_out_of_range_are_named_before_anything_is_computed_from_them() {
         let base = Config { family, size: 28, ..named("WaveMixLite-16/2", 3, 10) };
         let stem = |stem: Stem| Config { stem: Some(stem), ..base.clone() };
         let far = |by: usize| {
-            format!("the stem `strided:{0},{0}` makes {by} pixels one, but images have a smaller side of 28", 1u64 << 32)
+            format!("the stem `strided:{0},{0}` reduces a side {by} times, and the smaller one of the images is 28", 1u64 << 32)
         };
         let cases = [
             (stem(Stem::Patchify(0)), "patches need a side of at least 1".to_owned()),
             (stem(Stem::Strided([0, 1])), "strides start at 1".into()),
             (stem(Stem::Strided([1, 0])), "strides start at 1".into()),
             (stem(Stem::Strided([1 << 32; 2])), far(huge)),
-            (stem(Stem::Patchify(29)), "the stem `patchify:29` makes 29 pixels one, but images have a smaller side of 28".into()),
+            (
+                stem(Stem::Patchify(29)),
+                "the stem `patchify:29` reduces a side 29 times, and the smaller one of the images is 28".into(),
+            ),
             (Config { size: 0, ..base.clone() }, "the size must be between 1 and 65536, got 0".into()),
             (Config { size: 100_000, ..base.clone() }, "the size must be between 1 and 65536, got 100000".into()),
             (Config { size: huge, ..base.clone() }, format!("the size must be between 1 and 65536, got {huge}")),
@@ -216,7 +219,7 @@ fn metadata_of_a_weight_file_is_not_trusted() {
             "config",
             "stem",
             json("\"strided:4294967296,4294967296\""),
-            "WaveMixLite-8/1: the stem `strided:4294967296,4294967296` makes ",
+            "WaveMixLite-8/1: the stem `strided:4294967296,4294967296` reduces ",
         ),
         ("config", "levels", json("\"many\""), "model configuration: `levels` is missing or malformed"),
         ("config", "levels", json("-1"), "model configuration: `levels` is missing or malformed"),

@@ -222,7 +222,7 @@ impl Config {
             Stem::Strided(strides) if strides.contains(&0) => return no("strides start at 1".into()),
             stem if stem.reduction() > self.size => {
                 let (by, size) = (stem.reduction(), self.size);
-                return no(format!("the stem `{stem}` makes {by} pixels one, but images have a smaller side of {size}"));
+                return no(format!("the stem `{stem}` reduces a side {by} times, and the smaller one of the images is {size}"));
             }
             _ => {}
         }
