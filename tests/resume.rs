@@ -217,9 +217,14 @@ fn a_checkpoint_is_checked_before_anything_is_done() {
     for flag in ["help", "version", "evaluate", "resume", "no-such-flag"] {
         config(&format!("settings/{flag}"), true.into(), &format!("`{flag}` is no setting of a run"));
     }
-    config("settings/model", "WaveMixLite-8/2".into(), "names the model {");
-    config("settings/dropout", "0.25".into(), "names the model {");
+    let says = |flag: &str, now: &str, then: &str| format!("says that `{flag}` is {now}, its run was begun with {then}");
+    config("settings/model", "WaveMixLite-8/2".into(), &says("model", "\"WaveMixLite-8/2\"", "\"WaveMixLite-8/1\""));
+    config("settings/dropout", "0.25".into(), &says("dropout", "\"0.25\"", "\"0.2\""));
+    // As many batches an epoch, of other images.
+    config("settings/batch-size", "17".into(), &says("batch-size", "\"17\"", "\"16\""));
+    config("settings/augment", true.into(), &says("augment", "true", "not set"));
     config("parameters", 5.into(), "names the model {");
+    config("model/ff", 16.into(), "names the model {");
 
     // And the good one goes on.
     assert!(matches!(run(&["--resume", good.to_str().unwrap()]).unwrap(), Outcome::Finished(_)));

@@ -16,6 +16,8 @@ use std::time::{Duration, Instant};
 
 pub use evaluate::{Evaluation, evaluate};
 
+use serde_json::Value;
+
 use progress::Progress;
 use report::Record;
 use step::{Losses, Replay};
@@ -48,6 +50,8 @@ pub struct Trainer {
     /// The running mean of the weights, where one is asked for.
     ema: Option<Ema>,
     data: Splits,
+    /// The flags that the run was begun with, as `config.json` and every checkpoint list them.
+    begun_with: String,
     at: Position,
     best: Best,
     losses: Losses,
@@ -106,7 +110,8 @@ impl Trainer {
     /// Data, model, weights and results folder, as the settings say; a resumed run stands where it stopped.
     ///
     /// # Errors
-    /// Data or settings that do not fit together, a folder that cannot be written or read.
+    /// Data or settings that do not fit together, a model that the batches do not suit, a folder that cannot be written or
+    /// read; a checkpoint that is damaged, of other data or of other settings.
     pub fn new(settings: Settings) -> Result<Trainer> {
         let pair = settings.load_data()?;
         let config = settings.fit_model(pair.train.size, pair.train.classes.len())?;
@@ -122,6 +127,7 @@ impl Trainer {
             losses: Losses::default(),
             replay: Replay::begin(settings.device),
             replayed_steps: 0,
+            begun_with: Value::from(settings.flags.clone()).to_string(),
             at: Position::default(),
             best: Best::default(),
             settings,

@@ -20,6 +20,7 @@ impl Trainer {
     pub(super) fn save(&mut self) -> Result<()> {
         let mut state = State::new();
         state.put("seed", self.settings.seed);
+        state.put("settings", &self.begun_with);
         self.put_data(&mut state);
         state.put("epoch", self.at.epoch);
         state.put("batch", self.at.batch);
@@ -62,7 +63,7 @@ impl Trainer {
         };
         let best = Best { epoch: state.get("best_epoch")?, top1: state.get("best_top1")? };
         self.check_checkpoint(&path, &state, &at, &best)?;
-        (self.at, self.best) = (at, best);
+        (self.at, self.best, self.begun_with) = (at, best, state.get("settings")?);
         let fit = weights::from_file(&mut self.params, &state.section("weights")?)?;
         if !fit.is_exact() {
             return Err(Error::data(&path, fit));

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::checkpoint::State;
 use crate::cli::{Protocol, read_config};
@@ -72,22 +72,29 @@ impl Trainer {
         if seed != self.settings.seed {
             return Err(Error::data(path, format!("was trained with seed {seed}, config.json says {}", self.settings.seed)));
         }
-        self.check_config()?;
+        self.check_config(path, state)?;
         self.check_data(path, state)?;
         self.check_position(at, best).map_err(|what| Error::data(path, what))?;
         if best.epoch > 0 { self.check_best() } else { Ok(()) }
     }
 
-    /// That `config.json` is of the model that its settings stand for.
-    fn check_config(&self) -> Result<()> {
+    /// That `config.json` lists the settings that the run was begun with, and the model that these stand for.
+    fn check_config(&self, path: &Path, state: &State) -> Result<()> {
         let config = read_config(&self.folder)?;
+        let wrong = |what: String| Err(Error::data(self.folder.join("config.json"), what));
+        let begun_with: String = state.get("settings")?;
+        let begun_with: Value = serde_json::from_str(&begun_with).map_err(|e| Error::data(path, format!("its settings: {e}")))?;
+        let [then, now] = [&begun_with, &config["settings"]].map(|settings| settings.as_object().cloned().unwrap_or_default());
+        if let Some(flag) = then.keys().chain(now.keys()).find(|flag| then.get(*flag) != now.get(*flag)) {
+            let shown = |settings: &Map<String, Value>| settings.get(flag).map_or("not set".into(), Value::to_string);
+            return wrong(format!("says that `{flag}` is {}, its run was begun with {}", shown(&now), shown(&then)));
+        }
         // As it reads after a round through a file.
         let own: Value = serde_json::from_str(&self.model.config().to_json().to_string()).unwrap_or_default();
         let fits = config["model"] == own && config["parameters"].as_u64() == Some(self.params.count() as u64);
         if !fits {
             let (then, parameters, count) = (&config["model"], &config["parameters"], self.params.count());
-            let what = format!("names the model {then} of {parameters} parameters, its settings give {own} of {count}");
-            return Err(Error::data(self.folder.join("config.json"), what));
+            return wrong(format!("names the model {then} of {parameters} parameters, its settings give {own} of {count}"));
         }
         Ok(())
     }
