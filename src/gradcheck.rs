@@ -65,7 +65,13 @@ pub fn gradcheck(f: impl Fn(&[Var]) -> Result<Var>, inputs: &[Tensor]) -> Result
 /// Those of `f`; and two products that differ, with both.
 pub fn adjoint_check(f: impl Fn(&Var) -> Result<Var>, shape: &[usize]) -> Result<()> {
     let rng = Rng::new(0x6164_6a6f);
-    let x = Var::leaf(Tensor::normal(crate::Shape::new(shape)?, 0.0, 1.0, DType::F64, &rng));
+    let x = Var::leaf(Tensor::normal(
+        Tensor::room("adjoint_check", crate::Device::Cpu, shape, DType::F64)?,
+        0.0,
+        1.0,
+        DType::F64,
+        &rng,
+    ));
     let ax = f(&x)?;
     let y = Tensor::normal(ax.shape(), 0.0, 1.0, DType::F64, &rng.stream(1));
     let (forward, size) = (dot(ax.value(), &y)?, dot(ax.value(), ax.value())?.sqrt() * dot(&y, &y)?.sqrt());

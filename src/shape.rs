@@ -8,6 +8,23 @@ use crate::{Error, Result};
 /// The most dimensions a tensor can have.
 pub const MAX_RANK: usize = 6;
 
+/// The product of sizes that came from a caller or a file. `None` where values of 8 bytes each, as many, are more than a
+/// pointer can address.
+///
+/// A length of 0 counts as 1 in this check, as in NumPy: strides, and products of only some of the sizes, are then within
+/// bounds too.
+pub(crate) fn checked_product(sizes: &[usize]) -> Option<usize> {
+    let bytes = sizes.iter().try_fold(size_of::<u64>(), |n, &size| n.checked_mul(size.max(1)));
+    bytes.filter(|&bytes| isize::try_from(bytes).is_ok())?;
+    Some(sizes.iter().product())
+}
+
+/// Floating-point operations of a product of matrices or a convolution of these sizes, two for each multiply-add; at most
+/// `u64::MAX`.
+pub(crate) fn flops(sizes: &[usize]) -> u64 {
+    sizes.iter().fold(2u64, |n, &size| n.saturating_mul(size as u64))
+}
+
 /// The lengths of a tensor's dimensions, outermost first. Reads like a slice: `shape[0]`, `shape.iter()`.
 ///
 /// ```
@@ -15,6 +32,9 @@ pub const MAX_RANK: usize = 6;
 /// assert_eq!((shape.len(), shape.elements(), shape[3]), (4, 6272, 1));
 /// assert_eq!(shape.to_string(), "[8, 28, 28, 1]");
 /// ```
+///
+/// A shape made from an array, or by [`Shape::with`], may be larger than any tensor: what takes one checks that, as
+/// [`Shape::new`] does. No tensor has such a shape.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Shape {
     dims: [usize; MAX_RANK],
@@ -25,12 +45,13 @@ impl Shape {
     /// A shape from a slice of lengths.
     ///
     /// # Errors
-    /// With more than six dimensions, or more elements than an address can count.
+    /// With more than six dimensions, or where elements of 8 bytes would need more than `isize::MAX` bytes. Lengths of 0
+    /// count as 1 in that: `[0, 1 << 63]` is refused too.
     pub fn new(dims: &[usize]) -> Result<Shape> {
         if dims.len() > MAX_RANK {
             return Err(Error::Argument(format!("a shape has at most {MAX_RANK} dimensions, got {}", dims.len())));
         }
-        if dims.iter().try_fold(8usize, |n, &d| n.checked_mul(d.max(1))).is_none_or(|bytes| bytes > isize::MAX as usize) {
+        if checked_product(dims).is_none() {
             return Err(Error::Argument(format!("a tensor of shape {dims:?} does not fit in memory")));
         }
         Ok(Shape::fitting(dims))
@@ -42,18 +63,18 @@ impl Shape {
         shape
     }
 
-    /// Number of elements; 1 for a scalar's empty shape.
+    /// Number of elements; 1 for a scalar's empty shape, `usize::MAX` where there would be more than that.
     pub fn elements(&self) -> usize {
-        self.iter().product()
+        if self.contains(&0) { 0 } else { self.iter().fold(1, |n: usize, &length| n.saturating_mul(length)) }
     }
 
-    /// How far apart, in elements, neighbours along each dimension lie.
+    /// How far apart, in elements, neighbours along each dimension lie; at most `usize::MAX`.
     pub fn strides(&self) -> Shape {
         let mut strides = *self;
         let mut step = 1;
         for axis in (0..self.len()).rev() {
             strides.dims[axis] = step;
-            step *= self[axis];
+            step = step.saturating_mul(self[axis]);
         }
         strides
     }
@@ -142,5 +163,17 @@ mod tests {
     fn impossible_shapes_are_errors() {
         assert_eq!(Shape::new(&[1; 7]).unwrap_err().to_string(), "a shape has at most 6 dimensions, got 7");
         assert!(Shape::new(&[usize::MAX, 2]).unwrap_err().to_string().ends_with("does not fit in memory"));
+        for lengths in [&[1 << 60, 2][..], &[1 << 63, 2], &[1 << 63, 0], &[3, 7, 29, 36760123, 823996703]] {
+            assert!(Shape::new(lengths).unwrap_err().to_string().ends_with("does not fit in memory"), "{lengths:?}");
+        }
+        assert_eq!(Shape::new(&[(1 << 60) - 1, 0]).unwrap().strides()[..], [0, 1]);
+    }
+
+    #[test]
+    fn counts_of_impossible_shapes_do_not_wrap() {
+        let shape = Shape::from([3, 7, 29, 36760123, 823996703]);
+        assert_eq!((shape.elements(), shape.strides()[0]), (usize::MAX, usize::MAX), "its product wraps to 5");
+        assert_eq!(Shape::from([1 << 63, 2]).elements(), usize::MAX);
+        assert_eq!(Shape::from([1 << 63, 2, 0]).elements(), 0);
     }
 }

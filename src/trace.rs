@@ -85,7 +85,7 @@ pub fn watch<W: Watcher, R>(watcher: W, body: impl FnOnce() -> R) -> (W, R) {
 
 /// Counts floating-point operations towards the op that reports next.
 pub(crate) fn count_flops(flops: u64) {
-    FLOPS.set(FLOPS.get() + flops);
+    FLOPS.set(FLOPS.get().saturating_add(flops));
 }
 
 pub(crate) fn notify(op: &'static str, inputs: &[&Var], output: &Tensor, saves: &[&Tensor]) {

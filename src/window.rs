@@ -1,5 +1,6 @@
 //! The geometry that convolutions and pooling share: how a window moves over an image, and how large the result is.
 
+use crate::shape::flops;
 use crate::{Error, Result};
 
 /// How a kernel moves over an image, as `[vertical, horizontal]` pairs. Change what differs from the default:
@@ -166,9 +167,30 @@ impl Geometry {
         Geometry { n, big, small, kernel, window }
     }
 
-    /// Multiply-adds, of zeros in the padding too.
-    pub fn products(&self) -> usize {
-        self.n * self.small.iter().product::<usize>() * self.columns()
+    /// The same without the kernel elements at its edges under which no window of the image has an element. What is left
+    /// is no longer than twice the image, whatever kernel and padding were given.
+    pub fn without_idle_edges(mut self) -> Geometry {
+        for axis in 0..2 {
+            let Window { stride, padding, dilation, .. } = self.window;
+            let (step, last) = (dilation[axis], self.kernel[axis] - 1);
+            // The last window lies furthest down, the first one furthest up.
+            let first = (padding[axis].saturating_sub((self.small[axis] - 1) * stride[axis]) / step).min(last);
+            let end = ((self.big[axis] + padding[axis]).saturating_sub(1) / step).clamp(first, last);
+            self.window.padding[axis] -= first * step;
+            self.kernel[axis] = end - first + 1;
+        }
+        self
+    }
+
+    /// Kernel elements of one channel, as what a mean is divided by: their number may be beyond any integer.
+    pub fn kernel_area(&self) -> f64 {
+        self.kernel[0] as f64 * self.kernel[1] as f64
+    }
+
+    /// Floating-point operations of a convolution, with zeros in the padding too.
+    pub fn flops(&self) -> u64 {
+        let ([h, w, c], [kh, kw]) = (self.small, self.kernel);
+        flops(&[self.n, h, w, c, kh, kw, self.big[2]]) / self.window.groups as u64
     }
 
     /// Kernel elements for each channel of the small image: kh kw c_big / groups.

@@ -71,7 +71,7 @@ pub(super) fn depthwise(
     let v = together(c, &[x, y.as_slice(), turned.read(), bias.unwrap_or(x)]);
     let launch = gpu.kernel("conv2d", name, x.dtype)?.arg(x).arg(turned.read()).arg(bias).arg(y).arg(window(gpu, g)?);
     let launch = launch.sizes([v])?.each(n / v).moves(x.bytes() + n * x.dtype.bytes());
-    launch.counts(2 * g.products() as u64).launch()
+    launch.counts(g.flops()).launch()
 }
 
 /// small = the convolution of big: conv2d forwards, conv_transpose2d's input gradient.
@@ -85,11 +85,7 @@ pub(crate) fn forward(g: &Geometry, big: Slice, weight: Slice, bias: Option<Slic
     let bytes = big.bytes() + weight.bytes() + small.as_slice().bytes();
     let launch = gpu.kernel("conv2d", tile.name(false), big.dtype)?.arg(big).arg(weight).arg(bias).arg(small);
     let launch = launch.arg(window(gpu, g)?).sizes([v])?;
-    launch
-        .grid([pixels.div_ceil(128), groups * c.div_ceil(tile.width), 1], tile.threads)
-        .moves(bytes)
-        .counts(2 * g.products() as u64)
-        .launch()
+    launch.grid([pixels.div_ceil(128), groups * c.div_ceil(tile.width), 1], tile.threads).moves(bytes).counts(g.flops()).launch()
 }
 
 /// dw[s, ky, kx, b] = the sum over all pixels of the small image of small[.., s] big[.. under (ky, kx), b], in f32.
@@ -113,7 +109,7 @@ pub(crate) fn backward_weight(g: &Geometry, small: Slice, big: Slice, dw: &mut S
     let name = if small.dtype == DType::F32 && gpu.tf32() { "conv2d_weight_tf32" } else { "conv2d_weight" };
     let launch = gpu.kernel("conv2d", name, small.dtype)?.arg(small).arg(big).arg(&mut part.write()).arg(window(gpu, g)?);
     let launch = launch.sizes([v_small, v_big, span])?.grid([tiles, splits, 1], if tensor_cores { 128 } else { 256 });
-    launch.moves(small.bytes() + big.bytes()).counts(2 * g.products() as u64).launch()?;
+    launch.moves(small.bytes() + big.bytes()).counts(g.flops()).launch()?;
     finish(part.read(), small.dtype, [1, splits, weights], 1.0, dw)
 }
 
@@ -126,6 +122,6 @@ fn depthwise_weight(g: &Geometry, small: Slice, big: Slice, dw: &mut SliceMut) -
     let launch = gpu.kernel("conv2d", "depthwise_weight", small.dtype)?.arg(small).arg(big).arg(&mut part.write());
     let launch = launch.arg(window(gpu, g)?).sizes([v, span])?;
     let grid = [c.div_ceil(v).div_ceil(256), splits, g.kernel[0] * g.kernel[1].div_ceil(RUN)];
-    launch.blocks(grid).moves(small.bytes() + big.bytes()).counts(2 * g.products() as u64).launch()?;
+    launch.blocks(grid).moves(small.bytes() + big.bytes()).counts(g.flops()).launch()?;
     finish(part.read(), small.dtype, [1, splits, weights], 1.0, dw)
 }

@@ -23,5 +23,5 @@ pub(crate) fn forward(g: &Geometry, small: Slice, weight: Slice, bias: Option<Sl
     let launch = launch.arg(window(gpu, g)?).sizes([v])?;
     let pixels = g.n * g.big[0].div_ceil(down) * g.big[1].div_ceil(right);
     let grid = [pixels.div_ceil(128), groups * c.div_ceil(tile.width), down * right];
-    launch.grid(grid, tile.threads).moves(bytes).counts(2 * g.products() as u64).launch()
+    launch.grid(grid, tile.threads).moves(bytes).counts(g.flops()).launch()
 }

@@ -9,6 +9,7 @@ use cudarc::cublas::result::{self, CublasError, gemm_strided_batched_ex};
 use cudarc::cublas::sys::{self, cublasComputeType_t as Compute, cublasOperation_t as Operation, cudaDataType_t as Type};
 
 use super::{Block, Gpu, Slice, SliceMut};
+use crate::shape::flops;
 use crate::{DType, Error, Result};
 
 /// A device's handle, which one thread at a time may use.
@@ -65,7 +66,7 @@ impl<'a> Matrix<'a> {
 /// f32 operands in full precision, or as tf32 where the device was told so.
 pub(crate) fn gemm(batch: usize, [m, k, n]: [usize; 3], a: Matrix, b: Matrix, c: &mut SliceMut) -> Result<()> {
     let gpu = c.0.gpu;
-    if batch * m * n == 0 {
+    if [batch, m, n].contains(&0) {
         return Ok(());
     }
     if k == 0 {
@@ -91,7 +92,7 @@ pub(crate) fn gemm(batch: usize, [m, k, n]: [usize; 3], a: Matrix, b: Matrix, c:
         empty => empty.insert(Blas::new(gpu)?).handle,
     };
     let _turn = gpu.turn()?;
-    let (bytes, flops) = (a.data.bytes() + b.data.bytes() + c.as_slice().bytes(), 2 * (batch * m * n * k) as u64);
+    let (bytes, flops) = (a.data.bytes() + b.data.bytes() + c.as_slice().bytes(), flops(&[batch, m, n, k]));
     let pointer = c.pointer();
     // SAFETY: the callers' slices hold the matrices that these sizes and steps describe; the factors outlive the call.
     let start = || unsafe {

@@ -52,7 +52,7 @@ fn geometry(bytes: &mut Numbers) -> Option<Geometry> {
     let small = window.output_size("fuzz", size, kernel).ok()?;
     let n = 1 + bytes.small(5);
     let g = Geometry::new(n, [size[0], size[1], channels[0]], [small[0], small[1], channels[1]], kernel, window);
-    let elements = [n * size[0] * size[1] * channels[0], n * small[0] * small[1] * channels[1], g.products()];
+    let elements = [n * size[0] * size[1] * channels[0], n * small[0] * small[1] * channels[1], g.flops() as usize / 2];
     (elements.into_iter().max()? <= MOST).then_some(g)
 }
 

@@ -63,7 +63,7 @@ fn apply(kind: Kind, a: &Var, b: &Var) -> Result<Var> {
         return Err(Error::operand(kind.name(), "b", format!("a shape that broadcasts with {}", a.shape()), b.shape()));
     };
     let (va, vb) = (a.value(), b.value());
-    let shape = Tensor::room(va.device(), &shape, a.dtype())?;
+    let shape = Tensor::room(kind.name(), va.device(), &shape, a.dtype())?;
     let y = match va.device() {
         Device::Cpu => each_real!(kind.name(), a.dtype(), T => Tensor::build(shape, |y: &mut [T]| {
             cpu::apply(kind, operand(va), operand(vb), &shape, y);

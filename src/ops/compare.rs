@@ -38,7 +38,7 @@ fn compare(op: &'static str, holds: u8, a: &Tensor, b: &Tensor) -> Result<Tensor
     }
     let shape = broadcast(op, "b", a.shape(), b.shape())?;
     super::same_device(op, ("a", a), ("b", b))?;
-    let shape = Tensor::room(a.device(), &shape, DType::U8)?;
+    let shape = Tensor::room(op, a.device(), &shape, DType::U8)?;
     match a.device() {
         Device::Cpu => Ok(each_dtype!(a.dtype(), T => Tensor::build(shape, |y: &mut [u8]| {
             cpu::apply::<T>(holds, (a.data(), a.shape()), (b.data(), b.shape()), &shape, y);
@@ -76,7 +76,7 @@ pub fn select(mask: &Tensor, a: &Var, b: &Var) -> Result<Var> {
     super::same_device("select", ("mask", mask), ("b", b.value()))?;
     let shape = broadcast("select", "b", a.shape(), b.shape())?;
     let shape = broadcast("select", "mask", &shape, mask.shape())?;
-    let mask = mask.expand(&Tensor::room(mask.device(), &shape, a.dtype())?)?;
+    let mask = mask.expand(&Tensor::room("select", mask.device(), &shape, a.dtype())?)?;
     let y = chosen(&mask, a.value(), b.value())?;
     let shapes = [*a.shape(), *b.shape()];
     Ok(Var::record("select", &[a, b], y, || Select { mask, shapes }))

@@ -41,10 +41,11 @@ pub fn conv2d(x: &Var, weight: &Var, bias: Option<&Var>, window: Window) -> Resu
         return Err(Error::operand("conv2d", "weight", format!("a multiple of {groups} groups as c_out"), weight.shape()));
     }
     check_bias("conv2d", x, bias, c_out)?;
-    let shape = Tensor::room(x.value().device(), &[n, oh, ow, c_out], x.dtype())?;
+    let shape = Tensor::room("conv2d", x.value().device(), &[n, oh, ow, c_out], x.dtype())?;
     let geometry = Geometry::new(n, [h, w, c_in], [oh, ow, c_out], [kh, kw], window);
     let (from, w, b) = (x.value(), weight.value(), bias.map(Var::value));
     let y = match from.device() {
+        _ if weight.value().elements() == 0 => biases(x.value(), b, shape)?,
         _ if geometry.is_matrix() => linear::product("conv2d", from, w, b, shape)?,
         Device::Cpu => each_real!("conv2d", x.dtype(), T => Tensor::build(shape, |y: &mut [T]| {
             cpu::conv2d(&geometry, from.data(), w.data(), b.map(Tensor::data), y);
@@ -53,10 +54,19 @@ pub fn conv2d(x: &Var, weight: &Var, bias: Option<&Var>, window: Window) -> Resu
             cuda::forward(&geometry, from.on_device(), w.on_device(), b.map(Tensor::on_device), y)
         })?,
     };
-    trace::count_flops(2 * geometry.products() as u64);
+    trace::count_flops(geometry.flops());
     let mut inputs = vec![x, weight];
     inputs.extend(bias);
     Ok(Var::record("conv2d", &inputs, y, || Conv2d { geometry, x: x.value().clone(), weight: weight.value().clone() }))
+}
+
+/// The sum of no products: the bias at each pixel, or zeros. A kernel over no channels has any size, and no elements to
+/// walk through.
+pub(super) fn biases(x: &Tensor, bias: Option<&Tensor>, shape: Shape) -> Result<Tensor> {
+    match bias {
+        Some(bias) => bias.expand(&shape),
+        None => Tensor::full_on(x.device(), shape, 0.0, x.dtype()),
+    }
 }
 
 /// y = x convolved with the weight, plus bias.

@@ -4,6 +4,7 @@ use crate::autograd::Backward;
 use crate::cpu::{conv_transpose2d as cpu, conv2d};
 use crate::cuda;
 use crate::ops::batch_norm::BatchStats;
+use crate::ops::conv2d::biases;
 use crate::ops::linear::check_bias;
 use crate::window::{Geometry, Window};
 use crate::{DType, Device, Error, Real, Result, Tensor, Var, trace};
@@ -23,7 +24,7 @@ pub fn conv_transpose2d(x: &Var, weight: &Var, bias: Option<&Var>, window: Windo
 }
 
 /// [`conv_transpose2d`], and the statistics of y's channels for [`batch_norm_add_of`](crate::ops::batch_norm_add_of): each part of y
-/// is read for them while it is in a cache. None on a GPU, and of an empty y.
+/// is read for them while it is in a cache. None on a GPU, and of a y that is empty or made of no products.
 #[track_caller]
 pub fn conv_transpose2d_with_stats(
     x: &Var,
@@ -56,11 +57,12 @@ fn forward(x: &Var, weight: &Var, bias: Option<&Var>, window: Window, stats: boo
         return Err(Error::operand("conv_transpose2d", "groups", "sizes that an address can count", window.groups));
     };
     check_bias("conv_transpose2d", x, bias, c_out)?;
-    let shape = Tensor::room(x.value().device(), &[n, oh, ow, c_out], x.dtype())?;
+    let shape = Tensor::room("conv_transpose2d", x.value().device(), &[n, oh, ow, c_out], x.dtype())?;
     let geometry = Geometry::new(n, [oh, ow, c_out], [h, w, c_in], [kh, kw], window);
     let (from, w, b) = (x.value(), weight.value(), bias.map(Var::value));
     let mut moments = None;
     let y = match from.device() {
+        _ if weight.value().elements() == 0 => biases(from, b, shape)?,
         Device::Cpu => each_real!("conv_transpose2d", x.dtype(), T => Tensor::build(shape, |y: &mut [T]| {
             let (x, w, b) = (from.data(), w.data(), b.map(Tensor::data));
             if stats && !y.is_empty() {
@@ -73,7 +75,7 @@ fn forward(x: &Var, weight: &Var, bias: Option<&Var>, window: Window, stats: boo
             cuda::conv_transpose2d::forward(&geometry, from.on_device(), w.on_device(), b.map(Tensor::on_device), y)
         })?,
     };
-    trace::count_flops(2 * geometry.products() as u64);
+    trace::count_flops(geometry.flops());
     let mut inputs = vec![x, weight];
     inputs.extend(bias);
     let rule = || ConvTranspose2d { geometry, x: x.value().clone(), weight: weight.value().clone() };

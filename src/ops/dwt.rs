@@ -3,7 +3,10 @@
 use crate::autograd::Backward;
 use crate::cpu::dwt as cpu;
 use crate::cuda::dwt as cuda;
-use crate::{Device, Error, Result, Shape, Tensor, Var};
+use crate::{Device, Error, Result, Tensor, Var};
+
+/// Levels that bring an image of any size to one pixel.
+const MOST_LEVELS: usize = usize::BITS as usize;
 
 impl Var {
     /// One level of the two-dimensional Haar wavelet transform (db1).
@@ -79,9 +82,13 @@ impl Var {
     /// `levels` levels of [`dwt`](Var::dwt), the coarsest last: each transforms the LL channels of the one before.
     ///
     /// **Shapes**: x `[n, h, w, c]`, level j (from 1) `[n, h / 2^j, w / 2^j, 4 c]`, rounded up.
-    /// **Backward**, **Errors**: as for `dwt`. **Saves**: nothing. **Source**: WaveMix (arXiv 2203.03689), section 3.2.
+    /// **Backward**: as for `dwt`. **Saves**: nothing. **Errors**: those of `dwt`, also where `levels` is 0; more than 64
+    /// levels, which are more than bring any image to one pixel. **Source**: WaveMix (arXiv 2203.03689), section 3.2.
     #[track_caller]
     pub fn dwt_levels(&self, levels: usize) -> Result<Vec<Var>> {
+        if levels > MOST_LEVELS {
+            return Err(Error::operand("dwt_levels", "levels", format!("at most {MOST_LEVELS}"), levels));
+        }
         let mut out: Vec<Var> = Vec::with_capacity(levels);
         for _ in 0..levels {
             let next = match out.last() {
@@ -99,8 +106,8 @@ fn analyse(x: &Tensor) -> Result<Tensor> {
     let &[n, h, w, c] = &**x.shape() else {
         return Err(Error::operand("dwt", "x", "[n, h, w, c]", x.shape()));
     };
-    let shape = Shape::new(&[n, h.div_ceil(2), w.div_ceil(2), 4 * c])?;
     super::float("dwt", ("x", x))?;
+    let shape = Tensor::room("dwt", x.device(), &[n, h.div_ceil(2), w.div_ceil(2), c.saturating_mul(4)], x.dtype())?;
     match x.device() {
         Device::Cpu => {
             Ok(each_real!("dwt", x.dtype(), T => Tensor::build(shape, |y: &mut [T]| cpu::forward(x.data(), [h, w, c], y))))
@@ -118,8 +125,8 @@ fn synthesise(y: &Tensor, [h, w]: [usize; 2]) -> Result<Tensor> {
             return Err(Error::operand("idwt", "x", expected, y.shape()));
         }
     };
-    let shape = Shape::new(&[n, h, w, c])?;
     super::float("idwt", ("x", y))?;
+    let shape = Tensor::room("idwt", y.device(), &[n, h, w, c], y.dtype())?;
     match y.device() {
         Device::Cpu => {
             Ok(each_real!("idwt", y.dtype(), T => Tensor::build(shape, |x: &mut [T]| cpu::inverse(y.data(), [h, w, c], x))))

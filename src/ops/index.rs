@@ -53,7 +53,7 @@ impl Var {
         check_indices("index_select", "indices", indices, shape[axis])?;
         let (outer, inner) = around(&shape, axis);
         let x = self.value();
-        let chosen = Tensor::room(x.device(), &shape.with(axis, indices.elements()), x.dtype())?;
+        let chosen = Tensor::room("index_select", x.device(), &shape.with(axis, indices.elements()), x.dtype())?;
         super::same_device("index_select", ("x", x), ("indices", indices))?;
         let y = match x.device() {
             Device::Cpu => each_dtype!(self.dtype(), T => Tensor::build(chosen, |y: &mut [T]| {
@@ -153,7 +153,7 @@ pub fn embedding(weight: &Var, indices: &Tensor) -> Result<Var> {
 #[track_caller]
 pub fn one_hot(labels: &Tensor, classes: usize, dtype: DType) -> Result<Tensor> {
     check_indices("one_hot", "labels", labels, classes)?;
-    let shape = Tensor::room(labels.device(), &[&labels.shape()[..], &[classes]].concat(), dtype)?;
+    let shape = Tensor::room("one_hot", labels.device(), &[&labels.shape()[..], &[classes]].concat(), dtype)?;
     if labels.device() != Device::Cpu {
         return labels.beside(shape, DType::F32, |y| cuda::one_hot(labels.on_device(), classes, y))?.cast(dtype);
     }

@@ -3,13 +3,15 @@
 use crate::autograd::Backward;
 use crate::cpu::linear as cpu;
 use crate::cuda::linear as cuda;
+use crate::shape::flops;
 use crate::{DType, Device, Error, Real, Result, Shape, Tensor, Var, trace};
 
 /// y = x w^T + b, along the last axis.
 ///
 /// **Shapes**: x [.., c_in], weight [c_out, c_in], bias `[c_out]`, y `[.., c_out]`.
 /// **Backward**: dx = dy w, dw = dy^T x, db = the sum of dy over all rows.
-/// **Saves**: x and the weight. **Errors**: shapes other than these, dtypes that differ.
+/// **Saves**: x and the weight. **Errors**: shapes other than these, dtypes that differ, a y that
+/// does not fit in memory.
 /// **Source**: `torch.nn.functional.linear`.
 #[track_caller]
 pub fn linear(x: &Var, weight: &Var, bias: Option<&Var>) -> Result<Var> {
@@ -25,9 +27,9 @@ pub fn linear(x: &Var, weight: &Var, bias: Option<&Var>) -> Result<Var> {
     }
     check_bias("linear", x, bias, c_out)?;
     let rows: usize = before.iter().product();
-    let shape = x.shape().with(before.len(), c_out);
+    let shape = Tensor::room("linear", x.value().device(), &x.shape().with(before.len(), c_out), x.dtype())?;
     let y = product("linear", x.value(), weight.value(), bias.map(Var::value), shape)?;
-    trace::count_flops(2 * (rows * c_in * c_out) as u64);
+    trace::count_flops(flops(&[rows, c_in, c_out]));
     let mut inputs = vec![x, weight];
     inputs.extend(bias);
     Ok(Var::record("linear", &inputs, y, || Linear { x: x.value().clone(), weight: weight.value().clone() }))

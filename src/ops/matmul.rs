@@ -4,6 +4,7 @@ use crate::autograd::Backward;
 use crate::cpu::binary::steps;
 use crate::cpu::matmul::{self as cpu, Batch};
 use crate::cuda::matmul as cuda;
+use crate::shape::flops;
 use crate::{Device, Error, Result, Shape, Tensor, Var, trace};
 
 impl Var {
@@ -33,7 +34,7 @@ pub fn matmul_with(a: &Var, b: &Var, transpose_a: bool, transpose_b: bool) -> Re
         }
         Device::Cuda(_) => va.beside(shape, a.dtype(), |y| cuda::forward(&batch, va.on_device(), vb.on_device(), y))?,
     };
-    trace::count_flops(2 * (batch.shape.elements() * m * k * n) as u64);
+    trace::count_flops(flops(&[batch.shape.elements(), m, k, n]));
     // Each operand serves the other's gradient.
     let kept = |x: &Var, other: &Var| other.has_history().then(|| x.value().clone());
     let shapes = [*a.shape(), *b.shape()];
@@ -98,7 +99,7 @@ fn plan(a: &Tensor, b: &Tensor, transposed: [bool; 2]) -> Result<(Batch, Shape)>
     let Some(shape) = batch_a.broadcast(&batch_b) else {
         return Err(Error::operand("matmul", "b", format!("a batch that broadcasts with {batch_a}"), b.shape()));
     };
-    let whole = Tensor::room(a.device(), &[&shape[..], &[m, n]].concat(), a.dtype())?;
+    let whole = Tensor::room("matmul", a.device(), &[&shape[..], &[m, n]].concat(), a.dtype())?;
     if batch_b.is_empty() && !transposed[0] {
         // One b for all: the rows of the whole batch make one matrix.
         let one = Shape::from([]);

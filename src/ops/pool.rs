@@ -17,7 +17,10 @@ pub fn avg_pool2d(x: &Var, kernel: [usize; 2], window: Window) -> Result<Var> {
     if let Some(wide) = super::as_f32(x)? {
         return avg_pool2d(&wide, kernel, window)?.cast(x.dtype());
     }
-    let (g, shape) = geometry("avg_pool2d", x, kernel, window)?;
+    let (given, shape) = geometry("avg_pool2d", x, kernel, window)?;
+    let g = given.without_idle_edges();
+    // The zeros under the edges count in the mean all the same.
+    let share = g.kernel_area() / given.kernel_area();
     let from = x.value();
     let y = match from.device() {
         Device::Cpu => {
@@ -25,12 +28,19 @@ pub fn avg_pool2d(x: &Var, kernel: [usize; 2], window: Window) -> Result<Var> {
         }
         Device::Cuda(_) => from.beside(shape, x.dtype(), |y| cuda::average(&g, from.on_device(), y))?,
     };
-    Ok(Var::record("avg_pool2d", &[x], y, || Average { g, shape: *x.shape() }))
+    Ok(Var::record("avg_pool2d", &[x], shared(y, share)?, || Average { g, share, shape: *x.shape() }))
+}
+
+/// The mean over a part of each window to that over all of it.
+fn shared(mean: Tensor, share: f64) -> Result<Tensor> {
+    if share == 1.0 { Ok(mean) } else { Ok(Var::from(mean).mul_scalar(share)?.into_value()) }
 }
 
 /// y = the mean over each window.
 struct Average {
     g: Geometry,
+    /// The part of the kernel's elements that `g` has.
+    share: f64,
     shape: Shape,
 }
 
@@ -43,7 +53,7 @@ impl Backward for Average {
             }),
             Device::Cuda(_) => dy.beside(self.shape, dy.dtype(), |dx| cuda::backward_average(&self.g, dy.on_device(), dx))?,
         };
-        Ok(vec![Some(dx)])
+        Ok(vec![Some(shared(dx, self.share)?)])
     }
 
     fn saves(&self) -> Vec<&Tensor> {
@@ -65,6 +75,7 @@ pub fn max_pool2d(x: &Var, kernel: [usize; 2], window: Window) -> Result<Var> {
     }
     let (g, shape) = geometry("max_pool2d", x, kernel, window)?;
     check_meets(&g)?;
+    let g = g.without_idle_edges();
     let from = x.value();
     let y = match from.device() {
         Device::Cpu => {
@@ -113,7 +124,7 @@ impl Var {
         let &[n, h, w, c] = &self.shape()[..] else {
             return Err(Error::operand("global_avg_pool", "x", "[n, h, w, c]", self.shape()));
         };
-        if h * w == 0 {
+        if [h, w].contains(&0) {
             return Err(Error::operand("global_avg_pool", "x", "images of one pixel or more", self.shape()));
         }
         let share = 1.0 / (h * w) as f64;
@@ -173,5 +184,5 @@ fn geometry(op: &'static str, x: &Var, kernel: [usize; 2], window: Window) -> Re
         return Err(Error::operand(op, "padding", expected, got));
     }
     let g = Geometry::new(n, [h, w, c], [oh, ow, c], kernel, window);
-    Ok((g, Tensor::room(x.value().device(), &[n, oh, ow, c], x.dtype())?))
+    Ok((g, Tensor::room(op, x.value().device(), &[n, oh, ow, c], x.dtype())?))
 }

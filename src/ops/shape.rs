@@ -169,7 +169,7 @@ impl Var {
         if old.broadcast(&shape) != Some(shape) {
             return Err(Error::operand("expand", "x", format!("a shape that repeats to {shape}"), old));
         }
-        let shape = Tensor::room(self.value().device(), &shape, self.dtype())?;
+        let shape = Tensor::room("expand", self.value().device(), &shape, self.dtype())?;
         let y = self.value().expand(&shape)?;
         Ok(Var::record("expand", &[self], y, || Linear(move |dy: Tensor| dy.sum_to(&old))))
     }
@@ -178,7 +178,8 @@ impl Var {
 /// The parts one after the other along axis `axis`.
 ///
 /// **Shapes**: equal but for that axis, whose lengths add up. **Backward**: to each part its slice of dy.
-/// **Saves**: nothing. **Errors**: no parts at all, shapes that differ elsewhere, dtypes that differ.
+/// **Saves**: nothing. **Errors**: no parts at all, shapes that differ elsewhere, dtypes that differ, a result that does not
+/// fit in memory.
 /// **Source**: `torch.cat`.
 ///
 /// ```
@@ -203,9 +204,9 @@ pub fn concat(parts: &[&Var], axis: usize) -> Result<Var> {
             let expected = format!("{} but for axis {axis}", first.shape());
             return Err(Error::operand("concat", "parts", expected, part.shape()));
         }
-        shape = shape.with(axis, shape[axis] + part.shape()[axis]);
+        shape = shape.with(axis, shape[axis].saturating_add(part.shape()[axis]));
     }
-    let shape = Tensor::room(first.value().device(), &shape, first.dtype())?;
+    let shape = Tensor::room("concat", first.value().device(), &shape, first.dtype())?;
     let outer = shape[..axis].iter().product();
     let y = match first.value().device() {
         Device::Cpu => each_dtype!(first.dtype(), T => Tensor::build(shape, |y: &mut [T]| {
@@ -290,7 +291,7 @@ impl Tensor {
     pub(crate) fn padded(&self, around: &[(usize, usize)]) -> Result<Tensor> {
         let sum = |(&length, &(before, after)): (&usize, &(usize, usize))| length.saturating_add(before).saturating_add(after);
         let wide: Vec<usize> = self.shape().iter().zip(around).map(sum).collect();
-        let shape = Tensor::room(self.device(), &wide, self.dtype())?;
+        let shape = Tensor::room("pad", self.device(), &wide, self.dtype())?;
         if self.device() != Device::Cpu {
             let (own, wide) = (self.shape().strides(), shape.strides());
             let start = around.iter().zip(wide.iter()).map(|(pair, step)| pair.0 * step).sum();

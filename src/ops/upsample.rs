@@ -3,7 +3,7 @@
 use crate::autograd::Backward;
 use crate::cpu::upsample::Table;
 use crate::cuda::upsample as cuda;
-use crate::{Device, Error, Result, Tensor, Var};
+use crate::{Device, Error, Result, Shape, Tensor, Var};
 
 /// How [`Var::upsample`] makes pixels between pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,27 +37,41 @@ impl Var {
         let &[n, h, w, c] = &**self.shape() else {
             return Err(Error::operand("upsample", "x", "[n, h, w, c]", self.shape()));
         };
-        if h * w == 0 {
+        super::float("upsample", ("x", self.value()))?;
+        if [h, w].contains(&0) {
             return Err(Error::operand("upsample", "x", "images of at least one pixel", self.shape()));
         }
         if size.contains(&0) {
             return Err(Error::operand("upsample", "size", "a height and a width of at least 1", format!("{size:?}")));
         }
-        Tensor::room(self.value().device(), &[n, size[0], size[1], c], self.dtype())?;
+        let shape = Tensor::room("upsample", self.value().device(), &[n, size[0], size[1], c], self.dtype())?;
+        if shape.elements() == 0 {
+            // No pixel needs the tables, which would be as long as the size says.
+            let y = Tensor::full_on(self.value().device(), shape, 0.0, self.dtype())?;
+            let shape = *self.shape();
+            return Ok(Var::record("upsample", &[self], y, || Upsample { shape, tables: None }));
+        }
         let tables = [table(h, size[0], interpolation), table(w, size[1], interpolation)];
         let y = resized(self.value(), &tables, [1, 2])?;
-        Ok(Var::record("upsample", &[self], y, || Upsample { tables }))
+        let shape = *self.shape();
+        Ok(Var::record("upsample", &[self], y, || Upsample { shape, tables: Some(tables) }))
     }
 }
 
 struct Upsample {
-    tables: [Table; 2],
+    /// That of x.
+    shape: Shape,
+    /// The weights of rows and columns, where there is an image to resize.
+    tables: Option<[Table; 2]>,
 }
 
 impl Backward for Upsample {
     /// dx = (rows x columns)^T dy = columns^T, then rows^T.
     fn backward(self: Box<Self>, dy: Tensor, _wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
-        let tables = self.tables.map(|table| table.transpose());
+        let Some(tables) = self.tables else {
+            return Ok(vec![Some(Tensor::full_on(dy.device(), self.shape, 0.0, dy.dtype())?)]);
+        };
+        let tables = tables.map(|table| table.transpose());
         Ok(vec![Some(resized(&dy, &tables, [2, 1])?)])
     }
 
@@ -69,7 +83,6 @@ impl Backward for Upsample {
 /// The tables of rows and columns applied: on the processor along these axes, one after the other; on a GPU in one pass.
 #[track_caller]
 fn resized(x: &Tensor, tables: &[Table; 2], order: [usize; 2]) -> Result<Tensor> {
-    super::float("upsample", ("x", x))?;
     if x.device() == Device::Cpu {
         return order.into_iter().try_fold(x.clone(), |x, axis| along(&x, axis, &tables[axis - 1]));
     }
@@ -83,7 +96,7 @@ fn resized(x: &Tensor, tables: &[Table; 2], order: [usize; 2]) -> Result<Tensor>
 fn along(x: &Tensor, axis: usize, table: &Table) -> Result<Tensor> {
     let mut lengths = x.shape().to_vec();
     lengths[axis] = table.len();
-    let shape = Tensor::room(x.device(), &lengths, x.dtype())?;
+    let shape = Tensor::room("upsample", x.device(), &lengths, x.dtype())?;
     let inner = shape[axis + 1..].iter().product();
     Ok(each_float!("upsample", x.dtype(), T => Tensor::build(shape, |y: &mut [T]| table.apply(x.data(), inner, y))))
 }
@@ -95,7 +108,7 @@ fn table(from: usize, to: usize, interpolation: Interpolation) -> Table {
         let centre = (i as f64 + 0.5) * from as f64 / to as f64 - 0.5;
         let (left, t) = (centre.floor() as isize, centre - centre.floor());
         match interpolation {
-            Interpolation::Nearest => vec![(i * from / to, 1.0)],
+            Interpolation::Nearest => vec![((i as u128 * from as u128 / to as u128) as usize, 1.0)],
             Interpolation::Bilinear => vec![(clamp(left), 1.0 - t), (clamp(left + 1), t)],
             Interpolation::Bicubic => {
                 let [before, here, last] = [-1.0, 0.0, 2.0].map(|j| cubic(t - j));

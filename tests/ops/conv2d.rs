@@ -313,3 +313,21 @@ fn windows_far_apart_and_far_outside() {
         adjoint_check(|w| conv2d(&Var::from(&x), w, None, window), w.shape()).unwrap();
     }
 }
+
+/// Kernels over no channels may have any size, and images there are none of any stride.
+#[test]
+fn sizes_of_nothing_are_not_walked_through() {
+    let leaf = |shape: [usize; 4]| Var::leaf(Tensor::ones(shape, DType::F32));
+    let (x, weight, bias) = (leaf([1, 4, 2, 0]), leaf([2, 1 << 50, 1, 0]), Var::leaf(Tensor::full([2], 3.0, DType::F32)));
+    let window = Window { padding: [1 << 49, 0], ..Window::default() };
+    let y = conv2d(&x, &weight, Some(&bias), window).unwrap();
+    assert_eq!((&y.shape()[..], y.value().to_vec::<f32>().unwrap()), (&[1, 5, 2, 2][..], vec![3.0; 20]));
+    let gradients = y.backward_from(Tensor::ones(y.shape(), DType::F32), &[]).unwrap();
+    assert_eq!(gradients.of(&bias).unwrap().to_vec::<f32>().unwrap(), [10.0; 2]);
+    let (x, weight) = (leaf([0, 3, 3, 2]), leaf([2, 3, 3, 2]));
+    let far = Window { stride: [1 << 50, 1], ..Window::default() };
+    let y = conv_transpose2d(&x, &weight, None, far).unwrap();
+    assert_eq!(y.shape()[..], [0, (1 << 51) + 3, 5, 2]);
+    let gradients = y.backward_from(Tensor::ones(y.shape(), DType::F32), &[]).unwrap();
+    assert_eq!(gradients.of(&weight).unwrap().to_vec::<f32>().unwrap(), [0.0; 36]);
+}

@@ -104,3 +104,14 @@ proptest! {
         prop_assert!(single.iter().zip(y.value().to_vec::<f64>()?).all(|(a, b)| (a - b).abs() < 20.0 * f64::from(f32::EPSILON)));
     }
 }
+
+#[test]
+fn levels_beyond_one_pixel_are_few() {
+    let x = Var::from(Tensor::ones([1, 3, 2, 1], DType::F64));
+    let levels = x.dwt_levels(64).unwrap();
+    assert_eq!((levels.len(), &levels[63].shape()[..]), (64, &[1, 1, 1, 4][..]));
+    for levels in [65, usize::MAX] {
+        let error = x.dwt_levels(levels).err().unwrap().to_string();
+        assert!(error.starts_with(&format!("dwt_levels: levels expects at most 64, got {levels} (dwt.rs:")), "{error}");
+    }
+}

@@ -168,3 +168,22 @@ proptest! {
         gradcheck(|v| max_pool2d(&v[0], kernel, window), &[Tensor::from_vec(ladder, Shape::new(&shape)?)?])?;
     }
 }
+
+/// Most of a kernel may lie on the padding: the image's part of it is walked through, and no more. The mean is over all of it.
+#[test]
+fn kernels_far_larger_than_the_image() {
+    let area = 2f64.powi(40);
+    for dtype in [DType::F32, DType::F64, DType::BF16] {
+        let x = Var::leaf(counting([1, 4, 2, 1]).value().cast(dtype).unwrap());
+        let window = Window { padding: [1 << 39, 0], ..Window::default() };
+        let all = |y: &Tensor| y.cast(DType::F64).unwrap().to_vec::<f64>().unwrap();
+        let y = max_pool2d(&x, [1 << 40, 1], window).unwrap();
+        assert_eq!((&y.shape()[..], all(y.value())), (&[1, 5, 2, 1][..], [6.0, 7.0].repeat(5)));
+        let dx = y.backward_from(Tensor::ones(y.shape(), dtype), &[]).unwrap();
+        assert_eq!(all(dx.of(&x).unwrap()), [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 5.0, 5.0]);
+        let y = avg_pool2d(&x, [1 << 40, 1], window).unwrap();
+        assert_eq!(all(y.value()), [12.0 / area, 16.0 / area].repeat(5), "{dtype}");
+        let dx = y.backward_from(Tensor::ones(y.shape(), dtype), &[]).unwrap();
+        assert_eq!(all(dx.of(&x).unwrap()), [5.0 / area; 8], "{dtype}");
+    }
+}

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 use wavemix::gradcheck::{adjoint_check, gradcheck};
 use wavemix::ops::concat;
-use wavemix::{DType, Result, Rng, Shape, Tensor, Var};
+use wavemix::{DType, Device, Result, Rng, Shape, Tensor, Var};
 
 fn counted(dims: &[usize]) -> Var {
     let shape = Shape::new(dims).unwrap();
@@ -107,7 +107,13 @@ fn errors() {
         let error = result.err().unwrap().to_string();
         assert!(error.starts_with(message) && error.contains("(shape.rs:"), "{error}");
     }
-    assert!(x.pad(&[(usize::MAX, 0), (0, 0)]).err().unwrap().to_string().ends_with("does not fit in memory"));
+    assert!(
+        x.pad(&[(usize::MAX, 0), (0, 0)])
+            .err()
+            .unwrap()
+            .to_string()
+            .starts_with("pad: result expects a shape that fits in memory")
+    );
 }
 
 proptest! {
@@ -161,4 +167,53 @@ proptest! {
         };
         gradcheck(|v| concat(&[&v[0], &v[1], &v[0]], axis), &[draw(cut, 0), draw(3, 1)])?;
     }
+}
+
+/// Counts that wrap: 3 x 7 x 29 x 36760123 x 823996703 is 5, and 2^63 x 2 is 0, modulo 2^64.
+#[test]
+fn impossible_shapes_are_errors() {
+    let error = |outcome: Result<Tensor>| outcome.err().unwrap().to_string();
+    let five = [3, 7, 29, 36760123, 823996703];
+    let said = error(Tensor::from_vec(vec![1f32; 5], five));
+    let expected = "from_vec: shape expects one that fits in memory, got [3, 7, 29, 36760123, 823996703] (shape.rs:";
+    assert!(said.starts_with(expected), "{said}");
+    let x = Tensor::zeros([5], DType::F32);
+    assert!(error(x.reshape(five)).starts_with("reshape: shape expects one that fits in memory, got [3, 7, 29, "));
+    let empty = Tensor::zeros([0], DType::F32);
+    assert!(error(empty.reshape([0, 1 << 63])).starts_with("reshape: shape expects one that fits in memory, got [0, 9"));
+    assert!(error(Tensor::from_vec(Vec::<f64>::new(), [1 << 63, 2])).starts_with("from_vec: shape expects one that fits"));
+    assert!(error(Tensor::full_on(Device::Cpu, [1 << 63, 2], 0.0, DType::U8)).starts_with("full_on: shape expects one"));
+    let one = Var::from(Tensor::zeros([1, 1], DType::F32));
+    assert!(
+        one.expand([1 << 63, 2]).err().unwrap().to_string().starts_with("expand: result expects a shape that fits in memory")
+    );
+    // Sixteen times 2^60 columns of nothing are 2^64.
+    let long = Var::from(Tensor::zeros([0, (1 << 60) - 1], DType::F32));
+    assert!(concat(&[&long; 17], 1).err().unwrap().to_string().starts_with("concat: result expects a shape that fits in memory"));
+}
+
+/// Functions that return no `Result` say at the caller's line what cannot be.
+#[test]
+fn creation_of_an_impossible_tensor_panics_at_its_caller() {
+    let f64 = DType::F64;
+    let creations: [&dyn Fn() -> Tensor; 7] = [
+        &|| Tensor::zeros([1 << 63, 2], f64),
+        &|| Tensor::ones([1 << 63, 2], f64),
+        &|| Tensor::full([1 << 50], 1.0, f64),
+        &|| Tensor::arange(0.0, 1.0, usize::MAX, f64),
+        &|| Tensor::eye(1 << 32, f64),
+        &|| Tensor::uniform([1 << 50], 0.0, 1.0, f64, &Rng::new(0)),
+        &|| Tensor::normal([3, usize::MAX], 0.0, 1.0, f64, &Rng::new(0)),
+    ];
+    for (i, creation) in creations.iter().enumerate() {
+        let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(creation)).unwrap_err();
+        let said = panic.downcast_ref::<String>().unwrap();
+        assert!(said.contains("expects a shape that fits in memory") && said.contains("(shape.rs:"), "{i}: {said}");
+    }
+}
+
+#[test]
+fn a_scalar_has_no_rows() {
+    let error = Tensor::scalar(1.0f32).rows(0..0).err().unwrap().to_string();
+    assert!(error.starts_with("rows: tensor expects one dimension or more, got [] (shape.rs:"), "{error}");
 }

@@ -84,3 +84,20 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn no_images_are_resized_to_any_size() {
+    for kind in [Nearest, Bilinear, Bicubic] {
+        for dtype in [DType::F32, DType::F64, DType::BF16] {
+            let x = Var::leaf(Tensor::zeros([0, 2, 3, 1], dtype));
+            let y = x.upsample([1 << 50, 7], kind).unwrap();
+            assert_eq!(y.shape()[..], [0, 1 << 50, 7, 1]);
+            let dx = y.backward_from(Tensor::zeros(y.shape(), dtype), &[]).unwrap();
+            assert_eq!(dx.of(&x).unwrap().shape(), x.shape());
+        }
+    }
+    let x = Var::from(Tensor::zeros([1, 2, 3, 1], DType::F32));
+    let error = x.upsample([1 << 50, 7], Nearest).err().unwrap().to_string();
+    let expected = "upsample: result expects a shape that fits in memory, got [1, 1125899906842624, 7, 1] of f32 (upsample.rs:";
+    assert!(error.starts_with(expected), "{error}");
+}
