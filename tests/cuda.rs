@@ -3,6 +3,10 @@
 //! Where there is a GPU these tests run on it. Everywhere else, and there too, the first test builds the stand-in for
 //! NVIDIA's libraries, which runs the very kernels on the processor, and runs this file's other tests once more on that.
 
+#[path = "cuda/empty.rs"]
+mod empty;
+#[path = "empty/mod.rs"]
+mod empty_cases;
 #[path = "cuda/errors.rs"]
 mod errors;
 #[path = "cuda/faults.rs"]

@@ -20,6 +20,10 @@ mod cross_entropy;
 mod dropout;
 #[path = "ops/dwt.rs"]
 mod dwt;
+#[path = "ops/empty.rs"]
+mod empty;
+#[path = "empty/mod.rs"]
+mod empty_cases;
 #[path = "ops/focal_loss.rs"]
 mod focal_loss;
 #[path = "ops/gelu_dropout.rs"]

@@ -165,6 +165,17 @@ fn gemm_of<F: Real<Wide = T::Wide>, T: Real, O: Real<Wide = T::Wide>>(
     if m * n == 0 {
         return;
     }
+    if k == 0 {
+        // Sums of no products.
+        for c in c.chunks_mut(n) {
+            match begin {
+                Begin::Zero => c.fill(O::default()),
+                Begin::Bias(bias) => c.copy_from_slice(&bias[..n]),
+                Begin::Add => {}
+            }
+        }
+        return then(0, c);
+    }
     if k >= 2 * LONG && m * n <= 1 << 18 {
         // Each block of terms makes a matrix of its own. No more than 64, for the memory they take.
         let length = LONG.max(k.div_ceil(64)).next_multiple_of(TILE);

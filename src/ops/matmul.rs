@@ -53,6 +53,9 @@ impl Backward for Matmul {
     /// da = dy b^T, db = a^T dy; for a transposed operand the transposes of these.
     fn backward(self: Box<Self>, dy: Tensor, wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
         let ([shape_a, shape_b], [ta, tb], dy) = (self.shapes, self.transposed, Var::from(dy));
+        // A sum over no products. Before it is summed over the batch it could be larger than memory.
+        let nothing = |x: &Var| x.value().elements() == 0 || dy.value().elements() == 0;
+        let zeros = |shape| Tensor::full_on(dy.value().device(), shape, 0.0, dy.dtype());
         let da = |b: Var| if ta { matmul_with(&b, &dy, tb, true) } else { matmul_with(&dy, &b, false, !tb) };
         let db = |a: Var| match (ta, tb) {
             // One matrix b for a whole batch: its gradient is one product over all rows of the batch.
@@ -62,8 +65,10 @@ impl Backward for Matmul {
             (_, true) => matmul_with(&dy, &a, true, ta),
         };
         let [a, b] = self.kept.map(|x| x.map(Var::from));
-        let da = b.filter(|_| wanted[0]).map(|b| da(b)?.value().sum_to(&shape_a)).transpose()?;
-        let db = a.filter(|_| wanted[1]).map(|a| db(a)?.value().sum_to(&shape_b)).transpose()?;
+        let da = |b: Var| if nothing(&b) { zeros(shape_a) } else { da(b)?.value().sum_to(&shape_a) };
+        let db = |a: Var| if nothing(&a) { zeros(shape_b) } else { db(a)?.value().sum_to(&shape_b) };
+        let da = b.filter(|_| wanted[0]).map(da).transpose()?;
+        let db = a.filter(|_| wanted[1]).map(db).transpose()?;
         Ok(vec![da, db])
     }
 

@@ -12,6 +12,7 @@ impl Var {
     /// **Errors**: an axis that is out of range or named twice. **Source**: `torch.sum`.
     #[track_caller]
     pub fn sum(&self, axes: &[usize], keep: bool) -> Result<Var> {
+        super::float("sum", ("x", self.value()))?;
         let (kept, dropped) = reduced_shapes("sum", self.shape(), axes)?;
         let y = self.value().sum_over(axes)?;
         let y = y.reshape(if keep { kept } else { dropped })?;
@@ -55,6 +56,7 @@ impl Var {
     /// **Errors**: an axis that is out of range or named twice, a mean of no numbers. **Source**: `torch.mean`.
     #[track_caller]
     pub fn mean(&self, axes: &[usize], keep: bool) -> Result<Var> {
+        super::float("mean", ("x", self.value()))?;
         let (shape, count) = (*self.shape(), self.reduced_count("mean", axes, 1)?);
         let (kept, dropped) = reduced_shapes("mean", &shape, axes)?;
         let scale = 1.0 / count as f64;
@@ -172,7 +174,7 @@ impl Backward for Extreme {
     /// dx = dy at the extremes, 0 elsewhere.
     fn backward(self: Box<Self>, dy: Tensor, _wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
         let dx = match dy.device() {
-            Device::Cpu => each_real!("max", dy.dtype(), T => Tensor::build(self.shape, |dx: &mut [T]| {
+            Device::Cpu => each_dtype!(dy.dtype(), T => Tensor::build(self.shape, |dx: &mut [T]| {
                 dx.fill(T::default());
                 let to = self.at.data::<i64>().iter().zip(dy.data::<T>());
                 dx.chunks_exact_mut(self.length).zip(to).for_each(|(row, (&i, &dy))| row[i as usize] = dy);
@@ -274,6 +276,7 @@ pub(crate) fn reduced_shapes(op: &'static str, shape: &Shape, axes: &[usize]) ->
 
 impl Tensor {
     /// The sum over `axes`, which stay with length 1.
+    #[track_caller]
     pub(crate) fn sum_over(&self, axes: &[usize]) -> Result<Tensor> {
         self.scaled_sum(axes, 1.0, self.dtype())
     }
@@ -287,7 +290,17 @@ impl Tensor {
 
     /// `scale` times the sum over `axes`, which stay with length 1, in this dtype: neighbouring axes are taken together,
     /// one group after the other.
+    #[track_caller]
     pub(crate) fn scaled_sum(&self, axes: &[usize], scale: f64, dtype: DType) -> Result<Tensor> {
+        if self.elements() == 0 {
+            // Not group after group: along an axis that goes later, sums in between could be longer than memory.
+            let kept = axes.iter().fold(*self.shape(), |shape, &axis| shape.with(axis, 1));
+            return Tensor::full_on(self.device(), Tensor::room("sum", self.device(), &kept, dtype)?, 0.0, dtype);
+        }
+        if self.device() == Device::Cpu && self.dtype() == DType::F16 {
+            // Nothing is computed in f16 here, but what is expanded has a gradient in every float type.
+            return self.cast(DType::F32)?.scaled_sum(axes, scale, dtype);
+        }
         let mut x = self.clone();
         if self.device() != Device::Cpu {
             return self.summed_on_device(axes, scale, dtype);
@@ -309,7 +322,6 @@ impl Tensor {
 
     /// As [`Tensor::scaled_sum`]: in f32 between the groups, in `dtype` after the last.
     fn summed_on_device(&self, axes: &[usize], scale: f64, dtype: DType) -> Result<Tensor> {
-        super::float("sum", ("x", self))?;
         // Each group's first axis and the one behind its last.
         let mut groups: Vec<[usize; 2]> = Vec::new();
         for axis in (0..self.shape().len()).filter(|axis| axes.contains(axis)) {
