@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::shape::checked_product;
 use crate::{Device, Error, Result, Tensor};
 
 /// Counts of (true class, predicted class): what top-1, per-class accuracy and intersection over union are made of.
@@ -28,8 +29,13 @@ pub struct Confusion {
 
 impl Confusion {
     /// No counts yet of `classes` classes.
+    ///
+    /// # Panics
+    /// Where there is no memory for `classes` squared counts.
+    #[track_caller]
     pub fn new(classes: usize) -> Confusion {
-        Confusion { classes, counts: vec![0; classes * classes], ignore: None }
+        let counts = checked_product(&[classes, classes]).unwrap_or_else(|| panic!("{classes} classes do not fit in memory"));
+        Confusion { classes, counts: vec![0; counts], ignore: None }
     }
 
     /// The same, but passing over this label; segmentation uses 255 for pixels without a class.

@@ -81,7 +81,7 @@ fn a_fingerprint_tells_sets_apart() {
         |set| set.labels.swap(3, 4),
         |set| set.pixels[399] += 1,
         |set| set.classes[7] = "seven".into(),
-        |set| *set = set.subset(&(0..19).collect::<Vec<_>>()),
+        |set| *set = set.subset(&(0..19).collect::<Vec<_>>()).unwrap(),
     ];
     for (i, change) in changes.into_iter().enumerate() {
         assert_ne!(own.fingerprint(), other(change), "change {i}");
@@ -221,4 +221,34 @@ fn augment_names_a_slice_of_the_wrong_size() {
     assert!(said.starts_with("augment: image expects 3 x 3 x 1 bytes, got 8 (data_batches.rs:"), "{said}");
     let said = message(Augment::default().apply(&[0; 9], [3, 3, 1], &Rng::new(0), &mut [0; 8]));
     assert!(said.starts_with("augment: out expects 3 x 3 x 1 bytes, got 8 (data_batches.rs:"), "{said}");
+}
+
+#[test]
+fn channels_that_nothing_can_hold_are_an_error() {
+    let set = || Arc::new(Dataset::new("dots", [1, 1, 1], vec![0, 255], vec![0, 1], vec!["a".into(), "b".into()]).unwrap());
+    let loader = || Loader::new(set(), 2, &[0.5], &[0.5]).unwrap();
+    for channels in [usize::MAX, 1 << 40, (1 << 16) + 1] {
+        let said = message(loader().with_channels(channels));
+        assert_eq!(said, format!("dots: at most 65536 channels are made of one, not {channels}"));
+    }
+    let wide = loader().with_channels(1 << 16).unwrap();
+    let batch = wide.in_order().unwrap().next().unwrap();
+    assert_eq!(batch.images.shape()[..], [2, 1, 1, 1 << 16]);
+    let values = batch.images.to_vec::<f32>().unwrap();
+    assert!(values[..1 << 16].iter().all(|&v| v == -1.0) && values[1 << 16..].iter().all(|&v| v == 1.0));
+    let changed = Dataset { labels: vec![0; 3], ..(*set()).clone() };
+    assert_eq!(
+        message(Loader::new(Arc::new(changed), 2, &[0.5], &[0.5])),
+        "dots: 3 labels of 1x1x1 images need 3 pixel bytes, got 2"
+    );
+}
+
+#[test]
+fn a_crop_beyond_any_image_leaves_its_fill() {
+    let augment = Augment { crop: usize::MAX, fill: vec![9], ..Augment::default() };
+    let mut out = [0; 4];
+    augment.apply(&[1, 2, 3, 4], [2, 2, 1], &Rng::new(0), &mut out).unwrap();
+    assert_eq!(out, [9; 4]);
+    let said = message(augment.apply(&[], [1 << 32, 1 << 32, 1], &Rng::new(0), &mut out));
+    assert!(said.starts_with("augment: image expects 4294967296 x 4294967296 x 1 bytes, got 0"), "{said}");
 }

@@ -212,3 +212,27 @@ fn enlarged(rgb: &[u8], width: usize, times: usize) -> Vec<u8> {
     let at = |x: usize, y: usize| &rgb[(y / times * width + x / times) * 3..][..3];
     (0..height * times).flat_map(|y| (0..width * times).flat_map(move |x| at(x, y).to_vec())).collect()
 }
+
+/// Values whose distance has no tenth, that are too far apart for a distance, or no numbers at all.
+#[test]
+fn curves_of_any_values_are_drawn() {
+    let draw = |name: &str, points: &[(f64, f64)]| {
+        let curve = Curve { name: "c".into(), points: points.to_vec() };
+        let panel = Panel { title: "p".into(), fractions: false, curves: vec![curve] };
+        written(name, |path| plots::curves(path, "any", &[panel]))
+    };
+    let cases: &[&[(f64, f64)]] = &[
+        &[(1.0, 0.0), (2.0, 5e-324)],
+        &[(1.0, 5e-324), (2.0, 1e-323)],
+        &[(1.0, 1.0), (2.0, 1.0 + f64::EPSILON)],
+        &[(1.0, 1e300), (2.0, 1.0)],
+        &[(1.0, f64::MAX), (2.0, f64::MIN), (3.0, 1.0)],
+        &[(f64::NAN, 1.0), (f64::INFINITY, 2.0), (1.0, 3.0)],
+        &[(5e-324, 1.0), (1e-323, 2.0)],
+        &[(f64::NAN, f64::NAN)],
+    ];
+    for (i, points) in cases.iter().enumerate() {
+        let svg = draw(&format!("any{i}.svg"), points);
+        assert!(svg.matches("<text ").count() < 60, "{points:?} have a sensible number of ticks");
+    }
+}

@@ -3,7 +3,11 @@
 //! What happens to an image is a function of the seed, the epoch and the image's index, so threads and batch sizes
 //! change nothing.
 
+use crate::shape::checked_product;
 use crate::{Error, Result, Rng};
+
+/// Farther than any image is long.
+const FAR: i128 = 1 << 62;
 
 /// What may happen to a training image.
 ///
@@ -35,7 +39,7 @@ impl Augment {
     #[track_caller]
     pub fn apply(&self, image: &[u8], [h, w, c]: [usize; 3], rng: &Rng, out: &mut [u8]) -> Result<()> {
         for (operand, got) in [("image", image.len()), ("out", out.len())] {
-            if got != h * w * c {
+            if checked_product(&[h, w, c]) != Some(got) {
                 return Err(Error::operand("augment", operand, format!("{h} x {w} x {c} bytes"), got));
             }
         }
@@ -50,13 +54,19 @@ impl Augment {
         }
         let [coin, across, down, _] = rng.block(0);
         // A word times n, its high half: uniform in 0..n.
-        let offset = |word: u32| ((u64::from(word) * (2 * self.crop as u64 + 1)) >> 32) as usize;
+        let offset = |word: u32| {
+            let offset = ((u128::from(word) * (2 * self.crop as u128 + 1)) >> 32) as i128 - self.crop as i128;
+            // No image is longer than this.
+            offset.clamp(-FAR, FAR) as i64
+        };
+        // Where a pixel comes from, if from within the image.
+        let source = |i: usize, offset: i64, n: usize| usize::try_from(i as i64 + offset).ok().filter(|&i| i < n);
         let (flip, dx, dy) = (self.flip && coin >> 31 == 1, offset(across), offset(down));
         for (y, row) in out.chunks_exact_mut((w * c).max(1)).enumerate().take(h) {
-            let source_y = (y + dy).checked_sub(self.crop).filter(|&y| y < h);
+            let source_y = source(y, dy, h);
             for (x, pixel) in row.chunks_exact_mut(c).enumerate() {
                 let x = if flip { w - 1 - x } else { x };
-                let source_x = (x + dx).checked_sub(self.crop).filter(|&x| x < w);
+                let source_x = source(x, dx, w);
                 match (source_y, source_x) {
                     (Some(y), Some(x)) => pixel.copy_from_slice(&image[(y * w + x) * c..][..c]),
                     _ => pixel.iter_mut().enumerate().for_each(|(i, v)| *v = self.fill.get(i).copied().unwrap_or(0)),

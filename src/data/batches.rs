@@ -13,6 +13,9 @@ use std::thread::{self, JoinHandle};
 /// Batches that are ready while the model works on another one.
 const AHEAD: usize = 2;
 
+/// Channels that a grey one is repeated to, at most: far more than any model here sees.
+const MOST_CHANNELS: usize = 1 << 16;
+
 /// Some images and what they show.
 #[derive(Clone)]
 pub struct Batch {
@@ -40,7 +43,9 @@ pub struct Batch {
 pub struct Loader {
     data: Arc<Dataset>,
     batch_size: usize,
-    /// For each channel that a model sees, what each of the 256 bytes becomes.
+    /// Channels that a model sees.
+    channels: usize,
+    /// For each channel of the data, what each of its 256 bytes becomes.
     tables: Vec<[f32; 256]>,
     augment: Augment,
     /// Whether batches hold the bytes themselves.
@@ -76,8 +81,9 @@ impl Loader {
     /// channel, in units of 0..1.
     ///
     /// # Errors
-    /// An empty set, a batch size of 0, constants for another number of channels, a deviation that is not above 0.
+    /// A set that is empty or whose fields do not agree, a batch size of 0, constants for another number of channels, a deviation that is not above 0.
     pub fn new(data: Arc<Dataset>, batch_size: usize, mean: &[f32], std: &[f32]) -> Result<Self> {
+        data.check()?;
         let (name, c) = (&data.name, data.size[2]);
         if data.is_empty() {
             return Err(Error::Argument(format!("{name}: no images to make batches of")));
@@ -94,19 +100,22 @@ impl Loader {
         }
         let table = |(m, s): (&f32, &f32)| std::array::from_fn(|v| (v as f32 / 255.0 - m) / s);
         let tables = mean.iter().zip(std).map(table).collect();
-        Ok(Loader { data, batch_size, tables, augment: Augment::default(), bytes: false, joining: false })
+        Ok(Loader { channels: c, data, batch_size, tables, augment: Augment::default(), bytes: false, joining: false })
     }
 
     /// The same with this many channels: those of the data, or any number made of one grey channel by repetition.
     ///
     /// # Errors
-    /// Another number for data in colour.
+    /// Another number for data in colour; images of more than 65,536 channels.
     pub fn with_channels(mut self, channels: usize) -> Result<Self> {
         let (name, own) = (&self.data.name, self.data.size[2]);
         if channels == 0 || (channels != own && own != 1) {
             return Err(Error::Argument(format!("{name}: {own} channels cannot be made {channels}")));
         }
-        self.tables.resize(channels, self.tables[0]);
+        if channels > own.max(MOST_CHANNELS) {
+            return Err(Error::Argument(format!("{name}: at most {MOST_CHANNELS} channels are made of one, not {channels}")));
+        }
+        self.channels = channels;
         Ok(self)
     }
 
@@ -133,9 +142,10 @@ impl Loader {
     /// Those of a GPU.
     pub fn constants(&self, device: Device) -> Result<Constants> {
         // The tables are straight lines: 0 is where they begin, 255 where they end.
-        let shift = self.tables.iter().map(|table| table[0]).collect();
-        let scale = self.tables.iter().map(|table| ((f64::from(table[255]) - f64::from(table[0])) / 255.0) as f32).collect();
-        let there = |values| Tensor::from_vec(values, [self.tables.len()])?.to_device(device);
+        let tables = || (0..self.channels).map(|channel| &self.tables[channel.min(self.tables.len() - 1)]);
+        let shift = tables().map(|table| table[0]).collect();
+        let scale = tables().map(|table| ((f64::from(table[255]) - f64::from(table[0])) / 255.0) as f32).collect();
+        let there = |values| Tensor::from_vec(values, [self.channels])?.to_device(device);
         Ok(Constants { scale: there(scale)?, shift: there(shift)? })
     }
 
@@ -146,7 +156,7 @@ impl Loader {
 
     /// Height, width and channels of the images in a batch.
     pub fn size(&self) -> [usize; 3] {
-        [self.data.size[0], self.data.size[1], self.tables.len()]
+        [self.data.size[0], self.data.size[1], self.channels]
     }
 
     /// Number of batches in an epoch.
@@ -194,12 +204,12 @@ impl Loader {
 
     fn batch(&self, indices: &[usize], rng: &Rng) -> Batch {
         let [h, w, _] = self.data.size;
-        let wide = self.tables.len();
-        let shape = Shape::from([indices.len(), h, w, wide]);
+        let shape = Shape::from([indices.len(), h, w, self.channels]);
         let images = match self.bytes {
             true => Tensor::build(shape, |out: &mut [u8]| self.fill(indices, rng, out, |_, byte| byte)),
             false => Tensor::build(shape, |out: &mut [f32]| {
-                self.fill(indices, rng, out, |channel, byte| self.tables[channel][usize::from(byte)]);
+                let last = self.tables.len() - 1;
+                self.fill(indices, rng, out, |channel, byte| self.tables[channel.min(last)][usize::from(byte)]);
             }),
         };
         let labels = Tensor::build(Shape::from([indices.len()]), |out: &mut [i64]| {
@@ -212,7 +222,7 @@ impl Loader {
 impl Loader {
     /// Writes the images one after the other, each byte as `number(channel, byte)`.
     fn fill<T>(&self, indices: &[usize], rng: &Rng, out: &mut [T], number: impl Fn(usize, u8) -> T) {
-        let ([h, w, c], wide) = (self.data.size, self.tables.len());
+        let ([h, w, c], wide) = (self.data.size, self.channels);
         let mut changed = vec![0; h * w * c];
         for (&i, out) in indices.iter().zip(out.chunks_exact_mut((h * w * wide).max(1))) {
             self.augment.change(self.data.image(i), self.data.size, &rng.child(i as u64), &mut changed);

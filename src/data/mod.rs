@@ -32,6 +32,7 @@ pub use picture::{Picture, read_pictures, transposed_by_name};
 pub use place::Place;
 pub use source::{Part, Source, default_folder, default_folder_from};
 
+use crate::shape::checked_product;
 use crate::{Error, Result, Rng};
 
 /// The text of a file that people edit; what editors on Windows write before it is passed over.
@@ -123,20 +124,25 @@ impl Dataset {
         labels: Vec<u8>,
         classes: Vec<String>,
     ) -> Result<Self> {
-        let (name, bytes) = (name.into(), size.iter().product::<usize>());
-        if pixels.len() != bytes * labels.len() {
-            let [h, w, c] = size;
-            return Err(Error::Argument(format!(
-                "{name}: {} labels of {h}x{w}x{c} images need {} pixel bytes, got {}",
-                labels.len(),
-                bytes * labels.len(),
-                pixels.len()
-            )));
+        let set = Dataset { name: name.into(), size, pixels, labels, classes };
+        set.check()?;
+        Ok(set)
+    }
+
+    /// What [`Dataset::new`] checks, of a set whose fields somebody may have changed.
+    pub(crate) fn check(&self) -> Result<()> {
+        let Dataset { name, size: [h, w, c], pixels, labels, classes } = self;
+        let (n, got) = (labels.len(), pixels.len());
+        let need = checked_product(&[n, *h, *w, *c]);
+        if need != Some(got) {
+            let need = need.map_or("more".to_owned(), |need| need.to_string());
+            let what = format!("{n} labels of {h}x{w}x{c} images need {need} pixel bytes, got {got}");
+            return Err(Error::Argument(format!("{name}: {what}")));
         }
         if let Some(i) = labels.iter().position(|&l| usize::from(l) >= classes.len()) {
             return Err(Error::Argument(format!("{name}: label {} of image {i} is not below {}", labels[i], classes.len())));
         }
-        Ok(Dataset { name, size, pixels, labels, classes })
+        Ok(())
     }
 
     /// Number of images.
@@ -150,6 +156,9 @@ impl Dataset {
     }
 
     /// The bytes of image `i`, `[height, width, channels]`.
+    ///
+    /// # Panics
+    /// Where there is no such image.
     pub fn image(&self, i: usize) -> &[u8] {
         let bytes = self.size.iter().product::<usize>();
         &self.pixels[i * bytes..(i + 1) * bytes]
@@ -176,7 +185,19 @@ impl Dataset {
     }
 
     /// The images with these indices, in this order.
-    pub fn subset(&self, indices: &[usize]) -> Dataset {
+    ///
+    /// # Errors
+    /// An index that is not below the number of images.
+    pub fn subset(&self, indices: &[usize]) -> Result<Dataset> {
+        self.check()?;
+        if let Some(bad) = indices.iter().find(|&&i| i >= self.len()) {
+            return Err(Error::Argument(format!("{}: there is no image {bad}, but {} of them", self.name, self.len())));
+        }
+        Ok(self.chosen(indices))
+    }
+
+    /// The images with these indices, which there are.
+    fn chosen(&self, indices: &[usize]) -> Dataset {
         Dataset {
             name: self.name.clone(),
             size: self.size,
@@ -198,6 +219,6 @@ impl Dataset {
         }
         first.sort_unstable();
         second.sort_unstable();
-        (self.subset(&first), self.subset(&second))
+        (self.chosen(&first), self.chosen(&second))
     }
 }

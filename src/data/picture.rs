@@ -4,7 +4,8 @@ use std::io::Cursor;
 use std::path::Path;
 
 use crate::data::idx;
-use crate::{Error, Result, Tensor};
+use crate::shape::checked_product;
+use crate::{DType, Device, Error, Result, Tensor};
 
 /// The largest PNG that is read, in pixels: far more than any model here takes.
 const MOST_PIXELS: usize = 1 << 26;
@@ -131,13 +132,19 @@ impl Picture {
     /// mean serves all channels.
     ///
     /// # Errors
-    /// Where the constants are neither one nor one a channel.
+    /// Where the constants are neither one nor one a channel; a picture without pixels, or with other than its size says; a
+    /// size that does not fit in memory.
     pub fn to_tensor(&self, [h, w]: [usize; 2], channels: usize, mean: &[f32], std: &[f32]) -> Result<Tensor> {
         if mean.len() != std.len() || ![1, channels].contains(&mean.len()) {
             let (means, stds) = (mean.len(), std.len());
             return Err(Error::Argument(format!("{means} means and {stds} deviations for {channels} channels")));
         }
-        let mut values = Vec::with_capacity(h * w * channels);
+        if self.size.contains(&0) || checked_product(&self.size) != Some(self.pixels.len()) {
+            let ([h, w, c], got) = (self.size, self.pixels.len());
+            return Err(Error::Argument(format!("{}: {got} bytes are no picture of {h}x{w}x{c}", self.name)));
+        }
+        let shape = Tensor::room("to_tensor", Device::Cpu, &[1, h, w, channels], DType::F32)?;
+        let mut values = Vec::with_capacity(shape.elements());
         for y in 0..h {
             for x in 0..w {
                 let colours = self.average([y, h], [x, w]);
@@ -149,13 +156,17 @@ impl Picture {
                 }
             }
         }
-        Tensor::from_vec(values, [1, h, w, channels])
+        Tensor::from_vec(values, shape)
     }
 
     /// The mean colour of the part that pixel (y of h, x of w) covers, at least one pixel of this picture.
     fn average(&self, [y, h]: [usize; 2], [x, w]: [usize; 2]) -> Vec<f32> {
         let [height, width, channels] = self.size;
-        let span = |i: usize, n: usize, length: usize| i * length / n..((i + 1) * length / n).max(i * length / n + 1).min(length);
+        let start = |i: usize, n: usize, length: usize| (i as u128 * length as u128 / n as u128) as usize;
+        let span = |i: usize, n: usize, length: usize| {
+            let first = start(i, n, length);
+            first..start(i + 1, n, length).max(first + 1).min(length)
+        };
         let (rows, columns) = (span(y, h, height), span(x, w, width));
         let area = (rows.len() * columns.len()) as f32;
         let mut sum = vec![0.0; channels];

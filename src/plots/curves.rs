@@ -11,7 +11,7 @@ use crate::{Result, checkpoint};
 pub struct Curve {
     /// What it shows, `validation`.
     pub name: String,
-    /// (epoch, value), in the order of epochs. Values that are not finite leave a gap.
+    /// (epoch, value), in the order of epochs. Values that are not finite, or beyond 1e300, leave a gap; so do epochs.
     pub points: Vec<(f64, f64)>,
 }
 
@@ -48,7 +48,7 @@ fn draw(svg: &mut Svg, left: f64, panel: &Panel) {
     let (x0, x1) = (left + MARGINS[0], left + PANEL[0] - MARGINS[1]);
     let (y0, y1) = (PANEL[1] + 24.0 - MARGINS[3], 24.0 + MARGINS[2]);
     svg.text([left + 20.0, y1 - 36.0], Style::new(13.0, INK).bold(), &panel.title);
-    let points = || panel.curves.iter().flat_map(|curve| &curve.points).filter(|point| point.1.is_finite());
+    let points = || panel.curves.iter().flat_map(|curve| &curve.points).filter(|point| drawable(point));
     let (Some(across), Some(up)) = (range(points().map(|p| p.0)), range(points().map(|p| p.1))) else {
         return svg.text([(x0 + x1) / 2.0, (y0 + y1) / 2.0], Style::new(13.0, GREY).middle(), "no values yet");
     };
@@ -70,7 +70,7 @@ fn draw(svg: &mut Svg, left: f64, panel: &Panel) {
     svg.text([(x0 + x1) / 2.0, y0 + 36.0], Style::new(11.0, GREY).middle(), "epoch");
     let mut legend = left + 20.0;
     for (curve, color) in panel.curves.iter().zip(COLORS.iter().cycle()) {
-        for run in curve.points.split(|point| !point.1.is_finite()).filter(|run| !run.is_empty()) {
+        for run in curve.points.split(|point| !drawable(point)).filter(|run| !run.is_empty()) {
             let line: Vec<[f64; 2]> = run.iter().map(|&point| place(point)).collect();
             svg.line(&line, color, 2.0);
             // Dots while they can be told apart, and where there is nothing to draw a line to.
@@ -92,10 +92,17 @@ fn entry(svg: &mut Svg, [x, y]: [f64; 2], color: &str, curve: &Curve, fractions:
     22.0 + text_width(&text, 11.5) + 18.0
 }
 
-/// The smallest and the largest value; a single value gets some room around it.
+/// Whether there is a place for a point: distances between two of them are numbers too.
+fn drawable(&(x, y): &(f64, f64)) -> bool {
+    x.abs() <= 1e300 && y.abs() <= 1e300
+}
+
+/// The smallest and the largest value. A single one gets some room around it; so do several that are too close for numbers
+/// between them, which an axis needs some of.
 fn range(values: impl Iterator<Item = f64> + Clone) -> Option<(f64, f64)> {
     let (low, high) = (values.clone().reduce(f64::min)?, values.reduce(f64::max)?);
-    let room = if high > low { 0.0 } else { 0.05 * low.abs().max(1.0) };
+    let size = low.abs().max(high.abs());
+    let room = if high - low > (1e-9 * size).max(1e-300) { 0.0 } else { 0.05 * size.max(1.0) };
     Some((low - room, high + room))
 }
 

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::svg::{Style, Svg, text_width};
 use super::{GREY, INK, percent};
+use crate::shape::checked_product;
 use crate::{Error, Result, checkpoint};
 
 /// One image that was taken for something else.
@@ -48,7 +49,7 @@ pub fn mistakes(path: impl AsRef<Path>, title: &str, size: [usize; 3], worst: &[
         svg.text([30.0, 90.0], Style::new(13.0, INK), "no mistakes");
     }
     for (i, mistake) in worst.iter().enumerate() {
-        if mistake.image.len() != height * width * channels {
+        if checked_product(&size) != Some(mistake.image.len()) {
             let got = mistake.image.len();
             return Err(Error::Argument(format!("a picture of {height}x{width}x{channels} has other than {got} bytes")));
         }

@@ -321,7 +321,7 @@ impl Splits {
     fn new(pair: Pair, settings: &Settings, channels: usize) -> Result<Splits> {
         let mut train = pair.train;
         if let Some(limit) = settings.limit.filter(|&limit| limit < train.len()) {
-            train = train.subset(&Rng::new(settings.seed).stream(4).permutation(train.len())[..limit]);
+            train = train.subset(&Rng::new(settings.seed).stream(4).permutation(train.len())[..limit])?;
         }
         let share = if settings.select_on_test { 0.0 } else { VALIDATION };
         let (train, validation) = train.split_stratified(share, &mut Rng::new(settings.seed).stream(3));

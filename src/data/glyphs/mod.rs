@@ -19,6 +19,7 @@ use rayon::prelude::*;
 pub use draw::Framing;
 
 use super::{Dataset, Pair};
+use crate::shape::checked_product;
 use crate::{Error, Result, Rng};
 use draw::{SIDE, Scan};
 use hand::{Hand, between, normal};
@@ -127,14 +128,19 @@ impl Settings {
 /// Runs in the rayon pool it is called from, at tens of thousands of glyphs a second.
 ///
 /// # Errors
-/// Where `count_per_class` is 0.
+/// Where `count_per_class` is 0, or so large that the glyphs do not fit in memory.
 pub fn generate(settings: &Settings, writers: Writers, count_per_class: usize) -> Result<Dataset> {
     if count_per_class == 0 {
         return Err(Error::Argument("the built-in set needs at least 1 glyph per class, got 0".into()));
     }
     let names = settings.class_names();
-    let count = names.len() * count_per_class;
-    let mut pixels = vec![0; count * SIDE * SIDE];
+    let bytes = checked_product(&[names.len(), count_per_class, SIDE, SIDE]);
+    let mut pixels = Vec::new();
+    let Some(bytes) = bytes.filter(|&bytes| pixels.try_reserve_exact(bytes).is_ok()) else {
+        return Err(Error::Argument(format!("{count_per_class} glyphs per class do not fit in memory")));
+    };
+    pixels.resize(bytes, 0);
+    let count = bytes / (SIDE * SIDE);
     pixels.par_chunks_mut(SIDE * SIDE).enumerate().for_each(|(i, image)| {
         settings.write(writers, i % names.len(), i / names.len(), image);
     });
