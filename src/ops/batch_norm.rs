@@ -73,14 +73,11 @@ pub fn batch_norm_add_of(
 }
 
 #[track_caller]
-fn train(
-    inputs @ [x, gamma, beta]: [&Var; 3],
-    residual: Option<&Var>,
-    eps: f64,
-    stats: Option<BatchStats>,
-) -> Result<(Var, BatchStats)> {
+fn train([x, gamma, beta]: [&Var; 3], residual: Option<&Var>, eps: f64, stats: Option<BatchStats>) -> Result<(Var, BatchStats)> {
     check_residual("batch_norm_add", x, residual)?;
     let c = channels("batch_norm", x, [("gamma", gamma.value()), ("beta", beta.value())])?;
+    let [gamma, beta] = &crate::ops::one_type(gamma, beta)?;
+    let inputs = [x, gamma, beta];
     if x.value().elements() < 2 * c {
         return Err(Error::operand("batch_norm", "x", "more than one value per channel when training", x.shape()));
     }
@@ -130,10 +127,12 @@ pub fn batch_norm_eval_add([x, residual]: [&Var; 2], gamma: &Var, beta: &Var, ru
 }
 
 #[track_caller]
-fn evaluate(inputs @ [x, gamma, beta]: [&Var; 3], residual: Option<&Var>, running: [&Tensor; 2], eps: f64) -> Result<Var> {
+fn evaluate([x, gamma, beta]: [&Var; 3], residual: Option<&Var>, running: [&Tensor; 2], eps: f64) -> Result<Var> {
     check_residual("batch_norm_eval_add", x, residual)?;
     let vectors = [("gamma", gamma.value()), ("beta", beta.value()), ("running_mean", running[0]), ("running_var", running[1])];
     channels("batch_norm_eval", x, vectors)?;
+    let [gamma, beta] = &crate::ops::one_type(gamma, beta)?;
+    let inputs = [x, gamma, beta];
     if x.value().device() != Device::Cpu {
         return plus(on_device::apply("batch_norm_eval", inputs, running.map(Tensor::clone), eps, true)?, residual);
     }

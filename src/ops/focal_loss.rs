@@ -85,7 +85,7 @@ impl Backward for FocalLoss {
             let mut weights = cpu::log_probabilities([x.data::<T>(), lse.data()], labels, self.ignore_index);
             cpu::weights(self.gamma, &mut weights);
             for (weight, &label) in weights.iter_mut().zip(labels) {
-                *weight *= if self.ignore_index == Some(label) { 0.0 } else { scale as T };
+                *weight = if self.ignore_index == Some(label) { 0.0 } else { *weight * scale as T };
             }
             Tensor::build(*x.shape(), |dx: &mut [T]| cross_entropy::backward([x.data(), lse.data(), &weights], labels, 0.0, dx))
         }))])

@@ -131,7 +131,7 @@ impl Backward for Rows {
 
 /// Gradients in the type they are added up in: 16 bits would round each sum.
 fn summands(dy: Tensor) -> Result<Tensor> {
-    if dy.device() == Device::Cpu && dy.dtype() == DType::BF16 { dy.cast(DType::F32) } else { Ok(dy) }
+    if dy.device() == Device::Cpu && matches!(dy.dtype(), DType::BF16 | DType::F16) { dy.cast(DType::F32) } else { Ok(dy) }
 }
 
 /// The row of `weight` for each index: `[..., d]` for indices `[...]` and a weight `[rows, d]`.

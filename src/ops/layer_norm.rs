@@ -32,6 +32,7 @@ pub fn layer_norm(x: &Var, gamma: &Var, beta: &Var, eps: f64) -> Result<Var> {
     if let Some(wide) = super::as_f32(x)? {
         return layer_norm(&wide, &gamma.cast(DType::F32)?, &beta.cast(DType::F32)?, eps)?.cast(x.dtype());
     }
+    let [gamma, beta] = &crate::ops::one_type(gamma, beta)?;
     let [from, weight, bias] = [x, gamma, beta].map(Var::value);
     // Statistics are f32 beside an x of 16 bits.
     let wide = if from.dtype() == DType::F64 { DType::F64 } else { DType::F32 };

@@ -89,6 +89,12 @@ pub(crate) fn beside(op: &'static str, x: &Tensor, vector: (&'static str, &Tenso
     same_float(op, ("x", x), vector)
 }
 
+/// Two vectors beside an x of 16 bits in one type, so that one rule gives the gradients of both: where one has 16 bits and the
+/// other is f32, both as f32.
+pub(crate) fn one_type(a: &Var, b: &Var) -> Result<[Var; 2]> {
+    if a.dtype() == b.dtype() { Ok([a.clone(), b.clone()]) } else { Ok([a.cast(DType::F32)?, b.cast(DType::F32)?]) }
+}
+
 /// x as f32, where it is bf16 on the processor: ops that a step meets once or never are composed with casts there.
 #[track_caller]
 pub(crate) fn as_f32(x: &Var) -> Result<Option<Var>> {

@@ -233,3 +233,25 @@ proptest! {
         adjoint_check(|x| batch_norm_eval(x, &vars[1], &(&zero).into(), &zero, &var, EPS), &shape)?;
     }
 }
+
+/// Of two vectors beside an x of 16 bits each may have its own type, and its gradient comes in that.
+#[test]
+fn gradients_are_of_their_own_vectors_type() {
+    let (half, single) = (DType::BF16, DType::F32);
+    let x = Var::leaf(Tensor::normal([6, 2], 0.0, 1.0, half, &Rng::new(1)));
+    for types in [[half, half], [half, single], [single, half], [single, single]] {
+        let [gamma, beta] = types.map(|dtype| Var::leaf(Tensor::ones([2], dtype)));
+        let outputs = [
+            batch_norm(&x, &gamma, &beta, 1e-5).unwrap().0,
+            wavemix::ops::batch_norm_eval(&x, &gamma, &beta, gamma.value(), beta.value(), 1e-5).unwrap(),
+            wavemix::ops::layer_norm(&x, &gamma, &beta, 1e-5).unwrap(),
+        ];
+        for y in outputs {
+            let gradients = y.backward_from(Tensor::ones(y.shape(), half), &[]).unwrap();
+            for (vector, dtype) in [&gamma, &beta].into_iter().zip(types) {
+                assert_eq!(gradients.of(vector).unwrap().dtype(), dtype, "{types:?}");
+            }
+            assert_eq!(gradients.of(&beta).unwrap().cast(DType::F64).unwrap().to_vec::<f64>().unwrap(), [6.0, 6.0]);
+        }
+    }
+}

@@ -27,3 +27,24 @@ fn integers_have_no_gradient() {
     let error = labels.cast(DType::F32).err().unwrap().to_string();
     assert!(error.starts_with("cast: dtype expects floats, as only those have a gradient, got i64"), "{error}");
 }
+
+/// Shapes, picking and extremes take every float type, and so do their gradients.
+#[test]
+fn f16_goes_both_ways_where_nothing_is_computed() {
+    let x = Var::leaf(Tensor::arange(0.0, 1.0, 6, DType::F16).reshape([2, 3]).unwrap());
+    let at = Tensor::from_vec(vec![1i64, 1], [2]).unwrap();
+    let mask = Tensor::from_vec(vec![1u8, 0, 1], [3]).unwrap();
+    let outputs = [
+        (x.expand([2, 2, 3]), [2.0; 6]),
+        (x.max(&[1], false), [0.0, 0.0, 1.0, 0.0, 0.0, 1.0]),
+        (x.index_select(0, &at), [0.0, 0.0, 0.0, 2.0, 2.0, 2.0]),
+        (x.gather(0, &at.reshape([1, 2]).unwrap()), [0.0, 0.0, 0.0, 1.0, 1.0, 0.0]),
+        (wavemix::ops::select(&mask, &x, &x.detach()), [1.0, 0.0, 1.0, 1.0, 0.0, 1.0]),
+    ];
+    for (i, (y, want)) in outputs.into_iter().enumerate() {
+        let y = y.unwrap();
+        let gradients = y.backward_from(Tensor::ones(y.shape(), DType::F16), &[]).unwrap();
+        let dx = gradients.of(&x).unwrap();
+        assert_eq!((dx.dtype(), dx.cast(DType::F64).unwrap().to_vec::<f64>().unwrap()), (DType::F16, want.to_vec()), "{i}");
+    }
+}

@@ -82,3 +82,17 @@ proptest! {
         gradcheck(|v| focal_loss(&v[0], &labels, gamma, ignored), &[logits])?;
     }
 }
+
+/// What an ignored position holds does not matter: its label need not be a class, nor its logits numbers.
+#[test]
+fn an_ignored_position_of_no_numbers_has_no_gradient() {
+    for dtype in [DType::F32, DType::F64, DType::BF16] {
+        let logits = Tensor::from_vec(vec![f64::NAN, 1.0, f64::NEG_INFINITY, f64::NEG_INFINITY, 0.0, 0.0], [3, 2]).unwrap();
+        let x = Var::leaf(logits.cast(dtype).unwrap());
+        let labels = Tensor::from_vec(vec![255i64, 255, 0], [3]).unwrap();
+        let loss = focal_loss(&x, &labels, 2.0, Some(255)).unwrap();
+        let gradients = loss.backward().unwrap();
+        let dx = gradients.of(&x).unwrap().cast(DType::F64).unwrap().to_vec::<f64>().unwrap();
+        assert!(loss.value().item().unwrap().is_finite() && dx[..4] == [0.0; 4] && dx[4] < 0.0, "{dtype}: {dx:?}");
+    }
+}
