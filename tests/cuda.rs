@@ -1,7 +1,9 @@
 //! Every op on a GPU against f64 on the processor, gradients included; errors; whole training steps.
 //!
-//! Where there is a GPU these tests run on it. Everywhere else, and there too, the first test builds the stand-in for
-//! NVIDIA's libraries, which runs the very kernels on the processor, and runs this file's other tests once more on that.
+//! Where there is a GPU these tests run on it, and `all_of_these_on_the_stand_in` runs them once more on a stand-in for NVIDIA's
+//! libraries, which runs the very kernels on the CPU. Where there is none they run on the stand-in alone: the first test that
+//! asks for a GPU builds it and starts this program again with the same arguments, and each test has the outcome that it has
+//! there. So a filter runs what it names. A test that can run in neither way says "skipped".
 
 #[path = "cuda/empty.rs"]
 mod empty;
@@ -28,9 +30,10 @@ mod training;
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use harness::{ON_STAND_IN, skip};
+use harness::{ON_STAND_IN, not_run, skip};
 
 /// Runs the tests of this filter on the stand-in, in a process of their own: a process opens NVIDIA's libraries once.
 fn on_stand_in(filter: &[&str], variables: &[(&str, &str)]) {
@@ -43,6 +46,24 @@ fn on_stand_in(filter: &[&str], variables: &[(&str, &str)]) {
             assert!(passed, "on the stand-in, {variables:?}:\n{said}");
         }
         Err(why) => skip(&why),
+    }
+}
+
+/// Runs this program with its own arguments on the stand-in, once for all tests of it, and fails where the test `name` did, or
+/// any, where there is no name.
+fn same_on_stand_in(name: Option<&str>) {
+    static SAME: OnceLock<Result<(bool, String), String>> = OnceLock::new();
+    let outcome = SAME.get_or_init(|| {
+        let folder = stand_in::build(Path::new(env!("CARGO_MANIFEST_DIR")))?;
+        let arguments: Vec<String> = std::env::args().skip(1).collect();
+        Ok(child(&folder, &arguments.iter().map(String::as_str).collect::<Vec<_>>(), &[]))
+    });
+    match outcome {
+        Ok((passed, said)) => {
+            let own = name.is_some_and(|name| said.contains(&format!("test {name} ... ok")));
+            assert!(own || *passed, "on the stand-in:\n{said}");
+        }
+        Err(why) => skip(why),
     }
 }
 
@@ -63,7 +84,33 @@ fn child(folder: &Path, filter: &[&str], variables: &[(&str, &str)]) -> (bool, S
 
 #[test]
 fn all_of_these_on_the_stand_in() {
-    on_stand_in(&[], &[]);
+    // Without a GPU and a filter that is what the other tests do.
+    match std::env::args().len() {
+        1 if wavemix::cuda::usable(0).is_err() => same_on_stand_in(None),
+        _ => on_stand_in(&[], &[]),
+    }
+}
+
+/// Without a GPU, a test that a filter names runs on the stand-in: what is injected there makes it fail.
+#[test]
+fn a_filter_runs_what_it_names() {
+    if std::env::var_os(ON_STAND_IN).is_some() {
+        return;
+    }
+    if wavemix::cuda::usable(0).is_ok() {
+        return not_run("there is a GPU, and tests run on it");
+    }
+    if let Err(why) = stand_in::build(Path::new(env!("CARGO_MANIFEST_DIR"))) {
+        return skip(&why);
+    }
+    for launches in ["0", "1"] {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["ops::gradients_of_two_uses_add_up", "--exact"]).env("WAVEMIX_STAND_IN_FAIL_LAUNCH", launches);
+        let output = command.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.success(), launches == "0", "with launch {launches} failing:\n{said}");
+        assert!(output.status.success() || said.contains("a kernel failed while it ran"), "{said}");
+    }
 }
 
 /// cuBLAS's workspace takes 32 MiB of this.

@@ -14,19 +14,39 @@ pub const ON_STAND_IN: &str = "WAVEMIX_TESTS_ON_STAND_IN";
 /// The storage types that a GPU computes with.
 pub const STORAGE: [DType; 3] = [DType::F32, DType::BF16, DType::F16];
 
-/// The GPU to test, if there is one. On the stand-in there must be.
+/// The GPU to test. On the stand-in there must be one. Where there is none, this test runs on the stand-in now, in another
+/// process, and has nothing more to do here: it fails where that fails, and says so where there is no stand-in either.
 pub fn gpu() -> Option<Device> {
     match cuda::usable(0) {
         Ok(()) => Some(Device::Cuda(0)),
         Err(e) if std::env::var_os(ON_STAND_IN).is_some() => panic!("the stand-in is not usable: {e}"),
-        Err(_) => None,
+        Err(_) => {
+            crate::same_on_stand_in(own_name().as_deref());
+            None
+        }
     }
+}
+
+/// The name of the test that asks, where it runs on a thread of its own.
+fn own_name() -> Option<String> {
+    std::thread::current().name().filter(|name| *name != "main").map(str::to_owned)
+}
+
+/// Says that a test does nothing by itself, but is what another test starts in a process with settings of its own.
+pub fn part_of(whole: &str) {
+    not_run(&format!("it is a part of {whole}"));
+}
+
+/// Says on stderr itself, which the test runner does not swallow, that a test has nothing to do here.
+pub fn not_run(why: &str) {
+    let _ = writeln!(std::io::stderr(), "not run: {}: {why}", own_name().unwrap_or_default());
 }
 
 /// Says on stderr itself, which the test runner does not swallow, that something was not tested.
 pub fn skip(why: &str) {
     assert!(std::env::var_os("WAVEMIX_NO_SKIP").is_none(), "must not be skipped here: {why}");
-    let _ = writeln!(std::io::stderr(), "skipped: the GPU's kernels on the processor: {why}");
+    let name = own_name().map_or(String::new(), |name| format!("{name}: "));
+    let _ = writeln!(std::io::stderr(), "skipped: {name}the GPU's kernels on the CPU: {why}");
 }
 
 /// Normal numbers in f64.

@@ -12,7 +12,7 @@ use wavemix::optim::{Method, Optimizer};
 use wavemix::trace::{Event, Watcher, watch};
 use wavemix::{DType, Device, Params, Pass, Precision, Result, Rng, Tensor};
 
-use crate::harness::{ON_STAND_IN, gpu, unit};
+use crate::harness::{ON_STAND_IN, gpu, part_of, unit};
 use crate::on_stand_in;
 
 fn tiny() -> bool {
@@ -147,7 +147,7 @@ const ALONE: &str = "WAVEMIX_TESTS_ALONE";
 #[test]
 fn alone_a_thousand_steps_take_no_more_memory() {
     if std::env::var_os(ALONE).is_none() {
-        return;
+        return part_of("long::memory_stays_constant");
     }
     let Some(gpu) = gpu() else { return };
     let Device::Cuda(ordinal) = gpu else { unreachable!() };
