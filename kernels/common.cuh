@@ -252,12 +252,19 @@ template <class F> DEVICE float warp_total(int n, F term) {
     return warp_sum(sum);
 }
 
-// The logarithm of the sum of e^x over a row, by one warp. The largest element is subtracted first, so nothing overflows.
-DEVICE float log_sum_exp(const real* row, int k) {
+// What ln(softmax) of a row is made of, by one warp: its maximum m and l = ln(sum of e^(x - m)). m is subtracted first, so that nothing
+// overflows, and never added back, which would round l away where m is large.
+struct RowStats {
+    float most, log_sum;
+    // ln(softmax) of an element.
+    DEVICE float log_p(float x) const { return (x - most) - log_sum; }
+};
+
+DEVICE RowStats stats_of_row(const real* row, int k) {
     float most = -infinity();
     for (int i = threadIdx.x % 32; i < k; i += 32) most = fmaxf(most, to_float(row[i]));
     most = warp_fold(most, [](float a, float b) { return fmaxf(a, b); });
-    return most + logf(warp_total(k, [=](int i) { return expf(to_float(row[i]) - most); }));
+    return {most, logf(warp_total(k, [=](int i) { return expf(to_float(row[i]) - most); }))};
 }
 
 // Calls body(row) with the whole warp, for every row some warp of the grid.

@@ -12,16 +12,16 @@ KERNEL(count_labels, const i64* labels, i64 n, int k, int ignores, i64 ignored, 
     if (threadIdx.x == 0) *counted = bad ? -1 : count;
 }
 
-// losses = lse - (1 - smoothing) logit of the label - smoothing (mean of the logits); 0 where the label is ignored.
-KERNEL(cross_entropy, const real* x, const i64* labels, float* lse, float* losses, i64 rows, int k, float smoothing, int ignores, i64 ignored) {
+// -ln p of the label times 1 - smoothing, plus the mean of -ln p times smoothing; 0 where the label is ignored.
+KERNEL(cross_entropy, const real* x, const i64* labels, RowStats* stats, float* losses, i64 rows, int k, float smoothing, int ignores, i64 ignored) {
     each_row(rows, [=](i64 row) {
         const real* own = x + row * k;
-        float log = log_sum_exp(own, k);
-        float spread = smoothing == 0 ? 0 : smoothing / k * warp_total(k, [=](int i) { return log - to_float(own[i]); });
+        RowStats of = stats_of_row(own, k);
+        float spread = smoothing == 0 ? 0 : smoothing / k * warp_total(k, [=](int i) { return -of.log_p(to_float(own[i])); });
         if (threadIdx.x % 32 > 0) return;
         i64 label = labels[row];
-        float at_label = (u64)label < (u64)k ? log - to_float(own[label]) : not_a_number();
-        lse[row] = log;
+        float at_label = (u64)label < (u64)k ? -of.log_p(to_float(own[label])) : not_a_number();
+        stats[row] = of;
         losses[row] = ignores && label == ignored ? 0 : (1 - smoothing) * at_label + spread;
     });
 }
@@ -35,12 +35,12 @@ KERNEL(mean_of_counted, const float* part, int splits, const int* counted, float
 }
 
 // dx = dy / N (softmax - target), where the target is 1 - smoothing at the label and smoothing / k everywhere.
-KERNEL(cross_entropy_backward, const real* x, const float* lse, const i64* labels, const float* dy, const int* counted, real* dx, i64 n, int k,
+KERNEL(cross_entropy_backward, const real* x, const RowStats* stats, const i64* labels, const float* dy, const int* counted, real* dx, i64 n, int k,
     float smoothing, int ignores, i64 ignored) {
     float weight = *counted < 0 ? not_a_number() : *dy / max(*counted, 1);
     for (i64 i = first_item(); i < n; i += item_stride()) {
         i64 class_ = i, row = divide(class_, k), label = labels[row];
         float target = smoothing / k + (label == class_ ? 1 - smoothing : 0);
-        from_float(ignores && label == ignored ? 0 : (expf(to_float(x[i]) - lse[row]) - target) * weight, dx[i]);
+        from_float(ignores && label == ignored ? 0 : (expf(stats[row].log_p(to_float(x[i]))) - target) * weight, dx[i]);
     }
 }

@@ -1,23 +1,29 @@
 // Focal loss: of a position whose label has probability p, -(1 - p)^gamma ln p.
 #include "common.cuh"
 
+// 1 - p, not below 0; not-a-number stays what it is, which fmaxf would not leave it.
+DEVICE float rest_of(float log_p) {
+    float q = 1 - expf(log_p);
+    return q < 0 ? 0 : q;
+}
+
 // 1 - p to the power gamma; gamma 0 makes 1 of everything.
 DEVICE float doubt(float q, float gamma) { return gamma == 0 ? 1 : powf(q, gamma); }
 
-KERNEL(focal_loss, const real* x, const i64* labels, float* lse, float* losses, i64 rows, int k, float gamma, int ignores, i64 ignored) {
+KERNEL(focal_loss, const real* x, const i64* labels, RowStats* stats, float* losses, i64 rows, int k, float gamma, int ignores, i64 ignored) {
     each_row(rows, [=](i64 row) {
         const real* own = x + row * k;
-        float log = log_sum_exp(own, k);
+        RowStats of = stats_of_row(own, k);
         if (threadIdx.x % 32 > 0) return;
         i64 label = labels[row];
-        float log_p = (u64)label < (u64)k ? to_float(own[label]) - log : not_a_number();
-        lse[row] = log;
-        losses[row] = ignores && label == ignored ? 0 : -doubt(fmaxf(1 - expf(log_p), 0), gamma) * log_p;
+        float log_p = (u64)label < (u64)k ? of.log_p(to_float(own[label])) : not_a_number();
+        stats[row] = of;
+        losses[row] = ignores && label == ignored ? 0 : -doubt(rest_of(log_p), gamma) * log_p;
     });
 }
 
 // The gradient of cross-entropy, each position times (1 - p)^gamma (1 - gamma p ln p / (1 - p)).
-KERNEL(focal_loss_backward, const real* x, const float* lse, const i64* labels, const float* dy, const int* counted, real* dx, i64 n, int k,
+KERNEL(focal_loss_backward, const real* x, const RowStats* stats, const i64* labels, const float* dy, const int* counted, real* dx, i64 n, int k,
     float gamma, int ignores, i64 ignored) {
     float weight = *counted < 0 ? not_a_number() : *dy / max(*counted, 1);
     for (i64 i = first_item(); i < n; i += item_stride()) {
@@ -26,10 +32,10 @@ KERNEL(focal_loss_backward, const real* x, const float* lse, const i64* labels, 
             from_float(0, dx[i]);
             continue;
         }
-        float log_p = (u64)label < (u64)k ? to_float(x[row * k + label]) - lse[row] : not_a_number();
-        float q = fmaxf(1 - expf(log_p), 0);
-        // ln p / (1 - p) tends to -1 as p does to 1.
-        float ratio = q > 0 ? log_p / q : -1, own = doubt(q, gamma) * (1 - gamma * (1 - q) * ratio);
-        from_float((expf(to_float(x[i]) - lse[row]) - (label == class_ ? 1 : 0)) * own * weight, dx[i]);
+        float log_p = (u64)label < (u64)k ? stats[row].log_p(to_float(x[row * k + label])) : not_a_number();
+        float q = rest_of(log_p), p = 1 - q;
+        // p ln p / (1 - p) tends to 0 as p does to 0, where ln p may be infinite, and to -1 as p does to 1.
+        float ratio = q == 0 ? -1 : (p == 0 ? 0 : p * log_p) / q, own = doubt(q, gamma) * (1 - gamma * ratio);
+        from_float((expf(stats[row].log_p(to_float(x[i]))) - (label == class_ ? 1 : 0)) * own * weight, dx[i]);
     }
 }

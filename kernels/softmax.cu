@@ -1,12 +1,12 @@
-// Exponentials of rows over their sum, a warp a row: e^(x - log of the sum), or that exponent.
+// Exponentials of rows over their sum, a warp a row: e^(ln p), or ln p.
 #include "common.cuh"
 
 KERNEL(softmax, int log, const real* x, real* y, i64 rows, int k) {
     each_row(rows, [=](i64 row) {
         const real* own = x + row * k;
-        float lse = log_sum_exp(own, k);
+        RowStats stats = stats_of_row(own, k);
         for (int i = threadIdx.x % 32; i < k; i += 32) {
-            float value = to_float(own[i]) - lse;
+            float value = stats.log_p(to_float(own[i]));
             from_float(log ? value : expf(value), y[row * k + i]);
         }
     });

@@ -1,4 +1,7 @@
-//! Exponentials of rows over their sum. The largest element is subtracted first, so nothing overflows.
+//! Exponentials of rows over their sum.
+//!
+//! The maximum of a row is subtracted first, so nothing overflows, and it is never added back: with logits of 1e8, whose
+//! neighbours in f32 are 8 apart, max + ln(sum of e^(x - max)) would round the logarithm away.
 
 use crate::Float;
 use crate::cpu::reduce::fold_rows;
@@ -18,18 +21,19 @@ pub(crate) fn backward<T: Float>(log: bool, y: &[T], dy: &[T], k: usize, dx: &mu
     }
 }
 
-/// The logarithm of the sum of e^x over each row of k.
-pub(crate) fn log_sum_exps<T: Float>(x: &[T], k: usize, lse: &mut [T]) {
-    chunks(lse, (GRAIN / k).max(1), |start, lse| log_sum_exp_rows(&x[start * k..], k, lse));
+/// What ln(softmax) of each row of k is made of: stats `[rows, 2]`, the maximum m of the row and l = ln(sum of e^(x - m)).
+/// ln(softmax) is (x - m) - l.
+pub(crate) fn stats<T: Float>(x: &[T], k: usize, stats: &mut [T]) {
+    chunks(stats, (GRAIN / k).max(1) * 2, |start, stats| stats_rows(&x[start / 2 * k..], k, stats));
 }
 
 vectorize! {
     fn forward_rows<T: Float>(log: bool, x: &[T], k: usize, y: &mut [T]) {
         for (y, x) in y.chunks_exact_mut(k).zip(x.chunks_exact(k)) {
             if log {
-                let lse = log_sum_exp(x);
+                let [largest, log_sum] = stats_of(x);
                 for (y, &x) in y.iter_mut().zip(x) {
-                    *y = x - lse;
+                    *y = (x - largest) - log_sum;
                 }
                 continue;
             }
@@ -61,17 +65,17 @@ vectorize! {
         }
     }
 
-    fn log_sum_exp_rows<T: Float>(x: &[T], k: usize, lse: &mut [T]) {
-        for (lse, x) in lse.iter_mut().zip(x.chunks_exact(k)) {
-            *lse = log_sum_exp(x);
+    fn stats_rows<T: Float>(x: &[T], k: usize, stats: &mut [T]) {
+        for (stats, x) in stats.chunks_exact_mut(2).zip(x.chunks_exact(k)) {
+            stats.copy_from_slice(&stats_of(x));
         }
     }
 }
 
 #[inline(always)]
-fn log_sum_exp<T: Float>(x: &[T]) -> T {
+fn stats_of<T: Float>(x: &[T]) -> [T; 2] {
     let largest = maximum(x);
-    largest + fold_rows([x, x], T::ZERO, |x, _| (x - largest).exp(), |a, b| a + b).ln()
+    [largest, fold_rows([x, x], T::ZERO, |x, _| (x - largest).exp(), |a, b| a + b).ln()]
 }
 
 #[inline(always)]

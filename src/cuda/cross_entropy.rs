@@ -10,9 +10,9 @@ pub(crate) fn count(labels: Slice, k: usize, ignored: Option<i64>, counted: &mut
     launch.sizes([k])?.arg(i32::from(ignored.is_some())).arg(ignored.unwrap_or(0)).arg(counted).blocks([1, 1, 1]).launch()
 }
 
-/// ln(sum of e^x) of each row and the mean loss of those that count.
-pub(crate) fn forward(inputs: [Slice; 3], options: (f64, Option<i64>), lse: &mut SliceMut, loss: &mut SliceMut) -> Result<()> {
-    forward_of("cross_entropy", inputs, options, lse, loss)
+/// Of each row its maximum m and ln(sum of e^(x - m)), `[rows, 2]`, and the mean loss of those that count.
+pub(crate) fn forward(inputs: [Slice; 3], options: (f64, Option<i64>), stats: &mut SliceMut, loss: &mut SliceMut) -> Result<()> {
+    forward_of("cross_entropy", inputs, options, stats, loss)
 }
 
 /// The same for a loss of this name; its number is the smoothing, or what else it has.
@@ -20,12 +20,12 @@ pub(super) fn forward_of(
     name: &'static str,
     [x, labels, counted]: [Slice; 3],
     (number, ignored): (f64, Option<i64>),
-    lse: &mut SliceMut,
+    stats: &mut SliceMut,
     loss: &mut SliceMut,
 ) -> Result<()> {
     let rows = labels.elements;
     let mut losses = x.gpu.scratch(rows, DType::F32)?;
-    let launch = x.gpu.kernel(name, name, x.dtype)?.arg(x).arg(labels).arg(lse).arg(&mut losses.write());
+    let launch = x.gpu.kernel(name, name, x.dtype)?.arg(x).arg(labels).arg(stats).arg(&mut losses.write());
     let launch = launch.count(rows).sizes([x.elements.checked_div(rows).unwrap_or(1)])?.arg(number as f32);
     let launch = launch.arg(i32::from(ignored.is_some())).arg(ignored.unwrap_or(0));
     launch.warps(rows).moves(x.bytes()).launch()?;
@@ -50,13 +50,13 @@ pub(crate) fn backward(inputs: [Slice; 3], by: [Slice; 2], options: (f64, Option
 /// The same for a kernel of this file and name.
 pub(super) fn backward_of(
     [file, name]: [&'static str; 2],
-    [x, lse, labels]: [Slice; 3],
+    [x, stats, labels]: [Slice; 3],
     [dy, counted]: [Slice; 2],
     (number, ignored): (f64, Option<i64>),
     dx: &mut SliceMut,
 ) -> Result<()> {
     let k = x.elements.checked_div(labels.elements).unwrap_or(1);
-    let launch = x.gpu.kernel(file, name, x.dtype)?.arg(x).arg(lse).arg(labels).arg(dy).arg(counted).arg(dx);
+    let launch = x.gpu.kernel(file, name, x.dtype)?.arg(x).arg(stats).arg(labels).arg(dy).arg(counted).arg(dx);
     let launch = launch.count(x.elements).sizes([k])?.arg(number as f32);
     let launch = launch.arg(i32::from(ignored.is_some())).arg(ignored.unwrap_or(0));
     launch.each(x.elements).moves(2 * x.bytes()).launch()

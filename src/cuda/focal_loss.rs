@@ -4,9 +4,9 @@ use super::cross_entropy::{backward_of, forward_of};
 use super::{Slice, SliceMut};
 use crate::Result;
 
-/// ln(sum of e^x) of each row and the mean loss of those that count; inputs and options as [`forward_of`] has them.
-pub(crate) fn forward(inputs: [Slice; 3], options: (f64, Option<i64>), lse: &mut SliceMut, loss: &mut SliceMut) -> Result<()> {
-    forward_of("focal_loss", inputs, options, lse, loss)
+/// The statistics of each row and the mean loss of those that count; inputs and options as [`forward_of`] has them.
+pub(crate) fn forward(inputs: [Slice; 3], options: (f64, Option<i64>), stats: &mut SliceMut, loss: &mut SliceMut) -> Result<()> {
+    forward_of("focal_loss", inputs, options, stats, loss)
 }
 
 /// dx = w (softmax - target) dy / N.

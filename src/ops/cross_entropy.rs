@@ -21,7 +21,8 @@ pub struct CrossEntropyOptions {
 ///
 /// **Shapes**: logits `[.., k]`, labels `[..]` of i64, the result `[]`.
 /// **Backward**: dlogits = (softmax - target) dy / N at the N positions that count.
-/// **Saves**: logits, and ln(sum of e^logits) of each position.
+/// **Saves**: logits, and of each position their maximum m and ln(sum of e^(logits - m)). Only differences from m are
+/// computed with, so that adding a constant to a position's logits changes nothing but their own rounding.
 /// **Errors**: labels not of i64, of another shape or outside of `0..k` (on a GPU, which is not waited for, those make the
 /// loss not-a-number); smoothing outside of `0..=1`.
 /// **Source**: `torch.nn.functional.cross_entropy`.
@@ -36,30 +37,30 @@ pub fn cross_entropy(logits: &Var, labels: &Tensor, options: CrossEntropyOptions
         return cross_entropy(&logits, labels, options);
     }
     let x = logits.value();
-    let (y, lse, count) = match x.device() {
+    let (y, stats, count) = match x.device() {
         Device::Cpu => {
             let count = counted("cross_entropy", logits, labels, ignore_index)?;
-            let lse = log_sum_exp("cross_entropy", logits)?;
+            let stats = softmax_stats("cross_entropy", logits)?;
             let sum = each_float!("cross_entropy", x.dtype(), T => {
                 let mut losses = vec![T::default(); labels.elements()];
-                cpu::losses([x.data::<T>(), lse.data()], labels.data(), (label_smoothing, ignore_index), &mut losses);
+                cpu::losses([x.data::<T>(), stats.data()], labels.data(), (label_smoothing, ignore_index), &mut losses);
                 reduce::sum_all(&losses).to_f64()
             });
-            (Tensor::full([], sum / count.max(1) as f64, x.dtype()), lse, Count::Known(count))
+            (Tensor::full([], sum / count.max(1) as f64, x.dtype()), stats, Count::Known(count))
         }
         Device::Cuda(_) => {
-            let (counted, mut lse) =
-                (counted_on_device(x, labels, ignore_index)?, Tensor::full_on(x.device(), labels.shape(), 0.0, DType::F32)?);
+            let counted = counted_on_device(x, labels, ignore_index)?;
+            let mut stats = Tensor::full_on(x.device(), [labels.elements(), 2], 0.0, DType::F32)?;
             let y = x.beside([], DType::F32, |loss| {
                 let inputs = [x, labels, &counted].map(Tensor::on_device);
-                cuda::forward(inputs, (label_smoothing, ignore_index), &mut lse.on_device_mut()?, loss)
+                cuda::forward(inputs, (label_smoothing, ignore_index), &mut stats.on_device_mut()?, loss)
             })?;
-            (y, lse, Count::OnDevice(counted))
+            (y, stats, Count::OnDevice(counted))
         }
     };
     Ok(Var::record("cross_entropy", &[logits], y, || CrossEntropy {
         logits: x.clone(),
-        lse,
+        stats,
         labels: labels.clone(),
         options,
         count,
@@ -68,7 +69,8 @@ pub fn cross_entropy(logits: &Var, labels: &Tensor, options: CrossEntropyOptions
 
 struct CrossEntropy {
     logits: Tensor,
-    lse: Tensor,
+    /// Those of [`softmax_stats`].
+    stats: Tensor,
     labels: Tensor,
     options: CrossEntropyOptions,
     count: Count,
@@ -90,8 +92,8 @@ impl Backward for CrossEntropy {
             Count::Known(count) => *count,
             Count::OnDevice(counted) => {
                 return Ok(vec![Some(x.beside(x.shape(), x.dtype(), |dx| {
-                    let [x, lse, labels, dy, counted] = [x, &self.lse, &self.labels, &dy, counted].map(Tensor::on_device);
-                    cuda::backward([x, lse, labels], [dy, counted], (label_smoothing, ignore_index), dx)
+                    let [x, stats, labels, dy, counted] = [x, &self.stats, &self.labels, &dy, counted].map(Tensor::on_device);
+                    cuda::backward([x, stats, labels], [dy, counted], (label_smoothing, ignore_index), dx)
                 })?)]);
             }
         };
@@ -99,12 +101,12 @@ impl Backward for CrossEntropy {
         let weights = labels.iter().map(|&label| if ignore_index == Some(label) { 0.0 } else { weight });
         Ok(vec![Some(each_float!("cross_entropy", x.dtype(), T => Tensor::build(*x.shape(), |dx: &mut [T]| {
             let weights: Vec<T> = weights.map(|weight| weight as T).collect();
-            cpu::backward([x.data(), self.lse.data(), &weights], labels, label_smoothing, dx);
+            cpu::backward([x.data(), self.stats.data(), &weights], labels, label_smoothing, dx);
         })))])
     }
 
     fn saves(&self) -> Vec<&Tensor> {
-        vec![&self.logits, &self.lse]
+        vec![&self.logits, &self.stats]
     }
 }
 
@@ -153,11 +155,11 @@ pub(crate) fn counted(op: &'static str, logits: &Var, labels: &Tensor, ignored: 
     Ok(count)
 }
 
-/// ln(sum of e^logits) of each position, in the shape of the labels.
-pub(crate) fn log_sum_exp(op: &'static str, logits: &Var) -> Result<Tensor> {
-    let (positions, k) = (logits.shape().len() - 1, logits.shape()[logits.shape().len() - 1]);
-    let shape = Shape::new(&logits.shape()[..positions])?;
-    Ok(each_float!(op, logits.dtype(), T => Tensor::build(shape, |lse: &mut [T]| {
-        softmax::log_sum_exps(logits.value().data(), k, lse);
+/// Of each position the maximum m of its logits and ln(sum of e^(logits - m)), `[positions, 2]`.
+pub(crate) fn softmax_stats(op: &'static str, logits: &Var) -> Result<Tensor> {
+    let k = logits.shape()[logits.shape().len() - 1];
+    let positions = logits.value().elements() / k;
+    Ok(each_float!(op, logits.dtype(), T => Tensor::build(Shape::new(&[positions, 2])?, |stats: &mut [T]| {
+        softmax::stats(logits.value().data(), k, stats);
     })))
 }

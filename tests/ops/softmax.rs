@@ -54,8 +54,8 @@ fn single_precision_and_two_threads() {
 ///
 /// ```text
 /// error of dx  <= u |dx| + e^y (|S| (error of y + 5 u) + error of S)      5: exp's 4 and the product's 1
-/// error of y   <= u [y] + error of lse                                    y = x - lse, lse = largest + ln(sum of e^(x - largest))
-/// error of lse <= u [lse] + 4 u [ln sum] + (8 + 4 + ln 77) u              the last: what the sum is off by, relatively
+/// error of y   <= u ([y] + [x - largest]) + error of l                    y = (x - largest) - l, l = ln(sum of e^(x - largest))
+/// error of l   <= 4 u [l] + (8 + 4 + ln 77) u                             the last: what the sum is off by, relatively
 /// error of S   <= 6 u sqrt(sum of squared partial sums / 3)
 /// ```
 ///
@@ -79,13 +79,14 @@ fn log_gradient_rounding([x, y, dy]: [&[f64]; 3]) -> Vec<f64> {
     }
     let (sum, sum_error) = (lanes[0], 6.0 * u * (squares / 3.0_f64).sqrt());
     let largest = x.iter().copied().fold(f64::MIN, f64::max);
-    let lse = x[0] - y[0];
-    let lse_error = u * (power(lse) + 4.0 * power(lse - largest) + 12.0 + 77f64.ln());
-    let limit = |(&y, &dy): (&f64, &f64)| {
+    let log_sum = (x[0] - largest) - y[0];
+    let log_sum_error = u * (4.0 * power(log_sum) + 12.0 + 77f64.ln());
+    let limit = |((&x, &y), &dy): ((&f64, &f64), &f64)| {
         let p = y.exp();
-        u * (dy - p * sum).abs() + p * (sum.abs() * (u * power(y) + lse_error + 5.0 * u) + sum_error)
+        let y_error = u * (power(y) + power(x - largest)) + log_sum_error;
+        u * (dy - p * sum).abs() + p * (sum.abs() * (y_error + 5.0 * u) + sum_error)
     };
-    y.iter().zip(dy).map(limit).collect()
+    x.iter().zip(y).zip(dy).map(limit).collect()
 }
 
 #[test]
