@@ -110,17 +110,27 @@ fn deviations<T: Real>(x: &[T], about: &[f64], squared: bool) -> Vec<f64> {
     narrow(&sum, c)
 }
 
-/// y = (x - mean) scale + shift, channel by channel, and + residual where there is one.
-pub(crate) fn normalise<T: Real>(x: &[T], residual: Option<&[T]>, coefficients: [&[f64]; 3], y: &mut [T]) {
+/// y = (x - mean) scale + shift, channel by channel.
+pub(crate) fn normalise<T: Real>(x: &[T], coefficients: [&[f64]; 3], y: &mut [T]) {
     let c = coefficients[0].len();
     let [mean, scale, shift] = coefficients.map(|v| widen::<T::Wide>(v, c));
+    chunks(y, block::<T>(c) * (GRAIN / BLOCK), |start, y| normalise_chunk(&x[start..], [&mean, &scale, &shift], y));
+}
+
+/// The same, and + residual. Returns the largest |y| of each channel, not-a-number where there is one.
+pub(crate) fn normalise_add<T: Real>([x, residual]: [&[T]; 2], coefficients: [&[f64]; 3], y: &mut [T]) -> Vec<f64> {
+    let c = coefficients[0].len();
+    let [mean, scale, shift] = coefficients.map(|v| widen::<T::Wide>(v, c));
+    let largest = Mutex::new(vec![0.0; c]);
     chunks(y, block::<T>(c) * (GRAIN / BLOCK), |start, y| {
-        let x = &x[start..][..y.len()];
-        match residual {
-            Some(residual) => normalise_add_chunk([x, &residual[start..]], [&mean, &scale, &shift], y),
-            None => normalise_chunk(x, [&mean, &scale, &shift], y),
+        let mut own = vec![T::Wide::ZERO; width(c)];
+        normalise_add_chunk([&x[start..], &residual[start..]], [&mean, &scale, &shift], y, &mut own);
+        let mut largest = largest.lock().unwrap_or_else(PoisonError::into_inner);
+        for own in own.chunks(c) {
+            largest.iter_mut().zip(own).for_each(|(largest, own)| *largest = larger(*largest, own.to_f64()));
         }
     });
+    largest.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The first sweep back: of each channel, the sum of dy (x - about) and the sum of dy; with a residual, of x - residual for x.
@@ -201,13 +211,18 @@ vectorize! {
         }
     }
 
-    fn normalise_add_chunk<T: Real>(inputs: [&[T]; 2], coefficients: [&[T::Wide]; 3], y: &mut [T]) {
+    /// The largest |y| is found row by row, in the first-level cache: a loop that writes both would have more slices than the
+    /// compiler tells apart, and would not be vectorised.
+    fn normalise_add_chunk<T: Real>(inputs: [&[T]; 2], coefficients: [&[T::Wide]; 3], y: &mut [T], largest: &mut [T::Wide]) {
         let [mean, scale, shift] = coefficients;
         let [x, residual] = inputs.map(|input| input.chunks(mean.len()));
         for ((y, x), residual) in y.chunks_mut(mean.len()).zip(x).zip(residual) {
             let coefficients = mean.iter().zip(scale).zip(shift);
             for (((y, &x), &residual), ((&mean, &scale), &shift)) in y.iter_mut().zip(x).zip(residual).zip(coefficients) {
                 *y = T::narrow((x.wide() - mean) * scale + shift + residual.wide());
+            }
+            for (largest, &y) in largest.iter_mut().zip(&*y) {
+                *largest = larger(*largest, y.wide().abs());
             }
         }
     }
@@ -232,6 +247,12 @@ vectorize! {
             }
         }
     }
+}
+
+/// The larger of two; not-a-number where one is.
+#[inline(always)]
+fn larger<T: Float>(a: T, b: T) -> T {
+    if b > a || b.is_nan() { b } else { a }
 }
 
 /// Adds each row's terms to the sums, four rows in one pass: loading a sum again takes until it is stored.
