@@ -127,7 +127,7 @@ template <int V> DEVICE void normalise_block(const real* x, const real* residual
 #pragma unroll
     for (int i = 0; i < V; i++) {
         centre[i] = mean[channel + i];
-        scale[i] = wide_or_real(gamma, wide, channel + i) / sqrtf(var[channel + i] + eps);
+        scale[i] = wide_or_real(gamma, wide, channel + i) * inverse_std(var[channel + i], eps);
         shift[i] = wide_or_real(beta, wide, channel + i);
     }
 #pragma unroll 4
@@ -189,7 +189,7 @@ KERNEL(batch_norm_finish_sums, const float* part, const float* var, float eps, f
     bool works = channel < c;
     float slope = over_splits(splits, works, room, [=](int s) { return part[(i64)s * 2 * c + channel]; });
     float pull = over_splits(splits, works, room, [=](int s) { return part[((i64)s * 2 + 1) * c + channel]; });
-    if (works && threadIdx.x < 8) dgamma[channel] = slope / sqrtf(var[channel] + eps), dbeta[channel] = pull;
+    if (works && threadIdx.x < 8) dgamma[channel] = slope * inverse_std(var[channel], eps), dbeta[channel] = pull;
 }
 
 // dx = (dy - pull - (x - mean) slope) scale: where mean and variance depend on x, what of dy lies along 1 and along x - mean is taken out.
@@ -201,7 +201,7 @@ template <int V> DEVICE void backward_block(const real* x, const real* dy, real*
     Floats<V> centre, scale, pull = {}, slope = {};
 #pragma unroll
     for (int i = 0; i < V; i++) {
-        float inv_std = 1 / sqrtf(var[channel + i] + eps);
+        float inv_std = inverse_std(var[channel + i], eps);
         centre[i] = mean[channel + i];
         scale[i] = wide_or_real(gamma, wide, channel + i) * inv_std;
         if (share_of_row != 0) {

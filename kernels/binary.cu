@@ -10,12 +10,13 @@ DEVICE float apply(int kind, float a, float b) {
     case MUL: return a * b;
     case DIV: return a / b;
     case MAX: return a != a || a > b ? a : b;
-    default: return a != a || a < b ? a : b;
+    case MIN: return a != a || a < b ? a : b;
+    default: return trap();
     }
 }
 
-// 1 where a is larger, 1/2 where they are equal, else 0.
-DEVICE float larger(float a, float b) { return a > b ? 1 : a == b ? 0.5f : 0; }
+// 0 where a is less than b, dy / 2 where they are equal, else dy: also where one is not a number. Never 0 times an infinite dy.
+DEVICE float unless_less(float a, float b, float dy) { return a < b ? 0 : a == b ? 0.5f * dy : dy; }
 
 // dy times the partial derivative with respect to operand `side`.
 DEVICE float slope(int kind, int side, float a, float b, float dy) {
@@ -23,9 +24,11 @@ DEVICE float slope(int kind, int side, float a, float b, float dy) {
     case ADD: return dy;
     case SUB: return side == 0 ? dy : -dy;
     case MUL: return (side == 0 ? b : a) * dy;
-    case DIV: return (side == 0 ? 1 / b : -a / (b * b)) * dy;
-    case MAX: return (side == 0 ? larger(a, b) : larger(b, a)) * dy;
-    default: return (side == 0 ? larger(b, a) : larger(a, b)) * dy;
+    // Not a / b^2, which overflows for large b.
+    case DIV: return side == 0 ? dy / b : -dy * (a / b / b);
+    case MAX: return side == 0 ? unless_less(a, b, dy) : unless_less(b, a, dy);
+    case MIN: return side == 0 ? unless_less(b, a, dy) : unless_less(a, b, dy);
+    default: return trap();
     }
 }
 

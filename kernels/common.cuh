@@ -38,8 +38,21 @@ struct Key { u64 seed, stream; };
 struct Segment { i64 start, length; float lr_scale, decay_scale; int frozen, unused; };
 struct Step { i64 steps; float lr, loss_scale; int good, skipped, skip; float norm, factor, correction, unbias; int unused; };
 
+// Ends the kernel with an error: for a number of an op, or a kind, that no case of a switch stands for.
+DEVICE float trap() {
+#ifdef STAND_IN
+    stand_in::trap();
+#else
+    asm volatile("trap;");
+    return 0;
+#endif
+}
+
 DEVICE float infinity() { return __int_as_float(0x7f800000); }
 DEVICE float not_a_number() { return __int_as_float(0x7fffffff); }
+
+// 1 / sqrt(var + eps), and 0 where that sum is 0: equal elements have no spread to be divided by, and 0 times infinity is no number.
+DEVICE float inverse_std(float var, float eps) { return var + eps == 0 ? 0 : 1 / sqrtf(var + eps); }
 
 // ---- 16-bit floats: to f32 exactly, from f32 to the nearest, to even among equals.
 
@@ -381,8 +394,15 @@ struct Keeper {
 
 DEVICE float normal_cdf(float x) { return 0.5f + 0.5f * erff(x * 0.707106781186547524f); }
 DEVICE float normal_density(float x) { return expf(-0.5f * x * x) * 0.398942280401432678f; }
-DEVICE float gelu(float x) { return x * normal_cdf(x); }
-DEVICE float gelu_slope(float x) { return normal_cdf(x) + x * normal_density(x); }
+// At infinity the limits: 0 times infinity would be not-a-number.
+DEVICE float gelu(float x) {
+    float cdf = normal_cdf(x);
+    return cdf == 0 ? 0 : x * cdf;
+}
+DEVICE float gelu_slope(float x) {
+    float density = normal_density(x);
+    return normal_cdf(x) + (density == 0 ? 0 : x * density);
+}
 DEVICE float sigmoid(float x) {
     float e = expf(-fabsf(x));
     return (x > 0 ? 1 : e) / (1 + e);

@@ -6,7 +6,7 @@ KERNEL(layer_norm, const real* x, real* y, float* stats, const void* gamma, cons
         const real* own = x + row * c;
         float mean = warp_total(c, [=](int i) { return to_float(own[i]); }) / c;
         float var = warp_total(c, [=](int i) { return (to_float(own[i]) - mean) * (to_float(own[i]) - mean); }) / c;
-        float inv_std = 1 / sqrtf(var + eps);
+        float inv_std = inverse_std(var, eps);
         if (threadIdx.x % 32 == 0) stats[2 * row] = mean, stats[2 * row + 1] = inv_std;
         for (int i = threadIdx.x % 32; i < c; i += 32) {
             float xhat = (to_float(own[i]) - mean) * inv_std;

@@ -48,7 +48,7 @@ template <int V> DEVICE void slope(int kind, float p, float q, const Floats<V>& 
     case POWF: return zip(kept, dy, [=](float x, float dy) { return p == 0 ? 0 : p * powf(x, p - 1) * dy; });
     case TANH: return zip(kept, dy, [](float y, float dy) { return (1 - y * y) * dy; });
     case SIGMOID: return zip(kept, dy, [](float y, float dy) { return y * (1 - y) * dy; });
-    case RELU: return zip(kept, dy, [](float y, float dy) { return y > 0 ? dy : 0; });
+    case RELU: return zip(kept, dy, [](float y, float dy) { return y <= 0 ? 0 : dy; });
     case SILU: return zip(kept, dy, [](float x, float dy) {
         float s = sigmoid(x);
         return s * (1 + x * (1 - s)) * dy;

@@ -23,6 +23,8 @@ mod long;
 mod ops;
 #[path = "cuda/plumbing.rs"]
 mod plumbing;
+#[path = "cuda/special.rs"]
+mod special;
 #[path = "cuda/stand_in.rs"]
 mod stand_in;
 #[path = "cuda/training.rs"]

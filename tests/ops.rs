@@ -46,6 +46,8 @@ mod reduce;
 mod shape;
 #[path = "ops/softmax.rs"]
 mod softmax;
+#[path = "ops/special.rs"]
+mod special;
 #[path = "ops/unary.rs"]
 mod unary;
 #[path = "ops/upsample.rs"]

@@ -87,10 +87,11 @@ vectorize! {
             (Kind::Sub, _) => zip(a, b, dx, |dy, _, _| -dy),
             (Kind::Mul, 0) => zip(a, b, dx, |dy, _, b| b * dy),
             (Kind::Mul, _) => zip(a, b, dx, |dy, a, _| a * dy),
-            (Kind::Div, 0) => zip(a, b, dx, |dy, _, b| T::ONE / b * dy),
-            (Kind::Div, _) => zip(a, b, dx, |dy, a, b| -a / (b * b) * dy),
-            (Kind::Max, 0) | (Kind::Min, 1..) => zip(a, b, dx, |dy, a, b| larger(a, b) * dy),
-            (Kind::Max, _) | (Kind::Min, 0) => zip(a, b, dx, |dy, a, b| larger(b, a) * dy),
+            (Kind::Div, 0) => zip(a, b, dx, |dy, _, b| dy / b),
+            // Not a / b^2: the square overflows in f32 from 2e19 on, and vanishes below 1e-23.
+            (Kind::Div, _) => zip(a, b, dx, |dy, a, b| -dy * (a / b / b)),
+            (Kind::Max, 0) | (Kind::Min, 1..) => zip(a, b, dx, |dy, a, b| unless_less(a, b, dy)),
+            (Kind::Max, _) | (Kind::Min, 0) => zip(a, b, dx, |dy, a, b| unless_less(b, a, dy)),
         }
     }
 
@@ -101,11 +102,12 @@ vectorize! {
     }
 }
 
-/// 1 where a is larger, 1/2 where they are equal, else 0.
+/// 0 where a is less than b, dy / 2 where they are equal, else dy: as in PyTorch, that is also where one is not a number.
+/// Chosen, not multiplied: an infinite dy times 0 would be not-a-number.
 #[inline(always)]
-fn larger<T: Float>(a: T, b: T) -> T {
-    let share = if a == b { T::from_f64(0.5) } else { T::ZERO };
-    if a > b { T::ONE } else { share }
+fn unless_less<T: Float>(a: T, b: T, dy: T) -> T {
+    let share = if a == b { T::from_f64(0.5) * dy } else { dy };
+    if a < b { T::ZERO } else { share }
 }
 
 /// y = f(y, a, b), where an operand of one element is repeated.

@@ -33,7 +33,8 @@ vectorize! {
         for ((y, stats), x) in y.chunks_exact_mut(c).zip(stats.chunks_exact_mut(2)).zip(x.chunks_exact(c)) {
             let mean = fold_rows([x, x], T::ZERO, |x, _| x, |a, b| a + b) * share;
             let var = fold_rows([x, x], T::ZERO, |x, _| (x - mean) * (x - mean), |a, b| a + b) * share;
-            let inv_std = T::ONE / (var + eps).sqrt();
+            // A row of equal elements without an eps is beta, and has no gradient: 0 times infinity is neither.
+            let inv_std = if var + eps == T::ZERO { T::ZERO } else { T::ONE / (var + eps).sqrt() };
             stats.copy_from_slice(&[mean, inv_std]);
             for (((y, &x), &gamma), &beta) in y.iter_mut().zip(x).zip(gamma).zip(beta) {
                 *y = (x - mean) * inv_std * gamma + beta;

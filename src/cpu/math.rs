@@ -163,7 +163,9 @@ pub(crate) fn gelu_slope_for_bf16<const FUSED: bool>(x: f32) -> f32 {
 
 /// x Phi(x) in f64.
 pub(crate) fn gelu_f64(x: f64) -> f64 {
-    x * normal_cdf_f64(x)
+    let cdf = normal_cdf_f64(x);
+    // 0 at -infinity, not 0 times infinity.
+    if cdf == 0.0 { 0.0 } else { x * cdf }
 }
 
 fn normal_cdf_f64(x: f64) -> f64 {
@@ -173,7 +175,9 @@ fn normal_cdf_f64(x: f64) -> f64 {
 /// Phi(x) + x phi(x) in f64, with phi(x) = e^(-x^2/2) / sqrt(2 pi).
 pub(crate) fn gelu_slope_f64(x: f64) -> f64 {
     const HEIGHT: f64 = std::f64::consts::FRAC_1_SQRT_2 * 0.5 * std::f64::consts::FRAC_2_SQRT_PI;
-    normal_cdf_f64(x) + x * ((-0.5 * x * x).exp() * HEIGHT)
+    let density = (-0.5 * x * x).exp() * HEIGHT;
+    // At infinity the limits, not 0 times infinity.
+    normal_cdf_f64(x) + if density == 0.0 { 0.0 } else { x * density }
 }
 
 /// erf x in f64: its Taylor series up to 1, 1 - e^(-x^2) p(t) with t = (x - 3) / (x + 3) up to 6, beyond which it is 1.

@@ -141,7 +141,8 @@ vectorize! {
             Kind::Powf(p) => zip(kept, dy, dx, |x, dy| T::from_f64(p) * x.powf(T::from_f64(p - 1.0)) * dy),
             Kind::Tanh => zip(kept, dy, dx, |y, dy| (one - y * y) * dy),
             Kind::Sigmoid => zip(kept, dy, dx, |y, dy| y * (one - y) * dy),
-            Kind::Relu => zip(kept, dy, dx, |y, dy| if y > zero { dy } else { zero }),
+            // As PyTorch's threshold_backward: the gradient passes where y is not-a-number.
+            Kind::Relu => zip(kept, dy, dx, |y, dy| if y <= zero { zero } else { dy }),
             Kind::Silu => zip(kept, dy, dx, |x, dy| {
                 let s = x.sigmoid();
                 s * (one + x * (one - s)) * dy

@@ -36,7 +36,7 @@ impl Var {
     /// The larger of both, element by element.
     ///
     /// **Shapes**: any two that broadcast.
-    /// **Backward**: dy goes to the larger one; where both are equal, half to each.
+    /// **Backward**: dy goes to the larger one; where both are equal, half to each, and where one is not a number, all to each.
     /// **Saves**: both operands. **Errors**: shapes that do not broadcast, dtypes that differ.
     /// **Source**: `torch.maximum`.
     #[track_caller]

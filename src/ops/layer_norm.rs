@@ -13,7 +13,7 @@ use crate::{DType, Device, Error, Result, Tensor, Var};
 ///
 /// **Shapes**: x and y `[.., c]`, gamma and beta `[c]`; mean and (biased) variance are over the c numbers of a position.
 /// **Backward**: dbeta = sum of dy, dgamma = sum of dy xhat over the positions; with g = gamma dy,
-/// dx = (g - mean of g - xhat mean of (g xhat)) / std.
+/// dx = (g - mean of g - xhat mean of (g xhat)) / std. Where var + eps is 0, 1 / std counts as 0: y is beta, dx is 0.
 /// **Saves**: x, and mean and 1 / std of each position.
 /// **Errors**: gamma or beta not `[c]`, dtypes that differ, no channels.
 /// **Source**: Ba, Kiros and Hinton (arXiv 1607.06450), section 3; `torch.nn.functional.layer_norm`.

@@ -17,6 +17,26 @@
 //! | batch_norm, layer_norm | x in 16 bits; gamma, beta and running statistics as x or f32 | 16 bits | mean, variance, the gradients of gamma and beta |
 //! | cross_entropy, focal_loss, mse | 16 bits or f32 | f32 | the loss; the gradient is of the operand's type |
 //! | optimizers, averages of weights | f32 alone | f32 | all |
+//!
+//! # Points without a derivative
+//! Gradients there are PyTorch's, but where the table says otherwise; the same on every device and in every type. Where a slope
+//! is infinite the chain rule is taken at its word: infinity times 0 is not a number.
+//!
+//! | op | where | gradient |
+//! |---|---|---|
+//! | abs, relu | 0 | 0 |
+//! | relu | not a number | dy |
+//! | clamp | at the bounds, at not a number | dy, 0 |
+//! | log, sqrt, recip, powf below 1, division | 0 | infinite |
+//! | powf(0) | everywhere | 0 |
+//! | gelu | both infinities | the limits, 0 and dy; PyTorch: not a number |
+//! | silu | both infinities | not a number |
+//! | maximum, minimum | equal; one not a number | half to each; dy to each |
+//! | max, min, max_pool2d | several extremes | to the first; not a number comes before all (the last one in PyTorch's max_pool2d) |
+//! | std | equal elements | 0 |
+//! | batch_norm, layer_norm | var + eps = 0 | 0, and y is beta; PyTorch's layer_norm: not a number |
+//! | softmax, cross_entropy | a logit of -infinity | 0; the label's: the loss is infinite, the gradient finite |
+//! | focal_loss | probability 0 | that of cross_entropy; PyTorch, composed: not a number |
 
 mod batch_norm;
 mod binary;

@@ -81,21 +81,37 @@ impl Var {
         if let Some(wide) = super::as_f32(self)? {
             return wide.var(axes, unbiased, keep)?.cast(self.dtype());
         }
+        let (y, deviations) = self.squared_deviations("var", axes, unbiased)?;
+        let y = y.reshape(if keep { *y.shape() } else { reduced_shapes("var", self.shape(), axes)?.1 })?;
+        Ok(Var::record("var", &[self], y, || Variance(deviations)))
+    }
+
+    /// The standard deviation over `axes`, the square root of [`Var::var`].
+    ///
+    /// **Shapes**: as [`Var::mean`]. **Backward**: dx = (x - mean) dy / (n y), or / ((n - 1) y); 0 where y is 0, where all
+    /// elements are equal and the root's slope is infinite. **Saves**: x, the mean and y.
+    /// **Errors**: those of [`Var::var`]. **Source**: `torch.std`.
+    #[track_caller]
+    pub fn std(&self, axes: &[usize], unbiased: bool, keep: bool) -> Result<Var> {
+        if let Some(wide) = super::as_f32(self)? {
+            return wide.std(axes, unbiased, keep)?.cast(self.dtype());
+        }
+        let (variance, deviations) = self.squared_deviations("std", axes, unbiased)?;
+        let std = Var::from(variance).sqrt()?.into_value();
+        let y = std.reshape(if keep { *std.shape() } else { reduced_shapes("std", self.shape(), axes)?.1 })?;
+        Ok(Var::record("std", &[self], y, || StandardDeviation { deviations, std }))
+    }
+
+    /// The variance, with the reduced axes at length 1, and what its gradient is made of.
+    #[track_caller]
+    fn squared_deviations(&self, op: &'static str, axes: &[usize], unbiased: bool) -> Result<(Tensor, Deviations)> {
         let freedom = usize::from(unbiased);
-        let count = self.reduced_count("var", axes, 1 + freedom)?;
-        let (kept, dropped) = reduced_shapes("var", self.shape(), axes)?;
+        let count = self.reduced_count(op, axes, 1 + freedom)?;
         let scale = 1.0 / (count - freedom) as f64;
         let x = self.detach();
         let mean = x.mean(axes, true)?;
         let y = (&x - &mean)?.square()?.sum(axes, true)?.mul_scalar(scale)?.into_value();
-        let y = y.reshape(if keep { kept } else { dropped })?;
-        Ok(Var::record("var", &[self], y, || Variance { x: x.into_value(), mean: mean.into_value(), scale }))
-    }
-
-    /// The standard deviation over `axes`, the square root of [`Var::var`]. Infinitely steep where it is 0.
-    #[track_caller]
-    pub fn std(&self, axes: &[usize], unbiased: bool, keep: bool) -> Result<Var> {
-        self.var(axes, unbiased, keep)?.sqrt()
+        Ok((y, Deviations { x: x.into_value(), mean: mean.into_value(), scale }))
     }
 
     /// How many elements each result is made of.
@@ -111,22 +127,53 @@ impl Var {
     }
 }
 
-struct Variance {
+/// x, its mean over the reduced axes, which stay with length 1, and 1 / n or 1 / (n - 1).
+struct Deviations {
     x: Tensor,
     mean: Tensor,
     scale: f64,
 }
 
-impl Backward for Variance {
-    /// dx = 2 scale (x - mean) dy: the mean's own share cancels, as the differences from it add up to 0.
-    fn backward(self: Box<Self>, dy: Tensor, _wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
-        let dy = Var::from(dy.reshape(self.mean.shape())?).mul_scalar(2.0 * self.scale)?;
+impl Deviations {
+    /// (x - mean) dy scale `times`.
+    fn gradient(self, dy: Tensor, times: f64) -> Result<Vec<Option<Tensor>>> {
+        let dy = Var::from(dy).mul_scalar(times * self.scale)?;
         let dx = (&Var::from(self.x) - &Var::from(self.mean)) * &dy;
         Ok(vec![Some(dx?.into_value())])
     }
+}
+
+struct Variance(Deviations);
+
+impl Backward for Variance {
+    /// dx = 2 scale (x - mean) dy: the mean's own share cancels, as the differences from it add up to 0.
+    fn backward(self: Box<Self>, dy: Tensor, _wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
+        let dy = dy.reshape(self.0.mean.shape())?;
+        self.0.gradient(dy, 2.0)
+    }
 
     fn saves(&self) -> Vec<&Tensor> {
-        vec![&self.x, &self.mean]
+        vec![&self.0.x, &self.0.mean]
+    }
+}
+
+struct StandardDeviation {
+    deviations: Deviations,
+    std: Tensor,
+}
+
+impl Backward for StandardDeviation {
+    /// dx = scale (x - mean) dy / y, 0 where y is 0.
+    fn backward(self: Box<Self>, dy: Tensor, _wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
+        let zero = Tensor::full_on(dy.device(), [], 0.0, dy.dtype())?;
+        let equal = self.std.eq(&zero)?;
+        let dy = Var::from(dy.reshape(self.std.shape())?);
+        let slope = super::select(&equal, &Var::from(zero), &(&dy / &Var::from(self.std))?)?;
+        self.deviations.gradient(slope.into_value(), 1.0)
+    }
+
+    fn saves(&self) -> Vec<&Tensor> {
+        vec![&self.deviations.x, &self.deviations.mean, &self.std]
     }
 }
 
@@ -134,10 +181,10 @@ impl Backward for Variance {
 impl Var {
     /// The largest element over `axes`; they stay as axes of length 1 where `keep` is set, and go otherwise.
     ///
-    /// Not-a-number counts as larger than all. **Shapes**: any with elements to reduce.
+    /// Not-a-number counts as larger than all, and gets the gradient. **Shapes**: any with elements to reduce.
     /// **Backward**: dy goes to the first of the largest. **Saves**: where that is, one i64 a result.
-    /// **Errors**: an axis that is out of range or named twice, the largest of none. **Source**: `torch.amax`, whose
-    /// gradient is shared among equals.
+    /// **Errors**: an axis that is out of range or named twice, the largest of none. **Source**: `torch.max` along
+    /// an axis; `torch.amax` shares the gradient among equals.
     #[track_caller]
     pub fn max(&self, axes: &[usize], keep: bool) -> Result<Var> {
         self.extreme("max", axes, keep)

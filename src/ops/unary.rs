@@ -27,15 +27,15 @@ functions! {
     neg(), "-x", Kind::Neg, "dx = -dy", "nothing", "neg";
     abs(), "|x|", Kind::Abs, "dx = sign(x) dy, 0 at 0", "x", "abs";
     exp(), "e^x", Kind::Exp, "dx = y dy", "y", "exp";
-    log(), "The natural logarithm of x", Kind::Log, "dx = dy / x", "x", "log";
-    sqrt(), "The square root of x", Kind::Sqrt, "dx = dy / (2 y)", "y", "sqrt";
+    log(), "The natural logarithm of x", Kind::Log, "dx = dy / x, infinite at 0", "x", "log";
+    sqrt(), "The square root of x", Kind::Sqrt, "dx = dy / (2 y), infinite at 0, so that the chain rule makes not-a-number of a norm of zeros: add a small number before the root", "y", "sqrt";
     square(), "x^2", Kind::Square, "dx = 2 x dy", "x", "square";
-    recip(), "1 / x", Kind::Recip, "dx = -y^2 dy", "y", "reciprocal";
-    powf(p), "x^p; not a number for a negative x and a p that is no integer", Kind::Powf(p), "dx = p x^(p-1) dy", "x", "pow";
+    recip(), "1 / x", Kind::Recip, "dx = -y^2 dy, -infinite at 0", "y", "reciprocal";
+    powf(p), "x^p; not a number for a negative x and a p that is no integer", Kind::Powf(p), "dx = p x^(p-1) dy, infinite at 0 for p < 1, and 0 everywhere for p = 0", "x", "pow";
     tanh(), "The hyperbolic tangent of x", Kind::Tanh, "dx = (1 - y^2) dy", "y", "tanh";
     sigmoid(), "1 / (1 + e^-x)", Kind::Sigmoid, "dx = y (1 - y) dy", "y", "sigmoid";
-    relu(), "max(x, 0)", Kind::Relu, "dx = dy where y > 0, else 0", "y", "relu";
-    silu(), "x sigmoid(x), the swish", Kind::Silu, "dx = s (1 + x (1 - s)) dy with s = sigmoid(x)", "x", "nn.functional.silu";
+    relu(), "max(x, 0)", Kind::Relu, "dx = 0 where y <= 0, else dy, where x is not a number too", "y", "relu";
+    silu(), "x sigmoid(x), the swish", Kind::Silu, "dx = s (1 + x (1 - s)) dy with s = sigmoid(x), not a number at both infinities", "x", "nn.functional.silu";
     add_scalar(c), "x + c", Kind::AddScalar(c), "dx = dy", "nothing", "add";
     mul_scalar(c), "c x", Kind::MulScalar(c), "dx = c dy", "nothing", "mul";
 }
@@ -43,7 +43,8 @@ functions! {
 impl Var {
     /// x Phi(x), with Phi the standard normal distribution's cumulative function (1 + erf(x / sqrt 2)) / 2: the exact form.
     ///
-    /// **Shapes**: any. **Backward**: dx = (Phi(x) + x phi(x)) dy, with the density phi(x) = e^(-x^2/2) / sqrt(2 pi).
+    /// **Shapes**: any. **Backward**: dx = (Phi(x) + x phi(x)) dy, with the density phi(x) = e^(-x^2/2) / sqrt(2 pi); value
+    /// and slope at infinity are the limits.
     /// **Saves**: x. **Errors**: elements that are not floats.
     /// **Source**: Hendrycks and Gimpel, "Gaussian error linear units" (2016), section 2; `torch.nn.functional.gelu`.
     #[track_caller]
@@ -53,7 +54,7 @@ impl Var {
 
     /// x, but `low` where it is smaller and `high` where it is larger.
     ///
-    /// **Shapes**: any. **Backward**: dx = dy where low <= x <= high, else 0. **Saves**: x.
+    /// **Shapes**: any. **Backward**: dx = dy where low <= x <= high, else 0, as at not-a-number. **Saves**: x.
     /// **Errors**: elements that are not floats; `low` above `high`, or not a number. **Source**: `torch.clamp`.
     #[track_caller]
     pub fn clamp(&self, low: f64, high: f64) -> Result<Var> {

@@ -105,6 +105,12 @@ const Slot* exchange(const void* mine, size_t size, unsigned mask, int line) {
     return slots;
 }
 
+void trap() {
+    worker->signal = SIGTRAP;
+    change(worker->current->context, worker->scheduler);
+    __builtin_unreachable();
+}
+
 static void entry() {
     Worker& w = *worker;
     w.kernel->call(w.arguments);
@@ -185,6 +191,7 @@ static int run_block() {
             change(w.scheduler, w.current->context);
             w.current = nullptr;
             ran = true;
+            if (w.signal == SIGTRAP) return fail("trap");
             if (w.signal) return fail(w.signal == SIGILL ? "misaligned access or index out of an array" : "access outside of all buffers");
         }
         int released = release_warps();

@@ -68,6 +68,9 @@ struct alignas(16) Slot { unsigned char bytes[64]; };
 const Slot* exchange(const void* mine, size_t size, unsigned mask, int line);
 unsigned lane();
 
+// Ends the kernel with the error of a device that met the instruction `trap`.
+[[noreturn]] void trap();
+
 float half_to_float(unsigned short bits);
 unsigned short float_to_half(float x);
 
