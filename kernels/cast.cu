@@ -10,7 +10,8 @@ DEVICE double value_of(int type, const void* x, i64 i) {
     case BF16: return to_float(((const bf16*)x)[i]);
     case F16: return to_float(((const f16*)x)[i]);
     case U8: return ((const u8*)x)[i];
-    default: return (double)((const i64*)x)[i];
+    case I64: return (double)((const i64*)x)[i];
+    default: return trap();
     }
 }
 
@@ -21,12 +22,14 @@ DEVICE void put(int type, void* y, i64 i, double x) {
     case BF16: from_float((float)x, ((bf16*)y)[i]); return;
     case F16: from_float((float)x, ((f16*)y)[i]); return;
     case U8: ((u8*)y)[i] = x >= 255 ? 255 : x > 0 ? (u8)x : 0; return;
-    default:
+    case I64:
         // 2^63 is a double, the largest i64 below it is not.
         ((i64*)y)[i] = x >= 9223372036854775808.0 ? 0x7fffffffffffffffll
             : x > -9223372036854775808.0          ? (i64)x
             : x == x                              ? (i64)0x8000000000000000ull
                                                   : 0;
+        return;
+    default: trap();
     }
 }
 
@@ -48,7 +51,12 @@ struct Pieces { struct { const void* x; i64 start, length, type; } list[100]; };
 KERNEL(gather_pieces, Pieces pieces, float* y) {
     auto [x, start, length, type] = pieces.list[blockIdx.y];
     for (i64 i = first_item(); i < length; i += item_stride()) {
-        y[start + i] = type == F32 ? ((const float*)x)[i] : type == BF16 ? to_float(((const bf16*)x)[i]) : to_float(((const f16*)x)[i]);
+        switch (type) {
+        case F32: y[start + i] = ((const float*)x)[i]; break;
+        case BF16: y[start + i] = to_float(((const bf16*)x)[i]); break;
+        case F16: y[start + i] = to_float(((const f16*)x)[i]); break;
+        default: trap();
+        }
     }
 }
 

@@ -26,7 +26,8 @@ template <int V> DEVICE void apply(int kind, float p, float q, Floats<V>& x) {
     case GELU: return map(x, [](float x) { return gelu(x); });
     case CLAMP: return map(x, [=](float x) { return x < p ? p : x > q ? q : x; });
     case ADD_SCALAR: return map(x, [=](float x) { return x + p; });
-    default: return map(x, [=](float x) { return x * p; });
+    case MUL_SCALAR: return map(x, [=](float x) { return x * p; });
+    default: trap();
     }
 }
 
@@ -56,7 +57,8 @@ template <int V> DEVICE void slope(int kind, float p, float q, const Floats<V>& 
     case GELU: return zip(kept, dy, [](float x, float dy) { return gelu_slope(x) * dy; });
     case CLAMP: return zip(kept, dy, [=](float x, float dy) { return x >= p && x <= q ? dy : 0; });
     case ADD_SCALAR: return;
-    default: return zip(kept, dy, [=](float, float dy) { return dy * p; });
+    case MUL_SCALAR: return zip(kept, dy, [=](float, float dy) { return dy * p; });
+    default: trap();
     }
 }
 

@@ -4,6 +4,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+#[path = "house/tables.rs"]
+mod tables;
+
 /// Lines of the longest file allowed. Most stop well before: a file ought to become two at about 400.
 const LONGEST_FILE: usize = 500;
 

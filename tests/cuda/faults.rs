@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use wavemix::{DType, Device, Tensor, Var};
 
-use crate::harness::{ON_STAND_IN, gpu, skip};
+use crate::harness::{ON_STAND_IN, gpu, part_of, skip};
 use crate::{child, on_stand_in, stand_in};
 
 /// In this file the first text, which stands there once, becomes the second.
@@ -17,6 +17,7 @@ const SWAPPED: Change = (
     "KERNEL(binary, int kind, const real* a, const real* b,",
     "KERNEL(binary, int kind, const real* b, const real* a,",
 );
+const LACKING: Change = ("kernels/cast.cu", "    case U8: return ((const u8*)x)[i];\n", "");
 const BEYOND: Change =
     ("kernels/common.cuh", "i < n; i += item_stride()) body(Width<1>", "i <= n; i += item_stride()) body(Width<1>");
 
@@ -50,8 +51,13 @@ fn planted_faults_are_found() {
     }
     let wrong = "should be";
     let found: [(&str, &[Change], &[(&str, &str)]); 2] = [
-        // The first touches sums of four blocks and more alone, the second two operands of one shape.
-        ("values", &[BARRIER, SWAPPED], &[("layers::long_rows", wrong), ("ops::binary", wrong)]),
+        // The first touches sums of four blocks and more alone, the second two operands of one shape. The third is a row that a
+        // switch lacks: the kernel ends there, and computes nothing else instead.
+        (
+            "values",
+            &[BARRIER, SWAPPED, LACKING],
+            &[("layers::long_rows", wrong), ("ops::binary", wrong), ("ops::casts", "a kernel failed while it ran")],
+        ),
         ("places", &[BEYOND], &[("ops::unary", "a kernel touched memory that is not its own")]),
     ];
     for (name, changes, tests) in found {
@@ -100,7 +106,11 @@ mod told {
     use super::*;
 
     fn injected(name: &str) -> Option<Device> {
-        std::env::var_os(name).and_then(|_| gpu())
+        if std::env::var_os(name).is_none() {
+            part_of("faults::errors_of_the_driver_are_told");
+            return None;
+        }
+        gpu()
     }
 
     #[test]

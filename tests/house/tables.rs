@@ -1,0 +1,138 @@
+//! Tables of functions that stand in several places: the enum on the CPU, the enum and the switches of the kernel, the numbers
+//! of the launch, and the lists of what is tested. A row that one of them lacks would compute something else on a GPU.
+
+use std::fs;
+
+fn text(path: &str) -> String {
+    let whole = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    fs::read_to_string(&whole).unwrap_or_else(|e| panic!("{path}: {e}"))
+}
+
+/// What stands between these two, the first time.
+fn between<'a>(text: &'a str, path: &str, from: &str, to: &str) -> &'a str {
+    let (_, rest) = text.split_once(from).unwrap_or_else(|| panic!("{path} lacks `{from}`"));
+    rest.split_once(to).unwrap_or_else(|| panic!("{path}: `{from}` never ends")).0
+}
+
+/// The names of `enum Kind` in src/cpu/FILE.rs, in order, each with what [`Kind::name`] calls it.
+fn kinds(file: &str) -> Vec<(String, String)> {
+    let path = format!("src/cpu/{file}.rs");
+    let all = text(&path);
+    let name = |line: &str| line.trim().trim_end_matches(',').split('(').next().unwrap().to_owned();
+    let kinds: Vec<String> =
+        between(&all, &path, "enum Kind {\n", "\n}").lines().filter(|line| !line.trim().starts_with("//")).map(name).collect();
+    let called = |kind: &String| {
+        let arm = all.lines().map(str::trim).find(|line| {
+            line.strip_prefix(&format!("Kind::{kind}"))
+                .is_some_and(|rest| rest.contains("=> \"") && !rest.starts_with(char::is_alphabetic))
+        });
+        arm.unwrap_or_else(|| panic!("{path}: Kind::{kind} has no name")).split('"').nth(1).unwrap().to_owned()
+    };
+    assert!(kinds.len() > 3, "{path}: {kinds:?}");
+    kinds.iter().map(|kind| (kind.clone(), called(kind))).collect()
+}
+
+/// AddScalar as ADD_SCALAR.
+fn constant(kind: &str) -> String {
+    let mut out = String::new();
+    for (i, c) in kind.chars().enumerate() {
+        if i > 0 && c.is_uppercase() {
+            out.push('_');
+        }
+        out.extend(c.to_uppercase());
+    }
+    out
+}
+
+/// The bodies of all switches of a kernel file, each up to the end of its own indentation.
+fn switches<'a>(text: &'a str, path: &str) -> Vec<&'a str> {
+    let body = |(at, _): (usize, &str)| {
+        let line = text[..at].rfind('\n').map_or(0, |end| end + 1);
+        let close = format!("\n{}}}\n", &text[line..at]);
+        let rest = &text[at..];
+        &rest[..rest.find(&close).unwrap_or_else(|| panic!("{path}: a switch never ends"))]
+    };
+    text.match_indices("switch (").map(body).collect()
+}
+
+#[test]
+fn kernels_have_a_case_for_each_kind_in_the_order_of_the_cpu() {
+    let enumerated = |path: &str, all: &str| -> Vec<String> {
+        between(all, path, "\nenum { ", " };").split(", ").map(str::to_owned).collect()
+    };
+    for file in ["unary", "binary"] {
+        let path = format!("kernels/{file}.cu");
+        let all = text(&path);
+        let want: Vec<String> = kinds(file).iter().map(|(kind, _)| constant(kind)).collect();
+        assert_eq!(enumerated(&path, &all), want, "{path}: the enum");
+        let switches = switches(&all, &path);
+        assert_eq!(switches.len(), 2, "{path}: values and slopes");
+        for (body, kind) in switches.iter().flat_map(|body| want.iter().map(move |kind| (body, kind))) {
+            assert!(body.contains(&format!("case {kind}:")), "{path}: a switch lacks {kind}");
+        }
+    }
+    // Types are numbered by the launch.
+    let (path, launch) = ("kernels/cast.cu", text("src/cuda/cast.rs"));
+    let all = text(path);
+    for (number, dtype) in enumerated(path, &all).iter().enumerate() {
+        assert!(launch.contains(&format!("DType::{dtype} => Ok({number})")), "src/cuda/cast.rs: {dtype} is {number} in {path}");
+        let lacking = switches(&all, path).iter().filter(|body| !body.contains(&format!("case {dtype}:"))).count();
+        // Pieces are floats.
+        assert_eq!(lacking, usize::from(["U8", "I64"].contains(&&**dtype)), "{path}: a switch lacks {dtype}");
+    }
+}
+
+#[test]
+fn launches_number_kinds_as_the_kernels_do() {
+    let path = "src/cuda/unary.rs";
+    let launch = text(path);
+    for (number, (kind, _)) in kinds("unary").iter().enumerate() {
+        let arm = launch.lines().find(|line| {
+            line.trim().starts_with(&format!("Kind::{kind}")) && {
+                let rest = &line.trim()["Kind::".len() + kind.len()..];
+                rest.starts_with(' ') || rest.starts_with('(')
+            }
+        });
+        let arm = arm.unwrap_or_else(|| panic!("{path} lacks Kind::{kind}"));
+        assert!(arm.contains(&format!("=> ({number}, ")), "{path}: Kind::{kind} is {number}: {arm}");
+    }
+    assert!(text("src/cuda/binary.rs").contains("kind as i32"), "src/cuda/binary.rs takes the order of the enum");
+}
+
+/// A number without a case must not be taken for another.
+#[test]
+fn every_switch_of_a_kernel_ends_in_a_trap() {
+    let mut found = 0;
+    for (path, all) in super::files("kernels", &["cu", "cuh"]) {
+        for body in switches(&all, &path) {
+            let Some((_, default)) = body.split_once("default:") else { panic!("{path}: a switch without default:\n{body}") };
+            assert!(["trap();", "return trap();"].contains(&default.trim()), "{path}: a default that does not trap: {default}");
+            found += 1;
+        }
+    }
+    assert!(found >= 7, "{found} switches");
+}
+
+#[test]
+fn every_kind_is_in_the_lists_of_what_is_tested() {
+    let sign = |name: &str| match name {
+        "add" => Some('+'),
+        "sub" => Some('-'),
+        "mul" => Some('*'),
+        "div" => Some('/'),
+        _ => None,
+    };
+    for file in ["unary", "binary"] {
+        let own = format!("tests/ops/{file}.rs");
+        for list in [&own, "tests/ops/bf16.rs", "tests/cuda/ops.rs"] {
+            let tests = text(list);
+            for (kind, name) in kinds(file) {
+                let called = match sign(&name) {
+                    Some(sign) => tests.contains(&format!("&v[0] {sign} &v[1]")),
+                    None => tests.contains(&format!(".{name}(")),
+                };
+                assert!(called, "{list} does not test {file} {kind}, {name}");
+            }
+        }
+    }
+}
