@@ -51,7 +51,7 @@
 //! | [`nn`], [`models`] | layers that own weights; the WaveMix models |
 //! | [`optim`], [`weights`], [`checkpoint`] | update rules and schedules; files that are old or new but never half |
 //! | [`data`] | decoders, downloads, a generator of handwriting, batches |
-//! | [`cli`], [`train`], [`metrics`], [`plots`] | flags, the trainer, what it measures and draws |
+//! | [`cli`], [`console`], [`train`], [`metrics`], [`plots`] | flags, what is printed, the trainer, what it measures and draws |
 //! | [`cuda`] | the room for NVIDIA GPUs |
 
 #[macro_use]
@@ -60,6 +60,7 @@ mod dispatch;
 pub mod autograd;
 pub mod checkpoint;
 pub mod cli;
+pub mod console;
 mod cpu;
 pub mod cuda;
 pub mod data;

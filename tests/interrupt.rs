@@ -56,14 +56,21 @@ fn folder(name: &str) -> PathBuf {
 
 /// Starts a run in `folder`, or goes on with the one that is there.
 fn start(folder: &Path, flags: &[&str]) -> Child {
+    start_under(&[], folder, flags)
+}
+
+/// [`start`], by way of a command that runs the one behind its arguments.
+fn start_under(wrapper: &[&str], folder: &Path, flags: &[&str]) -> Child {
     let folder_text = folder.to_str().unwrap();
     let mut arguments = vec!["child"];
     match folder.join("config.json").exists() {
         true => arguments.extend(["--resume", folder_text, "--threads", "2"]),
         false => arguments.extend([&["--out", folder_text, "--threads", "1"], flags].concat()),
     }
-    let mut child = Command::new(std::env::current_exe().unwrap());
-    child.args(["--exact", "child", "--nocapture"]).env(KEY, arguments.join("\n"));
+    let test = std::env::current_exe().unwrap();
+    let mut words = wrapper.iter().map(OsString::from).chain([test.into_os_string()]);
+    let mut child = Command::new(words.next().unwrap());
+    child.args(words).args(["--exact", "child", "--nocapture"]).env(KEY, arguments.join("\n"));
     child.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
@@ -129,6 +136,47 @@ fn killed_between_the_files_of_the_last_checkpoint() {
 #[test]
 fn so_does_one_of_two_phases() {
     killed_and_resumed("papers", &["--protocol", "papers", "--optimizer", "lion"]);
+}
+
+/// Starts a run of a few long steps, and sends it two signals of this kind in its first step; what it said on stderr.
+fn hung_up(wrapper: &[&str], run: &Path, signal: &str) -> (std::process::ExitStatus, String) {
+    let flags = ["--epochs", "1", "--model", "WaveMixLite-32/6", "--batch-size", "40"];
+    let mut child = start_under(wrapper, run, &flags);
+    let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
+    assert!(said.any(|line| line.unwrap().contains("; results in ")), "the run does not begin");
+    let twice = format!("kill -{signal} {0}; sleep 0.005; kill -{signal} {0}", child.id());
+    Command::new("sh").args(["-c", &twice]).status().unwrap();
+    let said = said.map(Result::unwrap).collect::<Vec<_>>().join("\n");
+    (child.wait().unwrap(), said)
+}
+
+/// A terminal that closes sends SIGHUP twice: the shell hands it on to its jobs, and the system sends it as the shell ends.
+#[test]
+fn a_closed_terminal_ends_a_run_with_its_state_saved() {
+    for signal in ["HUP", "TERM"] {
+        let run = folder(&format!("closed-{signal}"));
+        // Whoever runs this test may have it ignore SIGHUP, which child processes take over.
+        let wrapper = if ignores_hangups() { &["env", "--default-signal=HUP"][..] } else { &[] };
+        let (status, said) = hung_up(wrapper, &run, signal);
+        assert!(status.success() && said.contains("stopped after 0 of 1 epochs and "), "{signal}: {status}, {said}");
+        let state = State::read(run.join("last/state.safetensors")).unwrap();
+        assert!(state.get::<usize>("batch").unwrap() > 0, "{signal}: the step it was at is lost");
+    }
+}
+
+fn ignores_hangups() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    ignored.is_some_and(|mask| u64::from_str_radix(mask.trim(), 16).unwrap() & 1 == 1)
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_run_under_nohup_goes_on_when_the_terminal_closes() {
+    let run = folder("nohup");
+    let (status, said) = hung_up(&["nohup"], &run, "HUP");
+    assert!(status.success() && said.contains("best so far") && !said.contains("stopped after"), "{status}, {said}");
+    assert!(run.join("mistakes.svg").exists());
 }
 
 #[test]

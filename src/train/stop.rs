@@ -1,28 +1,73 @@
-//! Being told to stop: Ctrl-C and SIGTERM.
+//! Being told to stop: Ctrl-C (SIGINT), SIGTERM, and SIGHUP, which a terminal sends as it closes.
+//!
+//! The first of them ends the run after the step it is at, saved. After that only Ctrl-C counts, and ends the process at
+//! once: SIGHUP comes twice where a terminal closes, from the shell and from the system, and whoever sends SIGTERM
+//! again has SIGKILL for that.
 
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use crate::{Error, Result};
 
-static SIGNALS: AtomicUsize = AtomicUsize::new(0);
+static REQUESTED: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
 
-/// From now on the first signal asks to stop and the second ends the process at once.
+/// The status of a process that Ctrl-C ends, as shells report it: 128 + 2.
+const INTERRUPTED: i32 = 130;
+
+/// From now on signals are heard.
 pub(super) fn listen() -> Result<()> {
     static LISTENING: OnceLock<std::result::Result<(), String>> = OnceLock::new();
-    let listening = LISTENING.get_or_init(|| {
-        let heard = || {
-            if SIGNALS.fetch_add(1, Ordering::SeqCst) > 0 {
-                std::process::exit(130);
-            }
-            eprintln!("\nstopping after this step; once more to stop at once and lose it");
-        };
-        ctrlc::set_handler(heard).map_err(|e| e.to_string())
-    });
+    let listening = LISTENING.get_or_init(|| start().map_err(|e| e.to_string()));
     listening.clone().map_err(|e| Error::Device(format!("cannot listen for Ctrl-C: {e}")))
 }
 
 /// Whether to stop was asked for.
 pub(super) fn requested() -> bool {
-    SIGNALS.load(Ordering::SeqCst) > 0
+    REQUESTED.load(Ordering::SeqCst)
+}
+
+#[cfg(unix)]
+fn start() -> io::Result<()> {
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+
+    use crate::console::Stderr;
+
+    let heard = [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|&signal| !is_ignored(signal));
+    let mut signals = signal_hook::iterator::Signals::new(heard)?;
+    let listen = move || {
+        for signal in signals.forever() {
+            let again = REQUESTED.swap(true, Ordering::SeqCst);
+            if again && signal == SIGINT {
+                std::process::exit(INTERRUPTED);
+            }
+            if !again {
+                writeln!(Stderr, "\nstopping after this step; Ctrl-C stops at once and loses it");
+            }
+        }
+    };
+    std::thread::Builder::new().name("signals".into()).spawn(listen).map(drop)
+}
+
+/// Whether whoever started this process had it ignore the signal, as `nohup` does and a script's `&`: then it stays so.
+/// Linux tells; elsewhere no signal counts as ignored.
+#[cfg(unix)]
+fn is_ignored(signal: i32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| (mask >> (signal - 1)) & 1 == 1)
+}
+
+/// Other systems know Ctrl-C and no threads that wait for signals.
+#[cfg(not(unix))]
+fn start() -> io::Result<()> {
+    use signal_hook::consts::{SIGINT, SIGTERM};
+    use signal_hook::flag;
+
+    flag::register_conditional_shutdown(SIGINT, INTERRUPTED, Arc::clone(&REQUESTED))?;
+    for signal in [SIGINT, SIGTERM] {
+        flag::register(signal, Arc::clone(&REQUESTED))?;
+    }
+    Ok(())
 }
