@@ -365,6 +365,20 @@ mod download {
     }
 
     #[test]
+    fn of_those_who_fetch_at_once_one_does_and_the_others_wait() {
+        let folder = Folder::new("at-once");
+        let slow = CURL.replace("touch", "sleep 0.2\ntouch");
+        let (downloader, _alone) = stand_in(&folder, "curl", &slow, "hello");
+        let data = folder.path().join("data");
+        std::thread::scope(|scope| {
+            let fetches: Vec<_> = (0..3).map(|_| scope.spawn(|| downloader.fetch(&REMOTE, &data))).collect();
+            fetches.into_iter().for_each(|fetch| fetch.join().unwrap().unwrap());
+        });
+        assert_eq!(fs::read(data.join("sub/hello.txt")).unwrap(), b"hello");
+        assert_eq!(log(&folder).lines().count(), 2, "one asked both servers: {}", log(&folder));
+    }
+
+    #[test]
     fn goes_on_where_it_stopped() {
         let folder = Folder::new("resume");
         // Served are other first bytes than those at hand: only resuming gives the right sum.

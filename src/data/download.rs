@@ -5,6 +5,7 @@
 //! is whole.
 
 use super::Source;
+use crate::console::{Stderr, quoted};
 use crate::{Error, Result};
 use sha2::{Digest, Sha256};
 use std::ffi::OsString;
@@ -52,7 +53,8 @@ impl Downloader {
         Downloader { program: find("curl").or_else(|| find("wget")) }
     }
 
-    /// Fetches `remote` into `folder`, going on where an earlier attempt stopped. Does nothing if the file is there.
+    /// Fetches `remote` into `folder`, going on where an earlier attempt stopped. Does nothing if the file is there. Waits
+    /// while another process fetches into the same folder.
     ///
     /// # Errors
     /// Neither curl nor wget (the message tells how to do it by hand), no server that answers, a wrong checksum, a disk
@@ -66,6 +68,11 @@ impl Downloader {
         let (parent, urls) = (part.parent().unwrap_or(folder), remote.urls());
         fs::create_dir_all(parent).map_err(Error::io("create", parent))?;
         let Some((name, program)) = &self.program else { return Err(by_hand(remote, &file)) };
+        let _lock = lock(parent);
+        // Whoever held the lock before may have fetched it.
+        if file.is_file() {
+            return Ok(());
+        }
         if size(&part) > remote.bytes {
             fs::remove_file(&part).map_err(Error::io("remove", &part))?;
         }
@@ -112,8 +119,18 @@ impl Default for Downloader {
     }
 }
 
+/// The folder, locked by the system until this is dropped or the process ends. `None` where a folder cannot be locked, as
+/// on Windows and some network file systems: there two downloads at once may spoil each other, which their checksum shows.
+fn lock(folder: &Path) -> Option<fs::File> {
+    let file = fs::File::open(folder).ok()?;
+    if let Err(fs::TryLockError::WouldBlock) = file.try_lock() {
+        writeln!(Stderr, "another process fetches into {}: waiting for it", folder.display());
+    }
+    file.lock().ok().map(|()| file)
+}
+
 fn by_hand(remote: &Remote, file: &Path) -> Error {
-    let (url, path, sum) = (remote.urls().into_iter().next().unwrap_or_default(), file.display(), remote.sha256);
+    let (url, path, sum) = (remote.urls().into_iter().next().unwrap_or_default(), quoted(file), remote.sha256);
     Error::Argument(format!(
         "neither curl nor wget was found; fetch {url} by any means, as with\n  curl -fL -o {path} {url}\n\
          and compare its SHA-256 with\n  {sum}"
