@@ -8,11 +8,12 @@
 //! machine disturb them: compare two sides by running them in turns, and by ratios. `compare.py` does so with PyTorch; for
 //! it `--serve` answers each line of the input, `train SECONDS` or `infer SECONDS`, with the times of so many steps.
 
-use std::io::{BufRead, Write};
+use std::io::BufRead;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
+use wavemix::console::{Stdout, exit_status};
 use wavemix::cuda::{self, Recording, Stage};
 use wavemix::metrics::peak_bytes;
 use wavemix::models::{Config, Model, Task};
@@ -24,13 +25,7 @@ use wavemix::{DType, Device, Error, Params, Pass, Precision, Result, Rng, Tensor
 const TIME: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
-    match bench() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    exit_status(bench())
 }
 
 fn bench() -> Result<()> {
@@ -62,7 +57,7 @@ fn bench() -> Result<()> {
         .arg(Arg::new("bench").long("bench").action(ArgAction::SetTrue).hide(true))
         .get_matches();
     if m.get_flag("serve") {
-        say(&serde_json::json!({"imported": true, "peak_bytes": peak_bytes()}));
+        writeln!(Stdout, "{}", serde_json::json!({"imported": true, "peak_bytes": peak_bytes()}))?;
     }
     let number = |name: &str| -> Result<usize> {
         let text = value(&m, name);
@@ -94,29 +89,28 @@ fn bench() -> Result<()> {
         Device::Cuda(_) => None,
     };
     if m.get_flag("json") {
-        say(&serde_json::json!({
+        let line = serde_json::json!({
             "model": config.name(), "batch": batch, "threads": threads, "precision": precision.to_string(), "device": device.to_string(),
             "train_images_per_s": train, "infer_images_per_s": infer, "peak_bytes": load.peak_bytes(), "saved_bytes": saved,
-        }));
+        });
+        writeln!(Stdout, "{line}")
     } else {
         let peak = load.peak_bytes() >> 20;
-        println!("{config}, batch {batch}, {threads} threads: training {train:.0} images/s, inference {infer:.0} images/s");
+        writeln!(
+            Stdout,
+            "{config}, batch {batch}, {threads} threads: training {train:.0} images/s, inference {infer:.0} images/s"
+        )?;
         match saved {
-            Some(saved) => println!("peak {peak} MiB, of which {} MiB are activations saved for the backward pass", saved >> 20),
-            None => println!("peak {peak} MiB"),
+            Some(saved) => {
+                writeln!(Stdout, "peak {peak} MiB, of which {} MiB are activations saved for the backward pass", saved >> 20)
+            }
+            None => writeln!(Stdout, "peak {peak} MiB"),
         }
     }
-    Ok(())
 }
 
 fn value<'a>(m: &'a ArgMatches, name: &str) -> &'a str {
     m.get_one::<String>(name).map_or("", String::as_str)
-}
-
-/// Writes one line, at once: the other side of a pipe waits for it.
-fn say(line: &serde_json::Value) {
-    println!("{line}");
-    _ = std::io::stdout().flush();
 }
 
 /// A model with random images that stay in memory.
@@ -264,8 +258,7 @@ fn largest(config: &Config, ordinal: usize, precision: Precision) -> Result<()> 
         let middle = most + (over - most) / 2;
         if fits(middle)? { most = middle } else { over = middle }
     }
-    say(&serde_json::json!({"model": config.name(), "precision": precision.to_string(), "largest": most}));
-    Ok(())
+    writeln!(Stdout, "{}", serde_json::json!({"model": config.name(), "precision": precision.to_string(), "largest": most}))
 }
 
 /// What cuBLAS reaches with large square matrices, by whatever instructions it chooses: the matrix units' own limit.
@@ -294,16 +287,21 @@ fn kernels(load: &mut Load, ordinal: usize) -> Result<()> {
     let ((), times) = cuda::profile(ordinal, || (0..STEPS).try_for_each(|_| load.work(&rng).map(drop)))?;
     let all: f64 = times.iter().map(|time| time.seconds).sum();
     let (batch, ms) = (load.labels.elements(), all * 1e3 / STEPS as f64);
-    println!(
+    writeln!(
+        Stdout,
         "{}: copies {:.0} GB/s read and written; products of {} {:.1} TFLOP/s from registers by our instruction, {:.1} by cuBLAS",
         cuda::name(ordinal)?,
         copy / 1e9,
         load.precision,
         matrix / 1e12,
         best / 1e12
-    );
-    println!("a step of {batch} images: {ms:.3} ms in kernels");
-    println!("{:<32} {:>6} {:>9} {:>6} {:>8} {:>9} {:>9}", "kernel", "runs", "us a step", "share", "GB/s", "TFLOP/s", "of limit");
+    )?;
+    writeln!(Stdout, "a step of {batch} images: {ms:.3} ms in kernels")?;
+    writeln!(
+        Stdout,
+        "{:<32} {:>6} {:>9} {:>6} {:>8} {:>9} {:>9}",
+        "kernel", "runs", "us a step", "share", "GB/s", "TFLOP/s", "of limit"
+    )?;
     for time in times {
         let rate = if time.name.starts_with("cuBLAS") { best } else { matrix };
         let limit = (time.bytes as f64 / copy).max(time.flops as f64 / rate);
@@ -311,17 +309,18 @@ fn kernels(load: &mut Load, ordinal: usize) -> Result<()> {
         let (bytes, flops, runs) =
             (time.bytes as f64 / time.seconds / 1e9, time.flops as f64 / time.seconds / 1e12, time.launches / STEPS);
         let name = time.name;
-        println!(
+        writeln!(
+            Stdout,
             "{name:<32} {runs:>6} {per_step:>9.1} {share:>5.1}% {bytes:>8.0} {flops:>9.1} {:>8.0}%",
             limit / time.seconds * 100.0
-        );
+        )?;
     }
     Ok(())
 }
 
 /// Answers lines of the input until it ends.
 fn serve(load: &mut Load) -> Result<()> {
-    say(&serde_json::json!({"ready": true}));
+    writeln!(Stdout, "{}", serde_json::json!({"ready": true}))?;
     let mut warm = Vec::new();
     for line in std::io::stdin().lock().lines() {
         let line = line.map_err(|e| Error::Argument(format!("cannot read the input: {e}")))?;
@@ -339,7 +338,7 @@ fn serve(load: &mut Load) -> Result<()> {
             warm.push(what.to_owned());
         }
         let times = load.times(step, time)?;
-        say(&serde_json::json!({"times": times, "peak_bytes": load.peak_bytes()}));
+        writeln!(Stdout, "{}", serde_json::json!({"times": times, "peak_bytes": load.peak_bytes()}))?;
     }
     Ok(())
 }

@@ -5,7 +5,10 @@
 //! The op is the softplus, y = ln(1 + e^x): a smooth relu. Composed of the crate's ops it would be three nodes, and
 //! e^x is infinite from x = 89 on. As one op it is stable, and its backward is a line: dy/dx = sigmoid(x).
 
+use std::process::ExitCode;
+
 use wavemix::autograd::Backward;
+use wavemix::console::{Stdout, exit_status};
 use wavemix::gradcheck::gradcheck;
 use wavemix::{DType, Result, Rng, Tensor, Var};
 
@@ -59,22 +62,25 @@ impl Backward for Wrong {
     }
 }
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    exit_status(compare())
+}
+
+fn compare() -> Result<()> {
     let x = Var::leaf(Tensor::from_vec(vec![-100.0f32, -1.0, 0.0, 1.0, 100.0], [5])?);
     let y = softplus(&x)?;
-    println!("softplus  {y}");
+    writeln!(Stdout, "softplus  {y}")?;
     let gradients = y.sum_all()?.backward()?;
     if let Some(dx) = gradients.of(&x) {
-        println!("gradient  {dx}");
+        writeln!(Stdout, "gradient  {dx}")?;
     }
 
     // Is it the gradient? Differences in f64 know.
     let point = Tensor::normal([4, 3], 0.0, 2.0, DType::F64, &Rng::new(1));
     gradcheck(|v| softplus(&v[0]), std::slice::from_ref(&point))?;
-    println!("gradcheck passes the right rule");
+    writeln!(Stdout, "gradcheck passes the right rule")?;
     match gradcheck(|v| wrong_softplus(&v[0]), &[point]) {
-        Ok(()) => println!("gradcheck passed the wrong rule: this must not happen"),
-        Err(error) => println!("gradcheck catches the wrong one: {error}"),
+        Ok(()) => writeln!(Stdout, "gradcheck passed the wrong rule: this must not happen"),
+        Err(error) => writeln!(Stdout, "gradcheck catches the wrong one: {error}"),
     }
-    Ok(())
 }

@@ -5,13 +5,15 @@
 use std::fs::File;
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use clap::{Arg, Command, value_parser};
+use wavemix::console::{Stdout, exit_status};
 use wavemix::data::glyphs::{self, Classes, Framing, Settings, Writers};
 use wavemix::data::{Dataset, Source};
 use wavemix::{Error, Result};
 
-fn main() {
+fn main() -> ExitCode {
     let folder = Arg::new("data").long("data").value_name("DIR").value_parser(value_parser!(PathBuf));
     let rows = Arg::new("writers").long("writers").default_value("16").value_parser(value_parser!(u16).range(1..=500));
     let args = Command::new("glyphs")
@@ -28,10 +30,7 @@ fn main() {
         None => glyphs::page(&Settings { seed, ..Settings::default() }, Writers::Train, rows),
         Some(folder) => beside_mnist(seed, rows, folder),
     };
-    if let Err(error) = page.and_then(|page| save(&file, &page)) {
-        eprintln!("error: {error}");
-        std::process::exit(1);
-    }
+    exit_status(page.and_then(|page| save(&file, &page)))
 }
 
 /// Width, height, grey pixels.
@@ -72,6 +71,5 @@ fn save(path: &Path, (width, height, pixels): &Page) -> Result<()> {
     encoder.set_compression(png::Compression::High);
     let written = encoder.write_header().and_then(|mut png| png.write_image_data(pixels));
     written.map_err(|error| Error::data(path, error))?;
-    println!("{}: {width} x {height} pixels", path.display());
-    Ok(())
+    writeln!(Stdout, "{}: {width} x {height} pixels", path.display())
 }

@@ -17,17 +17,12 @@ use std::process::ExitCode;
 
 use clap::{Arg, ArgAction, Command, value_parser};
 use wavemix::Result;
+use wavemix::console::{Stdout, exit_status};
 use wavemix::data::{Picture, read_pictures, transposed_by_name};
 use wavemix::models::Saved;
 
 fn main() -> ExitCode {
-    match predict() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    exit_status(predict())
 }
 
 fn predict() -> Result<()> {
@@ -63,7 +58,7 @@ fn predict() -> Result<()> {
         let transposed = asked.or_else(|| transposed_by_name(file)).unwrap_or(saved.card.transposed);
         for picture in read_pictures(file, count, transposed)? {
             let picture = if m.get_flag("invert") { picture.inverted() } else { picture };
-            println!("{}: {}", picture.name, top_five(&saved, &picture)?);
+            writeln!(Stdout, "{}: {}", picture.name, top_five(&saved, &picture)?)?;
         }
     }
     Ok(())

@@ -7,23 +7,15 @@
 use std::process::ExitCode;
 
 use clap::{Arg, Command, value_parser};
+use wavemix::console::{Stdout, exit_status};
 use wavemix::models::{Config, Mixing, Resize, Task};
-use wavemix::{Error, Precision, Result};
+use wavemix::{Precision, Result};
 
 fn main() -> ExitCode {
-    match summary() {
-        Ok(text) => {
-            println!("{text}");
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    exit_status(summary())
 }
 
-fn summary() -> Result<String> {
+fn summary() -> Result<()> {
     let number = |name: &'static str, help: &'static str| {
         Arg::new(name).long(name).value_name("N").value_parser(value_parser!(u64).range(1..=1 << 16)).help(help)
     };
@@ -75,5 +67,5 @@ fn summary() -> Result<String> {
         _ => {}
     }
     let summary = config.summary([config.size, config.size], Precision::F32)?;
-    Ok::<_, Error>(summary.to_string())
+    writeln!(Stdout, "{summary}")
 }

@@ -4,6 +4,7 @@
 //! again. So there is one table of flags, one parser, and nothing that can be set but not kept.
 
 mod flags;
+mod kept;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -13,13 +14,11 @@ use clap::ArgMatches;
 use clap::parser::ValueSource;
 use serde_json::{Map, Value, json};
 
+use crate::console::{Stderr, exit_status};
 use crate::data::{Downloader, Pair, Part, Source, default_folder, glyphs};
 use crate::models::{Config, Mixing, Resize, Task};
 use crate::optim::{Method, Schedule};
 use crate::{Device, Error, Precision, Result};
-
-/// Flags that only say what a process does, and are not kept with a run.
-const TRANSIENT: [&str; 7] = ["resume", "out", "stop-after", "evaluate", "max-batch", "threads", "download"];
 
 /// What one example trains, and its defaults.
 pub struct Job {
@@ -62,6 +61,8 @@ pub struct Settings {
     pub job: &'static str,
     /// Where results go; `None` takes the next free `runs/<example>-<n>`.
     pub out: Option<PathBuf>,
+    /// Whether a new run may take an `out` that holds files.
+    pub force: bool,
     /// Whether `out` holds a run to go on with.
     pub resume: bool,
     /// Whether to find the largest batch instead of training.
@@ -72,8 +73,8 @@ pub struct Settings {
     pub source: Source,
     /// Where that is looked for, if not in the default folder.
     pub data: Option<PathBuf>,
-    /// Where it is looked for otherwise.
-    pub default_data: PathBuf,
+    /// Where it is looked for otherwise; `None` takes [`default_folder`], which needs an environment, when it comes to that.
+    pub default_data: Option<PathBuf>,
     /// Whether it may be fetched.
     pub download: bool,
     /// Whether to train on built-in glyphs and test on the set.
@@ -122,7 +123,7 @@ pub struct Settings {
     pub flags: Map<String, Value>,
 }
 
-/// Parses the process's arguments, runs `body` on as many threads as they say, and reports an error on stderr.
+/// Parses the process's arguments, runs `body` on as many threads as they say, and ends as [`exit_status`] says.
 pub fn main(job: &Job, body: impl FnOnce(Settings) -> Result<()> + Send) -> ExitCode {
     let run = || {
         let settings = Settings::parse(job, std::env::args_os())?;
@@ -131,13 +132,7 @@ pub fn main(job: &Job, body: impl FnOnce(Settings) -> Result<()> + Send) -> Exit
         let pool = pool.map_err(|e| Error::Argument(format!("cannot start {} threads: {e}", settings.threads)))?;
         pool.install(|| body(settings))
     };
-    match run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    exit_status(run())
 }
 
 impl Settings {
@@ -166,16 +161,12 @@ impl Settings {
             return Err(Error::data(folder.join("config.json"), what));
         }
         let kept = config["settings"].as_object().ok_or_else(|| Error::data(&folder, "config.json lists no settings"))?;
-        let is_setting = |flag: &str| flags::is_flag(job, flag) && !TRANSIENT.contains(&flag);
+        let is_setting = |flag: &str| flags::is_flag(job, flag) && !kept::TRANSIENT.contains(&flag);
         if let Some(flag) = kept.keys().find(|flag| !is_setting(flag)) {
             return Err(Error::data(folder.join("config.json"), format!("`{flag}` is no setting of a run")));
         }
         for (flag, value) in kept.iter().filter(|(flag, _)| !is_given(&given, flag)) {
-            match value {
-                Value::Bool(true) => old.push(format!("--{flag}").into()),
-                Value::String(text) => old.push(format!("--{flag}={text}").into()),
-                _ => return Err(Error::data(folder.join("config.json"), format!("setting `{flag}` is neither text nor true"))),
-            }
+            old.push(kept::argument(&folder.join("config.json"), flag, value)?);
         }
         old.extend(arguments.into_iter().skip(1));
         let Some(all) = flags::matches(job, &old)? else { return Ok(None) };
@@ -196,7 +187,7 @@ impl Settings {
         let default_lr = if adam { job.lr } else { optimizer.default_lr() };
         let lr = m.get_one::<f64>("lr").copied().unwrap_or(default_lr);
         let model = model(job, m)?;
-        let mut flags = effective(m);
+        let mut flags = kept::effective(m)?;
         if let Some(stem) = model.stem {
             flags.insert("stem".into(), stem.to_string().into());
         }
@@ -205,11 +196,12 @@ impl Settings {
             job: job.name,
             resume: resumed.is_some(),
             out: resumed.or_else(|| path("out")),
+            force: m.get_flag("force"),
             max_batch: m.get_flag("max-batch"),
             evaluate: path("evaluate"),
             source,
             data: path("data"),
-            default_data: default_folder()?,
+            default_data: None,
             download: m.get_flag("download"),
             train_on_builtin: text("train-on").is_some(),
             glyphs: job.glyphs,
@@ -230,7 +222,7 @@ impl Settings {
             device: device(text("device").unwrap_or("auto"))?,
             precision: text("precision").unwrap_or("f32").parse()?,
             seed: m.get_one::<u64>("seed").copied().unwrap_or(0),
-            threads: number("threads").unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)),
+            threads: threads(number("threads"))?,
             limit: number("limit"),
             flags,
         };
@@ -246,11 +238,17 @@ impl Settings {
     /// # Errors
     /// No such files, malformed files, a download that fails.
     pub fn load_data(&self) -> Result<Pair> {
-        let folder = self.data.as_ref().unwrap_or(&self.default_data);
+        let (drawn, asked) = (self.drawn_classes(), self.data.is_some() || self.download);
+        let folder = match (self.data_folder(), drawn) {
+            (Err(nowhere), Some(classes)) if !asked => {
+                writeln!(Stderr, "{nowhere}: using the built-in glyphs");
+                return self.draw(classes);
+            }
+            (folder, _) => &folder?,
+        };
         if self.download && self.source.locate(folder, Part::Both)?.is_none() {
             self.source.download(folder, &Downloader::new(std::env::var_os("PATH")))?;
         }
-        let drawn = self.drawn_classes();
         if self.train_on_builtin {
             let classes =
                 drawn.ok_or_else(|| Error::Argument(format!("no built-in glyphs are of {}'s classes", self.source.title())))?;
@@ -258,17 +256,22 @@ impl Settings {
             pair.test = self.source.load_test(folder)?;
             return Pair::new(pair.train, pair.test, pair.mean, pair.std);
         }
-        let asked = self.data.is_some() || self.download;
         match (self.source.locate(folder, Part::Both)?, drawn) {
             (None, Some(classes)) if !asked => {
                 let (title, folder) = (self.source.title(), folder.display());
-                eprintln!(
+                writeln!(
+                    Stderr,
                     "no {title} in {folder} (get it with --download, or point to it with --data DIR): using the built-in glyphs"
                 );
                 self.draw(classes)
             }
             _ => self.source.load(folder),
         }
+    }
+
+    /// Where the published set is looked for.
+    fn data_folder(&self) -> Result<PathBuf> {
+        self.data.as_ref().or(self.default_data.as_ref()).map_or_else(default_folder, |folder| Ok(folder.clone()))
     }
 
     /// The built-in glyphs of the source's classes, if there are any.
@@ -339,7 +342,7 @@ fn model(job: &Job, m: &ArgMatches) -> Result<Config> {
 fn device(name: &str) -> Result<Device> {
     if name == "auto" {
         let Ok(name) = crate::cuda::name(0) else { return Ok(Device::Cpu) };
-        eprintln!("computing on cuda:0, {name}; --device cpu for the processor");
+        writeln!(Stderr, "computing on cuda:0, {name}; --device cpu for the processor");
         return Ok(Device::Cuda(0));
     }
     let device = name.parse()?;
@@ -349,22 +352,21 @@ fn device(name: &str) -> Result<Device> {
     Ok(device)
 }
 
-/// All flags that have a value, as flag names and text; those that only say what this process does are left out.
-fn effective(m: &ArgMatches) -> Map<String, Value> {
-    let mut kept = Map::new();
-    for flag in m.ids().map(clap::Id::as_str).filter(|flag| !TRANSIENT.contains(flag)) {
-        if let Ok(Some(mut raw)) = m.try_get_raw(flag)
-            && let Some(value) = raw.next()
-        {
-            let value = value.to_string_lossy();
-            match &*value {
-                "true" => kept.insert(flag.into(), Value::Bool(true)),
-                "false" => None,
-                text => kept.insert(flag.into(), text.into()),
-            };
-        }
+/// The number of threads, by default one a core.
+fn threads(asked: Option<usize>) -> Result<usize> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let (threads, most) = (asked.unwrap_or(cores), most_threads(cores));
+    if threads <= most {
+        return Ok(threads);
     }
-    kept
+    let limit = format!("at most {most} can be asked for here, 16 for each of {cores} cores and 256 in all");
+    Err(Error::Argument(format!("--threads {threads}: {limit}; more threads than cores make nothing faster")))
+}
+
+/// The most threads on so many cores: 16 for each, up to 256, or one for each where there are more cores. Thousands would
+/// only wait for one another, for minutes.
+fn most_threads(cores: usize) -> usize {
+    cores.saturating_mul(16).min(256).max(cores)
 }
 
 /// Reads `config.json` of a run's folder.

@@ -109,9 +109,22 @@ fn files_are_short() {
     println!("src + kernels: {total} lines");
 }
 
+/// `println!` and its kin panic where a pipe is closed or a disk is full; `console` does not.
+#[test]
+fn nothing_is_printed_by_macros_that_panic() {
+    let macros = ["println!", "eprintln!", "print!", "eprint!", "dbg!"];
+    for (name, text) in ["src", "examples", "benches"].into_iter().flat_map(|folder| files(folder, &["rs"])) {
+        let code = text.split("#[cfg(test)]").next().unwrap();
+        for (i, line) in code.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with("//")) {
+            let printed = macros.iter().find(|printed| line.contains(**printed));
+            assert!(printed.is_none(), "{name}:{}: {} panics where nothing can be printed", i + 1, printed.unwrap());
+        }
+    }
+}
+
 /// Rooms from the ground up: each may use those before it, and its own.
 const FLOORS: [&[&str]; 9] = [
-    &["error", "shape", "rng", "window", "device", "dispatch"],
+    &["error", "console", "shape", "rng", "window", "device", "dispatch"],
     &["cpu", "float", "storage", "precision", "cuda"],
     &["tensor", "display", "trace"],
     &["autograd", "gradients", "params", "pass", "gradcheck"],

@@ -40,7 +40,7 @@ fn child() {
     let settings = cli::Settings::parse(&JOB, arguments).unwrap().unwrap();
     let pool = rayon::ThreadPoolBuilder::new().num_threads(settings.threads).build().unwrap();
     // Whoever runs this test may have the real files; it is meant for the built-in ones.
-    let settings = cli::Settings { default_data: folder("no-data"), ..settings };
+    let settings = cli::Settings { default_data: Some(folder("no-data")), ..settings };
     if let Err(error) = pool.install(|| train::run(settings)) {
         eprintln!("error: {error}");
         std::process::exit(1);
@@ -140,7 +140,7 @@ fn so_does_one_of_two_phases() {
 
 /// Starts a run of a few long steps, and sends it two signals of this kind in its first step; what it said on stderr.
 fn hung_up(wrapper: &[&str], run: &Path, signal: &str) -> (std::process::ExitStatus, String) {
-    let flags = ["--epochs", "1", "--model", "WaveMixLite-32/6", "--batch-size", "40"];
+    let flags = ["--epochs", "1", "--model", "WaveMixLite-16/3", "--batch-size", "40"];
     let mut child = start_under(wrapper, run, &flags);
     let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
     assert!(said.any(|line| line.unwrap().contains("; results in ")), "the run does not begin");

@@ -41,7 +41,7 @@ fn parse_as(job: &Job, arguments: &[&str]) -> Result<Settings> {
     let arguments = ["test"].iter().chain(arguments).map(OsString::from);
     let mut settings = Settings::parse(job, arguments)?.expect("no help was asked for");
     // Whoever runs this test may have the real files; it is meant for the built-in ones.
-    settings.default_data = folder("no-data");
+    settings.default_data = Some(folder("no-data"));
     Ok(settings)
 }
 

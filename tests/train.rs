@@ -41,7 +41,7 @@ fn parse(arguments: &[&str]) -> Result<Settings> {
 fn run(arguments: &[&str]) -> Result<Outcome> {
     let mut settings = parse(arguments)?;
     // Whoever runs this test may have the real files; it is meant for the built-in ones.
-    settings.default_data = folder("no-data");
+    settings.default_data = Some(folder("no-data"));
     let pool = rayon::ThreadPoolBuilder::new().num_threads(settings.threads).build().unwrap();
     pool.install(|| Trainer::new(settings)?.run())
 }
@@ -119,7 +119,7 @@ fn a_running_mean_is_evaluated_kept_and_resumed_bit_for_bit() {
         assert_eq!(values(&params.get(&entry.name).unwrap()), values(&mean[&format!("mean.{}", entry.name)]), "{}", entry.name);
     }
     let mut settings = parse(&["--split", "digits"]).unwrap();
-    settings.default_data = folder("no-data");
+    settings.default_data = Some(folder("no-data"));
     let pair = settings.load_data().unwrap();
     let test = Loader::new(Arc::new(pair.test), 64, &pair.mean, &pair.std).unwrap();
     let accuracy =
@@ -211,7 +211,10 @@ fn a_folder_with_a_run_in_it_is_not_overwritten() {
     run(&arguments).unwrap();
     let before = weights(&folder);
     let error = run(&arguments).err().unwrap().to_string();
-    assert!(error.ends_with("holds a run already: go on with it by --resume, or take another --out"), "{error}");
+    assert!(
+        error.ends_with("holds a run already: go on with it by --resume, take another --out, or write over it by --force"),
+        "{error}"
+    );
     assert_eq!(before, weights(&folder));
     let error = run(&["--resume", folder.to_str().unwrap(), "--lr", "1"]).err().unwrap().to_string();
     let allowed = "--data, --device, --threads and --stop-after";

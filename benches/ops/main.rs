@@ -23,6 +23,7 @@ use std::process::ExitCode;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use peak::Meter;
+use wavemix::console::{Stdout, exit_status};
 use wavemix::models::{Config, Task};
 use wavemix::{Device, Error, Precision, Result};
 
@@ -41,13 +42,7 @@ impl fmt::Display for Load {
 }
 
 fn main() -> ExitCode {
-    match bench() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    exit_status(bench())
 }
 
 fn bench() -> Result<()> {
@@ -88,12 +83,7 @@ fn bench() -> Result<()> {
         _ => each::table(&load, value(&m, "only"), &mut meter),
     })?;
     let peaks = [(1, alone), (threads, table.peak())];
-    if m.get_flag("json") {
-        println!("{}", table.json(peaks));
-    } else {
-        println!("{}", table.markdown(peaks));
-    }
-    Ok(())
+    if m.get_flag("json") { writeln!(Stdout, "{}", table.json(peaks)) } else { writeln!(Stdout, "{}", table.markdown(peaks)) }
 }
 
 fn value<'a>(m: &'a ArgMatches, name: &str) -> &'a str {

@@ -7,6 +7,7 @@ use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 use crate::cli::Job;
+use crate::console::Stdout;
 use crate::{Error, Result};
 
 /// Parses arguments by the table. `None` where help was printed.
@@ -14,8 +15,7 @@ pub(super) fn matches(job: &Job, arguments: &[OsString]) -> Result<Option<ArgMat
     match command(job).try_get_matches_from(arguments) {
         Ok(matches) => Ok(Some(matches)),
         Err(e) if matches!(e.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
-            // Help goes to stdout; a closed pipe behind it is nobody's error.
-            let _ = e.print();
+            write!(Stdout, "{}", e.render())?;
             Ok(None)
         }
         Err(e) => {
@@ -72,12 +72,22 @@ fn command(job: &Job) -> Command {
         .arg(text("device", "NAME", "auto, cpu, cuda or cuda:<n>".into(), "auto"))
         .arg(text("precision", "NAME", "What activations are stored in: f32 or, in half the memory, bf16; on a GPU tf32 and f16 too".into(), "f32"))
         .arg(switch("max-batch", "Find the largest batch that the GPU has the memory to train with, instead of training"))
-        .arg(count("threads", "N", "Threads; results do not depend on it [default: all cores]"))
+        .arg(count("threads", "N", "Threads, at most 16 a core and 256; results do not depend on it [default: all cores]"))
         .next_help_heading("Results")
         .arg(path("out", "DIR", &format!("Folder for results [default: the next free runs/{}-<n>]", job.name)))
+        .arg(switch("force", "Use --out even where it holds files; those of a run in it are removed, others stay"))
         .arg(path("resume", "DIR", "Go on with the run in DIR, with its settings; only --data, --device, --threads and\n--stop-after may stand beside it"))
         .arg(path("evaluate", "WEIGHTS", "Evaluate these weights on the test set instead of training"))
+        .after_help(AFTER)
 }
+
+/// What no flag says.
+const AFTER: &str = "\
+Stopping: Ctrl-C, SIGTERM and SIGHUP (a closed terminal) end the run after the step it is at, saved; Ctrl-C once more ends
+it at once. Under nohup SIGHUP is ignored.
+Printing: results go to stdout, progress to stderr. Progress that cannot be shown (a closed terminal, a full disk) is
+dropped, and training goes on. The exit status is 0, 1 after an error, and 141 where the reader of a piped stdout is gone.
+Locking: a run holds DIR/.lock while it trains; a second run in the same folder is an error. A killed run holds no lock.";
 
 fn path(name: &'static str, value: &'static str, help: &str) -> Arg {
     Arg::new(name).long(name).value_name(value).value_parser(value_parser!(PathBuf)).help(help.to_owned())

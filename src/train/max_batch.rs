@@ -1,6 +1,7 @@
 //! The largest batch that a GPU has the memory to train with, as the papers report it.
 
 use crate::cli::Settings;
+use crate::console::{Stderr, Stdout};
 use crate::cuda::Stage;
 use crate::models::{Config, Task};
 use crate::ops::{CrossEntropyOptions, cross_entropy};
@@ -25,7 +26,7 @@ pub(super) fn print(settings: &Settings) -> Result<()> {
     let fits = |batch: usize| match try_step(settings, &config, size, batch) {
         Err(Error::OutOfMemory(why)) => {
             cuda::release_free_memory(ordinal)?;
-            eprintln!("batch {batch}: {why}");
+            writeln!(Stderr, "batch {batch}: {why}");
             Ok(false)
         }
         outcome => outcome.map(|()| true),
@@ -43,8 +44,7 @@ pub(super) fn print(settings: &Settings) -> Result<()> {
         return Err(Error::OutOfMemory(format!("{config}: cuda:{ordinal} has not the memory to train with a single image")));
     }
     let (precision, name) = (settings.precision, cuda::name(ordinal)?);
-    println!("{config} on {}x{} in {precision}, {name}: at most {most} images a batch", size[0], size[1]);
-    Ok(())
+    writeln!(Stdout, "{config} on {}x{} in {precision}, {name}: at most {most} images a batch", size[0], size[1])
 }
 
 /// A step one launch after the other, and one from memory of its own, as recording takes.

@@ -2,6 +2,7 @@
 
 mod diagnose;
 mod evaluate;
+mod folder;
 mod max_batch;
 mod progress;
 mod report;
@@ -10,7 +11,7 @@ mod step;
 mod stop;
 mod verify;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,11 +19,13 @@ pub use evaluate::{Evaluation, evaluate};
 
 use serde_json::Value;
 
+use folder::RunFolder;
 use progress::Progress;
 use report::Record;
 use step::{Losses, Replay};
 
 use crate::cli::{Protocol, Settings};
+use crate::console::Stdout;
 use crate::data::{Augment, Constants, Dataset, Loader, Pair};
 use crate::models::{Card, Model, Saved};
 use crate::optim::{Ema, Method, Optimizer, Sgd};
@@ -43,7 +46,7 @@ const PATIENCE: usize = 20;
 /// A model in training: everything that changes from step to step, and what it is fed with.
 pub struct Trainer {
     settings: Settings,
-    folder: PathBuf,
+    folder: RunFolder,
     model: Model,
     params: Params,
     optimizer: Optimizer,
@@ -113,13 +116,14 @@ impl Trainer {
     /// Data or settings that do not fit together, a model that the batches do not suit, a folder that cannot be written or
     /// read; a checkpoint that is damaged, of other data or of other settings.
     pub fn new(settings: Settings) -> Result<Trainer> {
+        let existing = RunFolder::existing(&settings)?;
         let pair = settings.load_data()?;
         let config = settings.fit_model(pair.train.size, pair.train.classes.len())?;
         let (model, mut params) = config.build(DType::F32, &Rng::new(settings.seed))?;
         let mut data = Splits::new(pair, &settings, config.channels)?;
         data.fit_batches(&model, &params)?;
         params.to_device(settings.device)?;
-        let folder = report::folder(&settings)?;
+        let folder = existing.map_or_else(|| RunFolder::create(&settings), Ok)?;
         let mut trainer = Trainer {
             optimizer: optimizer(&settings, settings.optimizer.with_weight_decay(settings.weight_decay), &params)?,
             ema: settings.ema.map(|decay| Ema::new(&params, decay)).transpose()?,
@@ -153,7 +157,8 @@ impl Trainer {
         &self.folder
     }
 
-    /// Trains until all epochs are done, or until it is told to stop: by `--stop-after`, Ctrl-C or SIGTERM.
+    /// Trains until all epochs are done, or until it is told to stop: by `--stop-after`, Ctrl-C, SIGTERM or SIGHUP. What is
+    /// printed on stderr meanwhile is dropped where that cannot be written.
     ///
     /// # Errors
     /// A loss or weights that are not finite, or a results folder that cannot be written. The last checkpoint stays whole.
@@ -277,14 +282,17 @@ pub fn run(settings: Settings) -> Result<()> {
     }
     if let Some(weights) = settings.evaluate.clone() {
         let test = evaluate_weights(&settings, &weights)?;
-        println!("{test}");
-        return Ok(());
+        return writeln!(Stdout, "{test}");
     }
     let mut trainer = Trainer::new(settings)?;
     if let Outcome::Finished(test) = trainer.run()? {
         let folder = trainer.folder().display();
-        println!("best weights, of epoch {}: {test}", trainer.best.epoch);
-        println!("weights: {folder}/best/model.safetensors; pictures: {folder}/{{curves,confusion,mistakes}}.svg");
+        writeln!(
+            Stdout,
+            "best weights, of epoch {}: {test}\n\
+             weights: {folder}/best/model.safetensors; pictures: {folder}/{{curves,confusion,mistakes}}.svg",
+            trainer.best.epoch
+        )?;
     }
     Ok(())
 }

@@ -2,13 +2,14 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::{Value, json};
 
 use crate::Precision;
 use crate::checkpoint::write_atomic;
 use crate::cli::Settings;
+use crate::console::Stderr;
 use crate::metrics::peak_bytes;
 use crate::optim::Progress;
 use crate::plots::{self, Curve, Mistake, Panel};
@@ -24,21 +25,6 @@ pub(super) struct Record {
     pub train_images_per_s: f64,
     /// The share of the epoch's time in which a step waited for its images.
     pub waited: f64,
-}
-
-/// The folder for a run's results: the one asked for, or the next free `runs/<example>-<n>`.
-pub(super) fn folder(settings: &Settings) -> Result<PathBuf> {
-    if let Some(folder) = &settings.out {
-        if !settings.resume && folder.join("config.json").exists() {
-            let folder = folder.display();
-            return Err(Error::Argument(format!(
-                "{folder} holds a run already: go on with it by --resume, or take another --out"
-            )));
-        }
-        return Ok(folder.clone());
-    }
-    let free = (1..).map(|n| Path::new("runs").join(format!("{}-{n}", settings.job))).find(|folder| !folder.exists());
-    free.ok_or_else(|| Error::Argument("no free folder under runs".into()))
 }
 
 /// Drops what `metrics.jsonl` says of epochs that are to be done again.
@@ -70,7 +56,8 @@ impl Trainer {
         self.save()?;
         let config = self.settings.to_json(self.model.config(), self.params.count());
         let text = serde_json::to_string_pretty(&config).map_err(|e| Error::Argument(e.to_string()))?;
-        write_atomic(self.folder.join("config.json"), |out| writeln!(out, "{text}"))
+        write_atomic(self.folder.join("config.json"), |out| writeln!(out, "{text}"))?;
+        self.folder.begun()
     }
 
     /// Says on stderr what is about to be trained.
@@ -78,11 +65,11 @@ impl Trainer {
         let (train, test) = (self.data.train.data(), self.data.test.data());
         let validation = self.data.validation.as_ref().map_or(0, |set| set.data().len());
         let (model, parameters) = (self.model.config(), self.params.count());
-        eprintln!("{model}: {parameters} parameters, {} channel input, {} classes", model.channels, train.classes.len());
-        eprintln!("{}: {} to train, {validation} to validate; {}: {}", train.name, train.len(), test.name, test.len());
+        writeln!(Stderr, "{model}: {parameters} parameters, {} channel input, {} classes", model.channels, train.classes.len());
+        writeln!(Stderr, "{}: {} to train, {validation} to validate; {}: {}", train.name, train.len(), test.name, test.len());
         let Settings { epochs, threads, precision, .. } = self.settings;
         let precision = if precision == Precision::F32 { String::new() } else { format!(" in {precision}") };
-        eprintln!("{epochs} epochs{precision} on {threads} threads; results in {}", self.folder.display());
+        writeln!(Stderr, "{epochs} epochs{precision} on {threads} threads; results in {}", self.folder.display());
     }
 
     /// Evaluates a finished epoch, writes its line, remembers the weights if they are the best, and saves.
@@ -97,19 +84,22 @@ impl Trainer {
         self.results(&mut line, validation.as_ref(), &test);
         self.append(&line)?;
         let better = self.best.epoch == 0 || judged.top1 > self.best.top1;
+        if better {
+            self.best = Best { epoch: record.epoch, top1: judged.top1 };
+            self.with_mean(|trainer| trainer.write_weights("best"))?;
+        }
+        // Whatever happens to the terminal: what is told of is on the disk.
+        self.save()?;
         let mark = if better { "  best so far" } else { "" };
         let chosen_on = validation.as_ref().map_or(String::new(), |v| format!("  validation {:5.2} %", 100.0 * v.top1));
         let Record { epoch, train_loss, train_images_per_s: rate, .. } = record;
         let (epochs, top1) = (self.settings.epochs, 100.0 * test.top1);
         let scaling = self.loss_scaling()?;
-        eprintln!(
+        writeln!(
+            Stderr,
             "epoch {epoch:>3}/{epochs}  loss {train_loss:.4}{chosen_on}  test {top1:5.2} %  {rate:.0} images/s{scaling}{mark}"
         );
-        if better {
-            self.best = Best { epoch: record.epoch, top1: judged.top1 };
-            self.with_mean(|trainer| trainer.write_weights("best"))?;
-        }
-        self.save()
+        Ok(())
     }
 
     /// The weights as they are, on what is held out and on the test set.

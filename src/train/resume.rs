@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::checkpoint::State;
+use crate::console::{Stderr, quoted};
 use crate::train::{Best, Position, Trainer, report};
 use crate::{Error, Result, weights};
 
@@ -77,8 +78,9 @@ impl Trainer {
         }
         self.check_finite().map_err(|why| Error::data(&path, why))?;
         report::forget_after(&self.folder, self.at.epoch)?;
-        // Who was killed between the two files of a checkpoint left the state of now beside weights of before.
-        self.with_mean(|trainer| trainer.write_weights("last"))
+        // A process killed between the two files of a checkpoint leaves new state beside old weights. That both are written
+        // also shows before the first step that the disk has the space.
+        self.save()
     }
 
     /// Takes the best weights so far.
@@ -89,9 +91,9 @@ impl Trainer {
 
     /// One line that says how to go on.
     pub(super) fn say_how_to_resume(&self) {
-        let (job, folder) = (self.settings.job, self.folder.display());
+        let (job, folder) = (self.settings.job, quoted(&*self.folder));
         let (epoch, epochs) = (self.at.epoch, self.settings.epochs);
-        eprintln!("stopped after {epoch} of {epochs} epochs and {} batches; go on with:", self.at.batch);
-        eprintln!("  cargo run --release --example {job} -- --resume {folder}");
+        writeln!(Stderr, "stopped after {epoch} of {epochs} epochs and {} batches; go on with:", self.at.batch);
+        writeln!(Stderr, "  cargo run --release --example {job} -- --resume {folder}");
     }
 }

@@ -1,5 +1,6 @@
 //! One step of training, on the processor or on a GPU, where it is recorded and replayed.
 
+use crate::console::Stderr;
 use crate::cuda::{Recording, Stage};
 use crate::data::{Batch, Feed};
 use crate::ops::{CrossEntropyOptions, cross_entropy};
@@ -126,7 +127,7 @@ impl Trainer {
                     }
                     outcome => {
                         let why = outcome.err().map_or("the weights moved in memory".into(), |e| e.to_string());
-                        eprintln!("steps are launched one kernel after the other, as they cannot be recorded: {why}");
+                        writeln!(Stderr, "steps are launched one kernel after the other, as they cannot be recorded: {why}");
                         self.work(&inputs.batch, &rng)
                     }
                 }

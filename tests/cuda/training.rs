@@ -199,7 +199,7 @@ const JOB: Job = Job {
 fn run(device: &str, precision: &str, folder: &Path) -> f64 {
     let arguments = ["test", "--out", folder.to_str().unwrap(), "--device", device, "--precision", precision, "--threads", "1"];
     let mut settings = Settings::parse(&JOB, arguments.map(OsString::from)).unwrap().unwrap();
-    settings.default_data = folder.join("no-data");
+    settings.default_data = Some(folder.join("no-data"));
     let mut trainer = Trainer::new(settings).unwrap();
     assert!(matches!(trainer.run().unwrap(), Outcome::Finished(_)));
     // 70 images an epoch: 8 full batches, of which the first two of the run are not replayed, and a smaller one.
@@ -242,7 +242,7 @@ fn the_largest_batch_is_found() {
     let folder = std::env::temp_dir();
     let arguments = ["test", "--max-batch", "--device", "cuda", "--threads", "1"];
     let mut settings = Settings::parse(&JOB, arguments.map(OsString::from)).unwrap().unwrap();
-    settings.default_data = folder.join("no-data");
+    settings.default_data = Some(folder.join("no-data"));
     wavemix::train::run(settings).unwrap();
     let arguments = ["test", "--max-batch", "--device", "cpu"];
     let error = wavemix::train::run(Settings::parse(&JOB, arguments.map(OsString::from)).unwrap().unwrap()).unwrap_err();
