@@ -34,6 +34,9 @@ pub(crate) fn gradient_sums(
     dbeta: &mut SliceMut,
 ) -> Result<()> {
     let (c, rows) = (mean.elements, x.elements / mean.elements);
+    if rows == 0 {
+        return dgamma.fill(0.0).and_then(|()| dbeta.fill(0.0));
+    }
     let plan = Columns::summing(rows, c, together(c, &[x, dy]));
     let mut part = x.gpu.scratch(plan.splits * 2 * c, DType::F32)?;
     let launch = x.gpu.kernel("batch_norm", "batch_norm_sums", x.dtype)?.arg(x).arg(dy).arg(mean).arg(&mut part.write());

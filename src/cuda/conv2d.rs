@@ -74,8 +74,18 @@ pub(super) fn depthwise(
     launch.counts(g.flops()).launch()
 }
 
+/// y where there are no channels to sum over, which the kernels would divide by: each pixel is the bias, or zeros.
+pub(super) fn of_no_channels(bias: Option<Slice>, c: usize, y: &mut SliceMut) -> Result<()> {
+    let Some(bias) = bias else { return y.fill(0.0) };
+    let pixels = y.as_slice().elements / c;
+    super::shape::copy_box((bias, 0), (y, 0), Axes::new([(pixels, [0, c as isize]), (c, [1, 1])]))
+}
+
 /// small = the convolution of big: conv2d forwards, conv_transpose2d's input gradient.
 pub(crate) fn forward(g: &Geometry, big: Slice, weight: Slice, bias: Option<Slice>, small: &mut SliceMut) -> Result<()> {
+    if g.big[2] == 0 {
+        return of_no_channels(bias, g.small[2], small);
+    }
     if g.is_depthwise() {
         return depthwise("depthwise", g, [big, weight], bias, small);
     }

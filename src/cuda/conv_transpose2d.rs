@@ -1,6 +1,6 @@
 //! Transposed convolution: one implicit product for each output phase, that is, for each remainder by the stride.
 
-use super::conv2d::{Tile, depthwise, window};
+use super::conv2d::{Tile, depthwise, of_no_channels, window};
 use super::launch::together;
 use super::{Slice, SliceMut};
 use crate::Result;
@@ -8,6 +8,9 @@ use crate::window::Geometry;
 
 /// big = the transposed convolution of small: conv_transpose2d forwards, conv2d's input gradient.
 pub(crate) fn forward(g: &Geometry, small: Slice, weight: Slice, bias: Option<Slice>, big: &mut SliceMut) -> Result<()> {
+    if g.small[2] == 0 {
+        return of_no_channels(bias, g.big[2], big);
+    }
     if g.is_depthwise() {
         return depthwise("depthwise_transposed", g, [small, weight], bias, big);
     }

@@ -15,7 +15,7 @@ use crate::cpu::{conv_transpose2d, conv2d, reference};
 use crate::window::{Geometry, Window};
 
 /// Multiply-adds of one case, and elements of one operand, at most.
-const MOST: usize = 1 << 20;
+const MOST: usize = 1 << 18;
 
 /// Numbers of channels: odd ones, vectors and panels of every width, and as many as Winograd's algorithm starts at.
 const CHANNELS: [usize; 14] = [1, 2, 3, 4, 5, 7, 8, 16, 17, 32, 33, 48, 64, 72];
