@@ -117,14 +117,30 @@ pub(crate) fn normalise<T: Real>(x: &[T], coefficients: [&[f64]; 3], y: &mut [T]
     chunks(y, block::<T>(c) * (GRAIN / BLOCK), |start, y| normalise_chunk(&x[start..], [&mean, &scale, &shift], y));
 }
 
-/// The same, and + residual. Returns the largest |y| of each channel, not-a-number where there is one.
-pub(crate) fn normalise_add<T: Real>([x, residual]: [&[T]; 2], coefficients: [&[f64]; 3], y: &mut [T]) -> Vec<f64> {
+/// The same, and + residual.
+pub(crate) fn normalise_add<T: Real>([x, residual]: [&[T]; 2], coefficients: [&[f64]; 3], y: &mut [T]) {
+    let c = coefficients[0].len();
+    let [mean, scale, shift] = coefficients.map(|v| widen::<T::Wide>(v, c));
+    chunks(y, block::<T>(c) * (GRAIN / BLOCK), |start, y| {
+        normalise_add_chunk([&x[start..], &residual[start..]], [&mean, &scale, &shift], y);
+    });
+}
+
+/// The same. Returns the largest |y| of each channel, not-a-number where there is one.
+pub(crate) fn normalise_add_largest<T: Real>([x, residual]: [&[T]; 2], coefficients: [&[f64]; 3], y: &mut [T]) -> Vec<f64> {
     let c = coefficients[0].len();
     let [mean, scale, shift] = coefficients.map(|v| widen::<T::Wide>(v, c));
     let largest = Mutex::new(vec![0.0; c]);
     chunks(y, block::<T>(c) * (GRAIN / BLOCK), |start, y| {
         let mut own = vec![T::Wide::ZERO; width(c)];
-        normalise_add_chunk([&x[start..], &residual[start..]], [&mean, &scale, &shift], y, &mut own);
+        // A few rows at a time, which are then still in the L1 cache. One loop that writes both would have more slices than the
+        // compiler tells apart, and would not be vectorized.
+        let few = NEAR.div_ceil(own.len()).next_multiple_of(4) * own.len();
+        for (i, y) in y.chunks_mut(few).enumerate() {
+            let at = start + i * few;
+            normalise_add_chunk([&x[at..], &residual[at..]], [&mean, &scale, &shift], y);
+            find_largest(y, &mut own);
+        }
         let mut largest = largest.lock().unwrap_or_else(PoisonError::into_inner);
         for own in own.chunks(c) {
             largest.iter_mut().zip(own).for_each(|(largest, own)| *largest = larger(*largest, own.to_f64()));
@@ -211,9 +227,7 @@ vectorize! {
         }
     }
 
-    /// The largest |y| is found row by row, in the first-level cache: a loop that writes both would have more slices than the
-    /// compiler tells apart, and would not be vectorised.
-    fn normalise_add_chunk<T: Real>(inputs: [&[T]; 2], coefficients: [&[T::Wide]; 3], y: &mut [T], largest: &mut [T::Wide]) {
+    fn normalise_add_chunk<T: Real>(inputs: [&[T]; 2], coefficients: [&[T::Wide]; 3], y: &mut [T]) {
         let [mean, scale, shift] = coefficients;
         let [x, residual] = inputs.map(|input| input.chunks(mean.len()));
         for ((y, x), residual) in y.chunks_mut(mean.len()).zip(x).zip(residual) {
@@ -221,9 +235,23 @@ vectorize! {
             for (((y, &x), &residual), ((&mean, &scale), &shift)) in y.iter_mut().zip(x).zip(residual).zip(coefficients) {
                 *y = T::narrow((x.wide() - mean) * scale + shift + residual.wide());
             }
-            for (largest, &y) in largest.iter_mut().zip(&*y) {
-                *largest = larger(*largest, y.wide().abs());
+        }
+    }
+
+    /// The largest |y| of each column of such rows, four rows in one pass: loading a maximum again takes until it is stored.
+    fn find_largest<T: Real>(y: &[T], largest: &mut [T::Wide]) {
+        let width = largest.len();
+        let mut groups = y.chunks_exact(4 * width);
+        for rows in &mut groups {
+            let (first, second) = rows.split_at(2 * width);
+            let ((a, b), (c, d)) = (first.split_at(width), second.split_at(width));
+            for ((((largest, &a), &b), &c), &d) in largest.iter_mut().zip(a).zip(b).zip(c).zip(d) {
+                let (a, b) = (larger(a.wide().abs(), b.wide().abs()), larger(c.wide().abs(), d.wide().abs()));
+                *largest = larger(*largest, larger(a, b));
             }
+        }
+        for row in groups.remainder().chunks(width) {
+            largest.iter_mut().zip(row).for_each(|(largest, &y)| *largest = larger(*largest, y.wide().abs()));
         }
     }
 
@@ -272,6 +300,9 @@ fn add_terms<T: Real>(x: &[T], about: &[T::Wide], sum: &mut [T::Wide], term: imp
         }
     }
 }
+
+/// Elements that are read again while they are in the L1 cache.
+const NEAR: usize = 1024;
 
 /// Numbers taken as one row: whole rows of c, some 64 numbers at least.
 fn width(c: usize) -> usize {

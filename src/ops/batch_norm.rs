@@ -155,10 +155,13 @@ fn apply(
     let scale = product(&channel_vec(gamma.value())?, &inv_std);
     let shift = channel_vec(beta.value())?;
     let (from, other) = (x.value(), residual.map(Var::value));
-    // The largest |y| of each channel, where there is a residual.
+    // The largest |y| of each channel, where x may be recomputed from y.
     let mut largest = Vec::new();
     let y = each_real!(op, x.dtype(), T => Tensor::build(*x.shape(), |y: &mut [T]| match other {
-        Some(residual) => largest = cpu::normalise_add([from.data(), residual.data()], [&mean, &scale, &shift], y),
+        Some(residual) if count.is_some() && T::DTYPE != DType::BF16 => {
+            largest = cpu::normalise_add_largest([from.data(), residual.data()], [&mean, &scale, &shift], y);
+        }
+        Some(residual) => cpu::normalise_add([from.data(), residual.data()], [&mean, &scale, &shift], y),
         None => cpu::normalise(from.data(), [&mean, &scale, &shift], y),
     }));
     let inputs: Vec<&Var> = [x, gamma, beta].into_iter().chain(residual).collect();
