@@ -26,9 +26,8 @@ unsafe impl Send for Blas {}
 const WORKSPACE: usize = 32 << 20;
 
 impl Blas {
-    fn new(gpu: &'static Gpu) -> Result<Blas> {
-        let workspace = gpu.allocate(WORKSPACE)?;
-        let _turn = gpu.turn()?;
+    /// In the caller's turn.
+    fn new(gpu: &'static Gpu, workspace: Block) -> Result<Blas> {
         let handle = result::create_handle().map_err(|e| failed(gpu, "does not start", e))?;
         let blas = Blas { handle, _workspace: workspace };
         // SAFETY: handle and stream live as long as the process, the workspace as long as the handle.
@@ -86,12 +85,17 @@ pub(crate) fn gemm(batch: usize, [m, k, n]: [usize; 3], a: Matrix, b: Matrix, c:
     let [ta, tb, tc] = [a.data.dtype, b.data.dtype, c.0.dtype].map(kind);
     let (one, zero) = (1.0f32, 0.0f32);
     let [one, zero] = [&one, &zero].map(|x| (&raw const *x).cast::<c_void>());
-    let mut blas = gpu.blas.lock().unwrap_or_else(|e| e.into_inner());
-    let handle = match &mut *blas {
-        Some(blas) => blas.handle,
-        empty => empty.insert(Blas::new(gpu)?).handle,
-    };
+    let lock = || gpu.blas.lock().unwrap_or_else(|e| e.into_inner());
+    // A statement of its own, as memory takes a turn of its own.
+    let workspace = if lock().is_none() { Some(gpu.allocate(WORKSPACE)?) } else { None };
+    // The turn first, as everywhere: a thread that records waits for locks while others wait for their turn.
     let _turn = gpu.turn()?;
+    let mut blas = lock();
+    let handle = match (&mut *blas, workspace) {
+        (Some(blas), _) => blas.handle,
+        (empty, Some(workspace)) => empty.insert(Blas::new(gpu, workspace)?).handle,
+        (None, None) => unreachable!("cuBLAS, once started, stays"),
+    };
     let (bytes, flops) = (a.data.bytes() + b.data.bytes() + c.as_slice().bytes(), flops(&[batch, m, n, k]));
     let pointer = c.pointer();
     // SAFETY: the callers' slices hold the matrices that these sizes and steps describe; the factors outlive the call.

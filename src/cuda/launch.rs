@@ -31,6 +31,8 @@ const BLOCK: u32 = 256;
 impl Gpu {
     /// Kernel `name` of `kernels/<file>.cu` for elements of type `dtype`, compiled at its first use.
     pub fn kernel(&'static self, file: &'static str, name: &'static str, dtype: DType) -> Result<Launch> {
+        // Loading a kernel is not allowed while a thread records; and that thread may wait for the lock, so the turn comes first.
+        let _turn = self.turn()?;
         let mut kernels = self.kernels.lock().unwrap_or_else(|e| e.into_inner());
         let key = (file, name, dtype);
         if !kernels.functions.contains_key(&key) {

@@ -201,7 +201,8 @@ impl Gpu {
     }
 
     /// Lets this thread talk to the device while what is returned lives; not while another thread records what it asks
-    /// for, as the stream would record this one's too.
+    /// for, as the stream would record this one's too. Before any lock that a thread may want that records, and once: not
+    /// while this thread has a turn.
     fn turn(&self) -> Result<Option<RwLockReadGuard<'_, ()>>> {
         let turn = (!SERVING.get().recording).then(|| self.gate.read().unwrap_or_else(|e| e.into_inner()));
         self.context.bind_to_thread().map_err(|e| self.failed("binding a thread", e))?;

@@ -81,7 +81,7 @@ fn elapsed(begin: &CudaEvent, end: &CudaEvent) -> std::result::Result<f64, Drive
 }
 
 impl Gpu {
-    /// Runs what starts one kernel, between two events where a profile is taken.
+    /// Runs what starts one kernel, between two events where a profile is taken, in the caller's turn.
     pub(super) fn timed(&self, (name, bytes, flops): (&str, usize, u64), start: impl FnOnce() -> Result<()>) -> Result<()> {
         let profiles = || self.profiles.lock().unwrap_or_else(|e| e.into_inner());
         if profiles().is_empty() || SERVING.get().recording {
@@ -111,7 +111,10 @@ pub fn copy_rate(ordinal: usize) -> Result<f64> {
     let elements = (free / 8).min(1 << 30) / 4;
     let (mut to, mut from) = (gpu.scratch(elements, DType::F32)?, gpu.scratch(elements, DType::F32)?);
     from.write().fill(0.0)?;
-    let mut copy = || gpu.timed(("copy", 8 * elements, 0), || to.write().copy(from.read()));
+    let mut copy = || {
+        let _turn = gpu.turn()?;
+        gpu.timed(("copy", 8 * elements, 0), || to.write().copy_in_turn(from.read()))
+    };
     copy()?;
     let time = of_kernel("copy", profile(ordinal, || (0..8).try_for_each(|_| copy()))?.1);
     Ok(time.bytes as f64 / time.seconds)

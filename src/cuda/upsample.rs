@@ -40,16 +40,16 @@ fn on_device(gpu: &'static Gpu, table: &Table) -> Result<OnDevice> {
         first.push(elements.len() as u32);
     }
     let bytes: Vec<u8> = [&first, &elements, &weights].into_iter().flatten().flat_map(|word| word.to_le_bytes()).collect();
-    let mut tables = gpu.tables.lock().unwrap_or_else(|e| e.into_inner());
-    let words = first.len() + 2 * elements.len();
-    let kept = match tables.get(&bytes) {
-        Some(kept) => *kept,
+    // Not locked while it is copied: the copy waits while a thread records, which may ask for a table itself.
+    let tables = || gpu.tables.lock().unwrap_or_else(|e| e.into_inner());
+    let known = tables().get(&bytes).copied();
+    let kept = match known {
+        Some(kept) => kept,
         None => {
-            let mut scratch = gpu.scratch(words, DType::F32)?;
+            let mut scratch = gpu.scratch(first.len() + 2 * elements.len(), DType::F32)?;
             scratch.write().write(&bytes)?;
             // It is launched with for as long as the program runs.
-            let kept: &'static Scratch = Box::leak(Box::new(scratch));
-            tables.insert(bytes, kept);
+            let kept: &'static Scratch = tables().entry(bytes).or_insert_with(|| Box::leak(Box::new(scratch)));
             kept
         }
     };

@@ -1,9 +1,12 @@
 //! Moving tensors, memory, errors.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Barrier, mpsc};
 use std::thread;
+use std::time::Duration;
 
 use wavemix::data::{Batch, Feed};
+use wavemix::ops::Interpolation;
 use wavemix::{DType, Device, Error, Rng, Tensor, Var, cuda};
 
 use crate::harness::gpu;
@@ -88,6 +91,49 @@ fn work_is_recorded_and_replayed() {
     let reads = cuda::Stage::new(ordinal).unwrap().record(|| there.value().to_vec::<f32>());
     let error = reads.err().unwrap().to_string();
     assert_eq!(error, "cuda:0: copying from the device: not while a step is recorded");
+}
+
+/// While a step is recorded, a kernel that another thread loads, and products and tables that others ask for, wait, and do not
+/// hold up what is recorded.
+#[test]
+fn others_wait_while_a_step_is_recorded() {
+    let Some(gpu) = gpu() else { return };
+    let Device::Cuda(ordinal) = gpu else { unreachable!() };
+    let (finished, outcome) = mpsc::channel();
+    thread::spawn(move || {
+        let square = Var::from(Tensor::full_on(gpu, [8, 8], 1.0, DType::F32).unwrap());
+        let words = Tensor::full_on(gpu, [4], 0.0, DType::I64).unwrap();
+        let product = || square.matmul(&square).map(Var::into_value);
+        let image = Var::from(Tensor::full_on(gpu, [1, 2, 2, 1], 1.0, DType::F32).unwrap());
+        let larger = |size: usize| image.upsample([size, size], Interpolation::Nearest).map(Var::into_value);
+        let begun = Barrier::new(4);
+        let recorded = thread::scope(|scope| {
+            let kernel = scope.spawn(|| (begun.wait(), words.eq(&words)).1);
+            let other = scope.spawn(|| (begun.wait(), product()).1);
+            let table = scope.spawn(|| (begun.wait(), larger(5)).1);
+            let mut stage = cuda::Stage::new(ordinal)?;
+            stage.rehearse(|| Ok((product()?, larger(3)?)))?;
+            // Free memory for the results of the others: they need not wait for the driver's.
+            let bytes = Tensor::full_on(gpu, [4], 0.0, DType::U8)?;
+            drop((product()?, bytes, Tensor::full_on(gpu, [25], 0.0, DType::F32)?));
+            let recorded = stage.record(|| {
+                begun.wait();
+                // Long enough for all to come as far as they get, the kernel's compiler included.
+                thread::sleep(Duration::from_secs(3));
+                Ok((product()?, larger(3)?))
+            });
+            assert_eq!(kernel.join().unwrap()?.to_vec::<u8>()?, [1; 4]);
+            assert_eq!(other.join().unwrap()?.to_vec::<f32>()?, [8.0; 64]);
+            assert_eq!(table.join().unwrap()?.to_vec::<f32>()?, [1.0; 25]);
+            let (mut recording, (result, enlarged)) = recorded?;
+            recording.replay(&Rng::new(0))?;
+            assert_eq!(result.to_vec::<f32>()?, [8.0; 64]);
+            assert_eq!(enlarged.to_vec::<f32>()?, [1.0; 9]);
+            wavemix::Result::Ok(())
+        });
+        finished.send(recorded).unwrap();
+    });
+    outcome.recv_timeout(Duration::from_secs(120)).expect("no thread waits for ever").unwrap();
 }
 
 fn images(n: usize, seed: u64) -> Batch {
