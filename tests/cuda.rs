@@ -63,10 +63,17 @@ fn same_on_stand_in(name: Option<&str>) {
     match outcome {
         Ok((passed, said)) => {
             let own = name.is_some_and(|name| said.contains(&format!("test {name} ... ok")));
-            assert!(own || *passed, "on the stand-in:\n{said}");
+            assert!(own || *passed, "on the stand-in:\n{}", name.and_then(|name| printed_by(name, said)).unwrap_or(said));
         }
         Err(why) => skip(why),
     }
+}
+
+/// What the test of this name printed, where it failed: each test that did repeats its own part of what all did.
+fn printed_by<'a>(name: &str, said: &'a str) -> Option<&'a str> {
+    let (_, own) = said.split_once(&format!("---- {name} stdout ----"))?;
+    let ends = ["\n---- ", "\nfailures:"].map(|end| own.find(end).unwrap_or(own.len()));
+    Some(&own[..ends[0].min(ends[1])])
 }
 
 /// Whether the tests of this filter pass on the stand-in in this folder, and what they print. Some must run.
