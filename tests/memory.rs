@@ -49,7 +49,10 @@ impl Watcher for Kept {
 }
 
 fn address(x: &Tensor) -> usize {
-    x.as_slice::<f32>().map_or(0, |x| x.as_ptr() as usize)
+    match x.dtype() {
+        DType::U8 => x.as_slice::<u8>().unwrap().as_ptr() as usize,
+        dtype => x.as_slice::<f32>().unwrap_or_else(|e| panic!("{dtype}: {e}")).as_ptr() as usize,
+    }
 }
 
 /// Per pixel, in units of C floats: the input 1, its wavelets 1/4, before GELU 1/2, the MLP's output 1/4. What is behind

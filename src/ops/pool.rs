@@ -4,7 +4,7 @@ use crate::autograd::Backward;
 use crate::cpu::pool as cpu;
 use crate::cuda::pool as cuda;
 use crate::window::{Geometry, Window};
-use crate::{Device, Error, Result, Shape, Tensor, Var};
+use crate::{DType, Device, Error, Float, Result, Shape, Tensor, Var};
 
 /// y[n, i, j, c] = the mean of x over a window of `kernel` rows and columns; zeros of the padding count as elements.
 ///
@@ -64,7 +64,8 @@ impl Backward for Average {
 /// y[n, i, j, c] = the largest element of x in a window of `kernel` rows and columns; the padding is never the largest.
 ///
 /// **Shapes**: x [n, h, w, c], y [n, h', w', c], with the sizes of [`conv2d`](crate::ops::conv2d).
-/// **Backward**: dy goes to the first of the largest elements. **Saves**: x and y.
+/// **Backward**: dy goes to the first of the largest elements. **Saves**: on the CPU which element of its window is the
+/// largest, a byte for each (eight where the kernel has more than 256 elements over the image); on a GPU x and y.
 /// **Errors**: another number of dimensions, a window that does not fit or has padding alone in it, groups, a padding of
 /// more than half the kernel.
 /// **Source**: `torch.nn.functional.max_pool2d`, in NHWC.
@@ -76,40 +77,63 @@ pub fn max_pool2d(x: &Var, kernel: [usize; 2], window: Window) -> Result<Var> {
     let (g, shape) = geometry("max_pool2d", x, kernel, window)?;
     check_meets(&g)?;
     let g = g.without_idle_edges();
-    let from = x.value();
+    let (from, dtype, recorded) = (x.value(), x.dtype(), x.has_history());
+    let mut saved = Vec::new();
     let y = match from.device() {
-        Device::Cpu => {
-            each_float!("max_pool2d", x.dtype(), T => Tensor::build(shape, |y: &mut [T]| cpu::maximum(&g, from.data(), y)))
+        Device::Cpu if recorded && g.kernel[0] * g.kernel[1] <= 256 => {
+            each_float!("max_pool2d", dtype, T => maximum_at::<T, u8>(&g, from, shape, &mut saved))
         }
-        Device::Cuda(_) => from.beside(shape, x.dtype(), |y| cuda::maximum(&g, from.on_device(), y))?,
+        Device::Cpu if recorded => each_float!("max_pool2d", dtype, T => maximum_at::<T, i64>(&g, from, shape, &mut saved)),
+        Device::Cpu => {
+            each_float!("max_pool2d", dtype, T => Tensor::build(shape, |y: &mut [T]| cpu::maximum(&g, from.data(), y)))
+        }
+        Device::Cuda(_) => {
+            let y = from.beside(shape, dtype, |y| cuda::maximum(&g, from.on_device(), y))?;
+            saved = vec![from.clone(), y.clone()];
+            y
+        }
     };
-    let saved = y.clone();
-    Ok(Var::record("max_pool2d", &[x], y, || Maximum { g, x: x.value().clone(), y: saved }))
+    Ok(Var::record("max_pool2d", &[x], y, || Maximum { g, shape: *x.shape(), saved }))
+}
+
+/// y on the CPU; which kernel elements it is made of is added to `saved`.
+fn maximum_at<T: Float, N: cpu::Number>(g: &Geometry, x: &Tensor, shape: Shape, saved: &mut Vec<Tensor>) -> Tensor {
+    let mut taps = None;
+    let y = Tensor::build(shape, |y: &mut [T]| {
+        taps = Some(Tensor::build(shape, |taps: &mut [N]| cpu::maximum_at(g, x.data(), y, taps)));
+    });
+    saved.push(taps.unwrap_or_else(|| Tensor::build(shape, |_: &mut [N]| ())));
+    y
 }
 
 /// y = the largest element of each window.
 struct Maximum {
     g: Geometry,
-    x: Tensor,
-    y: Tensor,
+    shape: Shape,
+    /// On the CPU the number of the kernel element that y is, on a GPU x and y.
+    saved: Vec<Tensor>,
 }
 
 impl Backward for Maximum {
     /// dx = dy where x is the largest of its window.
     fn backward(self: Box<Self>, dy: Tensor, _wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
+        let (g, saved) = (&self.g, &self.saved);
         let dx = match dy.device() {
-            Device::Cpu => each_float!("max_pool2d", dy.dtype(), T => Tensor::build(*self.x.shape(), |dx: &mut [T]| {
-                cpu::backward_maximum(&self.g, [self.x.data(), self.y.data(), dy.data()], dx);
+            Device::Cpu => each_float!("max_pool2d", dy.dtype(), T => Tensor::build(self.shape, |dx: &mut [T]| {
+                match saved[0].dtype() {
+                    DType::U8 => cpu::backward_maximum(g, dy.data(), saved[0].data::<u8>(), dx),
+                    _ => cpu::backward_maximum(g, dy.data(), saved[0].data::<i64>(), dx),
+                }
             })),
-            Device::Cuda(_) => dy.beside(self.x.shape(), dy.dtype(), |dx| {
-                cuda::backward_maximum(&self.g, [&self.x, &self.y, &dy].map(Tensor::on_device), dx)
+            Device::Cuda(_) => dy.beside(self.shape, dy.dtype(), |dx| {
+                cuda::backward_maximum(g, [&saved[0], &saved[1], &dy].map(Tensor::on_device), dx)
             })?,
         };
         Ok(vec![Some(dx)])
     }
 
     fn saves(&self) -> Vec<&Tensor> {
-        vec![&self.x, &self.y]
+        self.saved.iter().collect()
     }
 }
 

@@ -121,6 +121,9 @@ fn maxima_of_large_batches_follow_the_definition() {
         ([33, 9, 14, 3], 3, window(1, 1, 1)),
         ([3, 20, 21, 5], 3, window(3, 1, 2)),
         ([2, 6, 5, 4], 11, window(1, 5, 1)),
+        // More kernel elements than a byte can number.
+        ([3, 40, 37, 5], 17, window(2, 8, 1)),
+        ([2, 35, 40, 9], 17, window(1, 3, 2)),
     ] {
         let value = |i: usize| if i.is_multiple_of(97) { f64::NAN } else { (i * 7919 % 11) as f64 };
         let values: Vec<f64> = (0..shape.iter().product()).map(value).collect();
