@@ -16,7 +16,7 @@ use std::fmt::Debug;
 use wavemix::ops::{conv_transpose2d, conv2d};
 use wavemix::{DType, Tensor, Var, Window};
 
-/// A layer: the side of its (square) input, channels in and out, kernel, stride and padding.
+/// A layer: the side of its (square) input, channels in and out, kernel, stride, padding, groups and dilation.
 #[derive(Clone, Copy, Debug)]
 struct Layer {
     side: usize,
@@ -25,16 +25,17 @@ struct Layer {
     stride: usize,
     padding: usize,
     groups: usize,
+    dilation: usize,
 }
 
 fn layer(side: usize, channels: [usize; 2], kernel: usize, stride: usize, padding: usize) -> Layer {
-    Layer { side, channels, kernel, stride, padding, groups: 1 }
+    Layer { side, channels, kernel, stride, padding, groups: 1, dilation: 1 }
 }
 
 impl Layer {
     fn window(&self) -> Window {
-        let Layer { stride, padding, groups, .. } = *self;
-        Window { stride: [stride; 2], padding: [padding; 2], groups, ..Window::default() }
+        let Layer { stride, padding, groups, dilation, .. } = *self;
+        Window { stride: [stride; 2], padding: [padding; 2], dilation: [dilation; 2], groups, ..Window::default() }
     }
 }
 
@@ -103,7 +104,7 @@ fn transposed(n: usize, l: Layer) {
 /// ResNets: both stems, the stages of basic blocks and of bottlenecks, and their shortcuts, at 32 and 224 pixels.
 #[test]
 fn layers_of_resnets() {
-    for (n, side) in [(16, 32), (1, 56)] {
+    for (n, side) in [(64, 16), (16, 32), (1, 56)] {
         forward(n, layer(4 * side, [3, 64], 7, 2, 3));
         forward(n, layer(side, [3, 64], 3, 1, 1));
         for (stage, width) in [64, 128, 256, 512].into_iter().enumerate() {
@@ -138,7 +139,7 @@ fn strided_layers_at_any_size() {
 /// cascades, and the heads of segmentation and super-resolution.
 #[test]
 fn layers_of_wavemix() {
-    for (n, side) in [(1, 32), (16, 28)] {
+    for (n, side) in [(1, 32), (16, 28), (64, 32)] {
         for dim in [16, 64, 128] {
             for level in 1..=4 {
                 let small = side >> level;
@@ -161,7 +162,7 @@ fn layers_of_wavemix() {
 #[test]
 fn layers_of_other_models() {
     let depthwise = |side, c, kernel, stride, padding| Layer { groups: c, ..layer(side, [c, c], kernel, stride, padding) };
-    for n in [1, 16] {
+    for n in [1, 16, 64] {
         // MobileNetV2 of width 2: its stem and its depth-wise layers.
         forward(n, layer(64, [3, 64], 3, 2, 1));
         for (side, c, stride) in [(32, 64, 1), (32, 192, 2), (16, 288, 2), (8, 384, 2), (8, 384, 1), (4, 1152, 2), (2, 1920, 1)] {
@@ -182,5 +183,29 @@ fn layers_of_other_models() {
         forward(n, layer(64, [3, 32], 7, 4, 3));
         forward(n, layer(16, [32, 64], 3, 2, 1));
         forward(n, layer(16, [32, 32], 8, 8, 0));
+    }
+}
+
+/// Segmentation and vision transformers: dilated stages and heads, decoders, and Nystrom attention's filters along the tokens.
+#[test]
+fn layers_of_segmentation_and_attention() {
+    let dilated = |side, channels, dilation| Layer { dilation, ..layer(side, channels, 3, 1, dilation) };
+    for (n, side) in [(1, 28), (16, 13), (64, 8)] {
+        // DeepLabV2: ResNet-101's third and fourth stage, and the four heads, some of which reach beyond their map.
+        forward(n, dilated(side, [256, 256], 2));
+        forward(n, dilated(side, [512, 512], 4));
+        [6, 12, 18, 24].into_iter().for_each(|dilation| forward(n, dilated(side, [2048, 19], dilation)));
+        // UNet's decoder on ResNet-18: the map from below beside the skip.
+        forward(n, layer(side, [512 + 256, 256], 3, 1, 1));
+        forward(n, layer(2 * side, [32 + 64, 32], 3, 1, 1));
+        forward(n, layer(4 * side, [16, 19], 3, 1, 1));
+        // CPV's stem and first layer.
+        forward(n, layer(side, [32, 64], 3, 1, 1));
+        forward(n, layer(side, [64, 128], 3, 1, 1));
+    }
+    // 1025 tokens and 63 zeros of a head's 32 values: one filter of 33 tokens for each of 4 heads.
+    let window = Window { padding: [16, 0], groups: 4, ..Window::default() };
+    for n in [1, 16] {
+        check(&("Nystrom", n), &|x, w| conv2d(x, w, None, window), [n, 1088, 32, 4], [4, 33, 1, 1]);
     }
 }
