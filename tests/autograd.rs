@@ -123,3 +123,15 @@ fn a_drop_that_panics_does_not_stop_later_ones() {
         assert_eq!(dropped.load(Ordering::Relaxed), 1);
     });
 }
+
+/// In every floating-point type: on the processor f16 is only stored and cast.
+#[test]
+fn gradients_of_two_uses_add_up_in_every_type() {
+    for dtype in [DType::F32, DType::F64, DType::BF16, DType::F16] {
+        let x = Var::leaf(Tensor::full([3], 1.5, dtype));
+        let wide = || x.cast(DType::F64).unwrap();
+        let y = (&wide() + &wide()).unwrap();
+        let dx = y.backward_from(Tensor::full([3], 0.25, DType::F64), &[]).unwrap().of(&x).unwrap().clone();
+        assert_eq!((dx.dtype(), dx.cast(DType::F64).unwrap().to_vec::<f64>().unwrap()), (dtype, vec![0.5; 3]), "{dtype}");
+    }
+}
