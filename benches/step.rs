@@ -4,9 +4,10 @@
 //! cargo bench --bench step -- --model WaveMixLite-128/7 --channels 3 --classes 47 --size 28 --batch 64 --threads 2 --json
 //! ```
 //!
-//! Figures are medians over steps of at least two seconds each way, after two steps to warm up. Other programs on the
-//! machine disturb them: compare two sides by running them in turns, and by ratios. `compare.py` does so with PyTorch; for
-//! it `--serve` answers each line of the input, `train SECONDS` or `infer SECONDS`, with the times of so many steps.
+//! Figures are medians over steps of at least two seconds each way, after two steps to warm up.
+//! Other programs on the machine disturb them: compare two sides by running them in turns, and by
+//! ratios. `compare.py` does so with PyTorch; for it `--serve` answers each line of the input,
+//! `train SECONDS` or `infer SECONDS`, with the times of so many steps.
 
 use std::io::BufRead;
 use std::process::ExitCode;
@@ -29,7 +30,9 @@ fn main() -> ExitCode {
 }
 
 fn bench() -> Result<()> {
-    let text = |name: &'static str, default: &'static str| Arg::new(name).long(name).default_value(default);
+    let text = |name: &'static str, default: &'static str| {
+        Arg::new(name).long(name).default_value(default)
+    };
     let m = Command::new("step")
         .about("Times training and inference steps on random images.")
         .arg(text("model", "WaveMixLite-128/7"))
@@ -57,21 +60,40 @@ fn bench() -> Result<()> {
         .arg(Arg::new("bench").long("bench").action(ArgAction::SetTrue).hide(true))
         .get_matches();
     if m.get_flag("serve") {
-        writeln!(Stdout, "{}", serde_json::json!({"imported": true, "peak_bytes": peak_bytes()}))?;
+        writeln!(
+            Stdout,
+            "{}",
+            serde_json::json!({"imported": true, "peak_bytes": peak_bytes()})
+        )?;
     }
     let number = |name: &str| -> Result<usize> {
         let text = value(&m, name);
-        text.parse().map_err(|_| Error::Argument(format!("--{name} takes a number, not `{text}`")))
+        text.parse()
+            .map_err(|_| Error::Argument(format!("--{name} takes a number, not `{text}`")))
     };
     let (size, batch, threads) = (number("size")?, number("batch")?, number("threads")?);
-    let (precision, device): (Precision, Device) = (value(&m, "precision").parse()?, value(&m, "device").parse()?);
+    let (precision, device): (Precision, Device) = (
+        value(&m, "precision").parse()?,
+        value(&m, "device").parse()?,
+    );
     precision.check(device)?;
-    let task = Task::Classify { classes: number("classes")? };
-    let config = Config { channels: number("channels")?, size, task, ..Config::parse(value(&m, "model"))? };
+    let task = Task::Classify {
+        classes: number("classes")?,
+    };
+    let config = Config {
+        channels: number("channels")?,
+        size,
+        task,
+        ..Config::parse(value(&m, "model"))?
+    };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
     let pool = pool.map_err(|e| Error::Argument(format!("cannot start {threads} threads: {e}")))?;
     if m.get_flag("largest") {
-        let Device::Cuda(ordinal) = device else { return Err(Error::Argument("--largest fills a GPU: --device cuda".into())) };
+        let Device::Cuda(ordinal) = device else {
+            return Err(Error::Argument(
+                "--largest fills a GPU: --device cuda".into(),
+            ));
+        };
         return largest(&config, ordinal, precision);
     }
     let mut load = Load::new(&config, batch, device, precision)?;
@@ -79,7 +101,11 @@ fn bench() -> Result<()> {
         return pool.install(|| serve(&mut load));
     }
     if m.get_flag("kernels") {
-        let Device::Cuda(ordinal) = device else { return Err(Error::Argument("--kernels looks at a GPU: --device cuda".into())) };
+        let Device::Cuda(ordinal) = device else {
+            return Err(Error::Argument(
+                "--kernels looks at a GPU: --device cuda".into(),
+            ));
+        };
         return kernels(&mut load, ordinal);
     }
     let (train, infer) = pool.install(|| Ok((load.rate(Load::train)?, load.rate(Load::infer)?)))?;
@@ -102,7 +128,11 @@ fn bench() -> Result<()> {
         )?;
         match saved {
             Some(saved) => {
-                writeln!(Stdout, "peak {peak} MiB, of which {} MiB are activations saved for the backward pass", saved >> 20)
+                writeln!(
+                    Stdout,
+                    "peak {peak} MiB, of which {} MiB are activations saved for the backward pass",
+                    saved >> 20
+                )
             }
             None => writeln!(Stdout, "peak {peak} MiB"),
         }
@@ -132,11 +162,23 @@ impl Load {
     fn new(config: &Config, batch: usize, device: Device, precision: Precision) -> Result<Load> {
         let (model, mut params) = config.build(DType::F32, &Rng::new(0))?;
         params.to_device(device)?;
-        let Task::Classify { classes } = config.task else { return Err(Error::Argument("classification only".into())) };
-        let images = Tensor::normal([batch, config.size, config.size, config.channels], 0.0, 1.0, DType::F32, &Rng::new(1));
+        let Task::Classify { classes } = config.task else {
+            return Err(Error::Argument("classification only".into()));
+        };
+        let images = Tensor::normal(
+            [batch, config.size, config.size, config.channels],
+            0.0,
+            1.0,
+            DType::F32,
+            &Rng::new(1),
+        );
         let labels = Tensor::from_vec((0..batch).map(|i| (i % classes) as i64).collect(), [batch])?;
         let optimizer = Optimizer::new("adamw".parse::<Method>()?, &params)?;
-        let optimizer = if precision.scales_loss() { optimizer.with_loss_scaling()? } else { optimizer };
+        let optimizer = if precision.scales_loss() {
+            optimizer.with_loss_scaling()?
+        } else {
+            optimizer
+        };
         let (images, labels) = (images.to_device(device)?, labels.to_device(device)?);
         Ok(Load {
             model,
@@ -161,7 +203,8 @@ impl Load {
                 recording.replay(&rng)?;
                 loss.clone()
             }
-            // The first step finds what lasts a place in memory; the second is rehearsed, and recorded for all others.
+            // The first step finds what lasts a place in memory; the second is rehearsed, and
+            // recorded for all others.
             (None, Device::Cuda(ordinal)) if self.steps == 2 => {
                 let mut stage = Stage::new(ordinal)?;
                 let loss = stage.rehearse(|| self.work(&rng))?;
@@ -178,9 +221,12 @@ impl Load {
         let pass = Pass::train(&self.params, rng.clone()).in_precision(self.precision)?;
         let logits = self.model.forward(&pass, &(&self.images).into())?;
         let loss = cross_entropy(&logits, &self.labels, CrossEntropyOptions::default())?;
-        let gradients = self.params.flatten(&loss.backward_from(self.optimizer.loss_scale(&loss)?, &[])?)?;
+        let gradients = self
+            .params
+            .flatten(&loss.backward_from(self.optimizer.loss_scale(&loss)?, &[])?)?;
         let statistics = pass.into_updates();
-        self.optimizer.advance(&mut self.params, &gradients, statistics)?;
+        self.optimizer
+            .advance(&mut self.params, &gradients, statistics)?;
         Ok(loss.into_value())
     }
 
@@ -188,7 +234,10 @@ impl Load {
         self.inferences += 1;
         let forward = || -> Result<Tensor> {
             let pass = Pass::eval(&self.params).in_precision(self.precision)?;
-            Ok(self.model.forward(&pass, &(&self.images).into())?.into_value())
+            Ok(self
+                .model
+                .forward(&pass, &(&self.images).into())?
+                .into_value())
         };
         let logits = match (&mut self.recorded_inference, self.params.device()) {
             (Some((recording, logits)), _) => {
@@ -237,12 +286,13 @@ impl Load {
 
 type Step = fn(&mut Load) -> Result<()>;
 
-/// Finds the largest batch whose step can be done, recorded and replayed: doubled until one cannot, then halved between.
+/// Finds the largest batch whose step can be done, recorded and replayed: doubled until one cannot,
+/// then halved between.
 fn largest(config: &Config, ordinal: usize, precision: Precision) -> Result<()> {
     let fits = |batch: usize| -> Result<bool> {
         cuda::release_free_memory(ordinal)?;
-        let steps =
-            Load::new(config, batch, Device::Cuda(ordinal), precision).and_then(|mut load| (0..3).try_for_each(|_| load.train()));
+        let steps = Load::new(config, batch, Device::Cuda(ordinal), precision)
+            .and_then(|mut load| (0..3).try_for_each(|_| load.train()));
         match steps {
             Err(Error::OutOfMemory(_)) => Ok(false),
             // The driver's own needs, for a graph, may be what is too much.
@@ -256,35 +306,59 @@ fn largest(config: &Config, ordinal: usize, precision: Precision) -> Result<()> 
     }
     while over - most > (most / 50).max(1) {
         let middle = most + (over - most) / 2;
-        if fits(middle)? { most = middle } else { over = middle }
+        if fits(middle)? {
+            most = middle
+        } else {
+            over = middle
+        }
     }
-    writeln!(Stdout, "{}", serde_json::json!({"model": config.name(), "precision": precision.to_string(), "largest": most}))
+    writeln!(
+        Stdout,
+        "{}",
+        serde_json::json!({"model": config.name(), "precision": precision.to_string(), "largest": most})
+    )
 }
 
-/// What cuBLAS reaches with large square matrices, by whatever instructions it chooses: the matrix units' own limit.
+/// What cuBLAS reaches with large square matrices, by whatever instructions it chooses: the matrix
+/// units' own limit.
 fn product_rate(ordinal: usize, precision: Precision) -> Result<f64> {
     // On the stand-in the number means nothing, and would take hours.
-    let n = if cuda::name(ordinal)?.contains("stand-in") { 16 } else { 8192 };
+    let n = if cuda::name(ordinal)?.contains("stand-in") {
+        16
+    } else {
+        8192
+    };
     cuda::allow_tf32(ordinal, precision == Precision::Tf32)?;
-    let x = Var::from(Tensor::full_on(Device::Cuda(ordinal), [n, n], 0.5, precision.compute())?);
+    let x = Var::from(Tensor::full_on(
+        Device::Cuda(ordinal),
+        [n, n],
+        0.5,
+        precision.compute(),
+    )?);
     x.matmul(&x)?;
     let ((), times) = cuda::profile(ordinal, || (0..8).try_for_each(|_| x.matmul(&x).map(drop)))?;
     Ok(times[0].flops as f64 / times[0].seconds)
 }
 
-/// A line for each kernel of a training step: its time, what it achieves, and the share of its limit, which is the memory
-/// or the arithmetic, whichever takes longer at the rates measured here and now: for our kernels that of the instruction
-/// they use, for cuBLAS what it reaches at best.
+/// A line for each kernel of a training step: its time, what it achieves, and the share of its
+/// limit, which is the memory or the arithmetic, whichever takes longer at the rates measured here
+/// and now: for our kernels that of the instruction they use, for cuBLAS what it reaches at best.
 fn kernels(load: &mut Load, ordinal: usize) -> Result<()> {
     const STEPS: usize = 5;
     let copy = cuda::copy_rate(ordinal)?;
-    let matrix = cuda::matrix_rate(ordinal, load.precision.compute(), load.precision == Precision::Tf32)?;
+    let matrix = cuda::matrix_rate(
+        ordinal,
+        load.precision.compute(),
+        load.precision == Precision::Tf32,
+    )?;
     let best = product_rate(ordinal, load.precision)?;
     // Not recorded, as what is replayed as a whole cannot be looked into.
     let rng = Rng::new(2);
     load.work(&rng)?;
     load.work(&rng)?;
-    let ((), times) = cuda::profile(ordinal, || (0..STEPS).try_for_each(|_| load.work(&rng).map(drop)))?;
+    let ((), times) = cuda::profile(ordinal, || {
+        (0..STEPS).try_for_each(|_| load.work(&rng).map(drop))
+    })?;
     let all: f64 = times.iter().map(|time| time.seconds).sum();
     let (batch, ms) = (load.labels.elements(), all * 1e3 / STEPS as f64);
     writeln!(
@@ -303,11 +377,21 @@ fn kernels(load: &mut Load, ordinal: usize) -> Result<()> {
         "kernel", "runs", "us a step", "share", "GB/s", "TFLOP/s", "of limit"
     )?;
     for time in times {
-        let rate = if time.name.starts_with("cuBLAS") { best } else { matrix };
+        let rate = if time.name.starts_with("cuBLAS") {
+            best
+        } else {
+            matrix
+        };
         let limit = (time.bytes as f64 / copy).max(time.flops as f64 / rate);
-        let (per_step, share) = (time.seconds * 1e6 / STEPS as f64, time.seconds / all * 100.0);
-        let (bytes, flops, runs) =
-            (time.bytes as f64 / time.seconds / 1e9, time.flops as f64 / time.seconds / 1e12, time.launches / STEPS);
+        let (per_step, share) = (
+            time.seconds * 1e6 / STEPS as f64,
+            time.seconds / all * 100.0,
+        );
+        let (bytes, flops, runs) = (
+            time.bytes as f64 / time.seconds / 1e9,
+            time.flops as f64 / time.seconds / 1e12,
+            time.launches / STEPS,
+        );
         let name = time.name;
         writeln!(
             Stdout,
@@ -324,21 +408,33 @@ fn serve(load: &mut Load) -> Result<()> {
     let mut warm = Vec::new();
     for line in std::io::stdin().lock().lines() {
         let line = line.map_err(|e| Error::Argument(format!("cannot read the input: {e}")))?;
-        let wrong = || Error::Argument(format!("`{line}` is neither `train SECONDS` nor `infer SECONDS`"));
+        let wrong = || {
+            Error::Argument(format!(
+                "`{line}` is neither `train SECONDS` nor `infer SECONDS`"
+            ))
+        };
         let (what, seconds) = line.split_once(' ').ok_or_else(wrong)?;
         let step: Step = match what {
             "train" => Load::train,
             "infer" => Load::infer,
             _ => return Err(wrong()),
         };
-        let time = seconds.parse().ok().and_then(|s| Duration::try_from_secs_f64(s).ok()).ok_or_else(wrong)?;
+        let time = seconds
+            .parse()
+            .ok()
+            .and_then(|s| Duration::try_from_secs_f64(s).ok())
+            .ok_or_else(wrong)?;
         if !warm.contains(&what.to_owned()) {
             step(load)?;
             step(load)?;
             warm.push(what.to_owned());
         }
         let times = load.times(step, time)?;
-        writeln!(Stdout, "{}", serde_json::json!({"times": times, "peak_bytes": load.peak_bytes()}))?;
+        writeln!(
+            Stdout,
+            "{}",
+            serde_json::json!({"times": times, "peak_bytes": load.peak_bytes()})
+        )?;
     }
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! Trains a WaveMix-Lite on handwritten characters: EMNIST where there is one, built-in glyphs of the same classes
-//! otherwise.
+//! Trains a WaveMix-Lite on handwritten characters: EMNIST where there is one, built-in glyphs of
+//! the same classes otherwise.
 //!
 //! ```text
 //! cargo run --release --example emnist_balanced

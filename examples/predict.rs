@@ -4,13 +4,13 @@
 //! cargo run --release --example predict -- runs/emnist_balanced-1/best/model.safetensors letter.png t10k-images-idx3-ubyte.gz
 //! ```
 //!
-//! PNG images are made grey or coloured as the model needs, and resized to its size; transparent parts become paper under
-//! dark ink, and black around bright writing. As in the MNIST family, writing is expected bright on dark; `--invert` turns
-//! ink on paper over.
+//! PNG images are made grey or coloured as the model needs, and resized to its size; transparent
+//! parts become paper under dark ink, and black around bright writing. As in the MNIST family,
+//! writing is expected bright on dark; `--invert` turns ink on paper over.
 //!
-//! Of an IDX file the first `--count` images are read. EMNIST's files keep images column by column: files named `emnist-*`
-//! are read so, files named as MNIST's row by row, and all others as those of the set that the model was trained on;
-//! `--transposed` and `--upright` override that.
+//! Of an IDX file the first `--count` images are read. EMNIST's files keep images column by column:
+//! files named `emnist-*` are read so, files named as MNIST's row by row, and all others as those
+//! of the set that the model was trained on; `--transposed` and `--upright` override that.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -54,10 +54,17 @@ fn predict() -> Result<()> {
 
     let saved = Saved::load(&weights, None)?;
     for file in m.get_many::<PathBuf>("FILE").into_iter().flatten() {
-        let asked = (m.get_flag("transposed") || m.get_flag("upright")).then(|| m.get_flag("transposed"));
-        let transposed = asked.or_else(|| transposed_by_name(file)).unwrap_or(saved.card.transposed);
+        let asked =
+            (m.get_flag("transposed") || m.get_flag("upright")).then(|| m.get_flag("transposed"));
+        let transposed = asked
+            .or_else(|| transposed_by_name(file))
+            .unwrap_or(saved.card.transposed);
         for picture in read_pictures(file, count, transposed)? {
-            let picture = if m.get_flag("invert") { picture.inverted() } else { picture };
+            let picture = if m.get_flag("invert") {
+                picture.inverted()
+            } else {
+                picture
+            };
             writeln!(Stdout, "{}: {}", picture.name, top_five(&saved, &picture)?)?;
         }
     }
@@ -67,10 +74,28 @@ fn predict() -> Result<()> {
 /// `A 97.1 %, R 1.2 %, ...`
 fn top_five(saved: &Saved, picture: &Picture) -> Result<String> {
     let config = saved.model.config();
-    let image = picture.to_tensor([config.size, config.size], config.channels, &saved.card.mean, &saved.card.std)?;
+    let image = picture.to_tensor(
+        [config.size, config.size],
+        config.channels,
+        &saved.card.mean,
+        &saved.card.std,
+    )?;
     let probabilities = saved.probabilities(&image)?;
     let (probabilities, classes) = probabilities.topk(5.min(probabilities.shape()[1]))?;
-    let name = |class: i64| saved.card.classes.get(class as usize).cloned().unwrap_or_else(|| class.to_string());
-    let pairs = probabilities.to_vec::<f32>()?.into_iter().zip(classes.to_vec::<i64>()?);
-    Ok(pairs.map(|(p, class)| format!("{} {:.1} %", name(class), 100.0 * p)).collect::<Vec<_>>().join(", "))
+    let name = |class: i64| {
+        saved
+            .card
+            .classes
+            .get(class as usize)
+            .cloned()
+            .unwrap_or_else(|| class.to_string())
+    };
+    let pairs = probabilities
+        .to_vec::<f32>()?
+        .into_iter()
+        .zip(classes.to_vec::<i64>()?);
+    Ok(pairs
+        .map(|(p, class)| format!("{} {:.1} %", name(class), 100.0 * p))
+        .collect::<Vec<_>>()
+        .join(", "))
 }

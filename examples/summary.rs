@@ -1,4 +1,5 @@
-//! Prints a model layer by layer: shapes, parameters, operations, and the memory a training step keeps.
+//! Prints a model layer by layer: shapes, parameters, operations, and the memory a training step
+//! keeps.
 //!
 //! ```text
 //! cargo run --release --example summary -- WaveMixLite-128/7 --classes 47 --size 28
@@ -17,13 +18,24 @@ fn main() -> ExitCode {
 
 fn summary() -> Result<()> {
     let number = |name: &'static str, help: &'static str| {
-        Arg::new(name).long(name).value_name("N").value_parser(value_parser!(u64).range(1..=1 << 16)).help(help)
+        Arg::new(name)
+            .long(name)
+            .value_name("N")
+            .value_parser(value_parser!(u64).range(1..=1 << 16))
+            .help(help)
     };
     let command = Command::new("summary")
         .about("Prints a model layer by layer.")
-        .arg(Arg::new("NAME").required(true).help("WaveMixLite-<dim>/<blocks> or WaveMix-<dim>/<blocks>"))
+        .arg(
+            Arg::new("NAME")
+                .required(true)
+                .help("WaveMixLite-<dim>/<blocks> or WaveMix-<dim>/<blocks>"),
+        )
         .arg(number("channels", "Channels of the images").default_value("3"))
-        .arg(number("classes", "Classes, or output channels when upscaling [default: 10; 3 when upscaling]"))
+        .arg(number(
+            "classes",
+            "Classes, or output channels when upscaling [default: 10; 3 when upscaling]",
+        ))
         .arg(number("size", "Height and width of the images").default_value("32"))
         .arg(number("ff", "Feed-forward dimension [default: dim]"))
         .arg(number("mult", "MLP multiplication factor [default: 2]"))
@@ -54,9 +66,15 @@ fn summary() -> Result<()> {
     config.ff = number("ff").unwrap_or(config.ff);
     config.mult = number("mult").unwrap_or(config.mult);
     config.task = match (text("head"), number("classes")) {
-        (Some("segment"), classes) => Task::Segment { classes: classes.unwrap_or(10) },
-        (Some("upscale"), channels) => Task::Upscale { channels: channels.unwrap_or(3) },
-        (_, classes) => Task::Classify { classes: classes.unwrap_or(10) },
+        (Some("segment"), classes) => Task::Segment {
+            classes: classes.unwrap_or(10),
+        },
+        (Some("upscale"), channels) => Task::Upscale {
+            channels: channels.unwrap_or(3),
+        },
+        (_, classes) => Task::Classify {
+            classes: classes.unwrap_or(10),
+        },
     };
     if let Some(kind) = text("upsample") {
         config.resize = kind.parse::<Resize>()?;

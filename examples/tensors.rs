@@ -37,7 +37,11 @@ fn tour() -> Result<()> {
 
     // Reductions name their axes. `keep` leaves axes of length 1, ready to broadcast.
     writeln!(Stdout, "mean over axis 0: {}", x.mean(&[0], false)?)?;
-    writeln!(Stdout, "rows without their mean =\n{}", (&x - &x.mean(&[1], true)?)?)?;
+    writeln!(
+        Stdout,
+        "rows without their mean =\n{}",
+        (&x - &x.mean(&[1], true)?)?
+    )?;
     writeln!(Stdout, "largest of each row at {}\n", a.argmax(1)?)?;
 
     // Shapes: reshape is free, the rest copies.
@@ -49,14 +53,28 @@ fn tour() -> Result<()> {
     // Comparisons give masks of u8, which choose.
     let mask = a.gt(&Tensor::scalar(3.5f32))?;
     writeln!(Stdout, "a > 3.5 =\n{mask}")?;
-    writeln!(Stdout, "where a > 3.5, else 0 =\n{}", select(&mask, &x, &Var::from(Tensor::scalar(0f32)))?)?;
-    writeln!(Stdout, "one-hot of [2, 0] =\n{}\n", one_hot(&Tensor::from_vec(vec![2i64, 0], [2])?, 3, DType::U8)?)?;
+    writeln!(
+        Stdout,
+        "where a > 3.5, else 0 =\n{}",
+        select(&mask, &x, &Var::from(Tensor::scalar(0f32)))?
+    )?;
+    writeln!(
+        Stdout,
+        "one-hot of [2, 0] =\n{}\n",
+        one_hot(&Tensor::from_vec(vec![2i64, 0], [2])?, 3, DType::U8)?
+    )?;
 
-    // Random numbers come from a seed and a place in its stream: the same on any machine, with any number of threads.
+    // Random numbers come from a seed and a place in its stream: the same on any machine, with any
+    // number of threads.
     let rng = Rng::new(7);
-    writeln!(Stdout, "normal: {}\n", Tensor::normal([4], 0.0, 1.0, DType::F32, &rng))?;
+    writeln!(
+        Stdout,
+        "normal: {}\n",
+        Tensor::normal([4], 0.0, 1.0, DType::F32, &rng)
+    )?;
 
-    // Gradients are returned, not hidden in the tensors: least squares by three steps of gradient descent.
+    // Gradients are returned, not hidden in the tensors: least squares by three steps of gradient
+    // descent.
     let target = Tensor::from_vec(vec![1.0f32, -1.0], [2, 1])?;
     let mut weight = Tensor::zeros([3, 1], DType::F32);
     for step in 0..3 {

@@ -1,7 +1,8 @@
 // Mean and variance of each channel of x [rows, c], the normalisation by them, and the way back.
 //
-// A thread keeps to its channels and walks down the rows, so that a channel's numbers are read once, into registers. Statistics are
-// merged as (count, mean, sum of squared deviations): E[x^2] - E[x]^2 would lose all digits where the mean is large.
+// A thread keeps to its channels and walks down the rows, so that a channel's numbers are read
+// once, into registers. Statistics are merged as (count, mean, sum of squared deviations): E[x^2] -
+// E[x]^2 would lose all digits where the mean is large.
 #include "common.cuh"
 
 // Of V channels.
@@ -22,7 +23,8 @@ template <int V> struct Moments {
     }
 };
 
-// Four rows at a time about their own mean: four loads are then on their way together, and there is one division for them.
+// Four rows at a time about their own mean: four loads are then on their way together, and there is
+// one division for them.
 template <int V> DEVICE Moments<V> moments_of(const real* x, int c, int row, int end, int step) {
     Moments<V> sum = {};
     for (; row < end; row += 4 * step) {
@@ -81,7 +83,8 @@ KERNEL(batch_norm_stats, const real* x, float* part, int rows, int c, int v, int
     with_width(v, [=](auto width) { stats_block<width.value>(x, part, rows, c, span); });
 }
 
-// The sum of term(split) over the splits for this thread's channel; all 32 lanes of a channel get it. Eight channels a block.
+// The sum of term(split) over the splits for this thread's channel; all 32 lanes of a channel get
+// it. Eight channels a block.
 template <class F> DEVICE float over_splits(int splits, bool works, float (*room)[8], F term) {
     int lane = threadIdx.x / 8, column = threadIdx.x % 8;
     float sum = 0;
@@ -100,7 +103,8 @@ template <class F> DEVICE float over_splits(int splits, bool works, float (*room
     return sum;
 }
 
-// Mean and biased variance of all parts together: the mean of means, then deviations from it, those within parts and those of parts.
+// Mean and biased variance of all parts together: the mean of means, then deviations from it, those
+// within parts and those of parts.
 KERNEL(batch_norm_finish, const float* part, float* mean, float* var, int splits, int c) {
     __shared__ float room[32][8];
     int channel = blockIdx.x * 8 + threadIdx.x % 8;
@@ -192,7 +196,8 @@ KERNEL(batch_norm_finish_sums, const float* part, const float* var, float eps, f
     if (works && threadIdx.x < 8) dgamma[channel] = slope * inverse_std(var[channel], eps), dbeta[channel] = pull;
 }
 
-// dx = (dy - pull - (x - mean) slope) scale: where mean and variance depend on x, what of dy lies along 1 and along x - mean is taken out.
+// dx = (dy - pull - (x - mean) slope) scale: where mean and variance depend on x, what of dy lies
+// along 1 and along x - mean is taken out.
 template <int V> DEVICE void backward_block(const real* x, const real* dy, real* dx, const float* mean, const float* var, const void* gamma,
     int wide, float eps, const float* dgamma, const float* dbeta, float share_of_row, int rows, int c, int span) {
     Share<V> share(c);

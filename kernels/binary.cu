@@ -1,4 +1,5 @@
-// Two operands, element by element, with broadcasting. The kinds are those of src/cpu/binary.rs, in its order.
+// Two operands, element by element, with broadcasting. The kinds are those of src/cpu/binary.rs, in
+// its order.
 #include "common.cuh"
 
 enum { ADD, SUB, MUL, DIV, MAX, MIN };
@@ -15,7 +16,8 @@ DEVICE float apply(int kind, float a, float b) {
     }
 }
 
-// 0 where a is less than b, dy / 2 where they are equal, else dy: also where one is not a number. Never 0 times an infinite dy.
+// 0 where a is less than b, dy / 2 where they are equal, else dy: also where one is not a number.
+// Never 0 times an infinite dy.
 DEVICE float unless_less(float a, float b, float dy) { return a < b ? 0 : a == b ? 0.5f * dy : dy; }
 
 // dy times the partial derivative with respect to operand `side`.
@@ -52,8 +54,9 @@ template <int V> DEVICE Floats<V> take(const real* x, i64 step) {
     return y;
 }
 
-// Calls body(Width<V>, i, a at i, b at i) over a box. Packs are taken where none crosses a row's end and each operand is, along the last
-// axis, either dense and aligned in every row or a single number.
+// Calls body(Width<V>, i, a at i, b at i) over a box. Packs are taken where none crosses a row's
+// end and each operand is, along the last axis, either dense and aligned in every row or a single
+// number.
 template <class F> DEVICE void walk(const Axes& axes, const real* a, const real* b, i64 n, bool packs, F body) {
     i64 step_a = axes.a[0], step_b = axes.b[0];
     packs = packs && axes.length[0] % P == 0 && (step_a == 0 || (step_a == 1 && aligned(a)))

@@ -3,7 +3,8 @@
 
 enum { F32, BF16, F16, U8, I64 };
 
-// Through f64, which holds all of these but large i64 exactly; 16-bit floats are rounded once, from f32 where that is exact.
+// Through f64, which holds all of these but large i64 exactly; 16-bit floats are rounded once, from
+// f32 where that is exact.
 DEVICE double value_of(int type, const void* x, i64 i) {
     switch (type) {
     case F32: return ((const float*)x)[i];
@@ -60,7 +61,8 @@ KERNEL(gather_pieces, Pieces pieces, float* y) {
     }
 }
 
-// y = scale x + shift for dense pixels of c channels; with scale 1 / (255 std) and shift -mean / std that is (x / 255 - mean) / std.
+// y = scale x + shift for dense pixels of c channels; with scale 1 / (255 std) and shift -mean /
+// std that is (x / 255 - mean) / std.
 KERNEL(images, const u8* x, real* y, i64 n, int c, const float* scale, const float* shift) {
     each(n, aligned(y) && (u64)x % P == 0, [=](auto width, i64 i) {
         constexpr int V = width.value;

@@ -1,8 +1,10 @@
-// What is done to gradients as one long array before a step: measured, checked, scaled. And the step's own numbers, which live in device
-// memory, so that a captured step is the same launches each time.
+// What is done to gradients as one long array before a step: measured, checked, scaled. And the
+// step's own numbers, which live in device memory, so that a captured step is the same launches
+// each time.
 #include "common.cuh"
 
-// The sum of squares of a block's share of a segment, in f64: no f32 is large enough to overflow it, so it is finite exactly where all are.
+// The sum of squares of a block's share of a segment, in f64: no f32 is large enough to overflow
+// it, so it is finite exactly where all are.
 KERNEL(sum_squares, const float* dw, double* part, const Segment* segments) {
     Segment segment = segments[blockIdx.y];
     double sum = 0;

@@ -1,12 +1,14 @@
-// What the kernels share: the storage type, packs of 16 bytes, sums over warps and blocks, random words, walks over axes.
+// What the kernels share: the storage type, packs of 16 bytes, sums over warps and blocks, random
+// words, walks over axes.
 //
-// No header of CUDA's is needed: 16-bit floats are bits in a struct, and instructions that C++ has no word for stand in small
-// functions of three branches each: for the processors that have them, for older ones, and for the stand-in of the tests,
-// which runs these files on the CPU.
+// No header of CUDA's is needed: 16-bit floats are bits in a struct, and instructions that C++ has
+// no word for stand in small functions of three branches each: for the processors that have them,
+// for older ones, and for the stand-in of the tests, which runs these files on the CPU.
 #pragma once
 
 #ifndef STAND_IN
-// A kernel of blocks of 256 threads, and one that says how many threads, and how many blocks one multiprocessor is to hold.
+// A kernel of blocks of 256 threads, and one that says how many threads, and how many blocks one
+// multiprocessor is to hold.
 #define KERNEL(name, ...) extern "C" __global__ void __launch_bounds__(256) name(__VA_ARGS__)
 #define KERNEL_OF(threads, blocks, name, ...) extern "C" __global__ void __launch_bounds__(threads, blocks) name(__VA_ARGS__)
 #endif
@@ -38,7 +40,8 @@ struct Key { u64 seed, stream; };
 struct Segment { i64 start, length; float lr_scale, decay_scale; int frozen, unused; };
 struct Step { i64 steps; float lr, loss_scale; int good, skipped, skip; float norm, factor, correction, unbias; int unused; };
 
-// Ends the kernel with an error: for a number of an op, or a kind, that no case of a switch stands for.
+// Ends the kernel with an error: for a number of an op, or a kind, that no case of a switch stands
+// for.
 DEVICE float trap() {
 #ifdef STAND_IN
     stand_in::trap();
@@ -51,7 +54,8 @@ DEVICE float trap() {
 DEVICE float infinity() { return __int_as_float(0x7f800000); }
 DEVICE float not_a_number() { return __int_as_float(0x7fffffff); }
 
-// 1 / sqrt(var + eps), and 0 where that sum is 0: equal elements have no spread to be divided by, and 0 times infinity is no number.
+// 1 / sqrt(var + eps), and 0 where that sum is 0: equal elements have no spread to be divided by,
+// and 0 times infinity is no number.
 DEVICE float inverse_std(float var, float eps) { return var + eps == 0 ? 0 : 1 / sqrtf(var + eps); }
 
 // ---- 16-bit floats: to f32 exactly, from f32 to the nearest, to even among equals.
@@ -76,7 +80,8 @@ DEVICE void from_float(float x, bf16& y) {
 #if !defined(STAND_IN) && __CUDA_ARCH__ >= 800
     asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(y.bits) : "f"(x));
 #else
-    // Adding just below half of the last bit that stays, or half where that bit is odd, carries where rounding goes up.
+    // Adding just below half of the last bit that stays, or half where that bit is odd, carries
+    // where rounding goes up.
     u32 bits = __float_as_uint(x);
     y.bits = (bits & 0x7fffffffu) > 0x7f800000u ? 0x7fff : (u16)((bits + 0x7fffu + (bits >> 16 & 1)) >> 16);
 #endif
@@ -187,7 +192,8 @@ template <class... Q> DEVICE bool aligned(const void* p, Q... others) { return a
 DEVICE i64 first_item() { return (i64)blockIdx.x * blockDim.x + threadIdx.x; }
 DEVICE i64 item_stride() { return (i64)gridDim.x * blockDim.x; }
 
-// Calls body(Width<V>, i) for elements i .. i + V of 0..n: packs of W as far as they go (W = 1: none), then one by one.
+// Calls body(Width<V>, i) for elements i .. i + V of 0..n: packs of W as far as they go (W = 1:
+// none), then one by one.
 template <int W, class F> DEVICE void each_pack(i64 n, bool packs, F body) {
     i64 full = W > 1 && packs ? n / W : 0;
     for (i64 i = first_item(); i < full; i += item_stride()) body(Width<W>{}, i * W);
@@ -201,8 +207,9 @@ template <class F> DEVICE void with_width(int v, F body) {
     else body(Width<1>{});
 }
 
-// A block's share of a matrix of rows of c channels: V channels of some rows for each thread. Threads lie along the row as far as it
-// goes, then along the rows, so that neighbours read neighbouring memory.
+// A block's share of a matrix of rows of c channels: V channels of some rows for each thread.
+// Threads lie along the row as far as it goes, then along the rows, so that neighbours read
+// neighbouring memory.
 template <int V> struct Share {
     int columns, lanes, column, lane;
     DEVICE Share(int c) {
@@ -217,8 +224,8 @@ template <int V> struct Share {
     DEVICE bool works(int block, int c) const { return lane < lanes && channel(block) < c; }
 };
 
-// The sum over all lanes of a column, for lane 0 of each; `room` has 256 numbers for each of the V. The tree depends on the number of
-// lanes alone. All threads must come.
+// The sum over all lanes of a column, for lane 0 of each; `room` has 256 numbers for each of the V.
+// The tree depends on the number of lanes alone. All threads must come.
 template <int V> DEVICE void sum_lanes(const Share<V>& share, Floats<V>& x, float (*room)[256]) {
 #pragma unroll
     for (int i = 0; i < V; i++) room[i][threadIdx.x] = x[i];
@@ -265,8 +272,9 @@ template <class F> DEVICE float warp_total(int n, F term) {
     return warp_sum(sum);
 }
 
-// What ln(softmax) of a row is made of, by one warp: its maximum m and l = ln(sum of e^(x - m)). m is subtracted first, so that nothing
-// overflows, and never added back, which would round l away where m is large.
+// What ln(softmax) of a row is made of, by one warp: its maximum m and l = ln(sum of e^(x - m)). m
+// is subtracted first, so that nothing overflows, and never added back, which would round l away
+// where m is large.
 struct RowStats {
     float most, log_sum;
     // ln(softmax) of an element.
@@ -287,8 +295,9 @@ template <class F> DEVICE void each_row(i64 rows, F body) {
 }
 
 // ---- Division by a number that is not known when compiling, as a product and a shift: n / d for n below 2^31.
-// With s = ceil(log2 d) and m = floor(2^32 (2^s - d) / d) + 1, n / d = (n m / 2^32 + n) / 2^s, rounded down.
-// Source: Granlund and Montgomery, "Division by invariant integers using multiplication" (PLDI 1994), figure 4.1.
+// With s = ceil(log2 d) and m = floor(2^32 (2^s - d) / d) + 1, n / d = (n m / 2^32 + n) / 2^s,
+// rounded down. Source: Granlund and Montgomery, "Division by invariant integers using
+// multiplication" (PLDI 1994), figure 4.1.
 struct Divider {
     u32 d, m, s;
     DEVICE Divider(u32 divisor) : d(divisor), s(0) {
@@ -304,8 +313,9 @@ struct Divider {
     }
 };
 
-// n / d, and n becomes the rest; d below 2^31. 32-bit division is several times as fast, and most numbers allow it; beyond, the upper
-// 32 bits are divided so, and the other 31 one by one (64-bit division would be a call, for which registers are spilled).
+// n / d, and n becomes the rest; d below 2^31. 32-bit division is several times as fast, and most
+// numbers allow it; beyond, the upper 32 bits are divided so, and the other 31 one by one (64-bit
+// division would be a call, for which registers are spilled).
 DEVICE i64 divide(i64& n, u32 d) {
     if (n >> 32 == 0) {
         u32 whole = (u32)n;
@@ -362,8 +372,9 @@ DEVICE Words philox(u64 block, u64 stream, u64 seed) {
     return Words{{c0, c1, c2, c3}};
 }
 
-// Element i of a tensor is kept where its bits of the stream reach the threshold, a fraction of 2^16: 1, 2, 4, 8 or 16 bits from
-// `bits * i` on, as many as the threshold has digits. Those that are not drawn count as zeros on both sides.
+// Element i of a tensor is kept where its bits of the stream reach the threshold, a fraction of
+// 2^16: 1, 2, 4, 8 or 16 bits from `bits * i` on, as many as the threshold has digits. Those that
+// are not drawn count as zeros on both sides.
 struct Keeper {
     u64 seed, stream;
     u32 threshold;
@@ -373,7 +384,8 @@ struct Keeper {
         : seed(key ? key->seed : seed), stream(key ? key->stream : stream), threshold(threshold), bits(16), scale(scale) {
         while (bits > 1 && !(threshold & 0xffffu >> bits / 2)) bits /= 2;
     }
-    // x scaled or 0, for elements i .. i + V. Packs begin at multiples of their size, so their bits are of one block of words.
+    // x scaled or 0, for elements i .. i + V. Packs begin at multiples of their size, so their bits
+    // are of one block of words.
     template <int V> DEVICE void keep(i64 i, Floats<V>& x) const {
         if (threshold == 0) return;
         u64 start = (u64)i * bits;

@@ -1,4 +1,5 @@
-// Convolution from the big image to the small one, and the gradient of the weight, which both directions share.
+// Convolution from the big image to the small one, and the gradient of the weight, which both
+// directions share.
 #include "common.cuh"
 #include "mma.cuh"
 #include "tiles.cuh"
@@ -14,13 +15,14 @@ CONVOLUTIONS(conv2d, to_small)
 
 // ---- The gradient of the weight: dw[s, tap, b] = the sum over pixels p of small[p, s] big[under p at the tap, b].
 //
-// Rows are channels s, columns taps and channels b, and the sum runs over pixels: in memory these are the outer axis of both sides, so a
-// tile's rows lie along the sum, DEPTH pixels of 128 numbers. Blocks share the pixels out; their parts are added up afterwards, in order.
+// Rows are channels s, columns taps and channels b, and the sum runs over pixels: in memory these
+// are the outer axis of both sides, so a tile's rows lie along the sum, DEPTH pixels of 128
+// numbers. Blocks share the pixels out; their parts are added up afterwards, in order.
 
 constexpr int LINE = 128 / P;       // chunks of a pixel
 
-// Neighbouring pixels are turned about, so that the same channels of several lie in different banks: eight 16-bit pixels at once, or four
-// pixels of eight f32 numbers.
+// Neighbouring pixels are turned about, so that the same channels of several lie in different
+// banks: eight 16-bit pixels at once, or four pixels of eight f32 numbers.
 DEVICE int line_at(int pixel, int chunk) { return pixel * LINE + (chunk ^ (REAL == 0 ? (pixel & 3) << 1 : pixel & 7)); }
 
 struct Pixels {
@@ -58,7 +60,8 @@ template <int THREADS> struct PixelFiller {
         : p(p), chunk(threadIdx.x % LINE), pixel(p.start + threadIdx.x / LINE), row(p.row + chunk * P), first(p.column + chunk * P),
           column(p, first) {}
 
-    // Copies a chunk whose numbers are found by at(0), at(1), ... (null: zero), which lie together where `pack` is set.
+    // Copies a chunk whose numbers are found by at(0), at(1), ... (null: zero), which lie together
+    // where `pack` is set.
     template <class F> static DEVICE void put(uint4* to, bool pack, const void* base, F at) {
         if (pack) {
             const real* from = at(0);
@@ -93,7 +96,8 @@ struct WeightOnTensorCores {
     static constexpr int THREADS = 128;
     float sum[4][8][4] = {};
 
-    // Words of four 8 x 8 matrices whose rows lie along the sum: 16 (or for f32 8) terms by 16 columns from `column` on, or 32 (16) by 8.
+    // Words of four 8 x 8 matrices whose rows lie along the sum: 16 (or for f32 8) terms by 16
+    // columns from `column` on, or 32 (16) by 8.
     template <bool WIDE> static DEVICE void words(u32 (&r)[4], const uint4* tile, int pixel, int column) {
 #if REAL == 0
         int lane = threadIdx.x % 32;
@@ -237,8 +241,9 @@ KERNEL_OF(256, 2, depthwise_transposed, const real* small, const real* turned, c
     });
 }
 
-// dw[c, tap] = the sum over pixels p of small[p, c] big[under p at the tap, c]: a block sums `span` pixels of the small image, for up to
-// RUN taps that lie side by side, which share what they read of the small image and, through the cache, of the big one.
+// dw[c, tap] = the sum over pixels p of small[p, c] big[under p at the tap, c]: a block sums `span`
+// pixels of the small image, for up to RUN taps that lie side by side, which share what they read
+// of the small image and, through the cache, of the big one.
 constexpr int RUN = 5;
 
 template <int V> DEVICE void depthwise_sums(const real* small, const real* big, float* part, const Window& g, int span) {
@@ -279,8 +284,9 @@ KERNEL(depthwise_weight, const real* small, const real* big, float* part, Window
     with_width(v, [=](auto width) { depthwise_sums<width.value>(small, big, part, g, span); });
 }
 
-// How fast such products can be, from registers alone: what the kernels above are measured against. Eight independent sums a warp, or for
-// f32 without tensor cores a thread, so that each waits for none.
+// How fast such products can be, from registers alone: what the kernels above are measured against.
+// Eight independent sums a warp, or for f32 without tensor cores a thread, so that each waits for
+// none.
 KERNEL(matrix_rate, float* out, int rounds, int on_tensor_cores) {
     float sum[8][4] = {}, total = 0;
     u32 a[4] = {threadIdx.x, threadIdx.x + 1, threadIdx.x + 2, threadIdx.x + 3};

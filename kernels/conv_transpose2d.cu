@@ -1,4 +1,5 @@
-// Convolution from the small image to the big one, by output phases: each output is written once, by the taps that reach it.
+// Convolution from the small image to the big one, by output phases: each output is written once,
+// by the taps that reach it.
 #include "common.cuh"
 #include "mma.cuh"
 #include "tiles.cuh"
@@ -13,7 +14,8 @@ DEVICE Gather to_big(const real* small, const real* turned, const real* bias, re
 
 CONVOLUTIONS(conv_transpose2d, to_big)
 
-// The weight [c_small, kh, kw, c_big / groups] as [c_big, kh, kw, c_small / groups]: what a big pixel's channel adds up then lies together.
+// The weight [c_small, kh, kw, c_big / groups] as [c_big, kh, kw, c_small / groups]: what a big
+// pixel's channel adds up then lies together.
 KERNEL(turn_weight, const real* weight, real* turned, Window g) {
     int taps = g.kh * g.kw, from = g.big_c / g.groups, to = g.small_c / g.groups;
     i64 n = (i64)g.big_c * taps * to;

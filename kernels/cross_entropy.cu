@@ -1,4 +1,5 @@
-// Losses of rows of logits, each from its own label, and their gradients. A label out of range makes the loss not-a-number.
+// Losses of rows of logits, each from its own label, and their gradients. A label out of range
+// makes the loss not-a-number.
 #include "common.cuh"
 
 // How many labels count, -1 where one is neither ignored nor in 0..k.
@@ -12,7 +13,8 @@ KERNEL(count_labels, const i64* labels, i64 n, int k, int ignores, i64 ignored, 
     if (threadIdx.x == 0) *counted = bad ? -1 : count;
 }
 
-// -ln p of the label times 1 - smoothing, plus the mean of -ln p times smoothing; 0 where the label is ignored.
+// -ln p of the label times 1 - smoothing, plus the mean of -ln p times smoothing; 0 where the label
+// is ignored.
 KERNEL(cross_entropy, const real* x, const i64* labels, RowStats* stats, float* losses, i64 rows, int k, float smoothing, int ignores, i64 ignored) {
     each_row(rows, [=](i64 row) {
         const real* own = x + row * k;
@@ -34,7 +36,8 @@ KERNEL(mean_of_counted, const float* part, int splits, const int* counted, float
     if (threadIdx.x == 0) *y = *counted < 0 ? not_a_number() : sum / max(*counted, 1);
 }
 
-// dx = dy / N (softmax - target), where the target is 1 - smoothing at the label and smoothing / k everywhere.
+// dx = dy / N (softmax - target), where the target is 1 - smoothing at the label and smoothing / k
+// everywhere.
 KERNEL(cross_entropy_backward, const real* x, const RowStats* stats, const i64* labels, const float* dy, const int* counted, real* dx, i64 n, int k,
     float smoothing, int ignores, i64 ignored) {
     float weight = *counted < 0 ? not_a_number() : *dy / max(*counted, 1);

@@ -1,4 +1,5 @@
-// Keeping some elements and zeroing the others, by numbered random bits: the same as src/cpu/dropout.rs keeps.
+// Keeping some elements and zeroing the others, by numbered random bits: the same as
+// src/cpu/dropout.rs keeps.
 #include "common.cuh"
 
 KERNEL(dropout, const real* x, real* y, i64 n, u64 seed, u64 stream, const Key* key, u32 threshold, float scale) {

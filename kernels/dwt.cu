@@ -1,4 +1,5 @@
-// The Haar wavelet on 2 x 2 blocks, and back. A thread takes V channels of one block: all are read, and written, in packs.
+// The Haar wavelet on 2 x 2 blocks, and back. A thread takes V channels of one block: all are read,
+// and written, in packs.
 #include "common.cuh"
 
 // Where item i lies: image, row and column of the sub-bands, first of V channels.
@@ -9,7 +10,8 @@ template <int V> DEVICE void place(i64 i, int hh, int ww, int c, i64& image, int
     at = i, image = divide(at, hh), row = (int)at;
 }
 
-// [n, ceil(h / 2), ceil(w / 2), 4 c]: the low band of all channels, then of each channel its other three bands.
+// [n, ceil(h / 2), ceil(w / 2), 4 c]: the low band of all channels, then of each channel its other
+// three bands.
 template <int V> DEVICE void analyse(const real* x, real* y, int n, int h, int w, int c) {
     int hh = (h + 1) / 2, ww = (w + 1) / 2;
     i64 items = (i64)n * hh * ww * (c / V);

@@ -34,7 +34,8 @@ KERNEL(focal_loss_backward, const real* x, const RowStats* stats, const i64* lab
         }
         float log_p = (u64)label < (u64)k ? stats[row].log_p(to_float(x[row * k + label])) : not_a_number();
         float q = rest_of(log_p), p = 1 - q;
-        // p ln p / (1 - p) tends to 0 as p does to 0, where ln p may be infinite, and to -1 as p does to 1.
+        // p ln p / (1 - p) tends to 0 as p does to 0, where ln p may be infinite, and to -1 as p
+        // does to 1.
         float ratio = q == 0 ? -1 : (p == 0 ? 0 : p * log_p) / q, own = doubt(q, gamma) * (1 - gamma * ratio);
         from_float((expf(stats[row].log_p(to_float(x[i]))) - (label == class_ ? 1 : 0)) * own * weight, dx[i]);
     }

@@ -1,4 +1,5 @@
-// Picking elements and rows by number, and adding gradients back to where they were picked from. x is [outer, length, inner].
+// Picking elements and rows by number, and adding gradients back to where they were picked from. x
+// is [outer, length, inner].
 #include "common.cuh"
 
 // Element i of [outer, m, inner].
@@ -39,8 +40,9 @@ KERNEL(rows_4, const u32* x, const i64* at, u32* y, i64 n, int length, int m, in
 KERNEL(rows_8, const u64* x, const i64* at, u64* y, i64 n, int length, int m, int inner) { rows(x, at, y, n, length, m, inner); }
 KERNEL(rows_16, const uint4* x, const i64* at, uint4* y, i64 n, int length, int m, int inner) { rows(x, at, y, n, length, m, inner); }
 
-// The way back: each element of dx [outer, length, inner] looks through all indices for its own number, in their order. That is more
-// reading than adding to where each index points, but the sum is the same in every run, and the indices stay in the cache.
+// The way back: each element of dx [outer, length, inner] looks through all indices for its own
+// number, in their order. That is more reading than adding to where each index points, but the sum
+// is the same in every run, and the indices stay in the cache.
 template <class F> DEVICE void collect(const real* dy, float* dx, i64 n, int length, int m, int inner, F picked) {
     for (i64 i = first_item(); i < n; i += item_stride()) {
         i64 o;
@@ -70,7 +72,8 @@ KERNEL(one_hot, const i64* labels, real* y, i64 n, int classes) {
     }
 }
 
-// The first position whose index is outside of 0..length. Whole numbers: the order of the blocks does not matter.
+// The first position whose index is outside of 0..length. Whole numbers: the order of the blocks
+// does not matter.
 KERNEL(check_range, const i64* at, i64 n, i64 length, int* bad) {
     for (i64 i = first_item(); i < n; i += item_stride()) {
         if ((u64)at[i] >= (u64)length) atomicMin(bad, i < 0x7ffffffe ? (int)i : 0x7ffffffe);

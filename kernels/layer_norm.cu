@@ -1,4 +1,5 @@
-// Rows brought to mean 0 and variance 1, then scaled and shifted column by column: a warp a row, which stays in the cache.
+// Rows brought to mean 0 and variance 1, then scaled and shifted column by column: a warp a row,
+// which stays in the cache.
 #include "common.cuh"
 
 KERNEL(layer_norm, const real* x, real* y, float* stats, const void* gamma, const void* beta, int wide, float eps, i64 rows, int c) {

@@ -1,7 +1,9 @@
-// Instructions that C++ has no word for: copies beside the arithmetic, products on tensor cores; each with a plain definition.
+// Instructions that C++ has no word for: copies beside the arithmetic, products on tensor cores;
+// each with a plain definition.
 #pragma once
 
-// 16 bytes from global to shared memory, beside whatever else is done; zeros where they are not there.
+// 16 bytes from global to shared memory, beside whatever else is done; zeros where they are not
+// there.
 DEVICE void copy_chunk(uint4* to, const void* from, bool there) {
 #if !defined(STAND_IN) && __CUDA_ARCH__ >= 800
     u32 shared = (u32)__cvta_generic_to_shared(to);
@@ -26,8 +28,8 @@ template <int N> DEVICE void copies_done() {
 #endif
 }
 
-// Four 8 x 8 matrices of 16-bit numbers (or 8 x 4 of 32-bit ones), of which address(i) is row i % 8 of matrix i / 8. A lane gets, of each, the
-// two numbers 2 (lane % 4) and the next of row lane / 4.
+// Four 8 x 8 matrices of 16-bit numbers (or 8 x 4 of 32-bit ones), of which address(i) is row i % 8
+// of matrix i / 8. A lane gets, of each, the two numbers 2 (lane % 4) and the next of row lane / 4.
 template <class F> DEVICE void load_matrices(u32 (&r)[4], F address) {
     int lane = threadIdx.x % 32;
 #if !defined(STAND_IN) && __CUDA_ARCH__ >= 750
@@ -54,8 +56,9 @@ template <class F> DEVICE void load_transposed(u32 (&r)[4], F address) {
 #endif
 }
 
-// How far loops over tiles are unrolled: wholly, but not where a processor lacks such products (the definition below would take minutes to
-// compile), nor where its registers do not hold so many tiles.
+// How far loops over tiles are unrolled: wholly, but not where a processor lacks such products (the
+// definition below would take minutes to compile), nor where its registers do not hold so many
+// tiles.
 #if defined(STAND_IN) || __CUDA_ARCH__ >= 800
 template <int TILES> constexpr int UNROLLED = TILES;
 #else
@@ -69,9 +72,10 @@ template <int TILES> constexpr int UNROLLED = REAL == 2 && __CUDA_ARCH__ >= 750 
 #define TERMS "m16n8k16.row.col.f32.f16.f16.f32"
 #endif
 
-// d += a b of a warp: a is 16 x K, b is K x 8, for K = 16 of 16-bit floats or 8 of TF32 (f32 with ten bits of fraction). With g = lane / 4
-// and t = lane % 4, a lane holds d[g + 8 i / 2][2 t + i % 2], and words: a_0..3 from rows g, g + 8, g, g + 8, the first two from the lower half
-// of K, and b_0, b_1 of column g from the lower and the upper half; within a half, word t.
+// d += a b of a warp: a is 16 x K, b is K x 8, for K = 16 of 16-bit floats or 8 of TF32 (f32 with
+// ten bits of fraction). With g = lane / 4 and t = lane % 4, a lane holds d[g + 8 i / 2][2 t + i %
+// 2], and words: a_0..3 from rows g, g + 8, g, g + 8, the first two from the lower half of K, and
+// b_0, b_1 of column g from the lower and the upper half; within a half, word t.
 DEVICE void multiply_add(float (&d)[4], const u32 (&a)[4], u32 b0, u32 b1) {
 #if defined(STAND_IN) || __CUDA_ARCH__ < 750 || (REAL != 2 && __CUDA_ARCH__ < 800)
     // By its definition, from the other lanes' words.
@@ -111,5 +115,6 @@ DEVICE void multiply_add(float (&d)[4], const u32 (&a)[4], u32 b0, u32 b1) {
 #endif
 }
 
-// A word as the tensor cores take it: f32 is rounded to TF32, which they only cut off. 16-bit floats stay.
+// A word as the tensor cores take it: f32 is rounded to TF32, which they only cut off. 16-bit
+// floats stay.
 DEVICE u32 operand(u32 word) { return REAL == 0 ? word + 0x1000u : word; }

@@ -1,5 +1,5 @@
-// Averages and maxima over windows. A thread takes V channels of one pixel of its output, and gathers: the way back too, so that nothing
-// is added by two threads.
+// Averages and maxima over windows. A thread takes V channels of one pixel of its output, and
+// gathers: the way back too, so that nothing is added by two threads.
 #include "common.cuh"
 #include "windows.cuh"
 
@@ -46,7 +46,8 @@ KERNEL_OF(256, 2, max_pool, const real* x, real* y, Window g, int v) {
     });
 }
 
-// dx = dy of the windows where this element is the first that is equal to the largest; which one is first is found out again.
+// dx = dy of the windows where this element is the first that is equal to the largest; which one is
+// first is found out again.
 KERNEL_OF(256, 2, max_pool_backward, const real* x, const real* y, const real* dy, real* dx, Window g, int v) {
     pixels(g, g.big_h, g.big_w, v, [=](auto width, const Pixel& p) {
         constexpr int V = width.value;

@@ -1,6 +1,8 @@
-// Sums over the middle of [outer, length, inner], in an order that depends on the sizes alone; extremes of rows.
+// Sums over the middle of [outer, length, inner], in an order that depends on the sizes alone;
+// extremes of rows.
 //
-// Long sums take two launches: parts of `span` rows each, then the parts. No atomics: the same input gives the same bits.
+// Long sums take two launches: parts of `span` rows each, then the parts. No atomics: the same
+// input gives the same bits.
 #include "common.cuh"
 
 template <class T> DEVICE void sum_of_rows(const real* x, T* y, i64 rows, int length, float scale) {

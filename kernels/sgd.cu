@@ -1,4 +1,5 @@
-// Gradient descent, one pass over weights, gradients and velocities: the formulas of src/cpu/sgd.rs. Without velocities, without momentum.
+// Gradient descent, one pass over weights, gradients and velocities: the formulas of
+// src/cpu/sgd.rs. Without velocities, without momentum.
 #include "common.cuh"
 
 KERNEL(sgd, float* w, const float* dw, float* v, real* copy, const Segment* segments, const Step* step, float momentum, int nesterov, float decay) {

@@ -16,8 +16,8 @@ KERNEL(copy_box_4, const u32* x, u32* y, i64 n, Axes axes) { copy_box(x, y, n, a
 KERNEL(copy_box_8, const u64* x, u64* y, i64 n, Axes axes) { copy_box(x, y, n, axes); }
 KERNEL(copy_box_16, const uint4* x, uint4* y, i64 n, Axes axes) { copy_box(x, y, n, axes); }
 
-// y[b, j, i] = x[b, i, j], by squares of 32 in shared memory: both sides are then read and written along rows. The 33rd column keeps
-// the elements of a column of the square in different banks.
+// y[b, j, i] = x[b, i, j], by squares of 32 in shared memory: both sides are then read and written
+// along rows. The 33rd column keeps the elements of a column of the square in different banks.
 template <class T> DEVICE void transpose(const T* x, T* y, int batch, int rows, int columns) {
     __shared__ T square[32][33];
     int left = blockIdx.x * 32, top = blockIdx.y * 32, i = threadIdx.x;

@@ -1,20 +1,23 @@
-// Products of matrices that are gathered while they are multiplied: tiles in shared memory, tensor cores, and the convolution that goes
-// from windows of one image to pixels of another.
+// Products of matrices that are gathered while they are multiplied: tiles in shared memory, tensor
+// cores, and the convolution that goes from windows of one image to pixels of another.
 //
-// A tile holds, for each of its rows, 64 bytes along the sum: 32 products of 16-bit floats or 16 of f32, in four chunks of 16 bytes. Tiles
-// are filled several steps ahead, by copies that run beside the arithmetic.
+// A tile holds, for each of its rows, 64 bytes along the sum: 32 products of 16-bit floats or 16 of
+// f32, in four chunks of 16 bytes. Tiles are filled several steps ahead, by copies that run beside
+// the arithmetic.
 #pragma once
 
 constexpr int CHUNKS = 4;           // of a row
 constexpr int DEPTH = CHUNKS * P;   // products of a row
 
-// Where chunk `chunk` of row `row` lies. Eight rows are read at once, one chunk of each: turned about by the row, they lie in different banks.
+// Where chunk `chunk` of row `row` lies. Eight rows are read at once, one chunk of each: turned
+// about by the row, they lie in different banks.
 DEVICE int chunk_at(int row, int chunk) { return row * CHUNKS + (chunk ^ (row >> 1 & 3)); }
 
 // ---- Convolution as one product: rows are output pixels, columns output channels, the sum runs over taps and input channels.
 //
-// Along each axis output j of a phase sees, at its tap t, input stride j + offset + t apart, through kernel element first + t every. A
-// convolution has one phase. A transposed one has as many as its stride: outputs that are a stride apart have the same taps.
+// Along each axis output j of a phase sees, at its tap t, input stride j + offset + t apart,
+// through kernel element first + t every. A convolution has one phase. A transposed one has as many
+// as its stride: outputs that are a stride apart have the same taps.
 struct Side {
     int start, step, count;             // outputs: start + j step, so many
     int stride, offset, apart;          // inputs
@@ -24,7 +27,8 @@ struct Side {
     }
     static DEVICE Side of_big(int big, int stride, int pad, int dil, int kernel, int phase) {
         Side s = {phase, stride, phase < big ? (big - phase + stride - 1) / stride : 0, 1, 0, 0, 0, 0, 1};
-        // o = stride i - pad + dil k, for o = phase + stride j: i = j + (phase + pad - dil k) / stride, where that is whole.
+        // o = stride i - pad + dil k, for o = phase + stride j: i = j + (phase + pad - dil k) /
+        // stride, where that is whole.
         for (int k = 0; k < kernel; k++) {
             int reach = phase + pad - dil * k;
             if (reach % stride) continue;
@@ -77,7 +81,8 @@ struct Place {
         }
     }
     DEVICE bool within(const Gather& g) const { return ty < g.down.taps; }
-    // Its element of the input, of which `input` is the group's first, and whether that lies within the image.
+    // Its element of the input, of which `input` is the group's first, and whether that lies within
+    // the image.
     DEVICE const real* of(const Gather& g, const real* input, const Origin& origin, bool& there) const {
         int y = origin.y + ty * g.down.apart, x = origin.x + tx * g.right.apart;
         there = within(g) && (u32)y < (u32)g.in_h && (u32)x < (u32)g.in_w;
@@ -90,7 +95,8 @@ struct Place {
     }
 };
 
-// Fills tiles: M = 128 rows of the input and N of the weights. A thread keeps to one chunk of a row, and to every so many rows.
+// Fills tiles: M = 128 rows of the input and N of the weights. A thread keeps to one chunk of a
+// row, and to every so many rows.
 template <int N, int THREADS, bool PACKS> struct Filler {
     static constexpr int STEP = THREADS / CHUNKS, ROWS = 128 / STEP, COLUMNS = (N + STEP - 1) / STEP;
     const Gather& g;
@@ -213,7 +219,8 @@ template <int N> struct OnTensorCores {
     }
 };
 
-// The same in f32: 16 x 16 threads, each with every 16th row and column, four terms of the sum at a time.
+// The same in f32: 16 x 16 threads, each with every 16th row and column, four terms of the sum at a
+// time.
 template <int N> struct InF32 {
     static constexpr int COLUMNS = N, THREADS = 256, BLOCKS = 1;
     float sum[8][N / 16] = {};
@@ -249,10 +256,12 @@ template <int N> struct InF32 {
     }
 };
 
-// Tiles that are filled while others are multiplied: as many as 48 KiB of shared memory hold, up to four.
+// Tiles that are filled while others are multiplied: as many as 48 KiB of shared memory hold, up to
+// four.
 template <int N> constexpr int STAGES = 3072 / ((128 + N) * CHUNKS) < 4 ? 3072 / ((128 + N) * CHUNKS) : 4;
 
-// The whole of a block's product: S pairs of tiles of SIZE chunks together, of which the second begins at MIDDLE, are filled by turns.
+// The whole of a block's product: S pairs of tiles of SIZE chunks together, of which the second
+// begins at MIDDLE, are filled by turns.
 template <int S, int SIZE, int MIDDLE, class Filler, class Core> DEVICE void multiply_all(uint4* room, int steps, Filler& filler, Core& core) {
     int to = 0, from = 0;
     for (; to < S - 1; to++) {

@@ -1,4 +1,5 @@
-// One operand, element by element. The kinds are those of src/cpu/unary.rs, in its order; which one it is, is asked once a pack.
+// One operand, element by element. The kinds are those of src/cpu/unary.rs, in its order; which one
+// it is, is asked once a pack.
 #include "common.cuh"
 
 enum { NEG, ABS, EXP, LOG, SQRT, SQUARE, RECIP, POWF, TANH, SIGMOID, RELU, SILU, GELU, CLAMP, ADD_SCALAR, MUL_SCALAR };

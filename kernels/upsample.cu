@@ -1,5 +1,5 @@
-// Resizing by tables of which rows and which columns make each new pixel. Both in one pass: the few pixels that neighbours share are
-// read from the cache.
+// Resizing by tables of which rows and which columns make each new pixel. Both in one pass: the few
+// pixels that neighbours share are read from the cache.
 #include "common.cuh"
 
 struct Table { const int* first; const int* element; const float* weight; };

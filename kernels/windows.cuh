@@ -1,5 +1,6 @@
-// Walking over pixels and windows where each channel keeps to itself: pooling, and convolutions that give each channel a kernel of its own.
-// A thread takes V channels of one pixel of its output, and gathers, so that nothing is added by two threads.
+// Walking over pixels and windows where each channel keeps to itself: pooling, and convolutions
+// that give each channel a kernel of its own. A thread takes V channels of one pixel of its output,
+// and gathers, so that nothing is added by two threads.
 #pragma once
 
 struct Pixel {
@@ -28,7 +29,8 @@ template <class F> DEVICE void pixels(const Window& g, int h, int w, int v, F bo
     });
 }
 
-// Calls body(offset in the big image, tap) for each element of a small pixel's window, in the order of the taps.
+// Calls body(offset in the big image, tap) for each element of a small pixel's window, in the order
+// of the taps.
 template <class F> DEVICE void window_of(const Window& g, const Pixel& p, F body) {
     for (int ky = 0; ky < g.kh; ky++) {
         int row = p.row * g.stride_h + ky * g.dil_h - g.pad_h;
@@ -40,7 +42,8 @@ template <class F> DEVICE void window_of(const Window& g, const Pixel& p, F body
     }
 }
 
-// Calls body(small row, small column, tap) for each window that a big pixel lies in, in the order of the taps.
+// Calls body(small row, small column, tap) for each window that a big pixel lies in, in the order
+// of the taps.
 template <class F> DEVICE void windows_over(const Window& g, const Pixel& p, F body) {
     for (int ky = 0; ky < g.kh; ky++) {
         int down = p.row + g.pad_h - ky * g.dil_h, row = down / g.stride_h;

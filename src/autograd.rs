@@ -1,12 +1,13 @@
 //! `Var`: numbers with a history, and the walk back through it. This file is the whole engine.
 //!
-//! A forward pass leaves a graph behind: every op that had a differentiable input records a node, which knows its inputs'
-//! nodes and its backward rule. [`Var::backward`] starts at the loss with dy = 1, and visits the nodes from the youngest
-//! to the oldest: since a node's inputs are older than itself, its whole gradient has arrived before it is visited.
-//! Each rule is used up on the way, so memory shrinks while gradients travel.
+//! A forward pass leaves a graph behind: every op that had a differentiable input records a node,
+//! which knows its inputs' nodes and its backward rule. [`Var::backward`] starts at the loss with
+//! dy = 1, and visits the nodes from the youngest to the oldest: since a node's inputs are older
+//! than itself, its whole gradient has arrived before it is visited. Each rule is used up on the
+//! way, so memory shrinks while gradients travel.
 //!
-//! Rules get and give [`Tensor`]s, which have no history: backward cannot record by accident, and second-order
-//! gradients do not exist here.
+//! Rules get and give [`Tensor`]s, which have no history: backward cannot record by accident, and
+//! second-order gradients do not exist here.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -19,8 +20,8 @@ use crate::{DType, Error, Result, Shape, Tensor, trace};
 
 /// A value in a computation: a tensor, and how it came about if gradients are wanted for that.
 ///
-/// Constants (`Var::from(tensor)`) have no history, and neither has what is computed from constants alone: evaluation
-/// builds no graph. History begins at [`Var::leaf`] and at parameters.
+/// Constants (`Var::from(tensor)`) have no history, and neither has what is computed from constants
+/// alone: evaluation builds no graph. History begins at [`Var::leaf`] and at parameters.
 ///
 /// ```
 /// use wavemix::{Tensor, Var};
@@ -64,8 +65,8 @@ pub struct Var {
 pub trait Backward: Send {
     /// From the gradient of the output to one gradient per input, in the order of the inputs.
     ///
-    /// `None` is a gradient of zero. Where `wanted[i]` is false nobody asks for input i's: leave it `None` and save the
-    /// work. Each returned gradient has its input's shape and dtype.
+    /// `None` is a gradient of zero. Where `wanted[i]` is false nobody asks for input i's: leave it
+    /// `None` and save the work. Each returned gradient has its input's shape and dtype.
     ///
     /// # Errors
     /// Whatever computing it may run into; the walk ends there.
@@ -96,18 +97,31 @@ enum Kind {
 }
 
 impl Node {
-    fn new(op: &'static str, value: &Tensor, inputs: Vec<Option<Arc<Node>>>, kind: Kind) -> Option<Arc<Node>> {
+    fn new(
+        op: &'static str,
+        value: &Tensor,
+        inputs: Vec<Option<Arc<Node>>>,
+        kind: Kind,
+    ) -> Option<Arc<Node>> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
-        let node = Node { id, op, scope: trace::scope(), shape: *value.shape(), dtype: value.dtype(), inputs, kind };
+        let node = Node {
+            id,
+            op,
+            scope: trace::scope(),
+            shape: *value.shape(),
+            dtype: value.dtype(),
+            inputs,
+            kind,
+        };
         Some(Arc::new(node))
     }
 }
 
 impl Drop for Node {
-    /// Frees a long chain link by link. The derived drop would recurse once for each op, along its inputs, and along the
-    /// `Var`s that a rule may hold: so what a node holds is not dropped within its drop, but put on a list, which the
-    /// outermost drop on this thread works off.
+    /// Frees a long chain link by link. The derived drop would recurse once for each op, along its
+    /// inputs, and along the `Var`s that a rule may hold: so what a node holds is not dropped
+    /// within its drop, but put on a list, which the outermost drop on this thread works off.
     fn drop(&mut self) {
         let inputs = std::mem::take(&mut self.inputs);
         let rule = match &mut self.kind {
@@ -118,7 +132,8 @@ impl Drop for Node {
             return;
         }
         let mut held = Some((inputs, rule));
-        // Where the thread is ending and its list is gone, what is still held is dropped here, by recursion.
+        // Where the thread is ending and its list is gone, what is still held is dropped here, by
+        // recursion.
         let first = DROPPED.try_with(|list| {
             let mut list = list.borrow_mut();
             list.waiting.extend(held.take());
@@ -176,19 +191,30 @@ impl From<&Tensor> for Var {
 impl Var {
     /// A value whose gradient [`Var::backward`] shall give.
     pub fn leaf(value: Tensor) -> Var {
-        Var { node: Node::new("leaf", &value, Vec::new(), Kind::Leaf), value }
+        Var {
+            node: Node::new("leaf", &value, Vec::new(), Kind::Leaf),
+            value,
+        }
     }
 
     /// A weight, whose gradient is filed under its key.
     pub(crate) fn param(value: Tensor, key: ParamKey) -> Var {
-        Var { node: Node::new("param", &value, Vec::new(), Kind::Param(key)), value }
+        Var {
+            node: Node::new("param", &value, Vec::new(), Kind::Param(key)),
+            value,
+        }
     }
 
-    /// The output of `op`, with the rule that leads back to its `inputs`. Where none of them has a history, `rule` is
-    /// not called and the output is a constant.
+    /// The output of `op`, with the rule that leads back to its `inputs`. Where none of them has a
+    /// history, `rule` is not called and the output is a constant.
     ///
     /// This is how every op of this crate enters the graph, and how yours does.
-    pub fn record<R: Backward + 'static>(op: &'static str, inputs: &[&Var], output: Tensor, rule: impl FnOnce() -> R) -> Var {
+    pub fn record<R: Backward + 'static>(
+        op: &'static str,
+        inputs: &[&Var],
+        output: Tensor,
+        rule: impl FnOnce() -> R,
+    ) -> Var {
         if inputs.iter().all(|x| x.node.is_none()) {
             trace::notify(op, inputs, &output, &[]);
             return Var::from(output);
@@ -196,7 +222,15 @@ impl Var {
         let rule = rule();
         trace::notify(op, inputs, &output, &rule.saves());
         let nodes = inputs.iter().map(|x| x.node.clone()).collect();
-        Var { node: Node::new(op, &output, nodes, Kind::Op(Mutex::new(Some(Box::new(rule))))), value: output }
+        Var {
+            node: Node::new(
+                op,
+                &output,
+                nodes,
+                Kind::Op(Mutex::new(Some(Box::new(rule)))),
+            ),
+            value: output,
+        }
     }
 
     /// Its numbers.
@@ -229,11 +263,12 @@ impl Var {
         self.node.is_some()
     }
 
-    /// The gradients of this single number with respect to all leaves and parameters it was computed from.
+    /// The gradients of this single number with respect to all leaves and parameters it was
+    /// computed from.
     ///
     /// # Errors
-    /// Where this is not a single number ([`Var::backward_from`] takes a gradient to begin with), where it has no
-    /// history, or where a part of the history was used up by an earlier call.
+    /// Where this is not a single number ([`Var::backward_from`] takes a gradient to begin with),
+    /// where it has no history, or where a part of the history was used up by an earlier call.
     pub fn backward(&self) -> Result<Gradients> {
         self.backward_keeping(&[])
     }
@@ -242,19 +277,28 @@ impl Var {
     pub fn backward_keeping(&self, keep: &[&Var]) -> Result<Gradients> {
         if self.value.elements() != 1 {
             let shape = self.shape();
-            return Err(Error::Graph(format!("backward starts at a single number, not at shape {shape}; see backward_from")));
+            return Err(Error::Graph(format!(
+                "backward starts at a single number, not at shape {shape}; see backward_from"
+            )));
         }
-        self.backward_from(Tensor::full_on(self.value.device(), self.shape(), 1.0, self.dtype())?, keep)
+        self.backward_from(
+            Tensor::full_on(self.value.device(), self.shape(), 1.0, self.dtype())?,
+            keep,
+        )
     }
 
-    /// Starts with `dy`, the gradient of some loss with respect to this value, of its shape and dtype.
+    /// Starts with `dy`, the gradient of some loss with respect to this value, of its shape and
+    /// dtype.
     pub fn backward_from(&self, dy: Tensor, keep: &[&Var]) -> Result<Gradients> {
         let Some(root) = &self.node else {
-            return Err(Error::Graph("backward from a constant: it was computed from no leaf and no parameter".into()));
+            return Err(Error::Graph(
+                "backward from a constant: it was computed from no leaf and no parameter".into(),
+            ));
         };
         check_gradient(root, "backward_from", &dy)?;
         let mut gradients = Gradients::default();
-        // Nodes with a gradient, by age. A map, not a heap: the second gradient for a node must find the first.
+        // Nodes with a gradient, by age. A map, not a heap: the second gradient for a node must
+        // find the first.
         let mut waiting = BTreeMap::from([(root.id, (root.clone(), dy))]);
         while let Some((id, (node, dy))) = waiting.pop_last() {
             if keep.iter().any(|var| var.id() == Some(id)) {
@@ -289,7 +333,10 @@ fn run(node: &Node, rule: Box<dyn Backward>, dy: Tensor) -> Result<Vec<Option<Te
     let dxs = rule.backward(dy, &wanted)?;
     if dxs.len() != wanted.len() {
         let (op, n) = (node.op, wanted.len());
-        return Err(Error::Graph(format!("{op}: the backward rule of {n} inputs gave {} gradients", dxs.len())));
+        return Err(Error::Graph(format!(
+            "{op}: the backward rule of {n} inputs gave {} gradients",
+            dxs.len()
+        )));
     }
     for (input, dx) in node.inputs.iter().zip(&dxs) {
         if let (Some(input), Some(dx)) = (input, dx) {
@@ -301,7 +348,11 @@ fn run(node: &Node, rule: Box<dyn Backward>, dy: Tensor) -> Result<Vec<Option<Te
 }
 
 /// The first gradient of a node is moved in, further ones are added.
-fn deliver(waiting: &mut BTreeMap<u64, (Arc<Node>, Tensor)>, node: &Arc<Node>, dx: Tensor) -> Result<()> {
+fn deliver(
+    waiting: &mut BTreeMap<u64, (Arc<Node>, Tensor)>,
+    node: &Arc<Node>,
+    dx: Tensor,
+) -> Result<()> {
     match waiting.get_mut(&node.id) {
         Some((_, sum)) => {
             crate::gradients::add_into(sum, dx)?;
@@ -313,20 +364,30 @@ fn deliver(waiting: &mut BTreeMap<u64, (Arc<Node>, Tensor)>, node: &Arc<Node>, d
     Ok(())
 }
 
-/// A gradient has its value's shape and dtype. That of a weight or a leaf may be f32 though its value has 16 bits: it is a
-/// sum over all pixels of a batch, which 16 bits would round away.
+/// A gradient has its value's shape and dtype. That of a weight or a leaf may be f32 though its
+/// value has 16 bits: it is a sum over all pixels of a batch, which 16 bits would round away.
 fn check_gradient(node: &Node, op: &str, dx: &Tensor) -> Result<()> {
-    let sixteen = matches!(node.dtype, DType::BF16 | DType::F16) && !matches!(node.kind, Kind::Op(_));
+    let sixteen =
+        matches!(node.dtype, DType::BF16 | DType::F16) && !matches!(node.kind, Kind::Op(_));
     let fits = dx.dtype() == node.dtype || (sixteen && dx.dtype() == DType::F32);
     if dx.shape() != &node.shape || !fits {
         let (shape, dtype, of) = (node.shape, node.dtype, node.op);
         let got = format!("{} of {}", dx.shape(), dx.dtype());
-        return Err(Error::Graph(format!("{op}: the gradient of `{of}` must be {shape} of {dtype}, got {got}")));
+        return Err(Error::Graph(format!(
+            "{op}: the gradient of `{of}` must be {shape} of {dtype}, got {got}"
+        )));
     }
     Ok(())
 }
 
 fn used_up(node: &Node) -> Error {
-    let scope = if node.scope.is_empty() { String::new() } else { format!(" in {}", node.scope) };
-    Error::Graph(format!("`{}`{scope} was used up by an earlier backward pass; run the forward pass again", node.op))
+    let scope = if node.scope.is_empty() {
+        String::new()
+    } else {
+        format!(" in {}", node.scope)
+    };
+    Error::Graph(format!(
+        "`{}`{scope} was used up by an earlier backward pass; run the forward pass again",
+        node.op
+    ))
 }

@@ -1,4 +1,5 @@
-//! Saving without losing: files that are old or new but never half, and the state of a training run in one of them.
+//! Saving without losing: files that are old or new but never half, and the state of a training run
+//! in one of them.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -10,21 +11,26 @@ use std::str::FromStr;
 use crate::tensorfile::TensorFile;
 use crate::{Error, Result, Tensor};
 
-/// Writes a file so that whatever happens, a full disk, a signal, a power cut, the path holds the old contents or the
-/// new ones, whole.
+/// Writes a file so that whatever happens, a full disk, a signal, a power cut, the path holds the
+/// old contents or the new ones, whole.
 ///
-/// `write` fills a file beside it, `NAME.tmp`, which is forced to the disk and then renamed; at last the folder is forced
-/// to the disk, so that the new name lasts. Where anything fails the file beside is removed; one that a killed process
-/// left is overwritten by the next call.
+/// `write` fills a file beside it, `NAME.tmp`, which is forced to the disk and then renamed; at
+/// last the folder is forced to the disk, so that the new name lasts. Where anything fails the file
+/// beside is removed; one that a killed process left is overwritten by the next call.
 ///
 /// # Errors
 /// Those of `write` and of the system.
-pub fn write_atomic(path: impl AsRef<Path>, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
+pub fn write_atomic(
+    path: impl AsRef<Path>,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> Result<()> {
     let path = path.as_ref();
     let mut beside = path.as_os_str().to_owned();
     beside.push(".tmp");
     let beside = PathBuf::from(beside);
-    let written = fill(&beside, write).and_then(|()| fs::rename(&beside, path)).map_err(Error::io("write", path));
+    let written = fill(&beside, write)
+        .and_then(|()| fs::rename(&beside, path))
+        .map_err(Error::io("write", path));
     if written.is_err() {
         // Nothing is lost where this fails too: the next call overwrites it.
         let _ = fs::remove_file(&beside);
@@ -40,7 +46,9 @@ pub fn write_atomic(path: impl AsRef<Path>, write: impl FnOnce(&mut dyn Write) -
 fn fill(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
     let mut out = BufWriter::with_capacity(1 << 20, File::create(path)?);
     write(&mut out)?;
-    out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()
+    out.into_inner()
+        .map_err(io::IntoInnerError::into_error)?
+        .sync_all()
 }
 
 #[cfg(unix)]
@@ -54,8 +62,8 @@ fn sync_folder(_folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// All that a training run needs to go on where it stopped: sections of named tensors (weights, moments, means), and
-/// single values by name (epoch, step, seed, ...).
+/// All that a training run needs to go on where it stopped: sections of named tensors (weights,
+/// moments, means), and single values by name (epoch, step, seed, ...).
 ///
 /// ```
 /// use wavemix::{Tensor, checkpoint::State};
@@ -92,7 +100,9 @@ impl State {
 
     /// Keeps one value. Numbers of all types come back from [`State::get`] bit for bit.
     pub fn put(&mut self, name: &str, value: impl Display) {
-        self.file.metadata.insert(name.to_owned(), value.to_string());
+        self.file
+            .metadata
+            .insert(name.to_owned(), value.to_string());
     }
 
     /// A value that was put.
@@ -101,9 +111,17 @@ impl State {
     /// Where there is none, or it does not read as a `T`.
     pub fn get<T: FromStr>(&self, name: &str) -> Result<T> {
         let text = self.file.metadata.get(name);
-        let text = text.ok_or_else(|| Error::data(&self.path, format!("the training state lacks `{name}`")))?;
-        let unreadable = |_| format!("the training state's `{name}` is `{text}`, not of type {}", std::any::type_name::<T>());
-        text.parse().map_err(unreadable).map_err(|what| Error::data(&self.path, what))
+        let text = text
+            .ok_or_else(|| Error::data(&self.path, format!("the training state lacks `{name}`")))?;
+        let unreadable = |_| {
+            format!(
+                "the training state's `{name}` is `{text}`, not of type {}",
+                std::any::type_name::<T>()
+            )
+        };
+        text.parse()
+            .map_err(unreadable)
+            .map_err(|what| Error::data(&self.path, what))
     }
 
     /// Whether a value of that name was put.
@@ -112,8 +130,16 @@ impl State {
     }
 
     /// Keeps named tensors together, as `SECTION/NAME`.
-    pub fn put_section(&mut self, section: &str, tensors: impl IntoIterator<Item = (String, Tensor)>) {
-        self.file.tensors.extend(tensors.into_iter().map(|(name, tensor)| (format!("{section}/{name}"), tensor)));
+    pub fn put_section(
+        &mut self,
+        section: &str,
+        tensors: impl IntoIterator<Item = (String, Tensor)>,
+    ) {
+        self.file.tensors.extend(
+            tensors
+                .into_iter()
+                .map(|(name, tensor)| (format!("{section}/{name}"), tensor)),
+        );
     }
 
     /// The tensors of a section.
@@ -123,18 +149,27 @@ impl State {
     pub fn section(&self, section: &str) -> Result<BTreeMap<String, Tensor>> {
         let tensors = self.file.tensors.iter();
         let of_section = |(name, tensor): (&String, &Tensor)| {
-            Some((name.strip_prefix(section)?.strip_prefix('/')?.to_owned(), tensor.clone()))
+            Some((
+                name.strip_prefix(section)?.strip_prefix('/')?.to_owned(),
+                tensor.clone(),
+            ))
         };
         let found: BTreeMap<_, _> = tensors.filter_map(of_section).collect();
         if found.is_empty() {
-            return Err(Error::data(&self.path, format!("the training state has no tensors in section `{section}`")));
+            return Err(Error::data(
+                &self.path,
+                format!("the training state has no tensors in section `{section}`"),
+            ));
         }
         Ok(found)
     }
 
     /// Whether a section has tensors.
     pub fn has_section(&self, section: &str) -> bool {
-        self.file.tensors.keys().any(|name| name.strip_prefix(section).is_some_and(|rest| rest.starts_with('/')))
+        self.file.tensors.keys().any(|name| {
+            name.strip_prefix(section)
+                .is_some_and(|rest| rest.starts_with('/'))
+        })
     }
 
     /// Writes it as [`write_atomic`] does.
@@ -151,14 +186,17 @@ impl State {
     /// Where a tensor has a name that the format keeps for itself.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
-        self.file.write_to(&mut bytes).map_err(Error::io("write", &self.path))?;
+        self.file
+            .write_to(&mut bytes)
+            .map_err(Error::io("write", &self.path))?;
         Ok(bytes)
     }
 
     /// Reads what [`State::write`] wrote.
     ///
     /// # Errors
-    /// Where the file cannot be read, is damaged, is not a training state or one of another version.
+    /// Where the file cannot be read, is damaged, is not a training state or one of another
+    /// version.
     pub fn read(path: impl AsRef<Path>) -> Result<State> {
         State::checked(&path, TensorFile::read(&path)?)
     }
@@ -173,11 +211,18 @@ impl State {
 
     fn checked(path: impl AsRef<Path>, file: TensorFile) -> Result<State> {
         match file.metadata.get(FORMAT).map(String::as_str) {
-            Some(VERSION) => Ok(State { path: path.as_ref().to_owned(), file }),
-            Some(other) => {
-                Err(Error::data(path, format!("a training state of format `{other}`; this version reads `{VERSION}`")))
-            }
-            None => Err(Error::data(path, "not a training state: it names no format")),
+            Some(VERSION) => Ok(State {
+                path: path.as_ref().to_owned(),
+                file,
+            }),
+            Some(other) => Err(Error::data(
+                path,
+                format!("a training state of format `{other}`; this version reads `{VERSION}`"),
+            )),
+            None => Err(Error::data(
+                path,
+                "not a training state: it names no format",
+            )),
         }
     }
 }

@@ -1,7 +1,8 @@
 //! The flags that all training examples share, and what they decide.
 //!
-//! A run's effective settings are kept as the very flags that would give them, in `config.json`; resuming parses those
-//! again. So there is one table of flags, one parser, and nothing that can be set but not kept.
+//! A run's effective settings are kept as the very flags that would give them, in `config.json`;
+//! resuming parses those again. So there is one table of flags, one parser, and nothing that can be
+//! set but not kept.
 
 mod flags;
 mod kept;
@@ -30,7 +31,8 @@ pub struct Job {
     pub splits: &'static [(&'static str, Source)],
     /// Default of `--model`.
     pub model: &'static str,
-    /// The stem of the default model, as `--stem` takes it; models asked for by name take what the image size calls for.
+    /// The stem of the default model, as `--stem` takes it; models asked for by name take what the
+    /// image size calls for.
     pub stem: Option<&'static str>,
     /// Default of `--batch-size`.
     pub batch_size: &'static str,
@@ -73,7 +75,8 @@ pub struct Settings {
     pub source: Source,
     /// Where that is looked for, if not in the default folder.
     pub data: Option<PathBuf>,
-    /// Where it is looked for otherwise; `None` takes [`default_folder`], which needs an environment, when it comes to that.
+    /// Where it is looked for otherwise; `None` takes [`default_folder`], which needs an
+    /// environment, when it comes to that.
     pub default_data: Option<PathBuf>,
     /// Whether it may be fetched.
     pub download: bool,
@@ -123,32 +126,49 @@ pub struct Settings {
     pub flags: Map<String, Value>,
 }
 
-/// Parses the process's arguments, runs `body` on as many threads as they say, and ends as [`exit_status`] says.
+/// Parses the process's arguments, runs `body` on as many threads as they say, and ends as
+/// [`exit_status`] says.
 pub fn main(job: &Job, body: impl FnOnce(Settings) -> Result<()> + Send) -> ExitCode {
     let run = || {
         let settings = Settings::parse(job, std::env::args_os())?;
-        let Some(settings) = settings else { return Ok(()) };
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(settings.threads).build();
-        let pool = pool.map_err(|e| Error::Argument(format!("cannot start {} threads: {e}", settings.threads)))?;
+        let Some(settings) = settings else {
+            return Ok(());
+        };
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(settings.threads)
+            .build();
+        let pool = pool.map_err(|e| {
+            Error::Argument(format!("cannot start {} threads: {e}", settings.threads))
+        })?;
         pool.install(|| body(settings))
     };
     exit_status(run())
 }
 
 impl Settings {
-    /// Settings from arguments, the program's name first. `None` where `--help` was asked for, and printed.
+    /// Settings from arguments, the program's name first. `None` where `--help` was asked for, and
+    /// printed.
     ///
     /// # Errors
-    /// An unknown flag, a value that is none of the choices, flags that exclude one another, a `--resume` folder that
-    /// holds no run.
-    pub fn parse(job: &Job, arguments: impl IntoIterator<Item = OsString>) -> Result<Option<Settings>> {
+    /// An unknown flag, a value that is none of the choices, flags that exclude one another, a
+    /// `--resume` folder that holds no run.
+    pub fn parse(
+        job: &Job,
+        arguments: impl IntoIterator<Item = OsString>,
+    ) -> Result<Option<Settings>> {
         let arguments: Vec<OsString> = arguments.into_iter().collect();
-        let Some(given) = flags::matches(job, &arguments)? else { return Ok(None) };
+        let Some(given) = flags::matches(job, &arguments)? else {
+            return Ok(None);
+        };
         let Some(folder) = given.get_one::<PathBuf>("resume").cloned() else {
             return Settings::from_matches(job, &given, None).map(Some);
         };
         let beside = ["resume", "data", "device", "threads", "stop-after"];
-        if let Some(flag) = given.ids().map(clap::Id::as_str).find(|flag| is_given(&given, flag) && !beside.contains(flag)) {
+        if let Some(flag) = given
+            .ids()
+            .map(clap::Id::as_str)
+            .find(|flag| is_given(&given, flag) && !beside.contains(flag))
+        {
             let allowed = "--data, --device, --threads and --stop-after";
             return Err(Error::Argument(format!(
                 "--resume takes its settings from config.json; beside it only {allowed} may be given, not --{flag}"
@@ -160,16 +180,23 @@ impl Settings {
             let what = format!("holds a run of {}, not of {}", config["example"], job.name);
             return Err(Error::data(folder.join("config.json"), what));
         }
-        let kept = config["settings"].as_object().ok_or_else(|| Error::data(&folder, "config.json lists no settings"))?;
+        let kept = config["settings"]
+            .as_object()
+            .ok_or_else(|| Error::data(&folder, "config.json lists no settings"))?;
         let is_setting = |flag: &str| flags::is_flag(job, flag) && !kept::TRANSIENT.contains(&flag);
         if let Some(flag) = kept.keys().find(|flag| !is_setting(flag)) {
-            return Err(Error::data(folder.join("config.json"), format!("`{flag}` is no setting of a run")));
+            return Err(Error::data(
+                folder.join("config.json"),
+                format!("`{flag}` is no setting of a run"),
+            ));
         }
         for (flag, value) in kept.iter().filter(|(flag, _)| !is_given(&given, flag)) {
             old.push(kept::argument(&folder.join("config.json"), flag, value)?);
         }
         old.extend(arguments.into_iter().skip(1));
-        let Some(all) = flags::matches(job, &old)? else { return Ok(None) };
+        let Some(all) = flags::matches(job, &old)? else {
+            return Ok(None);
+        };
         Settings::from_matches(job, &all, Some(folder)).map(Some)
     }
 
@@ -180,7 +207,12 @@ impl Settings {
 
         let split = text("split").unwrap_or(job.splits[0].0);
         let names: Vec<&str> = job.splits.iter().map(|(name, _)| *name).collect();
-        let source = job.splits.iter().find(|(name, _)| *name == split).ok_or_else(|| Error::choice("split", split, &names))?.1;
+        let source = job
+            .splits
+            .iter()
+            .find(|(name, _)| *name == split)
+            .ok_or_else(|| Error::choice("split", split, &names))?
+            .1;
         let optimizer: Method = text("optimizer").unwrap_or("adamw").parse()?;
         // The job's rate is meant for Adam; other methods have their own.
         let adam = matches!(optimizer, Method::Adam(_) | Method::AdamW(_));
@@ -214,7 +246,11 @@ impl Settings {
             weight_decay: m.get_one::<f64>("weight-decay").copied().unwrap_or(0.0),
             optimizer,
             schedule: text("schedule").unwrap_or("cosine").parse()?,
-            protocol: if text("protocol") == Some("papers") { Protocol::Papers } else { Protocol::Plain },
+            protocol: if text("protocol") == Some("papers") {
+                Protocol::Papers
+            } else {
+                Protocol::Plain
+            },
             ema: m.get_one::<f64>("ema").copied(),
             augment: m.get_flag("augment"),
             mirrors: job.mirrors,
@@ -228,12 +264,15 @@ impl Settings {
         };
         settings.precision.check(settings.device)?;
         if settings.train_on_builtin && settings.data.is_none() && !settings.download {
-            return Err(Error::Argument("--train-on builtin tests on real files: say where with --data DIR".into()));
+            return Err(Error::Argument(
+                "--train-on builtin tests on real files: say where with --data DIR".into(),
+            ));
         }
         Ok(settings)
     }
 
-    /// The training and test images, from wherever the flags say; says on stderr what it took if nothing was said.
+    /// The training and test images, from wherever the flags say; says on stderr what it took if
+    /// nothing was said.
     ///
     /// # Errors
     /// No such files, malformed files, a download that fails.
@@ -247,11 +286,16 @@ impl Settings {
             (folder, _) => &folder?,
         };
         if self.download && self.source.locate(folder, Part::Both)?.is_none() {
-            self.source.download(folder, &Downloader::new(std::env::var_os("PATH")))?;
+            self.source
+                .download(folder, &Downloader::new(std::env::var_os("PATH")))?;
         }
         if self.train_on_builtin {
-            let classes =
-                drawn.ok_or_else(|| Error::Argument(format!("no built-in glyphs are of {}'s classes", self.source.title())))?;
+            let classes = drawn.ok_or_else(|| {
+                Error::Argument(format!(
+                    "no built-in glyphs are of {}'s classes",
+                    self.source.title()
+                ))
+            })?;
             let mut pair = self.draw(classes)?;
             pair.test = self.source.load_test(folder)?;
             return Pair::new(pair.train, pair.test, pair.mean, pair.std);
@@ -271,22 +315,39 @@ impl Settings {
 
     /// Where the published set is looked for.
     fn data_folder(&self) -> Result<PathBuf> {
-        self.data.as_ref().or(self.default_data.as_ref()).map_or_else(default_folder, |folder| Ok(folder.clone()))
+        self.data
+            .as_ref()
+            .or(self.default_data.as_ref())
+            .map_or_else(default_folder, |folder| Ok(folder.clone()))
     }
 
     /// The built-in glyphs of the source's classes, if there are any.
     fn drawn_classes(&self) -> Option<glyphs::Classes> {
         match self.source.classes().len() {
             47 => Some(glyphs::Classes::Balanced),
-            10 if !self.mirrors && self.source != Source::FashionMnist => Some(glyphs::Classes::Digits),
+            10 if !self.mirrors && self.source != Source::FashionMnist => {
+                Some(glyphs::Classes::Digits)
+            }
             _ => None,
         }
     }
 
     fn draw(&self, classes: glyphs::Classes) -> Result<Pair> {
-        let framing = if self.source == Source::Mnist { glyphs::Framing::Mnist } else { glyphs::Framing::Emnist };
+        let framing = if self.source == Source::Mnist {
+            glyphs::Framing::Mnist
+        } else {
+            glyphs::Framing::Emnist
+        };
         let [train, test] = self.glyphs;
-        glyphs::pair(&glyphs::Settings { classes, framing, seed: self.seed }, train, test)
+        glyphs::pair(
+            &glyphs::Settings {
+                classes,
+                framing,
+                seed: self.seed,
+            },
+            train,
+            test,
+        )
     }
 
     /// The model, fitted to images of this `[h, w, c]` and so many classes.
@@ -296,9 +357,16 @@ impl Settings {
     pub fn fit_model(&self, [h, w, c]: [usize; 3], classes: usize) -> Result<Config> {
         let channels = self.channels.unwrap_or(c);
         if c == 3 && channels != 3 {
-            return Err(Error::Argument(format!("--channels {channels}: the images have 3")));
+            return Err(Error::Argument(format!(
+                "--channels {channels}: the images have 3"
+            )));
         }
-        let config = Config { channels, size: h.min(w), task: Task::Classify { classes }, ..self.model.clone() };
+        let config = Config {
+            channels,
+            size: h.min(w),
+            task: Task::Classify { classes },
+            ..self.model.clone()
+        };
         config.check().map(|()| config)
     }
 
@@ -313,16 +381,22 @@ impl Settings {
 
 /// Whether the flag stands on the command line itself.
 fn is_given(m: &ArgMatches, flag: &str) -> bool {
-    m.try_contains_id(flag).unwrap_or(false) && m.value_source(flag) == Some(ValueSource::CommandLine)
+    m.try_contains_id(flag).unwrap_or(false)
+        && m.value_source(flag) == Some(ValueSource::CommandLine)
 }
 
 fn model(job: &Job, m: &ArgMatches) -> Result<Config> {
     let number = |flag: &str| m.get_one::<u64>(flag).map(|&n| n as usize);
-    let name = m.get_one::<String>("model").map_or(job.model, String::as_str);
+    let name = m
+        .get_one::<String>("model")
+        .map_or(job.model, String::as_str);
     let mut config = Config::parse(name)?;
     config.ff = number("ff").unwrap_or(config.ff);
     config.mult = number("mult").unwrap_or(config.mult);
-    config.dropout = m.get_one::<f64>("dropout").copied().unwrap_or(config.dropout);
+    config.dropout = m
+        .get_one::<f64>("dropout")
+        .copied()
+        .unwrap_or(config.dropout);
     let stem = m.get_one::<String>("stem").map(String::as_str);
     let own = if is_given(m, "model") { None } else { job.stem };
     config.stem = stem.or(own).map(str::parse).transpose()?;
@@ -341,8 +415,13 @@ fn model(job: &Job, m: &ArgMatches) -> Result<Config> {
 /// `auto` is a GPU where one can be used, which a line on stderr says, else the processor.
 fn device(name: &str) -> Result<Device> {
     if name == "auto" {
-        let Ok(name) = crate::cuda::name(0) else { return Ok(Device::Cpu) };
-        writeln!(Stderr, "computing on cuda:0, {name}; --device cpu for the processor");
+        let Ok(name) = crate::cuda::name(0) else {
+            return Ok(Device::Cpu);
+        };
+        writeln!(
+            Stderr,
+            "computing on cuda:0, {name}; --device cpu for the processor"
+        );
         return Ok(Device::Cuda(0));
     }
     let device = name.parse()?;
@@ -359,12 +438,16 @@ fn threads(asked: Option<usize>) -> Result<usize> {
     if threads <= most {
         return Ok(threads);
     }
-    let limit = format!("at most {most} can be asked for here, 16 for each of {cores} cores and 256 in all");
-    Err(Error::Argument(format!("--threads {threads}: {limit}; more threads than cores make nothing faster")))
+    let limit = format!(
+        "at most {most} can be asked for here, 16 for each of {cores} cores and 256 in all"
+    );
+    Err(Error::Argument(format!(
+        "--threads {threads}: {limit}; more threads than cores make nothing faster"
+    )))
 }
 
-/// The most threads on so many cores: 16 for each, up to 256, or one for each where there are more cores. Thousands would
-/// only wait for one another, for minutes.
+/// The most threads on so many cores: 16 for each, up to 256, or one for each where there are more
+/// cores. Thousands would only wait for one another, for minutes.
 fn most_threads(cores: usize) -> usize {
     cores.saturating_mul(16).min(256).max(cores)
 }

@@ -1,9 +1,11 @@
-//! What programs print: results on stdout, remarks on stderr. Unlike `println!` and its kin, nothing here panics.
+//! What programs print: results on stdout, remarks on stderr. Unlike `println!` and its kin,
+//! nothing here panics.
 //!
-//! A result that cannot be written is an error. Where that is because the reader of a pipe has gone, as in
-//! `summary ... | head -1`, the program ends without a word and with status 141, as if SIGPIPE had ended it
-//! ([`exit_status`]). A full disk is reported, with status 1. A remark that cannot be shown is dropped: neither a closed
-//! terminal nor a full log is a reason to stop training.
+//! A result that cannot be written is an error. Where that is because the reader of a pipe has
+//! gone, as in `summary ... | head -1`, the program ends without a word and with status 141, as if
+//! SIGPIPE had ended it ([`exit_status`]). A full disk is reported, with status 1. A remark that
+//! cannot be shown is dropped: neither a closed terminal nor a full log is a reason to stop
+//! training.
 //!
 //! ```
 //! use wavemix::console::{Stderr, Stdout};
@@ -36,7 +38,9 @@ impl Stdout {
     /// The system refuses, as where a pipe is closed or a disk is full.
     pub fn write_fmt(&self, text: fmt::Arguments<'_>) -> Result<()> {
         let mut out = io::stdout().lock();
-        out.write_fmt(text).and_then(|()| out.flush()).map_err(Error::io("write to", STDOUT))
+        out.write_fmt(text)
+            .and_then(|()| out.flush())
+            .map_err(Error::io("write to", STDOUT))
     }
 }
 
@@ -51,12 +55,14 @@ impl Stderr {
     }
 }
 
-/// How a program ends: with status 0, with a line `error: ...` on stderr and status 1, or, where the reader of its output
-/// has gone, with status 141 and nothing said.
+/// How a program ends: with status 0, with a line `error: ...` on stderr and status 1, or, where
+/// the reader of its output has gone, with status 141 and nothing said.
 pub fn exit_status(outcome: Result<()>) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Error::Io { path, source, .. }) if path == Path::new(STDOUT) && source.kind() == io::ErrorKind::BrokenPipe => {
+        Err(Error::Io { path, source, .. })
+            if path == Path::new(STDOUT) && source.kind() == io::ErrorKind::BrokenPipe =>
+        {
             ExitCode::from(CLOSED_PIPE)
         }
         Err(error) => {
@@ -66,8 +72,9 @@ pub fn exit_status(outcome: Result<()>) -> ExitCode {
     }
 }
 
-/// A path as a shell's command line takes it: as it is where that is safe, else in single quotes. Control characters and
-/// bytes that are not UTF-8 are written as octal numbers in `$'...'`, which bash, zsh and ksh read.
+/// A path as a shell's command line takes it: as it is where that is safe, else in single quotes.
+/// Control characters and bytes that are not UTF-8 are written as octal numbers in `$'...'`, which
+/// bash, zsh and ksh read.
 ///
 /// ```
 /// # use wavemix::console::quoted;
@@ -79,12 +86,18 @@ pub fn quoted(path: impl AsRef<Path>) -> String {
     let path = path.as_ref();
     let bytes = path.as_os_str().as_encoded_bytes();
     // A leading dash would make it a flag.
-    let start = if bytes.first() == Some(&b'-') { "./" } else { "" };
+    let start = if bytes.first() == Some(&b'-') {
+        "./"
+    } else {
+        ""
+    };
     let safe = |byte: &u8| byte.is_ascii_alphanumeric() || b"_@%+=:,./-".contains(byte);
     match path.to_str() {
         Some(text) if !text.is_empty() && bytes.iter().all(safe) => format!("{start}{text}"),
         Some(text) if cfg!(windows) => format!("\"{start}{text}\""),
-        Some(text) if !text.chars().any(char::is_control) => format!("'{start}{}'", text.replace('\'', r"'\''")),
+        Some(text) if !text.chars().any(char::is_control) => {
+            format!("'{start}{}'", text.replace('\'', r"'\''"))
+        }
         _ => {
             let byte = |&byte: &u8| match byte {
                 b' '..=b'~' if byte != b'\'' && byte != b'\\' => char::from(byte).to_string(),

@@ -32,7 +32,8 @@ macro_rules! each_dtype {
     };
 }
 
-/// Evaluates `$body` with `$T` standing for f32 or f64; any other dtype makes the function return an error of `$op`.
+/// Evaluates `$body` with `$T` standing for f32 or f64; any other dtype makes the function return
+/// an error of `$op`.
 macro_rules! each_float {
     ($op:expr, $dtype:expr, $T:ident => $body:expr) => {
         match $dtype {
@@ -49,7 +50,8 @@ macro_rules! each_float {
     };
 }
 
-/// Evaluates `$body` with `$T` standing for f32, f64 or bf16; any other dtype makes the function return an error of `$op`.
+/// Evaluates `$body` with `$T` standing for f32, f64 or bf16; any other dtype makes the function
+/// return an error of `$op`.
 macro_rules! each_real {
     ($op:expr, $dtype:expr, $T:ident => $body:expr) => {
         match $dtype {
@@ -65,7 +67,14 @@ macro_rules! each_real {
                 type $T = half::bf16;
                 $body
             }
-            other => return Err($crate::Error::operand($op, "operand", "f32, f64 or bf16 on the CPU", other)),
+            other => {
+                return Err($crate::Error::operand(
+                    $op,
+                    "operand",
+                    "f32, f64 or bf16 on the CPU",
+                    other,
+                ))
+            }
         }
     };
 }

@@ -1,18 +1,21 @@
-//! Tensors as text, in NumPy's layout: `{}` prints what `print(array)` does, `{:?}` what `repr(array)` does, with dtype
-//! and shape.
+//! Tensors as text, in NumPy's layout: `{}` prints what `print(array)` does, `{:?}` what
+//! `repr(array)` does, with dtype and shape.
 //!
-//! Numbers are written with the fewest digits that tell them from their neighbours, at most eight after the point, and
-//! in columns as wide as the widest asks for. One format serves a whole tensor: it is scientific where the largest is 1e8
-//! or more, the smallest below 1e-4, or one a thousand times another. Of more than 1,000 elements only the first and
-//! last three along each axis are shown. Lines end at 75 characters.
+//! Numbers are written with the fewest digits that tell them from their neighbours, at most eight
+//! after the point, and in columns as wide as the widest asks for. One format serves a whole
+//! tensor: it is scientific where the largest is 1e8 or more, the smallest below 1e-4, or one a
+//! thousand times another. Of more than 1,000 elements only the first and last three along each
+//! axis are shown. Lines end at 75 characters.
 //!
-//! Source: NumPy's `numpy.array2string` and `numpy.set_printoptions`, for the layout and its defaults.
+//! Source: NumPy's `numpy.array2string` and `numpy.set_printoptions`, for the layout and its
+//! defaults.
 
 use std::fmt;
 
 use crate::{DType, Device, Element, Tensor, Var};
 
-/// NumPy's defaults: digits after the point, elements from which on parts are left out, items shown at each end, width.
+/// NumPy's defaults: digits after the point, elements from which on parts are left out, items shown
+/// at each end, width.
 const PRECISION: usize = 8;
 const THRESHOLD: usize = 1000;
 const EDGE: usize = 3;
@@ -34,9 +37,14 @@ impl fmt::Debug for Tensor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let numbers = layout(&here(self)?, ", ", "Tensor(", ",");
         let kind = format!("{}, {})", self.dtype(), self.shape());
-        let last = "Tensor(".len() * usize::from(!numbers.contains('\n')) + numbers.lines().last().unwrap_or("").len();
+        let last = "Tensor(".len() * usize::from(!numbers.contains('\n'))
+            + numbers.lines().last().unwrap_or("").len();
         // On the last line where there is room, else under the numbers.
-        let gap = if last + kind.len() + 2 > WIDTH { "\n       " } else { " " };
+        let gap = if last + kind.len() + 2 > WIDTH {
+            "\n       "
+        } else {
+            " "
+        };
         write!(f, "Tensor({numbers},{gap}{kind}")
     }
 }
@@ -60,7 +68,8 @@ fn here(x: &Tensor) -> std::result::Result<Tensor, fmt::Error> {
     x.to_device(Device::Cpu).map_err(|_| fmt::Error)
 }
 
-/// Nested brackets around aligned numbers; `prefix` and `suffix` are what will stand around them on the same lines.
+/// Nested brackets around aligned numbers; `prefix` and `suffix` are what will stand around them on
+/// the same lines.
 fn layout(x: &Tensor, separator: &str, prefix: &str, suffix: &str) -> String {
     if x.elements() == 0 {
         return "[]".into();
@@ -70,23 +79,43 @@ fn layout(x: &Tensor, separator: &str, prefix: &str, suffix: &str) -> String {
     let shown: Vec<Vec<usize>> = dims.iter().map(|&length| places(length, summary)).collect();
     let mut at = vec![0];
     for (places, step) in shown.iter().zip(x.shape().strides().iter()) {
-        at = at.iter().flat_map(|start| places.iter().map(move |place| start + place * step)).collect();
+        at = at
+            .iter()
+            .flat_map(|start| places.iter().map(move |place| start + place * step))
+            .collect();
     }
     let words = each_dtype!(x.dtype(), T => words(&at.iter().map(|&i| x.data::<T>()[i]).collect::<Vec<_>>()));
     if dims.is_empty() {
         return words.concat();
     }
-    let gaps = dims.iter().map(|&length| summary && length > 2 * EDGE).collect();
-    let page = Page { separator, counts: shown.iter().map(Vec::len).collect(), gaps };
-    page.nested(&words, 0, " ".repeat(prefix.len() + 1), WIDTH - suffix.len())
+    let gaps = dims
+        .iter()
+        .map(|&length| summary && length > 2 * EDGE)
+        .collect();
+    let page = Page {
+        separator,
+        counts: shown.iter().map(Vec::len).collect(),
+        gaps,
+    };
+    page.nested(
+        &words,
+        0,
+        " ".repeat(prefix.len() + 1),
+        WIDTH - suffix.len(),
+    )
 }
 
 /// Which of an axis's elements are shown.
 fn places(length: usize, summary: bool) -> Vec<usize> {
-    if summary && length > 2 * EDGE { (0..EDGE).chain(length - EDGE..length).collect() } else { (0..length).collect() }
+    if summary && length > 2 * EDGE {
+        (0..EDGE).chain(length - EDGE..length).collect()
+    } else {
+        (0..length).collect()
+    }
 }
 
-/// How a tensor's shown words are put on lines: how many along each axis, and where dots stand for the rest.
+/// How a tensor's shown words are put on lines: how many along each axis, and where dots stand for
+/// the rest.
 struct Page<'a> {
     separator: &'a str,
     counts: Vec<usize>,
@@ -100,8 +129,14 @@ impl Page<'_> {
         if left == 1 {
             return format!("[{}]", self.line(words, gap, &indent, width));
         }
-        let between = format!("{}{}{indent}", self.separator.trim_end(), "\n".repeat(left - 1));
-        let parts = words.chunks(words.len() / count).map(|part| self.nested(part, axis + 1, format!("{indent} "), width - 1));
+        let between = format!(
+            "{}{}{indent}",
+            self.separator.trim_end(),
+            "\n".repeat(left - 1)
+        );
+        let parts = words
+            .chunks(words.len() / count)
+            .map(|part| self.nested(part, axis + 1, format!("{indent} "), width - 1));
         let mut parts: Vec<String> = parts.collect();
         if gap {
             parts.insert(EDGE, "...".into());
@@ -139,15 +174,24 @@ fn words<T: Element>(numbers: &[T]) -> Vec<String> {
         let width = words.iter().map(String::len).max().unwrap_or(0);
         return words.iter().map(|word| format!("{word:>width$}")).collect();
     }
-    let finite: Vec<(f64, (usize, isize))> =
-        numbers.iter().filter(|x| x.to_f64().is_finite()).map(|&x| (x.to_f64(), shortest(x))).collect();
+    let finite: Vec<(f64, (usize, isize))> = numbers
+        .iter()
+        .filter(|x| x.to_f64().is_finite())
+        .map(|&x| (x.to_f64(), shortest(x)))
+        .collect();
     let sizes = finite.iter().map(|(x, _)| x.abs()).filter(|&x| x > 0.0);
-    let (least, most) = sizes.fold((f64::INFINITY, 0.0), |(least, most), x| (x.min(least), x.max(most)));
+    let (least, most) = sizes.fold((f64::INFINITY, 0.0), |(least, most), x| {
+        (x.min(least), x.max(most))
+    });
     let scientific = most > 0.0 && (most >= 1e8 || least < 1e-4 || most / least > 1000.0);
-    let parts: Vec<[String; 3]> = finite.iter().map(|&(x, digits)| parts(x, digits, scientific)).collect();
+    let parts: Vec<[String; 3]> = finite
+        .iter()
+        .map(|&(x, digits)| parts(x, digits, scientific))
+        .collect();
     let widest = |part: usize| parts.iter().map(|p| p[part].len()).max().unwrap_or(0);
     let (mut left, fraction, exponent) = (widest(0), widest(1), widest(2));
-    // What follows the point: the fraction, and where there is one, `e` and the exponent with its sign.
+    // What follows the point: the fraction, and where there is one, `e` and the exponent with its
+    // sign.
     let right = fraction + if scientific { exponent + 1 } else { 0 };
     if finite.len() < numbers.len() {
         let negative = numbers.iter().any(|x| x.to_f64() == f64::NEG_INFINITY);
@@ -156,10 +200,15 @@ fn words<T: Element>(numbers: &[T]) -> Vec<String> {
     let mut parts = parts.iter();
     let word = |x: &T| match (x.to_f64().is_finite(), scientific) {
         (true, _) if finite.is_empty() => String::new(),
-        (true, false) => parts.next().map_or(String::new(), |[int, frac, _]| format!("{int:>left$}.{frac:<fraction$}")),
+        (true, false) => parts.next().map_or(String::new(), |[int, frac, _]| {
+            format!("{int:>left$}.{frac:<fraction$}")
+        }),
         (true, true) => parts.next().map_or(String::new(), |[int, frac, exp]| {
             let (sign, exp) = exp.split_at(1);
-            format!("{int:>left$}.{frac:0<fraction$}e{sign}{exp:0>width$}", width = exponent - 1)
+            format!(
+                "{int:>left$}.{frac:0<fraction$}e{sign}{exp:0>width$}",
+                width = exponent - 1
+            )
         }),
         (false, _) => format!("{:>width$}", special(x.to_f64()), width = left + right + 1),
     };
@@ -171,11 +220,18 @@ fn parts(x: f64, (digits, power): (usize, isize), scientific: bool) -> [String; 
     let text = if scientific {
         format!("{x:.*e}", digits.min(PRECISION))
     } else {
-        format!("{x:.*}", digits.saturating_add_signed(-power).min(PRECISION))
+        format!(
+            "{x:.*}",
+            digits.saturating_add_signed(-power).min(PRECISION)
+        )
     };
     let (number, exponent) = text.split_once('e').unwrap_or((&text, ""));
     let (int, fraction) = number.split_once('.').unwrap_or((number, ""));
-    let exponent = if scientific { signed(exponent) } else { String::new() };
+    let exponent = if scientific {
+        signed(exponent)
+    } else {
+        String::new()
+    };
     [int.into(), fraction.trim_end_matches('0').into(), exponent]
 }
 
@@ -214,7 +270,8 @@ fn special(x: f64) -> &'static str {
     }
 }
 
-/// The shortest form `d.ddde+p` that reads back as x: its digits after the point, and p. 17 tell any two f64 apart.
+/// The shortest form `d.ddde+p` that reads back as x: its digits after the point, and p. 17 tell
+/// any two f64 apart.
 fn shortest<T: Element>(x: T) -> (usize, isize) {
     let mut text = String::new();
     for digits in 0..17 {
@@ -224,5 +281,10 @@ fn shortest<T: Element>(x: T) -> (usize, isize) {
         }
     }
     let (number, power) = text.split_once('e').unwrap_or((&text, "0"));
-    (number.split_once('.').map_or(0, |(_, fraction)| fraction.len()), power.parse().unwrap_or(0))
+    (
+        number
+            .split_once('.')
+            .map_or(0, |(_, fraction)| fraction.len()),
+        power.parse().unwrap_or(0),
+    )
 }

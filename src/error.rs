@@ -10,8 +10,8 @@ pub type Result<T> = std::result::Result<T, Error>;
 
 /// Everything a caller, a file or a machine can get wrong.
 ///
-/// Each message stands alone: it names the op or the file, what was expected and what came. Mistakes in an op's operands
-/// also carry the caller's line and the layer they happened in:
+/// Each message stands alone: it names the op or the file, what was expected and what came.
+/// Mistakes in an op's operands also carry the caller's line and the layer they happened in:
 ///
 /// ```text
 /// conv2d: weight expects [c_out, kh, kw, c_in = 64], got [128, 3, 3, 32] (train.rs:41, in layers.3.reduction)
@@ -69,7 +69,12 @@ pub struct Operand {
 impl Error {
     /// An operand that does not fit: `{op}: {operand} expects {expected}, got {got}`.
     #[track_caller]
-    pub fn operand(op: &'static str, operand: &'static str, expected: impl fmt::Display, got: impl fmt::Display) -> Self {
+    pub fn operand(
+        op: &'static str,
+        operand: &'static str,
+        expected: impl fmt::Display,
+        got: impl fmt::Display,
+    ) -> Self {
         Error::Operand(Box::new(Operand {
             op,
             operand,
@@ -82,18 +87,28 @@ impl Error {
 
     /// A malformed file.
     pub fn data(path: impl AsRef<Path>, what: impl fmt::Display) -> Self {
-        Error::Data { path: path.as_ref().to_owned(), what: what.to_string() }
+        Error::Data {
+            path: path.as_ref().to_owned(),
+            what: what.to_string(),
+        }
     }
 
     /// A failed system call, for `map_err`: `Error::io("open", path)`.
     pub fn io(action: &'static str, path: impl AsRef<Path>) -> impl FnOnce(io::Error) -> Self {
         let path = path.as_ref().to_owned();
-        move |source| Error::Io { action, path, source }
+        move |source| Error::Io {
+            action,
+            path,
+            source,
+        }
     }
 
     /// An unknown name among known ones: ``unknown {what} `{got}`; choose one of a, b, c``.
     pub fn choice(what: &str, got: &str, choices: &[&str]) -> Self {
-        Error::Argument(format!("unknown {what} `{got}`; choose one of {}", choices.join(", ")))
+        Error::Argument(format!(
+            "unknown {what} `{got}`; choose one of {}",
+            choices.join(", ")
+        ))
     }
 }
 
@@ -101,15 +116,36 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Error::Operand(o) => {
-                let file = Path::new(o.at.file()).file_name().unwrap_or_default().to_string_lossy();
-                write!(f, "{}: {} expects {}, got {} ({file}:{}", o.op, o.operand, o.expected, o.got, o.at.line())?;
-                if o.scope.is_empty() { write!(f, ")") } else { write!(f, ", in {})", o.scope) }
+                let file = Path::new(o.at.file())
+                    .file_name()
+                    .unwrap_or_default()
+                    .to_string_lossy();
+                write!(
+                    f,
+                    "{}: {} expects {}, got {} ({file}:{}",
+                    o.op,
+                    o.operand,
+                    o.expected,
+                    o.got,
+                    o.at.line()
+                )?;
+                if o.scope.is_empty() {
+                    write!(f, ")")
+                } else {
+                    write!(f, ", in {})", o.scope)
+                }
             }
             Error::Data { path, what } => write!(f, "{}: {what}", path.display()),
-            Error::Io { action, path, source } => write!(f, "cannot {action} {}: {source}", path.display()),
-            Error::Argument(s) | Error::Device(s) | Error::OutOfMemory(s) | Error::Graph(s) | Error::NonFinite(s) => {
-                f.write_str(s)
-            }
+            Error::Io {
+                action,
+                path,
+                source,
+            } => write!(f, "cannot {action} {}: {source}", path.display()),
+            Error::Argument(s)
+            | Error::Device(s)
+            | Error::OutOfMemory(s)
+            | Error::Graph(s)
+            | Error::NonFinite(s) => f.write_str(s),
         }
     }
 }

@@ -1,4 +1,5 @@
-//! `Float`: the two types that are computed with. `Real`: the types that numbers are stored in meanwhile.
+//! `Float`: the two types that are computed with. `Real`: the types that numbers are stored in
+//! meanwhile.
 
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
@@ -36,7 +37,8 @@ pub trait Float:
         if self > other { self } else { other }
     }
 
-    /// Itself, or 0 unless `kept`: of its bits alone, so that no loop asks before it computes what may not be kept.
+    /// Itself, or 0 unless `kept`: of its bits alone, so that no loop asks before it computes what
+    /// may not be kept.
     fn only_if(self, kept: bool) -> Self;
     /// The absolute value.
     fn abs(self) -> Self;
@@ -48,10 +50,12 @@ pub trait Float:
     fn ln(self) -> Self;
     /// The hyperbolic tangent.
     fn tanh(self) -> Self;
-    /// x Phi(x), with the standard normal distribution's cumulative function Phi, (1 + erf(x / sqrt 2)) / 2. With `FUSED` a
-    /// product and a sum are rounded once: for where the processor has an instruction that does so.
+    /// x Phi(x), with the standard normal distribution's cumulative function Phi, (1 + erf(x / sqrt
+    /// 2)) / 2. With `FUSED` a product and a sum are rounded once: for where the processor has an
+    /// instruction that does so.
     fn gelu<const FUSED: bool>(self) -> Self;
-    /// Its slope, Phi(x) + x phi(x), with Phi's derivative phi(x) = e^(-x^2/2) / sqrt(2 pi). `FUSED` as in `gelu`.
+    /// Its slope, Phi(x) + x phi(x), with Phi's derivative phi(x) = e^(-x^2/2) / sqrt(2 pi).
+    /// `FUSED` as in `gelu`.
     fn gelu_slope<const FUSED: bool>(self) -> Self;
     /// This to the power `p`. Slow: one library call each.
     fn powf(self, p: Self) -> Self;
@@ -64,8 +68,8 @@ pub trait Float:
     }
 }
 
-/// A type that numbers are stored in, and the type they are computed in: bf16 takes half the memory of f32, and is f32 for
-/// as long as anything is done with it.
+/// A type that numbers are stored in, and the type they are computed in: bf16 takes half the memory
+/// of f32, and is f32 for as long as anything is done with it.
 pub trait Real: Element {
     /// What it is computed in.
     type Wide: Float;
@@ -73,8 +77,8 @@ pub trait Real: Element {
     fn wide(self) -> Self::Wide;
     /// The nearest number of this type, ties to even.
     fn narrow(x: Self::Wide) -> Self;
-    /// [`Float::gelu`] for a result that is rounded to this type: in 16 bits off by 1e-5 at most, which is less than their rounding
-    /// of any number above 0.0025.
+    /// [`Float::gelu`] for a result that is rounded to this type: in 16 bits off by 1e-5 at most,
+    /// which is less than their rounding of any number above 0.0025.
     #[inline(always)]
     fn gelu_to_round<const FUSED: bool>(x: Self::Wide) -> Self::Wide {
         x.gelu::<FUSED>()
@@ -160,8 +164,14 @@ mod tests {
     #[test]
     fn bf16_rounds_as_half_does() {
         let halves = (0..=u16::MAX).map(|i| f32::from_bits(u32::from(i) << 16));
-        for x in halves.flat_map(|x| [0, 1, 0x7fff, 0x8000, 0x8001, 0xffff].map(|low| f32::from_bits(x.to_bits() | low))) {
-            assert_eq!(bf16::narrow(x).to_bits(), bf16::from_f32(x).to_bits(), "{x}");
+        for x in halves.flat_map(|x| {
+            [0, 1, 0x7fff, 0x8000, 0x8001, 0xffff].map(|low| f32::from_bits(x.to_bits() | low))
+        }) {
+            assert_eq!(
+                bf16::narrow(x).to_bits(),
+                bf16::from_f32(x).to_bits(),
+                "{x}"
+            );
         }
         assert_eq!(bf16::from_f32(-3.25).wide(), -3.25);
     }

@@ -1,7 +1,9 @@
-//! What the fuzzers call: one function a target, from any bytes to nothing, which must not panic or run out of memory.
+//! What the fuzzers call: one function a target, from any bytes to nothing, which must not panic or
+//! run out of memory.
 //!
-//! A new target is a function and a line in [`TARGETS`] here, and the same two lines as its siblings in
-//! `fuzz/fuzz_targets`. `tests/fuzz_corpus.rs` replays `fuzz/corpus/<name>` through it on stable Rust.
+//! A new target is a function and a line in [`TARGETS`] here, and the same two lines as its
+//! siblings in `fuzz/fuzz_targets`. `tests/fuzz_corpus.rs` replays `fuzz/corpus/<name>` through it
+//! on stable Rust.
 
 mod convolution;
 mod geometry;
@@ -37,7 +39,10 @@ pub const TARGETS: &[Target] = &[
 pub fn idx(bytes: &[u8]) {
     let path = Path::new("fuzz");
     if let Ok(images) = idx::images(path, bytes.to_vec()) {
-        assert_eq!(images.pixels.len(), images.count * images.height * images.width);
+        assert_eq!(
+            images.pixels.len(),
+            images.count * images.height * images.width
+        );
     }
     let _ = idx::labels(path, bytes.to_vec());
     for split in Split::ALL {
@@ -67,20 +72,29 @@ pub fn archive(bytes: &[u8]) {
     let _ = archive::tar(path, bytes, bytes.len() as u64, &names);
 }
 
-/// Files of tensors: what can be read is written in one way only, and fits a model or is told how it does not.
+/// Files of tensors: what can be read is written in one way only, and fits a model or is told how
+/// it does not.
 pub fn safetensors(bytes: &[u8]) {
-    let Ok(file) = TensorFile::from_bytes("fuzz", bytes) else { return };
+    let Ok(file) = TensorFile::from_bytes("fuzz", bytes) else {
+        return;
+    };
     let written = |file: &TensorFile| {
         let mut out = Vec::new();
         file.write_to(&mut out).map(|()| out)
     };
     if let Ok(first) = written(&file) {
         let again = TensorFile::from_bytes("fuzz", &first).map(|copy| written(&copy));
-        assert!(again.is_ok_and(|again| again.is_ok_and(|again| again == first)), "what was written reads back");
+        assert!(
+            again.is_ok_and(|again| again.is_ok_and(|again| again == first)),
+            "what was written reads back"
+        );
     }
     if let Ok(mut params) = small_params() {
         match weights::from_file(&mut params, &file.tensors) {
-            Ok(fit) if fit.is_exact() => assert_eq!(weights::to_file(&params).map_or(0, |all| all.len()), file.tensors.len()),
+            Ok(fit) if fit.is_exact() => assert_eq!(
+                weights::to_file(&params).map_or(0, |all| all.len()),
+                file.tensors.len()
+            ),
             Ok(fit) => assert!(!fit.to_string().is_empty()),
             Err(_) => (),
         }
@@ -89,18 +103,28 @@ pub fn safetensors(bytes: &[u8]) {
 
 /// Training states, and an optimizer that takes its part from one.
 pub fn checkpoint(bytes: &[u8]) {
-    let Ok(state) = State::from_bytes("fuzz", bytes) else { return };
+    let Ok(state) = State::from_bytes("fuzz", bytes) else {
+        return;
+    };
     let _ = (state.get::<u64>("epoch"), state.get::<f64>("best"));
     let method: Result<Method> = "adamw".parse();
-    if let (Ok(params), Ok(method), Ok(section)) = (small_params(), method, state.section("optimizer")) {
-        let _ = Optimizer::new(method, &params).and_then(|mut optimizer| optimizer.load_state(&params, &section));
+    if let (Ok(params), Ok(method), Ok(section)) =
+        (small_params(), method, state.section("optimizer"))
+    {
+        let _ = Optimizer::new(method, &params)
+            .and_then(|mut optimizer| optimizer.load_state(&params, &section));
     }
 }
 
 /// A convolution's weight, a bias and a counter.
 fn small_params() -> Result<Params> {
     let declare = |names: &mut crate::params::Names| {
-        names.param("conv.weight", [2, 1, 2, 3], Init::Constant(0.0), FileLayout::ChannelsFirst);
+        names.param(
+            "conv.weight",
+            [2, 1, 2, 3],
+            Init::Constant(0.0),
+            FileLayout::ChannelsFirst,
+        );
         names.param("conv.bias", [2], Init::Constant(0.0), FileLayout::Same);
         names.counter("batches");
         Ok(())

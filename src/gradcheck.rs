@@ -1,21 +1,25 @@
 //! Checking a gradient against the definition of one.
 //!
-//! A backward rule claims to know how the output moves when an input does. So move each input a little, along a random
-//! direction v, and look: the derivative of the loss along v must be the dot product of gradient and v. One direction
-//! tests all elements at once, since a wrong element would have to be orthogonal to v by chance.
+//! A backward rule claims to know how the output moves when an input does. So move each input a
+//! little, along a random direction v, and look: the derivative of the loss along v must be the dot
+//! product of gradient and v. One direction tests all elements at once, since a wrong element would
+//! have to be orthogonal to v by chance.
 
 use crate::{DType, Error, Result, Rng, Tensor, Var};
 
-/// How far the derivative may be from the gradient, relative to what rounding and the step allow for.
+/// How far the derivative may be from the gradient, relative to what rounding and the step allow
+/// for.
 const TOLERANCE: f64 = 1e-7;
 
-/// Step of the differences. The five-point formula errs by h^4 f'''''/30 ~ 1e-13 and by rounding eps/h ~ 1e-13.
+/// Step of the differences. The five-point formula errs by h^4 f'''''/30 ~ 1e-13 and by rounding
+/// eps/h ~ 1e-13.
 const STEP: f64 = 1e-3;
 
 /// Checks the gradients of `f` at `inputs` by finite differences, in f64.
 ///
-/// `f` may return a tensor of any shape: the loss is its dot product with fixed random numbers. It must be smooth within
-/// about 0.01 of the inputs: keep away from the kink of `relu`, and from ties in `max`.
+/// `f` may return a tensor of any shape: the loss is its dot product with fixed random numbers. It
+/// must be smooth within about 0.01 of the inputs: keep away from the kink of `relu`, and from ties
+/// in `max`.
 ///
 /// ```
 /// use wavemix::{DType, Rng, Tensor, gradcheck::gradcheck};
@@ -27,7 +31,8 @@ const STEP: f64 = 1e-3;
 /// ```
 ///
 /// # Errors
-/// Those of `f`; inputs that are not f64; and a gradient that is off, with the input's number and both values.
+/// Those of `f`; inputs that are not f64; and a gradient that is off, with the input's number and
+/// both values.
 #[track_caller]
 pub fn gradcheck(f: impl Fn(&[Var]) -> Result<Var>, inputs: &[Tensor]) -> Result<()> {
     if let Some(other) = inputs.iter().find(|x| x.dtype() != DType::F64) {
@@ -42,24 +47,37 @@ pub fn gradcheck(f: impl Fn(&[Var]) -> Result<Var>, inputs: &[Tensor]) -> Result
         let v = Tensor::normal(x.shape(), 0.0, 1.0, DType::F64, &rng.stream(1 + i as u64));
         let claimed = gradients.of(leaf).map_or(Ok(0.0), |dx| dot(dx, &v))?;
         let loss = |h: f64| -> Result<f64> {
-            let moved = x.to_vec::<f64>()?.iter().zip(v.as_slice::<f64>()?).map(|(x, v)| x + h * v).collect();
+            let moved = x
+                .to_vec::<f64>()?
+                .iter()
+                .zip(v.as_slice::<f64>()?)
+                .map(|(x, v)| x + h * v)
+                .collect();
             let mut vars: Vec<Var> = inputs.iter().map(Var::from).collect();
             vars[i] = Tensor::from_vec(moved, x.shape())?.into();
             dot(f(&vars)?.value(), &probe)
         };
-        let (near, far) = (loss(STEP)? - loss(-STEP)?, loss(2.0 * STEP)? - loss(-2.0 * STEP)?);
+        let (near, far) = (
+            loss(STEP)? - loss(-STEP)?,
+            loss(2.0 * STEP)? - loss(-2.0 * STEP)?,
+        );
         let seen = (8.0 * near - far) / (12.0 * STEP);
         // The yardstick: how large the derivative could be, were gradient and direction aligned.
-        let scale = gradients.of(leaf).map_or(Ok(0.0), |dx| Ok::<_, Error>(dot(dx, dx)?.sqrt()))?.max(1.0);
+        let scale = gradients
+            .of(leaf)
+            .map_or(Ok(0.0), |dx| Ok::<_, Error>(dot(dx, dx)?.sqrt()))?
+            .max(1.0);
         if (claimed - seen).abs() > TOLERANCE * scale || !seen.is_finite() {
-            return Err(Error::Graph(format!("gradcheck: input {i}: the gradient gives {claimed:.9e}, differences {seen:.9e}")));
+            return Err(Error::Graph(format!(
+                "gradcheck: input {i}: the gradient gives {claimed:.9e}, differences {seen:.9e}"
+            )));
         }
     }
     Ok(())
 }
 
-/// Checks that the backward of a linear `f` is its adjoint: <f(x), y> = <x, f'(y)> for random x and y, exactly but for
-/// rounding. Stronger than differences where it applies.
+/// Checks that the backward of a linear `f` is its adjoint: <f(x), y> = <x, f'(y)> for random x and
+/// y, exactly but for rounding. Stronger than differences where it applies.
 ///
 /// # Errors
 /// Those of `f`; and two products that differ, with both.
@@ -74,15 +92,24 @@ pub fn adjoint_check(f: impl Fn(&Var) -> Result<Var>, shape: &[usize]) -> Result
     ));
     let ax = f(&x)?;
     let y = Tensor::normal(ax.shape(), 0.0, 1.0, DType::F64, &rng.stream(1));
-    let (forward, size) = (dot(ax.value(), &y)?, dot(ax.value(), ax.value())?.sqrt() * dot(&y, &y)?.sqrt());
+    let (forward, size) = (
+        dot(ax.value(), &y)?,
+        dot(ax.value(), ax.value())?.sqrt() * dot(&y, &y)?.sqrt(),
+    );
     let gradients = ax.backward_from(y, &[])?;
     let backward = gradients.of(&x).map_or(Ok(0.0), |dx| dot(dx, x.value()))?;
     if (forward - backward).abs() > 1e-13 * size.max(1.0) {
-        return Err(Error::Graph(format!("adjoint_check: <f(x), y> is {forward:.15e}, <x, f'(y)> is {backward:.15e}")));
+        return Err(Error::Graph(format!(
+            "adjoint_check: <f(x), y> is {forward:.15e}, <x, f'(y)> is {backward:.15e}"
+        )));
     }
     Ok(())
 }
 
 fn dot(a: &Tensor, b: &Tensor) -> Result<f64> {
-    Ok(a.as_slice::<f64>()?.iter().zip(b.as_slice::<f64>()?).map(|(a, b)| a * b).sum())
+    Ok(a.as_slice::<f64>()?
+        .iter()
+        .zip(b.as_slice::<f64>()?)
+        .map(|(a, b)| a * b)
+        .sum())
 }

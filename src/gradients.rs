@@ -1,4 +1,5 @@
-//! `Gradients`: what a backward pass returns. Nothing is hidden in the tensors, so there is nothing to zero.
+//! `Gradients`: what a backward pass returns. Nothing is hidden in the tensors, so there is nothing
+//! to zero.
 
 use std::collections::BTreeMap;
 
@@ -13,14 +14,14 @@ pub struct Gradients {
 }
 
 impl Gradients {
-    /// The gradient with respect to `var`: a leaf, or an intermediate value that was asked for. `None` where the loss
-    /// does not depend on it.
+    /// The gradient with respect to `var`: a leaf, or an intermediate value that was asked for.
+    /// `None` where the loss does not depend on it.
     pub fn of(&self, var: &Var) -> Option<&Tensor> {
         self.leaves.get(&var.id()?)
     }
 
-    /// The gradient with respect to a parameter of these `params`, or of a copy of them. `None` where the loss does not
-    /// depend on it, and where the parameter is frozen.
+    /// The gradient with respect to a parameter of these `params`, or of a copy of them. `None`
+    /// where the loss does not depend on it, and where the parameter is frozen.
     pub fn of_param(&self, params: &Params, id: ParamId) -> Option<&Tensor> {
         let owner = self.owner(params)?;
         self.params.get(&ParamKey { owner, id })
@@ -35,17 +36,34 @@ impl Gradients {
         let owner = self.owner(params);
         if owner.is_none() && !self.params.is_empty() {
             let got = "gradients of several other models";
-            return Err(Error::operand("flatten", "gradients", "gradients of these parameters, or of a copy of them", got));
+            return Err(Error::operand(
+                "flatten",
+                "gradients",
+                "gradients of these parameters, or of a copy of them",
+                got,
+            ));
         }
-        Ok(self.params.iter().filter(|(key, _)| Some(key.owner) == owner).map(|(key, dw)| (key.id, dw)).collect())
+        Ok(self
+            .params
+            .iter()
+            .filter(|(key, _)| Some(key.owner) == owner)
+            .map(|(key, dw)| (key.id, dw))
+            .collect())
     }
 
-    /// Whose gradients are meant by those of `params`: its own; where there are none, those of the only `Params` there
-    /// are, such as the copy that the loss was computed with.
+    /// Whose gradients are meant by those of `params`: its own; where there are none, those of the
+    /// only `Params` there are, such as the copy that the loss was computed with.
     fn owner(&self, params: &Params) -> Option<u64> {
         let own = params.owner();
-        let (first, last) = (self.params.first_key_value()?.0.owner, self.params.last_key_value()?.0.owner);
-        if self.params.keys().any(|key| key.owner == own) { Some(own) } else { (first == last).then_some(first) }
+        let (first, last) = (
+            self.params.first_key_value()?.0.owner,
+            self.params.last_key_value()?.0.owner,
+        );
+        if self.params.keys().any(|key| key.owner == own) {
+            Some(own)
+        } else {
+            (first == last).then_some(first)
+        }
     }
 
     /// Adds those of another loss, for batches taken in parts. Leaves are told apart by identity.
@@ -85,7 +103,11 @@ fn add_entry<K: Ord>(map: &mut BTreeMap<K, Tensor>, key: K, dy: Tensor) -> Resul
 /// sum += dy, in place where nobody else shares its memory.
 pub(crate) fn add_into(sum: &mut Tensor, mut dy: Tensor) -> Result<()> {
     if sum.device() != dy.device() {
-        return Err(Error::Graph(format!("gradients to be added are on {} and on {}", sum.device(), dy.device())));
+        return Err(Error::Graph(format!(
+            "gradients to be added are on {} and on {}",
+            sum.device(),
+            dy.device()
+        )));
     }
     // Where one came as f32 and the other in 16 bits, the sum is f32.
     if sum.dtype() != dy.dtype() && dy.dtype() == DType::F32 {

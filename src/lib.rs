@@ -1,7 +1,8 @@
-//! A from-scratch ndarray, reverse-mode autograd and optimizer stack, and the WaveMix image models trained with it.
+//! A from-scratch ndarray, reverse-mode autograd and optimizer stack, and the WaveMix image models
+//! trained with it.
 //!
-//! No machine-learning framework is inside: what a training step does can be read here from the example down to the
-//! vector instruction. This is one step, complete:
+//! No machine-learning framework is inside: what a training step does can be read here from the
+//! example down to the vector instruction. This is one step, complete:
 //!
 //! ```
 //! use wavemix::models::Config;

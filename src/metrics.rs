@@ -5,7 +5,8 @@ use std::time::Duration;
 use crate::shape::checked_product;
 use crate::{Device, Error, Result, Tensor};
 
-/// Counts of (true class, predicted class): what top-1, per-class accuracy and intersection over union are made of.
+/// Counts of (true class, predicted class): what top-1, per-class accuracy and intersection over
+/// union are made of.
 ///
 /// ```
 /// use wavemix::metrics::Confusion;
@@ -34,13 +35,21 @@ impl Confusion {
     /// Where there is no memory for `classes` squared counts.
     #[track_caller]
     pub fn new(classes: usize) -> Confusion {
-        let counts = checked_product(&[classes, classes]).unwrap_or_else(|| panic!("{classes} classes do not fit in memory"));
-        Confusion { classes, counts: vec![0; counts], ignore: None }
+        let counts = checked_product(&[classes, classes])
+            .unwrap_or_else(|| panic!("{classes} classes do not fit in memory"));
+        Confusion {
+            classes,
+            counts: vec![0; counts],
+            ignore: None,
+        }
     }
 
     /// The same, but passing over this label; segmentation uses 255 for pixels without a class.
     pub fn ignoring(self, label: usize) -> Confusion {
-        Confusion { ignore: Some(label), ..self }
+        Confusion {
+            ignore: Some(label),
+            ..self
+        }
     }
 
     /// Counts one image or pixel.
@@ -73,7 +82,11 @@ impl Confusion {
     /// # Panics
     /// Where one of them is not a class.
     pub fn count(&self, label: usize, predicted: usize) -> u64 {
-        assert!(predicted < self.classes, "class {predicted} of {}", self.classes);
+        assert!(
+            predicted < self.classes,
+            "class {predicted} of {}",
+            self.classes
+        );
         self.counts[label * self.classes + predicted]
     }
 
@@ -84,7 +97,9 @@ impl Confusion {
 
     /// The fraction that was right; 0 where nothing was counted.
     pub fn top1(&self) -> f64 {
-        let right: u64 = (0..self.classes).map(|class| self.count(class, class)).sum();
+        let right: u64 = (0..self.classes)
+            .map(|class| self.count(class, class))
+            .sum();
         right as f64 / self.total().max(1) as f64
     }
 
@@ -94,12 +109,16 @@ impl Confusion {
         (0..self.classes).map(accuracy).collect()
     }
 
-    /// For each class intersection over union: right ones / (members + those taken for members - right ones); `None`
-    /// where it neither occurs nor was predicted.
+    /// For each class intersection over union: right ones / (members + those taken for members -
+    /// right ones); `None` where it neither occurs nor was predicted.
     pub fn iou(&self) -> Vec<Option<f64>> {
         let iou = |class| {
-            let (right, predicted) =
-                (self.count(class, class), (0..self.classes).map(|label| self.count(label, class)).sum::<u64>());
+            let (right, predicted) = (
+                self.count(class, class),
+                (0..self.classes)
+                    .map(|label| self.count(label, class))
+                    .sum::<u64>(),
+            );
             ratio(right, self.of_label(class) + predicted - right)
         };
         (0..self.classes).map(iou).collect()
@@ -112,7 +131,9 @@ impl Confusion {
     }
 
     fn of_label(&self, label: usize) -> u64 {
-        self.counts[label * self.classes..][..self.classes].iter().sum()
+        self.counts[label * self.classes..][..self.classes]
+            .iter()
+            .sum()
     }
 }
 
@@ -120,21 +141,37 @@ fn ratio(part: u64, whole: u64) -> Option<f64> {
     (whole > 0).then(|| part as f64 / whole as f64)
 }
 
-/// Number of rows of `logits`, `[n, classes]`, whose label is among the `k` largest entries. Of equal entries the first
-/// counts as larger.
+/// Number of rows of `logits`, `[n, classes]`, whose label is among the `k` largest entries. Of
+/// equal entries the first counts as larger.
 ///
 /// # Errors
-/// Where `logits` is not an f32 or f64 matrix with one row a label, or holds NaN, or a label is not a class.
+/// Where `logits` is not an f32 or f64 matrix with one row a label, or holds NaN, or a label is not
+/// a class.
 #[track_caller]
 pub fn top_k(logits: &Tensor, labels: &[u8], k: usize) -> Result<usize> {
     let [n, classes] = logits.shape()[..] else {
-        return Err(Error::operand("top_k", "logits", "shape [n, classes]", logits.shape()));
+        return Err(Error::operand(
+            "top_k",
+            "logits",
+            "shape [n, classes]",
+            logits.shape(),
+        ));
     };
     if n != labels.len() {
-        return Err(Error::operand("top_k", "labels", format!("{n} labels, one a row of logits"), labels.len()));
+        return Err(Error::operand(
+            "top_k",
+            "labels",
+            format!("{n} labels, one a row of logits"),
+            labels.len(),
+        ));
     }
     if let Some(&label) = labels.iter().find(|&&label| usize::from(label) >= classes) {
-        return Err(Error::operand("top_k", "labels", format!("labels below {classes}"), label));
+        return Err(Error::operand(
+            "top_k",
+            "labels",
+            format!("labels below {classes}"),
+            label,
+        ));
     }
     let logits = logits.to_device(Device::Cpu)?;
     each_float!("top_k", logits.dtype(), T => {
@@ -150,7 +187,8 @@ pub fn top_k(logits: &Tensor, labels: &[u8], k: usize) -> Result<usize> {
 /// How many entries of a row are larger than that of `label`. None of them is NaN.
 fn rank<T: PartialOrd>(row: &[T], label: usize) -> usize {
     let own = &row[label];
-    row[..label].iter().filter(|x| *x >= own).count() + row[label + 1..].iter().filter(|x| *x > own).count()
+    row[..label].iter().filter(|x| *x >= own).count()
+        + row[label + 1..].iter().filter(|x| *x > own).count()
 }
 
 /// Images per second of the work alone, whatever lies between.
@@ -174,12 +212,16 @@ impl Throughput {
 
     /// Images per second; 0 before any.
     pub fn rate(&self) -> f64 {
-        if self.busy.is_zero() { 0.0 } else { self.images as f64 / self.busy.as_secs_f64() }
+        if self.busy.is_zero() {
+            0.0
+        } else {
+            self.images as f64 / self.busy.as_secs_f64()
+        }
     }
 }
 
-/// The most memory this process has held at once, in bytes: the resident set's peak, as Linux counts it; elsewhere the
-/// peak of tensor memory alone.
+/// The most memory this process has held at once, in bytes: the resident set's peak, as Linux
+/// counts it; elsewhere the peak of tensor memory alone.
 pub fn peak_bytes() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     resident_peak(&status).unwrap_or_else(|| crate::storage::pool_stats().peak_bytes)
@@ -187,8 +229,15 @@ pub fn peak_bytes() -> usize {
 
 /// From the line `VmHWM:   12345 kB`.
 fn resident_peak(status: &str) -> Option<usize> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    line.trim().strip_suffix("kB")?.trim().parse::<usize>().ok()?.checked_mul(1024)
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim()
+        .strip_suffix("kB")?
+        .trim()
+        .parse::<usize>()
+        .ok()?
+        .checked_mul(1024)
 }
 
 #[cfg(test)]
@@ -201,14 +250,26 @@ mod tests {
         let mut confusion = Confusion::new(2).ignoring(255);
         confusion.add(255, 7).unwrap();
         confusion.add(1, 0).unwrap();
-        assert_eq!((confusion.total(), confusion.count(1, 0), confusion.top1()), (1, 1, 0.0));
+        assert_eq!(
+            (confusion.total(), confusion.count(1, 0), confusion.top1()),
+            (1, 1, 0.0)
+        );
         assert_eq!(confusion.iou(), [Some(0.0), Some(0.0)]);
         let message = confusion.add(2, 0).unwrap_err().to_string();
-        assert_eq!(message, "confusion: a label of 2 is not below 2, the number of classes");
+        assert_eq!(
+            message,
+            "confusion: a label of 2 is not below 2, the number of classes"
+        );
         let message = confusion.add(0, 3).unwrap_err().to_string();
-        assert_eq!(message, "confusion: a prediction of 3 is not below 2, the number of classes");
+        assert_eq!(
+            message,
+            "confusion: a prediction of 3 is not below 2, the number of classes"
+        );
         let empty = Confusion::new(4);
-        assert_eq!((empty.top1(), empty.mean_iou(), empty.classes()), (0.0, 0.0, 4));
+        assert_eq!(
+            (empty.top1(), empty.mean_iou(), empty.classes()),
+            (0.0, 0.0, 4)
+        );
     }
 
     #[test]
@@ -216,7 +277,12 @@ mod tests {
         let (n, classes) = (200, 11);
         let logits = Tensor::uniform([n, classes], 0.0, 6.0, DType::F32, &crate::Rng::new(4));
         // Whole numbers, so that many are equal.
-        let values: Vec<f32> = logits.to_vec::<f32>().unwrap().into_iter().map(f32::floor).collect();
+        let values: Vec<f32> = logits
+            .to_vec::<f32>()
+            .unwrap()
+            .into_iter()
+            .map(f32::floor)
+            .collect();
         let labels: Vec<u8> = (0..n).map(|i| (i % classes) as u8).collect();
         let logits = Tensor::from_slice(&values, [n, classes]).unwrap();
         for k in [0, 1, 5, 11] {
@@ -227,8 +293,15 @@ mod tests {
             });
             assert_eq!(top_k(&logits, &labels, k).unwrap(), slow.count(), "k = {k}");
         }
-        let infinite = Tensor::from_vec(vec![f64::NEG_INFINITY, 1.0, 2.0, f64::INFINITY], [2, 2]).unwrap();
-        assert_eq!([top_k(&infinite, &[1, 0], 1).unwrap(), top_k(&infinite, &[0, 0], 2).unwrap()], [1, 2]);
+        let infinite =
+            Tensor::from_vec(vec![f64::NEG_INFINITY, 1.0, 2.0, f64::INFINITY], [2, 2]).unwrap();
+        assert_eq!(
+            [
+                top_k(&infinite, &[1, 0], 1).unwrap(),
+                top_k(&infinite, &[0, 0], 2).unwrap()
+            ],
+            [1, 2]
+        );
     }
 
     #[test]
@@ -237,18 +310,36 @@ mod tests {
             let logits = Tensor::zeros(crate::Shape::new(shape).unwrap(), DType::F32);
             top_k(&logits, labels, 5).unwrap_err().to_string()
         };
-        assert!(message(&[4], &[]).starts_with("top_k: logits expects shape [n, classes], got [4] "));
-        assert!(message(&[2, 3], &[0]).starts_with("top_k: labels expects 2 labels, one a row of logits, got 1 "));
-        assert!(message(&[2, 3], &[0, 3]).starts_with("top_k: labels expects labels below 3, got 3 "));
-        // Whichever entry it is, and however many places count: no accuracy can be read off such a row.
+        assert!(
+            message(&[4], &[]).starts_with("top_k: logits expects shape [n, classes], got [4] ")
+        );
+        assert!(
+            message(&[2, 3], &[0])
+                .starts_with("top_k: labels expects 2 labels, one a row of logits, got 1 ")
+        );
+        assert!(
+            message(&[2, 3], &[0, 3]).starts_with("top_k: labels expects labels below 3, got 3 ")
+        );
+        // Whichever entry it is, and however many places count: no accuracy can be read off such a
+        // row.
         for place in 2..4 {
             let mut values = [0.5f32; 4];
             values[place] = f32::NAN;
-            let message = top_k(&Tensor::from_slice(&values, [2, 2]).unwrap(), &[0, 1], 2).unwrap_err().to_string();
-            assert!(message.starts_with("top_k: logits expects numbers, got NaN in row 1 "), "{message}");
+            let message = top_k(&Tensor::from_slice(&values, [2, 2]).unwrap(), &[0, 1], 2)
+                .unwrap_err()
+                .to_string();
+            assert!(
+                message.starts_with("top_k: logits expects numbers, got NaN in row 1 "),
+                "{message}"
+            );
         }
         let bytes = Tensor::zeros([1, 2], DType::U8);
-        assert!(top_k(&bytes, &[0], 1).unwrap_err().to_string().starts_with("top_k: operand expects f32 or f64, got u8 "));
+        assert!(
+            top_k(&bytes, &[0], 1)
+                .unwrap_err()
+                .to_string()
+                .starts_with("top_k: operand expects f32 or f64, got u8 ")
+        );
     }
 
     #[test]
@@ -258,7 +349,10 @@ mod tests {
         throughput.add(64, Duration::from_millis(250));
         throughput.add(64, Duration::from_millis(750));
         assert_eq!((throughput.images(), throughput.rate()), (128, 128.0));
-        assert_eq!(resident_peak("VmPeak:\t  9 kB\nVmHWM:\t    1234 kB\nVmRSS:\t 5 kB"), Some(1234 * 1024));
+        assert_eq!(
+            resident_peak("VmPeak:\t  9 kB\nVmHWM:\t    1234 kB\nVmRSS:\t 5 kB"),
+            Some(1234 * 1024)
+        );
         assert_eq!(resident_peak("VmHWM:\t lots"), None);
         let before = peak_bytes();
         let large = Tensor::ones([64 << 20], DType::U8);

@@ -1,8 +1,8 @@
 //! Named weights in one arena.
 //!
-//! A model first declares its weights: names, shapes, how each begins. Then all are allocated at once, one after the
-//! other in the order of the forward pass. So an optimizer updates one long array, a checkpoint is a map of names, and
-//! a gradient norm is one loop.
+//! A model first declares its weights: names, shapes, how each begins. Then all are allocated at
+//! once, one after the other in the order of the forward pass. So an optimizer updates one long
+//! array, a checkpoint is a map of names, and a gradient norm is one loop.
 
 mod identity;
 mod layout;
@@ -38,17 +38,23 @@ pub struct Group {
     pub lr_scale: f64,
     /// Multiplies the weight decay.
     pub decay_scale: f64,
-    /// Left as it is. A [`Pass`](crate::Pass) lends it as a constant, so a body of frozen layers is not differentiated.
+    /// Left as it is. A [`Pass`](crate::Pass) lends it as a constant, so a body of frozen layers is
+    /// not differentiated.
     ///
-    /// As in PyTorch, training stays training in frozen layers: dropout drops, and BatchNorm normalises by the batch and
-    /// moves its running statistics. To keep those too, run the frozen layers in [`Pass::eval`](crate::Pass::eval), whose
-    /// output the layers of a training pass take as a constant.
+    /// As in PyTorch, training stays training in frozen layers: dropout drops, and BatchNorm
+    /// normalises by the batch and moves its running statistics. To keep those too, run the frozen
+    /// layers in [`Pass::eval`](crate::Pass::eval), whose output the layers of a training pass take
+    /// as a constant.
     pub frozen: bool,
 }
 
 impl Default for Group {
     fn default() -> Group {
-        Group { lr_scale: 1.0, decay_scale: 1.0, frozen: false }
+        Group {
+            lr_scale: 1.0,
+            decay_scale: 1.0,
+            frozen: false,
+        }
     }
 }
 
@@ -92,35 +98,56 @@ pub struct Params {
 }
 
 impl Params {
-    /// Lets `build` declare a model's weights, then allocates and initialises them: parameter i from child i of `rng`.
+    /// Lets `build` declare a model's weights, then allocates and initialises them: parameter i
+    /// from child i of `rng`.
     ///
     /// # Errors
-    /// Those of `build`; a name declared twice; a shape that its [`FileLayout`] does not fit; a dtype other than f32 or f64;
-    /// more elements than memory can hold.
-    pub fn declare<M>(dtype: DType, rng: &Rng, build: impl FnOnce(&mut Names) -> Result<M>) -> Result<(M, Params)> {
+    /// Those of `build`; a name declared twice; a shape that its [`FileLayout`] does not fit; a
+    /// dtype other than f32 or f64; more elements than memory can hold.
+    pub fn declare<M>(
+        dtype: DType,
+        rng: &Rng,
+        build: impl FnOnce(&mut Names) -> Result<M>,
+    ) -> Result<(M, Params)> {
         let mut plan = Plan::default();
         let model = build(&mut plan.names())?;
         let (mut index, mut count) = (HashMap::new(), 0usize);
         for (i, entry) in plan.entries.iter_mut().enumerate() {
             if index.insert(entry.name.clone(), i).is_some() {
-                return Err(Error::Argument(format!("the parameter `{}` is declared twice", entry.name)));
+                return Err(Error::Argument(format!(
+                    "the parameter `{}` is declared twice",
+                    entry.name
+                )));
             }
             if let Some(what) = entry.layout.misfit(&entry.shape) {
-                return Err(Error::Argument(format!("the parameter `{}`: {what}", entry.name)));
+                return Err(Error::Argument(format!(
+                    "the parameter `{}`: {what}",
+                    entry.name
+                )));
             }
             entry.offset = count;
             let elements = Shape::new(&entry.shape)?.elements();
-            let too_many = || Error::Argument(format!("the parameters up to `{}` are more than memory can hold", entry.name));
+            let too_many = || {
+                Error::Argument(format!(
+                    "the parameters up to `{}` are more than memory can hold",
+                    entry.name
+                ))
+            };
             count = count.checked_add(elements).ok_or_else(too_many)?;
         }
         let arena = Tensor::full_on(Device::Cpu, Shape::new(&[count])?, 0.0, dtype)?;
         let mut buffers = Vec::new();
         for (name, shape, value) in plan.buffers {
             if index.contains_key(&name) || buffers.iter().any(|(known, _)| *known == name) {
-                return Err(Error::Argument(format!("the buffer `{name}` is declared twice")));
+                return Err(Error::Argument(format!(
+                    "the buffer `{name}` is declared twice"
+                )));
             }
             let filled = |value| Tensor::full_on(Device::Cpu, Shape::new(&shape)?, value, dtype);
-            buffers.push((name, value.map_or_else(|| Ok(Tensor::scalar(0i64)), filled)?));
+            buffers.push((
+                name,
+                value.map_or_else(|| Ok(Tensor::scalar(0i64)), filled)?,
+            ));
         }
         let mut params = Params {
             owner: Owner::new(),
@@ -186,13 +213,21 @@ impl Params {
 
     /// What gradients of one of these parameters are filed under.
     pub(crate) fn key(&self, id: ParamId) -> ParamKey {
-        ParamKey { owner: self.owner.0, id }
+        ParamKey {
+            owner: self.owner.0,
+            id,
+        }
     }
 
     #[track_caller]
     fn foreign(&self, kind: &'static str, index: usize, count: usize) -> Error {
         let got = format!("number {} of a model with another layout", index + 1);
-        Error::operand("params", kind, format!("one of the {count} that this layout has"), got)
+        Error::operand(
+            "params",
+            kind,
+            format!("one of the {count} that this layout has"),
+            got,
+        )
     }
 
     /// Sets what optimizers do with each parameter, by name.
@@ -211,7 +246,9 @@ impl Params {
             return Ok(self.value(i));
         }
         let buffer = self.buffers.iter().find(|(n, _)| n == name);
-        buffer.map(|(_, value)| value.clone()).ok_or_else(|| Error::Argument(format!("no parameter or buffer is named `{name}`")))
+        buffer
+            .map(|(_, value)| value.clone())
+            .ok_or_else(|| Error::Argument(format!("no parameter or buffer is named `{name}`")))
     }
 
     /// Overwrites a parameter or buffer.
@@ -220,11 +257,17 @@ impl Params {
     /// Where there is none of that name, or its shape or dtype is another.
     #[track_caller]
     pub fn set(&mut self, name: &str, value: &Tensor) -> Result<()> {
-        // The old value is let go at once: it shares the arena, and a shared arena is copied when written to.
+        // The old value is let go at once: it shares the arena, and a shared arena is copied when
+        // written to.
         let (shape, dtype) = self.get(name).map(|old| (*old.shape(), old.dtype()))?;
         if (&shape, dtype) != (value.shape(), value.dtype()) {
             let expected = format!("{shape} of {dtype} for `{name}`");
-            return Err(Error::operand("set", "value", expected, format!("{} of {}", value.shape(), value.dtype())));
+            return Err(Error::operand(
+                "set",
+                "value",
+                expected,
+                format!("{} of {}", value.shape(), value.dtype()),
+            ));
         }
         match self.index.get(name) {
             Some(&i) => self.write(i, value)?,
@@ -240,7 +283,8 @@ impl Params {
     /// A parameter's part of an array like the arena: the arena itself, or what was made of it.
     #[track_caller]
     pub(crate) fn part(&self, arena: &Tensor, id: ParamId) -> Result<Tensor> {
-        self.entry(id).map(|entry| arena.view(entry.offset, entry.shape))
+        self.entry(id)
+            .map(|entry| arena.view(entry.offset, entry.shape))
     }
 
     /// All buffers with their names, in the order of declaration.
@@ -283,12 +327,13 @@ impl Params {
         Ok(())
     }
 
-    /// Overwrites buffers by what a training pass made of them, without a step of an optimizer, as when BatchNorm's
-    /// statistics are measured anew for averaged weights. On a GPU they keep their places in memory, by which a recorded
-    /// step knows them.
+    /// Overwrites buffers by what a training pass made of them, without a step of an optimizer, as
+    /// when BatchNorm's statistics are measured anew for averaged weights. On a GPU they keep their
+    /// places in memory, by which a recorded step knows them.
     ///
     /// # Errors
-    /// Updates of a model with another layout, dtype or device, of which nothing is applied; those of a GPU.
+    /// Updates of a model with another layout, dtype or device, of which nothing is applied; those
+    /// of a GPU.
     #[track_caller]
     pub fn apply(&mut self, updates: Updates) -> Result<()> {
         self.check_updates(&updates)?;
@@ -302,15 +347,23 @@ impl Params {
         Ok(())
     }
 
-    /// Checks that every parameter and buffer is finite. Weights that are not compute nothing but NaN, whatever they
-    /// are given.
+    /// Checks that every parameter and buffer is finite. Weights that are not compute nothing but
+    /// NaN, whatever they are given.
     ///
     /// # Errors
-    /// [`Error::NonFinite`], naming the first parameter or buffer with a value that is infinite or NaN; those of a GPU.
+    /// [`Error::NonFinite`], naming the first parameter or buffer with a value that is infinite or
+    /// NaN; those of a GPU.
     pub fn check_finite(&self) -> Result<()> {
         let arena = self.arena.to_device(Device::Cpu)?;
-        let values = self.entries.iter().map(|entry| (&entry.name, arena.view(entry.offset, entry.shape)));
-        for (name, value) in values.chain(self.buffers.iter().map(|(name, value)| (name, value.clone()))) {
+        let values = self
+            .entries
+            .iter()
+            .map(|entry| (&entry.name, arena.view(entry.offset, entry.shape)));
+        for (name, value) in values.chain(
+            self.buffers
+                .iter()
+                .map(|(name, value)| (name, value.clone())),
+        ) {
             if let Some(value) = value.first_non_finite()? {
                 return Err(Error::NonFinite(format!("`{name}` holds {value}")));
             }
@@ -323,13 +376,18 @@ impl Params {
         self.arena.device()
     }
 
-    /// Moves parameters and buffers to a device. Counters, which only the program reads, stay on the processor.
+    /// Moves parameters and buffers to a device. Counters, which only the program reads, stay on
+    /// the processor.
     ///
     /// # Errors
     /// Where the device cannot be used, or its memory is full.
     pub fn to_device(&mut self, device: Device) -> Result<()> {
         self.arena = self.arena.to_device(device)?;
-        for (_, buffer) in self.buffers.iter_mut().filter(|(_, buffer)| buffer.dtype() != DType::I64) {
+        for (_, buffer) in self
+            .buffers
+            .iter_mut()
+            .filter(|(_, buffer)| buffer.dtype() != DType::I64)
+        {
             *buffer = buffer.to_device(device)?;
         }
         Ok(())
@@ -337,8 +395,15 @@ impl Params {
 
     /// Counts a batch in every counter: what a replayed step does not do.
     pub(crate) fn count_batch(&mut self) {
-        for (_, counter) in self.buffers.iter_mut().filter(|(_, buffer)| buffer.dtype() == DType::I64) {
-            counter.data_mut::<i64>().iter_mut().for_each(|count| *count += 1);
+        for (_, counter) in self
+            .buffers
+            .iter_mut()
+            .filter(|(_, buffer)| buffer.dtype() == DType::I64)
+        {
+            counter
+                .data_mut::<i64>()
+                .iter_mut()
+                .for_each(|count| *count += 1);
         }
     }
 
@@ -347,15 +412,17 @@ impl Params {
         &self.arena
     }
 
-    /// The arena, to write. Where a graph or a caller still shares it, it is copied first: their values stay.
+    /// The arena, to write. Where a graph or a caller still shares it, it is copied first: their
+    /// values stay.
     pub(crate) fn arena_mut(&mut self) -> &mut Tensor {
         &mut self.arena
     }
 
-    /// The gradients of all parameters as one array like the arena; 0 where the loss does not depend on one.
+    /// The gradients of all parameters as one array like the arena; 0 where the loss does not
+    /// depend on one.
     ///
-    /// Where several models were part of the loss, these are the gradients of this one. Gradients that were computed with a
-    /// copy of these parameters, and with no others, are taken as theirs.
+    /// Where several models were part of the loss, these are the gradients of this one. Gradients
+    /// that were computed with a copy of these parameters, and with no others, are taken as theirs.
     ///
     /// # Errors
     /// Where the gradients are on another device, or of other parameters only.
@@ -376,17 +443,25 @@ impl Params {
             });
             return Ok(flat);
         }
-        let pieces = given.into_iter().map(|(entry, dw)| match dw.device() == self.device() {
-            true => Ok((dw.on_device(), entry.offset)),
-            false => Err(Error::operand("flatten", "gradients", format!("gradients on {}", self.device()), dw.device())),
-        });
+        let pieces = given
+            .into_iter()
+            .map(|(entry, dw)| match dw.device() == self.device() {
+                true => Ok((dw.on_device(), entry.offset)),
+                false => Err(Error::operand(
+                    "flatten",
+                    "gradients",
+                    format!("gradients on {}", self.device()),
+                    dw.device(),
+                )),
+            });
         let pieces = pieces.collect::<Result<Vec<_>>>()?;
         crate::cuda::cast::gather(&pieces, &mut flat.on_device_mut()?)?;
         Ok(flat)
     }
 
     fn value(&self, i: usize) -> Tensor {
-        self.arena.view(self.entries[i].offset, self.entries[i].shape)
+        self.arena
+            .view(self.entries[i].offset, self.entries[i].shape)
     }
 
     fn write(&mut self, i: usize, value: &Tensor) -> Result<()> {
@@ -396,7 +471,11 @@ impl Params {
         let Entry { offset, shape, .. } = self.entries[i];
         if self.device() != Device::Cpu {
             let value = value.to_device(self.device())?;
-            return self.arena.on_device_mut()?.part(offset, shape.elements()).copy(value.on_device());
+            return self
+                .arena
+                .on_device_mut()?
+                .part(offset, shape.elements())
+                .copy(value.on_device());
         }
         let value = value.to_device(Device::Cpu)?;
         each_float!("params", self.dtype(), T => {

@@ -6,14 +6,16 @@ use std::sync::{Mutex, MutexGuard};
 use crate::params::{BufferId, ParamId, Updates};
 use crate::{DType, Device, Params, Precision, Result, Rng, Tensor, Var, trace};
 
-/// What a forward pass borrows: the parameters, whether it trains, and its random numbers. Lent to each layer's
-/// `forward`, never stored.
+/// What a forward pass borrows: the parameters, whether it trains, and its random numbers. Lent to
+/// each layer's `forward`, never stored.
 ///
-/// In a precision of 16 bits it lends weights as those: the arena is cast once, and weights are views of the result. Their
-/// gradients still arrive as f32, and the arena stays f32 for the optimizer.
+/// In a precision of 16 bits it lends weights as those: the arena is cast once, and weights are
+/// views of the result. Their gradients still arrive as f32, and the arena stays f32 for the
+/// optimizer.
 ///
-/// A training pass ends in [`Pass::into_updates`]: what BatchNorm measured, without which no optimizer makes a step.
-/// [`Optimizer::train_step`](crate::optim::Optimizer::train_step) does all of it in one call.
+/// A training pass ends in [`Pass::into_updates`]: what BatchNorm measured, without which no
+/// optimizer makes a step. [`Optimizer::train_step`](crate::optim::Optimizer::train_step) does all
+/// of it in one call.
 ///
 /// ```
 /// use wavemix::{DType, Params, Pass, Rng, params::{FileLayout, Group, Init}};
@@ -38,15 +40,28 @@ pub struct Pass<'a> {
 }
 
 impl<'a> Pass<'a> {
-    /// A pass that trains: parameters have a history, unless they are frozen; dropout drops, BatchNorm uses the batch's
-    /// statistics. `rng` should be another one each step; child i of it serves the i-th random layer call.
+    /// A pass that trains: parameters have a history, unless they are frozen; dropout drops,
+    /// BatchNorm uses the batch's statistics. `rng` should be another one each step; child i of it
+    /// serves the i-th random layer call.
     pub fn train(params: &'a Params, rng: Rng) -> Pass<'a> {
-        Pass { params, cast: None, training: Some(rng), calls: AtomicU64::new(0), updates: Mutex::default() }
+        Pass {
+            params,
+            cast: None,
+            training: Some(rng),
+            calls: AtomicU64::new(0),
+            updates: Mutex::default(),
+        }
     }
 
     /// A pass that evaluates: no graph, no dropout, BatchNorm by its running statistics.
     pub fn eval(params: &'a Params) -> Pass<'a> {
-        Pass { params, cast: None, training: None, calls: AtomicU64::new(0), updates: Mutex::default() }
+        Pass {
+            params,
+            cast: None,
+            training: None,
+            calls: AtomicU64::new(0),
+            updates: Mutex::default(),
+        }
     }
 
     /// The same pass in this precision.
@@ -68,8 +83,8 @@ impl<'a> Pass<'a> {
         Ok(self)
     }
 
-    /// The same pass, going on from the buffers that an earlier one left: for a batch that is taken in parts, with one step
-    /// after all of them.
+    /// The same pass, going on from the buffers that an earlier one left: for a batch that is taken
+    /// in parts, with one step after all of them.
     ///
     /// # Errors
     /// Where the updates are of a model with another layout, dtype or device.
@@ -96,7 +111,11 @@ impl<'a> Pass<'a> {
     /// # Errors
     /// Those of a GPU.
     pub fn output(&self, y: Var) -> Result<Var> {
-        if self.cast.is_some() { y.cast(self.params.dtype()) } else { Ok(y) }
+        if self.cast.is_some() {
+            y.cast(self.params.dtype())
+        } else {
+            Ok(y)
+        }
     }
 
     /// Whether this pass trains.
@@ -104,7 +123,8 @@ impl<'a> Pass<'a> {
         self.training.is_some()
     }
 
-    /// A parameter: the start of a history when training, a constant when it is frozen and when evaluating.
+    /// A parameter: the start of a history when training, a constant when it is frozen and when
+    /// evaluating.
     ///
     /// # Errors
     /// Where `id` belongs to [`Params`] of another layout.
@@ -131,10 +151,15 @@ impl<'a> Pass<'a> {
     fn lend(&self, arena: &Tensor, id: ParamId) -> Result<Var> {
         let (value, entry) = (self.params.part(arena, id)?, self.params.entry(id)?);
         let trained = self.is_training() && !entry.group.frozen;
-        Ok(if trained { Var::param(value, self.params.key(id)) } else { Var::from(value) })
+        Ok(if trained {
+            Var::param(value, self.params.key(id))
+        } else {
+            Var::from(value)
+        })
     }
 
-    /// A buffer's value, as this pass has left it so far: a layer that runs twice goes on from its own update.
+    /// A buffer's value, as this pass has left it so far: a layer that runs twice goes on from its
+    /// own update.
     ///
     /// # Errors
     /// Where `id` belongs to [`Params`] of another layout.
@@ -153,7 +178,8 @@ impl<'a> Pass<'a> {
     /// Leaves a buffer's new value, which takes effect with the step.
     ///
     /// # Errors
-    /// Where `id` belongs to [`Params`] of another layout, or shape, dtype or device are not the buffer's.
+    /// Where `id` belongs to [`Params`] of another layout, or shape, dtype or device are not the
+    /// buffer's.
     #[track_caller]
     pub fn update(&self, id: BufferId, value: Tensor) -> Result<()> {
         self.params.check_buffer(id, &value)?;
@@ -161,7 +187,8 @@ impl<'a> Pass<'a> {
         Ok(())
     }
 
-    /// The buffers' new values, which the optimizer's step asks for. Nothing where the pass evaluates.
+    /// The buffers' new values, which the optimizer's step asks for. Nothing where the pass
+    /// evaluates.
     pub fn into_updates(self) -> Updates {
         self.updates.into_inner().unwrap_or_else(|e| e.into_inner())
     }

@@ -5,8 +5,9 @@ use std::str::FromStr;
 
 use crate::{DType, Device, Error, Result};
 
-/// What activations and the operands of products are stored and rounded as. Weights, their gradients, statistics, losses
-/// and the optimizer are f32 in all of them, and all sums are made in f32.
+/// What activations and the operands of products are stored and rounded as. Weights, their
+/// gradients, statistics, losses and the optimizer are f32 in all of them, and all sums are made in
+/// f32.
 ///
 /// Reads and prints as `f32`, `tf32`, `bf16`, `f16`.
 ///
@@ -23,12 +24,15 @@ pub enum Precision {
     /// 24 bits all the way.
     #[default]
     F32,
-    /// Stored as f32; the operands of products are rounded to 11 bits by the GPU as it multiplies them.
+    /// Stored as f32; the operands of products are rounded to 11 bits by the GPU as it multiplies
+    /// them.
     Tf32,
-    /// Stored in 16 bits, 8 of them significant, with f32's range. Activations take half of f32's memory. Products are
-    /// faster than f32's on a GPU and with AVX512-BF16, which takes numbers below 1.2e-38 for 0; others multiply them as f32.
+    /// Stored in 16 bits, 8 of them significant, with f32's range. Activations take half of f32's
+    /// memory. Products are faster than f32's on a GPU and with AVX512-BF16, which takes numbers
+    /// below 1.2e-38 for 0; others multiply them as f32.
     Bf16,
-    /// Stored in 16 bits, 11 of them significant, between 6e-8 and 65504: gradients are scaled to stay within.
+    /// Stored in 16 bits, 11 of them significant, between 6e-8 and 65504: gradients are scaled to
+    /// stay within.
     F16,
 }
 
@@ -36,7 +40,12 @@ impl Precision {
     /// The names that can be read.
     pub const NAMES: [&'static str; 4] = ["f32", "tf32", "bf16", "f16"];
 
-    const ALL: [Precision; 4] = [Precision::F32, Precision::Tf32, Precision::Bf16, Precision::F16];
+    const ALL: [Precision; 4] = [
+        Precision::F32,
+        Precision::Tf32,
+        Precision::Bf16,
+        Precision::F16,
+    ];
 
     /// What activations, and the weights beside them, are stored as.
     pub fn compute(self) -> DType {
@@ -68,8 +77,15 @@ impl Precision {
         if self.runs_on(device) {
             return Ok(());
         }
-        let others: Vec<&str> = Precision::ALL.into_iter().filter(|p| p.runs_on(device)).map(Precision::name).collect();
-        Err(Error::Device(format!("{device} does not compute in {self}; it does in {}", others.join(", "))))
+        let others: Vec<&str> = Precision::ALL
+            .into_iter()
+            .filter(|p| p.runs_on(device))
+            .map(Precision::name)
+            .collect();
+        Err(Error::Device(format!(
+            "{device} does not compute in {self}; it does in {}",
+            others.join(", ")
+        )))
     }
 
     fn name(self) -> &'static str {
@@ -87,7 +103,9 @@ impl FromStr for Precision {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Precision> {
-        let found = Precision::ALL.into_iter().find(|precision| precision.name() == name);
+        let found = Precision::ALL
+            .into_iter()
+            .find(|precision| precision.name() == name);
         found.ok_or_else(|| Error::choice("precision", name, &Precision::NAMES))
     }
 }

@@ -1,22 +1,24 @@
 //! Counter-based random numbers: value = f(seed, stream, index).
 //!
-//! A classical generator carries a state that every draw changes, so the numbers depend on who draws first. Here the
-//! i-th number of a stream is a pure function of `(seed, stream, i)`: threads may draw in any order, a GPU draws the
-//! same numbers as the CPU, dropout stores a seed instead of a mask, and the whole state of a checkpoint is a few
-//! integers.
+//! A classical generator carries a state that every draw changes, so the numbers depend on who
+//! draws first. Here the i-th number of a stream is a pure function of `(seed, stream, i)`: threads
+//! may draw in any order, a GPU draws the same numbers as the CPU, dropout stores a seed instead of
+//! a mask, and the whole state of a checkpoint is a few integers.
 //!
-//! The function is Philox4x32-10: ten rounds of a keyed bijection on 128 bits, each round two 32x32 -> 64 bit products.
-//! Source: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3" (SC 2011); the tests hold the known
-//! answers of the authors' Random123 library.
+//! The function is Philox4x32-10: ten rounds of a keyed bijection on 128 bits, each round two 32x32
+//! -> 64 bit products. Source: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1,
+//! 2, 3" (SC 2011); the tests hold the known answers of the authors' Random123 library.
 
 use std::convert::Infallible;
 
 const MULTIPLIERS: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
-/// The golden ratio and sqrt(3) - 1, as 32-bit fractions: the key moves on by these from round to round.
+/// The golden ratio and sqrt(3) - 1, as 32-bit fractions: the key moves on by these from round to
+/// round.
 const KEY_STEPS: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
 
-/// Words side by side, each the lower half of a lane of 64 bits. What stands in the upper half does not matter: the processor's
-/// product of lower halves takes no notice of it, and the lower half of a product need not be cut out to be a word.
+/// Words side by side, each the lower half of a lane of 64 bits. What stands in the upper half does
+/// not matter: the processor's product of lower halves takes no notice of it, and the lower half of
+/// a product need not be cut out to be a word.
 pub(crate) trait Words: Copy {
     /// How many.
     const N: usize;
@@ -28,7 +30,8 @@ pub(crate) trait Words: Copy {
     fn xor(self, b: Self) -> Self;
     /// What stands in the upper halves, and nothing above it.
     fn upper(self) -> Self;
-    /// The four words of each block, block by block, two in a number: the first of them is its lower half.
+    /// The four words of each block, block by block, two in a number: the first of them is its
+    /// lower half.
     fn write(block: [Self; 4], to: &mut [u64]);
 }
 
@@ -71,7 +74,10 @@ pub fn philox(counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {
 
 /// The same for G registers of counters: the i-th words of all first.
 #[inline(always)]
-fn side_by_side<W: Words, const G: usize>([mut c0, mut c1, mut c2, mut c3]: [[W; G]; 4], key: [u32; 2]) -> [[W; G]; 4] {
+fn side_by_side<W: Words, const G: usize>(
+    [mut c0, mut c1, mut c2, mut c3]: [[W; G]; 4],
+    key: [u32; 2],
+) -> [[W; G]; 4] {
     let [m0, m1] = MULTIPLIERS.map(W::splat);
     let [mut k0, mut k1] = key;
     for _ in 0..10 {
@@ -92,7 +98,8 @@ fn side_by_side<W: Words, const G: usize>([mut c0, mut c1, mut c2, mut c3]: [[W;
 
 /// A stream of random numbers, addressed by index or drawn in order.
 ///
-/// Drawing in order (through [`rand::Rng`], which it implements) moves an index; addressing (`stream.word(i)`) does not.
+/// Drawing in order (through [`rand::Rng`], which it implements) moves an index; addressing
+/// (`stream.word(i)`) does not.
 ///
 /// ```
 /// use rand::RngExt;
@@ -113,19 +120,34 @@ pub struct Rng {
 impl Rng {
     /// Stream 0 of `seed`.
     pub fn new(seed: u64) -> Self {
-        Rng { seed, stream: 0, index: 0, drawn: [0; 4] }
+        Rng {
+            seed,
+            stream: 0,
+            index: 0,
+            drawn: [0; 4],
+        }
     }
 
     /// The `stream`-th independent stream of the same seed, from its start.
     pub fn stream(&self, stream: u64) -> Self {
-        Rng { seed: self.seed, stream, index: 0, drawn: [0; 4] }
+        Rng {
+            seed: self.seed,
+            stream,
+            index: 0,
+            drawn: [0; 4],
+        }
     }
 
-    /// A stream of its own for the `i`-th child of this one (an epoch, an image, a layer call): seeded from this
-    /// stream's identity and `i`, whatever has been drawn from it.
+    /// A stream of its own for the `i`-th child of this one (an epoch, an image, a layer call):
+    /// seeded from this stream's identity and `i`, whatever has been drawn from it.
     pub fn child(&self, i: u64) -> Self {
         let [a, b, ..] = philox(words(self.stream, i ^ (1 << 63)), key(self.seed));
-        Rng { seed: self.seed ^ (u64::from(a) << 32 | u64::from(b)), stream: i, index: 0, drawn: [0; 4] }
+        Rng {
+            seed: self.seed ^ (u64::from(a) << 32 | u64::from(b)),
+            stream: i,
+            index: 0,
+            drawn: [0; 4],
+        }
     }
 
     /// The seed this stream belongs to.
@@ -144,8 +166,8 @@ impl Rng {
         philox(words(block, self.stream), key(self.seed))
     }
 
-    /// The words of the blocks from `first` on, two in a number, G registers of blocks at a time: work enough to hide how long a
-    /// product takes. `out` has room for whole registers.
+    /// The words of the blocks from `first` on, two in a number, G registers of blocks at a time:
+    /// work enough to hide how long a product takes. `out` has room for whole registers.
     #[inline(always)]
     pub(crate) fn fill<W: Words, const G: usize>(&self, first: u64, out: &mut [u64]) {
         let [_, _, s0, s1] = words(0, self.stream).map(|word| [W::splat(word); G]);
@@ -183,7 +205,8 @@ impl Rng {
     pub fn permutation(&mut self, n: usize) -> Vec<usize> {
         let mut order: Vec<usize> = (0..n).collect();
         for i in (1..n).rev() {
-            // The high half of a 64-bit product maps a word to 0..=i without division; the bias is below (i + 1) / 2^64.
+            // The high half of a 64-bit product maps a word to 0..=i without division; the bias is
+            // below (i + 1) / 2^64.
             let wide = u64::from(self.next_word()) << 32 | u64::from(self.next_word());
             let j = ((u128::from(wide) * (i as u128 + 1)) >> 64) as usize;
             order.swap(i, j);
@@ -238,7 +261,12 @@ pub fn normal_pair(u: u32, v: u32) -> (f64, f64) {
 
 #[inline(always)]
 fn words(low: u64, high: u64) -> [u32; 4] {
-    [low as u32, (low >> 32) as u32, high as u32, (high >> 32) as u32]
+    [
+        low as u32,
+        (low >> 32) as u32,
+        high as u32,
+        (high >> 32) as u32,
+    ]
 }
 
 #[inline(always)]
@@ -253,21 +281,36 @@ mod tests {
     /// The vectors of Random123's kat_vectors file for philox4x32-10.
     #[test]
     fn philox_known_answers() {
-        assert_eq!(philox([0; 4], [0; 2]), [0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8]);
-        assert_eq!(philox([u32::MAX; 4], [u32::MAX; 2]), [0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd]);
         assert_eq!(
-            philox([0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344], [0xa4093822, 0x299f31d0]),
+            philox([0; 4], [0; 2]),
+            [0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8]
+        );
+        assert_eq!(
+            philox([u32::MAX; 4], [u32::MAX; 2]),
+            [0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd]
+        );
+        assert_eq!(
+            philox(
+                [0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344],
+                [0xa4093822, 0x299f31d0]
+            ),
             [0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1]
         );
     }
 
     #[test]
     fn blocks_side_by_side_are_the_blocks() {
-        let (rng, first) = (Rng::new(0x0123_4567_89ab_cdef).stream(u64::MAX - 5), u64::from(u32::MAX) - 7);
+        let (rng, first) = (
+            Rng::new(0x0123_4567_89ab_cdef).stream(u64::MAX - 5),
+            u64::from(u32::MAX) - 7,
+        );
         let each: Vec<u32> = (0..32).flat_map(|i| rng.block(first + i)).collect();
         let mut pairs = [0; 64];
         rng.fill::<[u64; 4], 2>(first, &mut pairs);
-        let words: Vec<u32> = pairs.iter().flat_map(|&pair| [pair as u32, (pair >> 32) as u32]).collect();
+        let words: Vec<u32> = pairs
+            .iter()
+            .flat_map(|&pair| [pair as u32, (pair >> 32) as u32])
+            .collect();
         assert_eq!(words, each);
     }
 
@@ -276,14 +319,24 @@ mod tests {
         use rand::rand_core::Rng as _;
         let mut rng = Rng::new(3).stream(9);
         let words: Vec<u32> = (0..9).map(|_| rng.next_u32()).collect();
-        assert_eq!(words, (0..9).map(|i| Rng::new(3).stream(9).word(i)).collect::<Vec<_>>());
+        assert_eq!(
+            words,
+            (0..9)
+                .map(|i| Rng::new(3).stream(9).word(i))
+                .collect::<Vec<_>>()
+        );
     }
 
     #[test]
     fn children_and_streams_differ() {
         let rng = Rng::new(1);
-        let firsts =
-            [rng.word(0), rng.stream(1).word(0), rng.child(0).word(0), rng.child(1).word(0), rng.child(0).child(0).word(0)];
+        let firsts = [
+            rng.word(0),
+            rng.stream(1).word(0),
+            rng.child(0).word(0),
+            rng.child(1).word(0),
+            rng.child(0).child(0).word(0),
+        ];
         for (i, a) in firsts.iter().enumerate() {
             assert!(firsts[i + 1..].iter().all(|b| a != b), "{firsts:?}");
         }
@@ -295,7 +348,10 @@ mod tests {
         let draws: Vec<f64> = (0..100_000).map(|_| rng.normal()).collect();
         let mean = draws.iter().sum::<f64>() / 1e5;
         let variance = draws.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / 1e5;
-        assert!(mean.abs() < 0.02 && (variance - 1.0).abs() < 0.02, "mean {mean}, variance {variance}");
+        assert!(
+            mean.abs() < 0.02 && (variance - 1.0).abs() < 0.02,
+            "mean {mean}, variance {variance}"
+        );
     }
 
     #[test]

@@ -8,24 +8,29 @@ use crate::{Error, Result};
 /// The most dimensions a tensor can have.
 pub const MAX_RANK: usize = 6;
 
-/// The product of sizes that came from a caller or a file. `None` where values of 8 bytes each, as many, are more than a
-/// pointer can address.
+/// The product of sizes that came from a caller or a file. `None` where values of 8 bytes each, as
+/// many, are more than a pointer can address.
 ///
-/// A length of 0 counts as 1 in this check, as in NumPy: strides, and products of only some of the sizes, are then within
-/// bounds too.
+/// A length of 0 counts as 1 in this check, as in NumPy: strides, and products of only some of the
+/// sizes, are then within bounds too.
 pub(crate) fn checked_product(sizes: &[usize]) -> Option<usize> {
-    let bytes = sizes.iter().try_fold(size_of::<u64>(), |n, &size| n.checked_mul(size.max(1)));
+    let bytes = sizes
+        .iter()
+        .try_fold(size_of::<u64>(), |n, &size| n.checked_mul(size.max(1)));
     bytes.filter(|&bytes| isize::try_from(bytes).is_ok())?;
     Some(sizes.iter().product())
 }
 
-/// Floating-point operations of a product of matrices or a convolution of these sizes, two for each multiply-add; at most
-/// `u64::MAX`.
+/// Floating-point operations of a product of matrices or a convolution of these sizes, two for each
+/// multiply-add; at most `u64::MAX`.
 pub(crate) fn flops(sizes: &[usize]) -> u64 {
-    sizes.iter().fold(2u64, |n, &size| n.saturating_mul(size as u64))
+    sizes
+        .iter()
+        .fold(2u64, |n, &size| n.saturating_mul(size as u64))
 }
 
-/// The lengths of a tensor's dimensions, outermost first. Reads like a slice: `shape[0]`, `shape.iter()`.
+/// The lengths of a tensor's dimensions, outermost first. Reads like a slice: `shape[0]`,
+/// `shape.iter()`.
 ///
 /// ```
 /// let shape = wavemix::Shape::from([8, 28, 28, 1]);
@@ -33,8 +38,8 @@ pub(crate) fn flops(sizes: &[usize]) -> u64 {
 /// assert_eq!(shape.to_string(), "[8, 28, 28, 1]");
 /// ```
 ///
-/// A shape made from an array, or by [`Shape::with`], may be larger than any tensor: what takes one checks that, as
-/// [`Shape::new`] does. No tensor has such a shape.
+/// A shape made from an array, or by [`Shape::with`], may be larger than any tensor: what takes one
+/// checks that, as [`Shape::new`] does. No tensor has such a shape.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Shape {
     dims: [usize; MAX_RANK],
@@ -45,27 +50,41 @@ impl Shape {
     /// A shape from a slice of lengths.
     ///
     /// # Errors
-    /// With more than six dimensions, or where elements of 8 bytes would need more than `isize::MAX` bytes. Lengths of 0
-    /// count as 1 in that: `[0, 1 << 63]` is refused too.
+    /// With more than six dimensions, or where elements of 8 bytes would need more than
+    /// `isize::MAX` bytes. Lengths of 0 count as 1 in that: `[0, 1 << 63]` is refused too.
     pub fn new(dims: &[usize]) -> Result<Shape> {
         if dims.len() > MAX_RANK {
-            return Err(Error::Argument(format!("a shape has at most {MAX_RANK} dimensions, got {}", dims.len())));
+            return Err(Error::Argument(format!(
+                "a shape has at most {MAX_RANK} dimensions, got {}",
+                dims.len()
+            )));
         }
         if checked_product(dims).is_none() {
-            return Err(Error::Argument(format!("a tensor of shape {dims:?} does not fit in memory")));
+            return Err(Error::Argument(format!(
+                "a tensor of shape {dims:?} does not fit in memory"
+            )));
         }
         Ok(Shape::fitting(dims))
     }
 
     fn fitting(dims: &[usize]) -> Shape {
-        let mut shape = Shape { dims: [0; MAX_RANK], rank: dims.len() as u8 };
+        let mut shape = Shape {
+            dims: [0; MAX_RANK],
+            rank: dims.len() as u8,
+        };
         shape.dims[..dims.len()].copy_from_slice(dims);
         shape
     }
 
-    /// Number of elements; 1 for a scalar's empty shape, `usize::MAX` where there would be more than that.
+    /// Number of elements; 1 for a scalar's empty shape, `usize::MAX` where there would be more
+    /// than that.
     pub fn elements(&self) -> usize {
-        if self.contains(&0) { 0 } else { self.iter().fold(1, |n: usize, &length| n.saturating_mul(length)) }
+        if self.contains(&0) {
+            0
+        } else {
+            self.iter()
+                .fold(1, |n: usize, &length| n.saturating_mul(length))
+        }
     }
 
     /// How far apart, in elements, neighbours along each dimension lie; at most `usize::MAX`.
@@ -79,10 +98,14 @@ impl Shape {
         strides
     }
 
-    /// The shape both broadcast to, NumPy's rule: aligned at the last dimension, equal or 1. `None` where they differ.
+    /// The shape both broadcast to, NumPy's rule: aligned at the last dimension, equal or 1. `None`
+    /// where they differ.
     pub fn broadcast(&self, other: &Shape) -> Option<Shape> {
         let rank = self.len().max(other.len());
-        let mut out = Shape { dims: [0; MAX_RANK], rank: rank as u8 };
+        let mut out = Shape {
+            dims: [0; MAX_RANK],
+            rank: rank as u8,
+        };
         for i in 0..rank {
             // The i-th dimension from the end; missing ones count as 1.
             let from_end = |s: &Shape| if i < s.len() { s[s.len() - 1 - i] } else { 1 };
@@ -161,19 +184,44 @@ mod tests {
 
     #[test]
     fn impossible_shapes_are_errors() {
-        assert_eq!(Shape::new(&[1; 7]).unwrap_err().to_string(), "a shape has at most 6 dimensions, got 7");
-        assert!(Shape::new(&[usize::MAX, 2]).unwrap_err().to_string().ends_with("does not fit in memory"));
-        for lengths in [&[1 << 60, 2][..], &[1 << 63, 2], &[1 << 63, 0], &[3, 7, 29, 36760123, 823996703]] {
-            assert!(Shape::new(lengths).unwrap_err().to_string().ends_with("does not fit in memory"), "{lengths:?}");
+        assert_eq!(
+            Shape::new(&[1; 7]).unwrap_err().to_string(),
+            "a shape has at most 6 dimensions, got 7"
+        );
+        assert!(
+            Shape::new(&[usize::MAX, 2])
+                .unwrap_err()
+                .to_string()
+                .ends_with("does not fit in memory")
+        );
+        for lengths in [
+            &[1 << 60, 2][..],
+            &[1 << 63, 2],
+            &[1 << 63, 0],
+            &[3, 7, 29, 36760123, 823996703],
+        ] {
+            assert!(
+                Shape::new(lengths)
+                    .unwrap_err()
+                    .to_string()
+                    .ends_with("does not fit in memory"),
+                "{lengths:?}"
+            );
         }
-        assert_eq!(Shape::new(&[(1 << 60) - 1, 0]).unwrap().strides()[..], [0, 1]);
+        assert_eq!(
+            Shape::new(&[(1 << 60) - 1, 0]).unwrap().strides()[..],
+            [0, 1]
+        );
     }
 
     #[test]
     fn counts_of_impossible_shapes_do_not_wrap() {
         let shape = Shape::from([3, 7, 29, 36760123, 823996703]);
         // The product is 2^64 + 5; that of the last four, a third of it, still fits.
-        assert_eq!((shape.elements(), shape.strides()[0]), (usize::MAX, 6_148_914_691_236_517_207));
+        assert_eq!(
+            (shape.elements(), shape.strides()[0]),
+            (usize::MAX, 6_148_914_691_236_517_207)
+        );
         assert_eq!(Shape::from([1 << 63, 2]).elements(), usize::MAX);
         assert_eq!(Shape::from([1 << 63, 2, 0]).elements(), 0);
     }

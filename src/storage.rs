@@ -1,11 +1,14 @@
-//! Storage: element types, and aligned blocks of memory that are used again instead of being returned.
+//! Storage: element types, and aligned blocks of memory that are used again instead of being
+//! returned.
 //!
-//! A training step asks for the same few hundred buffers every time. Asking the system for each costs page faults, which
-//! are slower than the arithmetic on small models; so a dropped buffer goes back to a pool, and from the second step
-//! on every buffer comes from there. [`pool_stats`] counts what the system was really asked for.
+//! A training step asks for the same few hundred buffers every time. Asking the system for each
+//! costs page faults, which are slower than the arithmetic on small models; so a dropped buffer
+//! goes back to a pool, and from the second step on every buffer comes from there. [`pool_stats`]
+//! counts what the system was really asked for.
 //!
-//! Small buffers are blocks of a few sizes. Large ones are parts of segments: parts that are given back become one with
-//! their neighbours, so that what activations of one size have left serves gradients of another.
+//! Small buffers are blocks of a few sizes. Large ones are parts of segments: parts that are given
+//! back become one with their neighbours, so that what activations of one size have left serves
+//! gradients of another.
 
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::cell::Cell;
@@ -60,7 +63,8 @@ impl fmt::Display for DType {
 }
 
 mod sealed {
-    /// Plain numbers of at most eight bytes for which every bit pattern is a value: what [`super::Buffer`] relies on.
+    /// Plain numbers of at most eight bytes for which every bit pattern is a value: what
+    /// [`super::Buffer`] relies on.
     pub trait Plain: Copy + Send + Sync + 'static {}
 }
 
@@ -107,16 +111,19 @@ pub(crate) fn as_bytes_mut<T: Element>(x: &mut [T]) -> &mut [u8] {
     unsafe { std::slice::from_raw_parts_mut(x.as_mut_ptr().cast(), size_of_val(x)) }
 }
 
-/// The same elements, where S is T under another name: how generic code reaches a path for one type.
+/// The same elements, where S is T under another name: how generic code reaches a path for one
+/// type.
 pub(crate) fn as_type<S: Element, T: Element>(x: &[S]) -> Option<&[T]> {
     // SAFETY: each Rust type has a DTYPE of its own, so S and T are one type.
-    (S::DTYPE == T::DTYPE).then(|| unsafe { std::slice::from_raw_parts(x.as_ptr().cast(), x.len()) })
+    (S::DTYPE == T::DTYPE)
+        .then(|| unsafe { std::slice::from_raw_parts(x.as_ptr().cast(), x.len()) })
 }
 
 /// As [`as_type`], to write.
 pub(crate) fn as_type_mut<S: Element, T: Element>(x: &mut [S]) -> Option<&mut [T]> {
     // SAFETY: as above.
-    (S::DTYPE == T::DTYPE).then(|| unsafe { std::slice::from_raw_parts_mut(x.as_mut_ptr().cast(), x.len()) })
+    (S::DTYPE == T::DTYPE)
+        .then(|| unsafe { std::slice::from_raw_parts_mut(x.as_mut_ptr().cast(), x.len()) })
 }
 
 /// Cache lines and AVX-512 vectors are 64 bytes.
@@ -125,8 +132,8 @@ const ALIGN: usize = 64;
 /// Bytes from which on a buffer is a part of a segment.
 const LARGE: usize = 64 * 1024;
 
-/// Bytes of a segment, at least: addresses only, until they are used. A quarter of it cost a model of 480 MiB 4 % more, for
-/// what stayed free at the ends.
+/// Bytes of a segment, at least: addresses only, until they are used. A quarter of it cost a model
+/// of 480 MiB 4 % more, for what stayed free at the ends.
 const SEGMENT: usize = 1 << 30;
 
 /// Initialised memory, 64-byte aligned, that returns to the pool when dropped.
@@ -153,26 +160,45 @@ impl Buffer {
         Buffer::try_stale(bytes).unwrap_or_else(|| handle_alloc_error(layout(bytes)))
     }
 
-    /// As [`Buffer::stale`]; `None` where the system has no such memory. What it gives stays in the pool.
+    /// As [`Buffer::stale`]; `None` where the system has no such memory. What it gives stays in the
+    /// pool.
     pub fn try_stale(bytes: usize) -> Option<Buffer> {
         let mut pool = pool();
-        let room = if bytes < LARGE { size_class(bytes) } else { bytes.checked_next_multiple_of(ALIGN)? };
-        let (start, place) = if bytes < LARGE { (pool.block(room)?, None) } else { pool.part(room)? };
+        let room = if bytes < LARGE {
+            size_class(bytes)
+        } else {
+            bytes.checked_next_multiple_of(ALIGN)?
+        };
+        let (start, place) = if bytes < LARGE {
+            (pool.block(room)?, None)
+        } else {
+            pool.part(room)?
+        };
         pool.live += room;
         pool.peak = pool.peak.max(pool.live);
-        Some(Buffer { start, bytes, room, place })
+        Some(Buffer {
+            start,
+            bytes,
+            room,
+            place,
+        })
     }
 
     /// All elements.
     pub fn as_slice<T: Element>(&self) -> &[T] {
-        // SAFETY: the block is aligned to 64 and initialised (allocated zeroed); any bytes are valid for a Plain T.
-        unsafe { std::slice::from_raw_parts(self.start.as_ptr().cast(), self.bytes / size_of::<T>()) }
+        // SAFETY: the block is aligned to 64 and initialised (allocated zeroed); any bytes are
+        // valid for a Plain T.
+        unsafe {
+            std::slice::from_raw_parts(self.start.as_ptr().cast(), self.bytes / size_of::<T>())
+        }
     }
 
     /// All elements, to write.
     pub fn as_mut_slice<T: Element>(&mut self) -> &mut [T] {
         // SAFETY: as in `as_slice`; &mut self makes the access exclusive.
-        unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr().cast(), self.bytes / size_of::<T>()) }
+        unsafe {
+            std::slice::from_raw_parts_mut(self.start.as_ptr().cast(), self.bytes / size_of::<T>())
+        }
     }
 }
 
@@ -182,7 +208,11 @@ impl Drop for Buffer {
         pool.live -= self.room;
         match self.place {
             Some(place) => pool.join(place, self.room),
-            None => pool.blocks.entry(self.room).or_default().push(Start(self.start)),
+            None => pool
+                .blocks
+                .entry(self.room)
+                .or_default()
+                .push(Start(self.start)),
         }
     }
 }
@@ -199,12 +229,13 @@ thread_local! {
     static SHAPES_ONLY: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Runs `body` on shapes alone: tensors that it creates on the CPU have shape and dtype, but no elements, and nothing is
-/// computed. Ops check their operands and report to a [`Watcher`](crate::trace::Watcher) as always. So a model's layers
-/// can be listed, and a step be tried, for images of any size.
+/// Runs `body` on shapes alone: tensors that it creates on the CPU have shape and dtype, but no
+/// elements, and nothing is computed. Ops check their operands and report to a
+/// [`Watcher`](crate::trace::Watcher) as always. So a model's layers can be listed, and a step be
+/// tried, for images of any size.
 ///
-/// Elements of tensors that were created inside must not be read; those of other tensors may. The same as PyTorch's
-/// `FakeTensorMode`.
+/// Elements of tensors that were created inside must not be read; those of other tensors may. The
+/// same as PyTorch's `FakeTensorMode`.
 pub(crate) fn shapes_only<R>(body: impl FnOnce() -> R) -> R {
     // What was set before is restored also when `body` panics.
     struct Restore(bool);
@@ -224,7 +255,8 @@ pub(crate) fn is_shapes_only() -> bool {
 
 /// Where memory that the pool owns begins.
 struct Start(NonNull<u8>);
-// SAFETY: what is free is owned by the pool alone; of segments it only hands out parts, each to one buffer.
+// SAFETY: what is free is owned by the pool alone; of segments it only hands out parts, each to one
+// buffer.
 unsafe impl Send for Start {}
 
 struct Segment {
@@ -268,11 +300,14 @@ impl Pool {
         Some(start)
     }
 
-    /// The first `bytes` bytes of the first free part that has as many: what lies behind may stay untouched.
+    /// The first `bytes` bytes of the first free part that has as many: what lies behind may stay
+    /// untouched.
     fn part(&mut self, bytes: usize) -> Option<(NonNull<u8>, Option<Place>)> {
         let (place, free) = match self.parts.iter().find(|(_, free)| **free >= bytes) {
             Some((&place, &free)) => (place, free),
-            None => self.segment(SEGMENT.max(bytes)).or_else(|| self.segment(bytes))?,
+            None => self
+                .segment(SEGMENT.max(bytes))
+                .or_else(|| self.segment(bytes))?,
         };
         self.parts.remove(&place);
         let end = place.1 + bytes;
@@ -291,13 +326,25 @@ impl Pool {
 
     /// A new segment, free as a whole.
     fn segment(&mut self, bytes: usize) -> Option<(Place, usize)> {
-        // Memory that shall be zero and need not be aligned comes as pages that take nothing before they are used.
+        // Memory that shall be zero and need not be aligned comes as pages that take nothing before
+        // they are used.
         let layout = Layout::array::<u8>(bytes.checked_add(ALIGN)?).ok()?;
         // SAFETY: it is not empty.
         let start = NonNull::new(unsafe { alloc_zeroed(layout) })?;
         let first = start.align_offset(ALIGN);
-        let number = self.segments.last_key_value().map_or(0, |(number, _)| number + 1);
-        self.segments.insert(number, Segment { start: Start(start), layout, range: first..first + bytes, used: first });
+        let number = self
+            .segments
+            .last_key_value()
+            .map_or(0, |(number, _)| number + 1);
+        self.segments.insert(
+            number,
+            Segment {
+                start: Start(start),
+                layout,
+                range: first..first + bytes,
+                used: first,
+            },
+        );
         self.parts.insert((number, first), bytes);
         Some(((number, first), bytes))
     }
@@ -321,7 +368,8 @@ pub struct PoolStats {
     pub live_bytes: usize,
     /// The most bytes that were alive at once.
     pub peak_bytes: usize,
-    /// Bytes that some tensor has been in, and that the pool still holds: what tensors take of the machine's memory.
+    /// Bytes that some tensor has been in, and that the pool still holds: what tensors take of the
+    /// machine's memory.
     pub held_bytes: usize,
     /// How often a tensor was given memory that none had been in before.
     pub system_allocations: u64,
@@ -329,14 +377,32 @@ pub struct PoolStats {
 
 /// The buffer pool's counters, over all threads of the process.
 pub fn pool_stats() -> PoolStats {
-    let Pool { live, peak, held, system_allocations, .. } = *pool();
-    PoolStats { live_bytes: live, peak_bytes: peak, held_bytes: held, system_allocations }
+    let Pool {
+        live,
+        peak,
+        held,
+        system_allocations,
+        ..
+    } = *pool();
+    PoolStats {
+        live_bytes: live,
+        peak_bytes: peak,
+        held_bytes: held,
+        system_allocations,
+    }
 }
 
-/// Returns all memory to the system that nothing lives in or beside, for instance between training and serving.
+/// Returns all memory to the system that nothing lives in or beside, for instance between training
+/// and serving.
 pub fn release_free_memory() {
     let mut pool = pool();
-    let Pool { blocks, segments, parts, held, .. } = &mut *pool;
+    let Pool {
+        blocks,
+        segments,
+        parts,
+        held,
+        ..
+    } = &mut *pool;
     for (class, blocks) in std::mem::take(blocks) {
         *held -= class * blocks.len();
         for Start(start) in blocks {
@@ -344,20 +410,29 @@ pub fn release_free_memory() {
             unsafe { dealloc(start.as_ptr(), layout(class)) };
         }
     }
-    segments.retain(|&number, Segment { start, layout, range, used }| {
-        let place = (number, range.start);
-        if parts.get(&place) != Some(&range.len()) {
-            return true;
-        }
-        parts.remove(&place);
-        *held -= *used - range.start;
-        // SAFETY: as above; it is free as a whole.
-        unsafe { dealloc(start.0.as_ptr(), *layout) };
-        false
-    });
+    segments.retain(
+        |&number,
+         Segment {
+             start,
+             layout,
+             range,
+             used,
+         }| {
+            let place = (number, range.start);
+            if parts.get(&place) != Some(&range.len()) {
+                return true;
+            }
+            parts.remove(&place);
+            *held -= *used - range.start;
+            // SAFETY: as above; it is free as a whole.
+            unsafe { dealloc(start.0.as_ptr(), *layout) };
+            false
+        },
+    );
 }
 
-/// Sizes are rounded up to four steps per power of two: at most a quarter is wasted, and nearby sizes share blocks.
+/// Sizes are rounded up to four steps per power of two: at most a quarter is wasted, and nearby
+/// sizes share blocks.
 fn size_class(bytes: usize) -> usize {
     let step = (bytes.max(1).next_power_of_two() / 8).max(ALIGN);
     bytes.max(1).next_multiple_of(step)
@@ -376,7 +451,9 @@ mod tests {
         for bytes in [0, 1, 63, 64, 65, 1000, 4096, 4097, 123_456_789] {
             let class = size_class(bytes);
             assert!(
-                class >= bytes && class.is_multiple_of(ALIGN) && (bytes < 512 || class - bytes <= bytes / 4),
+                class >= bytes
+                    && class.is_multiple_of(ALIGN)
+                    && (bytes < 512 || class - bytes <= bytes / 4),
                 "{bytes} -> {class}"
             );
         }
@@ -397,21 +474,42 @@ mod tests {
                 lent.push((place.unwrap(), bytes));
             }
             // Lent and free parts follow one another without gap or overlap; no two free ones do.
-            let free = pool.parts.iter().map(|(place, &bytes)| (place.1, bytes, true));
-            let mut all: Vec<_> = free.chain(lent.iter().map(|&(place, bytes)| (place.1, bytes, false))).collect();
+            let free = pool
+                .parts
+                .iter()
+                .map(|(place, &bytes)| (place.1, bytes, true));
+            let mut all: Vec<_> = free
+                .chain(lent.iter().map(|&(place, bytes)| (place.1, bytes, false)))
+                .collect();
             all.sort();
-            assert!(all.windows(2).all(|two| two[0].0 + two[0].1 == two[1].0 && !(two[0].2 && two[1].2)), "step {i}");
+            assert!(
+                all.windows(2)
+                    .all(|two| two[0].0 + two[0].1 == two[1].0 && !(two[0].2 && two[1].2)),
+                "step {i}"
+            );
         }
-        lent.into_iter().for_each(|(place, bytes)| pool.join(place, bytes));
-        assert_eq!(pool.parts.values().collect::<Vec<_>>(), [&SEGMENT], "all is free, in one piece");
+        lent.into_iter()
+            .for_each(|(place, bytes)| pool.join(place, bytes));
+        assert_eq!(
+            pool.parts.values().collect::<Vec<_>>(),
+            [&SEGMENT],
+            "all is free, in one piece"
+        );
         let held = pool.held;
         pool.part(held).unwrap();
         assert_eq!(pool.held, held, "what was used is used again");
-        assert_eq!(pool.part(SEGMENT).unwrap().1.map(|place| place.0), Some(1), "what does not fit has its own segment");
+        assert_eq!(
+            pool.part(SEGMENT).unwrap().1.map(|place| place.0),
+            Some(1),
+            "what does not fit has its own segment"
+        );
     }
 
     #[test]
     fn casts_saturate() {
-        assert_eq!((u8::from_f64(-3.7), u8::from_f64(300.0), i64::from_f64(-2.9)), (0, 255, -2));
+        assert_eq!(
+            (u8::from_f64(-3.7), u8::from_f64(300.0), i64::from_f64(-2.9)),
+            (0, 255, -2)
+        );
     }
 }

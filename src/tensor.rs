@@ -11,13 +11,13 @@ use crate::{DType, Device, Element, Error, Result, Rng, Shape};
 
 /// A dense, row-major array of up to six dimensions.
 ///
-/// A tensor is a shape, an element type and a share in a block of memory. Cloning one, reshaping it or taking a range of
-/// its first axis copies nothing; everything else that moves elements (permuting, slicing other axes) writes a new
-/// tensor, so that no op needs to know about strides. Tensors never change under another's eyes: writing to one that
-/// shares its memory copies first.
+/// A tensor is a shape, an element type and a share in a block of memory. Cloning one, reshaping it
+/// or taking a range of its first axis copies nothing; everything else that moves elements
+/// (permuting, slicing other axes) writes a new tensor, so that no op needs to know about strides.
+/// Tensors never change under another's eyes: writing to one that shares its memory copies first.
 ///
-/// Mathematics is done on [`Var`](crate::Var), which a tensor becomes for free; a tensor by itself is for data going in
-/// and results coming out.
+/// Mathematics is done on [`Var`](crate::Var), which a tensor becomes for free; a tensor by itself
+/// is for data going in and results coming out.
 ///
 /// ```
 /// use wavemix::{Tensor, Var};
@@ -35,11 +35,12 @@ pub struct Tensor {
     start: usize,
 }
 
-/// Elements a thread draws at a time when a random tensor is filled: large enough to be worth a thread's while.
+/// Elements a thread draws at a time when a random tensor is filled: large enough to be worth a
+/// thread's while.
 const DRAW_CHUNK: usize = 16 * 1024;
 
-/// Creation. Where there is no memory for so many elements, functions that return no `Result` panic with the caller's line,
-/// as `Vec` does; [`Tensor::full_on`] and all ops return an error instead.
+/// Creation. Where there is no memory for so many elements, functions that return no `Result` panic
+/// with the caller's line, as `Vec` does; [`Tensor::full_on`] and all ops return an error instead.
 impl Tensor {
     /// A tensor of `values` in row-major order.
     ///
@@ -90,7 +91,10 @@ impl Tensor {
     /// `start, start + step, ...`, `count` numbers of shape `[count]`.
     #[track_caller]
     pub fn arange(start: f64, step: f64, count: usize, dtype: DType) -> Tensor {
-        let (shape, at) = (there_is_room("arange", Shape::from([count]), dtype), |i: usize| start + step * i as f64);
+        let (shape, at) = (
+            there_is_room("arange", Shape::from([count]), dtype),
+            |i: usize| start + step * i as f64,
+        );
         each_dtype!(dtype, T => Tensor::build(shape, |out: &mut [T]| {
             out.iter_mut().enumerate().for_each(|(i, x)| *x = T::from_f64(at(i)));
         }))
@@ -106,10 +110,20 @@ impl Tensor {
         }))
     }
 
-    /// Uniform in `[low, high)`: element i takes word i of `rng`'s stream, whatever was drawn from it before.
+    /// Uniform in `[low, high)`: element i takes word i of `rng`'s stream, whatever was drawn from
+    /// it before.
     #[track_caller]
-    pub fn uniform(shape: impl Into<Shape>, low: f64, high: f64, dtype: DType, rng: &Rng) -> Tensor {
-        Tensor::drawn(shape.into(), dtype, |block| rng.block(block).map(|word| low + (high - low) * f64::from(unit_f32(word))))
+    pub fn uniform(
+        shape: impl Into<Shape>,
+        low: f64,
+        high: f64,
+        dtype: DType,
+        rng: &Rng,
+    ) -> Tensor {
+        Tensor::drawn(shape.into(), dtype, |block| {
+            rng.block(block)
+                .map(|word| low + (high - low) * f64::from(unit_f32(word)))
+        })
     }
 
     /// Normal with the given mean and standard deviation, by Box-Muller on `rng`'s words.
@@ -140,10 +154,16 @@ impl Tensor {
         }))
     }
 
-    /// The shape of `op`'s result, for which there is memory. A few large numbers from a caller, a padding or two operands that
-    /// broadcast, can ask for more than any machine has: an error, where [`Tensor::build`] would end the process.
+    /// The shape of `op`'s result, for which there is memory. A few large numbers from a caller, a
+    /// padding or two operands that broadcast, can ask for more than any machine has: an error,
+    /// where [`Tensor::build`] would end the process.
     #[track_caller]
-    pub(crate) fn room(op: &'static str, device: Device, dims: &[usize], dtype: DType) -> Result<Shape> {
+    pub(crate) fn room(
+        op: &'static str,
+        device: Device,
+        dims: &[usize],
+        dtype: DType,
+    ) -> Result<Shape> {
         // On a GPU building it is an error soon enough.
         let fits = |shape: &Shape| {
             let bytes = shape.elements().saturating_mul(dtype.bytes());
@@ -156,19 +176,29 @@ impl Tensor {
         }
     }
 
-    /// A new tensor whose elements `fill` writes, all of them: they hold leftovers before. Where there are none it is not
-    /// called: kernels always have something to write.
+    /// A new tensor whose elements `fill` writes, all of them: they hold leftovers before. Where
+    /// there are none it is not called: kernels always have something to write.
     pub(crate) fn build<T: Element>(shape: Shape, fill: impl FnOnce(&mut [T])) -> Tensor {
         let elements = shape.elements();
         let bytes = elements.saturating_mul(size_of::<T>());
         if is_shapes_only() {
-            return Tensor { shape, dtype: T::DTYPE, memory: Arc::new(Memory::Absent(bytes)), start: 0 };
+            return Tensor {
+                shape,
+                dtype: T::DTYPE,
+                memory: Arc::new(Memory::Absent(bytes)),
+                start: 0,
+            };
         }
         let mut buffer = Buffer::stale(bytes);
         if elements > 0 {
             fill(buffer.as_mut_slice());
         }
-        Tensor { shape, dtype: T::DTYPE, memory: Arc::new(Memory::Host(buffer)), start: 0 }
+        Tensor {
+            shape,
+            dtype: T::DTYPE,
+            memory: Arc::new(Memory::Host(buffer)),
+            start: 0,
+        }
     }
 }
 
@@ -210,11 +240,21 @@ impl Tensor {
     #[track_caller]
     pub fn as_slice<T: Element>(&self) -> Result<&[T]> {
         if T::DTYPE != self.dtype {
-            return Err(Error::operand("as_slice", "tensor", format!("elements of type {}", T::DTYPE), self.dtype));
+            return Err(Error::operand(
+                "as_slice",
+                "tensor",
+                format!("elements of type {}", T::DTYPE),
+                self.dtype,
+            ));
         }
         match self.device() {
             Device::Cpu => Ok(self.data()),
-            gpu => Err(Error::operand("as_slice", "tensor", "elements on the cpu: see to_device(Device::Cpu)", gpu)),
+            gpu => Err(Error::operand(
+                "as_slice",
+                "tensor",
+                "elements on the cpu: see to_device(Device::Cpu)",
+                gpu,
+            )),
         }
     }
 
@@ -225,7 +265,12 @@ impl Tensor {
     #[track_caller]
     pub fn to_vec<T: Element>(&self) -> Result<Vec<T>> {
         if T::DTYPE != self.dtype {
-            return Err(Error::operand("to_vec", "tensor", format!("elements of type {}", T::DTYPE), self.dtype));
+            return Err(Error::operand(
+                "to_vec",
+                "tensor",
+                format!("elements of type {}", T::DTYPE),
+                self.dtype,
+            ));
         }
         Ok(self.to_device(Device::Cpu)?.data::<T>().to_vec())
     }
@@ -249,13 +294,21 @@ impl Tensor {
     /// Those of a GPU.
     pub fn first_non_finite(&self) -> Result<Option<f64>> {
         let x = self.to_device(Device::Cpu)?;
-        Ok(each_dtype!(self.dtype, T => x.data::<T>().iter().map(|x| x.to_f64()).find(|x| !x.is_finite())))
+        Ok(
+            each_dtype!(self.dtype, T => x.data::<T>().iter().map(|x| x.to_f64()).find(|x| !x.is_finite())),
+        )
     }
 
     /// Its elements where they are known to be on the processor, and of type `T`.
     pub(crate) fn data<T: Element>(&self) -> &[T] {
-        assert_eq!(T::DTYPE, self.dtype, "dtypes are checked before data is touched");
-        let Memory::Host(buffer) = &*self.memory else { unreachable!("devices are told apart before data is touched") };
+        assert_eq!(
+            T::DTYPE,
+            self.dtype,
+            "dtypes are checked before data is touched"
+        );
+        let Memory::Host(buffer) = &*self.memory else {
+            unreachable!("devices are told apart before data is touched")
+        };
         &buffer.as_slice()[self.start..self.start + self.elements()]
     }
 
@@ -265,9 +318,15 @@ impl Tensor {
         if Arc::get_mut(&mut self.memory).is_none() {
             *self = Tensor::build(self.shape, |out: &mut [T]| out.copy_from_slice(self.data()));
         }
-        assert_eq!(T::DTYPE, self.dtype, "dtypes are checked before data is touched");
+        assert_eq!(
+            T::DTYPE,
+            self.dtype,
+            "dtypes are checked before data is touched"
+        );
         let memory = Arc::get_mut(&mut self.memory).expect("owned alone since the lines above");
-        let Memory::Host(buffer) = memory else { unreachable!("devices are told apart before data is touched") };
+        let Memory::Host(buffer) = memory else {
+            unreachable!("devices are told apart before data is touched")
+        };
         &mut buffer.as_mut_slice()[self.start..self.start + elements]
     }
 
@@ -281,7 +340,8 @@ impl Tensor {
         (Arc::as_ptr(&self.memory) as usize, bytes)
     }
 
-    /// Whether it was created by [`shapes_only`](crate::storage::shapes_only), so that it has no elements to read.
+    /// Whether it was created by [`shapes_only`](crate::storage::shapes_only), so that it has no
+    /// elements to read.
     pub(crate) fn is_absent(&self) -> bool {
         matches!(*self.memory, Memory::Absent(_))
     }
@@ -305,7 +365,10 @@ impl Tensor {
             let expected = format!("{} elements to make {shape}", shape.elements());
             return Err(Error::operand("reshape", "tensor", expected, self.shape));
         }
-        Ok(Tensor { shape, ..self.clone() })
+        Ok(Tensor {
+            shape,
+            ..self.clone()
+        })
     }
 
     /// Rows `range` of the first axis; nothing is copied.
@@ -315,19 +378,40 @@ impl Tensor {
     #[track_caller]
     pub fn rows(&self, range: Range<usize>) -> Result<Tensor> {
         let Some(&length) = self.shape.first() else {
-            return Err(Error::operand("rows", "tensor", "one dimension or more", self.shape));
+            return Err(Error::operand(
+                "rows",
+                "tensor",
+                "one dimension or more",
+                self.shape,
+            ));
         };
         if range.start > range.end || range.end > length {
-            return Err(Error::operand("rows", "range", format!("a part of 0..{length}"), format!("{range:?}")));
+            return Err(Error::operand(
+                "rows",
+                "range",
+                format!("a part of 0..{length}"),
+                format!("{range:?}"),
+            ));
         }
         let row = self.elements() / length.max(1);
-        Ok(Tensor { shape: self.shape.with(0, range.len()), start: self.start + range.start * row, ..self.clone() })
+        Ok(Tensor {
+            shape: self.shape.with(0, range.len()),
+            start: self.start + range.start * row,
+            ..self.clone()
+        })
     }
 
     /// `elements` elements from `start` on, in a shape of as many; the caller keeps within bounds.
     pub(crate) fn view(&self, start: usize, shape: Shape) -> Tensor {
-        assert!(start + shape.elements() <= self.elements(), "a view lies within its tensor");
-        Tensor { shape, start: self.start + start, ..self.clone() }
+        assert!(
+            start + shape.elements() <= self.elements(),
+            "a view lies within its tensor"
+        );
+        Tensor {
+            shape,
+            start: self.start + start,
+            ..self.clone()
+        }
     }
 
     /// Each element as another type, rounded to nearest; to integers towards zero, saturating.
@@ -339,11 +423,15 @@ impl Tensor {
             return Ok(self.clone());
         }
         if self.device() != Device::Cpu {
-            return self.beside(self.shape, dtype, |y| crate::cuda::cast::forward(self.on_device(), y));
+            return self.beside(self.shape, dtype, |y| {
+                crate::cuda::cast::forward(self.on_device(), y)
+            });
         }
-        Ok(each_dtype!(self.dtype, S => each_dtype!(dtype, D => Tensor::build(self.shape, |y: &mut [D]| {
-            crate::cpu::cast::forward(self.data::<S>(), y);
-        }))))
+        Ok(
+            each_dtype!(self.dtype, S => each_dtype!(dtype, D => Tensor::build(self.shape, |y: &mut [D]| {
+                crate::cpu::cast::forward(self.data::<S>(), y);
+            }))),
+        )
     }
 }
 
@@ -357,7 +445,9 @@ impl Tensor {
         match (self.device(), device) {
             (from, to) if from == to => Ok(self.clone()),
             (Device::Cpu, Device::Cuda(ordinal)) => {
-                Tensor::build_on(ordinal, self.shape, self.dtype, |out| out.write(self.as_bytes()))
+                Tensor::build_on(ordinal, self.shape, self.dtype, |out| {
+                    out.write(self.as_bytes())
+                })
             }
             (_, Device::Cpu) => each_dtype!(self.dtype, T => {
                 let mut read = Ok(());
@@ -378,17 +468,30 @@ impl Tensor {
     /// # Errors
     /// Where the device cannot be used, or its memory is full; a shape that no tensor can have.
     #[track_caller]
-    pub fn full_on(device: Device, shape: impl Into<Shape>, value: f64, dtype: DType) -> Result<Tensor> {
+    pub fn full_on(
+        device: Device,
+        shape: impl Into<Shape>,
+        value: f64,
+        dtype: DType,
+    ) -> Result<Tensor> {
         let shape = countable("full_on", shape.into())?;
         match (device, dtype) {
-            (Device::Cpu, _) => Ok(Tensor::filled(Tensor::room("full_on", device, &shape, dtype)?, value, dtype)),
-            (Device::Cuda(_), DType::I64 | DType::F64) if value != 0.0 => Tensor::full(shape, value, dtype).to_device(device),
-            (Device::Cuda(ordinal), _) => Tensor::build_on(ordinal, shape, dtype, |out| out.fill(value)),
+            (Device::Cpu, _) => Ok(Tensor::filled(
+                Tensor::room("full_on", device, &shape, dtype)?,
+                value,
+                dtype,
+            )),
+            (Device::Cuda(_), DType::I64 | DType::F64) if value != 0.0 => {
+                Tensor::full(shape, value, dtype).to_device(device)
+            }
+            (Device::Cuda(ordinal), _) => {
+                Tensor::build_on(ordinal, shape, dtype, |out| out.fill(value))
+            }
         }
     }
 
-    /// A new tensor on a GPU, whose elements `fill` writes, all of them: they hold leftovers before. Where there are none it
-    /// is not called.
+    /// A new tensor on a GPU, whose elements `fill` writes, all of them: they hold leftovers
+    /// before. Where there are none it is not called.
     pub(crate) fn build_on(
         ordinal: usize,
         shape: Shape,
@@ -399,7 +502,12 @@ impl Tensor {
         if shape.elements() > 0 {
             fill(&mut SliceMut::new(&mut block, 0, shape.elements(), dtype))?;
         }
-        Ok(Tensor { shape, dtype, memory: Arc::new(Memory::Device(block)), start: 0 })
+        Ok(Tensor {
+            shape,
+            dtype,
+            memory: Arc::new(Memory::Device(block)),
+            start: 0,
+        })
     }
 
     /// As [`Tensor::build_on`], on the GPU where this one is.
@@ -414,7 +522,9 @@ impl Tensor {
 
     /// Its elements where they are known to be on a GPU.
     pub(crate) fn on_device(&self) -> Slice<'_> {
-        let Memory::Device(block) = &*self.memory else { unreachable!("devices are told apart before data is touched") };
+        let Memory::Device(block) = &*self.memory else {
+            unreachable!("devices are told apart before data is touched")
+        };
         Slice::new(block, self.start, self.elements(), self.dtype)
     }
 
@@ -425,7 +535,9 @@ impl Tensor {
         }
         let (start, elements, dtype) = (self.start, self.elements(), self.dtype);
         let memory = Arc::get_mut(&mut self.memory).expect("owned alone since the lines above");
-        let Memory::Device(block) = memory else { unreachable!("devices are told apart before data is touched") };
+        let Memory::Device(block) = memory else {
+            unreachable!("devices are told apart before data is touched")
+        };
         Ok(SliceMut::new(block, start, elements, dtype))
     }
 }
@@ -434,7 +546,16 @@ impl Tensor {
 #[track_caller]
 fn countable(op: &'static str, shape: Shape) -> Result<Shape> {
     // No closure: it would have a line of its own.
-    if Shape::new(&shape).is_ok() { Ok(shape) } else { Err(Error::operand(op, "shape", "one that fits in memory", shape)) }
+    if Shape::new(&shape).is_ok() {
+        Ok(shape)
+    } else {
+        Err(Error::operand(
+            op,
+            "shape",
+            "one that fits in memory",
+            shape,
+        ))
+    }
 }
 
 /// A shape for which the CPU has memory; a panic otherwise.
@@ -445,5 +566,10 @@ fn there_is_room(op: &'static str, shape: Shape, dtype: DType) -> Shape {
 
 #[track_caller]
 fn too_large(op: &'static str, dims: &[usize], dtype: DType) -> Error {
-    Error::operand(op, "result", "a shape that fits in memory", format!("{dims:?} of {dtype}"))
+    Error::operand(
+        op,
+        "result",
+        "a shape that fits in memory",
+        format!("{dims:?} of {dtype}"),
+    )
 }

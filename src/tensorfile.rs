@@ -1,8 +1,9 @@
 //! Files of named tensors and strings, in the safetensors format.
 //!
-//! Such a file is eight bytes with the length of a header, the header (JSON: each tensor's dtype, shape and place), and
-//! the tensors' bytes. It is read through the `safetensors` crate, whose checks leave no hole, overlap or overflow;
-//! it is written here, because equal contents shall make equal bytes and the crate's strings come in random order.
+//! Such a file is eight bytes with the length of a header, the header (JSON: each tensor's dtype,
+//! shape and place), and the tensors' bytes. It is read through the `safetensors` crate, whose
+//! checks leave no hole, overlap or overflow; it is written here, because equal contents shall make
+//! equal bytes and the crate's strings come in random order.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -57,13 +58,15 @@ impl TensorFile {
         let (views, metadata) = parse(path.as_ref(), bytes)?;
         let mut tensors = BTreeMap::new();
         for (name, view) in views.iter() {
-            let tensor = decode(&view).map_err(|what| Error::data(&path, format!("tensor `{name}`: {what}")))?;
+            let tensor = decode(&view)
+                .map_err(|what| Error::data(&path, format!("tensor `{name}`: {what}")))?;
             tensors.insert(name.to_owned(), tensor);
         }
         Ok(TensorFile { tensors, metadata })
     }
 
-    /// Writes a file, the old one of that name staying whole until the new one is ([`checkpoint::write_atomic`]).
+    /// Writes a file, the old one of that name staying whole until the new one is
+    /// ([`checkpoint::write_atomic`]).
     ///
     /// # Errors
     /// Where the system refuses to write.
@@ -77,7 +80,10 @@ impl TensorFile {
     /// Those of `out`, and [`io::ErrorKind::InvalidInput`] where a tensor is named `__metadata__`.
     pub fn write_to(&self, out: &mut impl Write) -> io::Result<()> {
         if self.tensors.contains_key(METADATA) {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("no tensor can be named {METADATA}")));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!("no tensor can be named {METADATA}"),
+            ));
         }
         // Wide elements first, so that each tensor is aligned to its element.
         let mut order: Vec<(&String, &Tensor)> = self.tensors.iter().collect();
@@ -96,7 +102,9 @@ impl TensorFile {
         header.resize(header.len().next_multiple_of(8), b' ');
         out.write_all(&(header.len() as u64).to_le_bytes())?;
         out.write_all(&header)?;
-        order.iter().try_for_each(|(_, tensor)| out.write_all(&encode(tensor)?))
+        order
+            .iter()
+            .try_for_each(|(_, tensor)| out.write_all(&encode(tensor)?))
     }
 }
 
@@ -125,15 +133,29 @@ impl Selection {
         let (views, metadata) = parse(path.as_ref(), &bytes)?;
         let (mut tensors, mut others) = (BTreeMap::new(), BTreeMap::new());
         for (name, view) in views.iter() {
-            match if wanted(name) { decode(&view).ok() } else { None } {
+            match if wanted(name) {
+                decode(&view).ok()
+            } else {
+                None
+            } {
                 Some(tensor) => drop(tensors.insert(name.to_owned(), tensor)),
                 None => {
                     let dtype = view.dtype().to_string().to_lowercase();
-                    others.insert(name.to_owned(), Info { dtype, shape: view.shape().to_vec() });
+                    others.insert(
+                        name.to_owned(),
+                        Info {
+                            dtype,
+                            shape: view.shape().to_vec(),
+                        },
+                    );
                 }
             }
         }
-        Ok(Selection { tensors, others, metadata })
+        Ok(Selection {
+            tensors,
+            others,
+            metadata,
+        })
     }
 }
 
@@ -144,19 +166,22 @@ fn parse<'a>(path: &Path, bytes: &'a [u8]) -> Result<(SafeTensors<'a>, BTreeMap<
         None => Error::data(path, format!("not a whole safetensors file: {error}")),
     };
     let (_, header) = SafeTensors::read_metadata(bytes).map_err(broken)?;
-    Ok((SafeTensors::deserialize(bytes).map_err(broken)?, strings(&header)))
+    Ok((
+        SafeTensors::deserialize(bytes).map_err(broken)?,
+        strings(&header),
+    ))
 }
 
 /// What else people take for a weight file; asked only of bytes that are no safetensors file.
 fn foreign(bytes: &[u8]) -> Option<&'static str> {
     match bytes {
-        [b'P', b'K', 3, 4, ..] => {
-            Some("a zip archive, as torch.save writes: write the state dict with safetensors.torch.save_file")
-        }
+        [b'P', b'K', 3, 4, ..] => Some(
+            "a zip archive, as torch.save writes: write the state dict with safetensors.torch.save_file",
+        ),
         // As a safetensors file it would have a header of more than 16 MB.
-        [0x80, 2..=5, _, 1..=255, ..] => {
-            Some("a Python pickle, which runs code: write the state dict with safetensors.torch.save_file")
-        }
+        [0x80, 2..=5, _, 1..=255, ..] => Some(
+            "a Python pickle, which runs code: write the state dict with safetensors.torch.save_file",
+        ),
         _ if bytes.starts_with(b"version https://git-lfs") => {
             Some("a pointer of Git LFS: fetch the file itself with git lfs pull")
         }
@@ -165,7 +190,12 @@ fn foreign(bytes: &[u8]) -> Option<&'static str> {
 }
 
 fn strings(header: &Metadata) -> BTreeMap<String, String> {
-    header.metadata().iter().flatten().map(|(key, value)| (key.clone(), value.clone())).collect()
+    header
+        .metadata()
+        .iter()
+        .flatten()
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect()
 }
 
 /// The format's name of a dtype.
@@ -190,9 +220,21 @@ fn decode(view: &TensorView) -> std::result::Result<Tensor, String> {
         Dtype::F64 => Tensor::build(shape, |out| LittleEndian::read_f64_into(bytes, out)),
         Dtype::I64 => Tensor::build(shape, |out| LittleEndian::read_i64_into(bytes, out)),
         Dtype::U8 => Tensor::build(shape, |out: &mut [u8]| out.copy_from_slice(bytes)),
-        Dtype::BF16 => Tensor::build(shape, |out| out.iter_mut().zip(halves()).for_each(|(x, b)| *x = bf16::from_bits(b))),
-        Dtype::F16 => Tensor::build(shape, |out| out.iter_mut().zip(halves()).for_each(|(x, b)| *x = f16::from_bits(b))),
-        other => return Err(format!("elements of type {other}; this crate has f32, f64, bf16, f16, u8, i64")),
+        Dtype::BF16 => Tensor::build(shape, |out| {
+            out.iter_mut()
+                .zip(halves())
+                .for_each(|(x, b)| *x = bf16::from_bits(b))
+        }),
+        Dtype::F16 => Tensor::build(shape, |out| {
+            out.iter_mut()
+                .zip(halves())
+                .for_each(|(x, b)| *x = f16::from_bits(b))
+        }),
+        other => {
+            return Err(format!(
+                "elements of type {other}; this crate has f32, f64, bf16, f16, u8, i64"
+            ));
+        }
     })
 }
 
@@ -205,8 +247,14 @@ fn encode(tensor: &Tensor) -> io::Result<Vec<u8>> {
         DType::F64 => LittleEndian::write_f64_into(tensor.data(), &mut out),
         DType::I64 => LittleEndian::write_i64_into(tensor.data(), &mut out),
         DType::U8 => out.copy_from_slice(tensor.data()),
-        DType::BF16 => out.chunks_exact_mut(2).zip(tensor.data::<bf16>()).for_each(|(b, x)| b.copy_from_slice(&x.to_le_bytes())),
-        DType::F16 => out.chunks_exact_mut(2).zip(tensor.data::<f16>()).for_each(|(b, x)| b.copy_from_slice(&x.to_le_bytes())),
+        DType::BF16 => out
+            .chunks_exact_mut(2)
+            .zip(tensor.data::<bf16>())
+            .for_each(|(b, x)| b.copy_from_slice(&x.to_le_bytes())),
+        DType::F16 => out
+            .chunks_exact_mut(2)
+            .zip(tensor.data::<f16>())
+            .for_each(|(b, x)| b.copy_from_slice(&x.to_le_bytes())),
     }
     Ok(out)
 }

@@ -1,8 +1,8 @@
 //! Watching a forward pass: which layer is running, and what each op did.
 //!
-//! Ops report to one hook, a [`Watcher`] that is installed for the length of a call. The model summary, the ledger of
-//! saved activations, FLOP counts and the search for the first infinite value are all watchers; when none is installed
-//! an op pays one thread-local read.
+//! Ops report to one hook, a [`Watcher`] that is installed for the length of a call. The model
+//! summary, the ledger of saved activations, FLOP counts and the search for the first infinite
+//! value are all watchers; when none is installed an op pays one thread-local read.
 
 use std::cell::{Cell, RefCell};
 
@@ -14,7 +14,8 @@ thread_local! {
     static FLOPS: Cell<u64> = const { Cell::new(0) };
 }
 
-/// The dotted name of the layer that is running on this thread, `layers.3.reduction`; empty outside of any.
+/// The dotted name of the layer that is running on this thread, `layers.3.reduction`; empty outside
+/// of any.
 pub fn scope() -> String {
     SCOPE.with_borrow(|names| names.join("."))
 }
@@ -53,8 +54,8 @@ pub struct Event<'a> {
     pub output: &'a Tensor,
     /// What it keeps for the backward pass; nothing where no gradient is wanted.
     pub saves: &'a [&'a Tensor],
-    /// Floating-point operations of its matrix products (a multiplication and an addition count as two); elementwise
-    /// work is not counted, as is usual.
+    /// Floating-point operations of its matrix products (a multiplication and an addition count as
+    /// two); elementwise work is not counted, as is usual.
     pub flops: u64,
 }
 
@@ -63,8 +64,8 @@ pub trait Watcher: std::any::Any {
     /// An op has run forward.
     fn forward(&mut self, event: Event<'_>);
 
-    /// An op has run backward, giving these gradients of its inputs. `sum of gradients` stands for the addition of the
-    /// gradients of a value that several ops took.
+    /// An op has run backward, giving these gradients of its inputs. `sum of gradients` stands for
+    /// the addition of the gradients of a value that several ops took.
     fn backward(&mut self, _op: &'static str, _scope: String, _gradients: &[Option<Tensor>]) {}
 }
 
@@ -79,8 +80,13 @@ pub fn watch<W: Watcher, R>(watcher: W, body: impl FnOnce() -> R) -> (W, R) {
     }
     let _restore = Restore(WATCHER.replace(Some(Box::new(watcher))));
     let result = body();
-    let watcher: Box<dyn std::any::Any> = WATCHER.take().expect("installed above, and inner watchers restore it");
-    (*watcher.downcast().expect("the type that was installed"), result)
+    let watcher: Box<dyn std::any::Any> = WATCHER
+        .take()
+        .expect("installed above, and inner watchers restore it");
+    (
+        *watcher.downcast().expect("the type that was installed"),
+        result,
+    )
 }
 
 /// Counts floating-point operations towards the op that reports next.
@@ -90,7 +96,16 @@ pub(crate) fn count_flops(flops: u64) {
 
 pub(crate) fn notify(op: &'static str, inputs: &[&Var], output: &Tensor, saves: &[&Tensor]) {
     let flops = FLOPS.take();
-    with_watcher(|watcher| watcher.forward(Event { op, scope: scope(), inputs, output, saves, flops }));
+    with_watcher(|watcher| {
+        watcher.forward(Event {
+            op,
+            scope: scope(),
+            inputs,
+            output,
+            saves,
+            flops,
+        })
+    });
 }
 
 pub(crate) fn notify_backward(op: &'static str, gradients: &[Option<Tensor>]) {

@@ -1,8 +1,9 @@
 //! Weights in files, under the names and in the layouts of the authors' PyTorch package.
 //!
-//! The format is safetensors, which holds no code. Convolution weights are OIHW in files and OHWI in memory
-//! ([`FileLayout::ChannelsFirst`]); weights of a linear layer behind a flattened map have its channels first in files and
-//! last in memory ([`FileLayout::Flattened`]); everything else is the same in both.
+//! The format is safetensors, which holds no code. Convolution weights are OIHW in files and OHWI
+//! in memory ([`FileLayout::ChannelsFirst`]); weights of a linear layer behind a flattened map have
+//! its channels first in files and last in memory ([`FileLayout::Flattened`]); everything else is
+//! the same in both.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -12,20 +13,29 @@ use crate::params::FileLayout;
 use crate::tensorfile::{Info, Selection, TensorFile};
 use crate::{DType, Device, Error, Params, Result, Shape, Tensor};
 
-/// Writes all parameters and buffers, with strings that describe them. An old file stays whole until the new one is.
+/// Writes all parameters and buffers, with strings that describe them. An old file stays whole
+/// until the new one is.
 ///
 /// # Errors
 /// Where the system refuses to write.
-pub fn save(path: impl AsRef<Path>, params: &Params, metadata: &BTreeMap<String, String>) -> Result<()> {
-    TensorFile { tensors: to_file(params)?, metadata: metadata.clone() }.write(path)
+pub fn save(
+    path: impl AsRef<Path>,
+    params: &Params,
+    metadata: &BTreeMap<String, String>,
+) -> Result<()> {
+    TensorFile {
+        tensors: to_file(params)?,
+        metadata: metadata.clone(),
+    }
+    .write(path)
 }
 
-/// Reads all parameters and buffers of a model, and gives the file's strings. f16, bf16, f32 and f64 are converted to the
-/// model's dtype. Everything is checked before anything is written.
+/// Reads all parameters and buffers of a model, and gives the file's strings. f16, bf16, f32 and
+/// f64 are converted to the model's dtype. Everything is checked before anything is written.
 ///
 /// # Errors
-/// Where the file cannot be read, or is damaged; where names are missing, unknown, or of another shape or type: the
-/// message lists them all, see [`Fit`].
+/// Where the file cannot be read, or is damaged; where names are missing, unknown, or of another
+/// shape or type: the message lists them all, see [`Fit`].
 pub fn load(path: impl AsRef<Path>, params: &mut Params) -> Result<BTreeMap<String, String>> {
     let file = select(&path, params)?;
     let (fit, values) = compare(params, &file.tensors, &file.others);
@@ -36,8 +46,9 @@ pub fn load(path: impl AsRef<Path>, params: &mut Params) -> Result<BTreeMap<Stri
     Ok(file.metadata)
 }
 
-/// Reads those parameters and buffers that a file has in the right shape and type, and tells which these were: for a new
-/// head on a trained body. What the file has beyond them may be of any dtype and rank; it is not decoded.
+/// Reads those parameters and buffers that a file has in the right shape and type, and tells which
+/// these were: for a new head on a trained body. What the file has beyond them may be of any dtype
+/// and rank; it is not decoded.
 ///
 /// # Errors
 /// Where the file cannot be read, or is damaged.
@@ -45,7 +56,10 @@ pub fn load_matching(path: impl AsRef<Path>, params: &mut Params) -> Result<Matc
     let file = select(&path, params)?;
     let (fit, values) = compare(params, &file.tensors, &file.others);
     write_all(params, &values)?;
-    Ok(Matching { loaded: values.into_iter().map(|(name, _)| name).collect(), fit })
+    Ok(Matching {
+        loaded: values.into_iter().map(|(name, _)| name).collect(),
+        fit,
+    })
 }
 
 /// The strings that a file's writer put beside the tensors.
@@ -58,7 +72,11 @@ pub fn read_metadata(path: impl AsRef<Path>) -> Result<BTreeMap<String, String>>
 
 /// What a file holds of a model.
 fn select(path: impl AsRef<Path>, params: &Params) -> Result<Selection> {
-    let names = params.entries().iter().map(|entry| &*entry.name).chain(params.buffers().iter().map(|(name, _)| &**name));
+    let names = params
+        .entries()
+        .iter()
+        .map(|entry| &*entry.name)
+        .chain(params.buffers().iter().map(|(name, _)| &**name));
     let names: BTreeSet<&str> = names.collect();
     Selection::read(path, |name| names.contains(name))
 }
@@ -71,13 +89,21 @@ pub fn to_file(params: &Params) -> Result<BTreeMap<String, Tensor>> {
     let arena = params.arena().to_device(Device::Cpu)?;
     let value = |offset, shape| arena.view(offset, shape);
     let entries = params.entries().iter();
-    let weights = entries.map(|entry| Ok((entry.name.clone(), permuted(&value(entry.offset, entry.shape), entry.layout))));
-    let buffers = params.buffers().iter().map(|(name, value)| Ok((name.clone(), value.to_device(Device::Cpu)?)));
+    let weights = entries.map(|entry| {
+        Ok((
+            entry.name.clone(),
+            permuted(&value(entry.offset, entry.shape), entry.layout),
+        ))
+    });
+    let buffers = params
+        .buffers()
+        .iter()
+        .map(|(name, value)| Ok((name.clone(), value.to_device(Device::Cpu)?)));
     weights.chain(buffers).collect()
 }
 
-/// Overwrites all parameters and buffers by what [`to_file`] gave, and tells how the two fit. Nothing changes where they
-/// do not.
+/// Overwrites all parameters and buffers by what [`to_file`] gave, and tells how the two fit.
+/// Nothing changes where they do not.
 ///
 /// # Errors
 /// Those of a GPU.
@@ -96,9 +122,11 @@ pub struct Fit {
     pub missing: Vec<String>,
     /// Names of the file that the model lacks.
     pub unknown: Vec<String>,
-    /// Names with another shape: the model's, the file's, both as in files. The file's may have any rank.
+    /// Names with another shape: the model's, the file's, both as in files. The file's may have any
+    /// rank.
     pub shapes: Vec<(String, Shape, Vec<usize>)>,
-    /// Names with a type that cannot be converted: the model's, the file's. The file's may be one that this crate has not.
+    /// Names with a type that cannot be converted: the model's, the file's. The file's may be one
+    /// that this crate has not.
     pub types: Vec<(String, DType, String)>,
 }
 
@@ -120,17 +148,32 @@ impl fmt::Display for Fit {
             ("unknown", self.unknown.clone()),
             (
                 "of another shape",
-                self.shapes.iter().map(|(name, model, file)| format!("{name} should be {model}, is {file:?}")).collect(),
+                self.shapes
+                    .iter()
+                    .map(|(name, model, file)| format!("{name} should be {model}, is {file:?}"))
+                    .collect(),
             ),
             (
                 "of another type",
-                self.types.iter().map(|(name, model, file)| format!("{name} should be {model}, is {file}")).collect(),
+                self.types
+                    .iter()
+                    .map(|(name, model, file)| format!("{name} should be {model}, is {file}"))
+                    .collect(),
             ),
         ];
         f.write_str("the weights do not fit the model: ")?;
-        for (i, (kind, names)) in kinds.iter().filter(|(_, names)| !names.is_empty()).enumerate() {
+        for (i, (kind, names)) in kinds
+            .iter()
+            .filter(|(_, names)| !names.is_empty())
+            .enumerate()
+        {
             let separator = if i > 0 { "; " } else { "" };
-            write!(f, "{separator}{} {kind} ({})", names.len(), first_ten(names))?;
+            write!(
+                f,
+                "{separator}{} {kind} ({})",
+                names.len(),
+                first_ten(names)
+            )?;
         }
         Ok(())
     }
@@ -141,19 +184,36 @@ impl fmt::Display for Fit {
 pub struct Matching {
     /// Names whose values are now the file's.
     pub loaded: Vec<String>,
-    /// The names of the model that the file did not serve, and those of the file that the model lacks.
+    /// The names of the model that the file did not serve, and those of the file that the model
+    /// lacks.
     pub fit: Fit,
 }
 
 impl fmt::Display for Matching {
     /// `loaded 8 of 10; left as they were: ...; not used: ...`, with up to ten names of each.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Fit { missing, unknown, shapes, types } = &self.fit;
-        let absent = missing.iter().map(|name| format!("{name} (not in the file)"));
-        let shapes = shapes.iter().map(|(name, model, file)| format!("{name} ({model} here, {file:?} in the file)"));
-        let types = types.iter().map(|(name, model, file)| format!("{name} ({model} here, {file} in the file)"));
+        let Fit {
+            missing,
+            unknown,
+            shapes,
+            types,
+        } = &self.fit;
+        let absent = missing
+            .iter()
+            .map(|name| format!("{name} (not in the file)"));
+        let shapes = shapes
+            .iter()
+            .map(|(name, model, file)| format!("{name} ({model} here, {file:?} in the file)"));
+        let types = types
+            .iter()
+            .map(|(name, model, file)| format!("{name} ({model} here, {file} in the file)"));
         let left: Vec<String> = absent.chain(shapes).chain(types).collect();
-        write!(f, "loaded {} of {}", self.loaded.len(), self.loaded.len() + left.len())?;
+        write!(
+            f,
+            "loaded {} of {}",
+            self.loaded.len(),
+            self.loaded.len() + left.len()
+        )?;
         if !left.is_empty() {
             write!(f, "; left as they were: {}", first_ten(&left))?;
         }
@@ -170,12 +230,22 @@ fn first_ten(names: &[String]) -> String {
     names[..shown].join(", ") + more
 }
 
-/// How a file fits, and the values of those names that do, in memory's layout and the model's dtype. `others` are tensors of
-/// the file that were not decoded.
-fn compare(params: &Params, tensors: &BTreeMap<String, Tensor>, others: &BTreeMap<String, Info>) -> (Fit, Vec<(String, Tensor)>) {
+/// How a file fits, and the values of those names that do, in memory's layout and the model's
+/// dtype. `others` are tensors of the file that were not decoded.
+fn compare(
+    params: &Params,
+    tensors: &BTreeMap<String, Tensor>,
+    others: &BTreeMap<String, Info>,
+) -> (Fit, Vec<(String, Tensor)>) {
     let (mut fit, mut values) = (Fit::default(), Vec::new());
-    let entries = params.entries().iter().map(|entry| (&entry.name, entry.shape, params.dtype(), entry.layout));
-    let buffers = params.buffers().iter().map(|(name, old)| (name, *old.shape(), old.dtype(), FileLayout::Same));
+    let entries = params
+        .entries()
+        .iter()
+        .map(|entry| (&entry.name, entry.shape, params.dtype(), entry.layout));
+    let buffers = params
+        .buffers()
+        .iter()
+        .map(|(name, old)| (name, *old.shape(), old.dtype(), FileLayout::Same));
     let mut known = BTreeSet::new();
     for (name, shape, dtype, layout) in entries.chain(buffers) {
         known.insert(name);
@@ -188,23 +258,35 @@ fn compare(params: &Params, tensors: &BTreeMap<String, Tensor>, others: &BTreeMa
                 continue;
             }
         };
-        let converts = |from: DType| is_float(from) == is_float(dtype) && (is_float(dtype) || from == dtype);
+        let converts =
+            |from: DType| is_float(from) == is_float(dtype) && (is_float(dtype) || from == dtype);
         match tensors.get(name).filter(|tensor| converts(tensor.dtype())) {
-            _ if their_shape[..] != in_file[..] => fit.shapes.push((name.clone(), in_file, their_shape)),
+            _ if their_shape[..] != in_file[..] => {
+                fit.shapes.push((name.clone(), in_file, their_shape))
+            }
             None => fit.types.push((name.clone(), dtype, their_type)),
             Some(tensor) => {
-                let value = restored(tensor, &shape, layout).cast(dtype).expect("files are read to the CPU");
+                let value = restored(tensor, &shape, layout)
+                    .cast(dtype)
+                    .expect("files are read to the CPU");
                 values.push((name.clone(), value));
             }
         }
     }
-    fit.unknown = tensors.keys().chain(others.keys()).filter(|name| !known.contains(name)).cloned().collect();
+    fit.unknown = tensors
+        .keys()
+        .chain(others.keys())
+        .filter(|name| !known.contains(name))
+        .cloned()
+        .collect();
     fit.unknown.sort();
     (fit, values)
 }
 
 fn write_all(params: &mut Params, values: &[(String, Tensor)]) -> Result<()> {
-    values.iter().try_for_each(|(name, value)| params.set(name, value))
+    values
+        .iter()
+        .try_for_each(|(name, value)| params.set(name, value))
 }
 
 fn is_float(dtype: DType) -> bool {

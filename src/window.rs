@@ -1,9 +1,11 @@
-//! The geometry that convolutions and pooling share: how a window moves over an image, and how large the result is.
+//! The geometry that convolutions and pooling share: how a window moves over an image, and how
+//! large the result is.
 
 use crate::shape::flops;
 use crate::{Error, Result};
 
-/// How a kernel moves over an image, as `[vertical, horizontal]` pairs. Change what differs from the default:
+/// How a kernel moves over an image, as `[vertical, horizontal]` pairs. Change what differs from
+/// the default:
 ///
 /// ```
 /// use wavemix::window::Window;
@@ -17,39 +19,60 @@ pub struct Window {
     pub stride: [usize; 2],
     /// Rows and columns of zeros around the image, on each side.
     pub padding: [usize; 2],
-    /// Rows and columns added at the end of a transposed convolution's output, where several sizes would be possible.
+    /// Rows and columns added at the end of a transposed convolution's output, where several sizes
+    /// would be possible.
     pub output_padding: [usize; 2],
     /// How far the kernel's elements lie apart.
     pub dilation: [usize; 2],
-    /// Independent parts the channels are cut into; with as many groups as channels each channel has its own kernel.
+    /// Independent parts the channels are cut into; with as many groups as channels each channel
+    /// has its own kernel.
     pub groups: usize,
 }
 
 impl Default for Window {
     /// Stride 1, no padding, dilation 1, one group.
     fn default() -> Window {
-        Window { stride: [1, 1], padding: [0, 0], output_padding: [0, 0], dilation: [1, 1], groups: 1 }
+        Window {
+            stride: [1, 1],
+            padding: [0, 0],
+            output_padding: [0, 0],
+            dilation: [1, 1],
+            groups: 1,
+        }
     }
 }
 
 impl Window {
-    /// Height and width after a convolution or pooling: (size + 2 padding - dilation (kernel - 1) - 1) / stride + 1,
-    /// rounded down.
+    /// Height and width after a convolution or pooling: (size + 2 padding - dilation (kernel - 1) -
+    /// 1) / stride + 1, rounded down.
     ///
     /// # Errors
-    /// A stride, dilation, kernel or number of groups of 0; an output padding, which only transposed convolutions have; a
-    /// kernel that reaches beyond the padded image.
+    /// A stride, dilation, kernel or number of groups of 0; an output padding, which only
+    /// transposed convolutions have; a kernel that reaches beyond the padded image.
     #[track_caller]
-    pub fn output_size(&self, op: &'static str, size: [usize; 2], kernel: [usize; 2]) -> Result<[usize; 2]> {
+    pub fn output_size(
+        &self,
+        op: &'static str,
+        size: [usize; 2],
+        kernel: [usize; 2],
+    ) -> Result<[usize; 2]> {
         self.check(op, kernel)?;
         self.check_output_padding(op, false)?;
         let mut out = [0; 2];
         for axis in 0..2 {
             let reach = self.reach(axis, kernel);
-            let padded = self.padding[axis].checked_mul(2).and_then(|p| p.checked_add(size[axis])).filter(countable);
-            let (Some(reach), Some(padded)) = (reach, padded) else { return Err(self.too_large(op)) };
+            let padded = self.padding[axis]
+                .checked_mul(2)
+                .and_then(|p| p.checked_add(size[axis]))
+                .filter(countable);
+            let (Some(reach), Some(padded)) = (reach, padded) else {
+                return Err(self.too_large(op));
+            };
             if padded < reach {
-                let expected = format!("at least {reach} {} with the padding of 2 x {}", ROWS[axis], self.padding[axis]);
+                let expected = format!(
+                    "at least {reach} {} with the padding of 2 x {}",
+                    ROWS[axis], self.padding[axis]
+                );
                 return Err(Error::operand(op, "x", expected, size[axis]));
             }
             out[axis] = (padded - reach) / self.stride[axis] + 1;
@@ -61,21 +84,37 @@ impl Window {
     /// (size - 1) stride - 2 padding + dilation (kernel - 1) + output_padding + 1.
     ///
     /// # Errors
-    /// As [`Window::output_size`], but that an output padding must be smaller than stride or dilation; an image without
-    /// rows or columns; a padding that takes away the whole output.
+    /// As [`Window::output_size`], but that an output padding must be smaller than stride or
+    /// dilation; an image without rows or columns; a padding that takes away the whole output.
     #[track_caller]
-    pub fn transposed_size(&self, op: &'static str, size: [usize; 2], kernel: [usize; 2]) -> Result<[usize; 2]> {
+    pub fn transposed_size(
+        &self,
+        op: &'static str,
+        size: [usize; 2],
+        kernel: [usize; 2],
+    ) -> Result<[usize; 2]> {
         self.check(op, kernel)?;
         self.check_output_padding(op, true)?;
         let mut out = [0; 2];
         for axis in 0..2 {
             let extra = self.output_padding[axis];
             if size[axis] == 0 {
-                return Err(Error::operand(op, "x", format!("at least one of the {}", ROWS[axis]), 0));
+                return Err(Error::operand(
+                    op,
+                    "x",
+                    format!("at least one of the {}", ROWS[axis]),
+                    0,
+                ));
             }
-            let whole = (size[axis] - 1).checked_mul(self.stride[axis]).and_then(|n| n.checked_add(extra));
-            let whole = whole.and_then(|n| n.checked_add(self.reach(axis, kernel)?)).filter(countable);
-            let (Some(whole), Some(cut)) = (whole, self.padding[axis].checked_mul(2)) else { return Err(self.too_large(op)) };
+            let whole = (size[axis] - 1)
+                .checked_mul(self.stride[axis])
+                .and_then(|n| n.checked_add(extra));
+            let whole = whole
+                .and_then(|n| n.checked_add(self.reach(axis, kernel)?))
+                .filter(countable);
+            let (Some(whole), Some(cut)) = (whole, self.padding[axis].checked_mul(2)) else {
+                return Err(self.too_large(op));
+            };
             if whole <= cut {
                 let expected = format!("less than half of the output's {whole} {}", ROWS[axis]);
                 return Err(Error::operand(op, "padding", expected, self.padding[axis]));
@@ -85,14 +124,26 @@ impl Window {
         Ok(out)
     }
 
-    /// Checks what a layer of these channels, input and output, and of a square kernel asks for whatever the image.
+    /// Checks what a layer of these channels, input and output, and of a square kernel asks for
+    /// whatever the image.
     #[track_caller]
-    pub(crate) fn check_layer(&self, op: &'static str, channels: [usize; 2], kernel: usize, transposed: bool) -> Result<()> {
+    pub(crate) fn check_layer(
+        &self,
+        op: &'static str,
+        channels: [usize; 2],
+        kernel: usize,
+        transposed: bool,
+    ) -> Result<()> {
         self.check(op, [kernel; 2])?;
         self.check_output_padding(op, transposed)?;
         for (name, channels) in ["c_in", "c_out"].into_iter().zip(channels) {
             if !channels.is_multiple_of(self.groups) {
-                return Err(Error::operand(op, name, format!("a multiple of {} groups", self.groups), channels));
+                return Err(Error::operand(
+                    op,
+                    name,
+                    format!("a multiple of {} groups", self.groups),
+                    channels,
+                ));
             }
         }
         Ok(())
@@ -101,12 +152,25 @@ impl Window {
     #[track_caller]
     fn check_output_padding(&self, op: &'static str, transposed: bool) -> Result<()> {
         if !transposed && self.output_padding != [0, 0] {
-            return Err(Error::operand(op, "output_padding", "[0, 0]", format!("{:?}", self.output_padding)));
+            return Err(Error::operand(
+                op,
+                "output_padding",
+                "[0, 0]",
+                format!("{:?}", self.output_padding),
+            ));
         }
         for axis in 0..2 {
-            let (extra, limit) = (self.output_padding[axis], self.stride[axis].max(self.dilation[axis]));
+            let (extra, limit) = (
+                self.output_padding[axis],
+                self.stride[axis].max(self.dilation[axis]),
+            );
             if transposed && extra >= limit {
-                return Err(Error::operand(op, "output_padding", format!("less than stride or dilation, {limit}"), extra));
+                return Err(Error::operand(
+                    op,
+                    "output_padding",
+                    format!("less than stride or dilation, {limit}"),
+                    extra,
+                ));
             }
         }
         Ok(())
@@ -114,7 +178,11 @@ impl Window {
 
     #[track_caller]
     fn check(&self, op: &'static str, kernel: [usize; 2]) -> Result<()> {
-        for (name, pair) in [("stride", self.stride), ("dilation", self.dilation), ("kernel", kernel)] {
+        for (name, pair) in [
+            ("stride", self.stride),
+            ("dilation", self.dilation),
+            ("kernel", kernel),
+        ] {
             if pair.contains(&0) {
                 return Err(Error::operand(op, name, "1 or more", format!("{pair:?}")));
             }
@@ -127,12 +195,19 @@ impl Window {
 
     /// Rows or columns under a kernel: dilation (kernel - 1) + 1.
     fn reach(&self, axis: usize, kernel: [usize; 2]) -> Option<usize> {
-        (kernel[axis] - 1).checked_mul(self.dilation[axis])?.checked_add(1)
+        (kernel[axis] - 1)
+            .checked_mul(self.dilation[axis])?
+            .checked_add(1)
     }
 
     #[track_caller]
     fn too_large(&self, op: &'static str) -> Error {
-        Error::operand(op, "window", "sizes that an address can count", format!("{self:?}"))
+        Error::operand(
+            op,
+            "window",
+            "sizes that an address can count",
+            format!("{self:?}"),
+        )
     }
 }
 
@@ -143,7 +218,8 @@ fn countable(length: &usize) -> bool {
 
 const ROWS: [&str; 2] = ["rows", "columns"];
 
-/// A window between two images: a convolution takes the big one to the small one, its adjoint the small one to the big.
+/// A window between two images: a convolution takes the big one to the small one, its adjoint the
+/// small one to the big.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Geometry {
     /// Images.
@@ -158,31 +234,53 @@ pub(crate) struct Geometry {
 }
 
 impl Geometry {
-    /// Where there is one window only, its stride is cut to what the image has: no distance is then beyond the image with
-    /// its padding.
-    pub fn new(n: usize, big: [usize; 3], small: [usize; 3], kernel: [usize; 2], mut window: Window) -> Geometry {
+    /// Where there is one window only, its stride is cut to what the image has: no distance is then
+    /// beyond the image with its padding.
+    pub fn new(
+        n: usize,
+        big: [usize; 3],
+        small: [usize; 3],
+        kernel: [usize; 2],
+        mut window: Window,
+    ) -> Geometry {
         for axis in (0..2).filter(|&axis| small[axis] == 1) {
             window.stride[axis] = window.stride[axis].min(big[axis].max(1));
         }
-        Geometry { n, big, small, kernel, window }
+        Geometry {
+            n,
+            big,
+            small,
+            kernel,
+            window,
+        }
     }
 
-    /// The same without the kernel elements at its edges under which no window of the image has an element. What is left
-    /// is no longer than twice the image, whatever kernel and padding were given.
+    /// The same without the kernel elements at its edges under which no window of the image has an
+    /// element. What is left is no longer than twice the image, whatever kernel and padding were
+    /// given.
     pub fn without_idle_edges(mut self) -> Geometry {
         for axis in 0..2 {
-            let Window { stride, padding, dilation, .. } = self.window;
+            let Window {
+                stride,
+                padding,
+                dilation,
+                ..
+            } = self.window;
             let (step, last) = (dilation[axis], self.kernel[axis] - 1);
             // The last window lies furthest down, the first one furthest up.
-            let first = (padding[axis].saturating_sub((self.small[axis] - 1) * stride[axis]) / step).min(last);
-            let end = ((self.big[axis] + padding[axis]).saturating_sub(1) / step).clamp(first, last);
+            let first = (padding[axis].saturating_sub((self.small[axis] - 1) * stride[axis])
+                / step)
+                .min(last);
+            let end =
+                ((self.big[axis] + padding[axis]).saturating_sub(1) / step).clamp(first, last);
             self.window.padding[axis] -= first * step;
             self.kernel[axis] = end - first + 1;
         }
         self
     }
 
-    /// Kernel elements of one channel, as what a mean is divided by: their number may be beyond any integer.
+    /// Kernel elements of one channel, as what a mean is divided by: their number may be beyond any
+    /// integer.
     pub fn kernel_area(&self) -> f64 {
         self.kernel[0] as f64 * self.kernel[1] as f64
     }
@@ -200,8 +298,15 @@ impl Geometry {
 
     /// Whether a convolution does nothing but multiply each pixel's channels with one matrix.
     pub fn is_matrix(&self) -> bool {
-        let Window { stride, padding, output_padding, groups, .. } = self.window;
-        (self.kernel, stride, padding, output_padding, groups) == ([1, 1], [1, 1], [0, 0], [0, 0], 1)
+        let Window {
+            stride,
+            padding,
+            output_padding,
+            groups,
+            ..
+        } = self.window;
+        (self.kernel, stride, padding, output_padding, groups)
+            == ([1, 1], [1, 1], [0, 0], [0, 0], 1)
     }
 
     /// Whether each channel has a kernel of its own.

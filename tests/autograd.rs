@@ -6,12 +6,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use wavemix::autograd::Backward;
 use wavemix::{DType, Result, Tensor, Var};
 
-/// Passes the gradient on, and keeps a `Var`, as a rule that recomputes may; counts when it is dropped.
+/// Passes the gradient on, and keeps a `Var`, as a rule that recomputes may; counts when it is
+/// dropped.
 struct Holds(Var, Arc<AtomicUsize>);
 
 impl Backward for Holds {
     fn backward(self: Box<Self>, dy: Tensor, wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
-        Ok(wanted.iter().map(|wanted| wanted.then(|| dy.clone())).collect())
+        Ok(wanted
+            .iter()
+            .map(|wanted| wanted.then(|| dy.clone()))
+            .collect())
     }
 
     fn saves(&self) -> Vec<&Tensor> {
@@ -31,7 +35,12 @@ const LESS_DEEP: usize = 100_000;
 
 /// On a thread whose stack would not hold a thousand nested drops.
 fn on_a_small_stack(body: impl FnOnce() + Send + 'static) {
-    std::thread::Builder::new().stack_size(64 << 10).spawn(body).unwrap().join().unwrap();
+    std::thread::Builder::new()
+        .stack_size(64 << 10)
+        .spawn(body)
+        .unwrap()
+        .join()
+        .unwrap();
 }
 
 fn one() -> Tensor {
@@ -45,7 +54,9 @@ fn a_million_rules_that_each_hold_the_one_before_are_dropped() {
         let mut y = Var::leaf(one());
         for _ in 0..DEEP {
             // Its input is a leaf of its own: only the rule leads on.
-            y = Var::record("holds", &[&Var::leaf(one())], one(), || Holds(y, dropped.clone()));
+            y = Var::record("holds", &[&Var::leaf(one())], one(), || {
+                Holds(y, dropped.clone())
+            });
         }
         drop(y);
         assert_eq!(dropped.load(Ordering::Relaxed), DEEP);
@@ -119,7 +130,9 @@ fn a_drop_that_panics_does_not_stop_later_ones() {
         let y = Var::record("panics", &[&Var::leaf(one())], one(), || Rule(Panics));
         assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(y))).is_err());
         let dropped = Arc::new(AtomicUsize::new(0));
-        drop(Var::record("holds", &[&Var::leaf(one())], one(), || Holds(Var::leaf(one()), dropped.clone())));
+        drop(Var::record("holds", &[&Var::leaf(one())], one(), || {
+            Holds(Var::leaf(one()), dropped.clone())
+        }));
         assert_eq!(dropped.load(Ordering::Relaxed), 1);
     });
 }
@@ -131,7 +144,19 @@ fn gradients_of_two_uses_add_up_in_every_type() {
         let x = Var::leaf(Tensor::full([3], 1.5, dtype));
         let wide = || x.cast(DType::F64).unwrap();
         let y = (&wide() + &wide()).unwrap();
-        let dx = y.backward_from(Tensor::full([3], 0.25, DType::F64), &[]).unwrap().of(&x).unwrap().clone();
-        assert_eq!((dx.dtype(), dx.cast(DType::F64).unwrap().to_vec::<f64>().unwrap()), (dtype, vec![0.5; 3]), "{dtype}");
+        let dx = y
+            .backward_from(Tensor::full([3], 0.25, DType::F64), &[])
+            .unwrap()
+            .of(&x)
+            .unwrap()
+            .clone();
+        assert_eq!(
+            (
+                dx.dtype(),
+                dx.cast(DType::F64).unwrap().to_vec::<f64>().unwrap()
+            ),
+            (dtype, vec![0.5; 3]),
+            "{dtype}"
+        );
     }
 }

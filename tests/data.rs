@@ -1,4 +1,5 @@
-//! Decoders of the published formats: what they read, how they turn it, and what they say of files that are wrong.
+//! Decoders of the published formats: what they read, how they turn it, and what they say of files
+//! that are wrong.
 
 mod files;
 
@@ -25,27 +26,66 @@ fn idx_is_read_plain_and_as_gzip() {
     assert_eq!((images.count, images.height, images.width), (2, 3, 2));
     assert_eq!(images.pixels, (0..12).collect::<Vec<_>>());
     assert_eq!(idx::images(Path::new("x"), gzip(&file)).unwrap(), images);
-    assert_eq!(idx::labels(Path::new("x"), gzip(&idx_labels(&[4, 5]))).unwrap(), [4, 5]);
+    assert_eq!(
+        idx::labels(Path::new("x"), gzip(&idx_labels(&[4, 5]))).unwrap(),
+        [4, 5]
+    );
 }
 
 #[test]
 fn wrong_idx_files_are_told_apart() {
     let images = |bytes: &[u8]| message(idx::images(Path::new("f"), bytes.to_vec()));
     let good = idx_images(2, 3, 2, &[7; 12]);
-    assert_eq!(images(b""), "f: ends inside its header: IDX images have 16 bytes of it, here are 0");
-    assert_eq!(images(&good[..10]), "f: ends inside its header: IDX images have 16 bytes of it, here are 10");
-    assert_eq!(images(b"PNG...."), "f: IDX images begin with 0x00000803, this begins with 0x504e472e");
+    assert_eq!(
+        images(b""),
+        "f: ends inside its header: IDX images have 16 bytes of it, here are 0"
+    );
+    assert_eq!(
+        images(&good[..10]),
+        "f: ends inside its header: IDX images have 16 bytes of it, here are 10"
+    );
+    assert_eq!(
+        images(b"PNG...."),
+        "f: IDX images begin with 0x00000803, this begins with 0x504e472e"
+    );
     let labels = idx_labels(&[1]);
-    assert_eq!(images(&labels), "f: IDX images begin with 0x00000803, this begins with 0x00000801, as labels do");
-    assert_eq!(images(&good[..27]), "f: truncated: its header promises 2 x 3 x 2 = 12 bytes, 11 are there");
+    assert_eq!(
+        images(&labels),
+        "f: IDX images begin with 0x00000803, this begins with 0x00000801, as labels do"
+    );
+    assert_eq!(
+        images(&good[..27]),
+        "f: truncated: its header promises 2 x 3 x 2 = 12 bytes, 11 are there"
+    );
     let long = [&good[..], &[0]].concat();
-    assert_eq!(images(&long), "f: too long: its header promises 2 x 3 x 2 = 12 bytes, more are there");
-    assert_eq!(images(&gzip(&good[..27])), "f: truncated: its header promises 2 x 3 x 2 = 12 bytes, 11 are there");
-    assert_eq!(images(&gzip(&long)), "f: too long: its header promises 2 x 3 x 2 = 12 bytes, more are there");
-    assert_eq!(images(&idx_images(0, 28, 28, &[])), "f: holds no images: its header says 0 x 28 x 28");
-    assert_eq!(images(&idx_images(3, 0, 28, &[])), "f: holds no images: its header says 3 x 0 x 28");
-    let short = message(idx::labels(Path::new("f"), [&idx_labels(&[1, 2])[..9]].concat()));
-    assert_eq!(short, "f: truncated: its header promises 2 bytes, 1 are there");
+    assert_eq!(
+        images(&long),
+        "f: too long: its header promises 2 x 3 x 2 = 12 bytes, more are there"
+    );
+    assert_eq!(
+        images(&gzip(&good[..27])),
+        "f: truncated: its header promises 2 x 3 x 2 = 12 bytes, 11 are there"
+    );
+    assert_eq!(
+        images(&gzip(&long)),
+        "f: too long: its header promises 2 x 3 x 2 = 12 bytes, more are there"
+    );
+    assert_eq!(
+        images(&idx_images(0, 28, 28, &[])),
+        "f: holds no images: its header says 0 x 28 x 28"
+    );
+    assert_eq!(
+        images(&idx_images(3, 0, 28, &[])),
+        "f: holds no images: its header says 3 x 0 x 28"
+    );
+    let short = message(idx::labels(
+        Path::new("f"),
+        [&idx_labels(&[1, 2])[..9]].concat(),
+    ));
+    assert_eq!(
+        short,
+        "f: truncated: its header promises 2 bytes, 1 are there"
+    );
     let packed = gzip(&good);
     let cut = images(&packed[..packed.len() - 9]);
     assert!(cut.starts_with("f: broken gzip: "), "{cut}");
@@ -59,18 +99,32 @@ fn wrong_idx_files_are_told_apart() {
 #[test]
 fn a_promise_beyond_the_file_is_refused_before_anything_is_allocated() {
     let most = u32::MAX;
-    let huge = message(idx::images(Path::new("f"), idx_images(most, most, most, &[1])));
-    assert!(huge.starts_with("f: truncated: its header promises 4294967295 x "), "{huge}");
+    let huge = message(idx::images(
+        Path::new("f"),
+        idx_images(most, most, most, &[1]),
+    ));
+    assert!(
+        huge.starts_with("f: truncated: its header promises 4294967295 x "),
+        "{huge}"
+    );
     let packed = gzip(&idx_images(1 << 20, 28, 28, &[0; 64]));
     let need = 784u64 << 20;
     let limit = 1032 * packed.len() as u64;
     let bomb = message(idx::images(Path::new("f"), packed.clone()));
     let stored = packed.len();
-    assert_eq!(bomb, format!("f: its header promises {need} bytes, but {stored} bytes of gzip hold at most {limit}"));
+    assert_eq!(
+        bomb,
+        format!(
+            "f: its header promises {need} bytes, but {stored} bytes of gzip hold at most {limit}"
+        )
+    );
     // Ten megabytes of zeros behind a header that promises four bytes.
     let bomb = gzip(&idx_images(1, 2, 2, &vec![0; 10 << 20]));
     let said = message(idx::images(Path::new("f"), bomb));
-    assert_eq!(said, "f: too long: its header promises 1 x 2 x 2 = 4 bytes, more are there");
+    assert_eq!(
+        said,
+        "f: too long: its header promises 1 x 2 x 2 = 4 bytes, more are there"
+    );
 }
 
 #[test]
@@ -89,15 +143,24 @@ fn emnist_is_turned_upright() {
     assert_eq!((pair.mean, pair.std), (vec![0.175], vec![0.333]));
     let mut raw = pair.test;
     raw.transpose();
-    assert_eq!((raw.size, raw.image(0)), ([2, 3, 1], &[1, 1, 1, 0, 0, 1][..]));
+    assert_eq!(
+        (raw.size, raw.image(0)),
+        ([2, 3, 1], &[1, 1, 1, 0, 0, 1][..])
+    );
 }
 
 #[test]
 fn every_split_has_its_classes() {
     let counts = Split::ALL.map(|split| split.classes().len());
     assert_eq!(counts, [47, 62, 47, 26, 10, 10]);
-    assert_eq!(Split::Balanced.classes().concat(), "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabdefghnqrt");
-    assert_eq!(Split::ByClass.classes()[36..].concat(), "abcdefghijklmnopqrstuvwxyz");
+    assert_eq!(
+        Split::Balanced.classes().concat(),
+        "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabdefghnqrt"
+    );
+    assert_eq!(
+        Split::ByClass.classes()[36..].concat(),
+        "abcdefghijklmnopqrstuvwxyz"
+    );
     assert_eq!(Source::Cifar100.classes().len(), 100);
     assert_eq!(Source::Cifar100.classes()[99], "worm");
 }
@@ -105,17 +168,32 @@ fn every_split_has_its_classes() {
 #[test]
 fn letters_count_from_one_in_the_file_and_from_zero_here() {
     let folder = Folder::new("letters");
-    idx_set(&folder, ["emnist-letters-train", "emnist-letters-test"], 26, 1, gzip, ".gz");
-    let mapping: String = (1..=26).map(|i| format!("{i} {} {}\n", 64 + i, 96 + i)).collect();
+    idx_set(
+        &folder,
+        ["emnist-letters-train", "emnist-letters-test"],
+        26,
+        1,
+        gzip,
+        ".gz",
+    );
+    let mapping: String = (1..=26)
+        .map(|i| format!("{i} {} {}\n", 64 + i, 96 + i))
+        .collect();
     folder.write("emnist-letters-mapping.txt", mapping.as_bytes());
     let source = Source::Emnist(Split::Letters);
     let pair = source.load(folder.path()).unwrap();
     assert_eq!(pair.train.labels, (0..26).collect::<Vec<_>>());
     assert_eq!(pair.train.classes.concat(), "ABCDEFGHIJKLMNOPQRSTUVWXYZ");
     assert_eq!(pair.train.name, "EMNIST letters, training");
-    folder.write("emnist-letters-test-labels-idx1-ubyte.gz", &idx_labels(&[0; 26]));
+    folder.write(
+        "emnist-letters-test-labels-idx1-ubyte.gz",
+        &idx_labels(&[0; 26]),
+    );
     let said = message(source.load_test(folder.path()));
-    assert!(said.ends_with("test-labels-idx1-ubyte.gz: label 0 of image 0 is not within 1..=26"), "{said}");
+    assert!(
+        said.ends_with("test-labels-idx1-ubyte.gz: label 0 of image 0 is not within 1..=26"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -125,41 +203,87 @@ fn mappings_are_checked() {
     let names = emnist::mapping(Path::new("m"), digits.as_bytes(), Split::Digits).unwrap();
     assert_eq!(names.concat(), "0123456789");
     let marked = format!("\u{feff}{digits}");
-    assert_eq!(emnist::mapping(Path::new("m"), marked.as_bytes(), Split::Digits).unwrap(), names);
+    assert_eq!(
+        emnist::mapping(Path::new("m"), marked.as_bytes(), Split::Digits).unwrap(),
+        names
+    );
     let mut kinds = b"\xEF\xBB\xBFplane\r\n".to_vec();
     kinds.extend("b c d e f g h i j".replace(' ', "\r\n").bytes());
-    assert_eq!(cifar::names(Path::new("m"), &kinds, cifar::Kind::Cifar10).unwrap()[..2], ["plane", "b"]);
+    assert_eq!(
+        cifar::names(Path::new("m"), &kinds, cifar::Kind::Cifar10).unwrap()[..2],
+        ["plane", "b"]
+    );
     for utf16 in [b"\xFF\xFE0\0 \0", b"\xFE\xFF\x000\0 "] {
         let said = message(emnist::mapping(Path::new("m"), utf16, Split::Digits));
         assert_eq!(said, "m: is text in UTF-16; save it in UTF-8");
     }
-    assert_eq!(read("0 48\n1", Split::Digits), "m: line 2: expected `label code`, got `1`");
-    assert_eq!(read("0 zero", Split::Digits), "m: line 1: expected `label code`, got `0 zero`");
-    assert_eq!(read("10 58", Split::Digits), "m: line 1: label 10 is not within 0..=9");
-    assert_eq!(read("0 65", Split::Letters), "m: line 1: label 0 is not within 1..=26");
-    assert_eq!(read("0 10", Split::Digits), "m: line 1: 10 is not the code of a printed ASCII character");
-    assert_eq!(read("0 48\n0 49", Split::Digits), "m: line 2: label 0 stands there twice");
+    assert_eq!(
+        read("0 48\n1", Split::Digits),
+        "m: line 2: expected `label code`, got `1`"
+    );
+    assert_eq!(
+        read("0 zero", Split::Digits),
+        "m: line 1: expected `label code`, got `0 zero`"
+    );
+    assert_eq!(
+        read("10 58", Split::Digits),
+        "m: line 1: label 10 is not within 0..=9"
+    );
+    assert_eq!(
+        read("0 65", Split::Letters),
+        "m: line 1: label 0 is not within 1..=26"
+    );
+    assert_eq!(
+        read("0 10", Split::Digits),
+        "m: line 1: 10 is not the code of a printed ASCII character"
+    );
+    assert_eq!(
+        read("0 48\n0 49", Split::Digits),
+        "m: line 2: label 0 stands there twice"
+    );
     assert_eq!(read("0 48\n2 50", Split::Digits), "m: label 1 is missing");
-    assert_eq!(message(emnist::mapping(Path::new("m"), &[0xFF], Split::Digits)), "m: is not text");
+    assert_eq!(
+        message(emnist::mapping(Path::new("m"), &[0xFF], Split::Digits)),
+        "m: is not text"
+    );
 }
 
 #[test]
 fn images_and_labels_must_agree() {
     let folder = Folder::new("agree");
     idx_set(&folder, ["train", "t10k"], 4, 0, plain, "");
-    assert_eq!(Source::Mnist.load(folder.path()).unwrap().test.labels, [0, 1, 2, 3]);
+    assert_eq!(
+        Source::Mnist.load(folder.path()).unwrap().test.labels,
+        [0, 1, 2, 3]
+    );
     folder.write("t10k-labels-idx1-ubyte", &idx_labels(&[1, 2, 3]));
     let said = message(Source::Mnist.load(folder.path()));
     let images = folder.path().join("t10k-images-idx3-ubyte");
     let labels = folder.path().join("t10k-labels-idx1-ubyte");
-    assert_eq!(said, format!("{}: holds 3 labels, but {} holds 4 images", labels.display(), images.display()));
+    assert_eq!(
+        said,
+        format!(
+            "{}: holds 3 labels, but {} holds 4 images",
+            labels.display(),
+            images.display()
+        )
+    );
     folder.write("t10k-labels-idx1-ubyte", &idx_labels(&[1, 2, 3, 10]));
     let said = message(Source::Mnist.load(folder.path()));
-    assert_eq!(said, format!("{}: label 10 of image 3 is not within 0..=9", labels.display()));
+    assert_eq!(
+        said,
+        format!(
+            "{}: label 10 of image 3 is not within 0..=9",
+            labels.display()
+        )
+    );
     folder.write("t10k-labels-idx1-ubyte", &idx_labels(&[1]));
     folder.write("t10k-images-idx3-ubyte", &idx_images(1, 2, 2, &[0; 4]));
     let said = message(Source::Mnist.load(folder.path()));
-    assert_eq!(said, "MNIST, training holds 3x2x1 images of 10 classes, MNIST, test holds 2x2x1 images of 10");
+    assert_eq!(
+        said,
+        "MNIST, training holds 3x2x1 images of 10 classes, MNIST, test holds 2x2x1 images of 10"
+    );
 }
 
 #[test]
@@ -171,24 +295,46 @@ fn every_layout_is_found() {
         (Source::FashionMnist, "FashionMNIST/raw", ["train", "t10k"]),
     ] {
         assert_eq!(source.locate(folder.path(), Part::Both).unwrap(), None);
-        idx_set(&folder, stems.map(|stem| format!("{under}/{stem}")).each_ref().map(String::as_str), 3, 0, gzip, ".gz");
+        idx_set(
+            &folder,
+            stems
+                .map(|stem| format!("{under}/{stem}"))
+                .each_ref()
+                .map(String::as_str),
+            3,
+            0,
+            gzip,
+            ".gz",
+        );
         let place = source.locate(folder.path(), Part::Both).unwrap();
         assert_eq!(place, Some(Place::Folder(folder.path().join(under))));
         assert_eq!(source.load(folder.path()).unwrap().train.len(), 3);
-        assert_eq!(source.load(&folder.path().join(under)).unwrap().test.len(), 3);
+        assert_eq!(
+            source.load(&folder.path().join(under)).unwrap().test.len(),
+            3
+        );
     }
-    assert_eq!(Source::FashionMnist.load_test(folder.path()).unwrap().classes[9], "Ankle boot");
+    assert_eq!(
+        Source::FashionMnist
+            .load_test(folder.path())
+            .unwrap()
+            .classes[9],
+        "Ankle boot"
+    );
 }
 
-/// 7-Zip, macOS and Kaggle write the names that the gzip files hold inside, with a dot; Kaggle and 7-Zip put each file into
-/// a folder of its own name.
+/// 7-Zip, macOS and Kaggle write the names that the gzip files hold inside, with a dot; Kaggle and
+/// 7-Zip put each file into a folder of its own name.
 #[test]
 fn other_programs_names_are_found() {
     let sets = [
         (Source::Mnist, ["train", "t10k"]),
         (Source::FashionMnist, ["train", "t10k"]),
         (BALANCED, STEMS),
-        (Source::Emnist(Split::Letters), ["emnist-letters-train", "emnist-letters-test"]),
+        (
+            Source::Emnist(Split::Letters),
+            ["emnist-letters-train", "emnist-letters-test"],
+        ),
     ];
     for (source, stems) in sets {
         let first = u8::from(source == Source::Emnist(Split::Letters));
@@ -198,18 +344,42 @@ fn other_programs_names_are_found() {
                 let folder = Folder::new("names");
                 for stem in stems {
                     for (kind, bytes) in [
-                        (["images", "idx3-ubyte"], idx_images(2, 3, 2, &(0..12).collect::<Vec<_>>())),
+                        (
+                            ["images", "idx3-ubyte"],
+                            idx_images(2, 3, 2, &(0..12).collect::<Vec<_>>()),
+                        ),
                         (["labels", "idx1-ubyte"], idx_labels(&[first, first + 1])),
                     ] {
-                        let around =
-                            if in_folder.is_empty() { String::new() } else { format!("{stem}-{}/", kind.join(in_folder)) };
-                        folder.write(&format!("{around}{stem}-{}{ending}", kind.join(in_file)), &pack(&bytes));
+                        let around = if in_folder.is_empty() {
+                            String::new()
+                        } else {
+                            format!("{stem}-{}/", kind.join(in_folder))
+                        };
+                        folder.write(
+                            &format!("{around}{stem}-{}{ending}", kind.join(in_file)),
+                            &pack(&bytes),
+                        );
                     }
                 }
-                let case = format!("{source}, folder `{in_folder}`, file `{in_file}`, ending `{ending}`");
-                let pair = source.load(folder.path()).unwrap_or_else(|e| panic!("{case}: {e}"));
-                assert_eq!((pair.train.len(), pair.test.labels), (2, vec![0, 1]), "{case}");
-                assert_eq!(pair.train.image(1)[..2], if stems == ["train", "t10k"] { [6, 7] } else { [6, 8] }, "{case}");
+                let case =
+                    format!("{source}, folder `{in_folder}`, file `{in_file}`, ending `{ending}`");
+                let pair = source
+                    .load(folder.path())
+                    .unwrap_or_else(|e| panic!("{case}: {e}"));
+                assert_eq!(
+                    (pair.train.len(), pair.test.labels),
+                    (2, vec![0, 1]),
+                    "{case}"
+                );
+                assert_eq!(
+                    pair.train.image(1)[..2],
+                    if stems == ["train", "t10k"] {
+                        [6, 7]
+                    } else {
+                        [6, 8]
+                    },
+                    "{case}"
+                );
             }
         }
     }
@@ -221,9 +391,12 @@ fn a_near_name_is_told_when_nothing_fits() {
         let folder = Folder::new("near");
         let path = folder.write(file, b"").display().to_string();
         let said = message(source.load(folder.path()));
-        said.contains(&format!("; a near name is {path}; --download fetches it")).then_some(()).ok_or(said)
+        said.contains(&format!("; a near name is {path}; --download fetches it"))
+            .then_some(())
+            .ok_or(said)
     };
-    // A second download, one that is not whole, a folder that is not looked in, another name for it, a small mistake.
+    // A second download, one that is not whole, a folder that is not looked in, another name for
+    // it, a small mistake.
     for file in [
         "train-images-idx3-ubyte (1).gz",
         "train-images-idx3-ubyte.gz.part",
@@ -234,14 +407,26 @@ fn a_near_name_is_told_when_nothing_fits() {
     ] {
         assert_eq!(near(file, Source::Mnist), Ok(()), "{file}");
     }
-    assert_eq!(near("emnist/EMNIST-balanced-train-images-idx3-ubyte", BALANCED), Ok(()));
+    assert_eq!(
+        near("emnist/EMNIST-balanced-train-images-idx3-ubyte", BALANCED),
+        Ok(())
+    );
     assert_eq!(near("cifar/data_batch_1.bin", Source::Cifar10), Ok(()));
-    assert_eq!(near("cifar/cifar-10-binary.tar.gz", Source::Cifar10), Ok(()));
+    assert_eq!(
+        near("cifar/cifar-10-binary.tar.gz", Source::Cifar10),
+        Ok(())
+    );
     // Other sets' and other parts' names are not near, nor is one too deep down.
-    for file in
-        ["t10k-images-idx3-ubyte.gz.part", "emnist-mnist-train-images-idx3-ubyte", "notes.txt", "1/2/3/4/train-images-idx3-ubyte"]
-    {
-        assert!(near(file, Source::Mnist).is_err_and(|said| !said.contains("a near name")), "{file}");
+    for file in [
+        "t10k-images-idx3-ubyte.gz.part",
+        "emnist-mnist-train-images-idx3-ubyte",
+        "notes.txt",
+        "1/2/3/4/train-images-idx3-ubyte",
+    ] {
+        assert!(
+            near(file, Source::Mnist).is_err_and(|said| !said.contains("a near name")),
+            "{file}"
+        );
     }
     let folder = Folder::new("near-partial");
     idx_set(&folder, ["train", "t10k"], 2, 0, plain, "");
@@ -249,19 +434,29 @@ fn a_near_name_is_told_when_nothing_fits() {
     let other = folder.path().join("t10k-labels-idx1-ubyte (2)");
     std::fs::rename(&labels, &other).unwrap();
     let said = message(Source::Mnist.load(folder.path()));
-    let expected = format!("MNIST is not whole: t10k-labels-idx1-ubyte missing; a near name is {}", other.display());
+    let expected = format!(
+        "MNIST is not whole: t10k-labels-idx1-ubyte missing; a near name is {}",
+        other.display()
+    );
     assert_eq!(said, format!("{}: {expected}", folder.path().display()));
     let said = message(Source::Mnist.load(&other));
-    assert!(said.contains(": neither a folder nor a zip or tar archive, hence no MNIST; "), "{said}");
+    assert!(
+        said.contains(": neither a folder nor a zip or tar archive, hence no MNIST; "),
+        "{said}"
+    );
 }
 
-/// The system does not say what is there: an error, for a set may well be. A link to itself is refused to root too.
+/// The system does not say what is there: an error, for a set may well be. A link to itself is
+/// refused to root too.
 #[cfg(unix)]
 #[test]
 fn a_folder_that_cannot_be_read_is_not_an_empty_one() {
-    for (source, link) in
-        [(BALANCED, "EMNIST"), (Source::Mnist, "MNIST"), (Source::Mnist, "."), (Source::Cifar10, "cifar-10-batches-py")]
-    {
+    for (source, link) in [
+        (BALANCED, "EMNIST"),
+        (Source::Mnist, "MNIST"),
+        (Source::Mnist, "."),
+        (Source::Cifar10, "cifar-10-batches-py"),
+    ] {
         let folder = Folder::new("unreadable");
         let dir = folder.path().join("data");
         let path = dir.join(link);
@@ -269,9 +464,15 @@ fn a_folder_that_cannot_be_read_is_not_an_empty_one() {
             std::fs::create_dir(&dir).unwrap();
         }
         std::os::unix::fs::symlink(&path, path.components().as_path()).unwrap();
-        for said in [message(source.locate(&dir, Part::Both)), message(source.load_test(&dir))] {
+        for said in [
+            message(source.locate(&dir, Part::Both)),
+            message(source.load_test(&dir)),
+        ] {
             assert!(
-                said.starts_with(&format!("cannot read {}", path.components().as_path().display())),
+                said.starts_with(&format!(
+                    "cannot read {}",
+                    path.components().as_path().display()
+                )),
                 "{source}, {link}: {said}"
             );
             assert!(said.contains("symbolic links"), "{source}, {link}: {said}");
@@ -285,7 +486,11 @@ fn a_folder_that_cannot_be_read_is_not_an_empty_one() {
     let bound = std::fs::read_dir(&locked).is_err();
     let said = message(Source::Mnist.locate(folder.path(), Part::Both));
     std::fs::set_permissions(&locked, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-    assert_eq!(said.starts_with(&format!("cannot read {}/", locked.display())), bound, "{said}");
+    assert_eq!(
+        said.starts_with(&format!("cannot read {}/", locked.display())),
+        bound,
+        "{said}"
+    );
 }
 
 #[test]
@@ -303,8 +508,24 @@ fn absent_and_partial_sets_are_named() {
     );
     let nowhere = folder.path().join("nowhere");
     let said = message(Source::Cifar10.load(&nowhere));
-    assert!(said.starts_with(&format!("{}: no such folder, hence no CIFAR-10; ", nowhere.display())), "{said}");
-    idx_set(&folder, ["EMNIST/raw/emnist-balanced-test", "EMNIST/raw/emnist-balanced-test"], 2, 0, plain, "");
+    assert!(
+        said.starts_with(&format!(
+            "{}: no such folder, hence no CIFAR-10; ",
+            nowhere.display()
+        )),
+        "{said}"
+    );
+    idx_set(
+        &folder,
+        [
+            "EMNIST/raw/emnist-balanced-test",
+            "EMNIST/raw/emnist-balanced-test",
+        ],
+        2,
+        0,
+        plain,
+        "",
+    );
     let said = message(BALANCED.load(folder.path()));
     assert_eq!(
         said,
@@ -319,29 +540,70 @@ fn absent_and_partial_sets_are_named() {
 #[test]
 fn cifar_planes_become_pixels() {
     let (mut pixels, mut labels) = (Vec::new(), Vec::new());
-    cifar::decode(Path::new("x"), &cifar(&[&[3], &[9]]), cifar::Kind::Cifar10, &mut pixels, &mut labels).unwrap();
+    cifar::decode(
+        Path::new("x"),
+        &cifar(&[&[3], &[9]]),
+        cifar::Kind::Cifar10,
+        &mut pixels,
+        &mut labels,
+    )
+    .unwrap();
     assert_eq!((labels.as_slice(), pixels.len()), (&[3, 9][..], 2 * 3072));
-    // Pixel (row 1, column 2) is the 34th of each plane; planes start at 0, 1024, 2048, which are 0 as bytes.
+    // Pixel (row 1, column 2) is the 34th of each plane; planes start at 0, 1024, 2048, which are 0
+    // as bytes.
     assert_eq!(pixels[34 * 3..35 * 3], [34, 34, 34]);
     let mut file = cifar(&[&[0]]);
     (file[1 + 34], file[1 + 1024 + 34], file[1 + 2048 + 34]) = (200, 100, 50);
     pixels.clear();
-    cifar::decode(Path::new("x"), &file, cifar::Kind::Cifar10, &mut pixels, &mut labels).unwrap();
+    cifar::decode(
+        Path::new("x"),
+        &file,
+        cifar::Kind::Cifar10,
+        &mut pixels,
+        &mut labels,
+    )
+    .unwrap();
     assert_eq!(pixels[34 * 3..35 * 3], [200, 100, 50]);
 }
 
 #[test]
 fn wrong_cifar_files_are_told_apart() {
-    let read = |bytes: &[u8], kind| message(cifar::decode(Path::new("f"), bytes, kind, &mut Vec::new(), &mut Vec::new()));
+    let read = |bytes: &[u8], kind| {
+        message(cifar::decode(
+            Path::new("f"),
+            bytes,
+            kind,
+            &mut Vec::new(),
+            &mut Vec::new(),
+        ))
+    };
     let (ten, hundred) = (cifar::Kind::Cifar10, cifar::Kind::Cifar100);
     assert_eq!(read(&[], ten), "f: is empty");
     let cut = &cifar(&[&[0], &[1]])[..5000];
-    assert_eq!(read(cut, ten), "f: 5000 bytes are not a multiple of the record's 3073: 1927 are left over");
-    assert_eq!(read(&cifar(&[&[0], &[10]]), ten), "f: label 10 of image 1 is not below 10");
-    assert_eq!(read(&cifar(&[&[20, 5]]), hundred), "f: label 20 of image 0 is not below 20");
-    assert_eq!(read(&cifar(&[&[19, 100]]), hundred), "f: label 100 of image 0 is not below 100");
-    assert_eq!(message(cifar::names(Path::new("f"), b"a\nb\n\n", ten)), "f: holds 2 class names, expected 10");
-    assert_eq!(message(cifar::names(Path::new("f"), &[0xFF], ten)), "f: is not text");
+    assert_eq!(
+        read(cut, ten),
+        "f: 5000 bytes are not a multiple of the record's 3073: 1927 are left over"
+    );
+    assert_eq!(
+        read(&cifar(&[&[0], &[10]]), ten),
+        "f: label 10 of image 1 is not below 10"
+    );
+    assert_eq!(
+        read(&cifar(&[&[20, 5]]), hundred),
+        "f: label 20 of image 0 is not below 20"
+    );
+    assert_eq!(
+        read(&cifar(&[&[19, 100]]), hundred),
+        "f: label 100 of image 0 is not below 100"
+    );
+    assert_eq!(
+        message(cifar::names(Path::new("f"), b"a\nb\n\n", ten)),
+        "f: holds 2 class names, expected 10"
+    );
+    assert_eq!(
+        message(cifar::names(Path::new("f"), &[0xFF], ten)),
+        "f: is not text"
+    );
 }
 
 #[test]
@@ -353,17 +615,32 @@ fn cifar_folders_are_read_and_pickles_refused() {
     let rest = "the Python version of CIFAR-10 is not read (pickles run code); get cifar-10-binary.tar.gz from \
                 https://www.cs.toronto.edu/~kriz/";
     assert_eq!(said, format!("{}: {rest}", pickles.display()));
-    assert_eq!(message(Source::Cifar10.load(&pickles)), format!("{}: {rest}", pickles.join("data_batch_1").display()));
+    assert_eq!(
+        message(Source::Cifar10.load(&pickles)),
+        format!("{}: {rest}", pickles.join("data_batch_1").display())
+    );
     for i in 1..=5 {
-        folder.write(&format!("cifar-10-batches-bin/data_batch_{i}.bin"), &cifar(&[&[i], &[i + 1]]));
+        folder.write(
+            &format!("cifar-10-batches-bin/data_batch_{i}.bin"),
+            &cifar(&[&[i], &[i + 1]]),
+        );
     }
     let said = message(Source::Cifar10.load(&folder.path().join("cifar-10-batches-bin")));
-    assert!(said.ends_with("CIFAR-10 is not whole: test_batch.bin missing"), "{said}");
+    assert!(
+        said.ends_with("CIFAR-10 is not whole: test_batch.bin missing"),
+        "{said}"
+    );
     folder.write("cifar-10-batches-bin/test_batch.bin", &cifar(&[&[0]]));
-    folder.write("cifar-10-batches-bin/batches.meta.txt", b"a\nb\nc\nd\ne\nf\ng\nh\ni\nj\n\n");
+    folder.write(
+        "cifar-10-batches-bin/batches.meta.txt",
+        b"a\nb\nc\nd\ne\nf\ng\nh\ni\nj\n\n",
+    );
     let pair = Source::Cifar10.load(folder.path()).unwrap();
     assert_eq!(pair.train.labels, [1, 2, 2, 3, 3, 4, 4, 5, 5, 6]);
-    assert_eq!((pair.test.labels, pair.test.classes.concat()), (vec![0], "abcdefghij".into()));
+    assert_eq!(
+        (pair.test.labels, pair.test.classes.concat()),
+        (vec![0], "abcdefghij".into())
+    );
 }
 
 #[test]
@@ -385,22 +662,55 @@ fn names_parse_and_unknown_ones_list_the_choices() {
 /// `n` one-pixel images, labels 0..3 in turn.
 fn dots(n: u8) -> Dataset {
     let classes = ["a", "b", "c"].map(String::from).to_vec();
-    Dataset::new("dots", [1, 1, 1], (0..n).collect(), (0..n).map(|i| i % 3).collect(), classes).unwrap()
+    Dataset::new(
+        "dots",
+        [1, 1, 1],
+        (0..n).collect(),
+        (0..n).map(|i| i % 3).collect(),
+        classes,
+    )
+    .unwrap()
 }
 
 #[test]
 fn data_sets_are_checked() {
-    let make = |pixels, labels| message(Dataset::new("x", [2, 1, 1], pixels, labels, vec!["a".into(), "b".into()]));
-    assert_eq!(make(vec![0; 3], vec![0, 1]), "x: 2 labels of 2x1x1 images need 4 pixel bytes, got 3");
-    assert_eq!(make(vec![0; 4], vec![0, 2]), "x: label 2 of image 1 is not below 2");
+    let make = |pixels, labels| {
+        message(Dataset::new(
+            "x",
+            [2, 1, 1],
+            pixels,
+            labels,
+            vec!["a".into(), "b".into()],
+        ))
+    };
+    assert_eq!(
+        make(vec![0; 3], vec![0, 1]),
+        "x: 2 labels of 2x1x1 images need 4 pixel bytes, got 3"
+    );
+    assert_eq!(
+        make(vec![0; 4], vec![0, 2]),
+        "x: label 2 of image 1 is not below 2"
+    );
     // 2^62 bytes an image, times 4 labels, are 2^64.
     let labels = vec![0; 4];
     let wrapped = Dataset::new("x", [1 << 31, 1 << 31, 1], vec![], labels, vec!["a".into()]);
-    assert_eq!(message(wrapped), "x: 4 labels of 2147483648x2147483648x1 images need more pixel bytes, got 0");
-    assert_eq!(message(dots(3).subset(&[2, 3])), "dots: there is no image 3, but 3 of them");
+    assert_eq!(
+        message(wrapped),
+        "x: 4 labels of 2147483648x2147483648x1 images need more pixel bytes, got 0"
+    );
+    assert_eq!(
+        message(dots(3).subset(&[2, 3])),
+        "dots: there is no image 3, but 3 of them"
+    );
     assert_eq!(dots(3).subset(&[2, 0]).unwrap().pixels, [2, 0]);
-    let changed = Dataset { pixels: vec![0; 2], ..dots(3) };
-    assert_eq!(message(changed.subset(&[0])), "dots: 3 labels of 1x1x1 images need 3 pixel bytes, got 2");
+    let changed = Dataset {
+        pixels: vec![0; 2],
+        ..dots(3)
+    };
+    assert_eq!(
+        message(changed.subset(&[0])),
+        "dots: 3 labels of 1x1x1 images need 3 pixel bytes, got 2"
+    );
     let pair = |mean: &[f32]| message(Pair::new(dots(3), dots(3), mean.to_vec(), vec![1.0]));
     assert_eq!(pair(&[0.5]), "no error");
     assert_eq!(pair(&[]), "dots: 0 means and 1 deviations for 1 channels");
@@ -411,29 +721,58 @@ fn a_stratified_split_takes_its_share_of_every_class() {
     let set = dots(90);
     let (first, second) = set.split_stratified(0.1, &mut Rng::new(4));
     assert_eq!((first.len(), second.len()), (81, 9));
-    assert_eq!([0, 1, 2].map(|class| second.labels.iter().filter(|&&l| l == class).count()), [3, 3, 3]);
+    assert_eq!(
+        [0, 1, 2].map(|class| second.labels.iter().filter(|&&l| l == class).count()),
+        [3, 3, 3]
+    );
     let mut all = [first.pixels, second.pixels.clone()].concat();
     all.sort_unstable();
     assert_eq!(all, set.pixels);
-    assert_ne!(second.pixels, set.split_stratified(0.1, &mut Rng::new(5)).1.pixels);
+    assert_ne!(
+        second.pixels,
+        set.split_stratified(0.1, &mut Rng::new(5)).1.pixels
+    );
 }
 
 #[test]
 fn statistics_are_those_of_each_channel() {
-    let set = Dataset::new("x", [1, 2, 2], vec![0, 255, 0, 0], vec![0], vec!["a".into()]).unwrap();
+    let set = Dataset::new(
+        "x",
+        [1, 2, 2],
+        vec![0, 255, 0, 0],
+        vec![0],
+        vec!["a".into()],
+    )
+    .unwrap();
     assert_eq!(set.statistics(), (vec![0.0, 0.5], vec![0.0, 0.5]));
 }
 
 #[test]
 fn a_picture_with_other_than_its_pixels_is_an_error() {
-    let picture = |size, pixels: usize| Picture { name: "p".into(), size, pixels: vec![7; pixels] };
+    let picture = |size, pixels: usize| Picture {
+        name: "p".into(),
+        size,
+        pixels: vec![7; pixels],
+    };
     let made = |picture: &Picture, size| message(picture.to_tensor(size, 1, &[0.0], &[1.0]));
-    assert_eq!(made(&picture([2, 2, 1], 3), [2, 2]), "p: 3 bytes are no picture of 2x2x1");
-    assert_eq!(made(&picture([0, 2, 1], 0), [2, 2]), "p: 0 bytes are no picture of 0x2x1");
-    assert!(made(&picture([1 << 32, 1 << 32, 1], 0), [2, 2]).starts_with("p: 0 bytes are no picture of 4294967296x"));
-    assert!(
-        made(&picture([2, 2, 1], 4), [1 << 40, 1 << 40]).starts_with("to_tensor: result expects a shape that fits in memory")
+    assert_eq!(
+        made(&picture([2, 2, 1], 3), [2, 2]),
+        "p: 3 bytes are no picture of 2x2x1"
     );
-    let grown = picture([2, 2, 1], 4).to_tensor([3, 3], 1, &[0.0], &[1.0]).unwrap();
+    assert_eq!(
+        made(&picture([0, 2, 1], 0), [2, 2]),
+        "p: 0 bytes are no picture of 0x2x1"
+    );
+    assert!(
+        made(&picture([1 << 32, 1 << 32, 1], 0), [2, 2])
+            .starts_with("p: 0 bytes are no picture of 4294967296x")
+    );
+    assert!(
+        made(&picture([2, 2, 1], 4), [1 << 40, 1 << 40])
+            .starts_with("to_tensor: result expects a shape that fits in memory")
+    );
+    let grown = picture([2, 2, 1], 4)
+        .to_tensor([3, 3], 1, &[0.0], &[1.0])
+        .unwrap();
     assert_eq!(grown.to_vec::<f32>().unwrap(), [7.0 / 255.0; 9]);
 }

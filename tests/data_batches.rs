@@ -1,4 +1,5 @@
-//! Batches: what is in them, in which order, and that nothing but seed, epoch and number decides it.
+//! Batches: what is in them, in which order, and that nothing but seed, epoch and number decides
+//! it.
 
 use std::sync::Arc;
 use wavemix::data::{Augment, Batch, Dataset, Loader};
@@ -8,11 +9,23 @@ fn message<T>(result: Result<T, Error>) -> String {
     result.err().map_or("no error".into(), |e| e.to_string())
 }
 
-/// `n` images of 4 x 5 and `c` channels; byte k of image i is i + 20 k, wrapped; labels 0..10 in turn.
+/// `n` images of 4 x 5 and `c` channels; byte k of image i is i + 20 k, wrapped; labels 0..10 in
+/// turn.
 fn set(n: usize, c: usize) -> Arc<Dataset> {
-    let pixels = (0..n).flat_map(|i| (0..20 * c).map(move |k| (i + 20 * k) as u8)).collect();
+    let pixels = (0..n)
+        .flat_map(|i| (0..20 * c).map(move |k| (i + 20 * k) as u8))
+        .collect();
     let classes = (0..10).map(|i| i.to_string()).collect();
-    Arc::new(Dataset::new("test", [4, 5, c], pixels, (0..n).map(|i| (i % 10) as u8).collect(), classes).unwrap())
+    Arc::new(
+        Dataset::new(
+            "test",
+            [4, 5, c],
+            pixels,
+            (0..n).map(|i| (i % 10) as u8).collect(),
+            classes,
+        )
+        .unwrap(),
+    )
 }
 
 fn loader(n: usize, c: usize) -> Loader {
@@ -20,30 +33,50 @@ fn loader(n: usize, c: usize) -> Loader {
 }
 
 fn bits(batches: impl Iterator<Item = Batch>) -> Vec<(Vec<f32>, Vec<i64>)> {
-    batches.map(|b| (b.images.to_vec().unwrap(), b.labels.to_vec().unwrap())).collect()
+    batches
+        .map(|b| (b.images.to_vec().unwrap(), b.labels.to_vec().unwrap()))
+        .collect()
 }
 
 #[test]
 fn evaluation_goes_in_order_and_keeps_the_short_batch() {
-    let loader = loader(20, 1).with_augment(Augment { flip: true, crop: 2, fill: vec![] });
+    let loader = loader(20, 1).with_augment(Augment {
+        flip: true,
+        crop: 2,
+        fill: vec![],
+    });
     let batches: Vec<Batch> = loader.in_order().unwrap().collect();
-    assert_eq!(batches.iter().map(|b| b.images.shape()[0]).collect::<Vec<_>>(), [8, 8, 4]);
+    assert_eq!(
+        batches
+            .iter()
+            .map(|b| b.images.shape()[0])
+            .collect::<Vec<_>>(),
+        [8, 8, 4]
+    );
     assert_eq!(batches[2].labels.to_vec::<i64>().unwrap(), [6, 7, 8, 9]);
     assert_eq!(batches[2].images.shape()[..], [4, 4, 5, 1]);
     let first = batches[0].images.to_vec::<f32>().unwrap();
     // Image 1 starts with the bytes 1 and 21.
-    assert_eq!(first[20..22], [(1.0 / 255.0 - 0.25) / 0.5, (21.0 / 255.0 - 0.25) / 0.5]);
+    assert_eq!(
+        first[20..22],
+        [(1.0 / 255.0 - 0.25) / 0.5, (21.0 / 255.0 - 0.25) / 0.5]
+    );
 }
 
 #[test]
 fn a_last_batch_of_one_image_can_join_the_one_before() {
     let sizes = |n: usize, batch: usize, start: usize| -> Vec<usize> {
-        let loader = Loader::new(set(n, 1), batch, &[0.25], &[0.5]).unwrap().joining_a_single_image();
+        let loader = Loader::new(set(n, 1), batch, &[0.25], &[0.5])
+            .unwrap()
+            .joining_a_single_image();
         let batches = loader.epoch(&Rng::new(1), 0, start).unwrap();
         assert_eq!(batches.len(), loader.batches().saturating_sub(start));
         let sizes: Vec<usize> = batches.map(|batch| batch.labels.elements()).collect();
         if start == 0 {
-            assert!(sizes.iter().all(|size| loader.batch_sizes().contains(size)), "{n} by {batch}: {sizes:?}");
+            assert!(
+                sizes.iter().all(|size| loader.batch_sizes().contains(size)),
+                "{n} by {batch}: {sizes:?}"
+            );
         }
         sizes
     };
@@ -58,8 +91,18 @@ fn a_last_batch_of_one_image_can_join_the_one_before() {
     assert_eq!(sizes(3, 1, 0), [1, 1, 1]);
     // The images are those of the epoch in their order, whichever way it is cut.
     let plain = bits(loader(17, 1).epoch(&Rng::new(3), 2, 0).unwrap());
-    let joined = bits(loader(17, 1).joining_a_single_image().epoch(&Rng::new(3), 2, 0).unwrap());
-    let all = |batches: &[(Vec<f32>, Vec<i64>)]| batches.iter().flat_map(|(images, _)| images.clone()).collect::<Vec<f32>>();
+    let joined = bits(
+        loader(17, 1)
+            .joining_a_single_image()
+            .epoch(&Rng::new(3), 2, 0)
+            .unwrap(),
+    );
+    let all = |batches: &[(Vec<f32>, Vec<i64>)]| {
+        batches
+            .iter()
+            .flat_map(|(images, _)| images.clone())
+            .collect::<Vec<f32>>()
+    };
     assert_eq!(plain[0], joined[0]);
     assert_eq!(all(&plain), all(&joined));
     // Without being asked for it does not happen.
@@ -86,10 +129,23 @@ fn a_fingerprint_tells_sets_apart() {
     for (i, change) in changes.into_iter().enumerate() {
         assert_ne!(own.fingerprint(), other(change), "change {i}");
     }
-    assert!(own.fingerprint().starts_with("test: 20 images of 4x5x1, 10 classes, labels "), "{}", own.fingerprint());
-    // Of a large set a sample of the pixels counts, from its first image to its last; all labels do.
+    assert!(
+        own.fingerprint()
+            .starts_with("test: 20 images of 4x5x1, 10 classes, labels "),
+        "{}",
+        own.fingerprint()
+    );
+    // Of a large set a sample of the pixels counts, from its first image to its last; all labels
+    // do.
     let classes = vec!["0".to_owned(), "1".to_owned()];
-    let large = Dataset::new("large", [64, 64, 3], vec![1; 12288 * 1000], vec![0; 1000], classes).unwrap();
+    let large = Dataset::new(
+        "large",
+        [64, 64, 3],
+        vec![1; 12288 * 1000],
+        vec![0; 1000],
+        classes,
+    )
+    .unwrap();
     let of = |change: fn(&mut Dataset)| {
         let mut set = large.clone();
         change(&mut set);
@@ -97,14 +153,27 @@ fn a_fingerprint_tells_sets_apart() {
     };
     assert_ne!(large.fingerprint(), of(|set| set.labels[500] = 1));
     assert_ne!(large.fingerprint(), of(|set| set.pixels[..1000].fill(2)));
-    assert_ne!(large.fingerprint(), of(|set| set.pixels[12288 * 999..][..1000].fill(2)));
+    assert_ne!(
+        large.fingerprint(),
+        of(|set| set.pixels[12288 * 999..][..1000].fill(2))
+    );
 }
 
 #[test]
 fn each_channel_has_its_constants() {
     let loader = Loader::new(set(1, 3), 1, &[0.0, 0.5, 0.25], &[1.0, 0.5, 2.0]).unwrap();
-    let values = loader.in_order().unwrap().next().unwrap().images.to_vec::<f32>().unwrap();
-    assert_eq!(values[..3], [0.0, (20.0 / 255.0 - 0.5) / 0.5, (40.0 / 255.0 - 0.25) / 2.0]);
+    let values = loader
+        .in_order()
+        .unwrap()
+        .next()
+        .unwrap()
+        .images
+        .to_vec::<f32>()
+        .unwrap();
+    assert_eq!(
+        values[..3],
+        [0.0, (20.0 / 255.0 - 0.5) / 0.5, (40.0 / 255.0 - 0.25) / 2.0]
+    );
 }
 
 #[test]
@@ -114,14 +183,24 @@ fn grey_is_repeated_over_channels() {
     let batch = loader.in_order().unwrap().next().unwrap();
     assert_eq!(batch.images.shape()[..], [3, 4, 5, 3]);
     let values = batch.images.to_vec::<f32>().unwrap();
-    let grey = self::loader(3, 1).in_order().unwrap().next().unwrap().images.to_vec::<f32>().unwrap();
+    let grey = self::loader(3, 1)
+        .in_order()
+        .unwrap()
+        .next()
+        .unwrap()
+        .images
+        .to_vec::<f32>()
+        .unwrap();
     assert!(values.chunks(3).zip(&grey).all(|(rgb, v)| rgb == [*v; 3]));
 }
 
 #[test]
 fn an_epoch_shows_every_image_once_in_an_order_of_its_own() {
     let labels = |epoch| -> Vec<i64> {
-        bits(loader(100, 1).epoch(&Rng::new(3), epoch, 0).unwrap()).into_iter().flat_map(|b| b.1).collect()
+        bits(loader(100, 1).epoch(&Rng::new(3), epoch, 0).unwrap())
+            .into_iter()
+            .flat_map(|b| b.1)
+            .collect()
     };
     let (a, b) = (labels(0), labels(1));
     assert_ne!(a, b);
@@ -134,7 +213,11 @@ fn an_epoch_shows_every_image_once_in_an_order_of_its_own() {
 
 #[test]
 fn an_interrupted_epoch_goes_on_with_the_same_batches() {
-    let loader = loader(50, 3).with_augment(Augment { flip: true, crop: 1, fill: vec![9, 8, 7] });
+    let loader = loader(50, 3).with_augment(Augment {
+        flip: true,
+        crop: 1,
+        fill: vec![9, 8, 7],
+    });
     let whole = bits(loader.epoch(&Rng::new(1), 4, 0).unwrap());
     let rest = loader.epoch(&Rng::new(1), 4, 3).unwrap();
     assert_eq!((rest.len(), loader.batches()), (4, 7));
@@ -144,10 +227,19 @@ fn an_interrupted_epoch_goes_on_with_the_same_batches() {
 
 #[test]
 fn augmentation_of_an_image_does_not_depend_on_its_batch() {
-    let augment = Augment { flip: true, crop: 2, fill: vec![] };
+    let augment = Augment {
+        flip: true,
+        crop: 2,
+        fill: vec![],
+    };
     let images = |batch_size| -> Vec<f32> {
-        let loader = Loader::new(set(40, 1), batch_size, &[0.0], &[1.0]).unwrap().with_augment(augment.clone());
-        bits(loader.epoch(&Rng::new(6), 2, 0).unwrap()).into_iter().flat_map(|b| b.0).collect()
+        let loader = Loader::new(set(40, 1), batch_size, &[0.0], &[1.0])
+            .unwrap()
+            .with_augment(augment.clone());
+        bits(loader.epoch(&Rng::new(6), 2, 0).unwrap())
+            .into_iter()
+            .flat_map(|b| b.0)
+            .collect()
     };
     assert_eq!(images(7), images(40));
     let (first, second) = (Rng::new(6).child(2).child(0), Rng::new(6).child(3).child(0));
@@ -168,14 +260,36 @@ fn dropped_early_it_stops() {
 
 #[test]
 fn wrong_settings_are_named() {
-    let make = |n, batch, mean: &[f32], std: &[f32]| message(Loader::new(set(n, 1), batch, mean, std));
-    assert_eq!(make(0, 1, &[0.0], &[1.0]), "test: no images to make batches of");
-    assert_eq!(make(1, 0, &[0.0], &[1.0]), "a batch needs at least one image");
-    assert_eq!(make(1, 1, &[0.0, 0.0], &[1.0]), "test: 2 means and 1 deviations for 1 channels");
-    assert_eq!(make(1, 1, &[0.0], &[0.0]), "test: a standard deviation must be above 0, got 0");
-    assert_eq!(make(1, 1, &[0.0], &[f32::NAN]), "test: a standard deviation must be above 0, got NaN");
-    assert_eq!(message(loader(1, 3).with_channels(1)), "test: 3 channels cannot be made 1");
-    assert_eq!(message(loader(1, 1).with_channels(0)), "test: 1 channels cannot be made 0");
+    let make =
+        |n, batch, mean: &[f32], std: &[f32]| message(Loader::new(set(n, 1), batch, mean, std));
+    assert_eq!(
+        make(0, 1, &[0.0], &[1.0]),
+        "test: no images to make batches of"
+    );
+    assert_eq!(
+        make(1, 0, &[0.0], &[1.0]),
+        "a batch needs at least one image"
+    );
+    assert_eq!(
+        make(1, 1, &[0.0, 0.0], &[1.0]),
+        "test: 2 means and 1 deviations for 1 channels"
+    );
+    assert_eq!(
+        make(1, 1, &[0.0], &[0.0]),
+        "test: a standard deviation must be above 0, got 0"
+    );
+    assert_eq!(
+        make(1, 1, &[0.0], &[f32::NAN]),
+        "test: a standard deviation must be above 0, got NaN"
+    );
+    assert_eq!(
+        message(loader(1, 3).with_channels(1)),
+        "test: 3 channels cannot be made 1"
+    );
+    assert_eq!(
+        message(loader(1, 1).with_channels(0)),
+        "test: 1 channels cannot be made 0"
+    );
 }
 
 /// What becomes of a 3 x 3 image of two channels, 1..=9 and 11..=19, under many seeds.
@@ -183,7 +297,9 @@ fn outcomes(augment: &Augment) -> Vec<[u8; 18]> {
     let image: Vec<u8> = (1..=9).flat_map(|v| [v, v + 10]).collect();
     let draw = |i| {
         let mut out = [0; 18];
-        augment.apply(&image, [3, 3, 2], &Rng::new(5).child(i), &mut out).unwrap();
+        augment
+            .apply(&image, [3, 3, 2], &Rng::new(5).child(i), &mut out)
+            .unwrap();
         out
     };
     (0..2000).map(draw).collect()
@@ -192,51 +308,95 @@ fn outcomes(augment: &Augment) -> Vec<[u8; 18]> {
 #[test]
 fn a_flip_mirrors_about_half_of_the_images() {
     let plain: Vec<u8> = (1..=9).flat_map(|v| [v, v + 10]).collect();
-    let mirrored: Vec<u8> = [3, 2, 1, 6, 5, 4, 9, 8, 7].into_iter().flat_map(|v| [v, v + 10]).collect();
-    let outcomes = outcomes(&Augment { flip: true, ..Augment::default() });
+    let mirrored: Vec<u8> = [3, 2, 1, 6, 5, 4, 9, 8, 7]
+        .into_iter()
+        .flat_map(|v| [v, v + 10])
+        .collect();
+    let outcomes = outcomes(&Augment {
+        flip: true,
+        ..Augment::default()
+    });
     let flipped = outcomes.iter().filter(|o| o[..] == mirrored).count();
-    assert_eq!(flipped + outcomes.iter().filter(|o| o[..] == plain).count(), 2000);
+    assert_eq!(
+        flipped + outcomes.iter().filter(|o| o[..] == plain).count(),
+        2000
+    );
     // Four standard deviations of 2000 coins are 90.
     assert!((910..=1090).contains(&flipped), "{flipped}");
 }
 
 #[test]
 fn a_crop_moves_by_up_to_its_padding_and_fills_with_its_values() {
-    let outcomes = outcomes(&Augment { crop: 1, fill: vec![100, 200], ..Augment::default() });
+    let outcomes = outcomes(&Augment {
+        crop: 1,
+        fill: vec![100, 200],
+        ..Augment::default()
+    });
     let mut seen = std::collections::BTreeMap::new();
     for out in outcomes {
         *seen.entry(out).or_insert(0) += 1;
     }
     // One outcome for each of 3 x 3 offsets, about 222 times each; five standard deviations are 70.
     assert_eq!(seen.len(), 9);
-    assert!(seen.values().all(|n| (152..=292).contains(n)), "{:?}", seen.values());
+    assert!(
+        seen.values().all(|n| (152..=292).contains(n)),
+        "{:?}",
+        seen.values()
+    );
     // Moved down and right by one: the first row and column are filled.
-    let moved = [100, 200, 100, 200, 100, 200, 100, 200, 1, 11, 2, 12, 100, 200, 4, 14, 5, 15];
+    let moved = [
+        100, 200, 100, 200, 100, 200, 100, 200, 1, 11, 2, 12, 100, 200, 4, 14, 5, 15,
+    ];
     assert!(seen.contains_key(&moved));
 }
 
 #[test]
 fn augment_names_a_slice_of_the_wrong_size() {
     let said = message(Augment::default().apply(&[0; 8], [3, 3, 1], &Rng::new(0), &mut [0; 9]));
-    assert!(said.starts_with("augment: image expects 3 x 3 x 1 bytes, got 8 (data_batches.rs:"), "{said}");
+    assert!(
+        said.starts_with("augment: image expects 3 x 3 x 1 bytes, got 8 (data_batches.rs:"),
+        "{said}"
+    );
     let said = message(Augment::default().apply(&[0; 9], [3, 3, 1], &Rng::new(0), &mut [0; 8]));
-    assert!(said.starts_with("augment: out expects 3 x 3 x 1 bytes, got 8 (data_batches.rs:"), "{said}");
+    assert!(
+        said.starts_with("augment: out expects 3 x 3 x 1 bytes, got 8 (data_batches.rs:"),
+        "{said}"
+    );
 }
 
 #[test]
 fn channels_that_nothing_can_hold_are_an_error() {
-    let set = || Arc::new(Dataset::new("dots", [1, 1, 1], vec![0, 255], vec![0, 1], vec!["a".into(), "b".into()]).unwrap());
+    let set = || {
+        Arc::new(
+            Dataset::new(
+                "dots",
+                [1, 1, 1],
+                vec![0, 255],
+                vec![0, 1],
+                vec!["a".into(), "b".into()],
+            )
+            .unwrap(),
+        )
+    };
     let loader = || Loader::new(set(), 2, &[0.5], &[0.5]).unwrap();
     for channels in [usize::MAX, 1 << 40, (1 << 16) + 1] {
         let said = message(loader().with_channels(channels));
-        assert_eq!(said, format!("dots: at most 65536 channels are made of one, not {channels}"));
+        assert_eq!(
+            said,
+            format!("dots: at most 65536 channels are made of one, not {channels}")
+        );
     }
     let wide = loader().with_channels(1 << 16).unwrap();
     let batch = wide.in_order().unwrap().next().unwrap();
     assert_eq!(batch.images.shape()[..], [2, 1, 1, 1 << 16]);
     let values = batch.images.to_vec::<f32>().unwrap();
-    assert!(values[..1 << 16].iter().all(|&v| v == -1.0) && values[1 << 16..].iter().all(|&v| v == 1.0));
-    let changed = Dataset { labels: vec![0; 3], ..(*set()).clone() };
+    assert!(
+        values[..1 << 16].iter().all(|&v| v == -1.0) && values[1 << 16..].iter().all(|&v| v == 1.0)
+    );
+    let changed = Dataset {
+        labels: vec![0; 3],
+        ..(*set()).clone()
+    };
     assert_eq!(
         message(Loader::new(Arc::new(changed), 2, &[0.5], &[0.5])),
         "dots: 3 labels of 1x1x1 images need 3 pixel bytes, got 2"
@@ -245,10 +405,19 @@ fn channels_that_nothing_can_hold_are_an_error() {
 
 #[test]
 fn a_crop_beyond_any_image_leaves_its_fill() {
-    let augment = Augment { crop: usize::MAX, fill: vec![9], ..Augment::default() };
+    let augment = Augment {
+        crop: usize::MAX,
+        fill: vec![9],
+        ..Augment::default()
+    };
     let mut out = [0; 4];
-    augment.apply(&[1, 2, 3, 4], [2, 2, 1], &Rng::new(0), &mut out).unwrap();
+    augment
+        .apply(&[1, 2, 3, 4], [2, 2, 1], &Rng::new(0), &mut out)
+        .unwrap();
     assert_eq!(out, [9; 4]);
     let said = message(augment.apply(&[], [1 << 32, 1 << 32, 1], &Rng::new(0), &mut out));
-    assert!(said.starts_with("augment: image expects 4294967296 x 4294967296 x 1 bytes, got 0"), "{said}");
+    assert!(
+        said.starts_with("augment: image expects 4294967296 x 4294967296 x 1 bytes, got 0"),
+        "{said}"
+    );
 }

@@ -21,21 +21,45 @@ fn cases() -> Vec<(Tensor, &'static str)> {
         (tensor(vec![0.01f32], []), r"0.01"),
         (tensor(vec![1e-20f32], []), r"1e-20"),
         (tensor(vec![0f32; 0], [0]), r"[]"),
-        (tensor(vec![0.1f32, 1e-5, 100.0], [3]), r"[1.e-01 1.e-05 1.e+02]"),
+        (
+            tensor(vec![0.1f32, 1e-5, 100.0], [3]),
+            r"[1.e-01 1.e-05 1.e+02]",
+        ),
         (tensor(vec![1e10f32, 1.0], [2]), r"[1.e+10 1.e+00]"),
-        (tensor(vec![0.01f32, 0.1, 0.12345679], [3]), r"[0.01       0.1        0.12345679]"),
-        (tensor(vec![f32::NAN, f32::INFINITY, -1.0], [3]), r"[nan inf -1.]"),
-        (tensor(vec![f32::NAN, f32::NEG_INFINITY], [2]), r"[ nan -inf]"),
-        (tensor(vec![f64::NEG_INFINITY, 1e-10, 2.5], [3]), r"[   -inf 1.0e-10 2.5e+00]"),
-        (tensor(vec![1.0 / 3.0, 1000.123456789], [2]), r"[3.33333333e-01 1.00012346e+03]"),
+        (
+            tensor(vec![0.01f32, 0.1, 0.12345679], [3]),
+            r"[0.01       0.1        0.12345679]",
+        ),
+        (
+            tensor(vec![f32::NAN, f32::INFINITY, -1.0], [3]),
+            r"[nan inf -1.]",
+        ),
+        (
+            tensor(vec![f32::NAN, f32::NEG_INFINITY], [2]),
+            r"[ nan -inf]",
+        ),
+        (
+            tensor(vec![f64::NEG_INFINITY, 1e-10, 2.5], [3]),
+            r"[   -inf 1.0e-10 2.5e+00]",
+        ),
+        (
+            tensor(vec![1.0 / 3.0, 1000.123456789], [2]),
+            r"[3.33333333e-01 1.00012346e+03]",
+        ),
         (tensor(vec![0.1 + 0.2, 1e-10], [2]), r"[3.e-01 1.e-10]"),
-        (tensor(vec![1e-300, 1e300, 0.0], [3]), r"[1.e-300 1.e+300 0.e+000]"),
+        (
+            tensor(vec![1e-300, 1e300, 0.0], [3]),
+            r"[1.e-300 1.e+300 0.e+000]",
+        ),
         (tensor(vec![3e-45f32], [1]), r"[3.e-45]"),
         (tensor(vec![123456789.0], [1]), r"[1.23456789e+08]"),
         (tensor(vec![12345678.9f32], [1]), r"[12345679.]"),
         (tensor(vec![-0.0, 1.0], [2]), r"[-0.  1.]"),
         (tensor(vec![9.999999999, 1.0], [2]), r"[10.  1.]"),
-        (tensor([0.1, -2.5].map(half::f16::from_f64).to_vec(), [2]), r"[ 0.1 -2.5]"),
+        (
+            tensor([0.1, -2.5].map(half::f16::from_f64).to_vec(), [2]),
+            r"[ 0.1 -2.5]",
+        ),
         (
             tensor(vec![-1.5f32, 2.0, 3.0, 4.0], [2, 2]),
             r"[[-1.5  2. ]
@@ -179,7 +203,10 @@ fn cases() -> Vec<(Tensor, &'static str)> {
    [2.032e+03 2.033e+03 2.034e+03 ... 2.045e+03 2.046e+03 2.047e+03]]]]",
         ),
         (
-            tensor((0..30).map(|i| i * 1_000_000).collect::<Vec<i64>>(), [2, 15]),
+            tensor(
+                (0..30).map(|i| i * 1_000_000).collect::<Vec<i64>>(),
+                [2, 15],
+            ),
             r"[[       0  1000000  2000000  3000000  4000000  5000000  6000000  7000000
    8000000  9000000 10000000 11000000 12000000 13000000 14000000]
  [15000000 16000000 17000000 18000000 19000000 20000000 21000000 22000000
@@ -194,24 +221,45 @@ fn display_is_numpys_print() {
         assert_eq!(tensor.to_string(), want);
     }
     assert_eq!(Tensor::zeros([2, 0, 3], DType::F32).to_string(), "[]");
-    assert_eq!(Var::from(tensor(vec![1.0, 0.5], [2])).to_string(), "[1.  0.5]");
+    assert_eq!(
+        Var::from(tensor(vec![1.0, 0.5], [2])).to_string(),
+        "[1.  0.5]"
+    );
 }
 
 #[test]
 fn debug_adds_type_and_shape() {
     let print = |x: Tensor| format!("{x:?}");
-    assert_eq!(print(tensor(vec![1.0f32, 2.5], [2])), "Tensor([1. , 2.5], f32, [2])");
-    assert_eq!(print(tensor(vec![1.0 / 3.0], [])), "Tensor(0.33333333, f64, [])");
-    assert_eq!(print(Tensor::zeros([2, 0], DType::U8)), "Tensor([], u8, [2, 0])");
-    assert_eq!(print(tensor(vec![1i64, 2, 3, 4], [2, 2])), "Tensor([[1, 2],\n        [3, 4]], i64, [2, 2])");
+    assert_eq!(
+        print(tensor(vec![1.0f32, 2.5], [2])),
+        "Tensor([1. , 2.5], f32, [2])"
+    );
+    assert_eq!(
+        print(tensor(vec![1.0 / 3.0], [])),
+        "Tensor(0.33333333, f64, [])"
+    );
+    assert_eq!(
+        print(Tensor::zeros([2, 0], DType::U8)),
+        "Tensor([], u8, [2, 0])"
+    );
+    assert_eq!(
+        print(tensor(vec![1i64, 2, 3, 4], [2, 2])),
+        "Tensor([[1, 2],\n        [3, 4]], i64, [2, 2])"
+    );
     let want = "\
 Tensor([0.        , 0.14285714, 0.28571429, 0.42857143, 0.57142857,
         0.71428571, 0.85714286, 1.        , 1.14285714, 1.28571429,
         1.42857143, 1.57142857, 1.71428571, 1.85714286, 2.        ],
        f64, [15])";
-    assert_eq!(print(tensor((0..15).map(|i| f64::from(i) / 7.0).collect(), [15])), want);
+    assert_eq!(
+        print(tensor((0..15).map(|i| f64::from(i) / 7.0).collect(), [15])),
+        want
+    );
     let want = "\
 Tensor([0.000e+00, 1.000e+00, 2.000e+00, ..., 1.997e+03, 1.998e+03,
         1.999e+03], f64, [2000])";
-    assert_eq!(print(tensor((0..2000).map(f64::from).collect(), [2000])), want);
+    assert_eq!(
+        print(tensor((0..2000).map(f64::from).collect(), [2000])),
+        want
+    );
 }

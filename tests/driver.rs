@@ -1,5 +1,6 @@
-//! Every public op on random shapes, element types, windows and numbers, many of them absurd: an op gives a result or an
-//! error, never a panic, an abort or an endless loop, and a result that has inputs with gradients has a backward pass.
+//! Every public op on random shapes, element types, windows and numbers, many of them absurd: an op
+//! gives a result or an error, never a panic, an abort or an endless loop, and a result that has
+//! inputs with gradients has a backward pass.
 //!
 //! In a build with overflow checks and debug assertions a size that wraps is a panic too:
 //!
@@ -7,8 +8,9 @@
 //! cargo test --profile checked --test driver
 //! ```
 //!
-//! A failure names the op, its operands and the bytes they were drawn from. Should the process end instead, `DRIVER_TRACE=1`
-//! with `--nocapture` prints each call before it is made, and `DRIVER_OP=conv2d` calls one op alone.
+//! A failure names the op, its operands and the bytes they were drawn from. Should the process end
+//! instead, `DRIVER_TRACE=1` with `--nocapture` prints each call before it is made, and
+//! `DRIVER_OP=conv2d` calls one op alone.
 
 #[path = "driver/draw.rs"]
 mod draw;
@@ -54,25 +56,43 @@ fn calls() -> Vec<Call> {
 #[test]
 fn every_op_gives_a_result_or_an_error() {
     let hook = take_hook();
-    set_hook(Box::new(|info| *PANIC.lock().unwrap_or_else(|e| e.into_inner()) = info.to_string()));
+    set_hook(Box::new(|info| {
+        *PANIC.lock().unwrap_or_else(|e| e.into_inner()) = info.to_string()
+    }));
     thread::spawn(watch);
-    let config = ProptestConfig { cases: CASES, max_shrink_time: 20_000, failure_persistence: None, ..ProptestConfig::default() };
+    let config = ProptestConfig {
+        cases: CASES,
+        max_shrink_time: 20_000,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    };
     let only = std::env::var("DRIVER_OP").ok();
-    let calls = calls().into_iter().filter(|(name, _)| only.as_ref().is_none_or(|only| only == name));
+    let calls = calls()
+        .into_iter()
+        .filter(|(name, _)| only.as_ref().is_none_or(|only| only == name));
     let failures = calls.filter_map(|(name, call)| {
         let bytes = prop::collection::vec(any::<u8>(), 0..96);
-        TestRunner::new(config.clone()).run(&bytes, |bytes| run(name, call, &bytes)).err()
+        TestRunner::new(config.clone())
+            .run(&bytes, |bytes| run(name, call, &bytes))
+            .err()
     });
     let failures: Vec<String> = failures.map(|failure| failure.to_string()).collect();
     set_hook(hook);
-    assert!(failures.is_empty(), "{} ops fail:\n{}", failures.len(), failures.join("\n"));
+    assert!(
+        failures.is_empty(),
+        "{} ops fail:\n{}",
+        failures.len(),
+        failures.join("\n")
+    );
 }
 
 /// One call and the backward pass of its result.
 fn run(name: &str, call: fn(&mut Draw) -> Result<Var>, bytes: &[u8]) -> TestCaseResult {
     let mut draw = Draw::new(name, bytes);
     let outcome = catch_unwind(AssertUnwindSafe(|| {
-        let Ok(y) = call(&mut draw) else { return Ok(()) };
+        let Ok(y) = call(&mut draw) else {
+            return Ok(());
+        };
         if !y.has_history() {
             return Ok(());
         }
@@ -83,8 +103,13 @@ fn run(name: &str, call: fn(&mut Draw) -> Result<Var>, bytes: &[u8]) -> TestCase
     let drawn = draw.text();
     match outcome {
         Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) => Err(TestCaseError::fail(format!("{drawn}: the backward pass fails: {error}"))),
-        Err(_) => Err(TestCaseError::fail(format!("{drawn}: {}", PANIC.lock().unwrap_or_else(|e| e.into_inner())))),
+        Ok(Err(error)) => Err(TestCaseError::fail(format!(
+            "{drawn}: the backward pass fails: {error}"
+        ))),
+        Err(_) => Err(TestCaseError::fail(format!(
+            "{drawn}: {}",
+            PANIC.lock().unwrap_or_else(|e| e.into_inner())
+        ))),
     }
 }
 
@@ -105,19 +130,31 @@ fn watch() {
     }
 }
 
-/// The public functions of `src/ops`: `pub fn` in the files, and the rows of the tables that functions are made from.
+/// The public functions of `src/ops`: `pub fn` in the files, and the rows of the tables that
+/// functions are made from.
 fn public_ops() -> BTreeSet<String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/ops");
     let mut names: BTreeSet<String> = ["add", "sub", "mul", "div"].map(String::from).into();
     for file in fs::read_dir(folder).unwrap() {
         let text = fs::read_to_string(file.unwrap().path()).unwrap();
-        for line in text.lines().take_while(|line| !line.starts_with("mod on_device")).map(str::trim_start) {
+        for line in text
+            .lines()
+            .take_while(|line| !line.starts_with("mod on_device"))
+            .map(str::trim_start)
+        {
             let function = line.strip_prefix("pub fn ");
             let rest = function.unwrap_or(line);
-            let (name, rest) = rest.split_at(rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len()));
+            let (name, rest) = rest.split_at(
+                rest.find(|c: char| !c.is_alphanumeric() && c != '_')
+                    .unwrap_or(rest.len()),
+            );
             // A row is `neg(), "-x", ..;` or `eq, "=", ..;`
-            let behind = rest.split_once(')').filter(|(before, _)| !before.contains('"')).map_or(rest, |(_, behind)| behind);
-            let row = rest.starts_with(['(', ',']) && behind.starts_with(", \"") && line.ends_with(';');
+            let behind = rest
+                .split_once(')')
+                .filter(|(before, _)| !before.contains('"'))
+                .map_or(rest, |(_, behind)| behind);
+            let row =
+                rest.starts_with(['(', ',']) && behind.starts_with(", \"") && line.ends_with(';');
             if !name.is_empty() && (function.is_some() || row) {
                 names.insert(name.to_owned());
             }

@@ -7,29 +7,45 @@ use std::path::{Path, PathBuf};
 use wavemix::fuzzing::TARGETS;
 
 fn fuzz(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz").join(path)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("fuzz")
+        .join(path)
 }
 
 fn entries(folder: &Path) -> Vec<PathBuf> {
-    let mut paths: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut paths: Vec<PathBuf> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
     paths.sort();
     paths
 }
 
 /// The seeds of one target; cargo-fuzz adds to the folder, and what it adds is replayed too.
 fn corpus(name: &str) -> Vec<Vec<u8>> {
-    entries(&fuzz("corpus").join(name)).iter().map(|path| fs::read(path).unwrap()).collect()
+    entries(&fuzz("corpus").join(name))
+        .iter()
+        .map(|path| fs::read(path).unwrap())
+        .collect()
 }
 
 #[test]
 fn every_target_has_a_fuzzer_and_seeds_and_no_fuzzer_is_left_out() {
     let names: BTreeSet<String> = TARGETS.iter().map(|(name, _)| name.to_string()).collect();
-    let stems = |folder| entries(&fuzz(folder)).iter().map(|p| p.file_stem().unwrap().to_str().unwrap().to_owned()).collect();
+    let stems = |folder| {
+        entries(&fuzz(folder))
+            .iter()
+            .map(|p| p.file_stem().unwrap().to_str().unwrap().to_owned())
+            .collect()
+    };
     assert_eq!(names, stems("fuzz_targets"));
     assert_eq!(names, stems("corpus"));
     let manifest = fs::read_to_string(fuzz("Cargo.toml")).unwrap();
     for name in names {
-        assert!(manifest.contains(&format!("path = \"fuzz_targets/{name}.rs\"")), "fuzz/Cargo.toml lacks {name}");
+        assert!(
+            manifest.contains(&format!("path = \"fuzz_targets/{name}.rs\"")),
+            "fuzz/Cargo.toml lacks {name}"
+        );
     }
 }
 

@@ -1,7 +1,8 @@
-//! Models, blocks, training and optimizers against PyTorch and the authors' package `wavemix` 0.2.4.
+//! Models, blocks, training and optimizers against PyTorch and the authors' package `wavemix`
+//! 0.2.4.
 //!
-//! `goldens/make.py` wrote the numbers; `goldens/README.md` says what each file holds. In f64 we agree to 1e-10: any
-//! difference in a formula shows. In f32 we agree as far as f32 goes.
+//! `goldens/make.py` wrote the numbers; `goldens/README.md` says what each file holds. In f64 we
+//! agree to 1e-10: any difference in a formula shows. In f32 we agree as far as f32 goes.
 
 use std::collections::BTreeMap;
 
@@ -25,23 +26,37 @@ impl Golden {
     fn read(name: &str) -> Golden {
         let file = read(name);
         let config = serde_json::from_str(&file.metadata["config"]).unwrap();
-        Golden { name: name.to_owned(), tensors: file.tensors, config }
+        Golden {
+            name: name.to_owned(),
+            tensors: file.tensors,
+            config,
+        }
     }
 
     fn number(&self, key: &str) -> usize {
-        self.config[key].as_u64().unwrap_or_else(|| panic!("{}: no number `{key}`", self.name)) as usize
+        self.config[key]
+            .as_u64()
+            .unwrap_or_else(|| panic!("{}: no number `{key}`", self.name)) as usize
     }
 
     /// The model's configuration; for a block, one whose blocks are like it.
     fn config(&self) -> Config {
         let task = match self.config["kind"].as_str().unwrap() {
-            "segment" => Task::Segment { classes: self.number("classes") },
+            "segment" => Task::Segment {
+                classes: self.number("classes"),
+            },
             "upscale" => Task::Upscale { channels: 3 },
-            "classify" => Task::Classify { classes: self.number("classes") },
+            "classify" => Task::Classify {
+                classes: self.number("classes"),
+            },
             _ => Task::Classify { classes: 1 },
         };
         let stem = match self.config["stem"].as_str() {
-            Some("strided") => Some(Stem::Strided([0, 1].map(|i| self.config["stem_strides"][i].as_u64().unwrap() as usize))),
+            Some("strided") => {
+                Some(Stem::Strided([0, 1].map(|i| {
+                    self.config["stem_strides"][i].as_u64().unwrap() as usize
+                })))
+            }
             Some("patchify") => Some(Stem::Patchify(self.number("patch"))),
             _ => None,
         };
@@ -64,8 +79,15 @@ impl Golden {
 
     /// The tensors named `prefix.NAME`, by NAME.
     fn under(&self, prefix: &str) -> Tensors {
-        let below = |name: &String| name.strip_prefix(prefix)?.strip_prefix('.').map(str::to_owned);
-        self.tensors.iter().filter_map(|(name, tensor)| Some((below(name)?, tensor.clone()))).collect()
+        let below = |name: &String| {
+            name.strip_prefix(prefix)?
+                .strip_prefix('.')
+                .map(str::to_owned)
+        };
+        self.tensors
+            .iter()
+            .filter_map(|(name, tensor)| Some((below(name)?, tensor.clone())))
+            .collect()
     }
 
     fn values(&self, key: &str) -> Vec<f64> {
@@ -81,13 +103,24 @@ impl Golden {
     fn near(&self, key: &str, got: &Tensor, [tolerance, scale]: [f64; 2]) {
         let (want, got) = (self.values(key), floats(got));
         assert_eq!(want.len(), got.len(), "{}: {key}", self.name);
-        let worst = want.iter().zip(&got).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+        let worst = want
+            .iter()
+            .zip(&got)
+            .map(|(a, b)| (a - b).abs())
+            .fold(0.0, f64::max);
         let finite = got.iter().all(|x| x.is_finite());
-        assert!(finite && worst <= tolerance * scale, "{}: {key} is off by {worst:e} with entries up to {scale:e}", self.name);
+        assert!(
+            finite && worst <= tolerance * scale,
+            "{}: {key} is off by {worst:e} with entries up to {scale:e}",
+            self.name
+        );
     }
 
     fn largest(&self, key: &str) -> f64 {
-        self.values(key).into_iter().map(f64::abs).fold(0.0, f64::max)
+        self.values(key)
+            .into_iter()
+            .map(f64::abs)
+            .fold(0.0, f64::max)
     }
 }
 
@@ -96,7 +129,10 @@ fn read(name: &str) -> TensorFile {
 }
 
 fn path(name: &str) -> String {
-    format!("{}/tests/goldens/{name}.safetensors", env!("CARGO_MANIFEST_DIR"))
+    format!(
+        "{}/tests/goldens/{name}.safetensors",
+        env!("CARGO_MANIFEST_DIR")
+    )
 }
 
 fn floats(x: &Tensor) -> Vec<f64> {
@@ -114,7 +150,11 @@ fn channels_first(x: &Tensor) -> Tensor {
 }
 
 fn permuted(x: &Tensor, axes: [usize; 4]) -> Tensor {
-    if x.shape().len() == 4 { Var::from(x).permute(&axes).unwrap().into_value() } else { x.clone() }
+    if x.shape().len() == 4 {
+        Var::from(x).permute(&axes).unwrap().into_value()
+    } else {
+        x.clone()
+    }
 }
 
 /// What a golden was made from.
@@ -150,7 +190,11 @@ impl Net {
 fn in_file_layout(params: &Params, gradients: &Gradients) -> Tensors {
     let (flat, mut copy) = (params.flatten(gradients).unwrap(), params.clone());
     for entry in params.entries() {
-        let dw = flat.rows(entry.offset..entry.offset + entry.shape.elements()).unwrap().reshape(entry.shape).unwrap();
+        let dw = flat
+            .rows(entry.offset..entry.offset + entry.shape.elements())
+            .unwrap()
+            .reshape(entry.shape)
+            .unwrap();
         copy.set(&entry.name, &dw).unwrap();
     }
     weights::to_file(&copy).unwrap()
@@ -160,18 +204,30 @@ fn in_file_layout(params: &Params, gradients: &Gradients) -> Tensors {
 fn step(name: &str, dtype: DType, value: f64, gradient: f64) {
     let golden = Golden::read(name);
     let (net, mut params) = Net::build(&golden, dtype);
-    let near = |key: &str, got: &Tensor| golden.near(key, &channels_first(got), [value, golden.largest(key)]);
+    let near = |key: &str, got: &Tensor| {
+        golden.near(key, &channels_first(got), [value, golden.largest(key)])
+    };
 
     let pass = Pass::train(&params, Rng::new(1));
     let x = Var::leaf(golden.maps("input", dtype));
     let y = net.forward(&pass, &x).unwrap();
     near("output", y.value());
-    let loss = (&y * &Var::from(golden.maps("probe", dtype))).unwrap().sum_all().unwrap();
+    let loss = (&y * &Var::from(golden.maps("probe", dtype)))
+        .unwrap()
+        .sum_all()
+        .unwrap();
     let gradients = loss.backward().unwrap();
 
     let got = in_file_layout(&params, &gradients);
-    let keys: Vec<String> = params.entries().iter().map(|entry| format!("grad.{}", entry.name)).collect();
-    let largest = keys.iter().map(|key| golden.largest(key)).fold(0.0, f64::max);
+    let keys: Vec<String> = params
+        .entries()
+        .iter()
+        .map(|entry| format!("grad.{}", entry.name))
+        .collect();
+    let largest = keys
+        .iter()
+        .map(|key| golden.largest(key))
+        .fold(0.0, f64::max);
     for key in keys {
         golden.near(&key, &got[&key["grad.".len()..]], [gradient, largest]);
     }
@@ -184,7 +240,12 @@ fn step(name: &str, dtype: DType, value: f64, gradient: f64) {
         let key = format!("after.{name}");
         golden.near(&key, got, [value, golden.largest(&key)]);
     }
-    near("eval_output", net.forward(&Pass::eval(&params), &x.detach()).unwrap().value());
+    near(
+        "eval_output",
+        net.forward(&Pass::eval(&params), &x.detach())
+            .unwrap()
+            .value(),
+    );
 }
 
 /// One test for each golden of a training step: in f64, then in f32.
@@ -215,25 +276,38 @@ fn every_golden_is_read_by_a_test() {
         "trace_optimizers",
         "trace_training",
     ];
-    let mut known: Vec<String> = STEPS.iter().chain(&elsewhere).map(|name| format!("{name}.safetensors")).collect();
+    let mut known: Vec<String> = STEPS
+        .iter()
+        .chain(&elsewhere)
+        .map(|name| format!("{name}.safetensors"))
+        .collect();
     let names = std::fs::read_dir(format!("{}/tests/goldens", env!("CARGO_MANIFEST_DIR"))).unwrap();
     let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let mut found: Vec<String> = names.filter(|name| name.ends_with(".safetensors")).collect();
+    let mut found: Vec<String> = names
+        .filter(|name| name.ends_with(".safetensors"))
+        .collect();
     known.sort();
     found.sort();
     assert_eq!(known, found);
 }
 
-/// Ten steps from PyTorch's weights on its batches: the losses, and the weights and statistics at the end.
+/// Ten steps from PyTorch's weights on its batches: the losses, and the weights and statistics at
+/// the end.
 fn train(dtype: DType, optimizer: &str, method: Method, tolerance: f64) {
     let golden = Golden::read("trace_training");
     let (net, mut params) = Net::build(&golden, dtype);
     let (images, labels) = (&golden.tensors["images"], &golden.tensors["labels"]);
-    let lr = golden.config["optimizers"][optimizer]["lr"].as_f64().unwrap();
+    let lr = golden.config["optimizers"][optimizer]["lr"]
+        .as_f64()
+        .unwrap();
     let mut update = Optimizer::new(method, &params).unwrap();
     let mut losses = Vec::new();
     for i in 0..10 {
-        let x = images.rows(i..i + 1).unwrap().reshape([4, 3, 8, 8]).unwrap();
+        let x = images
+            .rows(i..i + 1)
+            .unwrap()
+            .reshape([4, 3, 8, 8])
+            .unwrap();
         let x = channels_last(&x).cast(dtype).unwrap();
         let y = labels.rows(i..i + 1).unwrap().reshape([4]).unwrap();
         let pass = Pass::train(&params, Rng::new(i as u64));
@@ -247,9 +321,11 @@ fn train(dtype: DType, optimizer: &str, method: Method, tolerance: f64) {
     golden.near(&format!("{optimizer}.losses"), &losses, [tolerance, 1.0]);
     if dtype == DType::F64 {
         for (name, got) in weights::to_file(&params).unwrap() {
-            // In front of BatchNorm a bias has a true gradient of 0. Lion follows the sign of its rounding, and AdamW
-            // magnifies it by lr / eps = 1e5; the mean that BatchNorm keeps moves along.
-            let noise = name.ends_with("feedforward.4.bias") || name.ends_with("feedforward.5.running_mean");
+            // In front of BatchNorm a bias has a true gradient of 0. Lion follows the sign of its
+            // rounding, and AdamW magnifies it by lr / eps = 1e5; the mean that BatchNorm keeps
+            // moves along.
+            let noise = name.ends_with("feedforward.4.bias")
+                || name.ends_with("feedforward.5.running_mean");
             if optimizer == "sgd" || !noise {
                 golden.near(&format!("{optimizer}.final.{name}"), &got, [tolerance, 1.0]);
             }
@@ -284,9 +360,16 @@ fn state_dict(name: &str) {
     golden.near("logits", logits.value(), [1e-5, 1.0]);
     // Written again it holds the same names, shapes and numbers.
     let (again, original) = (weights::to_file(&params).unwrap(), read(name).tensors);
-    assert_eq!(again.keys().collect::<Vec<_>>(), original.keys().collect::<Vec<_>>());
+    assert_eq!(
+        again.keys().collect::<Vec<_>>(),
+        original.keys().collect::<Vec<_>>()
+    );
     for (name, tensor) in original {
-        assert_eq!((tensor.shape(), floats(&tensor)), (again[&name].shape(), floats(&again[&name])), "{name}");
+        assert_eq!(
+            (tensor.shape(), floats(&tensor)),
+            (again[&name].shape(), floats(&again[&name])),
+            "{name}"
+        );
     }
 }
 

@@ -11,7 +11,11 @@ use wavemix::{DType, Result, Rng, Shape, Tensor, Var};
 fn cube(x: &Var, wrong: Range<usize>, factor: f64) -> Result<Var> {
     let constant = x.detach();
     let y = (&constant.square()? * &constant)?.into_value();
-    Ok(Var::record("cube", &[x], y, || Cube { x: x.value().clone(), wrong, factor }))
+    Ok(Var::record("cube", &[x], y, || Cube {
+        x: x.value().clone(),
+        wrong,
+        factor,
+    }))
 }
 
 struct Cube {
@@ -24,7 +28,9 @@ impl Backward for Cube {
     fn backward(self: Box<Self>, dy: Tensor, _wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
         let dx = (&Var::from(&self.x).square()?.mul_scalar(3.0)? * &Var::from(dy))?.into_value();
         let mut values = dx.to_vec::<f64>()?;
-        values[self.wrong].iter_mut().for_each(|dx| *dx *= self.factor);
+        values[self.wrong]
+            .iter_mut()
+            .for_each(|dx| *dx *= self.factor);
         Ok(vec![Some(Tensor::from_vec(values, self.x.shape())?)])
     }
 
@@ -44,7 +50,12 @@ fn double(x: &Var, slope: f64) -> Result<Var> {
             vec![]
         }
     }
-    Ok(Var::record("double", &[x], x.detach().mul_scalar(2.0)?.into_value(), || Double(slope)))
+    Ok(Var::record(
+        "double",
+        &[x],
+        x.detach().mul_scalar(2.0)?.into_value(),
+        || Double(slope),
+    ))
 }
 
 proptest! {
@@ -68,17 +79,36 @@ proptest! {
 
 #[test]
 fn single_precision_and_missing_gradients_are_refused() {
-    let error = gradcheck(|v| v[0].neg(), &[Tensor::zeros([2], DType::F32)]).unwrap_err().to_string();
-    assert!(error.starts_with("gradcheck: inputs expects f64, got f32 (gradcheck.rs:"), "{error}");
+    let error = gradcheck(|v| v[0].neg(), &[Tensor::zeros([2], DType::F32)])
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.starts_with("gradcheck: inputs expects f64, got f32 (gradcheck.rs:"),
+        "{error}"
+    );
     let x = [Tensor::ones([3], DType::F64), Tensor::ones([3], DType::F64)];
-    let error = gradcheck(|v| &v[0] + &v[1].detach(), &x).unwrap_err().to_string();
-    assert!(error.starts_with("gradcheck: input 1: the gradient gives 0.0"), "{error}");
+    let error = gradcheck(|v| &v[0] + &v[1].detach(), &x)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.starts_with("gradcheck: input 1: the gradient gives 0.0"),
+        "{error}"
+    );
 }
 
 #[test]
 fn one_wrong_element_among_many_is_found() {
-    let x = [Tensor::uniform([10, 10], 0.5, 2.0, DType::F64, &Rng::new(3))];
+    let x = [Tensor::uniform(
+        [10, 10],
+        0.5,
+        2.0,
+        DType::F64,
+        &Rng::new(3),
+    )];
     for wrong in 0..100 {
-        assert!(gradcheck(|v| cube(&v[0], wrong..wrong + 1, 1.1), &x).is_err(), "element {wrong}");
+        assert!(
+            gradcheck(|v| cube(&v[0], wrong..wrong + 1, 1.1), &x).is_err(),
+            "element {wrong}"
+        );
     }
 }

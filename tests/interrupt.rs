@@ -1,7 +1,8 @@
-//! Training that is killed or told to stop at some moment, and goes on: it ends with the bytes of a run left alone.
+//! Training that is killed or told to stop at some moment, and goes on: it ends with the bytes of a
+//! run left alone.
 //!
-//! The trainer runs in a child process, which is this very test binary: with its arguments in the environment, the test
-//! `child` is the main function of an example.
+//! The trainer runs in a child process, which is this very test binary: with its arguments in the
+//! environment, the test `child` is the main function of an example.
 
 #![cfg(unix)]
 
@@ -35,12 +36,20 @@ const JOB: Job = Job {
 /// Not a test of its own: what the child processes run.
 #[test]
 fn child() {
-    let Ok(arguments) = std::env::var(KEY) else { return };
+    let Ok(arguments) = std::env::var(KEY) else {
+        return;
+    };
     let arguments: Vec<OsString> = arguments.lines().map(OsString::from).collect();
     let settings = cli::Settings::parse(&JOB, arguments).unwrap().unwrap();
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(settings.threads).build().unwrap();
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(settings.threads)
+        .build()
+        .unwrap();
     // Whoever runs this test may have the real files; it is meant for the built-in ones.
-    let settings = cli::Settings { default_data: Some(folder("no-data")), ..settings };
+    let settings = cli::Settings {
+        default_data: Some(folder("no-data")),
+        ..settings
+    };
     if let Err(error) = pool.install(|| train::run(settings)) {
         eprintln!("error: {error}");
         std::process::exit(1);
@@ -49,7 +58,8 @@ fn child() {
 
 /// A fresh folder for one run, under the build's own.
 fn folder(name: &str) -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("interrupt-{name}-{}", std::process::id()));
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .join(format!("interrupt-{name}-{}", std::process::id()));
     let _ = std::fs::remove_dir_all(&folder);
     folder
 }
@@ -68,16 +78,31 @@ fn start_under(wrapper: &[&str], folder: &Path, flags: &[&str]) -> Child {
         false => arguments.extend([&["--out", folder_text, "--threads", "1"], flags].concat()),
     }
     let test = std::env::current_exe().unwrap();
-    let mut words = wrapper.iter().map(OsString::from).chain([test.into_os_string()]);
+    let mut words = wrapper
+        .iter()
+        .map(OsString::from)
+        .chain([test.into_os_string()]);
     let mut child = Command::new(words.next().unwrap());
-    child.args(words).args(["--exact", "child", "--nocapture"]).env(KEY, arguments.join("\n"));
-    child.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+    child
+        .args(words)
+        .args(["--exact", "child", "--nocapture"])
+        .env(KEY, arguments.join("\n"));
+    child
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
 }
 
 /// Waits for the end; what it said on stderr.
 fn finish(mut child: Child) -> String {
     let mut said = String::new();
-    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    child
+        .stderr
+        .take()
+        .unwrap()
+        .read_to_string(&mut said)
+        .unwrap();
     assert!(child.wait().unwrap().success(), "{said}");
     said
 }
@@ -92,7 +117,12 @@ fn best(folder: &Path) -> Vec<u8> {
 
 /// Another one at each run of the test.
 fn random() -> Rng {
-    Rng::new(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_nanos() as u64)
+    Rng::new(
+        SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap()
+            .as_nanos() as u64,
+    )
 }
 
 fn killed_and_resumed(name: &str, flags: &[&str]) {
@@ -110,10 +140,20 @@ fn killed_and_resumed(name: &str, flags: &[&str]) {
         child.wait().unwrap();
     }
     finish(start(&parts, flags));
-    assert!(weights(&whole) == weights(&parts), "{name}: killed after {moments:?} s, it ended with other weights");
-    assert!(best(&whole) == best(&parts), "{name}: killed after {moments:?} s, it chose other weights");
+    assert!(
+        weights(&whole) == weights(&parts),
+        "{name}: killed after {moments:?} s, it ended with other weights"
+    );
+    assert!(
+        best(&whole) == best(&parts),
+        "{name}: killed after {moments:?} s, it chose other weights"
+    );
     let metrics = std::fs::read_to_string(parts.join("metrics.jsonl")).unwrap();
-    assert_eq!(metrics.lines().count(), 5, "a line for each epoch and the best: {metrics}");
+    assert_eq!(
+        metrics.lines().count(),
+        5,
+        "a line for each epoch and the best: {metrics}"
+    );
 }
 
 #[test]
@@ -128,9 +168,16 @@ fn killed_between_the_files_of_the_last_checkpoint() {
     finish(start(&run, &["--ema", "0.9"]));
     let want = weights(&run);
     std::fs::write(run.join("last/model.safetensors"), b"of the epoch before").unwrap();
-    std::fs::write(run.join("last/model.safetensors.tmp"), &want[..want.len() / 2]).unwrap();
+    std::fs::write(
+        run.join("last/model.safetensors.tmp"),
+        &want[..want.len() / 2],
+    )
+    .unwrap();
     finish(start(&run, &[]));
-    assert!(weights(&run) == want, "resumed behind its end, it has other weights than its state");
+    assert!(
+        weights(&run) == want,
+        "resumed behind its end, it has other weights than its state"
+    );
 }
 
 #[test]
@@ -138,29 +185,54 @@ fn so_does_one_of_two_phases() {
     killed_and_resumed("papers", &["--protocol", "papers", "--optimizer", "lion"]);
 }
 
-/// Starts a run of a few long steps, and sends it two signals of this kind in its first step; what it said on stderr.
+/// Starts a run of a few long steps, and sends it two signals of this kind in its first step; what
+/// it said on stderr.
 fn hung_up(wrapper: &[&str], run: &Path, signal: &str) -> (std::process::ExitStatus, String) {
-    let flags = ["--epochs", "1", "--model", "WaveMixLite-16/3", "--batch-size", "40"];
+    let flags = [
+        "--epochs",
+        "1",
+        "--model",
+        "WaveMixLite-16/3",
+        "--batch-size",
+        "40",
+    ];
     let mut child = start_under(wrapper, run, &flags);
     let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
-    assert!(said.any(|line| line.unwrap().contains("; results in ")), "the run does not begin");
-    let twice = format!("kill -{signal} {0}; sleep 0.005; kill -{signal} {0}", child.id());
+    assert!(
+        said.any(|line| line.unwrap().contains("; results in ")),
+        "the run does not begin"
+    );
+    let twice = format!(
+        "kill -{signal} {0}; sleep 0.005; kill -{signal} {0}",
+        child.id()
+    );
     Command::new("sh").args(["-c", &twice]).status().unwrap();
     let said = said.map(Result::unwrap).collect::<Vec<_>>().join("\n");
     (child.wait().unwrap(), said)
 }
 
-/// A terminal that closes sends SIGHUP twice: the shell hands it on to its jobs, and the system sends it as the shell ends.
+/// A terminal that closes sends SIGHUP twice: the shell hands it on to its jobs, and the system
+/// sends it as the shell ends.
 #[test]
 fn a_closed_terminal_ends_a_run_with_its_state_saved() {
     for signal in ["HUP", "TERM"] {
         let run = folder(&format!("closed-{signal}"));
         // Whoever runs this test may have it ignore SIGHUP, which child processes take over.
-        let wrapper = if ignores_hangups() { &["env", "--default-signal=HUP"][..] } else { &[] };
+        let wrapper = if ignores_hangups() {
+            &["env", "--default-signal=HUP"][..]
+        } else {
+            &[]
+        };
         let (status, said) = hung_up(wrapper, &run, signal);
-        assert!(status.success() && said.contains("stopped after 0 of 1 epochs and "), "{signal}: {status}, {said}");
+        assert!(
+            status.success() && said.contains("stopped after 0 of 1 epochs and "),
+            "{signal}: {status}, {said}"
+        );
         let state = State::read(run.join("last/state.safetensors")).unwrap();
-        assert!(state.get::<usize>("batch").unwrap() > 0, "{signal}: the step it was at is lost");
+        assert!(
+            state.get::<usize>("batch").unwrap() > 0,
+            "{signal}: the step it was at is lost"
+        );
     }
 }
 
@@ -175,7 +247,10 @@ fn ignores_hangups() -> bool {
 fn a_run_under_nohup_goes_on_when_the_terminal_closes() {
     let run = folder("nohup");
     let (status, said) = hung_up(&["nohup"], &run, "HUP");
-    assert!(status.success() && said.contains("best so far") && !said.contains("stopped after"), "{status}, {said}");
+    assert!(
+        status.success() && said.contains("best so far") && !said.contains("stopped after"),
+        "{status}, {said}"
+    );
     assert!(run.join("mistakes.svg").exists());
 }
 
@@ -191,19 +266,39 @@ fn a_run_told_to_stop_goes_on_within_the_epoch() {
         let mut child = start(&parts, &flags);
         // It listens before it announces itself.
         let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
-        assert!(said.any(|line| line.unwrap().contains("; results in ")), "the run does not begin");
+        assert!(
+            said.any(|line| line.unwrap().contains("; results in ")),
+            "the run does not begin"
+        );
         std::thread::sleep(Duration::from_secs_f64(0.015 * f64::from(rng.uniform())));
-        assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
+        assert!(
+            Command::new("kill")
+                .args(["-TERM", &child.id().to_string()])
+                .status()
+                .unwrap()
+                .success()
+        );
         let said = said.map(Result::unwrap).collect::<Vec<_>>().join("\n");
         assert!(child.wait().unwrap().success(), "{said}");
         let state = State::read(parts.join("last/state.safetensors")).unwrap();
-        let (epoch, batch): (usize, usize) = (state.get("epoch").unwrap(), state.get("batch").unwrap());
-        assert!(epoch == 0 && batch > before, "stopped in epoch {epoch} after batch {batch}, begun after {before}");
-        let how = format!("cargo run --release --example emnist_balanced -- --resume {}", parts.display());
-        let stopped = format!("stopped after 0 of 1 epochs and {batch} batches; go on with:\n  {how}");
+        let (epoch, batch): (usize, usize) =
+            (state.get("epoch").unwrap(), state.get("batch").unwrap());
+        assert!(
+            epoch == 0 && batch > before,
+            "stopped in epoch {epoch} after batch {batch}, begun after {before}"
+        );
+        let how = format!(
+            "cargo run --release --example emnist_balanced -- --resume {}",
+            parts.display()
+        );
+        let stopped =
+            format!("stopped after 0 of 1 epochs and {batch} batches; go on with:\n  {how}");
         assert!(said.contains(&stopped), "{said}");
         before = batch;
     }
     finish(start(&parts, &flags));
-    assert!(weights(&whole) == weights(&parts), "stopped after {before} batches, it ended with other weights");
+    assert!(
+        weights(&whole) == weights(&parts),
+        "stopped after {before} batches, it ended with other weights"
+    );
 }

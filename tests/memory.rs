@@ -1,11 +1,13 @@
-//! What a training step holds in memory, by what the ops say they keep and by what the buffer pool really lent. A process
-//! of its own, one test at a time: the pool's counters are the process's.
+//! What a training step holds in memory, by what the ops say they keep and by what the buffer pool
+//! really lent. A process of its own, one test at a time: the pool's counters are the process's.
 
 use std::collections::HashSet;
 use std::sync::Mutex;
 
 use wavemix::models::{Config, LiteBlock, Mixing, Resize, Stem, Task};
-use wavemix::ops::{CrossEntropyOptions, Interpolation, conv_transpose2d, conv2d, cross_entropy, embedding, one_hot};
+use wavemix::ops::{
+    CrossEntropyOptions, Interpolation, conv_transpose2d, conv2d, cross_entropy, embedding, one_hot,
+};
 use wavemix::optim::{Method, Optimizer};
 use wavemix::storage::{pool_stats, release_free_memory};
 use wavemix::trace::{Event, Watcher, watch};
@@ -17,7 +19,8 @@ fn live() -> usize {
     pool_stats().live_bytes
 }
 
-/// Collects what ops keep, each piece of memory once; the model's weights are kept anyway and do not count.
+/// Collects what ops keep, each piece of memory once; the model's weights are kept anyway and do
+/// not count.
 struct Kept {
     seen: HashSet<usize>,
     /// Op, and bytes that no op before it kept.
@@ -30,7 +33,10 @@ impl Kept {
         for entry in params.entries() {
             seen.insert(address(&params.get(&entry.name).unwrap()));
         }
-        Kept { seen, list: Vec::new() }
+        Kept {
+            seen,
+            list: Vec::new(),
+        }
     }
 
     fn bytes(&self) -> usize {
@@ -51,21 +57,34 @@ impl Watcher for Kept {
 fn address(x: &Tensor) -> usize {
     match x.dtype() {
         DType::U8 => x.as_slice::<u8>().unwrap().as_ptr() as usize,
-        dtype => x.as_slice::<f32>().unwrap_or_else(|e| panic!("{dtype}: {e}")).as_ptr() as usize,
+        dtype => x
+            .as_slice::<f32>()
+            .unwrap_or_else(|e| panic!("{dtype}: {e}"))
+            .as_ptr() as usize,
     }
 }
 
-/// Per pixel, in units of C floats: the input 1, its wavelets 1/4, before GELU 1/2, the MLP's output 1/4. What is behind
-/// GELU is made again; so is what BatchNorm was given, from the block's output, which is the next block's input.
+/// Per pixel, in units of C floats: the input 1, its wavelets 1/4, before GELU 1/2, the MLP's
+/// output 1/4. What is behind GELU is made again; so is what BatchNorm was given, from the block's
+/// output, which is the next block's input.
 #[test]
 fn a_block_keeps_two_floats_a_channel_and_pixel_and_its_output() {
     let _alone = ALONE.lock().unwrap();
     let config = Config::parse("WaveMixLite-16/1").unwrap();
-    let (block, params) = Params::declare(DType::F32, &Rng::new(0), |names| LiteBlock::new(names, &config)).unwrap();
+    let (block, params) = Params::declare(DType::F32, &Rng::new(0), |names| {
+        LiteBlock::new(names, &config)
+    })
+    .unwrap();
     // Powers of two, which the pool's size classes do not round up.
     let map = 2 * 16 * 16 * 16 * size_of::<f32>();
     let before = live();
-    let x = Var::from(Tensor::normal([2, 16, 16, 16], 0.0, 1.0, DType::F32, &Rng::new(1)));
+    let x = Var::from(Tensor::normal(
+        [2, 16, 16, 16],
+        0.0,
+        1.0,
+        DType::F32,
+        &Rng::new(1),
+    ));
     let pass = Pass::train(&params, Rng::new(2));
     let (kept, y) = watch(Kept::beside(&params), || block.forward(&pass, &x).unwrap());
     drop((pass.into_updates(), x));
@@ -80,9 +99,19 @@ fn a_block_keeps_two_floats_a_channel_and_pixel_and_its_output() {
     assert_eq!(kept.bytes(), 3 * map);
     // The same by the pool's count.
     assert_eq!(live() - before, kept.bytes());
-    let gradients = y.backward_from(Tensor::ones(y.shape(), DType::F32), &[]).unwrap();
-    let weights = params.entries().iter().map(|entry| (4 * entry.shape.elements()).next_multiple_of(64)).sum::<usize>();
-    assert_eq!(live() - before, weights + map, "after the backward pass the weights' gradients and y are left");
+    let gradients = y
+        .backward_from(Tensor::ones(y.shape(), DType::F32), &[])
+        .unwrap();
+    let weights = params
+        .entries()
+        .iter()
+        .map(|entry| (4 * entry.shape.elements()).next_multiple_of(64))
+        .sum::<usize>();
+    assert_eq!(
+        live() - before,
+        weights + map,
+        "after the backward pass the weights' gradients and y are left"
+    );
     drop((gradients, y));
     assert_eq!(live(), before);
 }
@@ -91,8 +120,16 @@ fn a_block_keeps_two_floats_a_channel_and_pixel_and_its_output() {
 #[test]
 fn lists_of_what_is_kept_are_complete() {
     let _alone = ALONE.lock().unwrap();
-    let lite = Config { channels: 4, size: 32, ..Config::parse("WaveMixLite-16/2").unwrap() };
-    let with = |mixing: Mixing, resize: Resize| Config { mixing, resize, ..lite.clone() };
+    let lite = Config {
+        channels: 4,
+        size: 32,
+        ..Config::parse("WaveMixLite-16/2").unwrap()
+    };
+    let with = |mixing: Mixing, resize: Resize| Config {
+        mixing,
+        resize,
+        ..lite.clone()
+    };
     let deconvolution = Resize::Deconvolution;
     let configs = [
         lite.clone(),
@@ -103,45 +140,107 @@ fn lists_of_what_is_kept_are_complete() {
         with(Mixing::Identity, deconvolution),
         with(Mixing::Dft, deconvolution),
         with(Mixing::MaxPool, deconvolution),
-        Config { stem: Some(Stem::Patchify(2)), ..lite.clone() },
-        Config { task: Task::Segment { classes: 4 }, ..lite.clone() },
-        Config { task: Task::Upscale { channels: 4 }, ..lite.clone() },
-        Config { channels: 4, ..Config::parse("WaveMix-16/2").unwrap() },
+        Config {
+            stem: Some(Stem::Patchify(2)),
+            ..lite.clone()
+        },
+        Config {
+            task: Task::Segment { classes: 4 },
+            ..lite.clone()
+        },
+        Config {
+            task: Task::Upscale { channels: 4 },
+            ..lite.clone()
+        },
+        Config {
+            channels: 4,
+            ..Config::parse("WaveMix-16/2").unwrap()
+        },
     ];
     for config in configs {
         let (model, params) = config.build(DType::F32, &Rng::new(0)).unwrap();
         let before = live();
-        let images = Var::from(Tensor::normal([4, 32, 32, 4], 0.0, 1.0, DType::F32, &Rng::new(1)));
+        let images = Var::from(Tensor::normal(
+            [4, 32, 32, 4],
+            0.0,
+            1.0,
+            DType::F32,
+            &Rng::new(1),
+        ));
         let pass = Pass::train(&params, Rng::new(2));
-        let (kept, y) = watch(Kept::beside(&params), || model.forward(&pass, &images).unwrap());
+        let (kept, y) = watch(Kept::beside(&params), || {
+            model.forward(&pass, &images).unwrap()
+        });
         drop((pass.into_updates(), images));
         let output = y.value().bytes().next_multiple_of(64);
-        assert_eq!(live() - before, kept.bytes() + output, "{config:?} keeps {:?}", kept.list);
+        assert_eq!(
+            live() - before,
+            kept.bytes() + output,
+            "{config:?} keeps {:?}",
+            kept.list
+        );
         drop(y);
         assert_eq!(live(), before, "{config:?}");
-        let passed = model.forward(&Pass::eval(&params), &Tensor::zeros([4, 32, 32, 4], DType::F32).into()).unwrap();
-        assert_eq!(live() - before, output, "evaluation keeps its answer only: {config:?}");
+        let passed = model
+            .forward(
+                &Pass::eval(&params),
+                &Tensor::zeros([4, 32, 32, 4], DType::F32).into(),
+            )
+            .unwrap();
+        assert_eq!(
+            live() - before,
+            output,
+            "evaluation keeps its answer only: {config:?}"
+        );
         drop(passed);
     }
 }
 
-/// A few large numbers ask for 2^46 elements or more: what no processor of today can address, whatever its system promises.
+/// A few large numbers ask for 2^46 elements or more: what no processor of today can address,
+/// whatever its system promises.
 #[test]
 fn what_no_machine_can_hold_is_an_error() {
     let _alone = ALONE.lock().unwrap_or_else(|e| e.into_inner());
     let before = pool_stats();
     let zeros = |shape: [usize; 2]| Var::from(Tensor::zeros(shape, DType::F32));
-    let (column, row, pixel) = (zeros([1 << 23, 1]), zeros([1, 1 << 23]), Var::from(Tensor::zeros([1, 1, 1, 1], DType::F32)));
+    let (column, row, pixel) = (
+        zeros([1 << 23, 1]),
+        zeros([1, 1 << 23]),
+        Var::from(Tensor::zeros([1, 1, 1, 1], DType::F32)),
+    );
     let many = Tensor::zeros([1 << 23], DType::I64);
-    let far = Window { padding: [1 << 23; 2], ..Window::default() };
-    let wide = Window { stride: [1 << 23; 2], ..Window::default() };
+    let far = Window {
+        padding: [1 << 23; 2],
+        ..Window::default()
+    };
+    let wide = Window {
+        stride: [1 << 23; 2],
+        ..Window::default()
+    };
     let two = pixel.expand([1, 2, 2, 1]).unwrap();
-    let huge = Config { mult: 65536, depth: 1024, ..Config::parse("WaveMixLite-65536/1").unwrap() };
+    let huge = Config {
+        mult: 65536,
+        depth: 1024,
+        ..Config::parse("WaveMixLite-65536/1").unwrap()
+    };
     let refused: [(&str, Result<(), Error>); 13] = [
-        ("pad", pixel.pad(&[(0, 0), (1 << 23, 0), (0, 1 << 23), (0, 0)]).map(drop)),
+        (
+            "pad",
+            pixel
+                .pad(&[(0, 0), (1 << 23, 0), (0, 1 << 23), (0, 0)])
+                .map(drop),
+        ),
         ("conv2d", conv2d(&pixel, &pixel, None, far).map(drop)),
-        ("conv_transpose2d", conv_transpose2d(&two, &pixel, None, wide).map(drop)),
-        ("upsample", pixel.upsample([1 << 23; 2], Interpolation::Bilinear).map(drop)),
+        (
+            "conv_transpose2d",
+            conv_transpose2d(&two, &pixel, None, wide).map(drop),
+        ),
+        (
+            "upsample",
+            pixel
+                .upsample([1 << 23; 2], Interpolation::Bilinear)
+                .map(drop),
+        ),
         ("expand", pixel.expand([1, 1 << 23, 1 << 23, 1]).map(drop)),
         ("matmul", column.matmul(&row).map(drop)),
         ("add", (&column + &row).map(drop)),
@@ -149,12 +248,21 @@ fn what_no_machine_can_hold_is_an_error() {
         ("index_select", row.index_select(0, &many).map(drop)),
         ("gather", embedding(&row, &many).map(drop)),
         ("one_hot", one_hot(&many, 1 << 23, DType::F32).map(drop)),
-        ("full_on", Tensor::full_on(Device::Cpu, [1 << 23; 2], 0.0, DType::F32).map(drop)),
+        (
+            "full_on",
+            Tensor::full_on(Device::Cpu, [1 << 23; 2], 0.0, DType::F32).map(drop),
+        ),
         ("model", huge.build(DType::F32, &Rng::new(0)).map(drop)),
     ];
     for (op, result) in refused {
-        let error = result.err().unwrap_or_else(|| panic!("{op} found the memory")).to_string();
-        assert!(error.contains(": result expects a shape that fits in memory, got ["), "{op}: {error}");
+        let error = result
+            .err()
+            .unwrap_or_else(|| panic!("{op} found the memory"))
+            .to_string();
+        assert!(
+            error.contains(": result expects a shape that fits in memory, got ["),
+            "{op}: {error}"
+        );
     }
     drop((column, row, pixel, two, many));
     assert_eq!(live(), before.live_bytes);
@@ -163,12 +271,28 @@ fn what_no_machine_can_hold_is_an_error() {
 #[test]
 fn a_summary_tells_what_is_kept() {
     let _alone = ALONE.lock().unwrap();
-    let config = Config { channels: 4, ..Config::parse("WaveMixLite-16/2").unwrap() };
-    // Of each block 2 C floats a pixel, and the last one's output; the stem's 4 and 8 channels in; the head's mean of each.
+    let config = Config {
+        channels: 4,
+        ..Config::parse("WaveMixLite-16/2").unwrap()
+    };
+    // Of each block 2 C floats a pixel, and the last one's output; the stem's 4 and 8 channels in;
+    // the head's mean of each.
     let numbers = |blocks: usize| 32 * 32 * (blocks * 16 + 4 + 8) + 16;
-    assert_eq!(config.summary([32, 32], Precision::F32).unwrap().saved_bytes(), 4 * numbers(2 * 2 + 1));
+    assert_eq!(
+        config
+            .summary([32, 32], Precision::F32)
+            .unwrap()
+            .saved_bytes(),
+        4 * numbers(2 * 2 + 1)
+    );
     // In 16 bits what BatchNorm was given is kept too, 3 C, and no block's output for it.
-    assert_eq!(config.summary([32, 32], Precision::Bf16).unwrap().saved_bytes(), 2 * numbers(2 * 3));
+    assert_eq!(
+        config
+            .summary([32, 32], Precision::Bf16)
+            .unwrap()
+            .saved_bytes(),
+        2 * numbers(2 * 3)
+    );
 }
 
 /// What a pass over a real image tells of itself.
@@ -188,17 +312,31 @@ impl Watcher for Told {
                 *output = *event.output.shape();
                 *flops += event.flops;
             }
-            _ => self.rows.push((event.scope, vec![event.op], *event.output.shape(), event.flops)),
+            _ => self.rows.push((
+                event.scope,
+                vec![event.op],
+                *event.output.shape(),
+                event.flops,
+            )),
         }
     }
 }
 
-/// A summary computes with shapes alone; what it says is what a pass over an image does, layer by layer.
+/// A summary computes with shapes alone; what it says is what a pass over an image does, layer by
+/// layer.
 #[test]
 fn a_summary_is_that_of_a_real_pass() {
     let _alone = ALONE.lock().unwrap();
-    let lite = Config { channels: 4, size: 32, ..Config::parse("WaveMixLite-16/2").unwrap() };
-    let with = |mixing: Mixing, resize: Resize| Config { mixing, resize, ..lite.clone() };
+    let lite = Config {
+        channels: 4,
+        size: 32,
+        ..Config::parse("WaveMixLite-16/2").unwrap()
+    };
+    let with = |mixing: Mixing, resize: Resize| Config {
+        mixing,
+        resize,
+        ..lite.clone()
+    };
     let deconvolution = Resize::Deconvolution;
     let configs = [
         lite.clone(),
@@ -209,50 +347,118 @@ fn a_summary_is_that_of_a_real_pass() {
         with(Mixing::Identity, deconvolution),
         with(Mixing::Dft, deconvolution),
         with(Mixing::MaxPool, deconvolution),
-        Config { stem: Some(Stem::Patchify(3)), ..lite.clone() },
-        Config { stem: Some(Stem::Strided([2, 1])), ..lite.clone() },
-        Config { task: Task::Segment { classes: 4 }, ..lite.clone() },
-        Config { task: Task::Upscale { channels: 4 }, ..lite.clone() },
-        Config { channels: 4, ..Config::parse("WaveMix-16/2").unwrap() },
+        Config {
+            stem: Some(Stem::Patchify(3)),
+            ..lite.clone()
+        },
+        Config {
+            stem: Some(Stem::Strided([2, 1])),
+            ..lite.clone()
+        },
+        Config {
+            task: Task::Segment { classes: 4 },
+            ..lite.clone()
+        },
+        Config {
+            task: Task::Upscale { channels: 4 },
+            ..lite.clone()
+        },
+        Config {
+            channels: 4,
+            ..Config::parse("WaveMix-16/2").unwrap()
+        },
     ];
-    for (config, [h, w]) in configs.iter().flat_map(|config| [(config, [32, 32]), (config, [29, 38])]) {
+    for (config, [h, w]) in configs
+        .iter()
+        .flat_map(|config| [(config, [32, 32]), (config, [29, 38])])
+    {
         let summary = config.summary([h, w], Precision::F32).unwrap();
         let (model, params) = config.build(DType::F32, &Rng::new(0)).unwrap();
-        let images = || Var::from(Tensor::normal([1, h, w, 4], 0.0, 1.0, DType::F32, &Rng::new(1)));
+        let images = || {
+            Var::from(Tensor::normal(
+                [1, h, w, 4],
+                0.0,
+                1.0,
+                DType::F32,
+                &Rng::new(1),
+            ))
+        };
         let pass = || Pass::train(&params, Rng::new(2));
-        let (told, _) = watch(Told::default(), || model.forward(&pass(), &images()).unwrap());
-        let rows = summary.rows.iter().map(|row| (row.layer.clone(), row.ops.clone(), row.output, row.flops));
+        let (told, _) = watch(Told::default(), || {
+            model.forward(&pass(), &images()).unwrap()
+        });
+        let rows = summary
+            .rows
+            .iter()
+            .map(|row| (row.layer.clone(), row.ops.clone(), row.output, row.flops));
         assert_eq!(rows.collect::<Vec<_>>(), told.rows, "{config:?} on {h}x{w}");
-        let (kept, _y) = watch(Kept::beside(&params), || model.forward(&pass(), &images()).unwrap());
-        assert_eq!(summary.saved_bytes(), kept.bytes(), "{config:?} on {h}x{w} keeps {:?}", kept.list);
+        let (kept, _y) = watch(Kept::beside(&params), || {
+            model.forward(&pass(), &images()).unwrap()
+        });
+        assert_eq!(
+            summary.saved_bytes(),
+            kept.bytes(),
+            "{config:?} on {h}x{w} keeps {:?}",
+            kept.list
+        );
     }
 }
 
-/// Operations and kept bytes are linear in the number of pixels, where sides are multiples of what the model reduces by.
+/// Operations and kept bytes are linear in the number of pixels, where sides are multiples of what
+/// the model reduces by.
 #[test]
 fn a_summary_of_a_huge_image_takes_no_memory_for_it() {
     let _alone = ALONE.lock().unwrap();
-    for (name, mixing) in
-        [("WaveMixLite-16/2", Mixing::Cascade(1)), ("WaveMixLite-16/2", Mixing::Cascade(4)), ("WaveMix-16/2", Mixing::Cascade(1))]
-    {
-        let config = Config { mixing, size: 64, ..Config::parse(name).unwrap() };
+    for (name, mixing) in [
+        ("WaveMixLite-16/2", Mixing::Cascade(1)),
+        ("WaveMixLite-16/2", Mixing::Cascade(4)),
+        ("WaveMix-16/2", Mixing::Cascade(1)),
+    ] {
+        let config = Config {
+            mixing,
+            size: 64,
+            ..Config::parse(name).unwrap()
+        };
         let of = |side: usize| config.summary([side, side], Precision::F32).unwrap();
         let (small, middle) = (of(64), of(128));
         let before = pool_stats();
         let large = of(65536);
-        assert_eq!(pool_stats(), before, "{name}: the weights' memory, which was there from the summaries before");
+        assert_eq!(
+            pool_stats(),
+            before,
+            "{name}: the weights' memory, which was there from the summaries before"
+        );
         let area = |side: u128| side * side;
-        let grown = |[small, middle]: [u128; 2]| small + (middle - small) * (area(65536) - area(64)) / (area(128) - area(64));
-        assert_eq!(u128::from(large.flops()), grown([&small, &middle].map(|of| u128::from(of.flops()))), "{name} {mixing}");
-        assert_eq!(large.saved_bytes() as u128, grown([&small, &middle].map(|of| of.saved_bytes() as u128)), "{name} {mixing}");
+        let grown = |[small, middle]: [u128; 2]| {
+            small + (middle - small) * (area(65536) - area(64)) / (area(128) - area(64))
+        };
+        assert_eq!(
+            u128::from(large.flops()),
+            grown([&small, &middle].map(|of| u128::from(of.flops()))),
+            "{name} {mixing}"
+        );
+        assert_eq!(
+            large.saved_bytes() as u128,
+            grown([&small, &middle].map(|of| of.saved_bytes() as u128)),
+            "{name} {mixing}"
+        );
     }
-    let error = Config::parse("WaveMixLite-16/2").unwrap().summary([1 << 40, 1 << 40], Precision::F32).unwrap_err().to_string();
+    let error = Config::parse("WaveMixLite-16/2")
+        .unwrap()
+        .summary([1 << 40, 1 << 40], Precision::F32)
+        .unwrap_err()
+        .to_string();
     assert!(error.ends_with("does not fit in memory"), "{error}");
 }
 
-/// On one thread: how much working memory products take at once depends on how many of their tasks happen to run at once.
+/// On one thread: how much working memory products take at once depends on how many of their tasks
+/// happen to run at once.
 fn on_one_thread(body: impl FnOnce() + Send) {
-    rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap().install(body);
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(1)
+        .build()
+        .unwrap()
+        .install(body);
 }
 
 /// Training steps by their number.
@@ -262,35 +468,59 @@ fn training(config: &Config, batch: usize, precision: Precision) -> impl FnMut(u
     let shape = [batch, config.size, config.size, config.channels];
     move |i| {
         let images = Tensor::normal(shape, 0.0, 1.0, DType::F32, &Rng::new(2).child(i));
-        let labels = Tensor::from_vec((0..batch as i64).map(|k| (k + i as i64) % 10).collect(), [batch]).unwrap();
-        let pass = Pass::train(&params, Rng::new(3).child(i)).in_precision(precision).unwrap();
+        let labels = Tensor::from_vec(
+            (0..batch as i64).map(|k| (k + i as i64) % 10).collect(),
+            [batch],
+        )
+        .unwrap();
+        let pass = Pass::train(&params, Rng::new(3).child(i))
+            .in_precision(precision)
+            .unwrap();
         let logits = model.forward(&pass, &images.into()).unwrap();
         let loss = cross_entropy(&logits, &labels, CrossEntropyOptions::default()).unwrap();
         let gradients = loss.backward().unwrap();
         let statistics = pass.into_updates();
-        optimizer.step(&mut params, &gradients, statistics, 1e-3).unwrap();
+        optimizer
+            .step(&mut params, &gradients, statistics, 1e-3)
+            .unwrap();
     }
 }
 
 #[test]
 fn a_steady_training_step_takes_no_memory_from_the_system() {
     let _alone = ALONE.lock().unwrap();
-    let config = Config { channels: 1, size: 28, ..Config::parse("WaveMixLite-8/2").unwrap() };
+    let config = Config {
+        channels: 1,
+        size: 28,
+        ..Config::parse("WaveMixLite-8/2").unwrap()
+    };
     on_one_thread(|| {
         let mut step = training(&config, 8, Precision::F32);
         (0..2).for_each(&mut step);
         let warm = pool_stats();
         (2..8).for_each(&mut step);
-        assert_eq!(pool_stats(), warm, "nothing piles up, and no memory is taken that was not used before");
+        assert_eq!(
+            pool_stats(),
+            warm,
+            "nothing piles up, and no memory is taken that was not used before"
+        );
     });
 }
 
-/// What a training step takes of the machine: the weights and their two moments, in 16 bits a copy of the weights, what
-/// is kept for the way back, and one more map where that begins, the gradient of the last block's output.
+/// What a training step takes of the machine: the weights and their two moments, in 16 bits a copy
+/// of the weights, what is kept for the way back, and one more map where that begins, the gradient
+/// of the last block's output.
 #[test]
 fn a_training_step_holds_what_is_kept_and_one_gradient() {
     let _alone = ALONE.lock().unwrap();
-    let (config, batch) = (Config { channels: 3, size: 28, ..Config::parse("WaveMixLite-64/5").unwrap() }, 16);
+    let (config, batch) = (
+        Config {
+            channels: 3,
+            size: 28,
+            ..Config::parse("WaveMixLite-64/5").unwrap()
+        },
+        16,
+    );
     for precision in [Precision::F32, Precision::Bf16] {
         let summary = config.summary([28, 28], precision).unwrap();
         release_free_memory();
@@ -300,6 +530,9 @@ fn a_training_step_holds_what_is_kept_and_one_gradient() {
         let weights = summary.parameters * (3 * 4 + bytes % 4);
         let expected = weights + batch * (summary.saved_bytes() + 28 * 28 * 64 * bytes);
         // Beside it the working memory of products, and what stays free between longer lives.
-        assert!(held >= expected && held <= expected + expected / 10, "{precision}: {held} bytes held, {expected} expected");
+        assert!(
+            held >= expected && held <= expected + expected / 10,
+            "{precision}: {held} bytes held, {expected} expected"
+        );
     }
 }

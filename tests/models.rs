@@ -1,4 +1,5 @@
-//! The models: their sizes to the last parameter, their names, and that they learn, the same on any number of threads.
+//! The models: their sizes to the last parameter, their names, and that they learn, the same on any
+//! number of threads.
 
 use std::path::PathBuf;
 
@@ -17,40 +18,100 @@ fn count(config: &Config) -> usize {
 }
 
 fn named(name: &str, channels: usize, classes: usize) -> Config {
-    Config { channels, task: Task::Classify { classes }, ..Config::parse(name).unwrap() }
+    Config {
+        channels,
+        task: Task::Classify { classes },
+        ..Config::parse(name).unwrap()
+    }
 }
 
 /// Every row of the two papers' tables that prints a size, and those of the authors' package.
 #[test]
 fn parameter_counts_are_exact() {
-    let upsampled = |config: Config| Config { resize: Resize::Upsample(Interpolation::Bilinear), ..config };
+    let upsampled = |config: Config| Config {
+        resize: Resize::Upsample(Interpolation::Bilinear),
+        ..config
+    };
     assert_eq!(count(&upsampled(named("WaveMixLite-8/10", 1, 10))), 3_566);
     assert_eq!(count(&named("WaveMixLite-8/5", 1, 10)), 7_156);
     assert_eq!(count(&upsampled(named("WaveMixLite-32/7", 3, 10))), 37_058);
     assert_eq!(count(&named("WaveMixLite-64/6", 3, 10)), 520_106);
-    let table_2 = [(16, 38_550), (32, 151_970), (64, 603_450), (128, 2_404_970), (144, 3_042_550), (256, 9_602_250)];
+    let table_2 = [
+        (16, 38_550),
+        (32, 151_970),
+        (64, 603_450),
+        (128, 2_404_970),
+        (144, 3_042_550),
+        (256, 9_602_250),
+    ];
     for (dim, parameters) in table_2 {
-        assert_eq!(count(&named(&format!("WaveMixLite-{dim}/7"), 3, 10)), parameters, "dim {dim}");
+        assert_eq!(
+            count(&named(&format!("WaveMixLite-{dim}/7"), 3, 10)),
+            parameters,
+            "dim {dim}"
+        );
     }
     assert_eq!(count(&named("WaveMixLite-128/7", 3, 47)), 2_409_743);
     assert_eq!(count(&named("WaveMixLite-128/7", 3, 62)), 2_411_678);
     assert_eq!(count(&named("WaveMixLite-112/16", 3, 26)), 4_136_522);
     assert_eq!(count(&named("WaveMixLite-112/16", 3, 10)), 4_134_714);
-    assert_eq!(count(&Config { ff: 256, ..named("WaveMixLite-128/16", 3, 47) }), 10_123_567);
-    for (level, parameters) in [(1, 3_042_550), (2, 5_945_590), (3, 15_235_318), (4, 47_749_366)] {
-        assert_eq!(count(&Config { mixing: Mixing::Level(level), ..named("WaveMixLite-144/7", 3, 10) }), parameters);
+    assert_eq!(
+        count(&Config {
+            ff: 256,
+            ..named("WaveMixLite-128/16", 3, 47)
+        }),
+        10_123_567
+    );
+    for (level, parameters) in [
+        (1, 3_042_550),
+        (2, 5_945_590),
+        (3, 15_235_318),
+        (4, 47_749_366),
+    ] {
+        assert_eq!(
+            count(&Config {
+                mixing: Mixing::Level(level),
+                ..named("WaveMixLite-144/7", 3, 10)
+            }),
+            parameters
+        );
     }
-    for (levels, parameters) in [(1, 3_042_550), (2, 4_934_062), (3, 6_825_574), (4, 8_717_086)] {
-        assert_eq!(count(&Config { mixing: Mixing::Cascade(levels), ..named("WaveMixLite-144/7", 3, 10) }), parameters);
+    for (levels, parameters) in [
+        (1, 3_042_550),
+        (2, 4_934_062),
+        (3, 6_825_574),
+        (4, 8_717_086),
+    ] {
+        assert_eq!(
+            count(&Config {
+                mixing: Mixing::Cascade(levels),
+                ..named("WaveMixLite-144/7", 3, 10)
+            }),
+            parameters
+        );
     }
     for (dim, parameters) in [(16, 182_202), (32, 722_538), (64, 2_877_642)] {
-        assert_eq!(count(&named(&format!("WaveMix-{dim}/5"), 3, 10)), parameters, "WaveMix dim {dim}");
+        assert_eq!(
+            count(&named(&format!("WaveMix-{dim}/5"), 3, 10)),
+            parameters,
+            "WaveMix dim {dim}"
+        );
     }
-    for (name, parameters) in [("128/8", 2_900_852), ("256/12", 16_900_052), ("256/16", 22_214_868)] {
-        let config = Config { task: Task::Segment { classes: 20 }, ..named(&format!("WaveMixLite-{name}"), 3, 10) };
+    for (name, parameters) in [
+        ("128/8", 2_900_852),
+        ("256/12", 16_900_052),
+        ("256/16", 22_214_868),
+    ] {
+        let config = Config {
+            task: Task::Segment { classes: 20 },
+            ..named(&format!("WaveMixLite-{name}"), 3, 10)
+        };
         assert_eq!(count(&config), parameters, "segmentation {name}");
     }
-    let config = Config { task: Task::Upscale { channels: 3 }, ..named("WaveMixLite-144/4", 3, 10) };
+    let config = Config {
+        task: Task::Upscale { channels: 3 },
+        ..named("WaveMixLite-144/4", 3, 10)
+    };
     assert_eq!(count(&config), 1_944_867);
 }
 
@@ -59,27 +120,57 @@ fn names_parse_and_print() {
     for name in ["WaveMixLite-128/7", "WaveMix-16/5", "WaveMixLite-8/10"] {
         assert_eq!(Config::parse(name).unwrap().to_string(), name);
     }
-    for name in ["ResNet-50", "WaveMixLite", "WaveMixLite-128", "WaveMixLite-a/7", "WaveMixLite-128/-1", ""] {
+    for name in [
+        "ResNet-50",
+        "WaveMixLite",
+        "WaveMixLite-128",
+        "WaveMixLite-a/7",
+        "WaveMixLite-128/-1",
+        "",
+    ] {
         let error = Config::parse(name).unwrap_err().to_string();
         let forms = "WaveMixLite-<dim>/<blocks> or WaveMix-<dim>/<blocks>, as in WaveMixLite-128/7";
         assert_eq!(error, format!("unknown model `{name}`; names are {forms}"));
     }
     let error = Config::parse("WaveMixLite-10/2").unwrap_err().to_string();
-    assert_eq!(error, "WaveMixLite-10/2: the dimension must be a multiple of 4 up to 65536, got 10");
+    assert_eq!(
+        error,
+        "WaveMixLite-10/2: the dimension must be a multiple of 4 up to 65536, got 10"
+    );
 }
 
 #[test]
 fn answers_have_the_size_of_the_image_whatever_the_stem() {
     let size = |task, stem, [h, w]: [usize; 2]| {
-        let config = Config { task, stem: Some(stem), ..named("WaveMixLite-8/1", 1, 3) };
+        let config = Config {
+            task,
+            stem: Some(stem),
+            ..named("WaveMixLite-8/1", 1, 3)
+        };
         let (model, params) = config.build(DType::F32, &Rng::new(0)).unwrap();
         let images = Tensor::zeros([2, h, w, 1], DType::F32);
-        model.forward(&Pass::eval(&params), &images.into()).unwrap().shape().to_vec()
+        model
+            .forward(&Pass::eval(&params), &images.into())
+            .unwrap()
+            .shape()
+            .to_vec()
     };
-    for stem in [1, 2, 3, 4, 8].map(Stem::Patchify).into_iter().chain([Stem::Strided([2, 2])]) {
+    for stem in [1, 2, 3, 4, 8]
+        .map(Stem::Patchify)
+        .into_iter()
+        .chain([Stem::Strided([2, 2])])
+    {
         for [h, w] in [[16, 24], [17, 22]] {
-            assert_eq!(size(Task::Segment { classes: 5 }, stem, [h, w]), [2, h, w, 5], "segmentation, {stem:?}");
-            assert_eq!(size(Task::Upscale { channels: 3 }, stem, [h, w]), [2, 2 * h, 2 * w, 3], "upscaling, {stem:?}");
+            assert_eq!(
+                size(Task::Segment { classes: 5 }, stem, [h, w]),
+                [2, h, w, 5],
+                "segmentation, {stem:?}"
+            );
+            assert_eq!(
+                size(Task::Upscale { channels: 3 }, stem, [h, w]),
+                [2, 2 * h, 2 * w, 3],
+                "upscaling, {stem:?}"
+            );
         }
     }
 }
@@ -93,7 +184,9 @@ fn configurations_survive_json() {
         ..named("WaveMixLite-16/2", 1, 47)
     };
     assert_eq!(Config::from_json(&config.to_json()).unwrap(), config);
-    let error = Config::from_json(&serde_json::json!({ "outputs": 3 })).unwrap_err().to_string();
+    let error = Config::from_json(&serde_json::json!({ "outputs": 3 }))
+        .unwrap_err()
+        .to_string();
     assert_eq!(error, "model configuration: `task` is missing or malformed");
 }
 
@@ -102,32 +195,73 @@ fn contradictions_are_named() {
     let base = named("WaveMixLite-16/2", 3, 10);
     let bilinear = Resize::Upsample(Interpolation::Bilinear);
     let cases = [
-        (Config { ff: 8, resize: bilinear, ..base.clone() }, "resizing without weights needs ff = dim = 16, got 8"),
-        (Config { mixing: Mixing::Level(5), ..base.clone() }, "wavelet levels go from 1 to 4, got 5"),
-        (Config { dropout: 1.0, ..base.clone() }, "the dropout must be at least 0 and below 1, got 1"),
         (
-            Config { mixing: Mixing::Dft, resize: bilinear, ..base.clone() },
+            Config {
+                ff: 8,
+                resize: bilinear,
+                ..base.clone()
+            },
+            "resizing without weights needs ff = dim = 16, got 8",
+        ),
+        (
+            Config {
+                mixing: Mixing::Level(5),
+                ..base.clone()
+            },
+            "wavelet levels go from 1 to 4, got 5",
+        ),
+        (
+            Config {
+                dropout: 1.0,
+                ..base.clone()
+            },
+            "the dropout must be at least 0 and below 1, got 1",
+        ),
+        (
+            Config {
+                mixing: Mixing::Dft,
+                resize: bilinear,
+                ..base.clone()
+            },
             "mixing `dft` works at full size: there is nothing to resize",
         ),
         (
-            Config { mixing: Mixing::Cascade(2), resize: Resize::InverseDwt, ..base.clone() },
+            Config {
+                mixing: Mixing::Cascade(2),
+                resize: Resize::InverseDwt,
+                ..base.clone()
+            },
             "the inverse transform undoes one wavelet level only",
         ),
     ];
     for (config, message) in cases {
-        assert_eq!(config.check().unwrap_err().to_string(), format!("WaveMixLite-16/2: {message}"));
+        assert_eq!(
+            config.check().unwrap_err().to_string(),
+            format!("WaveMixLite-16/2: {message}")
+        );
     }
 }
 
-/// Each of these divided by zero, overflowed, looped or trained on a single pixel, in one of the two families.
+/// Each of these divided by zero, overflowed, looped or trained on a single pixel, in one of the
+/// two families.
 #[test]
 fn settings_out_of_range_are_named_before_anything_is_computed_from_them() {
     let huge = usize::MAX;
     for family in [Family::WaveMixLite, Family::WaveMix] {
-        let base = Config { family, size: 28, ..named("WaveMixLite-16/2", 3, 10) };
-        let stem = |stem: Stem| Config { stem: Some(stem), ..base.clone() };
+        let base = Config {
+            family,
+            size: 28,
+            ..named("WaveMixLite-16/2", 3, 10)
+        };
+        let stem = |stem: Stem| Config {
+            stem: Some(stem),
+            ..base.clone()
+        };
         let far = |by: usize| {
-            format!("the stem `strided:{0},{0}` reduces a side {by} times, and the smaller one of the images is 28", 1u64 << 32)
+            format!(
+                "the stem `strided:{0},{0}` reduces a side {by} times, and the smaller one of the images is 28",
+                1u64 << 32
+            )
         };
         let cases = [
             (stem(Stem::Patchify(0)), "patches need a side of at least 1".to_owned()),
@@ -167,13 +301,35 @@ fn settings_out_of_range_are_named_before_anything_is_computed_from_them() {
         for (config, message) in cases {
             let expected = format!("{}: {message}", config.name());
             assert_eq!(config.check().unwrap_err().to_string(), expected);
-            assert_eq!(config.build(DType::F32, &Rng::new(0)).err().unwrap().to_string(), expected);
-            assert_eq!(config.summary([28, 28], Precision::F32).unwrap_err().to_string(), expected);
+            assert_eq!(
+                config
+                    .build(DType::F32, &Rng::new(0))
+                    .err()
+                    .unwrap()
+                    .to_string(),
+                expected
+            );
+            assert_eq!(
+                config
+                    .summary([28, 28], Precision::F32)
+                    .unwrap_err()
+                    .to_string(),
+                expected
+            );
             if config.dropout.is_finite() {
-                assert_eq!(Config::from_json(&config.to_json()).unwrap_err().to_string(), expected, "from a file");
+                assert_eq!(
+                    Config::from_json(&config.to_json())
+                        .unwrap_err()
+                        .to_string(),
+                    expected,
+                    "from a file"
+                );
             }
             // Asked of a configuration that nobody checked, they are no panics either.
-            assert!(config.levels.is_some() || config.parallel_levels() <= 64, "{config:?}");
+            assert!(
+                config.levels.is_some() || config.parallel_levels() <= 64,
+                "{config:?}"
+            );
         }
     }
 }
@@ -182,7 +338,12 @@ fn settings_out_of_range_are_named_before_anything_is_computed_from_them() {
 fn with_metadata(folder: &Folder, entry: &str, key: &str, value: serde_json::Value) -> PathBuf {
     let config = named("WaveMixLite-8/1", 1, 3);
     let (_, params) = config.build(DType::F32, &Rng::new(0)).unwrap();
-    let card = Card { classes: ["a", "b", "c"].map(String::from).to_vec(), mean: vec![0.5], std: vec![0.25], ..Card::default() };
+    let card = Card {
+        classes: ["a", "b", "c"].map(String::from).to_vec(),
+        mean: vec![0.5],
+        std: vec![0.25],
+        ..Card::default()
+    };
     let mut metadata = card.to_metadata(&config);
     let mut json: serde_json::Value = serde_json::from_str(&metadata[entry]).unwrap();
     json[key] = value;
@@ -199,8 +360,18 @@ fn metadata_of_a_weight_file_is_not_trusted() {
     let json = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
     let misfit = "the weights do not fit the model: ";
     let cases: [(&str, &str, serde_json::Value, &str); 21] = [
-        ("config", "size", json("100000"), "WaveMixLite-8/1: the size must be between 1 and 65536, got 100000"),
-        ("config", "size", json("1099511627776"), "WaveMixLite-8/1: the size must be between 1 and 65536, got 1099511627776"),
+        (
+            "config",
+            "size",
+            json("100000"),
+            "WaveMixLite-8/1: the size must be between 1 and 65536, got 100000",
+        ),
+        (
+            "config",
+            "size",
+            json("1099511627776"),
+            "WaveMixLite-8/1: the size must be between 1 and 65536, got 1099511627776",
+        ),
         (
             "config",
             "size",
@@ -213,46 +384,142 @@ fn metadata_of_a_weight_file_is_not_trusted() {
             huge.clone(),
             "WaveMixLite-8/1: the number of outputs must be between 1 and 65536, got 18446744073709551615",
         ),
-        ("config", "channels", huge.clone(), "WaveMixLite-8/1: the number of channels must be between 1 and 65536"),
-        ("config", "stem", json("\"patchify:0\""), "WaveMixLite-8/1: patches need a side of at least 1"),
+        (
+            "config",
+            "channels",
+            huge.clone(),
+            "WaveMixLite-8/1: the number of channels must be between 1 and 65536",
+        ),
+        (
+            "config",
+            "stem",
+            json("\"patchify:0\""),
+            "WaveMixLite-8/1: patches need a side of at least 1",
+        ),
         (
             "config",
             "stem",
             json("\"strided:4294967296,4294967296\""),
             "WaveMixLite-8/1: the stem `strided:4294967296,4294967296` reduces ",
         ),
-        ("config", "levels", json("\"many\""), "model configuration: `levels` is missing or malformed"),
-        ("config", "levels", json("-1"), "model configuration: `levels` is missing or malformed"),
-        // In range, and yet more memory than any machine has: the file's tensors do not bear them out.
+        (
+            "config",
+            "levels",
+            json("\"many\""),
+            "model configuration: `levels` is missing or malformed",
+        ),
+        (
+            "config",
+            "levels",
+            json("-1"),
+            "model configuration: `levels` is missing or malformed",
+        ),
+        // In range, and yet more memory than any machine has: the file's tensors do not bear them
+        // out.
         ("config", "name", json("\"WaveMixLite-65536/1024\""), misfit),
         ("config", "mult", json("65536"), misfit),
-        ("config", "outputs", json("65536"), "its metadata `images`: 3 names for 65536 classes"),
-        ("images", "std", json("[0]"), "its metadata `images`: a standard deviation must be above 0, got 0"),
-        ("images", "std", json("[-1]"), "its metadata `images`: a standard deviation must be above 0, got -1"),
-        ("images", "std", json("[1e-60]"), "its metadata `images`: a standard deviation must be above 0, got 0"),
-        ("images", "std", json("[1e60]"), "its metadata `images`: `std` holds something other than finite numbers"),
-        ("images", "mean", json("[null]"), "its metadata `images`: `mean` holds something other than finite numbers"),
-        ("images", "mean", json("0.5"), "its metadata `images`: `mean` is not a list"),
-        ("images", "mean", json("[0.5, 0.5]"), "its metadata `images`: 2 means and 1 deviations for 1 channels"),
-        ("images", "classes", json("[\"a\", \"b\"]"), "its metadata `images`: 2 names for 3 classes"),
-        ("images", "classes", json("[1, 2, 3]"), "its metadata `images`: `classes` holds something other than names"),
+        (
+            "config",
+            "outputs",
+            json("65536"),
+            "its metadata `images`: 3 names for 65536 classes",
+        ),
+        (
+            "images",
+            "std",
+            json("[0]"),
+            "its metadata `images`: a standard deviation must be above 0, got 0",
+        ),
+        (
+            "images",
+            "std",
+            json("[-1]"),
+            "its metadata `images`: a standard deviation must be above 0, got -1",
+        ),
+        (
+            "images",
+            "std",
+            json("[1e-60]"),
+            "its metadata `images`: a standard deviation must be above 0, got 0",
+        ),
+        (
+            "images",
+            "std",
+            json("[1e60]"),
+            "its metadata `images`: `std` holds something other than finite numbers",
+        ),
+        (
+            "images",
+            "mean",
+            json("[null]"),
+            "its metadata `images`: `mean` holds something other than finite numbers",
+        ),
+        (
+            "images",
+            "mean",
+            json("0.5"),
+            "its metadata `images`: `mean` is not a list",
+        ),
+        (
+            "images",
+            "mean",
+            json("[0.5, 0.5]"),
+            "its metadata `images`: 2 means and 1 deviations for 1 channels",
+        ),
+        (
+            "images",
+            "classes",
+            json("[\"a\", \"b\"]"),
+            "its metadata `images`: 2 names for 3 classes",
+        ),
+        (
+            "images",
+            "classes",
+            json("[1, 2, 3]"),
+            "its metadata `images`: `classes` holds something other than names",
+        ),
     ];
     for (entry, key, value, message) in cases {
         let path = with_metadata(&folder, entry, key, value.clone());
-        let error = Saved::load(&path, None).err().unwrap_or_else(|| panic!("{key} {value} was read")).to_string();
-        assert!(error.starts_with(&format!("{}: {message}", path.display())), "{key} {value}: {error}");
+        let error = Saved::load(&path, None)
+            .err()
+            .unwrap_or_else(|| panic!("{key} {value} was read"))
+            .to_string();
+        assert!(
+            error.starts_with(&format!("{}: {message}", path.display())),
+            "{key} {value}: {error}"
+        );
     }
     let good = Saved::load(&with_metadata(&folder, "config", "size", json("200")), None).unwrap();
-    let probabilities = good.probabilities(&Tensor::ones([2, 28, 28, 1], DType::F32)).unwrap().to_vec::<f32>().unwrap();
-    assert!(probabilities.chunks(3).all(|image| (image.iter().sum::<f32>() - 1.0).abs() < 1e-6), "{probabilities:?}");
+    let probabilities = good
+        .probabilities(&Tensor::ones([2, 28, 28, 1], DType::F32))
+        .unwrap()
+        .to_vec::<f32>()
+        .unwrap();
+    assert!(
+        probabilities
+            .chunks(3)
+            .all(|image| (image.iter().sum::<f32>() - 1.0).abs() < 1e-6),
+        "{probabilities:?}"
+    );
 }
 
-/// The losses of `steps` steps on one batch of noise with arbitrary labels, which can only be learned by heart; and the
-/// weights and running statistics after them.
+/// The losses of `steps` steps on one batch of noise with arbitrary labels, which can only be
+/// learned by heart; and the weights and running statistics after them.
 fn train(config: &Config, images: usize, steps: u64) -> (Vec<f64>, Params) {
     let (model, mut params) = config.build(DType::F32, &Rng::new(1)).unwrap();
-    let batch = Tensor::normal([images, config.size, config.size, 1], 0.0, 1.0, DType::F32, &Rng::new(2));
-    let labels = Tensor::from_vec((0..images as i64).map(|i| (7 * i + i / 3) % 10).collect(), [images]).unwrap();
+    let batch = Tensor::normal(
+        [images, config.size, config.size, 1],
+        0.0,
+        1.0,
+        DType::F32,
+        &Rng::new(2),
+    );
+    let labels = Tensor::from_vec(
+        (0..images as i64).map(|i| (7 * i + i / 3) % 10).collect(),
+        [images],
+    )
+    .unwrap();
     let mut optimizer = Optimizer::new("adamw".parse::<Method>().unwrap(), &params).unwrap();
     let mut losses = Vec::new();
     for i in 0..steps {
@@ -260,7 +527,9 @@ fn train(config: &Config, images: usize, steps: u64) -> (Vec<f64>, Params) {
         let logits = model.forward(&pass, &Var::from(&batch)).unwrap();
         let loss = cross_entropy(&logits, &labels, CrossEntropyOptions::default()).unwrap();
         let (gradients, statistics) = (loss.backward().unwrap(), pass.into_updates());
-        optimizer.step(&mut params, &gradients, statistics, 0.01).unwrap();
+        optimizer
+            .step(&mut params, &gradients, statistics, 0.01)
+            .unwrap();
         losses.push(loss.value().item().unwrap());
     }
     (losses, params)
@@ -269,30 +538,63 @@ fn train(config: &Config, images: usize, steps: u64) -> (Vec<f64>, Params) {
 #[test]
 fn one_batch_is_learned_by_heart() {
     for name in ["WaveMixLite-8/2", "WaveMix-8/2"] {
-        let config = Config { channels: 1, size: 12, dropout: 0.0, ..Config::parse(name).unwrap() };
+        let config = Config {
+            channels: 1,
+            size: 12,
+            dropout: 0.0,
+            ..Config::parse(name).unwrap()
+        };
         let (losses, _) = train(&config, 16, 80);
         let (first, last) = (losses[0], losses[79]);
-        assert!(first > 2.0 && last < 0.01, "{name}: the loss went from {first} to {last}");
+        assert!(
+            first > 2.0 && last < 0.01,
+            "{name}: the loss went from {first} to {last}"
+        );
     }
 }
 
 #[test]
 fn steps_with_dropout_give_the_same_bits_on_any_number_of_threads() {
-    let lite = Config { channels: 1, size: 28, dropout: 0.5, ..Config::parse("WaveMixLite-16/2").unwrap() };
-    let parallel = Config { family: Family::WaveMix, size: 14, ..lite.clone() };
-    let cascade = Config { mixing: Mixing::Cascade(3), size: 27, ..lite.clone() };
+    let lite = Config {
+        channels: 1,
+        size: 28,
+        dropout: 0.5,
+        ..Config::parse("WaveMixLite-16/2").unwrap()
+    };
+    let parallel = Config {
+        family: Family::WaveMix,
+        size: 14,
+        ..lite.clone()
+    };
+    let cascade = Config {
+        mixing: Mixing::Cascade(3),
+        size: 27,
+        ..lite.clone()
+    };
     for config in [lite, parallel, cascade] {
         // Enough images for work to be cut into several tasks.
         let on = |threads: usize| {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let pool = rayon::ThreadPoolBuilder::new()
+                .num_threads(threads)
+                .build()
+                .unwrap();
             let (losses, params) = pool.install(|| train(&config, 32, 3));
             let mut bits: Vec<u64> = losses.iter().map(|loss| loss.to_bits()).collect();
             let numbers = |x: &Tensor| x.cast(DType::F64).unwrap().to_vec::<f64>().unwrap();
             bits.extend(numbers(params.arena()).iter().map(|x| x.to_bits()));
-            bits.extend(params.buffers().iter().flat_map(|(_, x)| numbers(x)).map(|x| x.to_bits()));
+            bits.extend(
+                params
+                    .buffers()
+                    .iter()
+                    .flat_map(|(_, x)| numbers(x))
+                    .map(|x| x.to_bits()),
+            );
             bits
         };
         let (one, two, five) = (on(1), on(2), on(5));
-        assert!(one == two && one == five, "{config:?}: the bits depend on the number of threads");
+        assert!(
+            one == two && one == five,
+            "{config:?}: the bits depend on the number of threads"
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! Every op: its value, its gradient by differences, its adjoint where it is linear, its errors. One file an op.
+//! Every op: its value, its gradient by differences, its adjoint where it is linear, its errors.
+//! One file an op.
 
 #[path = "ops/batch_norm.rs"]
 mod batch_norm;

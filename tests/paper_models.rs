@@ -1,5 +1,5 @@
-//! Every model of the papers takes a training step: one block of each, since all blocks of a model are alike, on one image, on 16
-//! and on 64. How work is cut into tasks depends on all of these.
+//! Every model of the papers takes a training step: one block of each, since all blocks of a model
+//! are alike, on one image, on 16 and on 64. How work is cut into tasks depends on all of these.
 
 use wavemix::models::{Config, Mixing, Resize, Task};
 use wavemix::ops::{CrossEntropyOptions, Interpolation, cross_entropy, focal_loss, mse};
@@ -8,10 +8,14 @@ use wavemix::{DType, Precision, Rng, Tensor, Var};
 
 /// A model by its name, for square images of this side.
 fn named(name: &str, size: usize) -> Config {
-    Config { size, ..Config::parse(name).unwrap() }
+    Config {
+        size,
+        ..Config::parse(name).unwrap()
+    }
 }
 
-/// One step of AdamW on noise: the loss and all weights after it are finite, and the weights have moved.
+/// One step of AdamW on noise: the loss and all weights after it are finite, and the weights have
+/// moved.
 fn step(config: &Config, images: usize, precision: Precision) {
     let (model, mut params) = config.build(DType::F32, &Rng::new(1)).unwrap();
     let before = params.arena().to_vec::<f32>().unwrap();
@@ -19,30 +23,52 @@ fn step(config: &Config, images: usize, precision: Precision) {
     let shape = [images, config.size, config.size, config.channels];
     let x = Var::from(Tensor::normal(shape, 0.0, 1.0, DType::F32, &Rng::new(2)));
     let what = format!("{config:?} on {images} images in {precision:?}");
-    let options = StepOptions { precision, ..StepOptions::new(1e-3, Rng::new(3)) };
+    let options = StepOptions {
+        precision,
+        ..StepOptions::new(1e-3, Rng::new(3))
+    };
     let loss = optimizer.train_step(&mut params, options, |pass| {
         let y = pass.output(model.forward(pass, &pass.input(&x)?)?)?;
-        let labels = |count: usize, classes: usize| (0..count).map(|i| (i * 7 % classes) as i64).collect::<Vec<_>>();
+        let labels = |count: usize, classes: usize| {
+            (0..count)
+                .map(|i| (i * 7 % classes) as i64)
+                .collect::<Vec<_>>()
+        };
         match config.task {
-            Task::Classify { classes } => {
-                cross_entropy(&y, &Tensor::from_vec(labels(images, classes), [images])?, CrossEntropyOptions::default())
-            }
+            Task::Classify { classes } => cross_entropy(
+                &y,
+                &Tensor::from_vec(labels(images, classes), [images])?,
+                CrossEntropyOptions::default(),
+            ),
             Task::Segment { classes } => {
                 let shape = [images, config.size, config.size];
-                focal_loss(&y, &Tensor::from_vec(labels(shape.iter().product(), classes), shape)?, 2.0, Some(255))
+                focal_loss(
+                    &y,
+                    &Tensor::from_vec(labels(shape.iter().product(), classes), shape)?,
+                    2.0,
+                    Some(255),
+                )
             }
             Task::Upscale { .. } => mse(&y, &Tensor::zeros(y.shape(), DType::F32).into()),
         }
     });
-    let loss = loss.unwrap_or_else(|e| panic!("{what}: {e}")).item().unwrap();
+    let loss = loss
+        .unwrap_or_else(|e| panic!("{what}: {e}"))
+        .item()
+        .unwrap();
     let after = params.arena().to_vec::<f32>().unwrap();
-    assert!(loss.is_finite() && after.iter().all(|w| w.is_finite()), "{what}: loss {loss}");
+    assert!(
+        loss.is_finite() && after.iter().all(|w| w.is_finite()),
+        "{what}: loss {loss}"
+    );
     assert!(before != after, "{what}: no weight moved");
 }
 
 /// In bf16 on one of these batches: it is cut as f32 is.
 fn steps(config: &Config, batches: &[usize]) {
-    batches.iter().for_each(|&images| step(config, images, Precision::F32));
+    batches
+        .iter()
+        .for_each(|&images| step(config, images, Precision::F32));
     step(config, batches[batches.len() / 2], Precision::Bf16);
 }
 
@@ -53,11 +79,24 @@ fn wavemix_lite() {
         steps(&named(&format!("WaveMixLite-{dim}/1"), 32), &[1, 16, 64]);
     }
     for (dim, ff) in [(112, 112), (128, 128), (128, 256)] {
-        steps(&Config { ff, channels: 1, ..named(&format!("WaveMixLite-{dim}/1"), 28) }, &[1, 16, 64]);
+        steps(
+            &Config {
+                ff,
+                channels: 1,
+                ..named(&format!("WaveMixLite-{dim}/1"), 28)
+            },
+            &[1, 16, 64],
+        );
     }
     for dim in [8, 32] {
         let resize = Resize::Upsample(Interpolation::Bilinear);
-        steps(&Config { resize, ..named(&format!("WaveMixLite-{dim}/1"), 28) }, &[1, 16, 64]);
+        steps(
+            &Config {
+                resize,
+                ..named(&format!("WaveMixLite-{dim}/1"), 28)
+            },
+            &[1, 16, 64],
+        );
     }
 }
 
@@ -66,12 +105,30 @@ fn wavemix_lite() {
 fn levels_cascades_and_ablations() {
     for size in [28, 32] {
         for level in 1..=4 {
-            steps(&Config { mixing: Mixing::Level(level), ..named("WaveMixLite-144/1", size) }, &[1, 16, 64]);
-            steps(&Config { mixing: Mixing::Cascade(level), ..named("WaveMixLite-144/1", size) }, &[1, 16, 64]);
+            steps(
+                &Config {
+                    mixing: Mixing::Level(level),
+                    ..named("WaveMixLite-144/1", size)
+                },
+                &[1, 16, 64],
+            );
+            steps(
+                &Config {
+                    mixing: Mixing::Cascade(level),
+                    ..named("WaveMixLite-144/1", size)
+                },
+                &[1, 16, 64],
+            );
         }
     }
     for mixing in [Mixing::Identity, Mixing::Dft, Mixing::MaxPool] {
-        steps(&Config { mixing, ..named("WaveMixLite-128/1", 32) }, &[1, 16, 64]);
+        steps(
+            &Config {
+                mixing,
+                ..named("WaveMixLite-128/1", 32)
+            },
+            &[1, 16, 64],
+        );
     }
 }
 
@@ -101,9 +158,29 @@ fn larger_images() {
 /// Table 9's segmentation models and the package's super-resolution.
 #[test]
 fn maps_and_larger_pictures() {
-    for (dim, ff, mult) in [(128, 128, 2), (256, 256, 2), (256, 512, 3), (160, 160, 2), (272, 272, 2)] {
+    for (dim, ff, mult) in [
+        (128, 128, 2),
+        (256, 256, 2),
+        (256, 512, 3),
+        (160, 160, 2),
+        (272, 272, 2),
+    ] {
         let config = named(&format!("WaveMixLite-{dim}/1"), 128);
-        steps(&Config { ff, mult, task: Task::Segment { classes: 20 }, ..config }, &[1, 16, 64]);
+        steps(
+            &Config {
+                ff,
+                mult,
+                task: Task::Segment { classes: 20 },
+                ..config
+            },
+            &[1, 16, 64],
+        );
     }
-    steps(&Config { task: Task::Upscale { channels: 3 }, ..named("WaveMixLite-144/1", 32) }, &[1, 16, 64]);
+    steps(
+        &Config {
+            task: Task::Upscale { channels: 3 },
+            ..named("WaveMixLite-144/1", 32)
+        },
+        &[1, 16, 64],
+    );
 }

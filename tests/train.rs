@@ -15,7 +15,10 @@ use wavemix::{DType, Error, Params, Result, Tensor};
 const JOB: Job = Job {
     name: "emnist_balanced",
     about: "A run small enough for a test.",
-    splits: &[("balanced", Source::Emnist(Split::Balanced)), ("digits", Source::Emnist(Split::Digits))],
+    splits: &[
+        ("balanced", Source::Emnist(Split::Balanced)),
+        ("digits", Source::Emnist(Split::Digits)),
+    ],
     model: "WaveMixLite-8/1",
     stem: None,
     batch_size: "64",
@@ -28,7 +31,8 @@ const JOB: Job = Job {
 
 /// A fresh folder for one test, under the build's own.
 fn folder(name: &str) -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("train-{name}-{}", std::process::id()));
+    let folder =
+        Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("train-{name}-{}", std::process::id()));
     let _ = std::fs::remove_dir_all(&folder);
     folder
 }
@@ -42,7 +46,10 @@ fn run(arguments: &[&str]) -> Result<Outcome> {
     let mut settings = parse(arguments)?;
     // Whoever runs this test may have the real files; it is meant for the built-in ones.
     settings.default_data = Some(folder("no-data"));
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(settings.threads).build().unwrap();
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(settings.threads)
+        .build()
+        .unwrap();
     pool.install(|| Trainer::new(settings)?.run())
 }
 
@@ -54,16 +61,45 @@ fn weights(folder: &Path) -> Vec<u8> {
 fn a_resumed_run_ends_with_the_same_bytes_on_any_number_of_threads() {
     let (whole, parts) = (folder("whole"), folder("parts"));
     let (whole_s, parts_s) = (whole.to_str().unwrap(), parts.to_str().unwrap());
-    assert!(matches!(run(&["--split", "digits", "--out", whole_s, "--threads", "1"]).unwrap(), Outcome::Finished(_)));
-    let stopped = run(&["--split", "digits", "--out", parts_s, "--stop-after", "1", "--threads", "2"]).unwrap();
+    assert!(matches!(
+        run(&["--split", "digits", "--out", whole_s, "--threads", "1"]).unwrap(),
+        Outcome::Finished(_)
+    ));
+    let stopped = run(&[
+        "--split",
+        "digits",
+        "--out",
+        parts_s,
+        "--stop-after",
+        "1",
+        "--threads",
+        "2",
+    ])
+    .unwrap();
     assert!(matches!(stopped, Outcome::Stopped));
     assert_ne!(weights(&whole), weights(&parts));
-    assert!(matches!(run(&["--resume", parts_s, "--threads", "2"]).unwrap(), Outcome::Finished(_)));
-    assert_eq!(weights(&whole), weights(&parts), "the resumed run differs from the uninterrupted one");
+    assert!(matches!(
+        run(&["--resume", parts_s, "--threads", "2"]).unwrap(),
+        Outcome::Finished(_)
+    ));
+    assert_eq!(
+        weights(&whole),
+        weights(&parts),
+        "the resumed run differs from the uninterrupted one"
+    );
 
     let metrics = std::fs::read_to_string(parts.join("metrics.jsonl")).unwrap();
-    let lines: Vec<serde_json::Value> = metrics.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!(lines.iter().map(|line| line["phase"].as_str().unwrap()).collect::<Vec<_>>(), ["adamw", "adamw", "best"]);
+    let lines: Vec<serde_json::Value> = metrics
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(
+        lines
+            .iter()
+            .map(|line| line["phase"].as_str().unwrap())
+            .collect::<Vec<_>>(),
+        ["adamw", "adamw", "best"]
+    );
     let keys = [
         "epoch",
         "phase",
@@ -78,10 +114,20 @@ fn a_resumed_run_ends_with_the_same_bytes_on_any_number_of_threads() {
     ];
     for line in &lines {
         assert!(keys.iter().all(|key| !line[key].is_null()), "{line}");
-        assert!(line["waited_for_data"].as_f64().is_some_and(|share| (0.0..1.0).contains(&share)), "{line}");
+        assert!(
+            line["waited_for_data"]
+                .as_f64()
+                .is_some_and(|share| (0.0..1.0).contains(&share)),
+            "{line}"
+        );
     }
     for picture in ["curves.svg", "confusion.svg", "mistakes.svg"] {
-        assert!(std::fs::read_to_string(parts.join(picture)).unwrap().contains("<svg"), "{picture}");
+        assert!(
+            std::fs::read_to_string(parts.join(picture))
+                .unwrap()
+                .contains("<svg"),
+            "{picture}"
+        );
     }
 }
 
@@ -93,13 +139,37 @@ fn state(folder: &Path) -> State {
 #[test]
 fn a_running_mean_is_evaluated_kept_and_resumed_bit_for_bit() {
     let (whole, parts, plain) = (folder("mean"), folder("mean-parts"), folder("mean-not"));
-    let [whole_s, parts_s, plain_s] = [&whole, &parts, &plain].map(|folder| folder.to_str().unwrap());
+    let [whole_s, parts_s, plain_s] =
+        [&whole, &parts, &plain].map(|folder| folder.to_str().unwrap());
     // Enough steps to read some digits; the mean of so many lags behind.
-    let longer = |more: &[&str]| run(&[&["--split", "digits", "--epochs", "6", "--batch-size", "8"], more].concat()).unwrap();
-    assert!(matches!(longer(&["--ema", "0.95", "--out", whole_s, "--threads", "1"]), Outcome::Finished(_)));
-    longer(&["--ema", "0.95", "--out", parts_s, "--stop-after", "1", "--threads", "2"]);
+    let longer = |more: &[&str]| {
+        run(&[
+            &["--split", "digits", "--epochs", "6", "--batch-size", "8"],
+            more,
+        ]
+        .concat())
+        .unwrap()
+    };
+    assert!(matches!(
+        longer(&["--ema", "0.95", "--out", whole_s, "--threads", "1"]),
+        Outcome::Finished(_)
+    ));
+    longer(&[
+        "--ema",
+        "0.95",
+        "--out",
+        parts_s,
+        "--stop-after",
+        "1",
+        "--threads",
+        "2",
+    ]);
     run(&["--resume", parts_s, "--threads", "2"]).unwrap();
-    assert_eq!(weights(&whole), weights(&parts), "the resumed run differs from the uninterrupted one");
+    assert_eq!(
+        weights(&whole),
+        weights(&parts),
+        "the resumed run differs from the uninterrupted one"
+    );
     let bytes = |folder: &Path| state(folder).to_bytes().unwrap();
     assert_eq!(bytes(&whole), bytes(&parts));
 
@@ -108,48 +178,107 @@ fn a_running_mean_is_evaluated_kept_and_resumed_bit_for_bit() {
     let section = |folder: &Path, name: &str| state(folder).section(name).unwrap();
     let values = |tensor: &Tensor| tensor.cast(DType::F64).unwrap().to_vec::<f64>().unwrap();
     let own = section(&whole, "weights");
-    assert!(section(&plain, "weights").iter().all(|(name, value)| values(value) == values(&own[name])));
+    assert!(
+        section(&plain, "weights")
+            .iter()
+            .all(|(name, value)| values(value) == values(&own[name]))
+    );
 
-    // The files for users hold the mean, and an epoch's line is about it. They know what was trained on, and that files of
-    // EMNIST keep images column by column.
-    let Saved { model, mut params, card } = Saved::load(&whole.join("last/model.safetensors"), None).unwrap();
-    assert_eq!((&*card.trained_on, &*card.data_set, card.transposed), ("built-in glyphs, train", "emnist-digits", true));
+    // The files for users hold the mean, and an epoch's line is about it. They know what was
+    // trained on, and that files of EMNIST keep images column by column.
+    let Saved {
+        model,
+        mut params,
+        card,
+    } = Saved::load(&whole.join("last/model.safetensors"), None).unwrap();
+    assert_eq!(
+        (&*card.trained_on, &*card.data_set, card.transposed),
+        ("built-in glyphs, train", "emnist-digits", true)
+    );
     let mean = section(&whole, "mean");
     for entry in params.entries() {
-        assert_eq!(values(&params.get(&entry.name).unwrap()), values(&mean[&format!("mean.{}", entry.name)]), "{}", entry.name);
+        assert_eq!(
+            values(&params.get(&entry.name).unwrap()),
+            values(&mean[&format!("mean.{}", entry.name)]),
+            "{}",
+            entry.name
+        );
     }
     let mut settings = parse(&["--split", "digits"]).unwrap();
     settings.default_data = Some(folder("no-data"));
     let pair = settings.load_data().unwrap();
     let test = Loader::new(Arc::new(pair.test), 64, &pair.mean, &pair.std).unwrap();
-    let accuracy =
-        |params: &Params| evaluate(&model, params, wavemix::Precision::F32, &test).map(|e| [e.top1, e.top5].map(Some)).unwrap();
+    let accuracy = |params: &Params| {
+        evaluate(&model, params, wavemix::Precision::F32, &test)
+            .map(|e| [e.top1, e.top5].map(Some))
+            .unwrap()
+    };
     let of_mean = accuracy(&params);
     from_file(&mut params, &own).unwrap();
-    assert_ne!(of_mean, accuracy(&params), "both read the test set alike: what follows could not tell them apart");
-    let line = std::fs::read_to_string(whole.join("metrics.jsonl")).unwrap().lines().nth(5).unwrap().to_owned();
+    assert_ne!(
+        of_mean,
+        accuracy(&params),
+        "both read the test set alike: what follows could not tell them apart"
+    );
+    let line = std::fs::read_to_string(whole.join("metrics.jsonl"))
+        .unwrap()
+        .lines()
+        .nth(5)
+        .unwrap()
+        .to_owned();
     let line: serde_json::Value = serde_json::from_str(&line).unwrap();
-    assert_eq!([line["test_top1"].as_f64(), line["test_top5"].as_f64()], of_mean);
+    assert_eq!(
+        [line["test_top1"].as_f64(), line["test_top5"].as_f64()],
+        of_mean
+    );
 }
 
 #[test]
 fn the_decay_of_a_mean_is_below_one() {
-    let error = run(&["--split", "digits", "--ema", "1", "--out", folder("mean-bad").to_str().unwrap()]).err().unwrap();
-    assert_eq!(error.to_string(), "the decay of a moving average must be in [0, 1), got 1");
+    let error = run(&[
+        "--split",
+        "digits",
+        "--ema",
+        "1",
+        "--out",
+        folder("mean-bad").to_str().unwrap(),
+    ])
+    .err()
+    .unwrap();
+    assert_eq!(
+        error.to_string(),
+        "the decay of a moving average must be in [0, 1), got 1"
+    );
 }
 
 #[test]
 fn a_loss_that_is_not_finite_stops_the_run_and_names_the_place() {
     let folder = folder("infinite");
-    let arguments =
-        ["--split", "digits", "--lr", "1e30", "--schedule", "constant", "--batch-size", "16", "--out", folder.to_str().unwrap()];
-    let error = run(&arguments).err().expect("a learning rate of 1e30 cannot go well").to_string();
+    let arguments = [
+        "--split",
+        "digits",
+        "--lr",
+        "1e30",
+        "--schedule",
+        "constant",
+        "--batch-size",
+        "16",
+        "--out",
+        folder.to_str().unwrap(),
+    ];
+    let error = run(&arguments)
+        .err()
+        .expect("a learning rate of 1e30 cannot go well")
+        .to_string();
     assert!(
         matches!(error.split_once(": first non-finite is "), Some((start, rest))
         if start.starts_with("the loss became") && (rest.contains("in layers.") || rest.contains("in conv") || rest.contains("in pool") || rest.contains("parameter") )),
         "{error}"
     );
-    assert!(error.ends_with("a lower --lr than 1000000000000000000000000000000 may help"), "{error}");
+    assert!(
+        error.ends_with("a lower --lr than 1000000000000000000000000000000 may help"),
+        "{error}"
+    );
 }
 
 /// bf16 learns the test's digits as f32 does, and the same on any number of threads.
@@ -157,13 +286,27 @@ fn a_loss_that_is_not_finite_stops_the_run_and_names_the_place() {
 fn bf16_learns_as_f32_does() {
     let trained = |precision: &str, threads: &str| {
         let out = folder(&format!("{precision}-{threads}"));
-        let arguments =
-            ["--split", "digits", "--epochs", "20", "--batch-size", "10", "--precision", precision, "--threads", threads];
+        let arguments = [
+            "--split",
+            "digits",
+            "--epochs",
+            "20",
+            "--batch-size",
+            "10",
+            "--precision",
+            precision,
+            "--threads",
+            threads,
+        ];
         run(&[&arguments[..], &["--out", out.to_str().unwrap()]].concat()).unwrap();
         let metrics = std::fs::read_to_string(out.join("metrics.jsonl")).unwrap();
-        let lines = metrics.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
-        let losses: Vec<f64> =
-            lines.filter(|line| line["phase"] != "best").map(|line| line["train_loss"].as_f64().unwrap()).collect();
+        let lines = metrics
+            .lines()
+            .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        let losses: Vec<f64> = lines
+            .filter(|line| line["phase"] != "best")
+            .map(|line| line["train_loss"].as_f64().unwrap())
+            .collect();
         (losses, weights(&out))
     };
     let (single, _) = trained("f32", "1");
@@ -171,29 +314,54 @@ fn bf16_learns_as_f32_does() {
     assert_eq!(one, trained("bf16", "2").1, "the number of threads shows");
     // 8 significant bits: roundings of 0.4 % in each activation, of either sign, over 160 steps.
     let (bf16, f32) = (losses[19], single[19]);
-    assert!(f32 < 0.9 * single[0] && (bf16 - f32).abs() <= 0.05 * f32, "{bf16} in bf16, {f32} in f32");
+    assert!(
+        f32 < 0.9 * single[0] && (bf16 - f32).abs() <= 0.05 * f32,
+        "{bf16} in bf16, {f32} in f32"
+    );
 }
 
 #[test]
 fn wrong_flags_list_what_is_right() {
     let cases: [(&[&str], &str); 6] = [
-        (&["--split", "cats"], "unknown split `cats`; choose one of balanced, digits"),
+        (
+            &["--split", "cats"],
+            "unknown split `cats`; choose one of balanced, digits",
+        ),
         (
             &["--model", "VGG"],
             "unknown model `VGG`; names are WaveMixLite-<dim>/<blocks> or WaveMix-<dim>/<blocks>, as in WaveMixLite-128/7",
         ),
-        (&["--optimizer", "magic"], "unknown optimizer `magic`; choose one of sgd, nesterov, adam, adamw, lion"),
-        (&["--upsample", "cubic"], "unknown upsampling `cubic`; choose one of bilinear, nearest, bicubic, idwt, deconvolution"),
-        (&["--device", "tpu"], "unknown device `tpu`; choose one of cpu, cuda, cuda:<ordinal>"),
-        (&["--train-on", "builtin"], "--train-on builtin tests on real files: say where with --data DIR"),
+        (
+            &["--optimizer", "magic"],
+            "unknown optimizer `magic`; choose one of sgd, nesterov, adam, adamw, lion",
+        ),
+        (
+            &["--upsample", "cubic"],
+            "unknown upsampling `cubic`; choose one of bilinear, nearest, bicubic, idwt, deconvolution",
+        ),
+        (
+            &["--device", "tpu"],
+            "unknown device `tpu`; choose one of cpu, cuda, cuda:<ordinal>",
+        ),
+        (
+            &["--train-on", "builtin"],
+            "--train-on builtin tests on real files: say where with --data DIR",
+        ),
     ];
     for (arguments, message) in cases {
-        assert_eq!(parse(arguments).err().map(|e| e.to_string()).as_deref(), Some(message), "{arguments:?}");
+        assert_eq!(
+            parse(arguments).err().map(|e| e.to_string()).as_deref(),
+            Some(message),
+            "{arguments:?}"
+        );
     }
     let error = parse(&["--precision", "f16"]).err().unwrap().to_string();
     assert_eq!(error, "cpu does not compute in f16; it does in f32, bf16");
     let error = parse(&["--epochs", "0"]).err().unwrap().to_string();
-    assert!(error.starts_with("invalid value '0' for '--epochs <N>'"), "{error}");
+    assert!(
+        error.starts_with("invalid value '0' for '--epochs <N>'"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -201,13 +369,24 @@ fn data_that_is_not_there_is_an_error_and_never_the_built_in_set() {
     let empty = folder("empty");
     std::fs::create_dir_all(&empty).unwrap();
     let error = run(&["--data", empty.to_str().unwrap()]).err().unwrap();
-    assert!(matches!(error, Error::Data { .. } | Error::Argument(_)) && error.to_string().contains("EMNIST"), "{error}");
+    assert!(
+        matches!(error, Error::Data { .. } | Error::Argument(_))
+            && error.to_string().contains("EMNIST"),
+        "{error}"
+    );
 }
 
 #[test]
 fn a_folder_with_a_run_in_it_is_not_overwritten() {
     let folder = folder("twice");
-    let arguments = ["--split", "digits", "--epochs", "1", "--out", folder.to_str().unwrap()];
+    let arguments = [
+        "--split",
+        "digits",
+        "--epochs",
+        "1",
+        "--out",
+        folder.to_str().unwrap(),
+    ];
     run(&arguments).unwrap();
     let before = weights(&folder);
     let error = run(&arguments).err().unwrap().to_string();
@@ -216,7 +395,15 @@ fn a_folder_with_a_run_in_it_is_not_overwritten() {
         "{error}"
     );
     assert_eq!(before, weights(&folder));
-    let error = run(&["--resume", folder.to_str().unwrap(), "--lr", "1"]).err().unwrap().to_string();
+    let error = run(&["--resume", folder.to_str().unwrap(), "--lr", "1"])
+        .err()
+        .unwrap()
+        .to_string();
     let allowed = "--data, --device, --threads and --stop-after";
-    assert_eq!(error, format!("--resume takes its settings from config.json; beside it only {allowed} may be given, not --lr"));
+    assert_eq!(
+        error,
+        format!(
+            "--resume takes its settings from config.json; beside it only {allowed} may be given, not --lr"
+        )
+    );
 }

@@ -3,7 +3,9 @@
 use std::time::{Duration, Instant};
 
 use wavemix::models::Stem;
-use wavemix::ops::{CrossEntropyOptions, batch_norm, conv_transpose2d, conv2d, cross_entropy, linear, matmul_with};
+use wavemix::ops::{
+    CrossEntropyOptions, batch_norm, conv_transpose2d, conv2d, cross_entropy, linear, matmul_with,
+};
 use wavemix::optim::{Method, Optimizer};
 use wavemix::params::{FileLayout, Init, Updates};
 use wavemix::{DType, Error, Params, Result, Rng, Tensor, Var, Window};
@@ -50,7 +52,11 @@ pub fn table(load: &Load, only: &str, meter: &mut Meter) -> Result<Table> {
     if "adamw".contains(only) {
         rows.push(adamw(load, meter)?);
     }
-    Ok(Table { title: format!("The ops of {load}"), rows, total: None })
+    Ok(Table {
+        title: format!("The ops of {load}"),
+        rows,
+        total: None,
+    })
 }
 
 fn cases(load: &Load) -> Result<Vec<Case>> {
@@ -62,7 +68,9 @@ fn cases(load: &Load) -> Result<Vec<Case>> {
 /// The sides of the maps behind the stem's two convolutions.
 fn sides(load: &Load) -> Result<([usize; 2], [usize; 2])> {
     let Stem::Strided(strides) = load.config.stem() else {
-        return Err(Error::Argument("a stem of strided convolutions only".into()));
+        return Err(Error::Argument(
+            "a stem of strided convolutions only".into(),
+        ));
     };
     let first = load.config.size.div_ceil(strides[0]);
     Ok((strides, [first, first.div_ceil(strides[1])]))
@@ -71,20 +79,39 @@ fn sides(load: &Load) -> Result<([usize; 2], [usize; 2])> {
 /// What multiplies matrices.
 fn products(load: &Load) -> Result<Vec<Case>> {
     let (config, n, dtype) = (&load.config, load.batch, load.precision.compute());
-    let (c, mult, ff, classes) = (config.dim, config.mult * config.dim, config.ff, load.classes);
+    let (c, mult, ff, classes) = (
+        config.dim,
+        config.mult * config.dim,
+        config.ff,
+        load.classes,
+    );
     let (strides, [h1, h]) = sides(load)?;
     let half = h.div_ceil(2);
-    let convolution = |name: &str, side: usize, [from, to]: [usize; 2], kernel: usize, stride: usize| {
-        let window = Window { stride: [stride; 2], padding: [kernel / 2; 2], ..Window::default() };
-        Case {
-            name: format!("conv2d {kernel}x{kernel}, {from} to {to} ({name})"),
-            flops: 2.0 * (n * side.div_ceil(stride).pow(2) * from * to * kernel * kernel) as f64,
-            operands: vec![leaf(dtype, [n, side, side, from]), leaf(dtype, [to, kernel, kernel, from]), leaf(dtype, [to])],
-            run: Box::new(move |v| conv2d(&v[0], &v[1], Some(&v[2]), window)),
-            backward: Needs::Operands,
-        }
+    let convolution =
+        |name: &str, side: usize, [from, to]: [usize; 2], kernel: usize, stride: usize| {
+            let window = Window {
+                stride: [stride; 2],
+                padding: [kernel / 2; 2],
+                ..Window::default()
+            };
+            Case {
+                name: format!("conv2d {kernel}x{kernel}, {from} to {to} ({name})"),
+                flops: 2.0
+                    * (n * side.div_ceil(stride).pow(2) * from * to * kernel * kernel) as f64,
+                operands: vec![
+                    leaf(dtype, [n, side, side, from]),
+                    leaf(dtype, [to, kernel, kernel, from]),
+                    leaf(dtype, [to]),
+                ],
+                run: Box::new(move |v| conv2d(&v[0], &v[1], Some(&v[2]), window)),
+                backward: Needs::Operands,
+            }
+        };
+    let doubled = Window {
+        stride: [2; 2],
+        padding: [1; 2],
+        ..Window::default()
     };
-    let doubled = Window { stride: [2; 2], padding: [1; 2], ..Window::default() };
     const SIDE: usize = 1024;
     Ok(vec![
         convolution("stem", config.size, [config.channels, c / 2], 3, strides[0]),
@@ -95,14 +122,22 @@ fn products(load: &Load) -> Result<Vec<Case>> {
         Case {
             name: format!("conv_transpose2d 4x4, {ff} to {c}"),
             flops: 2.0 * (n * half * half * ff * c * 16) as f64,
-            operands: vec![leaf(dtype, [n, half, half, ff]), leaf(dtype, [ff, 4, 4, c]), leaf(dtype, [c])],
+            operands: vec![
+                leaf(dtype, [n, half, half, ff]),
+                leaf(dtype, [ff, 4, 4, c]),
+                leaf(dtype, [c]),
+            ],
             run: Box::new(move |v| conv_transpose2d(&v[0], &v[1], Some(&v[2]), doubled)),
             backward: Needs::Operands,
         },
         Case {
             name: format!("linear, {c} to {classes}"),
             flops: 2.0 * (n * c * classes) as f64,
-            operands: vec![leaf(dtype, [n, c]), leaf(dtype, [classes, c]), leaf(dtype, [classes])],
+            operands: vec![
+                leaf(dtype, [n, c]),
+                leaf(dtype, [classes, c]),
+                leaf(dtype, [classes]),
+            ],
             run: Box::new(|v| linear(&v[0], &v[1], Some(&v[2]))),
             backward: Needs::Operands,
         },
@@ -121,7 +156,10 @@ fn passes(load: &Load) -> Result<Vec<Case>> {
     // What norms and losses keep in f32 at any precision is wide.
     let (dtype, wide) = (load.precision.compute(), DType::F32);
     let (n, c, [_, h]) = (load.batch, load.config.dim, sides(load)?.1);
-    let (at, half) = (|side: usize, c: usize| leaf(dtype, [n, side, side, c]), h.div_ceil(2));
+    let (at, half) = (
+        |side: usize, c: usize| leaf(dtype, [n, side, side, c]),
+        h.div_ceil(2),
+    );
     let hidden = || vec![at(half, load.config.mult * c)];
     let case = |name: &str, operands: Vec<Var>, backward: Needs, run: Run| Case {
         name: name.into(),
@@ -135,13 +173,38 @@ fn passes(load: &Load) -> Result<Vec<Case>> {
     let labels = load.data()?.1;
     let loss = move |v: &[Var]| cross_entropy(&v[0], &labels, CrossEntropyOptions::default());
     Ok(vec![
-        case("dwt", vec![at(h, c / 4)], Needs::Dy, Box::new(|v| v[0].dwt())),
+        case(
+            "dwt",
+            vec![at(h, c / 4)],
+            Needs::Dy,
+            Box::new(|v| v[0].dwt()),
+        ),
         case("gelu_dropout", hidden(), Needs::Operands, Box::new(dropped)),
         case("gelu", hidden(), Needs::Operands, Box::new(|v| v[0].gelu())),
-        case("batch_norm", vec![at(h, c), leaf(wide, [c]), leaf(wide, [c])], Needs::OperandsTwice, Box::new(normalised)),
-        case("add", vec![at(h, c), at(h, c)], Needs::Nothing, Box::new(|v| &v[0] + &v[1])),
-        case("global_avg_pool", vec![at(h, c)], Needs::Dy, Box::new(|v| v[0].global_avg_pool())),
-        case("cross_entropy", vec![leaf(wide, [n, load.classes])], Needs::Operands, Box::new(loss)),
+        case(
+            "batch_norm",
+            vec![at(h, c), leaf(wide, [c]), leaf(wide, [c])],
+            Needs::OperandsTwice,
+            Box::new(normalised),
+        ),
+        case(
+            "add",
+            vec![at(h, c), at(h, c)],
+            Needs::Nothing,
+            Box::new(|v| &v[0] + &v[1]),
+        ),
+        case(
+            "global_avg_pool",
+            vec![at(h, c)],
+            Needs::Dy,
+            Box::new(|v| v[0].global_avg_pool()),
+        ),
+        case(
+            "cross_entropy",
+            vec![leaf(wide, [n, load.classes])],
+            Needs::Operands,
+            Box::new(loss),
+        ),
     ])
 }
 
@@ -177,7 +240,11 @@ fn time(case: &Case, meter: &mut Meter) -> Result<[Row; 2]> {
     }
     beside(meter);
     let peak = meter.peak();
-    let inputs: usize = case.operands.iter().map(|operand| operand.value().bytes()).sum();
+    let inputs: usize = case
+        .operands
+        .iter()
+        .map(|operand| operand.value().bytes())
+        .sum();
     let output = dy.bytes();
     let row = |direction, times, flops, bytes: usize| Row {
         name: case.name.clone(),
@@ -188,21 +255,29 @@ fn time(case: &Case, meter: &mut Meter) -> Result<[Row; 2]> {
         bytes: bytes as f64,
         peak,
     };
-    let read = if matches!(case.backward, Needs::OperandsTwice) { 2 * inputs } else { inputs };
+    let read = if matches!(case.backward, Needs::OperandsTwice) {
+        2 * inputs
+    } else {
+        inputs
+    };
     let moved = match case.backward {
         Needs::Operands => inputs + output + inputs,
         Needs::OperandsTwice => 2 * (inputs + output) + inputs,
         Needs::Dy => output + inputs,
         Needs::Nothing => 0,
     };
-    Ok([row("forward", forward, case.flops, read + output), row("backward", backward, 2.0 * case.flops, moved)])
+    Ok([
+        row("forward", forward, case.flops, read + output),
+        row("backward", backward, 2.0 * case.flops, moved),
+    ])
 }
 
 /// One update of all the model's weights.
 fn adamw(load: &Load, meter: &mut Meter) -> Result<Row> {
     let weights = load.config.build(DType::F32, &Rng::new(0))?.1.count();
-    let (_, mut params) =
-        Params::declare(DType::F32, &Rng::new(0), |names| Ok(names.param("w", [weights], Init::Uniform(1.0), FileLayout::Same)))?;
+    let (_, mut params) = Params::declare(DType::F32, &Rng::new(0), |names| {
+        Ok(names.param("w", [weights], Init::Uniform(1.0), FileLayout::Same))
+    })?;
     let gradients = Tensor::normal(params.arena().shape(), 0.0, 1.0, DType::F32, &Rng::new(1));
     let mut optimizer = Optimizer::new("adamw".parse::<Method>()?, &params)?;
     beside(meter);
@@ -215,5 +290,13 @@ fn adamw(load: &Load, meter: &mut Meter) -> Result<Row> {
     beside(meter);
     // Reads weights, gradients and two moments, writes all but the gradients.
     let bytes = 7.0 * gradients.bytes() as f64;
-    Ok(Row { name: "adamw".into(), direction: "update", count: 1, seconds: median(times), flops: 0.0, bytes, peak: meter.peak() })
+    Ok(Row {
+        name: "adamw".into(),
+        direction: "update",
+        count: 1,
+        seconds: median(times),
+        flops: 0.0,
+        bytes,
+        peak: meter.peak(),
+    })
 }

@@ -1,4 +1,5 @@
-//! Each op by itself, or a step taken apart: time, GFLOP/s or GB/s, and how far from this machine's limit.
+//! Each op by itself, or a step taken apart: time, GFLOP/s or GB/s, and how far from this machine's
+//! limit.
 //!
 //! ```text
 //! cargo bench --bench ops -- --model WaveMixLite-128/7             # each op of the model, forward and backward
@@ -6,12 +7,13 @@
 //! cargo bench --bench ops -- --model WaveMixLite-128/7 --infer     # and an inference step
 //! ```
 //!
-//! An op's limit is the larger of two times: its multiply-adds at the rate of a loop that stays in registers, and its
-//! operands and results, each once, at the rate of a large copy. BatchNorm reads its operands twice, for each of its results
-//! depends on all of them; but for x where the convolution before it has taken the statistics. With `--precision bf16` the
-//! multiply-adds are those of bf16 dot products where the processor has them, else of f32. Both rates are measured with as many
-//! threads, between the steps, or before and after each op, and medians are held against medians. What lies in a cache may be
-//! faster than a copy: a share above 100 % says so.
+//! An op's limit is the larger of two times: its multiply-adds at the rate of a loop that stays in
+//! registers, and its operands and results, each once, at the rate of a large copy. BatchNorm reads
+//! its operands twice, for each of its results depends on all of them; but for x where the
+//! convolution before it has taken the statistics. With `--precision bf16` the multiply-adds are
+//! those of bf16 dot products where the processor has them, else of f32. Both rates are measured
+//! with as many threads, between the steps, or before and after each op, and medians are held
+//! against medians. What lies in a cache may be faster than a copy: a share above 100 % says so.
 
 mod each;
 mod parts;
@@ -37,7 +39,11 @@ pub(crate) struct Load {
 
 impl fmt::Display for Load {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}, batch {}, {}", self.config, self.batch, self.precision)
+        write!(
+            f,
+            "{}, batch {}, {}",
+            self.config, self.batch, self.precision
+        )
     }
 }
 
@@ -46,8 +52,15 @@ fn main() -> ExitCode {
 }
 
 fn bench() -> Result<()> {
-    let text = |name: &'static str, default: &'static str| Arg::new(name).long(name).default_value(default);
-    let flag = |name: &'static str, help: &'static str| Arg::new(name).long(name).action(ArgAction::SetTrue).help(help);
+    let text = |name: &'static str, default: &'static str| {
+        Arg::new(name).long(name).default_value(default)
+    };
+    let flag = |name: &'static str, help: &'static str| {
+        Arg::new(name)
+            .long(name)
+            .action(ArgAction::SetTrue)
+            .help(help)
+    };
     let m = Command::new("ops")
         .about("Times ops, or the parts of a step, against the limits of this machine.")
         .arg(text("model", "WaveMixLite-128/7"))
@@ -65,11 +78,20 @@ fn bench() -> Result<()> {
         .get_matches();
     let classes = number(&m, "classes")?;
     let task = Task::Classify { classes };
-    let config =
-        Config { channels: number(&m, "channels")?, size: number(&m, "size")?, task, ..Config::parse(value(&m, "model"))? };
+    let config = Config {
+        channels: number(&m, "channels")?,
+        size: number(&m, "size")?,
+        task,
+        ..Config::parse(value(&m, "model"))?
+    };
     let precision: Precision = value(&m, "precision").parse()?;
     precision.check(Device::Cpu)?;
-    let load = Load { config, classes, batch: number(&m, "batch")?, precision };
+    let load = Load {
+        config,
+        classes,
+        batch: number(&m, "batch")?,
+        precision,
+    };
     let threads = number(&m, "threads")?;
     let (one, pool) = (threads_of(1)?, threads_of(threads)?);
     let dtype = precision.compute();
@@ -83,7 +105,11 @@ fn bench() -> Result<()> {
         _ => each::table(&load, value(&m, "only"), &mut meter),
     })?;
     let peaks = [(1, alone), (threads, table.peak())];
-    if m.get_flag("json") { writeln!(Stdout, "{}", table.json(peaks)) } else { writeln!(Stdout, "{}", table.markdown(peaks)) }
+    if m.get_flag("json") {
+        writeln!(Stdout, "{}", table.json(peaks))
+    } else {
+        writeln!(Stdout, "{}", table.markdown(peaks))
+    }
 }
 
 fn value<'a>(m: &'a ArgMatches, name: &str) -> &'a str {
@@ -92,7 +118,8 @@ fn value<'a>(m: &'a ArgMatches, name: &str) -> &'a str {
 
 fn number(m: &ArgMatches, name: &str) -> Result<usize> {
     let text = value(m, name);
-    text.parse().map_err(|_| Error::Argument(format!("--{name} takes a number, not `{text}`")))
+    text.parse()
+        .map_err(|_| Error::Argument(format!("--{name} takes a number, not `{text}`")))
 }
 
 fn threads_of(threads: usize) -> Result<rayon::ThreadPool> {

@@ -39,7 +39,11 @@ struct Clock {
 
 impl Clock {
     fn start() -> Clock {
-        Clock { last: Instant::now(), parts: Parts::new(), forward: BTreeMap::new() }
+        Clock {
+            last: Instant::now(),
+            parts: Parts::new(),
+            forward: BTreeMap::new(),
+        }
     }
 
     fn spend(&mut self, direction: &'static str, name: String, flops: f64, bytes: f64) {
@@ -59,10 +63,23 @@ impl Watcher for Clock {
         let read: usize = event.inputs.iter().map(|input| input.value().bytes()).sum();
         let saved: usize = event.saves.iter().map(|tensor| tensor.bytes()).sum();
         let (flops, written) = (event.flops as f64, event.output.bytes());
-        self.spend(FORWARD, format!("{} {}", event.op, everywhere(&event.scope)), flops, (read + written) as f64);
-        // The products of a fused op were reported by the convolution inside of it; its backward makes them twice.
-        let inside = self.forward.get(&("conv2d", event.scope.clone())).filter(|_| flops == 0.0).map_or(0.0, |conv| conv.0);
-        self.forward.insert((event.op, event.scope), (flops + inside, (saved + written) as f64));
+        self.spend(
+            FORWARD,
+            format!("{} {}", event.op, everywhere(&event.scope)),
+            flops,
+            (read + written) as f64,
+        );
+        // The products of a fused op were reported by the convolution inside of it; its backward
+        // makes them twice.
+        let inside = self
+            .forward
+            .get(&("conv2d", event.scope.clone()))
+            .filter(|_| flops == 0.0)
+            .map_or(0.0, |conv| conv.0);
+        self.forward.insert(
+            (event.op, event.scope),
+            (flops + inside, (saved + written) as f64),
+        );
     }
 
     fn backward(&mut self, op: &'static str, scope: String, gradients: &[Option<Tensor>]) {
@@ -71,17 +88,38 @@ impl Watcher for Clock {
         // The gradients of a product's two factors are products of the same size.
         let products = gradients.iter().take(2).flatten().count() as f64;
         // A residual's gradient is dy itself, and nobody writes it; a sum reads both of its terms.
-        let written: usize = gradients.iter().take(if op == "batch_norm_add" { 3 } else { 9 }).flatten().map(Tensor::bytes).sum();
-        let terms = if op == "sum of gradients" { 2 * written } else { 0 };
+        let written: usize = gradients
+            .iter()
+            .take(if op == "batch_norm_add" { 3 } else { 9 })
+            .flatten()
+            .map(Tensor::bytes)
+            .sum();
+        let terms = if op == "sum of gradients" {
+            2 * written
+        } else {
+            0
+        };
         // BatchNorm's first gradient needs sums over all of dy and x: it reads them twice.
-        let reads = if op.starts_with("batch_norm") { 2.0 } else { 1.0 };
-        self.spend(BACKWARD, name, products * flops, reads * read + (written + terms) as f64);
+        let reads = if op.starts_with("batch_norm") {
+            2.0
+        } else {
+            1.0
+        };
+        self.spend(
+            BACKWARD,
+            name,
+            products * flops,
+            reads * read + (written + terms) as f64,
+        );
     }
 }
 
 /// `layers.3.feedforward.0` as `layers.*.feedforward.0`: the same layer in all blocks.
 fn everywhere(scope: &str) -> String {
-    match scope.strip_prefix("layers.").and_then(|rest| rest.split_once('.')) {
+    match scope
+        .strip_prefix("layers.")
+        .and_then(|rest| rest.split_once('.'))
+    {
         Some((_, layer)) => format!("layers.*.{layer}"),
         None if scope.starts_with("layers.") => "layers.*".into(),
         None => scope.to_owned(),
@@ -95,9 +133,11 @@ pub fn training(load: &Load, meter: &mut Meter) -> Result<Table> {
     let mut optimizer = Optimizer::new("adamw".parse::<Method>()?, &params)?;
     let mut step = || -> Result<Parts> {
         let (clock, gradients) = watch(Clock::start(), || {
-            let pass = Pass::train(&params, Rng::new(2).child(optimizer.steps()?)).in_precision(load.precision)?;
+            let pass = Pass::train(&params, Rng::new(2).child(optimizer.steps()?))
+                .in_precision(load.precision)?;
             let logits = model.forward(&pass, &(&images).into())?;
-            let gradients = cross_entropy(&logits, &labels, CrossEntropyOptions::default())?.backward()?;
+            let gradients =
+                cross_entropy(&logits, &labels, CrossEntropyOptions::default())?.backward()?;
             Ok((gradients, pass.into_updates()))
         });
         let (mut clock, (gradients, statistics)) = (clock, gradients?);
@@ -118,8 +158,12 @@ pub fn inference(load: &Load, meter: &mut Meter) -> Result<Table> {
     let (model, params) = load.config.build(DType::F32, &Rng::new(0))?;
     let (images, _) = load.data()?;
     let mut step = || -> Result<Parts> {
-        let (clock, answer) =
-            watch(Clock::start(), || model.forward(&Pass::eval(&params).in_precision(load.precision)?, &(&images).into()));
+        let (clock, answer) = watch(Clock::start(), || {
+            model.forward(
+                &Pass::eval(&params).in_precision(load.precision)?,
+                &(&images).into(),
+            )
+        });
         answer.map(|_| clock.parts)
     };
     table(format!("An inference step of {load}"), meter, &mut step)
@@ -128,14 +172,30 @@ pub fn inference(load: &Load, meter: &mut Meter) -> Result<Table> {
 impl Load {
     /// Random images and labels.
     pub fn data(&self) -> Result<(Tensor, Tensor)> {
-        let shape = [self.batch, self.config.size, self.config.size, self.config.channels];
+        let shape = [
+            self.batch,
+            self.config.size,
+            self.config.size,
+            self.config.channels,
+        ];
         let images = Tensor::normal(shape, 0.0, 1.0, DType::F32, &Rng::new(1));
-        Ok((images, Tensor::from_vec((0..self.batch).map(|i| (i % self.classes) as i64).collect(), [self.batch])?))
+        Ok((
+            images,
+            Tensor::from_vec(
+                (0..self.batch).map(|i| (i % self.classes) as i64).collect(),
+                [self.batch],
+            )?,
+        ))
     }
 }
 
-/// Medians over steps, after two to warm up: of the whole, of each part, and of the machine's limits between the steps.
-fn table(title: String, meter: &mut Meter, step: &mut dyn FnMut() -> Result<Parts>) -> Result<Table> {
+/// Medians over steps, after two to warm up: of the whole, of each part, and of the machine's
+/// limits between the steps.
+fn table(
+    title: String,
+    meter: &mut Meter,
+    step: &mut dyn FnMut() -> Result<Parts>,
+) -> Result<Table> {
     step()?;
     step()?;
     let (began, mut totals, mut all) = (Instant::now(), Vec::new(), Vec::new());
@@ -149,12 +209,34 @@ fn table(title: String, meter: &mut Meter, step: &mut dyn FnMut() -> Result<Part
     let mut rows: Vec<Row> = Vec::new();
     for ((direction, name), spent) in &all[0] {
         let key = (*direction, name.clone());
-        let seconds = median(all.iter().filter_map(|parts| parts.get(&key)).map(|spent| spent.seconds).collect());
-        let Spent { count, flops, bytes, .. } = *spent;
-        rows.push(Row { name: name.trim().to_owned(), direction, count, seconds, flops, bytes, peak });
+        let seconds = median(
+            all.iter()
+                .filter_map(|parts| parts.get(&key))
+                .map(|spent| spent.seconds)
+                .collect(),
+        );
+        let Spent {
+            count,
+            flops,
+            bytes,
+            ..
+        } = *spent;
+        rows.push(Row {
+            name: name.trim().to_owned(),
+            direction,
+            count,
+            seconds,
+            flops,
+            bytes,
+            peak,
+        });
     }
     rows.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
-    Ok(Table { title, rows, total: Some(median(totals)) })
+    Ok(Table {
+        title,
+        rows,
+        total: Some(median(totals)),
+    })
 }
 
 /// The middle one, of one at least.

@@ -29,7 +29,11 @@ impl Row {
 
     fn json(&self, total: Option<f64>) -> Value {
         let peak = &self.peak;
-        let bound = if self.flops / peak.flops > self.bytes / peak.bytes { "multiply-adds" } else { "memory" };
+        let bound = if self.flops / peak.flops > self.bytes / peak.bytes {
+            "multiply-adds"
+        } else {
+            "memory"
+        };
         json!({
             "op": self.name, "direction": self.direction, "count": self.count, "seconds": self.seconds,
             "gflops": self.flops / self.seconds / 1e9, "gbytes_per_s": self.bytes / self.seconds / 1e9, "bound": bound,
@@ -49,8 +53,12 @@ pub struct Table {
 impl Table {
     /// The medians of the limits beside all rows.
     pub fn peak(&self) -> Peak {
-        let of = |what: fn(&Peak) -> f64| median(self.rows.iter().map(|row| what(&row.peak)).collect());
-        Peak { flops: of(|peak| peak.flops), bytes: of(|peak| peak.bytes) }
+        let of =
+            |what: fn(&Peak) -> f64| median(self.rows.iter().map(|row| what(&row.peak)).collect());
+        Peak {
+            flops: of(|peak| peak.flops),
+            bytes: of(|peak| peak.bytes),
+        }
     }
 
     /// One line of JSON.
@@ -65,7 +73,9 @@ impl Table {
         let mut text = format!("{}\n\n", self.title);
         for (n, peak) in peaks {
             let (gflops, gbytes) = (peak.flops / 1e9, peak.bytes / 1e9);
-            text += &format!("Limits of {n} thread(s): {gflops:.0} GFLOP/s in registers, {gbytes:.0} GB/s copying.  \n");
+            text += &format!(
+                "Limits of {n} thread(s): {gflops:.0} GFLOP/s in registers, {gbytes:.0} GB/s copying.  \n"
+            );
         }
         text += "\n| op | direction | times | ms | share of step | GFLOP/s | GB/s | share of limit |\n|---|---|---|---|---|---|---|---|\n";
         let (mut shown, mut rest) = (0.0, 0);
@@ -77,15 +87,30 @@ impl Table {
             }
             shown += row.seconds;
             let part = share.map_or("-".into(), |share| format!("{:.1} %", 100.0 * share));
-            let gflops = if row.flops > 0.0 { format!("{:.0}", row.flops / row.seconds / 1e9) } else { "-".into() };
-            let (name, direction, count, ms) = (&row.name, row.direction, row.count, row.seconds * 1e3);
+            let gflops = if row.flops > 0.0 {
+                format!("{:.0}", row.flops / row.seconds / 1e9)
+            } else {
+                "-".into()
+            };
+            let (name, direction, count, ms) =
+                (&row.name, row.direction, row.count, row.seconds * 1e3);
             let (gbytes, limit) = (row.bytes / row.seconds / 1e9, 100.0 * row.share_of_limit());
-            let reached = if row.bytes > 0.0 { format!("{gbytes:.1} | {limit:.0} %") } else { "- | -".into() };
-            text += &format!("| {name} | {direction} | {count} | {ms:.3} | {part} | {gflops} | {reached} |\n");
+            let reached = if row.bytes > 0.0 {
+                format!("{gbytes:.1} | {limit:.0} %")
+            } else {
+                "- | -".into()
+            };
+            text += &format!(
+                "| {name} | {direction} | {count} | {ms:.3} | {part} | {gflops} | {reached} |\n"
+            );
         }
         if let Some(total) = self.total {
             let (left, all) = (total - shown, total * 1e3);
-            text += &format!("| {rest} others and between ops | | | {:.3} | {:.1} % | | | |\n", left * 1e3, 100.0 * left / total);
+            text += &format!(
+                "| {rest} others and between ops | | | {:.3} | {:.1} % | | | |\n",
+                left * 1e3,
+                100.0 * left / total
+            );
             text += &format!("| the whole step | | | {all:.3} | 100 % | | | |\n");
         }
         text

@@ -20,19 +20,29 @@ pub(super) fn matches(job: &Job, arguments: &[OsString]) -> Result<Option<ArgMat
         }
         Err(e) => {
             let message = e.render().to_string();
-            Err(Error::Argument(message.strip_prefix("error: ").unwrap_or(&message).trim_end().to_owned()))
+            Err(Error::Argument(
+                message
+                    .strip_prefix("error: ")
+                    .unwrap_or(&message)
+                    .trim_end()
+                    .to_owned(),
+            ))
         }
     }
 }
 
 /// Whether the table has such a flag.
 pub(super) fn is_flag(job: &Job, name: &str) -> bool {
-    command(job).get_arguments().any(|flag| flag.get_id() == name)
+    command(job)
+        .get_arguments()
+        .any(|flag| flag.get_id() == name)
 }
 
 fn command(job: &Job) -> Command {
     let splits: Vec<&str> = job.splits.iter().map(|(name, _)| *name).collect();
-    let own = job.stem.map_or(String::new(), |stem| format!(", {stem} for the default model"));
+    let own = job.stem.map_or(String::new(), |stem| {
+        format!(", {stem} for the default model")
+    });
     let stem = format!("strided:<a>,<b> or patchify:<side> [default: strides by image size{own}]");
     Command::new(job.name)
         .about(job.about)
@@ -90,20 +100,35 @@ dropped, and training goes on. The exit status is 0, 1 after an error, and 141 w
 Locking: a run holds DIR/.lock while it trains; a second run in the same folder is an error. A killed run holds no lock.";
 
 fn path(name: &'static str, value: &'static str, help: &str) -> Arg {
-    Arg::new(name).long(name).value_name(value).value_parser(value_parser!(PathBuf)).help(help.to_owned())
+    Arg::new(name)
+        .long(name)
+        .value_name(value)
+        .value_parser(value_parser!(PathBuf))
+        .help(help.to_owned())
 }
 
 fn switch(name: &'static str, help: &'static str) -> Arg {
-    Arg::new(name).long(name).action(ArgAction::SetTrue).help(help)
+    Arg::new(name)
+        .long(name)
+        .action(ArgAction::SetTrue)
+        .help(help)
 }
 
 fn text(name: &'static str, value: &'static str, help: String, default: &'static str) -> Arg {
-    Arg::new(name).long(name).value_name(value).default_value(default).help(help)
+    Arg::new(name)
+        .long(name)
+        .value_name(value)
+        .default_value(default)
+        .help(help)
 }
 
 fn count(name: &'static str, value: &'static str, help: &'static str) -> Arg {
     let counts = value_parser!(u64).range(1..=1 << 32);
-    Arg::new(name).long(name).value_name(value).value_parser(counts).help(help)
+    Arg::new(name)
+        .long(name)
+        .value_name(value)
+        .value_parser(counts)
+        .help(help)
 }
 
 fn real(name: &'static str, value: &'static str, help: String) -> Arg {
@@ -111,5 +136,9 @@ fn real(name: &'static str, value: &'static str, help: String) -> Arg {
         Ok(x) if x.is_finite() && x >= 0.0 => Ok(x),
         _ => Err("a number of at least 0 is needed".to_owned()),
     };
-    Arg::new(name).long(name).value_name(value).value_parser(finite).help(help)
+    Arg::new(name)
+        .long(name)
+        .value_name(value)
+        .value_parser(finite)
+        .help(help)
 }

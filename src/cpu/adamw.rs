@@ -25,7 +25,9 @@ pub(crate) struct Settings<T> {
 
 /// The formula of `optim::Adam`.
 pub(crate) fn step<T: Float>(wmv: [&mut [T]; 3], dw: &[T], s: Settings<T>) {
-    chunks_of(0, wmv, GRAIN, &|start, wmv| step_chunk(wmv, &dw[start..], s));
+    chunks_of(0, wmv, GRAIN, &|start, wmv| {
+        step_chunk(wmv, &dw[start..], s)
+    });
 }
 
 vectorize! {

@@ -1,7 +1,7 @@
 //! Mean and variance of each channel, and the normalisation by them.
 //!
-//! Rows of few channels are taken several at a time, as one row of [`width`] numbers with each channel's coefficients
-//! repeated: so vectors are full with a single channel too.
+//! Rows of few channels are taken several at a time, as one row of [`width`] numbers with each
+//! channel's coefficients repeated: so vectors are full with a single channel too.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -11,9 +11,9 @@ use rayon::prelude::*;
 use crate::cpu::{GRAIN, chunks, vectorize};
 use crate::{Element, Float, Real};
 
-/// Numbers, or twice as many of half the size, that are summed in their own type before f64 takes over: few enough to stay in
-/// the first-level cache for the second look at them, and for rounding errors to stay small; half as many cost half as much
-/// again with 128 channels.
+/// Numbers, or twice as many of half the size, that are summed in their own type before f64 takes
+/// over: few enough to stay in the first-level cache for the second look at them, and for rounding
+/// errors to stay small; half as many cost half as much again with 128 channels.
 const BLOCK: usize = 8 * 1024;
 
 /// Count, mean and sum of squared deviations of each channel.
@@ -26,12 +26,20 @@ pub(crate) struct Moments {
 impl Moments {
     /// Of no number.
     fn none(c: usize) -> Moments {
-        Moments { count: 0, mean: vec![0.0; c], m2: vec![0.0; c] }
+        Moments {
+            count: 0,
+            mean: vec![0.0; c],
+            m2: vec![0.0; c],
+        }
     }
 
     /// Mean 0 and variance 1 of each channel, for an x whose elements are not known.
     pub fn standard(count: usize, c: usize) -> Moments {
-        Moments { count, mean: vec![0.0; c], m2: vec![count as f64; c] }
+        Moments {
+            count,
+            mean: vec![0.0; c],
+            m2: vec![count as f64; c],
+        }
     }
 
     /// The variance of each channel: squared deviations over the count.
@@ -41,7 +49,10 @@ impl Moments {
 
     /// Of x `[rows, c]`: each block about its own mean, then the blocks merged in their order.
     pub fn of<T: Real>(x: &[T], c: usize) -> Moments {
-        let parts: Vec<Moments> = x.par_chunks(block::<T>(c) * (GRAIN / BLOCK)).map(|x| Moments::of_part(x, c)).collect();
+        let parts: Vec<Moments> = x
+            .par_chunks(block::<T>(c) * (GRAIN / BLOCK))
+            .map(|x| Moments::of_part(x, c))
+            .collect();
         parts.iter().fold(Moments::none(c), Moments::merge)
     }
 
@@ -55,10 +66,15 @@ impl Moments {
 
     fn of_block<T: Real>(x: &[T], c: usize) -> Moments {
         let count = x.len() / c;
-        // Sums are taken about the first row, which lies near the mean: a large mean costs no digits.
+        // Sums are taken about the first row, which lies near the mean: a large mean costs no
+        // digits.
         let pivot: Vec<f64> = x[..c].iter().map(|x| x.wide().to_f64()).collect();
         let sum = deviations(x, &pivot, false);
-        let mean: Vec<f64> = sum.iter().zip(&pivot).map(|(sum, pivot)| pivot + sum / count as f64).collect();
+        let mean: Vec<f64> = sum
+            .iter()
+            .zip(&pivot)
+            .map(|(sum, pivot)| pivot + sum / count as f64)
+            .collect();
         let m2 = deviations(x, &mean, true);
         Moments { count, mean, m2 }
     }
@@ -77,7 +93,8 @@ impl Moments {
     }
 }
 
-/// Moments of an image's channels, collected while it is made: of each part when that is done, and still in a cache.
+/// Moments of an image's channels, collected while it is made: of each part when that is done, and
+/// still in a cache.
 pub(crate) struct Collector {
     channels: usize,
     /// By where they begin, for they are done in any order, and merged in theirs.
@@ -86,19 +103,30 @@ pub(crate) struct Collector {
 
 impl Collector {
     pub fn new(channels: usize) -> Collector {
-        Collector { channels, parts: Mutex::default() }
+        Collector {
+            channels,
+            parts: Mutex::default(),
+        }
     }
 
     /// Takes a part of whole pixels, which begins at element `start`.
     pub fn add<T: Real>(&self, start: usize, part: &[T]) {
         let moments = Moments::of_part(part, self.channels);
-        self.parts.lock().unwrap_or_else(PoisonError::into_inner).insert(start, moments);
+        self.parts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(start, moments);
     }
 
     /// Those of all parts.
     pub fn finish(self) -> Moments {
-        let parts = self.parts.into_inner().unwrap_or_else(PoisonError::into_inner);
-        parts.values().fold(Moments::none(self.channels), Moments::merge)
+        let parts = self
+            .parts
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner);
+        parts
+            .values()
+            .fold(Moments::none(self.channels), Moments::merge)
     }
 }
 
@@ -114,27 +142,41 @@ fn deviations<T: Real>(x: &[T], about: &[f64], squared: bool) -> Vec<f64> {
 pub(crate) fn normalise<T: Real>(x: &[T], coefficients: [&[f64]; 3], y: &mut [T]) {
     let c = coefficients[0].len();
     let [mean, scale, shift] = coefficients.map(|v| widen::<T::Wide>(v, c));
-    chunks(y, block::<T>(c) * (GRAIN / BLOCK), |start, y| normalise_chunk(&x[start..], [&mean, &scale, &shift], y));
+    chunks(y, block::<T>(c) * (GRAIN / BLOCK), |start, y| {
+        normalise_chunk(&x[start..], [&mean, &scale, &shift], y)
+    });
 }
 
 /// The same, and + residual.
-pub(crate) fn normalise_add<T: Real>([x, residual]: [&[T]; 2], coefficients: [&[f64]; 3], y: &mut [T]) {
+pub(crate) fn normalise_add<T: Real>(
+    [x, residual]: [&[T]; 2],
+    coefficients: [&[f64]; 3],
+    y: &mut [T],
+) {
     let c = coefficients[0].len();
     let [mean, scale, shift] = coefficients.map(|v| widen::<T::Wide>(v, c));
     chunks(y, block::<T>(c) * (GRAIN / BLOCK), |start, y| {
-        normalise_add_chunk([&x[start..], &residual[start..]], [&mean, &scale, &shift], y);
+        normalise_add_chunk(
+            [&x[start..], &residual[start..]],
+            [&mean, &scale, &shift],
+            y,
+        );
     });
 }
 
 /// The same. Returns the largest |y| of each channel, not-a-number where there is one.
-pub(crate) fn normalise_add_largest<T: Real>([x, residual]: [&[T]; 2], coefficients: [&[f64]; 3], y: &mut [T]) -> Vec<f64> {
+pub(crate) fn normalise_add_largest<T: Real>(
+    [x, residual]: [&[T]; 2],
+    coefficients: [&[f64]; 3],
+    y: &mut [T],
+) -> Vec<f64> {
     let c = coefficients[0].len();
     let [mean, scale, shift] = coefficients.map(|v| widen::<T::Wide>(v, c));
     let largest = Mutex::new(vec![0.0; c]);
     chunks(y, block::<T>(c) * (GRAIN / BLOCK), |start, y| {
         let mut own = vec![T::Wide::ZERO; width(c)];
-        // A few rows at a time, which are then still in the L1 cache. One loop that writes both would have more slices than the
-        // compiler tells apart, and would not be vectorized.
+        // A few rows at a time, which are then still in the L1 cache. One loop that writes both
+        // would have more slices than the compiler tells apart, and would not be vectorized.
         let few = NEAR.div_ceil(own.len()).next_multiple_of(4) * own.len();
         for (i, y) in y.chunks_mut(few).enumerate() {
             let at = start + i * few;
@@ -143,18 +185,30 @@ pub(crate) fn normalise_add_largest<T: Real>([x, residual]: [&[T]; 2], coefficie
         }
         let mut largest = largest.lock().unwrap_or_else(PoisonError::into_inner);
         for own in own.chunks(c) {
-            largest.iter_mut().zip(own).for_each(|(largest, own)| *largest = larger(*largest, own.to_f64()));
+            largest
+                .iter_mut()
+                .zip(own)
+                .for_each(|(largest, own)| *largest = larger(*largest, own.to_f64()));
         }
     });
     largest.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The first sweep back: of each channel, the sum of dy (x - about) and the sum of dy; with a residual, of x - residual for x.
-pub(crate) fn gradient_sums<T: Real>(x: &[T], residual: Option<&[T]>, dy: &[T], about: &[f64]) -> [Vec<f64>; 2] {
+/// The first sweep back: of each channel, the sum of dy (x - about) and the sum of dy; with a
+/// residual, of x - residual for x.
+pub(crate) fn gradient_sums<T: Real>(
+    x: &[T],
+    residual: Option<&[T]>,
+    dy: &[T],
+    about: &[f64],
+) -> [Vec<f64>; 2] {
     let c = about.len();
     let (about, block) = (widen::<T::Wide>(about, c), block::<T>(c));
     let add = |mut a: [Vec<f64>; 2], b: [Vec<f64>; 2]| {
-        a.iter_mut().flatten().zip(b.iter().flatten()).for_each(|(a, b)| *a += b);
+        a.iter_mut()
+            .flatten()
+            .zip(b.iter().flatten())
+            .for_each(|(a, b)| *a += b);
         a
     };
     let none = || [vec![0.0; c], vec![0.0; c]];
@@ -162,20 +216,36 @@ pub(crate) fn gradient_sums<T: Real>(x: &[T], residual: Option<&[T]>, dy: &[T], 
         let [mut slope, mut pull] = [vec![T::Wide::ZERO; width(c)], vec![T::Wide::ZERO; width(c)]];
         let (x, start) = (&x[i * block..][..dy.len()], i * block);
         match residual {
-            Some(residual) => add_gradients_beside([x, &residual[start..], dy], &about, &mut slope, &mut pull),
+            Some(residual) => {
+                add_gradients_beside([x, &residual[start..], dy], &about, &mut slope, &mut pull)
+            }
             None => add_gradients([x, dy], &about, &mut slope, &mut pull),
         }
         [slope, pull].map(|sum| narrow(&sum, c))
     };
     let together = GRAIN / BLOCK;
-    let part = |(i, dy): (usize, &[T])| (i * together..).zip(dy.chunks(block)).map(of_block).fold(none(), add);
-    let parts: Vec<[Vec<f64>; 2]> = dy.par_chunks(together * block).enumerate().map(part).collect();
+    let part = |(i, dy): (usize, &[T])| {
+        (i * together..)
+            .zip(dy.chunks(block))
+            .map(of_block)
+            .fold(none(), add)
+    };
+    let parts: Vec<[Vec<f64>; 2]> = dy
+        .par_chunks(together * block)
+        .enumerate()
+        .map(part)
+        .collect();
     parts.into_iter().fold(none(), add)
 }
 
-/// The second sweep back: dx = (dy - pull - (x - about) slope) scale, channel by channel, in the place of x; with a residual, of
-/// x - residual for x.
-pub(crate) fn backward_input<T: Real>(dy: &[T], residual: Option<&[T]>, coefficients: [&[f64]; 4], x: &mut [T]) {
+/// The second sweep back: dx = (dy - pull - (x - about) slope) scale, channel by channel, in the
+/// place of x; with a residual, of x - residual for x.
+pub(crate) fn backward_input<T: Real>(
+    dy: &[T],
+    residual: Option<&[T]>,
+    coefficients: [&[f64]; 4],
+    x: &mut [T],
+) {
     let c = coefficients[0].len();
     let [about, scale, pull, slope] = coefficients.map(|v| widen::<T::Wide>(v, c));
     chunks(x, block::<T>(c) * (GRAIN / BLOCK), |start, x| {
@@ -238,7 +308,8 @@ vectorize! {
         }
     }
 
-    /// The largest |y| of each column of such rows, four rows in one pass: loading a maximum again takes until it is stored.
+    /// The largest |y| of each column of such rows, four rows in one pass: loading a maximum again
+    /// takes until it is stored.
     fn find_largest<T: Real>(y: &[T], largest: &mut [T::Wide]) {
         let width = largest.len();
         let mut groups = y.chunks_exact(4 * width);
@@ -283,14 +354,25 @@ fn larger<T: Float>(a: T, b: T) -> T {
     if b > a || b.is_nan() { b } else { a }
 }
 
-/// Adds each row's terms to the sums, four rows in one pass: loading a sum again takes until it is stored.
+/// Adds each row's terms to the sums, four rows in one pass: loading a sum again takes until it is
+/// stored.
 #[inline(always)]
-fn add_terms<T: Real>(x: &[T], about: &[T::Wide], sum: &mut [T::Wide], term: impl Fn(T, T::Wide) -> T::Wide) {
+fn add_terms<T: Real>(
+    x: &[T],
+    about: &[T::Wide],
+    sum: &mut [T::Wide],
+    term: impl Fn(T, T::Wide) -> T::Wide,
+) {
     let mut fours = x.chunks_exact(4 * about.len());
     for x in fours.by_ref() {
         let (first, second) = x.split_at(x.len() / 2);
-        let ((a, b), (c, d)) = (first.split_at(first.len() / 2), second.split_at(second.len() / 2));
-        for (((((sum, &about), &a), &b), &c), &d) in sum.iter_mut().zip(about).zip(a).zip(b).zip(c).zip(d) {
+        let ((a, b), (c, d)) = (
+            first.split_at(first.len() / 2),
+            second.split_at(second.len() / 2),
+        );
+        for (((((sum, &about), &a), &b), &c), &d) in
+            sum.iter_mut().zip(about).zip(a).zip(b).zip(c).zip(d)
+        {
             *sum = *sum + term(a, about) + term(b, about) + term(c, about) + term(d, about);
         }
     }
@@ -315,12 +397,21 @@ fn block<T: Real>(c: usize) -> usize {
 
 /// One coefficient a channel, rounded and repeated to the width.
 fn widen<T: Float>(v: &[f64], c: usize) -> Vec<T> {
-    v.iter().cycle().take(width(c)).map(|&v| T::from_f64(v)).collect()
+    v.iter()
+        .cycle()
+        .take(width(c))
+        .map(|&v| T::from_f64(v))
+        .collect()
 }
 
 /// The sums of each channel from those of a wide row.
 fn narrow<T: Float>(wide: &[T], c: usize) -> Vec<f64> {
     let mut narrow = vec![0.0; c];
-    wide.chunks(c).for_each(|lane| narrow.iter_mut().zip(lane).for_each(|(sum, x)| *sum += x.to_f64()));
+    wide.chunks(c).for_each(|lane| {
+        narrow
+            .iter_mut()
+            .zip(lane)
+            .for_each(|(sum, x)| *sum += x.to_f64())
+    });
     narrow
 }

@@ -29,7 +29,13 @@ impl Kind {
 }
 
 /// y = a (op) b, both broadcast to `shape`.
-pub(crate) fn apply<T: Real>(kind: Kind, a: (&[T], &Shape), b: (&[T], &Shape), shape: &Shape, y: &mut [T]) {
+pub(crate) fn apply<T: Real>(
+    kind: Kind,
+    a: (&[T], &Shape),
+    b: (&[T], &Shape),
+    shape: &Shape,
+    y: &mut [T],
+) {
     rows([a, b], shape, y, &|_, [a, b], y| {
         if a.len() == y.len() && b.len() == y.len() {
             return pieces([a, b], y, PIECE, |[a, b], y| apply_row(kind, a, b, y));
@@ -55,10 +61,16 @@ pub(crate) fn backward<T: Real>(
             backward_row(kind, side, a, b, dx);
         };
         if a.len() == dx.len() && b.len() == dx.len() {
-            return pieces([a, b, dy], dx, PIECE, |[a, b, dy], dx| partial(a, b, dy, dx));
+            return pieces([a, b, dy], dx, PIECE, |[a, b, dy], dx| {
+                partial(a, b, dy, dx)
+            });
         }
         let [mut room_a, mut room_b, mut room_dy, mut room_dx] = [const { None }; 4];
-        let (a, b, dy) = (widened(a, &mut room_a), widened(b, &mut room_b), widened(dy, &mut room_dy));
+        let (a, b, dy) = (
+            widened(a, &mut room_a),
+            widened(b, &mut room_b),
+            widened(dy, &mut room_dy),
+        );
         narrowed(dx, &mut room_dx, |dx| partial(a, b, dy, dx));
     });
 }
@@ -102,8 +114,8 @@ vectorize! {
     }
 }
 
-/// 0 where a is less than b, dy / 2 where they are equal, else dy: as in PyTorch, that is also where one is not a number.
-/// Chosen, not multiplied: an infinite dy times 0 would be not-a-number.
+/// 0 where a is less than b, dy / 2 where they are equal, else dy: as in PyTorch, that is also
+/// where one is not a number. Chosen, not multiplied: an infinite dy times 0 would be not-a-number.
 #[inline(always)]
 fn unless_less<T: Float>(a: T, b: T, dy: T) -> T {
     let share = if a == b { T::from_f64(0.5) * dy } else { dy };
@@ -137,8 +149,8 @@ pub(crate) fn zip<T: Element, Y: Element>(a: &[T], b: &[T], y: &mut [Y], f: impl
     }
 }
 
-/// Calls `body(start, operands, row)` for the rows of y, which begin at `start`. An operand that is repeated along the
-/// row is a slice of one element.
+/// Calls `body(start, operands, row)` for the rows of y, which begin at `start`. An operand that is
+/// repeated along the row is a slice of one element.
 pub(crate) fn rows<T: Element, Y: Element>(
     operands: [(&[T], &Shape); 2],
     shape: &Shape,
@@ -146,16 +158,23 @@ pub(crate) fn rows<T: Element, Y: Element>(
     body: &(dyn Fn(usize, [&[T]; 2], &mut [Y]) + Sync),
 ) {
     if operands[0].1 == operands[1].1 {
-        return chunks(y, GRAIN, |start, y| body(start, operands.map(|(x, _)| &x[start..][..y.len()]), y));
+        return chunks(y, GRAIN, |start, y| {
+            body(start, operands.map(|(x, _)| &x[start..][..y.len()]), y)
+        });
     }
     let row = shape.last().copied().unwrap_or(1).max(1);
     let steps = operands.map(|(_, own)| steps(own, shape));
-    // Chunks of whole rows: along the last axis an operand either walks (step 1) or stands still (step 0).
+    // Chunks of whole rows: along the last axis an operand either walks (step 1) or stands still
+    // (step 0).
     chunks(y, (GRAIN / row).max(1) * row, |start, y| {
         for (i, y) in y.chunks_mut(row).enumerate() {
             let first = start + i * row;
             let slice = |side: usize| {
-                let length = if steps[side].last() == Some(&1) { row } else { 1 };
+                let length = if steps[side].last() == Some(&1) {
+                    row
+                } else {
+                    1
+                };
                 &operands[side].0[locate(first, &steps[side], shape)..][..length]
             };
             body(first, [slice(0), slice(1)], y);
@@ -163,13 +182,17 @@ pub(crate) fn rows<T: Element, Y: Element>(
     });
 }
 
-/// How far an operand moves for a step along each axis of the broadcast shape; 0 along axes it is repeated on.
+/// How far an operand moves for a step along each axis of the broadcast shape; 0 along axes it is
+/// repeated on.
 pub(crate) fn steps(operand: &Shape, shape: &Shape) -> Shape {
     let mut out = *shape;
     let strides = operand.strides();
     for axis in 0..shape.len() {
         let own = (axis + operand.len()).checked_sub(shape.len());
-        out = out.with(axis, own.map_or(0, |own| if operand[own] == 1 { 0 } else { strides[own] }));
+        out = out.with(
+            axis,
+            own.map_or(0, |own| if operand[own] == 1 { 0 } else { strides[own] }),
+        );
     }
     out
 }

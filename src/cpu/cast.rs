@@ -15,5 +15,9 @@ pub(crate) fn forward<S: Element, D: Element>(x: &[S], y: &mut [D]) {
     if let (Some(x), Some(y)) = (as_type::<S, f32>(x), as_type_mut::<D, bf16>(y)) {
         return chunks(y, GRAIN, |start, y| wide::narrow(&x[start..], y));
     }
-    chunks(y, GRAIN, |start, y| y.iter_mut().zip(&x[start..]).for_each(|(y, x)| *y = D::from_f64(x.to_f64())));
+    chunks(y, GRAIN, |start, y| {
+        y.iter_mut()
+            .zip(&x[start..])
+            .for_each(|(y, x)| *y = D::from_f64(x.to_f64()))
+    });
 }

@@ -8,7 +8,8 @@ use crate::cpu::{GRAIN, chunks, vectorize};
 /// Partial sums that run side by side, one a vector lane.
 const LANES: usize = 16;
 
-/// The sum of squares, in f64: no f32 is large enough to overflow it, so it is finite exactly where all of `x` is.
+/// The sum of squares, in f64: no f32 is large enough to overflow it, so it is finite exactly where
+/// all of `x` is.
 pub(crate) fn sum_squares<T: Float>(x: &[T]) -> f64 {
     let partial: Vec<f64> = x.par_chunks(GRAIN).map(block).collect();
     partial.iter().sum()

@@ -11,11 +11,19 @@ pub(crate) const GREATER: u8 = 4;
 /// One of them is not a number.
 pub(crate) const UNORDERED: u8 = 8;
 
-/// y = 1 where a and b lie as one of `holds`, else 0, both broadcast to `shape`. One loop serves all comparisons.
-pub(crate) fn apply<T: Element>(holds: u8, a: (&[T], &Shape), b: (&[T], &Shape), shape: &Shape, y: &mut [u8]) {
+/// y = 1 where a and b lie as one of `holds`, else 0, both broadcast to `shape`. One loop serves
+/// all comparisons.
+pub(crate) fn apply<T: Element>(
+    holds: u8,
+    a: (&[T], &Shape),
+    b: (&[T], &Shape),
+    shape: &Shape,
+    y: &mut [u8],
+) {
     rows([a, b], shape, y, &|_, [a, b], y| {
         zip(a, b, y, |_, a, b| {
-            let ordered = u8::from(a < b) * LESS + u8::from(a == b) * EQUAL + u8::from(a > b) * GREATER;
+            let ordered =
+                u8::from(a < b) * LESS + u8::from(a == b) * EQUAL + u8::from(a > b) * GREATER;
             let found = ordered + u8::from(ordered == 0) * UNORDERED;
             u8::from(found & holds != 0)
         });
@@ -25,7 +33,12 @@ pub(crate) fn apply<T: Element>(holds: u8, a: (&[T], &Shape), b: (&[T], &Shape),
 /// y = a where the mask is not 0, else b.
 pub(crate) fn select<T: Element>(mask: &[u8], a: &[T], b: &[T], y: &mut [T]) {
     chunks(y, GRAIN, |start, y| {
-        for (((y, &m), &a), &b) in y.iter_mut().zip(&mask[start..]).zip(&a[start..]).zip(&b[start..]) {
+        for (((y, &m), &a), &b) in y
+            .iter_mut()
+            .zip(&mask[start..])
+            .zip(&a[start..])
+            .zip(&b[start..])
+        {
             *y = if m != 0 { a } else { b };
         }
     });

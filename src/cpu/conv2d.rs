@@ -1,8 +1,12 @@
-//! Convolution from the big image to the small one, and the gradient of the weight, which both directions share.
+//! Convolution from the big image to the small one, and the gradient of the weight, which both
+//! directions share.
 
 use std::ops::Range;
 
-use crate::cpu::gemm::{Begin, Rows, Run, Sums, Target, copy, factors, multiplies, pair_rows, panel, sum_pairwise, together};
+use crate::cpu::gemm::{
+    Begin, Rows, Run, Sums, Target, copy, factors, multiplies, pair_rows, panel, sum_pairwise,
+    together,
+};
 use crate::cpu::taps::{Gather, Phase, TASK};
 use crate::cpu::winograd;
 use crate::cpu::{Scratch, depthwise, framed};
@@ -10,34 +14,64 @@ use crate::window::{Geometry, Window};
 use crate::{Float, Real};
 
 /// small = the convolution of big: conv2d forwards, conv_transpose2d's input gradient.
-pub(crate) fn conv2d<T: Real>(g: &Geometry, big: &[T], weight: &[T], bias: Option<&[T]>, small: &mut [T]) {
+pub(crate) fn conv2d<T: Real>(
+    g: &Geometry,
+    big: &[T],
+    weight: &[T],
+    bias: Option<&[T]>,
+    small: &mut [T],
+) {
     gather(g, weight, bias).run(big, small, &|_, _| {});
 }
 
 pub(crate) fn gather<'a, T>(g: &Geometry, weight: &'a [T], bias: Option<&'a [T]>) -> Gather<'a, T> {
     let (groups, phases) = (g.window.groups, [0, 1].map(|axis| vec![phase(g, axis)]));
     let (input, output, kernel) = (g.big, g.small, g.kernel);
-    Gather { geometry: *g, input, output, groups, phases, kernel, weight, to_small: true, bias, task: TASK }
+    Gather {
+        geometry: *g,
+        input,
+        output,
+        groups,
+        phases,
+        kernel,
+        weight,
+        to_small: true,
+        bias,
+        task: TASK,
+    }
 }
 
 /// All outputs of an axis: they have the same taps.
 fn phase(g: &Geometry, axis: usize) -> Phase {
-    let Window { stride, padding, dilation, .. } = g.window;
+    let Window {
+        stride,
+        padding,
+        dilation,
+        ..
+    } = g.window;
     let offset = |k: usize| (k * dilation[axis]) as isize - padding[axis] as isize;
     let taps = (0..g.kernel[axis]).map(|k| (k, offset(k))).collect();
-    Phase { start: 0, step: 1, count: g.small[axis], stride: stride[axis], taps }
+    Phase {
+        start: 0,
+        step: 1,
+        count: g.small[axis],
+        stride: stride[axis],
+        taps,
+    }
 }
 
 /// Pixels whose products a task sums up before tasks are summed, at least.
 const PIXELS: usize = 2048;
 
-/// Pixels that are worked on at a time: what they read of some channels stays in the second-level cache.
+/// Pixels that are worked on at a time: what they read of some channels stays in the second-level
+/// cache.
 const PACK: usize = 512;
 
-/// dw[s, ky, kx, b] = the sum over all pixels of the small image of small[.., s] big[.. under (ky, kx), b].
+/// dw[s, ky, kx, b] = the sum over all pixels of the small image of small[.., s] big[.. under (ky,
+/// kx), b].
 ///
-/// A matrix product with one term for each pixel of the batch. Its right side, the windows, is put together a panel of
-/// columns and a few rows of pixels at a time.
+/// A matrix product with one term for each pixel of the batch. Its right side, the windows, is put
+/// together a panel of columns and a few rows of pixels at a time.
 pub(crate) fn backward_weight<T: Real>(g: &Geometry, small: &[T], big: &[T], dw: &mut [T::Wide]) {
     let [h, w, _] = g.small;
     if g.n * h * w == 0 || dw.is_empty() {
@@ -53,7 +87,8 @@ pub(crate) fn backward_weight<T: Real>(g: &Geometry, small: &[T], big: &[T], dw:
     }
 }
 
-/// As [`backward_weight`], of factors of type F and in tasks of so many pixels at least. There are some pixels.
+/// As [`backward_weight`], of factors of type F and in tasks of so many pixels at least. There are
+/// some pixels.
 pub(crate) fn backward_weight_of<F: Real<Wide = T::Wide>, T: Real>(
     g: &Geometry,
     small: &[T],
@@ -75,11 +110,22 @@ pub(crate) fn backward_weight_of<F: Real<Wide = T::Wide>, T: Real>(
             let (image, line) = (first / h, first % h);
             let framed = !g.is_depthwise() && framed::applies::<F>(g);
             // A frame is of one image.
-            let last = lines.end.min(first + step).min(if framed { (image + 1) * h } else { lines.end });
+            let last =
+                lines
+                    .end
+                    .min(first + step)
+                    .min(if framed { (image + 1) * h } else { lines.end });
             let small = &small[first * w * c..last * w * c];
             if framed {
                 let big = &big[image * g.big.iter().product::<usize>()..];
-                framed::add_products(g, small, big, line..line + (last - first), &mut packed[1], &mut part);
+                framed::add_products(
+                    g,
+                    small,
+                    big,
+                    line..line + (last - first),
+                    &mut packed[1],
+                    &mut part,
+                );
             } else if g.is_depthwise() {
                 depthwise::add_products(g, small, first..last, big, &mut part);
             } else {
@@ -101,10 +147,27 @@ fn add_products<T: Real, F: Real<Wide = T::Wide>>(
     [packed, copy]: &mut [Scratch<F>; 2],
     dw: &mut [T::Wide],
 ) {
-    let (pixels, columns, wide, t) = (lines.len() * g.small[1], g.columns(), panel::<F>(), together::<F>());
-    let (c, c_small, terms) = (g.small[2], g.small[2] / g.window.groups, pixels.next_multiple_of(t));
-    let runs = [Run { a: 0, b: 0, len: terms / t }];
-    let small = if t == 1 { factors(small, copy) } else { pair_rows(small, [pixels, c, c], copy, c) };
+    let (pixels, columns, wide, t) = (
+        lines.len() * g.small[1],
+        g.columns(),
+        panel::<F>(),
+        together::<F>(),
+    );
+    let (c, c_small, terms) = (
+        g.small[2],
+        g.small[2] / g.window.groups,
+        pixels.next_multiple_of(t),
+    );
+    let runs = [Run {
+        a: 0,
+        b: 0,
+        len: terms / t,
+    }];
+    let small = if t == 1 {
+        factors(small, copy)
+    } else {
+        pair_rows(small, [pixels, c, c], copy, c)
+    };
     let mut windows = Scratch::<F>::new(if t == 1 { 0 } else { pixels * wide });
     for group in 0..g.window.groups {
         for first in (0..columns).step_by(wide) {
@@ -118,13 +181,28 @@ fn add_products<T: Real, F: Real<Wide = T::Wide>>(
             }
             let sums = Sums::new(small, &packed[..], [t * c, t * wide], &runs);
             let start = group * c_small;
-            let tiles = Rows::lines::<F>([[t * start, start * columns]].into_iter(), c_small, [t, columns], count);
-            sums.tiles(&tiles, 0, Begin::Add, Target { c: dw, first, columns: count });
+            let tiles = Rows::lines::<F>(
+                [[t * start, start * columns]].into_iter(),
+                c_small,
+                [t, columns],
+                count,
+            );
+            sums.tiles(
+                &tiles,
+                0,
+                Begin::Add,
+                Target {
+                    c: dw,
+                    first,
+                    columns: count,
+                },
+            );
         }
     }
 }
 
-/// For each pixel of some lines the elements under it of kernel columns `columns`, counted through (ky, kx, channel).
+/// For each pixel of some lines the elements under it of kernel columns `columns`, counted through
+/// (ky, kx, channel).
 fn pack<T: Real, F: Real<Wide = T::Wide>>(
     g: &Geometry,
     big: &[T],
@@ -133,24 +211,42 @@ fn pack<T: Real, F: Real<Wide = T::Wide>>(
     packed: &mut [F],
 ) {
     let ([h, w, c], channels, wide) = (g.big, g.big[2] / g.window.groups, panel::<F>());
-    let Window { stride, padding, dilation, .. } = g.window;
+    let Window {
+        stride,
+        padding,
+        dilation,
+        ..
+    } = g.window;
     let (start, end) = (columns.start, columns.end);
     let mut at = start;
     while at < end {
         // The columns of one tap.
         let (tap, channel) = (at / channels, at % channels);
         let (count, to) = ((channels - channel).min(end - at), at - start);
-        let (down, right) = (tap / g.kernel[1] * dilation[0], tap % g.kernel[1] * dilation[1]);
+        let (down, right) = (
+            tap / g.kernel[1] * dilation[0],
+            tap % g.kernel[1] * dilation[1],
+        );
         let columns = covered(g, 1, right);
         for (line, packed) in lines.clone().zip(packed.chunks_mut(g.small[1] * wide)) {
             let (image, line) = (line / g.small[0], line % g.small[0]);
-            let inside = if covered(g, 0, down).contains(&line) { columns.clone() } else { 0..0 };
-            let mut pixels = packed.chunks_mut(wide).map(|pixel| &mut pixel[to..to + count]);
-            pixels.by_ref().take(inside.start).for_each(|pixel| pixel.fill(F::default()));
+            let inside = if covered(g, 0, down).contains(&line) {
+                columns.clone()
+            } else {
+                0..0
+            };
+            let mut pixels = packed
+                .chunks_mut(wide)
+                .map(|pixel| &mut pixel[to..to + count]);
+            pixels
+                .by_ref()
+                .take(inside.start)
+                .for_each(|pixel| pixel.fill(F::default()));
             if !inside.is_empty() {
                 let row = image * h + line * stride[0] + down - padding[0];
                 let first = (row * w + inside.start * stride[1] + right - padding[1]) * c;
-                let source = big[first + group * channels + channel..].chunks(stride[1].saturating_mul(c));
+                let source =
+                    big[first + group * channels + channel..].chunks(stride[1].saturating_mul(c));
                 let within = pixels.by_ref().take(inside.len()).zip(source);
                 within.for_each(|(pixel, source)| copy(&source[..count], pixel));
             }
@@ -160,10 +256,15 @@ fn pack<T: Real, F: Real<Wide = T::Wide>>(
     }
 }
 
-/// Rows (axis 0) or columns (1) of the small image whose tap `offset` elements into the window lies within the big one.
+/// Rows (axis 0) or columns (1) of the small image whose tap `offset` elements into the window lies
+/// within the big one.
 pub(crate) fn covered(g: &Geometry, axis: usize, offset: usize) -> Range<usize> {
     let (stride, padding) = (g.window.stride[axis], g.window.padding[axis]);
-    let first = |at: usize| at.saturating_sub(offset).div_ceil(stride).min(g.small[axis]);
+    let first = |at: usize| {
+        at.saturating_sub(offset)
+            .div_ceil(stride)
+            .min(g.small[axis])
+    };
     first(padding)..first(g.big[axis] + padding)
 }
 
@@ -177,40 +278,141 @@ mod tests {
 
     /// The same whole numbers in any type: all sums of theirs are exact.
     fn numbers<T: Real>(count: usize, step: usize) -> Vec<T> {
-        (0..count).map(|i| T::from_f64((i * step % 7) as f64 - 3.0)).collect()
+        (0..count)
+            .map(|i| T::from_f64((i * step % 7) as f64 - 3.0))
+            .collect()
     }
 
     /// Big and small image, weight, and the biases of both directions.
     fn operands<T: Real>(g: &Geometry) -> [Vec<T>; 5] {
         let [big, small] = [g.big, g.small].map(|size| g.n * size.iter().product::<usize>());
         let weight = numbers(g.small[2] * g.columns(), 1_299_709);
-        [numbers(big, 7919), numbers(small, 104_729), weight, numbers(g.small[2], 5), numbers(g.big[2], 3)]
+        [
+            numbers(big, 7919),
+            numbers(small, 104_729),
+            weight,
+            numbers(g.small[2], 5),
+            numbers(g.big[2], 3),
+        ]
     }
 
     /// bf16 in pairs, as f32, and by Winograd's schemes, against f64.
     #[test]
     fn factors_of_either_type_give_the_same() {
-        let window = |stride, padding, groups| Window { stride, padding, groups, ..Window::default() };
-        // Big image, channels of the small one, kernel, window, images; whether Winograd's schemes apply to the small image, to
-        // the big one, and to the gradient of the weight.
+        let window = |stride, padding, groups| Window {
+            stride,
+            padding,
+            groups,
+            ..Window::default()
+        };
+        // Big image, channels of the small one, kernel, window, images; whether Winograd's schemes
+        // apply to the small image, to the big one, and to the gradient of the weight.
         let cases = [
-            ([9, 7, 3], 18, [3, 3], window([1, 1], [1, 1], 1), 3, [false; 3]),
-            ([24, 26, 3], 4, [3, 3], window([1, 1], [1, 1], 1), 2, [false; 3]),
-            ([8, 6, 64], 32, [4, 4], window([2, 2], [1, 1], 1), 3, [true; 3]),
-            ([8, 6, 32], 64, [4, 4], window([2, 2], [1, 1], 1), 5, [true; 3]),
-            ([8, 6, 32], 64, [3, 3], window([1, 1], [1, 1], 1), 3, [true; 3]),
-            ([5, 7, 33], 5, [2, 3], window([1, 2], [0, 0], 1), 3, [false; 3]),
-            ([6, 5, 10], 6, [3, 3], window([1, 1], [1, 1], 2), 3, [false; 3]),
-            ([6, 5, 9], 9, [3, 3], window([2, 1], [1, 1], 9), 3, [false; 3]),
-            ([33, 29, 5], 7, [2, 3], window([3, 4], [2, 5], 1), 3, [false; 3]),
-            ([70, 3, 5], 7, [2, 3], window([1, 1], [1, 0], 1), 3, [false; 3]),
-            ([31, 9, 40], 7, [3, 1], Window { dilation: [2, 3], ..window([1, 2], [0, 0], 1) }, 3, [false; 3]),
+            (
+                [9, 7, 3],
+                18,
+                [3, 3],
+                window([1, 1], [1, 1], 1),
+                3,
+                [false; 3],
+            ),
+            (
+                [24, 26, 3],
+                4,
+                [3, 3],
+                window([1, 1], [1, 1], 1),
+                2,
+                [false; 3],
+            ),
+            (
+                [8, 6, 64],
+                32,
+                [4, 4],
+                window([2, 2], [1, 1], 1),
+                3,
+                [true; 3],
+            ),
+            (
+                [8, 6, 32],
+                64,
+                [4, 4],
+                window([2, 2], [1, 1], 1),
+                5,
+                [true; 3],
+            ),
+            (
+                [8, 6, 32],
+                64,
+                [3, 3],
+                window([1, 1], [1, 1], 1),
+                3,
+                [true; 3],
+            ),
+            (
+                [5, 7, 33],
+                5,
+                [2, 3],
+                window([1, 2], [0, 0], 1),
+                3,
+                [false; 3],
+            ),
+            (
+                [6, 5, 10],
+                6,
+                [3, 3],
+                window([1, 1], [1, 1], 2),
+                3,
+                [false; 3],
+            ),
+            (
+                [6, 5, 9],
+                9,
+                [3, 3],
+                window([2, 1], [1, 1], 9),
+                3,
+                [false; 3],
+            ),
+            (
+                [33, 29, 5],
+                7,
+                [2, 3],
+                window([3, 4], [2, 5], 1),
+                3,
+                [false; 3],
+            ),
+            (
+                [70, 3, 5],
+                7,
+                [2, 3],
+                window([1, 1], [1, 0], 1),
+                3,
+                [false; 3],
+            ),
+            (
+                [31, 9, 40],
+                7,
+                [3, 1],
+                Window {
+                    dilation: [2, 3],
+                    ..window([1, 2], [0, 0], 1)
+                },
+                3,
+                [false; 3],
+            ),
         ];
         for (big, c, kernel, window, n, schemes) in cases {
-            let [h, w] = window.output_size("test", [big[0], big[1]], kernel).unwrap();
+            let [h, w] = window
+                .output_size("test", [big[0], big[1]], kernel)
+                .unwrap();
             let g = Geometry::new(n, big, [h, w, c], kernel, window);
-            let ([big, small, weight, bias_small, bias_big], wide) = (operands::<bf16>(&g), operands::<f64>(&g));
-            let to_small = (gather(&g, &weight, Some(&bias_small)), gather(&g, &wide[2], Some(&wide[3])), &big, &wide[0]);
+            let ([big, small, weight, bias_small, bias_big], wide) =
+                (operands::<bf16>(&g), operands::<f64>(&g));
+            let to_small = (
+                gather(&g, &weight, Some(&bias_small)),
+                gather(&g, &wide[2], Some(&wide[3])),
+                &big,
+                &wide[0],
+            );
             let to_big = (
                 conv_transpose2d::gather(&g, &weight, Some(&bias_big)),
                 conv_transpose2d::gather(&g, &wide[2], Some(&wide[4])),
@@ -221,11 +423,16 @@ mod tests {
                 let mut want = vec![0.0; if i == 0 { small.len() } else { big.len() }];
                 oracle.run(wide_x, &mut want, &|_, _| {});
                 let want: Vec<bf16> = want.into_iter().map(bf16::from_f64).collect();
-                let [mut pairs, mut single, mut fewer] = std::array::from_fn(|_| vec![bf16::from_f64(1.0); want.len()]);
+                let [mut pairs, mut single, mut fewer] =
+                    std::array::from_fn(|_| vec![bf16::from_f64(1.0); want.len()]);
                 gather.run_of::<bf16>(x, &mut pairs, &|_, _| {});
                 gather.run_of::<f32>(x, &mut single, &|_, _| {});
                 assert!(pairs == want && single == want, "{g:?}");
-                assert_eq!(winograd::convolve_in::<bf16, bf16>(&gather, x, &mut fewer, &|_, _| {}), schemes[i], "{g:?}");
+                assert_eq!(
+                    winograd::convolve_in::<bf16, bf16>(&gather, x, &mut fewer, &|_, _| {}),
+                    schemes[i],
+                    "{g:?}"
+                );
                 assert!(!schemes[i] || fewer == want, "{g:?}");
             }
             let mut want = vec![0.0; weight.len()];
@@ -233,10 +440,18 @@ mod tests {
             let [mut pairs, mut single, mut fewer] = std::array::from_fn(|_| vec![1.0; want.len()]);
             backward_weight_of::<bf16, bf16>(&g, &small, &big, &mut pairs, PIXELS);
             backward_weight_of::<f32, bf16>(&g, &small, &big, &mut single, PIXELS);
-            let right = |dw: &[f32]| dw.iter().zip(&want).all(|(&dw, &want)| f64::from(dw) == want);
+            let right = |dw: &[f32]| {
+                dw.iter()
+                    .zip(&want)
+                    .all(|(&dw, &want)| f64::from(dw) == want)
+            };
             assert!(right(&pairs) && right(&single), "{g:?}");
             let phases = [phase(&g, 0), phase(&g, 1)];
-            assert_eq!(backward_weight_in::<bf16, bf16>(&g, &phases, [&small, &big], &mut fewer), schemes[2], "{g:?}");
+            assert_eq!(
+                backward_weight_in::<bf16, bf16>(&g, &phases, [&small, &big], &mut fewer),
+                schemes[2],
+                "{g:?}"
+            );
             assert!(!schemes[2] || right(&fewer), "{g:?}");
         }
     }

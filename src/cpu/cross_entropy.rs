@@ -4,8 +4,8 @@ use crate::Float;
 use crate::cpu::reduce::fold_rows;
 use crate::cpu::{GRAIN, chunks, vectorize};
 
-/// -ln p of the label times 1 - smoothing, plus the mean of -ln p times smoothing; 0 where the label is `ignored`. `stats` are
-/// those of [`softmax::stats`](crate::cpu::softmax::stats).
+/// -ln p of the label times 1 - smoothing, plus the mean of -ln p times smoothing; 0 where the
+/// label is `ignored`. `stats` are those of [`softmax::stats`](crate::cpu::softmax::stats).
 pub(crate) fn losses<T: Float>(
     [x, stats]: [&[T]; 2],
     labels: &[i64],
@@ -13,7 +13,10 @@ pub(crate) fn losses<T: Float>(
     losses: &mut [T],
 ) {
     let k = x.len() / losses.len().max(1);
-    let (own, all) = (T::from_f64(1.0 - smoothing), T::from_f64(smoothing / k as f64));
+    let (own, all) = (
+        T::from_f64(1.0 - smoothing),
+        T::from_f64(smoothing / k as f64),
+    );
     chunks(losses, (GRAIN / k.max(1)).max(1), |start, losses| {
         for (i, loss) in losses.iter_mut().enumerate() {
             let (row, label) = (start + i, labels[start + i]);
@@ -28,16 +31,28 @@ pub(crate) fn losses<T: Float>(
     });
 }
 
-/// dx = weight (softmax - target) for each row of k, where the target is 1 - smoothing at the label and smoothing / k
-/// everywhere. Rows of weight 0 may have any label.
-pub(crate) fn backward<T: Float>([x, stats, weight]: [&[T]; 3], labels: &[i64], smoothing: f64, dx: &mut [T]) {
+/// dx = weight (softmax - target) for each row of k, where the target is 1 - smoothing at the label
+/// and smoothing / k everywhere. Rows of weight 0 may have any label.
+pub(crate) fn backward<T: Float>(
+    [x, stats, weight]: [&[T]; 3],
+    labels: &[i64],
+    smoothing: f64,
+    dx: &mut [T],
+) {
     if dx.is_empty() {
         return;
     }
     let k = dx.len() / weight.len();
     chunks(dx, (GRAIN / k).max(1) * k, |start, dx| {
         let row = start / k;
-        backward_rows(&x[start..], [&stats[2 * row..], &weight[row..]], &labels[row..], k, smoothing, dx);
+        backward_rows(
+            &x[start..],
+            [&stats[2 * row..], &weight[row..]],
+            &labels[row..],
+            k,
+            smoothing,
+            dx,
+        );
     });
 }
 

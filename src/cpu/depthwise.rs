@@ -1,4 +1,5 @@
-//! Convolutions that give each channel a kernel of its own: no sums over channels, so plain loops along them.
+//! Convolutions that give each channel a kernel of its own: no sums over channels, so plain loops
+//! along them.
 
 use std::ops::Range;
 
@@ -14,8 +15,14 @@ pub(crate) fn pack<T: Real, F: Real<Wide = T::Wide>>(gather: &Gather<'_, T>) -> 
     let ([kh, kw], channels) = (gather.kernel, gather.groups);
     let mut packed = Vec::with_capacity(gather.weight.len());
     for (v, h) in gather.pairs() {
-        for (ky, kx) in v.taps.iter().flat_map(|&(ky, _)| h.taps.iter().map(move |&(kx, _)| (ky, kx))) {
-            packed.extend((0..channels).map(|c| factor::<T, F>(gather.weight[(c * kh + ky) * kw + kx])));
+        for (ky, kx) in v
+            .taps
+            .iter()
+            .flat_map(|&(ky, _)| h.taps.iter().map(move |&(kx, _)| (ky, kx)))
+        {
+            packed.extend(
+                (0..channels).map(|c| factor::<T, F>(gather.weight[(c * kh + ky) * kw + kx])),
+            );
         }
     }
     packed
@@ -40,29 +47,44 @@ pub(crate) fn rows<T: Real, F: Real<Wide = T::Wide>>(
             for (i, y) in line.chunks_mut(c).skip(h.start).step_by(h.step).enumerate() {
                 let mut weights = weight.chunks(c);
                 match gather.bias {
-                    Some(bias) => sums.iter_mut().zip(bias).for_each(|(sum, bias)| *sum = bias.wide()),
+                    Some(bias) => sums
+                        .iter_mut()
+                        .zip(bias)
+                        .for_each(|(sum, bias)| *sum = bias.wide()),
                     None => sums.fill(T::Wide::ZERO),
                 }
                 for (_, dy) in &v.taps {
                     for ((_, dx), w) in h.taps.iter().zip(weights.by_ref()) {
-                        let (below, right) = ((dy - v.taps[0].1) as usize, (dx - h.taps[0].1) as usize);
+                        let (below, right) =
+                            ((dy - v.taps[0].1) as usize, (dx - h.taps[0].1) as usize);
                         let x = &data[first + i * step + (below * view.width + right) * c..][..c];
                         add_product(&mut sums, x, w);
                     }
                 }
-                y.iter_mut().zip(&sums).for_each(|(y, &sum)| *y = T::narrow(sum));
+                y.iter_mut()
+                    .zip(&sums)
+                    .for_each(|(y, &sum)| *y = T::narrow(sum));
             }
         }
     }
 }
 
 /// Adds the products of some lines of pixels, counted through all images, to `dw`, [c, kh, kw].
-pub(crate) fn add_products<T: Real>(g: &Geometry, small: &[T], lines: Range<usize>, big: &[T], dw: &mut [T::Wide]) {
+pub(crate) fn add_products<T: Real>(
+    g: &Geometry,
+    small: &[T],
+    lines: Range<usize>,
+    big: &[T],
+    dw: &mut [T::Wide],
+) {
     let (c, [h, w, _]) = (g.small[2], g.big);
     let taps = g.kernel[0] * g.kernel[1];
     let mut sum = vec![T::Wide::ZERO; c];
     for tap in 0..taps {
-        let (down, right) = (tap / g.kernel[1] * g.window.dilation[0], tap % g.kernel[1] * g.window.dilation[1]);
+        let (down, right) = (
+            tap / g.kernel[1] * g.window.dilation[0],
+            tap % g.kernel[1] * g.window.dilation[1],
+        );
         let (covered_rows, columns) = (covered(g, 0, down), covered(g, 1, right));
         sum.fill(T::Wide::ZERO);
         for (line, small) in lines.clone().zip(small.chunks(g.small[1] * c)) {
@@ -75,7 +97,11 @@ pub(crate) fn add_products<T: Real>(g: &Geometry, small: &[T], lines: Range<usiz
             let small = &small[columns.start * c..][..columns.len() * c];
             add_line(small, &big[first * c..], g.window.stride[1], &mut sum);
         }
-        dw.iter_mut().skip(tap).step_by(taps).zip(&sum).for_each(|(dw, &sum)| *dw = *dw + sum);
+        dw.iter_mut()
+            .skip(tap)
+            .step_by(taps)
+            .zip(&sum)
+            .for_each(|(dw, &sum)| *dw = *dw + sum);
     }
 }
 

@@ -1,5 +1,5 @@
-//! Keeping some elements and zeroing the others, by numbered random bits: as few for each element as p needs, for drawing them
-//! takes longer than anything else here.
+//! Keeping some elements and zeroing the others, by numbered random bits: as few for each element
+//! as p needs, for drawing them takes longer than anything else here.
 
 use crate::cpu::lanes::{Kernel, Lanes, run_widest};
 use crate::cpu::wide::{PIECE, edited, narrowed};
@@ -20,20 +20,46 @@ pub(crate) enum Kind {
 /// Random words drawn at a time, two in a number.
 const DRAWN: usize = PIECE / 4;
 
-/// y = f(a, y) / (1 - p) where the element's [`bits`], as a fraction, reach p, else 0. Element i has the bits of the stream from
-/// `bits * i` on, of which the lowest of each word is its first. a and y begin with element `first`, a [`whole`] one.
-pub(crate) fn apply<T: Real>(kind: Kind, p: f64, (rng, first): (&Rng, usize), a: &[T], y: &mut [T]) {
-    const { assert!(GRAIN.is_multiple_of(PIECE) && PIECE.is_multiple_of(128), "pieces begin with whole blocks") };
-    assert!(whole(p, first), "the first element has the first bits of a block");
+/// y = f(a, y) / (1 - p) where the element's [`bits`], as a fraction, reach p, else 0. Element i
+/// has the bits of the stream from `bits * i` on, of which the lowest of each word is its first. a
+/// and y begin with element `first`, a [`whole`] one.
+pub(crate) fn apply<T: Real>(
+    kind: Kind,
+    p: f64,
+    (rng, first): (&Rng, usize),
+    a: &[T],
+    y: &mut [T],
+) {
+    const {
+        assert!(
+            GRAIN.is_multiple_of(PIECE) && PIECE.is_multiple_of(128),
+            "pieces begin with whole blocks"
+        )
+    };
+    assert!(
+        whole(p, first),
+        "the first element has the first bits of a block"
+    );
     let bits = bits(p);
     // Elements that the words are for.
     let span = 64 * DRAWN / bits;
     chunks(y, GRAIN, |start, y| {
         let (mut words, mut halves, mut room) = ([0; DRAWN], [0; PIECE], None);
         for (i, (a, y)) in a[start..].chunks(span).zip(y.chunks_mut(span)).enumerate() {
-            let count = (y.len() * bits).div_ceil(64).next_multiple_of(REGISTERS).min(DRAWN);
-            run_widest(Draw { rng, first: (first + start + i * span) * bits / 128, words: &mut words[..count] });
-            for ((a, y), words) in a.chunks(PIECE).zip(y.chunks_mut(PIECE)).zip(words.chunks(PIECE * bits / 64)) {
+            let count = (y.len() * bits)
+                .div_ceil(64)
+                .next_multiple_of(REGISTERS)
+                .min(DRAWN);
+            run_widest(Draw {
+                rng,
+                first: (first + start + i * span) * bits / 128,
+                words: &mut words[..count],
+            });
+            for ((a, y), words) in a
+                .chunks(PIECE)
+                .zip(y.chunks_mut(PIECE))
+                .zip(words.chunks(PIECE * bits / 64))
+            {
                 let body = |y: &mut [T::Wide]| apply_piece(kind, p, words, &mut halves, a, y);
                 match kind {
                     Kind::GeluBackward => edited(y, &mut room, body),
@@ -83,8 +109,8 @@ pub(crate) fn threshold(p: f64) -> u32 {
     (p * f64::from(1u32 << 16)).round() as u32
 }
 
-/// Bits that decide about an element: as many as p, taken to the nearest 2^-16, has binary digits, or the next power of two. A coin
-/// is enough for 1/2.
+/// Bits that decide about an element: as many as p, taken to the nearest 2^-16, has binary digits,
+/// or the next power of two. A coin is enough for 1/2.
 fn bits(p: f64) -> usize {
     (16 - threshold(p).trailing_zeros().min(15)).next_power_of_two() as usize
 }
@@ -94,7 +120,8 @@ pub(crate) fn whole(p: f64, i: usize) -> bool {
     (i * bits(p)).is_multiple_of(128)
 }
 
-/// Each element's bits as the highest of 16. Those that follow are anything, and the threshold has zeros there.
+/// Each element's bits as the highest of 16. Those that follow are anything, and the threshold has
+/// zeros there.
 #[inline(always)]
 fn spread<const BITS: usize>(words: &[u64], halves: &mut [u16; PIECE]) {
     for (halves, &word) in halves.chunks_exact_mut(64 / BITS).zip(words) {
@@ -108,8 +135,17 @@ fn spread<const BITS: usize>(words: &[u64], halves: &mut [u16; PIECE]) {
 }
 
 #[inline(always)]
-fn keep<T: Real>(p: f64, halves: &[u16; PIECE], a: &[T], y: &mut [T::Wide], f: impl Fn(T::Wide, T::Wide) -> T::Wide) {
-    let (threshold, scale) = (threshold(p), <T::Wide as Element>::from_f64(1.0 / (1.0 - p)));
+fn keep<T: Real>(
+    p: f64,
+    halves: &[u16; PIECE],
+    a: &[T],
+    y: &mut [T::Wide],
+    f: impl Fn(T::Wide, T::Wide) -> T::Wide,
+) {
+    let (threshold, scale) = (
+        threshold(p),
+        <T::Wide as Element>::from_f64(1.0 / (1.0 - p)),
+    );
     for ((y, &a), &half) in y.iter_mut().zip(a).zip(halves) {
         *y = (f(a.wide(), *y) * scale).only_if(u32::from(half) >= threshold);
     }

@@ -17,14 +17,21 @@ pub(crate) fn forward<T: Real>(x: &[T], [h, w, c]: [usize; 3], y: &mut [T]) {
         for (i, y) in (start / half_row..).zip(y.chunks_exact_mut(half_row)) {
             let (image, top) = divide(i, h.div_ceil(2));
             let x = &x[(image * h + 2 * top) * row..];
-            let bottom = if 2 * top + 1 < h { &x[row..2 * row] } else { &zeros[..] };
-            narrowed(y, &mut room, |y| analyse_row([&x[..row], bottom], &zeros[..c], y, c));
+            let bottom = if 2 * top + 1 < h {
+                &x[row..2 * row]
+            } else {
+                &zeros[..]
+            };
+            narrowed(y, &mut room, |y| {
+                analyse_row([&x[..row], bottom], &zeros[..c], y, c)
+            });
         }
     });
 }
 
 vectorize! {
-    /// Two rows of pixels to one row of sub-bands. The compiler makes vectors of 4 channels if it knows that there are 4.
+    /// Two rows of pixels to one row of sub-bands. The compiler makes vectors of 4 channels if it
+    /// knows that there are 4.
     fn analyse_row<T: Real>(rows: [&[T]; 2], zeros: &[T], y: &mut [T::Wide], c: usize) {
         match c {
             4 => analyse(rows, zeros, y, 4),
@@ -41,22 +48,38 @@ vectorize! {
     }
 }
 
-/// In two sweeps, the second from the cache: each writes to one place, so that the compiler has few enough overlaps to
-/// rule out and makes vectors.
+/// In two sweeps, the second from the cache: each writes to one place, so that the compiler has few
+/// enough overlaps to rule out and makes vectors.
 #[inline(always)]
 fn analyse<T: Real>([top, bottom]: [&[T]; 2], zeros: &[T], y: &mut [T::Wide], c: usize) {
     let half = <T::Wide as Element>::from_f64(0.5);
-    for ((y, top), bottom) in y.chunks_exact_mut(4 * c).zip(top.chunks(2 * c)).zip(bottom.chunks(2 * c)) {
+    for ((y, top), bottom) in y
+        .chunks_exact_mut(4 * c)
+        .zip(top.chunks(2 * c))
+        .zip(bottom.chunks(2 * c))
+    {
         let (low, high) = y.split_at_mut(c);
         let ((a, b), (c, d)) = (top.split_at(c), bottom.split_at(c));
         let (b, d) = if b.is_empty() { (zeros, zeros) } else { (b, d) };
         for ((((low, &a), &b), &c), &d) in low.iter_mut().zip(a).zip(b).zip(c).zip(d) {
             *low = ((a.wide() + b.wide()) + (c.wide() + d.wide())) * half;
         }
-        for ((((high, &a), &b), &c), &d) in high.as_chunks_mut::<3>().0.iter_mut().zip(a).zip(b).zip(c).zip(d) {
+        for ((((high, &a), &b), &c), &d) in high
+            .as_chunks_mut::<3>()
+            .0
+            .iter_mut()
+            .zip(a)
+            .zip(b)
+            .zip(c)
+            .zip(d)
+        {
             let [a, b, c, d] = [a.wide(), b.wide(), c.wide(), d.wide()];
             let (diff_top, diff_bottom) = (a - b, c - d);
-            *high = [((a + b) - (c + d)) * half, (diff_top + diff_bottom) * half, (diff_top - diff_bottom) * half];
+            *high = [
+                ((a + b) - (c + d)) * half,
+                (diff_top + diff_bottom) * half,
+                (diff_top - diff_bottom) * half,
+            ];
         }
     }
 }
@@ -73,7 +96,11 @@ pub(crate) fn inverse<T: Real>(y: &[T], [h, w, c]: [usize; 3], x: &mut [T]) {
         for (i, x) in (start / row..).zip(x.chunks_exact_mut(row)) {
             let (image, r) = divide(i, h);
             let y = &y[(image * h.div_ceil(2) + r / 2) * half_row..][..half_row];
-            let sign = if r % 2 == 0 { T::Wide::ONE } else { -T::Wide::ONE };
+            let sign = if r % 2 == 0 {
+                T::Wide::ONE
+            } else {
+                -T::Wide::ONE
+            };
             narrowed(x, &mut room, |x| synthesise_row(y, sign, x, c));
         }
     });
@@ -85,17 +112,30 @@ fn synthesise<T: Real>(y: &[T], sign: T::Wide, x: &mut [T::Wide], c: usize) {
     let (mut pairs, bands) = (x.chunks_exact_mut(2 * c), y.chunks_exact(4 * c));
     for (x, y) in pairs.by_ref().zip(bands.clone()) {
         let ((left, right), (low, high)) = (x.split_at_mut(c), y.split_at(c));
-        for (((left, right), &low), high) in left.iter_mut().zip(right).zip(low).zip(high.as_chunks::<3>().0) {
-            let (sum, diff) = (low.wide() + sign * high[0].wide(), high[1].wide() + sign * high[2].wide());
+        for (((left, right), &low), high) in left
+            .iter_mut()
+            .zip(right)
+            .zip(low)
+            .zip(high.as_chunks::<3>().0)
+        {
+            let (sum, diff) = (
+                low.wide() + sign * high[0].wide(),
+                high[1].wide() + sign * high[2].wide(),
+            );
             *left = (sum + diff) * half;
             *right = (sum - diff) * half;
         }
     }
     // The last column of an odd width has no neighbour.
-    for (x, y) in pairs.into_remainder().chunks_exact_mut(c).zip(y.rchunks_exact(4 * c)) {
+    for (x, y) in pairs
+        .into_remainder()
+        .chunks_exact_mut(c)
+        .zip(y.rchunks_exact(4 * c))
+    {
         let (low, high) = y.split_at(c);
         for ((x, &low), high) in x.iter_mut().zip(low).zip(high.as_chunks::<3>().0) {
-            *x = ((low.wide() + sign * high[0].wide()) + (high[1].wide() + sign * high[2].wide())) * half;
+            *x = ((low.wide() + sign * high[0].wide()) + (high[1].wide() + sign * high[2].wide()))
+                * half;
         }
     }
 }

@@ -5,7 +5,14 @@ use crate::cpu::{GRAIN, chunks, vectorize};
 
 /// mean = keep mean + (1 - keep) x.
 pub(crate) fn update<T: Float>(mean: &mut [T], x: &[T], keep: f64) {
-    chunks(mean, GRAIN, |start, mean| update_chunk(mean, &x[start..], T::from_f64(keep), T::from_f64(1.0 - keep)));
+    chunks(mean, GRAIN, |start, mean| {
+        update_chunk(
+            mean,
+            &x[start..],
+            T::from_f64(keep),
+            T::from_f64(1.0 - keep),
+        )
+    });
 }
 
 vectorize! {

@@ -1,16 +1,29 @@
-//! Focal loss, position by position: a function of ln p, where p is the probability of the position's label.
+//! Focal loss, position by position: a function of ln p, where p is the probability of the
+//! position's label.
 
 use crate::Float;
 use crate::cpu::{GRAIN, chunks, vectorize};
 
 /// ln p of the label; 0, for certainty, where the label is `ignored`. `stats` are those of
 /// [`softmax::stats`](crate::cpu::softmax::stats).
-pub(crate) fn log_probabilities<T: Float>([x, stats]: [&[T]; 2], labels: &[i64], ignored: Option<i64>) -> Vec<T> {
+pub(crate) fn log_probabilities<T: Float>(
+    [x, stats]: [&[T]; 2],
+    labels: &[i64],
+    ignored: Option<i64>,
+) -> Vec<T> {
     let k = x.len() / labels.len().max(1);
     let of = |(stats, (r, &label)): (&[T], (usize, &i64))| {
-        if Some(label) == ignored { T::ZERO } else { (x[r * k + label as usize] - stats[0]) - stats[1] }
+        if Some(label) == ignored {
+            T::ZERO
+        } else {
+            (x[r * k + label as usize] - stats[0]) - stats[1]
+        }
     };
-    stats.chunks_exact(2).zip(labels.iter().enumerate()).map(of).collect()
+    stats
+        .chunks_exact(2)
+        .zip(labels.iter().enumerate())
+        .map(of)
+        .collect()
 }
 
 /// -(1 - p)^gamma ln p in place of ln p.
@@ -34,7 +47,8 @@ vectorize! {
         let factor = T::from_f64(gamma);
         for log_p in log_p {
             let (q, power) = doubt(*log_p, gamma);
-            // p ln p / (1 - p) tends to 0 as p does to 0, where ln p may be infinite, and to -1 as p does to 1.
+            // p ln p / (1 - p) tends to 0 as p does to 0, where ln p may be infinite, and to -1 as
+            // p does to 1.
             let p = T::ONE - q;
             let p_log_p = if p == T::ZERO { T::ZERO } else { p * *log_p };
             let ratio = if q == T::ZERO { -T::ONE } else { p_log_p / q };
@@ -48,5 +62,12 @@ vectorize! {
 fn doubt<T: Float>(log_p: T, gamma: f64) -> (T, T) {
     let q = T::ONE - log_p.exp();
     let q = if q < T::ZERO { T::ZERO } else { q };
-    (q, if gamma == 0.0 { T::ONE } else { (T::from_f64(gamma) * q.ln()).exp() })
+    (
+        q,
+        if gamma == 0.0 {
+            T::ONE
+        } else {
+            (T::from_f64(gamma) * q.ln()).exp()
+        },
+    )
 }

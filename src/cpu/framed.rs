@@ -1,45 +1,61 @@
 //! The gradient of a convolution's weight with the windows read where they lie.
 //!
-//! In an image framed by the zeros of its padding, the elements under one row of the kernel lie side by side: kw pixels of
-//! all their channels. So for each row of the kernel dw is a matrix product with one term for each pixel, whose right side
-//! is the image itself, seen from a window's stride to the next. Nothing is copied but the frame; and where terms go together,
-//! for each of its rows the elements under two neighbouring windows, one by one.
+//! In an image framed by the zeros of its padding, the elements under one row of the kernel lie
+//! side by side: kw pixels of all their channels. So for each row of the kernel dw is a matrix
+//! product with one term for each pixel, whose right side is the image itself, seen from a window's
+//! stride to the next. Nothing is copied but the frame; and where terms go together, for each of
+//! its rows the elements under two neighbouring windows, one by one.
 
 use std::ops::Range;
 
 use crate::Real;
 use crate::cpu::Scratch;
-use crate::cpu::gemm::{Begin, Rows, Run, Sums, Target, copy_many, factors, pair_rows, panel, together};
+use crate::cpu::gemm::{
+    Begin, Rows, Run, Sums, Target, copy_many, factors, pair_rows, panel, together,
+};
 use crate::window::Geometry;
 
 /// Elements that a frame may have in any case, and how many times those of its image.
 const SMALL: usize = 1 << 16;
 const TIMES: usize = 4;
 
-/// Elements between pairs of windows, so that they lie in all sets of a cache; and pixels of an image below which passing over
-/// dw for each image takes longer than windows put together from several.
+/// Elements between pairs of windows, so that they lie in all sets of a cache; and pixels of an
+/// image below which passing over dw for each image takes longer than windows put together from
+/// several.
 const APART: usize = 32;
 const PIXELS: usize = 64;
 
-/// Whether the elements under a row of the kernel lie side by side, and the frame is not nearly all zeros, as it is around
-/// windows far apart or far outside, nor holds everything many times.
+/// Whether the elements under a row of the kernel lie side by side, and the frame is not nearly all
+/// zeros, as it is around windows far apart or far outside, nor holds everything many times.
 pub(crate) fn applies<F: Real>(g: &Geometry) -> bool {
     let side_by_side = g.kernel[1] == 1 || g.window.dilation[1] == 1;
     g.window.groups == 1 && side_by_side && {
         let span = |axis: usize| {
             let windows = (g.small[axis] - 1).saturating_mul(g.window.stride[axis]);
-            windows.saturating_add((g.kernel[axis] - 1).saturating_mul(g.window.dilation[axis])).saturating_add(1)
+            windows
+                .saturating_add((g.kernel[axis] - 1).saturating_mul(g.window.dilation[axis]))
+                .saturating_add(1)
         };
-        let (mut row, many) = (span(1).saturating_mul(g.big[2]), g.small[0] * g.small[1] >= PIXELS);
+        let (mut row, many) = (
+            span(1).saturating_mul(g.big[2]),
+            g.small[0] * g.small[1] >= PIXELS,
+        );
         if together::<F>() > 1 {
-            row = row.max(g.small[1].saturating_mul(g.kernel[1].saturating_mul(g.big[2]).saturating_add(APART / 2)));
+            row = row.max(
+                g.small[1].saturating_mul(
+                    g.kernel[1]
+                        .saturating_mul(g.big[2])
+                        .saturating_add(APART / 2),
+                ),
+            );
         }
-        (many || together::<F>() == 1) && span(0).saturating_mul(row) <= SMALL.max(TIMES * g.big.iter().product::<usize>())
+        (many || together::<F>() == 1)
+            && span(0).saturating_mul(row) <= SMALL.max(TIMES * g.big.iter().product::<usize>())
     }
 }
 
-/// Adds the products of lines `lines` of one image to `dw`: `small` are those lines, `big` is the whole image. `room` is as large
-/// as `small` with a pixel more in each line.
+/// Adds the products of lines `lines` of one image to `dw`: `small` are those lines, `big` is the
+/// whole image. `room` is as large as `small` with a pixel more in each line.
 pub(crate) fn add_products<T: Real, F: Real<Wide = T::Wide>>(
     g: &Geometry,
     small: &[T],
@@ -49,7 +65,8 @@ pub(crate) fn add_products<T: Real, F: Real<Wide = T::Wide>>(
     dw: &mut [T::Wide],
 ) {
     let ([_, w, c_small], c, [kh, kw], t) = (g.small, g.big[2], g.kernel, together::<F>());
-    let ([down, right], dilation, terms) = (g.window.stride, g.window.dilation[0], w.next_multiple_of(t));
+    let ([down, right], dilation, terms) =
+        (g.window.stride, g.window.dilation[0], w.next_multiple_of(t));
     // Rows and columns that these windows see.
     let height = (lines.len() - 1) * down + (kh - 1) * dilation + 1;
     let width = (w - 1) * right + kw;
@@ -61,27 +78,61 @@ pub(crate) fn add_products<T: Real, F: Real<Wide = T::Wide>>(
         let step = t * kw * c + APART;
         let row = terms / t * step;
         let mut windows = Scratch::new(height * row + t * panel::<F>());
-        for (from, to) in frame.chunks(width * c).zip(windows.chunks_exact_mut(row)).take(height) {
+        for (from, to) in frame
+            .chunks(width * c)
+            .zip(windows.chunks_exact_mut(row))
+            .take(height)
+        {
             pair_rows(from, [w, kw * c, right * c], to, step / t);
         }
-        for (from, to) in small.chunks(w * c_small).zip(room.chunks_exact_mut(terms * c_small)) {
+        for (from, to) in small
+            .chunks(w * c_small)
+            .zip(room.chunks_exact_mut(terms * c_small))
+        {
             pair_rows(from, [w, c_small, c_small], to, c_small);
         }
         ([step, row], &*room, windows)
     };
-    let run = |i: usize| Run { a: i * terms * c_small, b: i * down * row, len: terms / t };
+    let run = |i: usize| Run {
+        a: i * terms * c_small,
+        b: i * down * row,
+        len: terms / t,
+    };
     let runs: Vec<Run> = (0..lines.len()).map(run).collect();
     let sums = Sums::new(small, &windows[..], [t * c_small, step], &runs);
-    for (ky, first) in (0..kh).flat_map(|ky| (0..kw * c).step_by(panel::<F>()).map(move |first| (ky, first))) {
+    for (ky, first) in (0..kh).flat_map(|ky| {
+        (0..kw * c)
+            .step_by(panel::<F>())
+            .map(move |first| (ky, first))
+    }) {
         let columns = panel::<F>().min(kw * c - first);
-        let tiles = Rows::lines::<F>([[0, ky * kw * c]].into_iter(), c_small, [t, kh * kw * c], columns);
-        sums.tiles(&tiles, ky * dilation * row + t * first, Begin::Add, Target { c: dw, first, columns });
+        let tiles = Rows::lines::<F>(
+            [[0, ky * kw * c]].into_iter(),
+            c_small,
+            [t, kh * kw * c],
+            columns,
+        );
+        sums.tiles(
+            &tiles,
+            ky * dilation * row + t * first,
+            Begin::Add,
+            Target {
+                c: dw,
+                first,
+                columns,
+            },
+        );
     }
 }
 
-/// `height` rows of an image from `top` on and `width` columns, both counted from where the padding begins; zeros where
-/// the image is not, and a panel of zeros behind, which tiles read and drop.
-fn frame<T: Real, F: Real<Wide = T::Wide>>(g: &Geometry, big: &[T], top: usize, [height, width]: [usize; 2]) -> Scratch<F> {
+/// `height` rows of an image from `top` on and `width` columns, both counted from where the padding
+/// begins; zeros where the image is not, and a panel of zeros behind, which tiles read and drop.
+fn frame<T: Real, F: Real<Wide = T::Wide>>(
+    g: &Geometry,
+    big: &[T],
+    top: usize,
+    [height, width]: [usize; 2],
+) -> Scratch<F> {
     let ([h, w, c], [above, left]) = (g.big, g.window.padding);
     let mut frame = Scratch::new(height * width * c + panel::<F>());
     let (inside, behind) = frame.split_at_mut(height * width * c);

@@ -1,4 +1,5 @@
-//! GELU and dropout: in one pass over memory, or in none, where a product takes or gives the numbers piece by piece.
+//! GELU and dropout: in one pass over memory, or in none, where a product takes or gives the
+//! numbers piece by piece.
 
 use crate::cpu::dropout::{Kind, apply, whole};
 use crate::cpu::gemm::{Begin, Matrix, TILE, gemm, gemm_then};
@@ -15,12 +16,14 @@ pub(crate) fn backward<T: Real>(p: f64, rng: &Rng, x: &[T], dy: &mut [T]) {
     apply(Kind::GeluBackward, p, (rng, 0), x, dy);
 }
 
-/// Whether the rows of k numbers that a product begins a task with have the first random bits of a block.
+/// Whether the rows of k numbers that a product begins a task with have the first random bits of a
+/// block.
 pub(crate) fn in_pieces(k: usize, p: f64) -> bool {
     whole(p, TILE * k)
 }
 
-/// h = dropout(gelu(x)), or gelu(x), between two products: never in memory as a whole, nor is its gradient.
+/// h = dropout(gelu(x)), or gelu(x), between two products: never in memory as a whole, nor is its
+/// gradient.
 pub(crate) struct Hidden<'a, T> {
     pub x: &'a [T],
     /// Numbers of a row behind and before: n of y, k of x and h.
@@ -36,7 +39,13 @@ impl<T: Real> Hidden<'_, T> {
             None => unary::apply(unary::Kind::Gelu, x, h),
         };
         let [n, k] = self.size;
-        gemm([n, self.rows(), k], Matrix::new(dy, n, true), Matrix::made(self.x, k, &make), Begin::Zero, dw);
+        gemm(
+            [n, self.rows(), k],
+            Matrix::new(dy, n, true),
+            Matrix::made(self.x, k, &make),
+            Begin::Zero,
+            dw,
+        );
     }
 
     /// dx = dropout(dh) (Phi(x) + x phi(x)) of dh = dy w, in its place, before it leaves the cache.
@@ -51,7 +60,14 @@ impl<T: Real> Hidden<'_, T> {
             unary::backward(unary::Kind::Gelu, x, &dy, dh);
         };
         let [n, k] = self.size;
-        gemm_then([self.rows(), n, k], Matrix::new(dy, n, false), Matrix::new(w, k, false), Begin::Zero, dx, &slope);
+        gemm_then(
+            [self.rows(), n, k],
+            Matrix::new(dy, n, false),
+            Matrix::new(w, k, false),
+            Begin::Zero,
+            dx,
+            &slope,
+        );
     }
 
     fn rows(&self) -> usize {

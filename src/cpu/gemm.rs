@@ -24,8 +24,8 @@ use crate::cpu::{Scratch, chunks, vectorize};
 use crate::storage::{as_type, as_type_mut};
 use crate::{Element, Float, Real};
 
-/// Whether this processor multiplies numbers of type T as they are stored. Others become factors of the type they are computed
-/// in, where they are laid out for a product.
+/// Whether this processor multiplies numbers of type T as they are stored. Others become factors of
+/// the type they are computed in, where they are laid out for a product.
 pub(crate) fn multiplies<T: Real>() -> bool {
     T::DTYPE == T::Wide::DTYPE || has_bf16()
 }
@@ -40,23 +40,33 @@ pub(crate) fn factor<T: Real, F: Real<Wide = T::Wide>>(x: T) -> F {
 }
 
 /// Numbers as they are multiplied, or the first of `room` that they are written to.
-pub(crate) fn factors<'a, T: Real, F: Real<Wide = T::Wide>>(x: &'a [T], room: &'a mut [F]) -> &'a [F] {
+pub(crate) fn factors<'a, T: Real, F: Real<Wide = T::Wide>>(
+    x: &'a [T],
+    room: &'a mut [F],
+) -> &'a [F] {
     as_type(x).unwrap_or_else(|| {
         copy_many(x, &mut room[..x.len()]);
         &room[..x.len()]
     })
 }
 
-/// Copies a few elements, as they are multiplied, without the call that the compiler would make of it.
+/// Copies a few elements, as they are multiplied, without the call that the compiler would make of
+/// it.
 #[inline(always)]
 pub(crate) fn copy<T: Real, F: Real<Wide = T::Wide>>(from: &[T], to: &mut [F]) {
     if let Some(from) = as_type::<T, F>(from) {
         let ((from, last), (to, rest)) = (from.as_chunks::<8>(), to.as_chunks_mut::<8>());
         to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
-        let rest = if to.len() > from.len() { to[from.len()].as_mut_slice() } else { rest };
+        let rest = if to.len() > from.len() {
+            to[from.len()].as_mut_slice()
+        } else {
+            rest
+        };
         return rest.iter_mut().zip(last).for_each(|(to, from)| *to = *from);
     }
-    to.iter_mut().zip(from).for_each(|(to, from)| *to = factor(*from));
+    to.iter_mut()
+        .zip(from)
+        .for_each(|(to, from)| *to = factor(*from));
 }
 
 /// Copies many elements, as they are multiplied.
@@ -68,19 +78,32 @@ pub(crate) fn copy_many<T: Real, F: Real<Wide = T::Wide>>(from: &[T], to: &mut [
     }
 }
 
-/// `count` rows of some elements two by two, element by element: a0 b0 a1 b1 ..., the last one of an odd number with zeros. Rows
-/// begin `step` apart, and pairs of them are written 2 `wide` apart.
+/// `count` rows of some elements two by two, element by element: a0 b0 a1 b1 ..., the last one of
+/// an odd number with zeros. Rows begin `step` apart, and pairs of them are written 2 `wide` apart.
 pub(crate) fn pair_rows<'a, T: Real, F: Real<Wide = T::Wide>>(
     rows: &[T],
     [count, elements, step]: [usize; 3],
     to: &'a mut [F],
     wide: usize,
 ) -> &'a [F] {
-    let rows: &[F] = as_type(rows).expect("numbers that go together are multiplied as they are stored");
-    interleave(rows, [elements, step], &mut to[..count / 2 * 2 * wide], wide);
+    let rows: &[F] =
+        as_type(rows).expect("numbers that go together are multiplied as they are stored");
+    interleave(
+        rows,
+        [elements, step],
+        &mut to[..count / 2 * 2 * wide],
+        wide,
+    );
     if count % 2 == 1 {
-        let (odd, to) = (&rows[(count - 1) * step..][..elements], &mut to[(count - 1) * wide..]);
-        to.as_chunks_mut::<2>().0.iter_mut().zip(odd).for_each(|(to, &a)| *to = [a, F::default()]);
+        let (odd, to) = (
+            &rows[(count - 1) * step..][..elements],
+            &mut to[(count - 1) * wide..],
+        );
+        to.as_chunks_mut::<2>()
+            .0
+            .iter_mut()
+            .zip(odd)
+            .for_each(|(to, &a)| *to = [a, F::default()]);
     }
     &to[..count.next_multiple_of(2) * wide]
 }
@@ -97,7 +120,8 @@ vectorize! {
     }
 }
 
-/// Rows of C a task works on, at least; and at most where it takes all of a large B through the caches.
+/// Rows of C a task works on, at least; and at most where it takes all of a large B through the
+/// caches.
 const ROWS: usize = 64;
 const MANY_ROWS: usize = 192;
 
@@ -107,13 +131,16 @@ const NEAR: usize = 1 << 16;
 /// Rows whose places are written down at a time.
 const TURN: usize = 32 * TILE;
 
-/// Bytes of a row of A from which on the next rows are fetched ahead; shorter ones are foreseen, being one stream.
+/// Bytes of a row of A from which on the next rows are fetched ahead; shorter ones are foreseen,
+/// being one stream.
 const FAR: usize = 512;
 
-/// Terms a task adds up when C is too small to be cut by rows, as in a weight's gradient over all pixels.
+/// Terms a task adds up when C is too small to be cut by rows, as in a weight's gradient over all
+/// pixels.
 const LONG: usize = 2048;
 
-/// Multiply-adds below which a second thread costs more than it saves: some twenty microseconds' worth.
+/// Multiply-adds below which a second thread costs more than it saves: some twenty microseconds'
+/// worth.
 const SMALL: usize = 1 << 20;
 
 /// Elements read and written that take as long, where a product is thin.
@@ -121,7 +148,8 @@ const MOVED: usize = 1 << 16;
 
 /// C = begin + A B; A is m x k, B k x n, and C m x n, dense, row after row.
 ///
-/// Large products are cut into blocks of rows, or of terms where there are many of those; by size alone.
+/// Large products are cut into blocks of rows, or of terms where there are many of those; by size
+/// alone.
 pub(crate) fn gemm<T: Real, O: Real<Wide = T::Wide>>(
     size: [usize; 3],
     a: Matrix<'_, T>,
@@ -132,7 +160,8 @@ pub(crate) fn gemm<T: Real, O: Real<Wide = T::Wide>>(
     gemm_then(size, a, b, begin, c, &|_, _| {});
 }
 
-/// What is called with rows of C when their products are done, while they are in a cache, and the number of their first element.
+/// What is called with rows of C when their products are done, while they are in a cache, and the
+/// number of their first element.
 pub(crate) type Then<'a, O> = &'a (dyn Fn(usize, &mut [O]) + Sync);
 
 /// As [`gemm`], and `then` for all rows of C. They begin at multiples of [`TILE`].
@@ -187,36 +216,72 @@ fn gemm_of<F: Real<Wide = T::Wide>, T: Real, O: Real<Wide = T::Wide>>(
                 Some(panel) => {
                     let mut room = (F::DTYPE != T::DTYPE).then(|| Scratch::new(panel.len()));
                     let panel: &[F] = factors(panel, room.as_deref_mut().unwrap_or_default());
-                    multiply(a.skip(0, first), (panel, n), [count, n], Begin::Zero, &mut c);
+                    multiply(
+                        a.skip(0, first),
+                        (panel, n),
+                        [count, n],
+                        Begin::Zero,
+                        &mut c,
+                    );
                 }
-                None => multiply(a.skip(0, first), (&pack::<F, T>(b, count, n), panel::<F>()), [count, n], Begin::Zero, &mut c),
+                None => multiply(
+                    a.skip(0, first),
+                    (&pack::<F, T>(b, count, n), panel::<F>()),
+                    [count, n],
+                    Begin::Zero,
+                    &mut c,
+                ),
             }
             c
         };
         let sums = sum_pairwise(0..k.div_ceil(length), &partial);
         for (c, sums) in c.chunks_mut(n).zip(sums.chunks(n)) {
             match begin {
-                Begin::Zero => c.iter_mut().zip(sums).for_each(|(c, &sum)| *c = O::narrow(sum)),
-                Begin::Bias(bias) => c.iter_mut().zip(sums).zip(bias).for_each(|((c, &sum), b)| *c = O::narrow(b.wide() + sum)),
-                Begin::Add => c.iter_mut().zip(sums).for_each(|(c, &sum)| *c = O::narrow(c.wide() + sum)),
+                Begin::Zero => c
+                    .iter_mut()
+                    .zip(sums)
+                    .for_each(|(c, &sum)| *c = O::narrow(sum)),
+                Begin::Bias(bias) => c
+                    .iter_mut()
+                    .zip(sums)
+                    .zip(bias)
+                    .for_each(|((c, &sum), b)| *c = O::narrow(b.wide() + sum)),
+                Begin::Add => c
+                    .iter_mut()
+                    .zip(sums)
+                    .for_each(|(c, &sum)| *c = O::narrow(c.wide() + sum)),
             }
         }
         return then(0, c);
     }
     let packed = pack::<F, T>(b, k, n);
-    let least = if k * n > NEAR { (m / 16).clamp(ROWS, MANY_ROWS) } else { ROWS };
+    let least = if k * n > NEAR {
+        (m / 16).clamp(ROWS, MANY_ROWS)
+    } else {
+        ROWS
+    };
     let rows = (SMALL / (k * n).max(1)).min(MOVED / (k + n)).max(least);
     // As many tasks as that makes, but of one size.
     let rows = m.div_ceil(m.div_ceil(rows)).next_multiple_of(TILE);
     chunks(c, rows * n, |start, c| {
-        multiply(a.skip(start / n, 0), (&packed, panel::<F>()), [k, n], begin, c);
+        multiply(
+            a.skip(start / n, 0),
+            (&packed, panel::<F>()),
+            [k, n],
+            begin,
+            c,
+        );
         then(start, c);
     });
 }
 
 /// Terms that are added up before the next panel's turn. Where C rounds what it holds, all at once.
 fn block<F: Real, O: Real>(k: usize) -> usize {
-    if size_of::<O>() == size_of::<O::Wide>() { TERMS * together::<F>() } else { k.max(1) }
+    if size_of::<O>() == size_of::<O::Wide>() {
+        TERMS * together::<F>()
+    } else {
+        k.max(1)
+    }
 }
 
 /// B as panels: for each block of terms, for each panel of columns, the rows of the block.
@@ -228,7 +293,10 @@ fn pack<F: Real<Wide = T::Wide>, T: Real>(b: Matrix<'_, T>, k: usize, n: usize) 
         let (first, rows) = (start / columns, to.len() / columns);
         let (count, mut made) = (rows.min(k - first), None);
         let b = b.skip(first, 0).rows(count, &mut made);
-        for (column, to) in (0..n).step_by(wide).zip(to.chunks_mut((rows * wide).max(1))) {
+        for (column, to) in (0..n)
+            .step_by(wide)
+            .zip(to.chunks_mut((rows * wide).max(1)))
+        {
             b.pack(count, (column, wide.min(n - column)), wide, to);
         }
     });
@@ -252,45 +320,80 @@ fn multiply<F: Real<Wide = T::Wide>, T: Real, O: Real<Wide = T::Wide>>(
     };
     let mut room = (elements > 0).then(|| Scratch::new(elements));
     let room = room.as_deref_mut().unwrap_or_default();
-    let [turn, last] = [m.min(TURN) / TURN * TURN, m % TURN].map(|rows| Rows::dense::<F>(rows, [row, n], n.min(wide)));
+    let [turn, last] = [m.min(TURN) / TURN * TURN, m % TURN]
+        .map(|rows| Rows::dense::<F>(rows, [row, n], n.min(wide)));
     for first in (0..k.max(1)).step_by(size) {
         let (count, block) = (size.min(k - first), a.skip(0, first));
         place.lay_columns(block, [m, count], room);
         // The panels of B are cut at every TERMS terms; a longer block goes from piece to piece.
-        let (terms, piece, columns) = (count.next_multiple_of(t), TERMS * t, n.next_multiple_of(wide));
+        let (terms, piece, columns) = (
+            count.next_multiple_of(t),
+            TERMS * t,
+            n.next_multiple_of(wide),
+        );
         let runs = |panel: usize| -> Vec<Run> {
-            let pieces = (0..terms).step_by(piece).map(|at| (at, piece.min(terms - at)));
-            let run = |(at, len)| Run { a: at / t * step, b: (first + at) * columns + panel * len * wide, len: len / t };
+            let pieces = (0..terms)
+                .step_by(piece)
+                .map(|at| (at, piece.min(terms - at)));
+            let run = |(at, len)| Run {
+                a: at / t * step,
+                b: (first + at) * columns + panel * len * wide,
+                len: len / t,
+            };
             pieces.map(run).collect()
         };
         let panels: Vec<Vec<Run>> = (0..n.div_ceil(wide)).map(runs).collect();
         let begin = if first == 0 { begin } else { Begin::Add };
-        for (top, rows) in (0..m).step_by(TURN).zip(std::iter::repeat_n(&turn, m / TURN).chain([&last])) {
+        for (top, rows) in (0..m)
+            .step_by(TURN)
+            .zip(std::iter::repeat_n(&turn, m / TURN).chain([&last]))
+        {
             place.lay_rows(block, top..m.min(top + TURN), count, room);
             let data = match place {
-                Place::Here => &as_type(block.data).expect("they are factors as they are")[top * row..],
+                Place::Here => {
+                    &as_type(block.data).expect("they are factors as they are")[top * row..]
+                }
                 Place::InRows { .. } => &room[..],
                 Place::InColumns { .. } => &room[top * t..],
             };
             for (i, (column, runs)) in (0..n).step_by(wide).zip(&panels).enumerate() {
-                let ahead = i == 0 && matches!(place, Place::Here) && a.col == 1 && k * size_of::<T>() >= FAR;
+                let ahead = i == 0
+                    && matches!(place, Place::Here)
+                    && a.col == 1
+                    && k * size_of::<T>() >= FAR;
                 let sums = Sums::new(data, packed, [step, wide * t], runs).ahead(ahead);
-                sums.tiles(rows, 0, begin, Target { c: &mut c[top * n..], first: column, columns: wide.min(n - column) });
+                sums.tiles(
+                    rows,
+                    0,
+                    begin,
+                    Target {
+                        c: &mut c[top * n..],
+                        first: column,
+                        columns: wide.min(n - column),
+                    },
+                );
             }
         }
     }
 }
 
-/// The sum of equally long vectors, one at least, by a tree that depends on their number alone. Each is made where the walk
-/// through the tree comes to it: a thread holds one for each level, not all.
-pub(crate) fn sum_pairwise<T: Float>(range: Range<usize>, make: &(dyn Fn(usize) -> Scratch<T> + Sync)) -> Scratch<T> {
+/// The sum of equally long vectors, one at least, by a tree that depends on their number alone.
+/// Each is made where the walk through the tree comes to it: a thread holds one for each level, not
+/// all.
+pub(crate) fn sum_pairwise<T: Float>(
+    range: Range<usize>,
+    make: &(dyn Fn(usize) -> Scratch<T> + Sync),
+) -> Scratch<T> {
     if range.len() == 1 {
         return make(range.start);
     }
     // To the left the largest power of two that leaves something to the right.
     let middle = range.start + range.len().next_power_of_two() / 2;
     let halves = (range.start..middle, middle..range.end);
-    let (mut sum, right) = rayon::join(|| sum_pairwise(halves.0, make), || sum_pairwise(halves.1, make));
+    let (mut sum, right) = rayon::join(
+        || sum_pairwise(halves.0, make),
+        || sum_pairwise(halves.1, make),
+    );
     add_assign(&mut sum, &right);
     sum
 }
@@ -301,31 +404,77 @@ mod tests {
 
     use super::*;
 
-    /// Whole numbers, so that all sums are exact: bf16 in pairs and as f32, against the definition, in few and in many terms.
+    /// Whole numbers, so that all sums are exact: bf16 in pairs and as f32, against the definition,
+    /// in few and in many terms.
     #[test]
     fn factors_of_either_type_give_the_same() {
         let numbers = |count: usize, step: usize| -> Vec<bf16> {
-            (0..count).map(|i| bf16::from_f64((i * step % 7) as f64 - 3.0)).collect()
+            (0..count)
+                .map(|i| bf16::from_f64((i * step % 7) as f64 - 3.0))
+                .collect()
         };
-        for (m, k, n) in [(3, 1, 5), (1, 47, 5), (300, 147, 33), (9, 0, 4), (7, 2 * LONG + 1, 32), (130, 150, 136)] {
+        for (m, k, n) in [
+            (3, 1, 5),
+            (1, 47, 5),
+            (300, 147, 33),
+            (9, 0, 4),
+            (7, 2 * LONG + 1, 32),
+            (130, 150, 136),
+        ] {
             let (a, b, bias) = (numbers(m * k, 7919), numbers(k * n, 104_729), numbers(n, 5));
             for turned in [[false, false], [true, false], [false, true], [true, true]] {
                 let left = Matrix::new(&a, if turned[0] { m } else { k }, turned[0]);
                 let right = Matrix::new(&b, if turned[1] { k } else { n }, turned[1]);
-                let at = |of: Matrix<bf16>, i: usize, j: usize| of.data[i * of.row + j * of.col].wide();
-                let sum = |i: usize, j: usize| (0..k).map(|p| at(left, i, p) * at(right, p, j)).sum::<f32>();
+                let at =
+                    |of: Matrix<bf16>, i: usize, j: usize| of.data[i * of.row + j * of.col].wide();
+                let sum = |i: usize, j: usize| {
+                    (0..k)
+                        .map(|p| at(left, i, p) * at(right, p, j))
+                        .sum::<f32>()
+                };
                 let want = |i: usize| bf16::narrow(sum(i / n, i % n) + bias[i % n].wide());
                 let [mut pairs, mut wide] = [vec![bf16::ZERO; m * n], vec![bf16::ZERO; m * n]];
-                gemm_of::<bf16, _, _>([m, k, n], left, right, Begin::Bias(&bias), &mut pairs, &|_, _| {});
-                gemm_of::<f32, _, _>([m, k, n], left, right, Begin::Bias(&bias), &mut wide, &|_, _| {});
-                assert!(pairs.iter().enumerate().all(|(i, &c)| c == want(i)), "{m} x {k} x {n}, {turned:?}: pairs");
+                gemm_of::<bf16, _, _>(
+                    [m, k, n],
+                    left,
+                    right,
+                    Begin::Bias(&bias),
+                    &mut pairs,
+                    &|_, _| {},
+                );
+                gemm_of::<f32, _, _>(
+                    [m, k, n],
+                    left,
+                    right,
+                    Begin::Bias(&bias),
+                    &mut wide,
+                    &|_, _| {},
+                );
+                assert!(
+                    pairs.iter().enumerate().all(|(i, &c)| c == want(i)),
+                    "{m} x {k} x {n}, {turned:?}: pairs"
+                );
                 assert!(wide == pairs, "{m} x {k} x {n}, {turned:?}: as f32");
                 // Sums that stay wide are added up block by block.
                 let [mut pairs, mut wide] = [vec![1.0; m * n], vec![1.0; m * n]];
-                gemm_of::<bf16, _, f32>([m, k, n], left, right, Begin::Zero, &mut pairs, &|_, _| {});
+                gemm_of::<bf16, _, f32>(
+                    [m, k, n],
+                    left,
+                    right,
+                    Begin::Zero,
+                    &mut pairs,
+                    &|_, _| {},
+                );
                 gemm_of::<f32, _, f32>([m, k, n], left, right, Begin::Zero, &mut wide, &|_, _| {});
-                let exact = |sums: &[f32]| sums.iter().enumerate().all(|(i, &c)| c == sum(i / n, i % n));
-                assert!(exact(&pairs) && exact(&wide), "{m} x {k} x {n}, {turned:?}: wide sums");
+                let exact = |sums: &[f32]| {
+                    sums.iter()
+                        .enumerate()
+                        .all(|(i, &c)| c == sum(i / n, i % n))
+                };
+                assert!(
+                    exact(&pairs) && exact(&wide),
+                    "{m} x {k} x {n}, {turned:?}: wide sums"
+                );
             }
         }
     }

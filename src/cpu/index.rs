@@ -6,27 +6,46 @@ use crate::cpu::{GRAIN, over_threads};
 use crate::{Element, Float};
 
 /// y[o, m, i] = x[o, indices[o, m, i], i].
-pub(crate) fn gather<T: Element>(x: &[T], indices: &[i64], inner: usize, outer: usize, y: &mut [T]) {
+pub(crate) fn gather<T: Element>(
+    x: &[T],
+    indices: &[i64],
+    inner: usize,
+    outer: usize,
+    y: &mut [T],
+) {
     over_threads(y, y.len() / outer.max(1), GRAIN, &|o, y| {
         let (x, indices) = (part(x, o, outer), part(indices, o, outer));
         for (y, indices) in y.chunks_mut(inner).zip(indices.chunks(inner)) {
-            y.iter_mut().zip(indices).enumerate().for_each(|(i, (y, &index))| *y = x[index as usize * inner + i]);
+            y.iter_mut()
+                .zip(indices)
+                .enumerate()
+                .for_each(|(i, (y, &index))| *y = x[index as usize * inner + i]);
         }
     });
 }
 
 /// dx[o, indices[o, m, i], i] += dy[o, m, i], from zeros, one m after the other.
-pub(crate) fn scatter<T: Float>(dy: &[T], indices: &[i64], inner: usize, outer: usize, dx: &mut [T]) {
+pub(crate) fn scatter<T: Float>(
+    dy: &[T],
+    indices: &[i64],
+    inner: usize,
+    outer: usize,
+    dx: &mut [T],
+) {
     dx.fill(T::ZERO);
     ranges(dx, inner, outer, &|o, first, dx| {
         let (dy, indices) = (part(dy, o, outer), part(indices, o, outer));
         for (dy, indices) in dy.chunks(inner).zip(indices.chunks(inner)) {
-            dy.iter().zip(indices).enumerate().for_each(|(i, (&dy, &index))| {
-                // Below the first row it wraps to beyond the last: those elements are another range's.
-                if let Some(dx) = dx.get_mut((index as usize * inner + i).wrapping_sub(first)) {
-                    *dx = *dx + dy;
-                }
-            });
+            dy.iter()
+                .zip(indices)
+                .enumerate()
+                .for_each(|(i, (&dy, &index))| {
+                    // Below the first row it wraps to beyond the last: those elements are another
+                    // range's.
+                    if let Some(dx) = dx.get_mut((index as usize * inner + i).wrapping_sub(first)) {
+                        *dx = *dx + dy;
+                    }
+                });
         }
     });
 }
@@ -42,7 +61,13 @@ pub(crate) fn rows<T: Element>(x: &[T], indices: &[i64], inner: usize, outer: us
 }
 
 /// dx[o, indices[m], :] += dy[o, m, :], from zeros, one m after the other.
-pub(crate) fn add_rows<T: Float>(dy: &[T], indices: &[i64], inner: usize, outer: usize, dx: &mut [T]) {
+pub(crate) fn add_rows<T: Float>(
+    dy: &[T],
+    indices: &[i64],
+    inner: usize,
+    outer: usize,
+    dx: &mut [T],
+) {
     dx.fill(T::ZERO);
     ranges(dx, inner, outer, &|o, first, dx| {
         for (dy, &index) in part(dy, o, outer).chunks(inner).zip(indices) {
@@ -56,12 +81,20 @@ pub(crate) fn add_rows<T: Float>(dy: &[T], indices: &[i64], inner: usize, outer:
 /// Ranges of rows that dx is cut into at most, as each looks at all indices.
 const RANGES: usize = 16;
 
-/// Calls `body(o, first, range)` for ranges of whole rows of dx `[outer, length, inner]`; each begins at element `first` of
-/// its o. A row is in one range alone, which adds to it in the order of the indices.
-fn ranges<T: Float>(dx: &mut [T], inner: usize, outer: usize, body: &(dyn Fn(usize, usize, &mut [T]) + Sync)) {
+/// Calls `body(o, first, range)` for ranges of whole rows of dx `[outer, length, inner]`; each
+/// begins at element `first` of its o. A row is in one range alone, which adds to it in the order
+/// of the indices.
+fn ranges<T: Float>(
+    dx: &mut [T],
+    inner: usize,
+    outer: usize,
+    body: &(dyn Fn(usize, usize, &mut [T]) + Sync),
+) {
     let whole = dx.len() / outer.max(1);
     let size = (whole / RANGES).max(GRAIN).next_multiple_of(inner.max(1));
-    over_threads(dx, whole, GRAIN, &|o, dx| over_threads(dx, size, size, &|i, dx| body(o, i * size, dx)));
+    over_threads(dx, whole, GRAIN, &|o, dx| {
+        over_threads(dx, size, size, &|i, dx| body(o, i * size, dx))
+    });
 }
 
 fn part<T>(x: &[T], o: usize, outer: usize) -> &[T] {

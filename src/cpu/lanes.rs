@@ -1,23 +1,26 @@
 //! Wide vectors, chosen at run time.
 //!
-//! The compiler turns a plain loop over slices into vector instructions, but only into those it may assume. A release
-//! binary may assume SSE2; this machine may have AVX-512. So each hot loop is compiled three times and the widest
-//! version that the processor has is run. Loops over f64, the oracle's type, are compiled once: that halves what a build
-//! of this crate takes.
+//! The compiler turns a plain loop over slices into vector instructions, but only into those it may
+//! assume. A release binary may assume SSE2; this machine may have AVX-512. So each hot loop is
+//! compiled three times and the widest version that the processor has is run. Loops over f64, the
+//! oracle's type, are compiled once: that halves what a build of this crate takes.
 
 use half::bf16;
 
 use crate::rng::Words;
 use crate::{Float, Real};
 
-/// Defines functions of numbers of type `T` whose loops are compiled for the widest vectors this processor has.
+/// Defines functions of numbers of type `T` whose loops are compiled for the widest vectors this
+/// processor has.
 ///
-/// The body becomes a function that is inlined, always, into one wrapper for each set of instructions: only what is
-/// inlined there is compiled for them. A closure in place of the body would be called from all the wrappers, and what
-/// several callers share the compiler inlines only if it is small. So a body should be plain loops over slices that call
-/// `#[inline(always)]` functions; where it has a choice of formulas, let it match first and then run a loop of its own
-/// for each. It computes the same numbers in every version, as Rust never contracts a product and a sum by itself; but for
-/// what asks for it by the constant `FUSED`, which a body may name: whether this version has an instruction for both.
+/// The body becomes a function that is inlined, always, into one wrapper for each set of
+/// instructions: only what is inlined there is compiled for them. A closure in place of the body
+/// would be called from all the wrappers, and what several callers share the compiler inlines only
+/// if it is small. So a body should be plain loops over slices that call `#[inline(always)]`
+/// functions; where it has a choice of formulas, let it match first and then run a loop of its own
+/// for each. It computes the same numbers in every version, as Rust never contracts a product and a
+/// sum by itself; but for what asks for it by the constant `FUSED`, which a body may name: whether
+/// this version has an instruction for both.
 ///
 /// ```text
 /// vectorize! {
@@ -153,10 +156,15 @@ pub(crate) trait Lanes<T: Float>: Copy {
     /// As `load_first`.
     #[inline(always)]
     unsafe fn widen<S: Real<Wide = T>>(count: usize, from: *const S) -> Self {
-        // SAFETY: the caller's promise; types with one name are one type; no type has more than 16 lanes.
+        // SAFETY: the caller's promise; types with one name are one type; no type has more than 16
+        // lanes.
         unsafe {
             if S::DTYPE == T::DTYPE {
-                return if count == Self::N { Self::load(from.cast()) } else { Self::load_first(count, from.cast()) };
+                return if count == Self::N {
+                    Self::load(from.cast())
+                } else {
+                    Self::load_first(count, from.cast())
+                };
             }
             let (mut stored, mut lanes) = ([S::default(); 16], [T::ZERO; 16]);
             std::ptr::copy_nonoverlapping(from, stored.as_mut_ptr(), count);
@@ -176,7 +184,11 @@ pub(crate) trait Lanes<T: Float>: Copy {
         // SAFETY: as in `widen`.
         unsafe {
             if S::DTYPE == T::DTYPE {
-                return if count == Self::N { self.store(to.cast()) } else { self.store_first(count, to.cast()) };
+                return if count == Self::N {
+                    self.store(to.cast())
+                } else {
+                    self.store_first(count, to.cast())
+                };
             }
             let (mut stored, mut lanes) = ([S::default(); 16], [T::ZERO; 16]);
             self.store(lanes.as_mut_ptr());
@@ -190,7 +202,8 @@ pub(crate) trait Lanes<T: Float>: Copy {
     #[inline(always)]
     fn read<S: Real<Wide = T>>(from: &[S]) -> Self {
         assert!(from.len() >= Self::N, "a register is filled");
-        // SAFETY: the length was compared; only kernels compiled for its instructions use this type.
+        // SAFETY: the length was compared; only kernels compiled for its instructions use this
+        // type.
         unsafe { Self::widen(Self::N, from.as_ptr()) }
     }
     /// Writes the first N numbers of a slice.
@@ -200,27 +213,45 @@ pub(crate) trait Lanes<T: Float>: Copy {
         // SAFETY: as in `read`.
         unsafe { self.narrow(Self::N, to.as_mut_ptr()) }
     }
-    /// A square of registers of a slice, whose rows and columns lie `apart` numbers from one another.
+    /// A square of registers of a slice, whose rows and columns lie `apart` numbers from one
+    /// another.
     #[inline(always)]
-    fn read_square<S: Real<Wide = T>, const N: usize>(from: &[S], apart: [usize; 2]) -> [[Self; N]; N] {
-        assert!(from.len() >= reach(N, apart, Self::N), "the square lies within the slice");
+    fn read_square<S: Real<Wide = T>, const N: usize>(
+        from: &[S],
+        apart: [usize; 2],
+    ) -> [[Self; N]; N] {
+        assert!(
+            from.len() >= reach(N, apart, Self::N),
+            "the square lies within the slice"
+        );
         let mut square = [[Self::splat(T::ZERO); N]; N];
         for i in 0..N {
             for j in 0..N {
-                // SAFETY: the length was compared with where the last register ends; as to instructions, as in `read`.
-                square[i][j] = unsafe { Self::widen(Self::N, from.as_ptr().add(i * apart[0] + j * apart[1])) };
+                // SAFETY: the length was compared with where the last register ends; as to
+                // instructions, as in `read`.
+                square[i][j] =
+                    unsafe { Self::widen(Self::N, from.as_ptr().add(i * apart[0] + j * apart[1])) };
             }
         }
         square
     }
     /// Writes a square of registers to a slice, as `read_square` reads it.
     #[inline(always)]
-    fn write_square<S: Real<Wide = T>, const N: usize>(square: [[Self; N]; N], to: &mut [S], apart: [usize; 2]) {
-        assert!(to.len() >= reach(N, apart, Self::N), "the square lies within the slice");
+    fn write_square<S: Real<Wide = T>, const N: usize>(
+        square: [[Self; N]; N],
+        to: &mut [S],
+        apart: [usize; 2],
+    ) {
+        assert!(
+            to.len() >= reach(N, apart, Self::N),
+            "the square lies within the slice"
+        );
         for i in 0..N {
             for j in 0..N {
                 // SAFETY: as in `read_square`.
-                unsafe { square[i][j].narrow(Self::N, to.as_mut_ptr().add(i * apart[0] + j * apart[1])) };
+                unsafe {
+                    square[i][j].narrow(Self::N, to.as_mut_ptr().add(i * apart[0] + j * apart[1]))
+                };
             }
         }
     }
@@ -235,7 +266,9 @@ pub(crate) trait Lanes<T: Float>: Copy {
 /// Where the last register of a square of n x n ends.
 #[inline(always)]
 fn reach(n: usize, apart: [usize; 2], register: usize) -> usize {
-    (n - 1).saturating_mul(apart[0].saturating_add(apart[1])).saturating_add(register)
+    (n - 1)
+        .saturating_mul(apart[0].saturating_add(apart[1]))
+        .saturating_add(register)
 }
 
 /// A computation in f32 that is written with registers.
@@ -273,7 +306,8 @@ pub(crate) fn run_widest(kernel: impl Kernel) {
     kernel.run::<[f32; 4]>();
 }
 
-/// y = x, by the instruction that rounds 16 at once to bf16, and takes those that are subnormal for 0; false where there is none.
+/// y = x, by the instruction that rounds 16 at once to bf16, and takes those that are subnormal for
+/// 0; false where there is none.
 pub(crate) fn round(x: &[f32], y: &mut [bf16]) -> bool {
     #[cfg(target_arch = "x86_64")]
     if has_bf16() {
@@ -328,7 +362,8 @@ impl<T: Float> Lanes<T> for [T; 4] {
     }
 }
 
-/// A processor's registers, by the names of its instructions. Those for the first few lanes are left out where there are none.
+/// A processor's registers, by the names of its instructions. Those for the first few lanes are
+/// left out where there are none.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 macro_rules! registers {
     ($($t:ty, $v:ty, $n:literal, $words:ty: $splat:ident $load:ident $store:ident $add:ident $sub:ident $fma:ident $($mask:ident $load_first:ident $store_first:ident)?;)*) => {$(

@@ -10,10 +10,18 @@ use crate::cpu::{GRAIN, chunks, vectorize};
 const BLOCK: usize = 8 * 1024;
 
 /// y = (x - mean) inv_std gamma + beta for each row of c; `stats` gets each row's mean and inv_std.
-pub(crate) fn forward<T: Float>([x, gamma, beta]: [&[T]; 3], eps: f64, y: &mut [T], stats: &mut [T]) {
+pub(crate) fn forward<T: Float>(
+    [x, gamma, beta]: [&[T]; 3],
+    eps: f64,
+    y: &mut [T],
+    stats: &mut [T],
+) {
     let c = gamma.len();
     let rows = (GRAIN / c).max(1);
-    let chunks = y.par_chunks_mut(rows * c).zip(stats.par_chunks_mut(rows * 2)).zip(x.par_chunks(rows * c));
+    let chunks = y
+        .par_chunks_mut(rows * c)
+        .zip(stats.par_chunks_mut(rows * 2))
+        .zip(x.par_chunks(rows * c));
     chunks.for_each(|((y, stats), x)| forward_rows([x, gamma, beta], eps, y, stats));
 }
 
@@ -21,7 +29,10 @@ pub(crate) fn forward<T: Float>([x, gamma, beta]: [&[T]; 3], eps: f64, y: &mut [
 pub(crate) fn backward_input<T: Float>([x, dy, gamma, stats]: [&[T]; 4], dx: &mut [T]) {
     let c = gamma.len();
     chunks(dx, (GRAIN / c).max(1) * c, |start, dx| {
-        backward_rows([&x[start..], &dy[start..], gamma, &stats[start / c * 2..]], dx);
+        backward_rows(
+            [&x[start..], &dy[start..], gamma, &stats[start / c * 2..]],
+            dx,
+        );
     });
 }
 
@@ -33,7 +44,8 @@ vectorize! {
         for ((y, stats), x) in y.chunks_exact_mut(c).zip(stats.chunks_exact_mut(2)).zip(x.chunks_exact(c)) {
             let mean = fold_rows([x, x], T::ZERO, |x, _| x, |a, b| a + b) * share;
             let var = fold_rows([x, x], T::ZERO, |x, _| (x - mean) * (x - mean), |a, b| a + b) * share;
-            // A row of equal elements without an eps is beta, and has no gradient: 0 times infinity is neither.
+            // A row of equal elements without an eps is beta, and has no gradient: 0 times infinity
+            // is neither.
             let inv_std = if var + eps == T::ZERO { T::ZERO } else { T::ONE / (var + eps).sqrt() };
             stats.copy_from_slice(&[mean, inv_std]);
             for (((y, &x), &gamma), &beta) in y.iter_mut().zip(x).zip(gamma).zip(beta) {
@@ -75,7 +87,10 @@ vectorize! {
 /// Of each column, the sums of dy xhat and of dy over the rows.
 pub(crate) fn gradient_sums<T: Float>([x, dy, stats]: [&[T]; 3], c: usize) -> [Vec<f64>; 2] {
     let rows = (BLOCK / c).max(1);
-    let blocks = x.par_chunks(rows * c).zip(dy.par_chunks(rows * c)).zip(stats.par_chunks(rows * 2));
+    let blocks = x
+        .par_chunks(rows * c)
+        .zip(dy.par_chunks(rows * c))
+        .zip(stats.par_chunks(rows * 2));
     let parts: Vec<[Vec<T>; 2]> = blocks
         .map(|((x, dy), stats)| {
             let [mut dgamma, mut dbeta] = [vec![T::ZERO; c], vec![T::ZERO; c]];
@@ -85,7 +100,10 @@ pub(crate) fn gradient_sums<T: Float>([x, dy, stats]: [&[T]; 3], c: usize) -> [V
         .collect();
     let mut sums = [vec![0.0; c], vec![0.0; c]];
     for part in &parts {
-        sums.iter_mut().flatten().zip(part.iter().flatten()).for_each(|(sum, x)| *sum += x.to_f64());
+        sums.iter_mut()
+            .flatten()
+            .zip(part.iter().flatten())
+            .for_each(|(sum, x)| *sum += x.to_f64());
     }
     sums
 }

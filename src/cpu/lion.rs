@@ -6,7 +6,9 @@ use crate::cpu::{GRAIN, chunks_of, vectorize};
 /// w = keep w - lr sign(beta1 m + (1 - beta1) dw), then m = beta2 m + (1 - beta2) dw.
 pub(crate) fn step<T: Float>(wm: [&mut [T]; 2], dw: &[T], lr: T, keep: T, betas: [f64; 2]) {
     let mix = betas.map(|beta| [T::from_f64(beta), T::from_f64(1.0 - beta)]);
-    chunks_of(0, wm, GRAIN, &|start, wm| step_chunk(wm, &dw[start..], lr, keep, mix));
+    chunks_of(0, wm, GRAIN, &|start, wm| {
+        step_chunk(wm, &dw[start..], lr, keep, mix)
+    });
 }
 
 vectorize! {

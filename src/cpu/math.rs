@@ -1,19 +1,25 @@
 //! The transcendental functions.
 //!
-//! In f64 they are the standard library's, and `erf`, which it lacks. In f32 each is a few multiplications and additions
-//! without branches or tables, so that a loop over a slice becomes vector instructions. Products and sums are rounded
-//! separately, so that every processor gives the same bits; but for GELU, which takes as long as all others together, and
-//! half as long where both are one instruction.
+//! In f64 they are the standard library's, and `erf`, which it lacks. In f32 each is a few
+//! multiplications and additions without branches or tables, so that a loop over a slice becomes
+//! vector instructions. Products and sums are rounded separately, so that every processor gives the
+//! same bits; but for GELU, which takes as long as all others together, and half as long where both
+//! are one instruction.
 //!
-//! The recipe is always the same. Map the argument to a short interval by an identity, `exp(x) = 2^n exp(x - n ln 2)`;
-//! there take a polynomial; map back. The polynomials here are minimax: Remez's exchange, run in 40-digit arithmetic
-//! with the error weighted to be relative to the result, then rounded to the type. The interval and the error before
-//! rounding stand beside each. Terms that are exact (1 + x in exp, x in tanh) are kept apart and added last: that, more
-//! than the polynomial, keeps the error at about one unit in the last place.
+//! The recipe is always the same. Map the argument to a short interval by an identity, `exp(x) =
+//! 2^n exp(x - n ln 2)`; there take a polynomial; map back. The polynomials here are minimax:
+//! Remez's exchange, run in 40-digit arithmetic with the error weighted to be relative to the
+//! result, then rounded to the type. The interval and the error before rounding stand beside each.
+//! Terms that are exact (1 + x in exp, x in tanh) are kept apart and added last: that, more than
+//! the polynomial, keeps the error at about one unit in the last place.
 
-#![allow(clippy::excessive_precision, reason = "coefficients stand as the fit gave them; the compiler rounds them")]
+#![allow(
+    clippy::excessive_precision,
+    reason = "coefficients stand as the fit gave them; the compiler rounds them"
+)]
 
-/// c0 + c1 x + c2 x^2 + ..., the highest coefficient first, by Horner's rule; in f32, if `fused`, with one rounding for each.
+/// c0 + c1 x + c2 x^2 + ..., the highest coefficient first, by Horner's rule; in f32, if `fused`,
+/// with one rounding for each.
 macro_rules! polynomial {
     ($x:expr; $first:expr $(, $c:expr)*) => {{
         let x = $x;
@@ -32,7 +38,8 @@ macro_rules! polynomial {
     };
 }
 
-/// Adding it pushes the fraction of an f32 below 2^22 out of the last bit: what is left is rounded to nearest.
+/// Adding it pushes the fraction of an f32 below 2^22 out of the last bit: what is left is rounded
+/// to nearest.
 const ROUND: f32 = 12_582_912.0;
 /// ln 2 in two parts. The first has few enough bits that its product with any exponent is exact.
 const LN2_HIGH: f32 = 355.0 / 512.0;
@@ -47,7 +54,8 @@ fn power_of_two(n: i32) -> f32 {
 /// e^x: 2^n e^r with r in [-ln(2)/2, ln(2)/2]. Error of the polynomial 3.1e-9.
 #[inline(always)]
 pub(crate) fn exp_f32(x: f32) -> f32 {
-    // Beyond these the result is 0 or infinite; not-a-number fails both comparisons and passes through.
+    // Beyond these the result is 0 or infinite; not-a-number fails both comparisons and passes
+    // through.
     let x = if x > 89.0 { 89.0 } else { x };
     let x = if x < -104.0 { -104.0 } else { x };
     let shifted = x * std::f32::consts::LOG2_E + ROUND;
@@ -103,11 +111,12 @@ fn gelu_of_tail<const FUSED: bool>(x: f32, t: f32, tail: f32) -> f32 {
     polynomial!(tail, fused: FUSED; -t, if x > 0.0 { x } else { 0.0 })
 }
 
-/// GELU, x Phi(x) with the standard normal distribution's cumulative function Phi. By symmetry Phi(-t) for t >= 0 is enough:
-/// x Phi(x) is max(x, 0) - t Phi(-t) with t = |x|. Past 5.875 Phi(-t) is below 2.2e-9 and taken as 0. Before, it is
-/// (5.875 - t)^2 p(t) / q(t): the square makes the end smooth and the 0 exact, so that GELU of -1e30 is 0. Fitted on 0..=5.875
-/// with weight 1 + t, since t multiplies it: error 1.9e-8 of 1 / (1 + t). The last coefficient of p is moved within that to
-/// make Phi(0) 1/2.
+/// GELU, x Phi(x) with the standard normal distribution's cumulative function Phi. By symmetry
+/// Phi(-t) for t >= 0 is enough: x Phi(x) is max(x, 0) - t Phi(-t) with t = |x|. Past 5.875 Phi(-t)
+/// is below 2.2e-9 and taken as 0. Before, it is (5.875 - t)^2 p(t) / q(t): the square makes the
+/// end smooth and the 0 exact, so that GELU of -1e30 is 0. Fitted on 0..=5.875 with weight 1 + t,
+/// since t multiplies it: error 1.9e-8 of 1 / (1 + t). The last coefficient of p is moved within
+/// that to make Phi(0) 1/2.
 #[inline(always)]
 pub(crate) fn gelu_f32<const FUSED: bool>(x: f32) -> f32 {
     const END: f32 = 5.875;
@@ -121,8 +130,8 @@ pub(crate) fn gelu_f32<const FUSED: bool>(x: f32) -> f32 {
     gelu_of_tail::<FUSED>(x, t, tail)
 }
 
-/// The derivative of GELU, Phi(x) + x phi(x), with the normal density phi. It is 1 minus itself at -x, and built
-/// as Phi is above: taken as 0 before -6.25, where it is below 8e-9. Error 3.4e-8.
+/// The derivative of GELU, Phi(x) + x phi(x), with the normal density phi. It is 1 minus itself at
+/// -x, and built as Phi is above: taken as 0 before -6.25, where it is below 8e-9. Error 3.4e-8.
 #[inline(always)]
 pub(crate) fn gelu_slope_f32<const FUSED: bool>(x: f32) -> f32 {
     const END: f32 = 6.25;
@@ -136,7 +145,8 @@ pub(crate) fn gelu_slope_f32<const FUSED: bool>(x: f32) -> f32 {
     if x < 0.0 { tail } else { 1.0 - tail }
 }
 
-/// [`gelu_f32`] for a result that is rounded to bf16, with half as many terms: error 8.1e-6 of 1 / (1 + t), 0 before -4.875.
+/// [`gelu_f32`] for a result that is rounded to bf16, with half as many terms: error 8.1e-6 of 1 /
+/// (1 + t), 0 before -4.875.
 #[inline(always)]
 pub(crate) fn gelu_for_bf16<const FUSED: bool>(x: f32) -> f32 {
     const END: f32 = 4.875;
@@ -180,10 +190,12 @@ pub(crate) fn gelu_slope_f64(x: f64) -> f64 {
     normal_cdf_f64(x) + if density == 0.0 { 0.0 } else { x * density }
 }
 
-/// erf x in f64: its Taylor series up to 1, 1 - e^(-x^2) p(t) with t = (x - 3) / (x + 3) up to 6, beyond which it is 1.
+/// erf x in f64: its Taylor series up to 1, 1 - e^(-x^2) p(t) with t = (x - 3) / (x + 3) up to 6,
+/// beyond which it is 1.
 ///
-/// The change of variable flattens e^(x^2) erfc x, which falls off like 1 / x. Error of p 1.5e-18 of the result.
-/// Source: Abramowitz and Stegun, Handbook of Mathematical Functions, 7.1.5, for the series.
+/// The change of variable flattens e^(x^2) erfc x, which falls off like 1 / x. Error of p 1.5e-18
+/// of the result. Source: Abramowitz and Stegun, Handbook of Mathematical Functions, 7.1.5, for the
+/// series.
 fn erf_f64(x: f64) -> f64 {
     let size = x.abs();
     if size <= 1.0 {
@@ -203,22 +215,29 @@ fn erf_f64(x: f64) -> f64 {
         -1.284_158_689_443_099e-5, 6.406_349_084_713_192e-5, 4.525_379_905_441_005e-5, -5.970_626_320_980_321e-4,
         7.077_465_003_839_453_5e-4, 4.269_136_366_525_811e-3, -2.439_249_931_993_091_2e-2, 7.166_583_719_718_649e-2,
         -1.501_159_365_007_652_5e-1, 2.456_038_017_123_379_4e-1, -3.262_335_600_430_372_7e-1, 1.790_011_511_813_899_4e-1);
-    if size.is_nan() { x } else { (1.0 - (-x * x).exp() * p).copysign(x) }
+    if size.is_nan() {
+        x
+    } else {
+        (1.0 - (-x * x).exp() * p).copysign(x)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// The worst error over every 1009th f32 between -limit and limit, in units in the last place of the true value.
+    /// The worst error over every 1009th f32 between -limit and limit, in units in the last place
+    /// of the true value.
     fn worst(f: fn(f32) -> f32, truth: fn(f64) -> f64, low: f32, high: f32) -> (f64, f32) {
         let mut worst = (0.0, 0.0);
         for bits in (0..=u32::MAX).step_by(1009) {
             let x = f32::from_bits(bits);
             if x >= low && x <= high {
                 let want = truth(f64::from(x));
-                // Below the normal numbers the unit in the last place stays that of the smallest normal one.
-                let exponent = (want.abs().max(f64::from(f32::MIN_POSITIVE)).to_bits() >> 52) as i32 - 1023;
+                // Below the normal numbers the unit in the last place stays that of the smallest
+                // normal one.
+                let exponent =
+                    (want.abs().max(f64::from(f32::MIN_POSITIVE)).to_bits() >> 52) as i32 - 1023;
                 let error = (f64::from(f(x)) - want).abs() / 2f64.powi(exponent - 23);
                 if error > worst.0 || error.is_nan() {
                     worst = (error, x);
@@ -238,30 +257,52 @@ mod tests {
         for (name, f, truth, low, high) in cases {
             let (error, at) = worst(f, truth, low, high);
             println!("{name}: {error:.3} ulp at {at:e}");
-            assert!(error <= 2.0, "{name}: {error} units in the last place at {at:e}");
+            assert!(
+                error <= 2.0,
+                "{name}: {error} units in the last place at {at:e}"
+            );
         }
     }
 
     #[test]
     fn ends_of_the_range() {
         let inf = f32::INFINITY;
-        assert_eq!([-inf, -1e30, -104.5, 0.0, 88.73, 1e30, inf].map(exp_f32), [0.0, 0.0, 0.0, 1.0, inf, inf, inf]);
+        assert_eq!(
+            [-inf, -1e30, -104.5, 0.0, 88.73, 1e30, inf].map(exp_f32),
+            [0.0, 0.0, 0.0, 1.0, inf, inf, inf]
+        );
         assert_eq!([0.0, -0.0, 1.0, inf].map(ln_f32), [-inf, -inf, 0.0, inf]);
-        assert_eq!([-inf, -30.0, 30.0, inf].map(tanh_f32), [-1.0, -1.0, 1.0, 1.0]);
+        assert_eq!(
+            [-inf, -30.0, 30.0, inf].map(tanh_f32),
+            [-1.0, -1.0, 1.0, 1.0]
+        );
         for f in [gelu_f32::<true>, gelu_f32::<false>] {
-            assert_eq!([-inf, -1e30, -6.25, -0.0, 0.0, 6.25, 1e30, inf].map(f), [0.0, 0.0, 0.0, 0.0, 0.0, 6.25, 1e30, inf]);
+            assert_eq!(
+                [-inf, -1e30, -6.25, -0.0, 0.0, 6.25, 1e30, inf].map(f),
+                [0.0, 0.0, 0.0, 0.0, 0.0, 6.25, 1e30, inf]
+            );
         }
         for f in [gelu_slope_f32::<true>, gelu_slope_f32::<false>] {
-            assert_eq!([-inf, -1e30, -6.25, -0.0, 0.0, 6.25, 1e30, inf].map(f), [0.0, 0.0, 0.0, 0.5, 0.5, 1.0, 1.0, 1.0]);
+            assert_eq!(
+                [-inf, -1e30, -6.25, -0.0, 0.0, 6.25, 1e30, inf].map(f),
+                [0.0, 0.0, 0.0, 0.5, 0.5, 1.0, 1.0, 1.0]
+            );
         }
-        for f in [exp_f32, ln_f32, tanh_f32, gelu_f32::<true>, gelu_slope_f32::<true>] {
+        for f in [
+            exp_f32,
+            ln_f32,
+            tanh_f32,
+            gelu_f32::<true>,
+            gelu_slope_f32::<true>,
+        ] {
             assert!(f(f32::NAN).is_nan());
         }
         assert!(ln_f32(-1e-30).is_nan() && ln_f32(-inf).is_nan() && erf_f64(f64::NAN).is_nan());
         assert!(tanh_f32(-0.0).is_sign_negative() && tanh_f32(0.0).is_sign_positive());
     }
 
-    /// The slope is a sum to 1 by halves, and GELU of a size with them: errors are counted in units of 1's last place.
+    /// The slope is a sum to 1 by halves, and GELU of a size with them: errors are counted in units
+    /// of 1's last place.
     fn gelu_and_its_slope_are_off_by_two_units_of_one_at_most<const FUSED: bool>() {
         let unit = f64::from(f32::EPSILON);
         for bits in (0..=u32::MAX).step_by(1009) {
@@ -269,10 +310,17 @@ mod tests {
             if x.is_finite() {
                 let wide = f64::from(x);
                 let (gelu, slope) = (gelu_f32::<FUSED>(x), gelu_slope_f32::<FUSED>(x));
-                assert!((f64::from(slope) - gelu_slope_f64(wide)).abs() <= 2.0 * unit, "slope at {x}: {slope}");
-                // On the negative side the product falls to 0: there the error must not grow with x.
+                assert!(
+                    (f64::from(slope) - gelu_slope_f64(wide)).abs() <= 2.0 * unit,
+                    "slope at {x}: {slope}"
+                );
+                // On the negative side the product falls to 0: there the error must not grow with
+                // x.
                 let want = gelu_f64(wide);
-                assert!((f64::from(gelu) - want).abs() <= 2.0 * unit * want.abs().max(0.5), "gelu({x}) = {gelu}");
+                assert!(
+                    (f64::from(gelu) - want).abs() <= 2.0 * unit * want.abs().max(0.5),
+                    "gelu({x}) = {gelu}"
+                );
             }
         }
     }
@@ -287,18 +335,36 @@ mod tests {
 
     /// Of every number of bf16.
     fn short_gelu_and_its_slope_are_off_by_a_hundred_thousandth<const FUSED: bool>() {
-        for x in (0..=u16::MAX).map(half::bf16::from_bits).filter(|x| x.is_finite()) {
+        for x in (0..=u16::MAX)
+            .map(half::bf16::from_bits)
+            .filter(|x| x.is_finite())
+        {
             let (x, wide) = (x.to_f32(), x.to_f64());
             let (gelu, slope) = (gelu_for_bf16::<FUSED>(x), gelu_slope_for_bf16::<FUSED>(x));
-            assert!((f64::from(slope) - gelu_slope_f64(wide)).abs() <= 1e-5, "slope at {x}: {slope}");
+            assert!(
+                (f64::from(slope) - gelu_slope_f64(wide)).abs() <= 1e-5,
+                "slope at {x}: {slope}"
+            );
             let want = gelu_f64(wide);
             let own = f64::from(f32::EPSILON) * want.abs();
-            assert!((f64::from(gelu) - want).abs() <= 1e-5 + own, "gelu({x}) = {gelu}");
+            assert!(
+                (f64::from(gelu) - want).abs() <= 1e-5 + own,
+                "gelu({x}) = {gelu}"
+            );
         }
         let inf = f32::INFINITY;
-        assert_eq!([-inf, -1e30, -0.0, 0.0, 1e30, inf].map(gelu_for_bf16::<FUSED>), [0.0, 0.0, 0.0, 0.0, 1e30, inf]);
-        assert_eq!([-inf, 0.0, inf].map(gelu_slope_for_bf16::<FUSED>), [0.0, 0.5, 1.0]);
-        assert!(gelu_for_bf16::<FUSED>(f32::NAN).is_nan() && gelu_slope_for_bf16::<FUSED>(f32::NAN).is_nan());
+        assert_eq!(
+            [-inf, -1e30, -0.0, 0.0, 1e30, inf].map(gelu_for_bf16::<FUSED>),
+            [0.0, 0.0, 0.0, 0.0, 1e30, inf]
+        );
+        assert_eq!(
+            [-inf, 0.0, inf].map(gelu_slope_for_bf16::<FUSED>),
+            [0.0, 0.5, 1.0]
+        );
+        assert!(
+            gelu_for_bf16::<FUSED>(f32::NAN).is_nan()
+                && gelu_slope_for_bf16::<FUSED>(f32::NAN).is_nan()
+        );
     }
 
     #[test]
@@ -319,7 +385,11 @@ mod tests {
             (6.5, 1.0),
         ];
         for (x, want) in known {
-            assert!((erf_f64(x) / want - 1.0).abs() < 3e-16, "erf {x}: {:e}, not {want:e}", erf_f64(x));
+            assert!(
+                (erf_f64(x) / want - 1.0).abs() < 3e-16,
+                "erf {x}: {:e}, not {want:e}",
+                erf_f64(x)
+            );
             assert_eq!(erf_f64(-x), -erf_f64(x));
         }
     }

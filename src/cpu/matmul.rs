@@ -10,7 +10,8 @@ use crate::{Real, Shape};
 pub(crate) struct Batch {
     /// The broadcast batch dimensions.
     pub shape: Shape,
-    /// For each operand, how many matrices to move for a step along each of them; 0 where it is repeated.
+    /// For each operand, how many matrices to move for a step along each of them; 0 where it is
+    /// repeated.
     pub steps: [Shape; 2],
     /// m, k, n.
     pub size: [usize; 3],
@@ -23,13 +24,24 @@ pub(crate) fn matmul<T: Real>(batch: &Batch, a: &[T], b: &[T], y: &mut [T]) {
     let [m, k, n] = batch.size;
     let one = |i: usize, y: &mut [T]| {
         let [at_a, at_b] = batch.steps.map(|steps| locate(i, &steps, &batch.shape));
-        let a = Matrix::new(&a[at_a * m * k..][..m * k], if batch.transposed[0] { m } else { k }, batch.transposed[0]);
-        let b = Matrix::new(&b[at_b * k * n..][..k * n], if batch.transposed[1] { k } else { n }, batch.transposed[1]);
+        let a = Matrix::new(
+            &a[at_a * m * k..][..m * k],
+            if batch.transposed[0] { m } else { k },
+            batch.transposed[0],
+        );
+        let b = Matrix::new(
+            &b[at_b * k * n..][..k * n],
+            if batch.transposed[1] { k } else { n },
+            batch.transposed[1],
+        );
         gemm([m, k, n], a, b, Begin::Zero, y);
     };
     match batch.shape.elements() {
         1 => one(0, y),
         _ if m * n == 0 => (),
-        _ => y.par_chunks_mut(m * n).enumerate().for_each(|(i, y)| one(i, y)),
+        _ => y
+            .par_chunks_mut(m * n)
+            .enumerate()
+            .for_each(|(i, y)| one(i, y)),
     }
 }

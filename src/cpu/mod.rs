@@ -1,7 +1,8 @@
 //! The arithmetic on the processor: slices in, slices out, never a tensor.
 //!
-//! Every function here is plain: shapes have been checked above, so it only computes. Work is cut into pieces by its
-//! size, never by the number of threads, and sums follow a fixed tree; so one thread and sixteen give the same bits.
+//! Every function here is plain: shapes have been checked above, so it only computes. Work is cut
+//! into pieces by its size, never by the number of threads, and sums follow a fixed tree; so one
+//! thread and sixteen give the same bits.
 
 pub(crate) mod adamw;
 pub(crate) mod batch_norm;
@@ -50,33 +51,48 @@ use crate::storage::Buffer;
 
 pub(crate) use lanes::vectorize;
 
-/// Elements of elementwise work below which a second thread costs more than it saves: 32 Ki floats are two L2-sized
-/// slices, some ten microseconds of copying, which is what waking a thread takes.
+/// Elements of elementwise work below which a second thread costs more than it saves: 32 Ki floats
+/// are two L2-sized slices, some ten microseconds of copying, which is what waking a thread takes.
 pub(crate) const GRAIN: usize = 32 * 1024;
 
-/// Calls `body(start, chunk)` for consecutive chunks of `grain` elements, over threads where there are several chunks.
+/// Calls `body(start, chunk)` for consecutive chunks of `grain` elements, over threads where there
+/// are several chunks.
 ///
-/// `body` is called through a pointer: what runs it over threads is then compiled once for each type of element, not
-/// once for each loop of the crate, which would take most of the build's time.
+/// `body` is called through a pointer: what runs it over threads is then compiled once for each
+/// type of element, not once for each loop of the crate, which would take most of the build's time.
 pub(crate) fn chunks<T: Send>(out: &mut [T], grain: usize, body: impl Fn(usize, &mut [T]) + Sync) {
     over_threads(out, grain, grain, &|i, chunk| body(i * grain, chunk));
 }
 
-/// Calls `body(i, part)` for the i-th part of `size` elements. Threads take parts together up to `grain` elements.
-pub(crate) fn over_threads<T: Send>(out: &mut [T], size: usize, grain: usize, body: &(dyn Fn(usize, &mut [T]) + Sync)) {
+/// Calls `body(i, part)` for the i-th part of `size` elements. Threads take parts together up to
+/// `grain` elements.
+pub(crate) fn over_threads<T: Send>(
+    out: &mut [T],
+    size: usize,
+    grain: usize,
+    body: &(dyn Fn(usize, &mut [T]) + Sync),
+) {
     if out.is_empty() {
         return;
     }
     if out.len() <= grain {
-        return out.chunks_mut(size).enumerate().for_each(|(i, part)| body(i, part));
+        return out
+            .chunks_mut(size)
+            .enumerate()
+            .for_each(|(i, part)| body(i, part));
     }
-    // A thread that is done takes single grains from the others; halves of what is left would keep it waiting at the end.
+    // A thread that is done takes single grains from the others; halves of what is left would keep
+    // it waiting at the end.
     let together = grain.div_ceil(size);
-    let parts = out.par_chunks_mut(size).with_min_len(together).with_max_len(together);
+    let parts = out
+        .par_chunks_mut(size)
+        .with_min_len(together)
+        .with_max_len(together);
     parts.enumerate().for_each(|(i, part)| body(i, part));
 }
 
-/// As [`chunks`], for several slices of one length that are cut at the same places; they begin at `start` (0 for callers).
+/// As [`chunks`], for several slices of one length that are cut at the same places; they begin at
+/// `start` (0 for callers).
 pub(crate) fn chunks_of<T: Send, const N: usize>(
     start: usize,
     out: [&mut [T]; N],
@@ -91,7 +107,10 @@ pub(crate) fn chunks_of<T: Send, const N: usize>(
     let mut halves = out.map(|slice| slice.split_at_mut(middle));
     let first = halves.each_mut().map(|half| std::mem::take(&mut half.0));
     let second = halves.map(|half| half.1);
-    rayon::join(|| chunks_of(start, first, grain, body), || chunks_of(start + middle, second, grain, body));
+    rayon::join(
+        || chunks_of(start, first, grain, body),
+        || chunks_of(start + middle, second, grain, body),
+    );
 }
 
 /// Working memory of a kernel, from the pool: what a call leaves behind is used by the next.

@@ -13,13 +13,19 @@ const BLOCK: usize = 4096;
 pub(crate) fn forward<T: Float>(a: &[T], b: &[T]) -> f64 {
     let block = |(a, b): (&[T], &[T])| forward_block(a, b).to_f64();
     let run = |(a, b): (&[T], &[T])| a.chunks(BLOCK).zip(b.chunks(BLOCK)).map(block).sum::<f64>();
-    let parts: Vec<f64> = a.par_chunks(GRAIN).zip(b.par_chunks(GRAIN)).map(run).collect();
+    let parts: Vec<f64> = a
+        .par_chunks(GRAIN)
+        .zip(b.par_chunks(GRAIN))
+        .map(run)
+        .collect();
     parts.iter().sum()
 }
 
 /// da = (a - b) scale.
 pub(crate) fn backward<T: Float>(a: &[T], b: &[T], scale: f64, da: &mut [T]) {
-    chunks(da, GRAIN, |start, da| backward_chunk(&a[start..], &b[start..], T::from_f64(scale), da));
+    chunks(da, GRAIN, |start, da| {
+        backward_chunk(&a[start..], &b[start..], T::from_f64(scale), da)
+    });
 }
 
 vectorize! {

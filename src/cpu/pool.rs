@@ -1,11 +1,12 @@
 //! Averages and maxima over windows, image by image.
 //!
-//! Averages go row by row: for each row of outputs, each kernel element is met once, over all outputs of the row that have it inside
-//! the image: a loop over whole pixels, which are contiguous where the stride is 1. So the rows of input and output involved stay in
-//! the L1 cache, and what follows one another is vectorized along the channels.
+//! Averages go row by row: for each row of outputs, each kernel element is met once, over all
+//! outputs of the row that have it inside the image: a loop over whole pixels, which are contiguous
+//! where the stride is 1. So the rows of input and output involved stay in the L1 cache, and what
+//! follows one another is vectorized along the channels.
 //!
-//! Maxima go window by window: some channels' largest elements so far, and which they are, stay in registers. The pass back needs
-//! only the latter, and neither reads x nor compares.
+//! Maxima go window by window: some channels' largest elements so far, and which they are, stay in
+//! registers. The pass back needs only the latter, and neither reads x nor compares.
 
 use std::ops::Range;
 
@@ -16,8 +17,8 @@ use crate::cpu::{GRAIN, chunks, vectorize};
 use crate::window::Geometry;
 use crate::{Element, Float};
 
-/// Outputs side by side that meet one kernel element: elements of the small image, and of the big one, of which each pixel's `c`
-/// are `step` elements after those of the pixel before.
+/// Outputs side by side that meet one kernel element: elements of the small image, and of the big
+/// one, of which each pixel's `c` are `step` elements after those of the pixel before.
 struct Run {
     small: Range<usize>,
     big: Range<usize>,
@@ -25,39 +26,71 @@ struct Run {
     step: usize,
 }
 
-/// The kernel elements that lie over the image in some of the windows that begin `first` to `last` elements along an axis of the
-/// padded image.
+/// The kernel elements that lie over the image in some of the windows that begin `first` to `last`
+/// elements along an axis of the padded image.
 fn over(g: &Geometry, axis: usize, first: usize, last: usize) -> Range<usize> {
     let (padding, dilation) = (g.window.padding[axis], g.window.dilation[axis]);
     let start = padding.saturating_sub(last).div_ceil(dilation);
-    start..(padding + g.big[axis]).saturating_sub(first).div_ceil(dilation).min(g.kernel[axis])
+    start
+        ..(padding + g.big[axis])
+            .saturating_sub(first)
+            .div_ceil(dilation)
+            .min(g.kernel[axis])
 }
 
-/// Calls `body` for each row of outputs of one image and each kernel element over the image, in order. Kernel elements that no
-/// window has over the image are not walked through: a kernel may be far larger than the image and its padding.
+/// Calls `body` for each row of outputs of one image and each kernel element over the image, in
+/// order. Kernel elements that no window has over the image are not walked through: a kernel may be
+/// far larger than the image and its padding.
 fn runs(g: &Geometry, mut body: impl FnMut(Run)) {
-    let (stride, padding, dilation, c) = (g.window.stride, g.window.padding, g.window.dilation, g.big[2]);
+    let (stride, padding, dilation, c) = (
+        g.window.stride,
+        g.window.padding,
+        g.window.dilation,
+        g.big[2],
+    );
     let across = over(g, 1, 0, (g.small[1] - 1) * stride[1]);
-    let columns: Vec<Range<usize>> = across.clone().map(|kx| covered(g, 1, kx * dilation[1])).collect();
+    let columns: Vec<Range<usize>> = across
+        .clone()
+        .map(|kx| covered(g, 1, kx * dilation[1]))
+        .collect();
     for (i, top) in (0..g.small[0]).map(|i| (i, i * stride[0])) {
         for row in over(g, 0, top, top).map(|ky| top + ky * dilation[0] - padding[0]) {
-            for (kx, columns) in across.clone().zip(&columns).filter(|(_, columns)| !columns.is_empty()) {
-                let first = row * g.big[1] + columns.start * stride[1] + kx * dilation[1] - padding[1];
-                let small = (i * g.small[1] + columns.start) * c..(i * g.small[1] + columns.end) * c;
+            for (kx, columns) in across
+                .clone()
+                .zip(&columns)
+                .filter(|(_, columns)| !columns.is_empty())
+            {
+                let first =
+                    row * g.big[1] + columns.start * stride[1] + kx * dilation[1] - padding[1];
+                let small =
+                    (i * g.small[1] + columns.start) * c..(i * g.small[1] + columns.end) * c;
                 let big = first * c..(first + (columns.len() - 1) * stride[1] + 1) * c;
                 // Contiguous pixels are one long one.
-                let (c, step) = if stride[1] == 1 { (big.len(), big.len()) } else { (c, stride[1] * c) };
-                body(Run { small, big, c, step });
+                let (c, step) = if stride[1] == 1 {
+                    (big.len(), big.len())
+                } else {
+                    (c, stride[1] * c)
+                };
+                body(Run {
+                    small,
+                    big,
+                    c,
+                    step,
+                });
             }
         }
     }
 }
 
-/// Calls `body(output, first, taps)` for each window of one image: the output's number; where the first kernel element over the
-/// image lies; and for each of those its number and how far behind the first it lies, in elements.
+/// Calls `body(output, first, taps)` for each window of one image: the output's number; where the
+/// first kernel element over the image lies; and for each of those its number and how far behind
+/// the first it lies, in elements.
 fn windows(g: &Geometry, mut body: impl FnMut(usize, usize, &[(u32, usize)])) {
-    let (stride, padding, dilation, [_, width, c]) = (g.window.stride, g.window.padding, g.window.dilation, g.big);
-    let along = |axis: usize| (0..g.small[axis]).map(move |i| over(g, axis, i * stride[axis], i * stride[axis]));
+    let (stride, padding, dilation, [_, width, c]) =
+        (g.window.stride, g.window.padding, g.window.dilation, g.big);
+    let along = |axis: usize| {
+        (0..g.small[axis]).map(move |i| over(g, axis, i * stride[axis], i * stride[axis]))
+    };
     let columns: Vec<Range<usize>> = along(1).collect();
     let mut taps = Vec::new();
     for (i, down) in along(0).enumerate() {
@@ -67,10 +100,13 @@ fn windows(g: &Geometry, mut body: impl FnMut(usize, usize, &[(u32, usize)])) {
         for (j, across) in columns.iter().enumerate() {
             if last != *across {
                 last = across.clone();
-                let elements = down.clone().flat_map(|ky| across.clone().map(move |kx| (ky, kx)));
+                let elements = down
+                    .clone()
+                    .flat_map(|ky| across.clone().map(move |kx| (ky, kx)));
                 taps.clear();
                 taps.extend(elements.map(|(ky, kx)| {
-                    let to = (ky - down.start) * dilation[0] * width + (kx - across.start) * dilation[1];
+                    let to =
+                        (ky - down.start) * dilation[0] * width + (kx - across.start) * dilation[1];
                     ((ky * g.kernel[1] + kx) as u32, to * c)
                 }));
             }
@@ -86,10 +122,17 @@ fn together(g: &Geometry) -> usize {
 }
 
 /// Calls `body(image, its part of out)` for each image.
-fn images<T: Float>(g: &Geometry, size: usize, out: &mut [T], body: impl Fn(usize, &mut [T]) + Sync) {
+fn images<T: Float>(
+    g: &Geometry,
+    size: usize,
+    out: &mut [T],
+    body: impl Fn(usize, &mut [T]) + Sync,
+) {
     if size > 0 {
         chunks(out, together(g) * size, |start, out| {
-            out.chunks_mut(size).enumerate().for_each(|(i, out)| body(start / size + i, out));
+            out.chunks_mut(size)
+                .enumerate()
+                .for_each(|(i, out)| body(start / size + i, out));
         });
     }
 }
@@ -100,7 +143,14 @@ pub(crate) fn average<T: Float>(g: &Geometry, x: &[T], y: &mut [T]) {
     images(g, size_y, y, |image, y| {
         let x = &x[image * size_x..][..size_x];
         y.fill(T::ZERO);
-        runs(g, |run| add_scaled(&mut y[run.small], &x[run.big], scale, [run.c, run.c, run.step]));
+        runs(g, |run| {
+            add_scaled(
+                &mut y[run.small],
+                &x[run.big],
+                scale,
+                [run.c, run.c, run.step],
+            )
+        });
     });
 }
 
@@ -110,7 +160,14 @@ pub(crate) fn backward_average<T: Float>(g: &Geometry, dy: &[T], dx: &mut [T]) {
     images(g, size_x, dx, |image, dx| {
         let dy = &dy[image * size_y..][..size_y];
         dx.fill(T::ZERO);
-        runs(g, |run| add_scaled(&mut dx[run.big], &dy[run.small], scale, [run.c, run.step, run.c]));
+        runs(g, |run| {
+            add_scaled(
+                &mut dx[run.big],
+                &dy[run.small],
+                scale,
+                [run.c, run.step, run.c],
+            )
+        });
     });
 }
 
@@ -119,21 +176,39 @@ pub(crate) fn maximum<T: Float>(g: &Geometry, x: &[T], y: &mut [T]) {
     let ([size_x, size_y], c) = (sizes(g), g.big[2]);
     images(g, size_y, y, |image, y| {
         let (x, mut at) = (&x[image * size_x..][..size_x], vec![0; c]);
-        windows(g, |output, first, taps| largest(&mut y[output * c..][..c], &mut at, &x[first..], taps));
+        windows(g, |output, first, taps| {
+            largest(&mut y[output * c..][..c], &mut at, &x[first..], taps)
+        });
     });
 }
 
-/// The same, and in `numbers` which kernel element that is: the first of equal ones, or the first that is not a number.
-pub(crate) fn maximum_at<T: Float, N: Number>(g: &Geometry, x: &[T], y: &mut [T], numbers: &mut [N]) {
+/// The same, and in `numbers` which kernel element that is: the first of equal ones, or the first
+/// that is not a number.
+pub(crate) fn maximum_at<T: Float, N: Number>(
+    g: &Geometry,
+    x: &[T],
+    y: &mut [T],
+    numbers: &mut [N],
+) {
     let ([size_x, size_y], c) = (sizes(g), g.big[2]);
     let some = together(g) * size_y;
-    let tasks = y.par_chunks_mut(some).zip(numbers.par_chunks_mut(some)).zip(x.par_chunks(together(g) * size_x));
+    let tasks = y
+        .par_chunks_mut(some)
+        .zip(numbers.par_chunks_mut(some))
+        .zip(x.par_chunks(together(g) * size_x));
     tasks.for_each(|((y, numbers), x)| {
         let mut at = vec![0; c];
-        for ((y, numbers), x) in y.chunks_mut(size_y).zip(numbers.chunks_mut(size_y)).zip(x.chunks(size_x)) {
+        for ((y, numbers), x) in y
+            .chunks_mut(size_y)
+            .zip(numbers.chunks_mut(size_y))
+            .zip(x.chunks(size_x))
+        {
             windows(g, |output, first, taps| {
                 largest(&mut y[output * c..][..c], &mut at, &x[first..], taps);
-                numbers[output * c..].iter_mut().zip(&at).for_each(|(number, &at)| *number = N::of(at));
+                numbers[output * c..]
+                    .iter_mut()
+                    .zip(&at)
+                    .for_each(|(number, &at)| *number = N::of(at));
             });
         }
     });
@@ -157,18 +232,35 @@ macro_rules! numbers {
 }
 numbers! { u8 i64 }
 
-/// dx = the sum of dy of the windows of which an element is the largest, by the numbers of [`maximum_at`].
-pub(crate) fn backward_maximum<T: Float, N: Number>(g: &Geometry, dy: &[T], numbers: &[N], dx: &mut [T]) {
+/// dx = the sum of dy of the windows of which an element is the largest, by the numbers of
+/// [`maximum_at`].
+pub(crate) fn backward_maximum<T: Float, N: Number>(
+    g: &Geometry,
+    dy: &[T],
+    numbers: &[N],
+    dx: &mut [T],
+) {
     let ([size_x, size_y], [_, width, c]) = (sizes(g), g.big);
     let (stride, padding, dilation) = (g.window.stride, g.window.padding, g.window.dilation);
-    // From a window's corner, which may lie in the padding, to each kernel element. What is before the image wraps until the
-    // corner is added to it.
-    let kernel = (0..g.kernel[0]).flat_map(|ky| (0..g.kernel[1]).map(move |kx| ky * dilation[0] * width + kx * dilation[1]));
-    let taps: Vec<usize> = kernel.map(|to| to.wrapping_sub(padding[0] * width + padding[1]).wrapping_mul(c)).collect();
+    // From a window's corner, which may lie in the padding, to each kernel element. What is before
+    // the image wraps until the corner is added to it.
+    let kernel = (0..g.kernel[0])
+        .flat_map(|ky| (0..g.kernel[1]).map(move |kx| ky * dilation[0] * width + kx * dilation[1]));
+    let taps: Vec<usize> = kernel
+        .map(|to| {
+            to.wrapping_sub(padding[0] * width + padding[1])
+                .wrapping_mul(c)
+        })
+        .collect();
     images(g, size_x, dx, |image, dx| {
-        let (dy, numbers) = (&dy[image * size_y..][..size_y], &numbers[image * size_y..][..size_y]);
+        let (dy, numbers) = (
+            &dy[image * size_y..][..size_y],
+            &numbers[image * size_y..][..size_y],
+        );
         dx.fill(T::ZERO);
-        let corners = (0..g.small[0]).flat_map(|i| (0..g.small[1]).map(move |j| (i * stride[0] * width + j * stride[1]) * c));
+        let corners = (0..g.small[0]).flat_map(|i| {
+            (0..g.small[1]).map(move |j| (i * stride[0] * width + j * stride[1]) * c)
+        });
         for ((dy, numbers), corner) in dy.chunks(c).zip(numbers.chunks(c)).zip(corners) {
             for (channel, (&dy, number)) in dy.iter().zip(numbers).enumerate() {
                 let dx = &mut dx[taps[number.index()].wrapping_add(corner + channel)];
@@ -189,15 +281,17 @@ vectorize! {
         }
     }
 
-    /// y = the largest of each channel over the elements of one window, and at = their numbers. x begins with the first element's
-    /// channels; of each element there are its number and how far behind the first it lies.
+    /// y = the largest of each channel over the elements of one window, and at = their numbers. x
+    /// begins with the first element's channels; of each element there are its number and how far
+    /// behind the first it lies.
     fn largest<T: Float>(y: &mut [T], at: &mut [u32], x: &[T], taps: &[(u32, usize)]) {
         let (blocks, rest) = y.as_chunks_mut();
         let (at_blocks, at_rest) = at.as_chunks_mut();
         for (block, (y, at)) in blocks.iter_mut().zip(at_blocks).enumerate() {
             (*y, *at) = largest_of(&x[LANES * block..], taps, |x| *x.first_chunk().expect("a window lies within the image"));
         }
-        // Fewer channels: those of the next pixel are looked at too, for nothing. The last pixel has zeros behind it.
+        // Fewer channels: those of the next pixel are looked at too, for nothing. The last pixel
+        // has zeros behind it.
         let ends = |x: &[T]| std::array::from_fn(|lane| x.get(lane).copied().unwrap_or(T::ZERO));
         if !rest.is_empty() {
             let x = &x[LANES * blocks.len()..];
@@ -211,10 +305,15 @@ vectorize! {
 /// Channels at once.
 const LANES: usize = 8;
 
-/// The largest of these channels, and the number of the element it is of. They stay in registers: a loop that may leave y in memory
-/// as it is would be one of conditional stores, which some processors take many times as long for.
+/// The largest of these channels, and the number of the element it is of. They stay in registers: a
+/// loop that may leave y in memory as it is would be one of conditional stores, which some
+/// processors take many times as long for.
 #[inline(always)]
-fn largest_of<T: Float>(x: &[T], taps: &[(u32, usize)], load: impl Fn(&[T]) -> [T; LANES]) -> ([T; LANES], [u32; LANES]) {
+fn largest_of<T: Float>(
+    x: &[T],
+    taps: &[(u32, usize)],
+    load: impl Fn(&[T]) -> [T; LANES],
+) -> ([T; LANES], [u32; LANES]) {
     let (mut most, mut number) = ([T::from_f64(f64::NEG_INFINITY); LANES], [taps[0].0; LANES]);
     for &(tap, to) in taps {
         let x = load(&x[to..]);

@@ -1,4 +1,5 @@
-//! Sums over the middle of `[outer, length, inner]`, in an order that depends on the sizes alone; extremes of rows.
+//! Sums over the middle of `[outer, length, inner]`, in an order that depends on the sizes alone;
+//! extremes of rows.
 
 use rayon::prelude::*;
 
@@ -22,7 +23,9 @@ pub(crate) fn sum<T: Real>(x: &[T], outer: usize, inner: usize, y: &mut [T::Wide
         return chunks(y, rows, |start, y| {
             let mut room = None;
             let x = widened(&x[start * length..][..y.len() * length], &mut room);
-            y.iter_mut().zip(x.chunks_exact(length)).for_each(|(y, x)| *y = sum_all(x));
+            y.iter_mut()
+                .zip(x.chunks_exact(length))
+                .for_each(|(y, x)| *y = sum_all(x));
         });
     }
     let block_rows = (GRAIN / inner).max(1);
@@ -32,11 +35,14 @@ pub(crate) fn sum<T: Real>(x: &[T], outer: usize, inner: usize, y: &mut [T::Wide
         let of_block = |x: &[T]| sum_rows(widened(x, &mut None), inner);
         let partial: Vec<Vec<T::Wide>> = x.par_chunks(block_rows * inner).map(of_block).collect();
         y.copy_from_slice(&partial[0]);
-        partial[1..].iter().for_each(|p| y.iter_mut().zip(p).for_each(|(y, &p)| *y = *y + p));
+        partial[1..]
+            .iter()
+            .for_each(|p| y.iter_mut().zip(p).for_each(|(y, &p)| *y = *y + p));
     }
 }
 
-/// The sum of a slice: large ones in blocks, so that rounding errors grow with the logarithm of the length.
+/// The sum of a slice: large ones in blocks, so that rounding errors grow with the logarithm of the
+/// length.
 pub(crate) fn sum_all<T: Float>(x: &[T]) -> T {
     const BLOCK: usize = 4096;
     if x.len() > BLOCK {
@@ -61,7 +67,8 @@ vectorize! {
     }
 }
 
-/// Several short rows are taken as one, so that vectors are full and one sum does not wait for the other.
+/// Several short rows are taken as one, so that vectors are full and one sum does not wait for the
+/// other.
 fn sum_rows<T: Float>(x: &[T], inner: usize) -> Vec<T> {
     let wide = 64usize.div_ceil(inner) * inner;
     let (whole, rest) = x.split_at(x.len() / wide * wide);
@@ -74,7 +81,8 @@ fn sum_rows<T: Float>(x: &[T], inner: usize) -> Vec<T> {
     sums
 }
 
-/// Where the largest (or smallest) element of each row of `length` is, the first of equals; not-a-number before all.
+/// Where the largest (or smallest) element of each row of `length` is, the first of equals;
+/// not-a-number before all.
 pub(crate) fn extreme<T: Element>(x: &[T], length: usize, largest: bool, at: &mut [i64]) {
     let better = |x: T, best: T| (if largest { x > best } else { x < best }) || is_nan(x);
     chunks(at, (GRAIN / length).max(1), |start, at| {
@@ -83,27 +91,40 @@ pub(crate) fn extreme<T: Element>(x: &[T], length: usize, largest: bool, at: &mu
             let mut lanes = [row[0]; LANES];
             let (full, rest) = row.split_at(row.len() / LANES * LANES);
             let keep = |lane: &mut T, x: T| *lane = if better(x, *lane) { x } else { *lane };
-            full.chunks_exact(LANES).for_each(|x| (0..LANES).for_each(|l| keep(&mut lanes[l], x[l])));
+            full.chunks_exact(LANES)
+                .for_each(|x| (0..LANES).for_each(|l| keep(&mut lanes[l], x[l])));
             rest.iter().for_each(|&x| keep(&mut lanes[0], x));
-            let best = lanes[1..].iter().fold(lanes[0], |best, &x| if better(x, best) { x } else { best });
-            let place = row.iter().position(|&x| x == best || (is_nan(x) && is_nan(best)));
+            let best = lanes[1..]
+                .iter()
+                .fold(lanes[0], |best, &x| if better(x, best) { x } else { best });
+            let place = row
+                .iter()
+                .position(|&x| x == best || (is_nan(x) && is_nan(best)));
             *at = place.unwrap_or(0) as i64;
         }
     });
 }
 
-/// Where the `k` largest of each row of `length` are, from the largest on, the first of equals first.
+/// Where the `k` largest of each row of `length` are, from the largest on, the first of equals
+/// first.
 pub(crate) fn topk<T: Element>(x: &[T], length: usize, k: usize, at: &mut [i64]) {
     if at.is_empty() {
         return;
     }
     chunks(at, (GRAIN / length).max(1) * k, |start, at| {
         let mut order: Vec<usize> = Vec::with_capacity(length);
-        for (row, at) in x[start / k * length..].chunks_exact(length).zip(at.chunks_exact_mut(k)) {
+        for (row, at) in x[start / k * length..]
+            .chunks_exact(length)
+            .zip(at.chunks_exact_mut(k))
+        {
             order.clear();
             order.extend(0..length);
-            first(&mut order, k, &|a, b| descending(row[*a], row[*b]).then(a.cmp(b)));
-            at.iter_mut().zip(&order).for_each(|(at, &i)| *at = i as i64);
+            first(&mut order, k, &|a, b| {
+                descending(row[*a], row[*b]).then(a.cmp(b))
+            });
+            at.iter_mut()
+                .zip(&order)
+                .for_each(|(at, &i)| *at = i as i64);
         }
     });
 }
@@ -117,7 +138,8 @@ fn first(numbers: &mut [usize], k: usize, order: &dyn Fn(&usize, &usize) -> Orde
 }
 
 fn descending<T: Element>(a: T, b: T) -> Ordering {
-    b.partial_cmp(&a).unwrap_or_else(|| is_nan(b).cmp(&is_nan(a)))
+    b.partial_cmp(&a)
+        .unwrap_or_else(|| is_nan(b).cmp(&is_nan(a)))
 }
 
 #[inline(always)]
@@ -127,7 +149,12 @@ fn is_nan<T: Element>(x: T) -> bool {
 
 /// Folds the terms of two rows of one length: `LANES` folds side by side, joined by halves.
 #[inline(always)]
-pub(crate) fn fold_rows<T: Float>([a, b]: [&[T]; 2], start: T, term: impl Fn(T, T) -> T, join: impl Fn(T, T) -> T) -> T {
+pub(crate) fn fold_rows<T: Float>(
+    [a, b]: [&[T]; 2],
+    start: T,
+    term: impl Fn(T, T) -> T,
+    join: impl Fn(T, T) -> T,
+) -> T {
     let mut lanes = [start; LANES];
     let full = a.len() / LANES * LANES;
     let ((a, a_rest), (b, b_rest)) = (a.split_at(full), b.split_at(full));

@@ -1,6 +1,8 @@
-//! Convolution by its definition, in plain loops: what every fast path is tested against, and the fallback where none applies.
+//! Convolution by its definition, in plain loops: what every fast path is tested against, and the
+//! fallback where none applies.
 //!
-//! The three operations of a layer are one sum seen from three sides. With `small` and `big` the two images of the window,
+//! The three operations of a layer are one sum seen from three sides. With `small` and `big` the
+//! two images of the window,
 //!
 //! ```text
 //! small[n, i, j, s]     = bias[s] + sum over ky, kx, b of  big[n, y, x, b] weight[s, ky, kx, b]
@@ -10,39 +12,49 @@
 //! where y = i stride - padding + ky dilation and x = j stride - padding + kx dilation lie inside the big image.
 //! ```
 //!
-//! With groups, channel s meets only the channels b of its own group, and the weight's last axis counts within the group.
-//! Everything is summed in the compute type (f32 for bf16) and rounded once.
+//! With groups, channel s meets only the channels b of its own group, and the weight's last axis
+//! counts within the group. Everything is summed in the compute type (f32 for bf16) and rounded
+//! once.
 
 use crate::window::Geometry;
 use crate::{Float, Real};
 
-/// One meeting of the two images: a pixel of the small one, a kernel element, and the pixel of the big one under it.
+/// One meeting of the two images: a pixel of the small one, a kernel element, and the pixel of the
+/// big one under it.
 struct Meeting {
     small: usize,
     tap: usize,
     big: usize,
 }
 
-/// Calls `body` for each pixel of one small image and each kernel element that lies over the big image.
+/// Calls `body` for each pixel of one small image and each kernel element that lies over the big
+/// image.
 fn meetings(g: &Geometry, mut body: impl FnMut(Meeting)) {
     for i in 0..g.small[0] {
         for (ky, y) in taps(g, 0, i) {
             for j in 0..g.small[1] {
                 for (kx, x) in taps(g, 1, j) {
                     let (small, tap) = (i * g.small[1] + j, ky * g.kernel[1] + kx);
-                    body(Meeting { small, tap, big: y * g.big[1] + x });
+                    body(Meeting {
+                        small,
+                        tap,
+                        big: y * g.big[1] + x,
+                    });
                 }
             }
         }
     }
 }
 
-/// Along one axis, the kernel elements of the window at `at` that lie over the big image, and where they do.
+/// Along one axis, the kernel elements of the window at `at` that lie over the big image, and where
+/// they do.
 fn taps(g: &Geometry, axis: usize, at: usize) -> impl Iterator<Item = (usize, usize)> {
     let (start, dilation) = (at * g.window.stride[axis], g.window.dilation[axis]);
     let (padding, size) = (g.window.padding[axis], g.big[axis]);
     (0..g.kernel[axis]).filter_map(move |k| {
-        let inside = (start + k * dilation).checked_sub(padding).filter(|&inside| inside < size);
+        let inside = (start + k * dilation)
+            .checked_sub(padding)
+            .filter(|&inside| inside < size);
         inside.map(|inside| (k, inside))
     })
 }
@@ -64,23 +76,40 @@ fn pairs(g: &Geometry, tap: usize, mut body: impl FnMut(usize, usize, usize)) {
 }
 
 /// Each image of `y` from the one of `x`: `begin`s as the bias, adds what `add` says, and rounds.
-fn images<T: Real>(sizes: [usize; 2], x: &[T], bias: Option<&[T]>, y: &mut [T], add: impl Fn(&[T], &mut [T::Wide])) {
+fn images<T: Real>(
+    sizes: [usize; 2],
+    x: &[T],
+    bias: Option<&[T]>,
+    y: &mut [T],
+    add: impl Fn(&[T], &mut [T::Wide]),
+) {
     if y.is_empty() {
         return;
     }
     let mut sums = vec![T::Wide::ZERO; sizes[1]];
     for (n, y) in y.chunks_mut(sizes[1]).enumerate() {
         match bias {
-            Some(bias) => sums.iter_mut().zip(bias.iter().cycle()).for_each(|(sum, b)| *sum = b.wide()),
+            Some(bias) => sums
+                .iter_mut()
+                .zip(bias.iter().cycle())
+                .for_each(|(sum, b)| *sum = b.wide()),
             None => sums.fill(T::Wide::ZERO),
         }
         add(&x[n * sizes[0]..][..sizes[0]], &mut sums);
-        y.iter_mut().zip(&sums).for_each(|(y, &sum)| *y = T::narrow(sum));
+        y.iter_mut()
+            .zip(&sums)
+            .for_each(|(y, &sum)| *y = T::narrow(sum));
     }
 }
 
 /// small = the convolution of big.
-pub(crate) fn forward<T: Real>(g: &Geometry, big: &[T], weight: &[T], bias: Option<&[T]>, small: &mut [T]) {
+pub(crate) fn forward<T: Real>(
+    g: &Geometry,
+    big: &[T],
+    weight: &[T],
+    bias: Option<&[T]>,
+    small: &mut [T],
+) {
     let sizes = [g.big.iter().product(), g.small.iter().product()];
     images(sizes, big, bias, small, |big, sums| {
         meetings(g, |at| {
@@ -92,8 +121,15 @@ pub(crate) fn forward<T: Real>(g: &Geometry, big: &[T], weight: &[T], bias: Opti
     });
 }
 
-/// big = the transposed convolution of small, which is the gradient of [`forward`] with respect to big.
-pub(crate) fn transposed<T: Real>(g: &Geometry, small: &[T], weight: &[T], bias: Option<&[T]>, big: &mut [T]) {
+/// big = the transposed convolution of small, which is the gradient of [`forward`] with respect to
+/// big.
+pub(crate) fn transposed<T: Real>(
+    g: &Geometry,
+    small: &[T],
+    weight: &[T],
+    bias: Option<&[T]>,
+    big: &mut [T],
+) {
     let sizes = [g.small.iter().product(), g.big.iter().product()];
     images(sizes, small, bias, big, |small, sums| {
         meetings(g, |at| {
@@ -110,10 +146,14 @@ pub(crate) fn backward_weight<T: Real>(g: &Geometry, small: &[T], big: &[T], dw:
     dw.fill(T::Wide::ZERO);
     let sizes = [g.small, g.big].map(|size| size.iter().product::<usize>());
     for n in 0..g.n {
-        let (small, big) = (&small[n * sizes[0]..][..sizes[0]], &big[n * sizes[1]..][..sizes[1]]);
+        let (small, big) = (
+            &small[n * sizes[0]..][..sizes[0]],
+            &big[n * sizes[1]..][..sizes[1]],
+        );
         meetings(g, |at| {
             pairs(g, at.tap, |s, b, w| {
-                dw[w] = dw[w] + small[at.small * g.small[2] + s].wide() * big[at.big * g.big[2] + b].wide();
+                dw[w] = dw[w]
+                    + small[at.small * g.small[2] + s].wide() * big[at.big * g.big[2] + b].wide();
             });
         });
     }

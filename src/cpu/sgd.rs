@@ -8,9 +8,18 @@ pub(crate) fn plain<T: Float>(w: &mut [T], dw: &[T], lr: T, decay: T) {
     chunks(w, GRAIN, |start, w| plain_chunk(w, &dw[start..], lr, decay));
 }
 
-/// v = momentum v + dw + decay w, then w -= lr v, or with Nesterov w -= lr (dw + decay w + momentum v).
-pub(crate) fn momentum<T: Float>(wv: [&mut [T]; 2], dw: &[T], lr: T, decay: T, (momentum, nesterov): (T, bool)) {
-    chunks_of(0, wv, GRAIN, &|start, wv| momentum_chunk(wv, &dw[start..], lr, decay, momentum, nesterov));
+/// v = momentum v + dw + decay w, then w -= lr v, or with Nesterov w -= lr (dw + decay w + momentum
+/// v).
+pub(crate) fn momentum<T: Float>(
+    wv: [&mut [T]; 2],
+    dw: &[T],
+    lr: T,
+    decay: T,
+    (momentum, nesterov): (T, bool),
+) {
+    chunks_of(0, wv, GRAIN, &|start, wv| {
+        momentum_chunk(wv, &dw[start..], lr, decay, momentum, nesterov)
+    });
 }
 
 vectorize! {

@@ -1,17 +1,22 @@
-//! Moving elements about: every rearrangement is a walk over the source with a step for each axis of the result.
+//! Moving elements about: every rearrangement is a walk over the source with a step for each axis
+//! of the result.
 
 use crate::Element;
 use crate::cpu::{GRAIN, over_threads};
 
-/// Rows that are transposed together: 16 floats are a cache line, so that each line read is used whole.
+/// Rows that are transposed together: 16 floats are a cache line, so that each line read is used
+/// whole.
 const TILE: usize = 16;
 
-/// Axes of a result, outermost first: how long each is, and how far to move in the source for a step along it.
+/// Axes of a result, outermost first: how long each is, and how far to move in the source for a
+/// step along it.
 ///
-/// A permutation has the source's strides in another order, repetition has steps of 0, reversal negative ones.
+/// A permutation has the source's strides in another order, repetition has steps of 0, reversal
+/// negative ones.
 pub(crate) type Axes = Vec<(usize, isize)>;
 
-/// The same walk in as few axes as possible: an axis that continues where the next one ends is one with it.
+/// The same walk in as few axes as possible: an axis that continues where the next one ends is one
+/// with it.
 pub(crate) fn merged(axes: impl IntoIterator<Item = (usize, isize)>) -> Axes {
     let mut out = Axes::new();
     for (length, step) in axes.into_iter().filter(|&(length, _)| length != 1) {
@@ -32,13 +37,17 @@ pub(crate) fn take<T: Element>(x: &[T], start: isize, axes: &[(usize, isize)], y
         [] => y[0] = x[start as usize],
         [(length, 1)] => y.copy_from_slice(&x[start as usize..][..length]),
         [(_, 0)] => y.fill(x[start as usize]),
-        [(length, step)] => (0..length).for_each(|i| y[i] = x[(start + i as isize * step) as usize]),
+        [(length, step)] => {
+            (0..length).for_each(|i| y[i] = x[(start + i as isize * step) as usize])
+        }
         [(_, 1), (length, step)] if step > 0 => over_threads(y, TILE * length, GRAIN, &|i, y| {
             transpose(&x[start as usize + i * TILE..], step as usize, length, y);
         }),
         [(length, step), ref inner @ ..] => {
             let part = y.len() / length;
-            over_threads(y, part, GRAIN, &|i, y| take(x, start + i as isize * step, inner, y));
+            over_threads(y, part, GRAIN, &|i, y| {
+                take(x, start + i as isize * step, inner, y)
+            });
         }
     }
 }
@@ -48,7 +57,10 @@ fn transpose<T: Element>(x: &[T], step: usize, length: usize, y: &mut [T]) {
     for j in (0..length).step_by(TILE) {
         let width = TILE.min(length - j);
         for (i, y) in y.chunks_mut(length).enumerate() {
-            y[j..j + width].iter_mut().zip(x[j * step + i..].iter().step_by(step)).for_each(|(y, &x)| *y = x);
+            y[j..j + width]
+                .iter_mut()
+                .zip(x[j * step + i..].iter().step_by(step))
+                .for_each(|(y, &x)| *y = x);
         }
     }
 }
@@ -56,7 +68,8 @@ fn transpose<T: Element>(x: &[T], step: usize, length: usize, y: &mut [T]) {
 /// One axis that is padded: its length in x, the elements before, its length in y.
 pub(crate) type Padded = (usize, usize, usize);
 
-/// The same padding in as few axes as possible: one that gets nothing is taken into the one around it.
+/// The same padding in as few axes as possible: one that gets nothing is taken into the one around
+/// it.
 pub(crate) fn merged_padding(axes: impl IntoIterator<Item = Padded>) -> Vec<Padded> {
     let mut out: Vec<Padded> = Vec::new();
     for (inside, before, all) in axes {
@@ -79,10 +92,15 @@ pub(crate) fn pad<T: Element>(x: &[T], axes: &[Padded], y: &mut [T]) {
         }
         [(inside, before, all), ref inner @ ..] => {
             let part = x.len() / inside.max(1);
-            over_threads(y, y.len() / all.max(1), GRAIN, &|i, y| match i.checked_sub(before) {
-                Some(i) if i < inside => pad(&x[i * part..][..part], inner, y),
-                _ => y.fill(T::default()),
-            });
+            over_threads(
+                y,
+                y.len() / all.max(1),
+                GRAIN,
+                &|i, y| match i.checked_sub(before) {
+                    Some(i) if i < inside => pad(&x[i * part..][..part], inner, y),
+                    _ => y.fill(T::default()),
+                },
+            );
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Exponentials of rows over their sum.
 //!
-//! The maximum of a row is subtracted first, so nothing overflows, and it is never added back: with logits of 1e8, whose
-//! neighbours in f32 are 8 apart, max + ln(sum of e^(x - max)) would round the logarithm away.
+//! The maximum of a row is subtracted first, so nothing overflows, and it is never added back: with
+//! logits of 1e8, whose neighbours in f32 are 8 apart, max + ln(sum of e^(x - max)) would round the
+//! logarithm away.
 
 use crate::Float;
 use crate::cpu::reduce::fold_rows;
@@ -10,21 +11,27 @@ use crate::cpu::{GRAIN, chunks, vectorize};
 /// y = e^x / sum of e^x over each row of k; the logarithm of that where `log` is set.
 pub(crate) fn forward<T: Float>(log: bool, x: &[T], k: usize, y: &mut [T]) {
     if !y.is_empty() {
-        chunks(y, (GRAIN / k).max(1) * k, |start, y| forward_rows(log, &x[start..], k, y));
+        chunks(y, (GRAIN / k).max(1) * k, |start, y| {
+            forward_rows(log, &x[start..], k, y)
+        });
     }
 }
 
 /// dx = y (dy - sum of dy y); dx = dy - e^y sum of dy where `log` is set.
 pub(crate) fn backward<T: Float>(log: bool, y: &[T], dy: &[T], k: usize, dx: &mut [T]) {
     if !dx.is_empty() {
-        chunks(dx, (GRAIN / k).max(1) * k, |start, dx| backward_rows(log, &y[start..], &dy[start..], k, dx));
+        chunks(dx, (GRAIN / k).max(1) * k, |start, dx| {
+            backward_rows(log, &y[start..], &dy[start..], k, dx)
+        });
     }
 }
 
-/// What ln(softmax) of each row of k is made of: stats `[rows, 2]`, the maximum m of the row and l = ln(sum of e^(x - m)).
-/// ln(softmax) is (x - m) - l.
+/// What ln(softmax) of each row of k is made of: stats `[rows, 2]`, the maximum m of the row and l
+/// = ln(sum of e^(x - m)). ln(softmax) is (x - m) - l.
 pub(crate) fn stats<T: Float>(x: &[T], k: usize, stats: &mut [T]) {
-    chunks(stats, (GRAIN / k).max(1) * 2, |start, stats| stats_rows(&x[start / 2 * k..], k, stats));
+    chunks(stats, (GRAIN / k).max(1) * 2, |start, stats| {
+        stats_rows(&x[start / 2 * k..], k, stats)
+    });
 }
 
 vectorize! {
@@ -75,7 +82,10 @@ vectorize! {
 #[inline(always)]
 fn stats_of<T: Float>(x: &[T]) -> [T; 2] {
     let largest = maximum(x);
-    [largest, fold_rows([x, x], T::ZERO, |x, _| (x - largest).exp(), |a, b| a + b).ln()]
+    [
+        largest,
+        fold_rows([x, x], T::ZERO, |x, _| (x - largest).exp(), |a, b| a + b).ln(),
+    ]
 }
 
 #[inline(always)]

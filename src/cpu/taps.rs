@@ -1,18 +1,22 @@
 //! Convolution in both directions, as a matrix product that gathers its rows.
 //!
-//! Seen from one output pixel a convolution is a sum over the kernel's elements (taps) of an input pixel's channels times
-//! a matrix. So eight output pixels side by side are a tile of a matrix product, whose rows of A begin where each pixel's
-//! window does. The taps then lie at the same distances from there for all eight: neither the windows nor an intermediate
-//! of 16 times the size is ever written. What is copied is the part of one image that a task reads, framed by
-//! the zeros of the padding, and not even that where there is no padding and nothing to be widened.
+//! Seen from one output pixel a convolution is a sum over the kernel's elements (taps) of an input
+//! pixel's channels times a matrix. So eight output pixels side by side are a tile of a matrix
+//! product, whose rows of A begin where each pixel's window does. The taps then lie at the same
+//! distances from there for all eight: neither the windows nor an intermediate of 16 times the size
+//! is ever written. What is copied is the part of one image that a task reads, framed by the zeros
+//! of the padding, and not even that where there is no padding and nothing to be widened.
 //!
-//! A transposed convolution of stride 2 with a kernel of 4 is four convolutions of stride 1 with a kernel of 2, one for
-//! each parity of the output's row and column: each output is written once, by whoever owns it.
+//! A transposed convolution of stride 2 with a kernel of 4 is four convolutions of stride 1 with a
+//! kernel of 2, one for each parity of the output's row and column: each output is written once, by
+//! whoever owns it.
 
 use std::ops::Range;
 
 use crate::Real;
-use crate::cpu::gemm::{Begin, Rows, Run, Sums, TERMS, Target, copy_many, factor, multiplies, panel, together};
+use crate::cpu::gemm::{
+    Begin, Rows, Run, Sums, TERMS, Target, copy_many, factor, multiplies, panel, together,
+};
 use crate::cpu::{Scratch, chunks, depthwise, reference, winograd};
 use crate::storage::as_type;
 use crate::window::Geometry;
@@ -39,7 +43,11 @@ impl Phase {
 
     /// Those j whose outputs lie in `rows`.
     pub fn within(&self, rows: &Range<usize>) -> Range<usize> {
-        let index = |row: usize| row.saturating_sub(self.start).div_ceil(self.step).min(self.count);
+        let index = |row: usize| {
+            row.saturating_sub(self.start)
+                .div_ceil(self.step)
+                .min(self.count)
+        };
         index(rows.start)..index(rows.end)
     }
 }
@@ -58,10 +66,12 @@ pub(crate) struct Gather<'a, T> {
     pub kernel: [usize; 2],
     /// The weight, [channels of the small image, kh, kw, channels of the big one / groups].
     pub weight: &'a [T],
-    /// Whether the output is the small image, so that the weight's first axis is the output's channels.
+    /// Whether the output is the small image, so that the weight's first axis is the output's
+    /// channels.
     pub to_small: bool,
     pub bias: Option<&'a [T]>,
-    /// Multiply-adds of a task, at least: [`TASK`], but that tests take less to have many tasks of small images.
+    /// Multiply-adds of a task, at least: [`TASK`], but that tests take less to have many tasks of
+    /// small images.
     pub task: usize,
 }
 
@@ -71,36 +81,69 @@ pub(crate) type Done<'a, T> = dyn Fn(usize, &[T]) + Sync + 'a;
 /// Multiply-adds a task is worth starting for: some twenty microseconds.
 pub(crate) const TASK: usize = 1 << 20;
 
-/// Tasks that are enough for the threads of any processor: fewer and larger ones fill their tiles better, and copy less.
+/// Tasks that are enough for the threads of any processor: fewer and larger ones fill their tiles
+/// better, and copy less.
 const TASKS: usize = 64;
 
-/// Elements of a frame that stays in the second-level cache, and of the largest one that a task may take.
+/// Elements of a frame that stays in the second-level cache, and of the largest one that a task may
+/// take.
 const NEAR: usize = 1 << 18;
 const FRAME: usize = 1 << 24;
 
 impl<T: Real> Gather<'_, T> {
-    /// y = the convolution of each image of x, and calls `done` with where it begins and all of it for each part of y that is done.
+    /// y = the convolution of each image of x, and calls `done` with where it begins and all of it
+    /// for each part of y that is done.
     pub fn run(&self, x: &[T], y: &mut [T], done: &Done<T>) {
         if y.is_empty() || winograd::convolve(self, x, y, done) {
             return;
         }
-        if multiplies::<T>() { self.run_of::<T>(x, y, done) } else { self.run_of::<T::Wide>(x, y, done) }
+        if multiplies::<T>() {
+            self.run_of::<T>(x, y, done)
+        } else {
+            self.run_of::<T::Wide>(x, y, done)
+        }
     }
 
     /// As [`Gather::run`], of factors of type F.
     pub fn run_of<F: Real<Wide = T::Wide>>(&self, x: &[T], y: &mut [T], done: &Done<T>) {
         let [_, w, c] = self.output;
-        let (size_x, size_y) = (self.input.iter().product::<usize>(), self.output.iter().product::<usize>());
-        let packed: &[F] = if self.is_depthwise() { &depthwise::pack(self) } else { &self.pack() };
-        let work = |rows: usize| rows * w * packed.len() / (self.phases[0].len() * self.phases[1].len()).max(1);
-        // Rows that make a task, a whole image where it is small or one of many whose frames stay near; and images, if tiny.
-        let frame = |rows| self.spans(&(0..rows)).iter().fold(self.input[2].max(1), |n, span| n.saturating_mul(span.len()));
+        let (size_x, size_y) = (
+            self.input.iter().product::<usize>(),
+            self.output.iter().product::<usize>(),
+        );
+        let packed: &[F] = if self.is_depthwise() {
+            &depthwise::pack(self)
+        } else {
+            &self.pack()
+        };
+        let work = |rows: usize| {
+            rows * w * packed.len() / (self.phases[0].len() * self.phases[1].len()).max(1)
+        };
+        // Rows that make a task, a whole image where it is small or one of many whose frames stay
+        // near; and images, if tiny.
+        let frame = |rows| {
+            self.spans(&(0..rows))
+                .iter()
+                .fold(self.input[2].max(1), |n, span| n.saturating_mul(span.len()))
+        };
         let near = NEAR.saturating_mul(self.output[0]) / frame(self.output[0]).max(1);
-        let share = self.output[0].div_ceil(TASKS.div_ceil(y.len() / size_y)).min(near);
-        let rows = self.task.div_ceil(work(1).max(1)).max(share).min(self.output[0]);
+        let share = self.output[0]
+            .div_ceil(TASKS.div_ceil(y.len() / size_y))
+            .min(near);
+        let rows = self
+            .task
+            .div_ceil(work(1).max(1))
+            .max(share)
+            .min(self.output[0]);
         if frame(rows) > FRAME {
             return chunks(y, size_y, |start, y| {
-                let (g, x) = (Geometry { n: 1, ..self.geometry }, &x[start / size_y * size_x..][..size_x]);
+                let (g, x) = (
+                    Geometry {
+                        n: 1,
+                        ..self.geometry
+                    },
+                    &x[start / size_y * size_x..][..size_x],
+                );
                 match self.to_small {
                     true => reference::forward(&g, x, self.weight, self.bias, y),
                     false => reference::transposed(&g, x, self.weight, self.bias, y),
@@ -109,7 +152,9 @@ impl<T: Real> Gather<'_, T> {
             });
         }
         let images = self.task.div_ceil(work(self.output[0]).max(1));
-        let parts = (0..self.output[0]).step_by(rows).map(|first| self.part::<F>(first..self.output[0].min(first + rows)));
+        let parts = (0..self.output[0])
+            .step_by(rows)
+            .map(|first| self.part::<F>(first..self.output[0].min(first + rows)));
         let parts: Vec<Part> = parts.collect();
         chunks(y, images * size_y, |start, y| {
             let mut frame = None;
@@ -139,12 +184,14 @@ impl<T: Real> Gather<'_, T> {
         self.channels()[0].next_multiple_of(together::<F>())
     }
 
-    /// The weight as the right side of matrix products: for each group, pair of phases and panel of output channels, the
-    /// panel's columns for each tap and input channel.
+    /// The weight as the right side of matrix products: for each group, pair of phases and panel of
+    /// output channels, the panel's columns for each tap and input channel.
     fn pack<F: Real<Wide = T::Wide>>(&self) -> Scratch<F> {
         let ([_, c_out], wide) = (self.channels(), panel::<F>());
         let panels = c_out.div_ceil(wide);
-        let mut packed = Scratch::new(self.groups * self.kernel[0] * self.kernel[1] * self.terms::<F>() * panels * wide);
+        let mut packed = Scratch::new(
+            self.groups * self.kernel[0] * self.kernel[1] * self.terms::<F>() * panels * wide,
+        );
         packed.fill(F::default());
         let mut rest = &mut packed[..];
         for group in 0..self.groups {
@@ -154,7 +201,12 @@ impl<T: Real> Gather<'_, T> {
                     for &(ky, _) in &vertical.taps {
                         for &(kx, _) in &horizontal.taps {
                             let (block, after) = rest.split_at_mut(self.terms::<F>() * wide);
-                            self.pack_tap(group, ky * self.kernel[1] + kx, first..first + columns, block);
+                            self.pack_tap(
+                                group,
+                                ky * self.kernel[1] + kx,
+                                first..first + columns,
+                                block,
+                            );
                             rest = after;
                         }
                     }
@@ -165,31 +217,53 @@ impl<T: Real> Gather<'_, T> {
     }
 
     /// One tap's [c_in, panel] of the weight; rows that go together lie element by element.
-    fn pack_tap<F: Real<Wide = T::Wide>>(&self, group: usize, tap: usize, columns: Range<usize>, block: &mut [F]) {
-        let ([c_in, c_out], taps, t) = (self.channels(), self.kernel[0] * self.kernel[1], together::<F>());
+    fn pack_tap<F: Real<Wide = T::Wide>>(
+        &self,
+        group: usize,
+        tap: usize,
+        columns: Range<usize>,
+        block: &mut [F],
+    ) {
+        let ([c_in, c_out], taps, t) = (
+            self.channels(),
+            self.kernel[0] * self.kernel[1],
+            together::<F>(),
+        );
         for (i, row) in (0..c_in).map(|i| (i, i / t * t * panel::<F>() + i % t)) {
             let row = block[row..].iter_mut().step_by(t);
             if self.to_small {
                 let at = |o: usize| ((group * c_out + o) * taps + tap) * c_in + i;
-                row.zip(columns.clone()).for_each(|(w, o)| *w = factor(self.weight[at(o)]));
+                row.zip(columns.clone())
+                    .for_each(|(w, o)| *w = factor(self.weight[at(o)]));
             } else {
                 let at = ((group * c_in + i) * taps + tap) * c_out;
-                row.zip(&self.weight[at..][columns.clone()]).for_each(|(to, &w)| *to = factor(w));
+                row.zip(&self.weight[at..][columns.clone()])
+                    .for_each(|(to, &w)| *to = factor(w));
             }
         }
     }
 
-    /// Whether each channel has a kernel of its own: then there are no sums over channels for a matrix product to do.
+    /// Whether each channel has a kernel of its own: then there are no sums over channels for a
+    /// matrix product to do.
     fn is_depthwise(&self) -> bool {
         self.groups == self.input[2] && self.groups == self.output[2]
     }
 
     pub fn pairs(&self) -> impl Iterator<Item = (&Phase, &Phase)> {
-        self.phases[0].iter().flat_map(|v| self.phases[1].iter().map(move |h| (v, h)))
+        self.phases[0]
+            .iter()
+            .flat_map(|v| self.phases[1].iter().map(move |h| (v, h)))
     }
 
     /// One part of an image's output rows.
-    fn rows<F: Real<Wide = T::Wide>>(&self, x: &[T], part: &Part, packed: &[F], scratch: &mut Option<Scratch<F>>, y: &mut [T]) {
+    fn rows<F: Real<Wide = T::Wide>>(
+        &self,
+        x: &[T],
+        part: &Part,
+        packed: &[F],
+        scratch: &mut Option<Scratch<F>>,
+        y: &mut [T],
+    ) {
         let [c_in, c_out] = self.channels();
         if self.is_depthwise() {
             let data = self.frame(x, part.view, 0..self.input[2], scratch);
@@ -199,7 +273,8 @@ impl<T: Real> Gather<'_, T> {
         for group in 0..self.groups {
             let data = self.frame(x, part.view, group * c_in..(group + 1) * c_in, scratch);
             for phase in &part.phases {
-                let (weight, rest) = packed.split_at(phase.terms * c_out.next_multiple_of(panel::<F>()));
+                let (weight, rest) =
+                    packed.split_at(phase.terms * c_out.next_multiple_of(panel::<F>()));
                 packed = rest;
                 self.phase(phase, group, (data, weight), y);
             }
@@ -214,39 +289,88 @@ impl<T: Real> Gather<'_, T> {
             let runs = runs(pair, view.width, (self.terms::<F>(), t), wide);
             let terms = runs.iter().map(|run| run.len * t).sum::<usize>();
             // Where y rounds what it holds, all terms are added up at once.
-            let room = if size_of::<T>() == size_of::<T::Wide>() { TERMS } else { terms.max(1) };
+            let room = if size_of::<T>() == size_of::<T::Wide>() {
+                TERMS
+            } else {
+                terms.max(1)
+            };
             let blocks = blocks(&runs, (t, wide), room);
-            PhaseOfPart { tiles: self.tiles::<F>(pair, view, &rows), terms, blocks }
+            PhaseOfPart {
+                tiles: self.tiles::<F>(pair, view, &rows),
+                terms,
+                blocks,
+            }
         };
-        let pairs = self.pairs().map(|(v, h)| [v, h]).filter(|_| !self.is_depthwise());
-        Part { phases: pairs.map(phase).collect(), rows, view }
+        let pairs = self
+            .pairs()
+            .map(|(v, h)| [v, h])
+            .filter(|_| !self.is_depthwise());
+        Part {
+            phases: pairs.map(phase).collect(),
+            rows,
+            view,
+        }
     }
 
     /// The rows and columns of an image, padding included, that output rows `rows` read.
     fn spans(&self, rows: &Range<usize>) -> [Range<isize>; 2] {
         let span = |phases: &[Phase], range: &dyn Fn(&Phase) -> Range<usize>| {
-            let parts = || phases.iter().filter_map(|phase| phase.inputs(&range(phase)));
+            let parts = || {
+                phases
+                    .iter()
+                    .filter_map(|phase| phase.inputs(&range(phase)))
+            };
             parts().map(|p| p.start).min().unwrap_or(0)..parts().map(|p| p.end).max().unwrap_or(0)
         };
-        [span(&self.phases[0], &|phase| phase.within(rows)), span(&self.phases[1], &|phase| 0..phase.count)]
+        [
+            span(&self.phases[0], &|phase| phase.within(rows)),
+            span(&self.phases[1], &|phase| 0..phase.count),
+        ]
     }
 
-    /// Where output rows `rows` read: in the image itself, if nothing has to be added or widened, or in a frame.
+    /// Where output rows `rows` read: in the image itself, if nothing has to be added or widened,
+    /// or in a frame.
     fn view<F: Real>(&self, rows: &Range<usize>) -> View {
         let [h, w, c] = self.input;
         let [vertical, horizontal] = self.spans(rows);
-        let inside = |span: &Range<isize>, size: usize| span.start >= 0 && span.end <= size as isize;
-        let channels = if self.is_depthwise() { c } else { self.terms::<F>() };
-        // One channel a group, filled up to a pair, may be as many as the image has: but the pair is not the group's own.
+        let inside =
+            |span: &Range<isize>, size: usize| span.start >= 0 && span.end <= size as isize;
+        let channels = if self.is_depthwise() {
+            c
+        } else {
+            self.terms::<F>()
+        };
+        // One channel a group, filled up to a pair, may be as many as the image has: but the pair
+        // is not the group's own.
         let whole = channels == c && (self.groups == 1 || self.is_depthwise());
         if whole && F::DTYPE == T::DTYPE && inside(&vertical, h) && inside(&horizontal, w) {
-            return View { top: 0, left: 0, height: h, width: w, channels, framed: false };
+            return View {
+                top: 0,
+                left: 0,
+                height: h,
+                width: w,
+                channels,
+                framed: false,
+            };
         }
-        let (top, left, height, width) = (vertical.start, horizontal.start, vertical.len(), horizontal.len());
-        View { top, left, height, width, channels, framed: true }
+        let (top, left, height, width) = (
+            vertical.start,
+            horizontal.start,
+            vertical.len(),
+            horizontal.len(),
+        );
+        View {
+            top,
+            left,
+            height,
+            width,
+            channels,
+            framed: true,
+        }
     }
 
-    /// Some channels of an image, as `view` sees them; in memory that all frames of this view may share.
+    /// Some channels of an image, as `view` sees them; in memory that all frames of this view may
+    /// share.
     fn frame<'s, F: Real<Wide = T::Wide>>(
         &self,
         x: &'s [T],
@@ -257,7 +381,17 @@ impl<T: Real> Gather<'_, T> {
         if let Some(x) = as_type(x).filter(|_| !view.framed) {
             return x;
         }
-        let ([h, w, c], View { top, left, height, width, channels: c_in, .. }) = (self.input, view);
+        let (
+            [h, w, c],
+            View {
+                top,
+                left,
+                height,
+                width,
+                channels: c_in,
+                ..
+            },
+        ) = (self.input, view);
         let scratch = scratch.get_or_insert_with(|| Scratch::new(height * width * c_in));
         let columns = left.max(0)..(left + width as isize).min(w as isize);
         for (row, line) in (top..).zip(scratch.chunks_mut((width * c_in).max(1))) {
@@ -285,7 +419,13 @@ impl<T: Real> Gather<'_, T> {
     }
 
     /// The outputs of one pair of phases within a part, for one group.
-    fn phase<F: Real<Wide = T::Wide>>(&self, phase: &PhaseOfPart, group: usize, (data, weight): (&[F], &[F]), y: &mut [T]) {
+    fn phase<F: Real<Wide = T::Wide>>(
+        &self,
+        phase: &PhaseOfPart,
+        group: usize,
+        (data, weight): (&[F], &[F]),
+        y: &mut [T],
+    ) {
         let ([_, c_out], wide, t) = (self.channels(), panel::<F>(), together::<F>());
         for (i, runs) in phase.blocks.iter().enumerate() {
             let sums = Sums::new(data, weight, [t, t * wide], runs);
@@ -295,18 +435,33 @@ impl<T: Real> Gather<'_, T> {
                 _ => Begin::Add,
             };
             for (panel, first) in (0..c_out).step_by(wide).enumerate() {
-                let target = Target { c: y, first: group * c_out + first, columns: wide.min(c_out - first) };
+                let target = Target {
+                    c: y,
+                    first: group * c_out + first,
+                    columns: wide.min(c_out - first),
+                };
                 sums.tiles(&phase.tiles, panel * phase.terms * wide, begin, target);
             }
         }
     }
 
-    /// The pixels of a pair of phases: where their windows begin in the view, and their results among the output rows `rows`.
+    /// The pixels of a pair of phases: where their windows begin in the view, and their results
+    /// among the output rows `rows`.
     fn tiles<F: Real>(&self, [v, h]: [&Phase; 2], view: View, rows: &Range<usize>) -> Rows {
         let ([_, width, c], lines) = (self.output, v.within(rows));
         let step = lines.clone().next().map_or(0, |j| view.window([v, h], j).1);
-        let line = |j| [view.window([v, h], j).0, ((v.start + j * v.step - rows.start) * width + h.start) * c];
-        Rows::lines::<F>(lines.map(line), h.count, [step, h.step * c], self.channels()[1].min(panel::<F>()))
+        let line = |j| {
+            [
+                view.window([v, h], j).0,
+                ((v.start + j * v.step - rows.start) * width + h.start) * c,
+            ]
+        };
+        Rows::lines::<F>(
+            lines.map(line),
+            h.count,
+            [step, h.step * c],
+            self.channels()[1].min(panel::<F>()),
+        )
     }
 }
 
@@ -327,7 +482,8 @@ struct PhaseOfPart {
     blocks: Vec<Vec<Run>>,
 }
 
-/// Where a part of an image lies: it begins at row `top` and column `left`, and is a copy with zeros around if `framed`.
+/// Where a part of an image lies: it begins at row `top` and column `left`, and is a copy with
+/// zeros around if `framed`.
 #[derive(Clone, Copy)]
 pub(crate) struct View {
     top: isize,
@@ -339,15 +495,22 @@ pub(crate) struct View {
 }
 
 impl View {
-    /// Where the window of the first output of line j begins, and how far apart the windows of its outputs lie.
+    /// Where the window of the first output of line j begins, and how far apart the windows of its
+    /// outputs lie.
     pub fn window(self, [v, h]: [&Phase; 2], j: usize) -> (usize, usize) {
-        let (Some(&(_, dy)), Some(&(_, dx))) = (v.taps.first(), h.taps.first()) else { return (0, 0) };
+        let (Some(&(_, dy)), Some(&(_, dx))) = (v.taps.first(), h.taps.first()) else {
+            return (0, 0);
+        };
         let row = (j * v.stride) as isize + dy - self.top;
-        ((row as usize * self.width + (dx - self.left) as usize) * self.channels, h.stride * self.channels)
+        (
+            (row as usize * self.width + (dx - self.left) as usize) * self.channels,
+            h.stride * self.channels,
+        )
     }
 }
 
-/// Cuts runs into blocks of so many terms that their part of a panel stays in the first-level cache. At least one block.
+/// Cuts runs into blocks of so many terms that their part of a panel stays in the first-level
+/// cache. At least one block.
 fn blocks(runs: &[Run], (t, wide): (usize, usize), size: usize) -> Vec<Vec<Run>> {
     let (mut blocks, mut room) = (vec![Vec::new()], size);
     for run in runs {
@@ -358,8 +521,15 @@ fn blocks(runs: &[Run], (t, wide): (usize, usize), size: usize) -> Vec<Vec<Run>>
                 room = size;
             }
             let len = room.min(run.len - done);
-            let part = Run { a: run.a + done * t, b: run.b + done * t * wide, len };
-            blocks.last_mut().into_iter().for_each(|block| block.push(part));
+            let part = Run {
+                a: run.a + done * t,
+                b: run.b + done * t * wide,
+                len,
+            };
+            blocks
+                .last_mut()
+                .into_iter()
+                .for_each(|block| block.push(part));
             room -= len;
             done += len;
         }
@@ -377,7 +547,11 @@ fn runs([v, h]: [&Phase; 2], width: usize, (c_in, t): (usize, usize), wide: usiz
             let a = (below * width + right) * c_in;
             match runs.last_mut() {
                 Some(last) if last.a + last.len * t == a => last.len += c_in / t,
-                _ => runs.push(Run { a, b: terms * wide, len: c_in / t }),
+                _ => runs.push(Run {
+                    a,
+                    b: terms * wide,
+                    len: c_in / t,
+                }),
             }
             terms += c_in;
         }

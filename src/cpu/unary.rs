@@ -55,12 +55,21 @@ impl Kind {
         }
     }
 
-    /// The output where it gives the derivative, as it is most often kept alive by the next op anyway.
+    /// The output where it gives the derivative, as it is most often kept alive by the next op
+    /// anyway.
     pub fn saves(self) -> Saves {
         match self {
             Kind::Neg | Kind::AddScalar(_) | Kind::MulScalar(_) => Saves::Nothing,
-            Kind::Exp | Kind::Sqrt | Kind::Recip | Kind::Tanh | Kind::Sigmoid | Kind::Relu => Saves::Output,
-            Kind::Abs | Kind::Log | Kind::Square | Kind::Powf(_) | Kind::Silu | Kind::Gelu | Kind::Clamp(..) => Saves::Input,
+            Kind::Exp | Kind::Sqrt | Kind::Recip | Kind::Tanh | Kind::Sigmoid | Kind::Relu => {
+                Saves::Output
+            }
+            Kind::Abs
+            | Kind::Log
+            | Kind::Square
+            | Kind::Powf(_)
+            | Kind::Silu
+            | Kind::Gelu
+            | Kind::Clamp(..) => Saves::Input,
         }
     }
 }
@@ -68,7 +77,9 @@ impl Kind {
 /// y = f(x).
 pub(crate) fn apply<T: Real>(kind: Kind, x: &[T], y: &mut [T]) {
     chunks(y, GRAIN, |start, y| {
-        pieces([&x[start..][..y.len()]], y, PIECE, |[x], y| apply_chunk(kind, x, y));
+        pieces([&x[start..][..y.len()]], y, PIECE, |[x], y| {
+            apply_chunk(kind, x, y)
+        });
     });
 }
 
@@ -76,7 +87,9 @@ pub(crate) fn apply<T: Real>(kind: Kind, x: &[T], y: &mut [T]) {
 pub(crate) fn backward<T: Real>(kind: Kind, kept: &[T], dy: &[T], dx: &mut [T]) {
     chunks(dx, GRAIN, |start, dx| {
         let inputs = [kept, dy].map(|x| &x[start..][..dx.len()]);
-        pieces(inputs, dx, PIECE, |[kept, dy], dx| backward_chunk(kind, kept, dy, dx));
+        pieces(inputs, dx, PIECE, |[kept, dy], dx| {
+            backward_chunk(kind, kept, dy, dx)
+        });
     });
 }
 

@@ -20,9 +20,13 @@ impl Table {
     pub fn transpose(&self) -> Table {
         let mut rows = vec![Vec::new(); self.columns];
         for (i, row) in self.rows.iter().enumerate() {
-            row.iter().for_each(|&(j, weight)| rows[j].push((i, weight)));
+            row.iter()
+                .for_each(|&(j, weight)| rows[j].push((i, weight)));
         }
-        Table { rows, columns: self.rows.len() }
+        Table {
+            rows,
+            columns: self.rows.len(),
+        }
     }
 
     /// What each new element is made of.
@@ -40,8 +44,15 @@ impl Table {
         if y.is_empty() {
             return;
         }
-        let rows: Vec<Vec<(usize, T)>> =
-            self.rows.iter().map(|row| row.iter().map(|&(j, weight)| (j, T::from_f64(weight))).collect()).collect();
+        let rows: Vec<Vec<(usize, T)>> = self
+            .rows
+            .iter()
+            .map(|row| {
+                row.iter()
+                    .map(|&(j, weight)| (j, T::from_f64(weight)))
+                    .collect()
+            })
+            .collect();
         chunks(y, (GRAIN / inner).max(1) * inner, |start, y| {
             for (i, y) in (start / inner..).zip(y.chunks_exact_mut(inner)) {
                 let x = &x[i / rows.len() * self.columns * inner..][..self.columns * inner];

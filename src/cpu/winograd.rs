@@ -6,23 +6,26 @@
 //! y0 = x0 g0 + x1 g1        y1 = x1 g0 + x2 g1,
 //! ```
 //!
-//! take four products as they stand, and three if inputs and taps are added up before they are multiplied:
+//! take four products as they stand, and three if inputs and taps are added up before they are
+//! multiplied:
 //!
 //! ```text
 //! m0 = (x0 - x1) g0         m1 = x1 (g0 + g1)         m2 = (x1 - x2) g1
 //! y0 = m0 + m1              y1 = m1 - m2
 //! ```
 //!
-//! In both directions of an image that is 9 products for 2 x 2 outputs instead of 16; with three taps 16 instead of 36. With
-//! many channels each product is one of matrices, and the additions before and after it are few beside it: C for every C^2.
-//! With few channels the products of a tile stay in registers instead ([`few`]), and so cost no more than their additions.
-//! All coefficients are 0, 1, -1 and 1/2, so that rounding errors stay as small as those of the plain sums.
+//! In both directions of an image that is 9 products for 2 x 2 outputs instead of 16; with three
+//! taps 16 instead of 36. With many channels each product is one of matrices, and the additions
+//! before and after it are few beside it: C for every C^2. With few channels the products of a tile
+//! stay in registers instead ([`few`]), and so cost no more than their additions. All coefficients
+//! are 0, 1, -1 and 1/2, so that rounding errors stay as small as those of the plain sums.
 //!
-//! A stride of s splits the input into s lattices in each direction, which are convolved on their own and added up before
-//! the last step. So a kernel of 4 with stride 2 counts as four kernels of 2 x 2, and its transpose, by output phases, too.
+//! A stride of s splits the input into s lattices in each direction, which are convolved on their
+//! own and added up before the last step. So a kernel of 4 with stride 2 counts as four kernels of
+//! 2 x 2, and its transpose, by output phases, too.
 //!
-//! Source: S. Winograd, "Arithmetic Complexity of Computations" (1980); A. Lavin and S. Gray, "Fast Algorithms for
-//! Convolutional Neural Networks" (arXiv 1509.09308).
+//! Source: S. Winograd, "Arithmetic Complexity of Computations" (1980); A. Lavin and S. Gray, "Fast
+//! Algorithms for Convolutional Neural Networks" (arXiv 1509.09308).
 
 mod few;
 mod scheme;
@@ -52,17 +55,19 @@ const CHANNELS: usize = 32 * 64;
 /// Channels out up to which few channels in are kept in registers.
 const FEW: usize = 64;
 
-/// Tiles of 2 x 2 outputs that are worked on together: their products for 128 channels are a third of the second-level cache.
+/// Tiles of 2 x 2 outputs that are worked on together: their products for 128 channels are a third
+/// of the second-level cache.
 const TILES: usize = 64;
 
-/// Tiles that each product has room for: one more, lest the numbers of a tile, written together, be a power of two apart and
-/// fall into one set of the cache.
+/// Tiles that each product has room for: one more, lest the numbers of a tile, written together, be
+/// a power of two apart and fall into one set of the cache.
 const ROOM: usize = TILES + 1;
 
 /// Images of a task. Together they fill the last group of eight tiles better than each by itself.
 const IMAGES: usize = 4;
 
-/// Inputs of one axis that share their taps: output j reads input `step (j + t) + first` through tap t.
+/// Inputs of one axis that share their taps: output j reads input `step (j + t) + first` through
+/// tap t.
 struct Lattice {
     first: isize,
     step: usize,
@@ -74,22 +79,36 @@ struct Lattice {
 fn lattices(phase: &Phase) -> Option<Vec<Lattice>> {
     let step = phase.stride;
     let of = |q: usize| {
-        let taps = phase.taps.iter().filter(|(_, offset)| offset.rem_euclid(step as isize) == q as isize);
+        let taps = phase
+            .taps
+            .iter()
+            .filter(|(_, offset)| offset.rem_euclid(step as isize) == q as isize);
         let (kernel, offsets): (Vec<usize>, Vec<isize>) = taps.copied().unzip();
-        let in_a_row = offsets.windows(2).all(|pair| pair[1] - pair[0] == step as isize);
-        (in_a_row && matches!(kernel.len(), 2 | 3)).then(|| Lattice { first: offsets[0], step, taps: kernel })
+        let in_a_row = offsets
+            .windows(2)
+            .all(|pair| pair[1] - pair[0] == step as isize);
+        (in_a_row && matches!(kernel.len(), 2 | 3)).then(|| Lattice {
+            first: offsets[0],
+            step,
+            taps: kernel,
+        })
     };
     (0..step).map(of).collect()
 }
 
 /// The number of taps that all lattices of these phases have, where one scheme fits all.
 fn taps(axes: &[Vec<Vec<Lattice>>; 2]) -> Option<usize> {
-    let mut counts = axes.iter().flatten().flatten().map(|lattice| lattice.taps.len());
+    let mut counts = axes
+        .iter()
+        .flatten()
+        .flatten()
+        .map(|lattice| lattice.taps.len());
     let first = counts.next()?;
     counts.all(|count| count == first).then_some(first)
 }
 
-/// What is worked on in one go: a pair of phases, and for each of its pairs of lattices their weight.
+/// What is worked on in one go: a pair of phases, and for each of its pairs of lattices their
+/// weight.
 struct Turn<'a> {
     phases: [&'a Phase; 2],
     pairs: Vec<([&'a Lattice; 2], &'a [f32])>,
@@ -111,21 +130,60 @@ fn few(taps: usize, [c_in, c_out]: [usize; 2]) -> bool {
     taps == 2 && whole && c_in <= few::CHANNELS && c_out <= FEW && has_32_registers()
 }
 
-/// True where these schemes apply, and pay: y is then the convolution of each image of x. Never for bf16 where it is multiplied
-/// in pairs: that takes half the time as it is, and sums of inputs would have to be rounded for it.
-pub(crate) fn convolve<T: Real>(gather: &Gather<'_, T>, x: &[T], y: &mut [T], done: &Done<T>) -> bool {
-    convolve_in::<f32, T>(gather, x, y, done) || !multiplies::<T>() && convolve_in::<bf16, T>(gather, x, y, done)
+/// True where these schemes apply, and pay: y is then the convolution of each image of x. Never for
+/// bf16 where it is multiplied in pairs: that takes half the time as it is, and sums of inputs
+/// would have to be rounded for it.
+pub(crate) fn convolve<T: Real>(
+    gather: &Gather<'_, T>,
+    x: &[T],
+    y: &mut [T],
+    done: &Done<T>,
+) -> bool {
+    convolve_in::<f32, T>(gather, x, y, done)
+        || !multiplies::<T>() && convolve_in::<bf16, T>(gather, x, y, done)
 }
 
 /// As [`convolve`], where numbers are of type S.
-pub(crate) fn convolve_in<S: Real<Wide = f32>, T: Real>(gather: &Gather<T>, x: &[T], y: &mut [T], done: &Done<T>) -> bool {
-    let Gather { geometry, input, output, groups, kernel, to_small, task, .. } = *gather;
-    let (Some(weight), Some(x), Some(y)) = (as_type(gather.weight), as_type::<_, S>(x), as_type_mut(y)) else { return false };
+pub(crate) fn convolve_in<S: Real<Wide = f32>, T: Real>(
+    gather: &Gather<T>,
+    x: &[T],
+    y: &mut [T],
+    done: &Done<T>,
+) -> bool {
+    let Gather {
+        geometry,
+        input,
+        output,
+        groups,
+        kernel,
+        to_small,
+        task,
+        ..
+    } = *gather;
+    let (Some(weight), Some(x), Some(y)) =
+        (as_type(gather.weight), as_type::<_, S>(x), as_type_mut(y))
+    else {
+        return false;
+    };
     let (bias, phases) = (gather.bias.and_then(as_type), gather.phases.clone());
-    let gather = Gather { geometry, input, output, groups, phases, kernel, weight, to_small, bias, task };
+    let gather = Gather {
+        geometry,
+        input,
+        output,
+        groups,
+        phases,
+        kernel,
+        weight,
+        to_small,
+        bias,
+        task,
+    };
     let winograd = Winograd::of(&gather);
-    let done = |start: usize, part: &[S]| as_type(part).into_iter().for_each(|part| done(start, part));
-    winograd.iter().for_each(|winograd| winograd.run(x, y, &done));
+    let done =
+        |start: usize, part: &[S]| as_type(part).into_iter().for_each(|part| done(start, part));
+    winograd
+        .iter()
+        .for_each(|winograd| winograd.run(x, y, &done));
     winograd.is_some()
 }
 
@@ -139,18 +197,32 @@ struct Winograd<'a, T> {
 }
 
 impl<'a, T: Real<Wide = f32>> Winograd<'a, T> {
-    /// Whether the schemes apply, and pay. In f64, the oracle's type, convolutions are always computed as they are defined.
+    /// Whether the schemes apply, and pay. In f64, the oracle's type, convolutions are always
+    /// computed as they are defined.
     fn of(gather: &'a Gather<'a, T>) -> Option<Self> {
         if gather.groups != 1 {
             return None;
         }
-        let axis = |axis: usize| gather.phases[axis].iter().map(lattices).collect::<Option<Vec<_>>>();
+        let axis = |axis: usize| {
+            gather.phases[axis]
+                .iter()
+                .map(lattices)
+                .collect::<Option<Vec<_>>>()
+        };
         let lattices = [axis(0)?, axis(1)?];
         let (taps, channels) = (taps(&lattices)?, [gather.input[2], gather.output[2]]);
         // Several pairs of lattices are added up in y, which has to hold sums as they are.
-        let in_place = lattices.iter().all(|axis| axis.iter().all(|phase| phase.len() == 1)) || T::DTYPE == DType::F32;
+        let in_place = lattices
+            .iter()
+            .all(|axis| axis.iter().all(|phase| phase.len() == 1))
+            || T::DTYPE == DType::F32;
         let few = in_place && few(taps, channels);
-        (few || pays(channels)).then_some(Winograd { gather, lattices, taps, few })
+        (few || pays(channels)).then_some(Winograd {
+            gather,
+            lattices,
+            taps,
+            few,
+        })
     }
 
     fn run(&self, x: &[T], y: &mut [T], done: &Done<T>) {
@@ -174,7 +246,13 @@ impl<'a, T: Real<Wide = f32>> Winograd<'a, T> {
             let rows = (output[0].div_ceil(4)).next_multiple_of(2) * output[1] * output[2];
             chunks(y, rows, |start, y| {
                 let first = start / (output[1] * output[2]);
-                self.rows(x, image..image + 1, first..first + y.len() / (output[1] * output[2]), &weight, y);
+                self.rows(
+                    x,
+                    image..image + 1,
+                    first..first + y.len() / (output[1] * output[2]),
+                    &weight,
+                    y,
+                );
                 done(image * size + start, y);
             });
         }
@@ -183,15 +261,28 @@ impl<'a, T: Real<Wide = f32>> Winograd<'a, T> {
     /// One image, its phases side by side: each in one go, so that every weight is read once.
     fn by_phases(&self, x: &[T], image: usize, weight: &[f32], y: &mut [T], done: &Done<T>) {
         let ([_, width, c], turns, size_y) = (self.gather.output, self.turns(weight), y.len());
-        let largest = turns.iter().map(|turn| turn.phases[0].count * turn.phases[1].count * c).max();
+        let largest = turns
+            .iter()
+            .map(|turn| turn.phases[0].count * turn.phases[1].count * c)
+            .max();
         let size = largest.unwrap_or(0).max(1);
         let mut parts = Scratch::new(turns.len() * size);
-        parts.par_chunks_mut(size).zip(&turns).for_each(|(part, turn)| {
-            let [lines, columns] = turn.phases.map(|phase| phase.count);
-            let plain = || Lattice { first: 0, step: 1, taps: Vec::new() };
-            let place = Place { size: [lines, columns, c], lattices: [plain(), plain()] };
-            self.phase(turn, x, image..image + 1, 0..lines, place, part);
-        });
+        parts
+            .par_chunks_mut(size)
+            .zip(&turns)
+            .for_each(|(part, turn)| {
+                let [lines, columns] = turn.phases.map(|phase| phase.count);
+                let plain = || Lattice {
+                    first: 0,
+                    step: 1,
+                    taps: Vec::new(),
+                };
+                let place = Place {
+                    size: [lines, columns, c],
+                    lattices: [plain(), plain()],
+                };
+                self.phase(turn, x, image..image + 1, 0..lines, place, part);
+            });
         let row = width * c;
         chunks(y, (GRAIN / row).max(1) * row, |start, y| {
             let rows = start / row..(start + y.len()) / row;
@@ -200,7 +291,10 @@ impl<'a, T: Real<Wide = f32>> Winograd<'a, T> {
                 for line in v.within(&rows) {
                     let from = part[line * h.count * c..].chunks(c).take(h.count);
                     let to = y[(v.start + line * v.step - rows.start) * row..][..row].chunks_mut(c);
-                    to.skip(h.start).step_by(h.step).zip(from).for_each(|(to, from)| to.copy_from_slice(from));
+                    to.skip(h.start)
+                        .step_by(h.step)
+                        .zip(from)
+                        .for_each(|(to, from)| to.copy_from_slice(from));
                 }
             }
             done(image * size_y + start, y);
@@ -214,33 +308,50 @@ impl<'a, T: Real<Wide = f32>> Winograd<'a, T> {
     /// Each pair of a vertical and a horizontal lattice, pair of phases by pair of phases.
     fn pairs(&self) -> impl Iterator<Item = [&Lattice; 2]> {
         let [vertical, horizontal] = &self.lattices;
-        let phases = vertical.iter().flat_map(move |v| horizontal.iter().map(move |h| (v, h)));
+        let phases = vertical
+            .iter()
+            .flat_map(move |v| horizontal.iter().map(move |h| (v, h)));
         phases.flat_map(|(v, h)| v.iter().flat_map(move |v| h.iter().map(move |h| [v, h])))
     }
 
-    /// The width of a panel of output channels and its size; and of its rows, which belong to an input channel and a product,
-    /// how far from one another those of the next channel and of the next product lie.
+    /// The width of a panel of output channels and its size; and of its rows, which belong to an
+    /// input channel and a product, how far from one another those of the next channel and of the
+    /// next product lie.
     fn panel(&self) -> (usize, usize, [usize; 2]) {
         let (wide, c_in) = (panel::<f32>(), self.gather.input[2]);
         if self.few {
-            return (LANES, self.products() * c_in * LANES, [self.products() * LANES, LANES]);
+            return (
+                LANES,
+                self.products() * c_in * LANES,
+                [self.products() * LANES, LANES],
+            );
         }
-        // One vector more, lest the products of a channel, written together, fall into one set of the cache.
+        // One vector more, lest the products of a channel, written together, fall into one set of
+        // the cache.
         let next = c_in * wide + LANES;
         (wide, self.products() * next, [wide, next])
     }
 
-    /// The transformed weight, as the right side of matrix products: for each pair of lattices and panel of output channels
-    /// the panel's rows.
+    /// The transformed weight, as the right side of matrix products: for each pair of lattices and
+    /// panel of output channels the panel's rows.
     fn weight(&self) -> Scratch<f32> {
         let (g, (wide, block, [next_channel, next_product])) = (self.gather, self.panel());
         let c_out = g.output[2];
         let (pairs, panels): (Vec<_>, _) = (self.pairs().collect(), c_out.div_ceil(wide));
         let mut weight = Scratch::new(pairs.len() * panels * block);
-        weight.par_chunks_mut(block).enumerate().for_each(|(i, to)| {
-            let columns = i % panels * wide..c_out.min((i % panels + 1) * wide);
-            run_widest(TransformWeight { gather: g, pair: pairs[i / panels], columns, step: [next_channel, next_product], to });
-        });
+        weight
+            .par_chunks_mut(block)
+            .enumerate()
+            .for_each(|(i, to)| {
+                let columns = i % panels * wide..c_out.min((i % panels + 1) * wide);
+                run_widest(TransformWeight {
+                    gather: g,
+                    pair: pairs[i / panels],
+                    columns,
+                    step: [next_channel, next_product],
+                    to,
+                });
+            });
         weight
     }
 
@@ -248,13 +359,20 @@ impl<'a, T: Real<Wide = f32>> Winograd<'a, T> {
     fn turns<'b>(&'b self, mut weight: &'b [f32]) -> Vec<Turn<'b>> {
         let (wide, panel, _) = self.panel();
         let block = panel * self.gather.output[2].div_ceil(wide);
-        let [vertical, horizontal] = [0, 1].map(|axis| self.gather.phases[axis].iter().zip(&self.lattices[axis]));
+        let [vertical, horizontal] =
+            [0, 1].map(|axis| self.gather.phases[axis].iter().zip(&self.lattices[axis]));
         let both = vertical.flat_map(|v| horizontal.clone().map(move |h| [v, h]));
         let turn = |[(v, rows), (h, columns)]: [(&'b Phase, &'b Vec<Lattice>); 2]| {
-            let pairs: Vec<_> = rows.iter().flat_map(|v| columns.iter().map(move |h| [v, h])).collect();
+            let pairs: Vec<_> = rows
+                .iter()
+                .flat_map(|v| columns.iter().map(move |h| [v, h]))
+                .collect();
             let (own, rest) = weight.split_at(pairs.len() * block);
             weight = rest;
-            Turn { phases: [v, h], pairs: pairs.into_iter().zip(own.chunks(block)).collect() }
+            Turn {
+                phases: [v, h],
+                pairs: pairs.into_iter().zip(own.chunks(block)).collect(),
+            }
         };
         both.map(turn).collect()
     }
@@ -270,19 +388,53 @@ impl<'a, T: Real<Wide = f32>> Winograd<'a, T> {
                 step: phase.step,
                 taps: Vec::new(),
             });
-            self.phase(&turn, x, images.clone(), v.within(&rows), Place { size: [rows.len(), width, c], lattices }, y);
+            self.phase(
+                &turn,
+                x,
+                images.clone(),
+                v.within(&rows),
+                Place {
+                    size: [rows.len(), width, c],
+                    lattices,
+                },
+                y,
+            );
         }
     }
 
     /// Some lines of outputs of a pair of phases of some images, to their place in y.
-    fn phase(&self, turn: &Turn, x: &[T], images: Range<usize>, lines: Range<usize>, place: Place, y: &mut [T]) {
-        let (taps, columns, c_in, c_out) = (self.taps, turn.phases[1].count, self.gather.input[2], place.size[2]);
+    fn phase(
+        &self,
+        turn: &Turn,
+        x: &[T],
+        images: Range<usize>,
+        lines: Range<usize>,
+        place: Place,
+        y: &mut [T],
+    ) {
+        let (taps, columns, c_in, c_out) = (
+            self.taps,
+            turn.phases[1].count,
+            self.gather.input[2],
+            place.size[2],
+        );
         let (wide, panel, _) = self.panel();
         let zeros = vec![T::default(); c_out];
         let bias = self.gather.bias.unwrap_or(&zeros);
-        // The products of one panel of channels after the other, unless they are added up over several pairs of lattices.
-        let kept = if turn.pairs.len() == 1 { wide.min(c_out) } else { c_out };
-        let [mut inputs, mut outputs] = [c_in, kept].map(|c| Scratch::new(if self.few { 0 } else { self.products() * ROOM * c }));
+        // The products of one panel of channels after the other, unless they are added up over
+        // several pairs of lattices.
+        let kept = if turn.pairs.len() == 1 {
+            wide.min(c_out)
+        } else {
+            c_out
+        };
+        let [mut inputs, mut outputs] = [c_in, kept].map(|c| {
+            Scratch::new(if self.few {
+                0
+            } else {
+                self.products() * ROOM * c
+            })
+        });
         let out = place.lattices.each_ref();
         let apart_y = apart(place.size, out);
         let count = images.len() * lines.len().div_ceil(2) * columns.div_ceil(2);
@@ -294,7 +446,15 @@ impl<'a, T: Real<Wide = f32>> Winograd<'a, T> {
                 if self.few {
                     let (squares, apart) = ([&from[..], &to], [apart, apart_y]);
                     let bias = (i == 0).then_some(bias);
-                    run_widest(Few { x, c_in, weight, squares, apart, bias, y });
+                    run_widest(Few {
+                        x,
+                        c_in,
+                        weight,
+                        squares,
+                        apart,
+                        bias,
+                        y,
+                    });
                     continue;
                 }
                 run_widest(TransformPixels {
@@ -311,11 +471,24 @@ impl<'a, T: Real<Wide = f32>> Winograd<'a, T> {
                 let begin = if i == 0 { Begin::Zero } else { Begin::Add };
                 for (first, weight) in (0..c_out).step_by(wide).zip(weight.chunks(panel)) {
                     let bias = &bias[first..c_out.min(first + wide)];
-                    let outputs = &mut outputs[if kept == c_out { self.products() * ROOM * first } else { 0 }..];
+                    let outputs = &mut outputs[if kept == c_out {
+                        self.products() * ROOM * first
+                    } else {
+                        0
+                    }..];
                     self.multiply(&inputs, weight, begin, [tiles, bias.len()], outputs);
                     if i + 1 == turn.pairs.len() {
-                        let (products, step, y) = (&outputs[..], ROOM * bias.len(), &mut y[first..]);
-                        run_widest(Restore { taps, products, step, bias, squares: &to, apart: apart_y, y });
+                        let (products, step, y) =
+                            (&outputs[..], ROOM * bias.len(), &mut y[first..]);
+                        run_widest(Restore {
+                            taps,
+                            products,
+                            step,
+                            bias,
+                            squares: &to,
+                            apart: apart_y,
+                            y,
+                        });
                     }
                 }
             }
@@ -323,22 +496,40 @@ impl<'a, T: Real<Wide = f32>> Winograd<'a, T> {
     }
 
     /// The products of the inputs of so many tiles with a panel of the weight, of so many columns.
-    fn multiply(&self, inputs: &[f32], panel: &[f32], begin: Begin<'_, f32>, [tiles, columns]: [usize; 2], outputs: &mut [f32]) {
+    fn multiply(
+        &self,
+        inputs: &[f32],
+        panel: &[f32],
+        begin: Begin<'_, f32>,
+        [tiles, columns]: [usize; 2],
+        outputs: &mut [f32],
+    ) {
         let (c_in, (wide, _, [_, next])) = (self.gather.input[2], self.panel());
         let rows = Rows::dense::<f32>(tiles, [c_in, columns], columns);
-        let sums = inputs.chunks(ROOM * c_in).zip(outputs.chunks_mut(ROOM * columns));
+        let sums = inputs
+            .chunks(ROOM * c_in)
+            .zip(outputs.chunks_mut(ROOM * columns));
         for (weight, (inputs, c)) in panel.chunks(next).zip(sums) {
             for term in (0..c_in).step_by(TERMS) {
-                let runs = [Run { a: term, b: term * wide, len: TERMS.min(c_in - term) }];
+                let runs = [Run {
+                    a: term,
+                    b: term * wide,
+                    len: TERMS.min(c_in - term),
+                }];
                 let begin = if term == 0 { begin } else { Begin::Add };
-                let target = Target { c: &mut *c, first: 0, columns };
+                let target = Target {
+                    c: &mut *c,
+                    first: 0,
+                    columns,
+                };
                 Sums::new(inputs, weight, [1, wide], &runs).tiles(&rows, 0, begin, target);
             }
         }
     }
 }
 
-/// Tiles of 2 x 2 outputs side by side: the image and the line and column of the first one's first output, and how many.
+/// Tiles of 2 x 2 outputs side by side: the image and the line and column of the first one's first
+/// output, and how many.
 #[derive(Clone, Copy)]
 struct Strip {
     image: usize,
@@ -346,8 +537,13 @@ struct Strip {
     tiles: usize,
 }
 
-/// `tiles`, TILES at a time. They are counted through all images, of which `lines` are wanted, of `count` outputs each.
-fn strips(lines: Range<usize>, count: usize, tiles: Range<usize>) -> impl Iterator<Item = (usize, Vec<Strip>)> {
+/// `tiles`, TILES at a time. They are counted through all images, of which `lines` are wanted, of
+/// `count` outputs each.
+fn strips(
+    lines: Range<usize>,
+    count: usize,
+    tiles: Range<usize>,
+) -> impl Iterator<Item = (usize, Vec<Strip>)> {
     let (down, across) = (lines.len().div_ceil(2), count.div_ceil(2));
     tiles.clone().step_by(TILES).map(move |first| {
         let (mut next, end) = (first, tiles.end.min(first + TILES));
@@ -355,30 +551,58 @@ fn strips(lines: Range<usize>, count: usize, tiles: Range<usize>) -> impl Iterat
         while next < end {
             let (row, column) = (next / across, next % across);
             let tiles = (across - column).min(end - next);
-            strips.push(Strip { image: row / down, at: [lines.start + 2 * (row % down), 2 * column], tiles });
+            strips.push(Strip {
+                image: row / down,
+                at: [lines.start + 2 * (row % down), 2 * column],
+                tiles,
+            });
             next += tiles;
         }
         (end - first, strips)
     })
 }
 
-/// The squares of n x n pixels that tiles see through a pair of lattices, images counted from `first` on.
-fn squares([height, width, c]: [usize; 3], [v, h]: [&Lattice; 2], n: usize, strips: &[Strip], first: usize) -> Vec<Square> {
+/// The squares of n x n pixels that tiles see through a pair of lattices, images counted from
+/// `first` on.
+fn squares(
+    [height, width, c]: [usize; 3],
+    [v, h]: [&Lattice; 2],
+    n: usize,
+    strips: &[Strip],
+    first: usize,
+) -> Vec<Square> {
     let exist = |at: isize, step: usize, size: usize| {
         if at >= 0 && at as usize + (n - 1) * step < size {
             return (1 << n) - 1;
         }
-        (0..n).fold(0, |bits, k| bits | u8::from((at as usize).wrapping_add(k * step) < size) << k)
+        (0..n).fold(0, |bits, k| {
+            bits | u8::from((at as usize).wrapping_add(k * step) < size) << k
+        })
     };
     let mut squares = Vec::with_capacity(TILES);
-    for &Strip { image, at: [i, j], tiles } in strips {
-        let (top, left) = ((i * v.step) as isize + v.first, (j * h.step) as isize + h.first);
+    for &Strip {
+        image,
+        at: [i, j],
+        tiles,
+    } in strips
+    {
+        let (top, left) = (
+            (i * v.step) as isize + v.first,
+            (j * h.step) as isize + h.first,
+        );
         let rows = exist(top, v.step, height);
-        // Of a pixel above or to the left of the image the number wraps around, as it does on the way back from there.
-        let line = ((first + image) * height).wrapping_add(top as usize).wrapping_mul(width);
+        // Of a pixel above or to the left of the image the number wraps around, as it does on the
+        // way back from there.
+        let line = ((first + image) * height)
+            .wrapping_add(top as usize)
+            .wrapping_mul(width);
         for left in (0..tiles).map(|tile| left + (2 * tile * h.step) as isize) {
             let start = line.wrapping_add(left as usize).wrapping_mul(c);
-            squares.push(Square { start, rows, columns: exist(left, h.step, width) });
+            squares.push(Square {
+                start,
+                rows,
+                columns: exist(left, h.step, width),
+            });
         }
     }
     squares

@@ -12,8 +12,28 @@ pub(crate) fn step(
     (eps, decay, decoupled): (f64, f64, bool),
 ) -> Result<()> {
     let bytes = 7 * at.dw.bytes();
-    let launch = at.dw.gpu.kernel("adamw", "adamw", DType::F32)?.arg(w).arg(at.dw).arg(m).arg(v).arg(None::<Slice>);
-    let launch = launch.arg(at.segments).arg(at.step).arg(betas.0 as f32).arg((1.0 - betas.0) as f32);
-    let launch = launch.arg(betas.1 as f32).arg((1.0 - betas.1) as f32).arg(eps as f32).arg(decay as f32);
-    launch.arg(i32::from(decoupled)).blocks(grid(at.segments, at.longest)).moves(bytes).launch()
+    let launch = at
+        .dw
+        .gpu
+        .kernel("adamw", "adamw", DType::F32)?
+        .arg(w)
+        .arg(at.dw)
+        .arg(m)
+        .arg(v)
+        .arg(None::<Slice>);
+    let launch = launch
+        .arg(at.segments)
+        .arg(at.step)
+        .arg(betas.0 as f32)
+        .arg((1.0 - betas.0) as f32);
+    let launch = launch
+        .arg(betas.1 as f32)
+        .arg((1.0 - betas.1) as f32)
+        .arg(eps as f32)
+        .arg(decay as f32);
+    launch
+        .arg(i32::from(decoupled))
+        .blocks(grid(at.segments, at.longest))
+        .moves(bytes)
+        .launch()
 }

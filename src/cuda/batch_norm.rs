@@ -1,28 +1,63 @@
-//! Mean and variance of each channel, and the normalisation by them. Statistics are f32, whatever x is.
+//! Mean and variance of each channel, and the normalisation by them. Statistics are f32, whatever x
+//! is.
 
 use super::launch::{Columns, together};
 use super::{Slice, SliceMut};
 use crate::{DType, Result};
 
-/// Mean and biased variance of each channel of x `[rows, c]`: blocks of rows about their own mean, then merged.
+/// Mean and biased variance of each channel of x `[rows, c]`: blocks of rows about their own mean,
+/// then merged.
 pub(crate) fn moments(x: Slice, mean: &mut SliceMut, var: &mut SliceMut) -> Result<()> {
     let c = mean.as_slice().elements;
     let rows = x.elements / c;
     let plan = Columns::summing(rows, c, together(c, &[x]));
     let mut part = x.gpu.scratch(plan.splits * 3 * c, DType::F32)?;
-    let launch = x.gpu.kernel("batch_norm", "batch_norm_stats", x.dtype)?.arg(x).arg(&mut part.write());
-    launch.sizes([rows, c, plan.v, plan.span])?.blocks(plan.grid()).moves(x.bytes()).launch()?;
-    let launch = x.gpu.kernel("batch_norm", "batch_norm_finish", x.dtype)?.arg(part.read()).arg(mean).arg(var);
-    launch.sizes([plan.splits, c])?.blocks([c.div_ceil(8), 1, 1]).launch()
+    let launch = x
+        .gpu
+        .kernel("batch_norm", "batch_norm_stats", x.dtype)?
+        .arg(x)
+        .arg(&mut part.write());
+    launch
+        .sizes([rows, c, plan.v, plan.span])?
+        .blocks(plan.grid())
+        .moves(x.bytes())
+        .launch()?;
+    let launch = x
+        .gpu
+        .kernel("batch_norm", "batch_norm_finish", x.dtype)?
+        .arg(part.read())
+        .arg(mean)
+        .arg(var);
+    launch
+        .sizes([plan.splits, c])?
+        .blocks([c.div_ceil(8), 1, 1])
+        .launch()
 }
 
 /// y = gamma (x - mean) / sqrt(var + eps) + beta.
-pub(crate) fn normalise(x: Slice, [mean, var]: [Slice; 2], [gamma, beta]: [Slice; 2], eps: f64, y: &mut SliceMut) -> Result<()> {
+pub(crate) fn normalise(
+    x: Slice,
+    [mean, var]: [Slice; 2],
+    [gamma, beta]: [Slice; 2],
+    eps: f64,
+    y: &mut SliceMut,
+) -> Result<()> {
     let (c, rows) = (mean.elements, x.elements / mean.elements);
     let plan = Columns::passing(rows, c, together(c, &[x, y.as_slice()]));
-    let launch = x.gpu.kernel("batch_norm", "batch_norm", x.dtype)?.arg(x).arg(None).arg(y).arg(mean).arg(var);
+    let launch = x
+        .gpu
+        .kernel("batch_norm", "batch_norm", x.dtype)?
+        .arg(x)
+        .arg(None)
+        .arg(y)
+        .arg(mean)
+        .arg(var);
     let launch = launch.arg(gamma).arg(beta).arg(wide(gamma)).arg(eps as f32);
-    launch.sizes([rows, c, plan.v, plan.span])?.blocks(plan.grid()).moves(2 * x.bytes()).launch()
+    launch
+        .sizes([rows, c, plan.v, plan.span])?
+        .blocks(plan.grid())
+        .moves(2 * x.bytes())
+        .launch()
 }
 
 /// dgamma and dbeta, in f32.
@@ -39,10 +74,30 @@ pub(crate) fn gradient_sums(
     }
     let plan = Columns::summing(rows, c, together(c, &[x, dy]));
     let mut part = x.gpu.scratch(plan.splits * 2 * c, DType::F32)?;
-    let launch = x.gpu.kernel("batch_norm", "batch_norm_sums", x.dtype)?.arg(x).arg(dy).arg(mean).arg(&mut part.write());
-    launch.sizes([rows, c, plan.v, plan.span])?.blocks(plan.grid()).moves(2 * x.bytes()).launch()?;
-    let launch = x.gpu.kernel("batch_norm", "batch_norm_finish_sums", x.dtype)?.arg(part.read()).arg(var).arg(eps as f32);
-    launch.arg(dgamma).arg(dbeta).sizes([plan.splits, c])?.blocks([c.div_ceil(8), 1, 1]).launch()
+    let launch = x
+        .gpu
+        .kernel("batch_norm", "batch_norm_sums", x.dtype)?
+        .arg(x)
+        .arg(dy)
+        .arg(mean)
+        .arg(&mut part.write());
+    launch
+        .sizes([rows, c, plan.v, plan.span])?
+        .blocks(plan.grid())
+        .moves(2 * x.bytes())
+        .launch()?;
+    let launch = x
+        .gpu
+        .kernel("batch_norm", "batch_norm_finish_sums", x.dtype)?
+        .arg(part.read())
+        .arg(var)
+        .arg(eps as f32);
+    launch
+        .arg(dgamma)
+        .arg(dbeta)
+        .sizes([plan.splits, c])?
+        .blocks([c.div_ceil(8), 1, 1])
+        .launch()
 }
 
 /// dx, from the sums where mean and variance depend on x, without them where they were given.
@@ -55,11 +110,32 @@ pub(crate) fn backward_input(
 ) -> Result<()> {
     let (c, rows) = (mean.elements, x.elements / mean.elements);
     let plan = Columns::passing(rows, c, together(c, &[x, dy, dx.as_slice()]));
-    let share = if sums.is_some() { 1.0 / rows as f32 } else { 0.0 };
+    let share = if sums.is_some() {
+        1.0 / rows as f32
+    } else {
+        0.0
+    };
     let [dgamma, dbeta] = [0, 1].map(|i| sums.map(|sums| sums[i]));
-    let launch = x.gpu.kernel("batch_norm", "batch_norm_backward", x.dtype)?.arg(x).arg(dy).arg(dx).arg(mean).arg(var);
-    let launch = launch.arg(gamma).arg(wide(gamma)).arg(eps as f32).arg(dgamma).arg(dbeta).arg(share);
-    launch.sizes([rows, c, plan.v, plan.span])?.blocks(plan.grid()).moves(3 * x.bytes()).launch()
+    let launch = x
+        .gpu
+        .kernel("batch_norm", "batch_norm_backward", x.dtype)?
+        .arg(x)
+        .arg(dy)
+        .arg(dx)
+        .arg(mean)
+        .arg(var);
+    let launch = launch
+        .arg(gamma)
+        .arg(wide(gamma))
+        .arg(eps as f32)
+        .arg(dgamma)
+        .arg(dbeta)
+        .arg(share);
+    launch
+        .sizes([rows, c, plan.v, plan.span])?
+        .blocks(plan.grid())
+        .moves(3 * x.bytes())
+        .launch()
 }
 
 /// Whether gamma and beta are f32 beside an x of 16 bits.

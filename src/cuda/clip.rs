@@ -1,5 +1,5 @@
-//! What is done to gradients as one long array, and the numbers of a step that live in device memory: how many were made,
-//! learning rate, loss scale, whether to skip.
+//! What is done to gradients as one long array, and the numbers of a step that live in device
+//! memory: how many were made, learning rate, loss scale, whether to skip.
 
 use super::{Slice, SliceMut};
 use crate::{DType, Result};
@@ -16,7 +16,11 @@ pub(crate) const SEGMENT_WORDS: usize = 8;
 
 /// Blocks for each segment, and segments, where the longest has so many elements.
 pub(super) fn grid(segments: Slice, longest: usize) -> [usize; 3] {
-    [longest.div_ceil(4).div_ceil(256).clamp(1, 512), segments.elements / SEGMENT_WORDS, 1]
+    [
+        longest.div_ceil(4).div_ceil(256).clamp(1, 512),
+        segments.elements / SEGMENT_WORDS,
+        1,
+    ]
 }
 
 /// How many numbers [`sum_squares`] gives.
@@ -26,28 +30,66 @@ pub(crate) fn parts(segments: Slice, longest: usize) -> usize {
 }
 
 /// The sum of squares of each block's share of the segments that are not frozen, in f64.
-pub(crate) fn sum_squares(dw: Slice, segments: Slice, longest: usize, part: &mut SliceMut) -> Result<()> {
-    let launch = dw.gpu.kernel("clip", "sum_squares", DType::F32)?.arg(dw).arg(part).arg(segments);
-    launch.blocks(grid(segments, longest)).moves(dw.bytes()).launch()
+pub(crate) fn sum_squares(
+    dw: Slice,
+    segments: Slice,
+    longest: usize,
+    part: &mut SliceMut,
+) -> Result<()> {
+    let launch = dw
+        .gpu
+        .kernel("clip", "sum_squares", DType::F32)?
+        .arg(dw)
+        .arg(part)
+        .arg(segments);
+    launch
+        .blocks(grid(segments, longest))
+        .moves(dw.bytes())
+        .launch()
 }
 
-/// Counts the step, or skips it where a gradient is not finite; `growth` good steps double the loss scale, 0 leaves it.
-pub(crate) fn begin_step(step: &mut SliceMut, part: Slice, growth: u32, betas: (f64, f64)) -> Result<()> {
-    let launch = part.gpu.kernel("clip", "begin_step", DType::F32)?.arg(step).arg(part).sizes([part.elements])?;
-    launch.arg(0.0f32).arg(growth).arg(betas.0).arg(betas.1).blocks([1, 1, 1]).launch()
+/// Counts the step, or skips it where a gradient is not finite; `growth` good steps double the loss
+/// scale, 0 leaves it.
+pub(crate) fn begin_step(
+    step: &mut SliceMut,
+    part: Slice,
+    growth: u32,
+    betas: (f64, f64),
+) -> Result<()> {
+    let launch = part
+        .gpu
+        .kernel("clip", "begin_step", DType::F32)?
+        .arg(step)
+        .arg(part)
+        .sizes([part.elements])?;
+    launch
+        .arg(0.0f32)
+        .arg(growth)
+        .arg(betas.0)
+        .arg(betas.1)
+        .blocks([1, 1, 1])
+        .launch()
 }
 
 /// dw moved into [-limit, limit].
 pub(crate) fn clamp(dw: &mut SliceMut, limit: f64) -> Result<()> {
     let (gpu, n) = (dw.as_slice().gpu, dw.as_slice().elements);
-    let launch = gpu.kernel("clip", "clamp", DType::F32)?.arg(dw).arg(limit as f32).count(n);
+    let launch = gpu
+        .kernel("clip", "clamp", DType::F32)?
+        .arg(dw)
+        .arg(limit as f32)
+        .count(n);
     launch.each(n.div_ceil(4)).moves(8 * n).launch()
 }
 
 /// dw times a factor.
 pub(crate) fn scale(dw: &mut SliceMut, factor: f64) -> Result<()> {
     let (gpu, n) = (dw.as_slice().gpu, dw.as_slice().elements);
-    let launch = gpu.kernel("clip", "scale", DType::F32)?.arg(dw).arg(factor as f32).count(n);
+    let launch = gpu
+        .kernel("clip", "scale", DType::F32)?
+        .arg(dw)
+        .arg(factor as f32)
+        .count(n);
     launch.each(n.div_ceil(4)).moves(8 * n).launch()
 }
 

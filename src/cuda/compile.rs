@@ -1,8 +1,9 @@
 //! From a kernel's text to machine code for the device at hand, once: the result is kept on disk.
 //!
-//! NVRTC compiles at run time, with what kernels include handed to it in memory: no toolkit and no headers are needed. It makes
-//! code for the very device where it knows the device's architecture, and otherwise PTX for the newest one below, which
-//! the driver translates. The first form also works where the driver is older than NVRTC, the second does not.
+//! NVRTC compiles at run time, with what kernels include handed to it in memory: no toolkit and no
+//! headers are needed. It makes code for the very device where it knows the device's architecture,
+//! and otherwise PTX for the newest one below, which the driver translates. The first form also
+//! works where the driver is older than NVRTC, the second does not.
 
 use std::ffi::{CStr, CString, c_char, c_int};
 use std::fs;
@@ -24,14 +25,24 @@ const HEADERS: [(&str, &str); 4] = [
     ("windows.cuh", include_str!("../../kernels/windows.cuh")),
 ];
 
-/// Machine code of `kernels/<file>.cu` with elements of type `dtype`, for a device of compute capability `arch`.
+/// Machine code of `kernels/<file>.cu` with elements of type `dtype`, for a device of compute
+/// capability `arch`.
 pub(super) fn image(file: &str, source: &str, dtype: DType, arch: u32) -> Result<Vec<u8>> {
     let nvrtc = nvrtc()?;
-    let newest = nvrtc.archs.iter().copied().filter(|&known| known <= arch).max();
+    let newest = nvrtc
+        .archs
+        .iter()
+        .copied()
+        .filter(|&known| known <= arch)
+        .max();
     let Some(known) = newest else {
         let (major, minor) = nvrtc.version;
-        let what = format!("the kernel compiler, NVRTC {major}.{minor}, knows no architecture up to sm_{arch}");
-        return Err(Error::Device(format!("{what}; one of an older or newer CUDA does")));
+        let what = format!(
+            "the kernel compiler, NVRTC {major}.{minor}, knows no architecture up to sm_{arch}"
+        );
+        return Err(Error::Device(format!(
+            "{what}; one of an older or newer CUDA does"
+        )));
     };
     let form = if known == arch { "sm" } else { "compute" };
     let real = match dtype {
@@ -41,7 +52,12 @@ pub(super) fn image(file: &str, source: &str, dtype: DType, arch: u32) -> Result
     };
     let architecture = format!("--gpu-architecture={form}_{known}");
     // Functions without a word for where they run, lambdas among them, run on the device.
-    let options = [architecture, "--std=c++17".into(), "--device-as-default-execution-space".into(), format!("-DREAL={real}")];
+    let options = [
+        architecture,
+        "--std=c++17".into(),
+        "--device-as-default-execution-space".into(),
+        format!("-DREAL={real}"),
+    ];
     let version = format!("{:?}", nvrtc.version);
     let mut key = Sha256::new();
     let headers = HEADERS.iter().flat_map(|(name, text)| [*name, *text]);
@@ -78,13 +94,19 @@ fn nvrtc() -> Result<&'static Nvrtc> {
             sys::nvrtcGetNumSupportedArchs(&mut count).result()?;
             let mut archs = vec![0 as c_int; count.max(0) as usize];
             sys::nvrtcGetSupportedArchs(archs.as_mut_ptr()).result()?;
-            Ok(Nvrtc { version: (major, minor), archs: archs.into_iter().map(|arch| arch as u32).collect() })
+            Ok(Nvrtc {
+                version: (major, minor),
+                archs: archs.into_iter().map(|arch| arch as u32).collect(),
+            })
         }
     };
     // Of a library that lacks a function cudarc panics; nothing of ours is left half-done by that.
     let asked = || match std::panic::catch_unwind(ask) {
         Ok(answer) => answer.map_err(|e| format!("the kernel compiler does not answer: {e}")),
-        Err(_) => Err("the kernel compiler (libnvrtc) lacks a function; that of CUDA 12 or newer is needed".into()),
+        Err(_) => Err(
+            "the kernel compiler (libnvrtc) lacks a function; that of CUDA 12 or newer is needed"
+                .into(),
+        ),
     };
     let nvrtc = NVRTC.get_or_init(asked);
     nvrtc.as_ref().map_err(|e| Error::Device(e.clone()))
@@ -92,25 +114,46 @@ fn nvrtc() -> Result<&'static Nvrtc> {
 
 /// Compiles; the compiler's log is part of the error.
 fn compile(name: &str, source: &str, options: &[String], machine_code: bool) -> Result<Vec<u8>> {
-    let text = |s: &str| CString::new(s).map_err(|_| Error::Device(format!("{name}: has a zero in it")));
+    let text =
+        |s: &str| CString::new(s).map_err(|_| Error::Device(format!("{name}: has a zero in it")));
     let (source, file) = (text(source)?, text(name)?);
-    let names: Vec<CString> = HEADERS.iter().map(|(name, _)| text(name)).collect::<Result<_>>()?;
-    let texts: Vec<CString> = HEADERS.iter().map(|(_, header)| text(header)).collect::<Result<_>>()?;
-    let [names, texts] = [&names, &texts].map(|list| list.iter().map(|s| s.as_ptr()).collect::<Vec<_>>());
+    let names: Vec<CString> = HEADERS
+        .iter()
+        .map(|(name, _)| text(name))
+        .collect::<Result<_>>()?;
+    let texts: Vec<CString> = HEADERS
+        .iter()
+        .map(|(_, header)| text(header))
+        .collect::<Result<_>>()?;
+    let [names, texts] =
+        [&names, &texts].map(|list| list.iter().map(|s| s.as_ptr()).collect::<Vec<_>>());
     let failed = |what: &str, e: NvrtcError| Error::Device(format!("{name}: {what}: {e}"));
     let mut program = std::ptr::null_mut();
     let count = HEADERS.len() as c_int;
-    // SAFETY: all strings end with a zero and outlive the program; there are `count` headers with their names.
-    let begun =
-        unsafe { sys::nvrtcCreateProgram(&mut program, source.as_ptr(), file.as_ptr(), count, texts.as_ptr(), names.as_ptr()) };
-    begun.result().map_err(|e| failed("the kernel compiler does not begin", e))?;
+    // SAFETY: all strings end with a zero and outlive the program; there are `count` headers with
+    // their names.
+    let begun = unsafe {
+        sys::nvrtcCreateProgram(
+            &mut program,
+            source.as_ptr(),
+            file.as_ptr(),
+            count,
+            texts.as_ptr(),
+            names.as_ptr(),
+        )
+    };
+    begun
+        .result()
+        .map_err(|e| failed("the kernel compiler does not begin", e))?;
     let program = Program(program);
     // SAFETY: the program was just made.
     unsafe { result::compile_program(program.0, options) }.map_err(|e| {
         let (log, options) = (program.log(), options.join(" "));
         failed(&format!("does not compile with {options}\n{log}"), e)
     })?;
-    program.image(machine_code).map_err(|e| failed("the compiled kernel cannot be read", e))
+    program
+        .image(machine_code)
+        .map_err(|e| failed("the compiled kernel cannot be read", e))
 }
 
 struct Program(sys::nvrtcProgram);
@@ -120,12 +163,15 @@ impl Program {
         // SAFETY: the program lives, and its log ends with a zero.
         let log = unsafe { result::get_program_log(self.0) }.unwrap_or_else(|_| vec![0]);
         let bytes: Vec<u8> = log.into_iter().map(|c| c as u8).collect();
-        CStr::from_bytes_until_nul(&bytes).map_or(String::new(), |log| log.to_string_lossy().trim_end().to_owned())
+        CStr::from_bytes_until_nul(&bytes).map_or(String::new(), |log| {
+            log.to_string_lossy().trim_end().to_owned()
+        })
     }
 
     fn image(&self, machine_code: bool) -> std::result::Result<Vec<u8>, NvrtcError> {
         let mut size = 0;
-        // SAFETY: the program lives; the second call of each pair writes as many bytes as the first one says.
+        // SAFETY: the program lives; the second call of each pair writes as many bytes as the first
+        // one says.
         unsafe {
             if machine_code {
                 sys::nvrtcGetCUBINSize(self.0, &mut size).result()?;
@@ -133,21 +179,29 @@ impl Program {
                 sys::nvrtcGetCUBIN(self.0, image.as_mut_ptr().cast::<c_char>()).result()?;
                 return Ok(image);
             }
-            Ok(result::get_ptx(self.0)?.into_iter().map(|c| c as u8).collect())
+            Ok(result::get_ptx(self.0)?
+                .into_iter()
+                .map(|c| c as u8)
+                .collect())
         }
     }
 }
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // SAFETY: the program is this one's alone. What it returns tells of nothing that could be mended.
+        // SAFETY: the program is this one's alone. What it returns tells of nothing that could be
+        // mended.
         let _ = unsafe { result::destroy_program(self.0) };
     }
 }
 
 /// Where compiled kernels are kept: `$WAVEMIX_KERNELS`, else beside data sets in the user's cache.
 fn folder() -> Option<PathBuf> {
-    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let set = |name: &str| {
+        std::env::var_os(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
     let cache = || set("XDG_CACHE_HOME").or_else(|| Some(set("HOME")?.join(".cache")));
     set("WAVEMIX_KERNELS").or_else(|| Some(cache()?.join("wavemix/kernels")))
 }
@@ -166,7 +220,8 @@ fn write(path: &Path, image: &[u8]) -> std::io::Result<()> {
     fs::create_dir_all(folder)?;
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     let beside = path.with_extension(format!("{}-{number}.tmp", std::process::id()));
-    let written = fs::write(&beside, [&Sha256::digest(image)[..], image].concat()).and_then(|()| fs::rename(&beside, path));
+    let written = fs::write(&beside, [&Sha256::digest(image)[..], image].concat())
+        .and_then(|()| fs::rename(&beside, path));
     if written.is_err() {
         let _ = fs::remove_file(&beside);
     }

@@ -1,5 +1,5 @@
-//! Convolutions as implicit products of matrices: rows are output pixels, columns output channels, and the sum runs over
-//! taps and input channels. No column buffer is ever laid out.
+//! Convolutions as implicit products of matrices: rows are output pixels, columns output channels,
+//! and the sum runs over taps and input channels. No column buffer is ever laid out.
 
 use super::launch::{Axes, Columns, together};
 use super::reduce::finish;
@@ -9,14 +9,39 @@ use crate::{DType, Error, Result};
 
 /// `struct Window` of common.cuh.
 pub(super) fn window(gpu: &Gpu, g: &Geometry) -> Result<[u32; 16]> {
-    let Window { stride, padding, dilation, groups, .. } = g.window;
+    let Window {
+        stride,
+        padding,
+        dilation,
+        groups,
+        ..
+    } = g.window;
     let ([bh, bw, bc], [sh, sw, sc], [kh, kw]) = (g.big, g.small, g.kernel);
-    let numbers =
-        [g.n, bh, bw, bc, sh, sw, sc, kh, kw, stride[0], stride[1], padding[0], padding[1], dilation[0], dilation[1], groups];
+    let numbers = [
+        g.n,
+        bh,
+        bw,
+        bc,
+        sh,
+        sw,
+        sc,
+        kh,
+        kw,
+        stride[0],
+        stride[1],
+        padding[0],
+        padding[1],
+        dilation[0],
+        dilation[1],
+        groups,
+    ];
     let mut words = [0; 16];
     for (word, n) in words.iter_mut().zip(numbers) {
         *word = i32::try_from(n).map_err(|_| {
-            Error::Device(format!("cuda:{}: a window with {n} in it is beyond the kernels' 32-bit counters", gpu.ordinal()))
+            Error::Device(format!(
+                "cuda:{}: a window with {n} in it is beyond the kernels' 32-bit counters",
+                gpu.ordinal()
+            ))
         })? as u32;
     }
     Ok(words)
@@ -31,14 +56,31 @@ pub(super) struct Tile {
 }
 
 impl Tile {
-    /// For `c` output channels a group: the width that wastes the fewest columns, the widest of equals.
+    /// For `c` output channels a group: the width that wastes the fewest columns, the widest of
+    /// equals.
     pub fn new(gpu: &Gpu, dtype: DType, c: usize) -> Tile {
         let plain = dtype == DType::F32 && !gpu.tf32();
         // A tile of 144 columns fits the registers only where two numbers fit in one.
-        let widths = if dtype == DType::F32 { &[32, 64, 128][..] } else { &[32, 64, 128, 144] };
-        let width = *widths.iter().rev().min_by_key(|&&width| c.div_ceil(width) * width).unwrap_or(&32);
-        let kind = if dtype == DType::F32 && gpu.tf32() { "tf32_" } else { "" };
-        Tile { width, kind, threads: if plain { 256 } else { 128 } }
+        let widths = if dtype == DType::F32 {
+            &[32, 64, 128][..]
+        } else {
+            &[32, 64, 128, 144]
+        };
+        let width = *widths
+            .iter()
+            .rev()
+            .min_by_key(|&&width| c.div_ceil(width) * width)
+            .unwrap_or(&32);
+        let kind = if dtype == DType::F32 && gpu.tf32() {
+            "tf32_"
+        } else {
+            ""
+        };
+        Tile {
+            width,
+            kind,
+            threads: if plain { 256 } else { 128 },
+        }
     }
 
     /// The kernel's name, which must live as long as the program: there are a dozen.
@@ -69,20 +111,40 @@ pub(super) fn depthwise(
     let turn = Axes::new([(taps, [1, c as isize]), (c, [taps as isize, 1])]);
     super::shape::copy_box((weight, 0), (&mut turned.write(), 0), turn)?;
     let v = together(c, &[x, y.as_slice(), turned.read(), bias.unwrap_or(x)]);
-    let launch = gpu.kernel("conv2d", name, x.dtype)?.arg(x).arg(turned.read()).arg(bias).arg(y).arg(window(gpu, g)?);
-    let launch = launch.sizes([v])?.each(n / v).moves(x.bytes() + n * x.dtype.bytes());
+    let launch = gpu
+        .kernel("conv2d", name, x.dtype)?
+        .arg(x)
+        .arg(turned.read())
+        .arg(bias)
+        .arg(y)
+        .arg(window(gpu, g)?);
+    let launch = launch
+        .sizes([v])?
+        .each(n / v)
+        .moves(x.bytes() + n * x.dtype.bytes());
     launch.counts(g.flops()).launch()
 }
 
-/// y where there are no channels to sum over, which the kernels would divide by: each pixel is the bias, or zeros.
+/// y where there are no channels to sum over, which the kernels would divide by: each pixel is the
+/// bias, or zeros.
 pub(super) fn of_no_channels(bias: Option<Slice>, c: usize, y: &mut SliceMut) -> Result<()> {
     let Some(bias) = bias else { return y.fill(0.0) };
     let pixels = y.as_slice().elements / c;
-    super::shape::copy_box((bias, 0), (y, 0), Axes::new([(pixels, [0, c as isize]), (c, [1, 1])]))
+    super::shape::copy_box(
+        (bias, 0),
+        (y, 0),
+        Axes::new([(pixels, [0, c as isize]), (c, [1, 1])]),
+    )
 }
 
 /// small = the convolution of big: conv2d forwards, conv_transpose2d's input gradient.
-pub(crate) fn forward(g: &Geometry, big: Slice, weight: Slice, bias: Option<Slice>, small: &mut SliceMut) -> Result<()> {
+pub(crate) fn forward(
+    g: &Geometry,
+    big: Slice,
+    weight: Slice,
+    bias: Option<Slice>,
+    small: &mut SliceMut,
+) -> Result<()> {
     if g.big[2] == 0 {
         return of_no_channels(bias, g.small[2], small);
     }
@@ -91,15 +153,36 @@ pub(crate) fn forward(g: &Geometry, big: Slice, weight: Slice, bias: Option<Slic
     }
     let (gpu, groups) = (big.gpu, g.window.groups);
     let (c, pixels) = (g.small[2] / groups, g.n * g.small[0] * g.small[1]);
-    let (tile, v) = (Tile::new(gpu, big.dtype, c), together(g.big[2] / groups, &[big, weight]));
+    let (tile, v) = (
+        Tile::new(gpu, big.dtype, c),
+        together(g.big[2] / groups, &[big, weight]),
+    );
     let bytes = big.bytes() + weight.bytes() + small.as_slice().bytes();
-    let launch = gpu.kernel("conv2d", tile.name(false), big.dtype)?.arg(big).arg(weight).arg(bias).arg(small);
+    let launch = gpu
+        .kernel("conv2d", tile.name(false), big.dtype)?
+        .arg(big)
+        .arg(weight)
+        .arg(bias)
+        .arg(small);
     let launch = launch.arg(window(gpu, g)?).sizes([v])?;
-    launch.grid([pixels.div_ceil(128), groups * c.div_ceil(tile.width), 1], tile.threads).moves(bytes).counts(g.flops()).launch()
+    launch
+        .grid(
+            [pixels.div_ceil(128), groups * c.div_ceil(tile.width), 1],
+            tile.threads,
+        )
+        .moves(bytes)
+        .counts(g.flops())
+        .launch()
 }
 
-/// dw[s, ky, kx, b] = the sum over all pixels of the small image of small[.., s] big[.. under (ky, kx), b], in f32.
-pub(crate) fn backward_weight(g: &Geometry, small: Slice, big: Slice, dw: &mut SliceMut) -> Result<()> {
+/// dw[s, ky, kx, b] = the sum over all pixels of the small image of small[.., s] big[.. under (ky,
+/// kx), b], in f32.
+pub(crate) fn backward_weight(
+    g: &Geometry,
+    small: Slice,
+    big: Slice,
+    dw: &mut SliceMut,
+) -> Result<()> {
     let (gpu, groups, weights) = (small.gpu, g.window.groups, dw.as_slice().elements);
     let pixels = g.n * g.small[0] * g.small[1];
     if pixels == 0 {
@@ -110,28 +193,64 @@ pub(crate) fn backward_weight(g: &Geometry, small: Slice, big: Slice, dw: &mut S
     }
     let tiles = groups * (g.small[2] / groups).div_ceil(128) * g.columns().div_ceil(128);
     // Some two blocks a processor, each with enough pixels to be worth its partial sums.
-    let splits = (2 * gpu.processors as usize).div_ceil(tiles.max(1)).clamp(1, pixels.div_ceil(1024));
+    let splits = (2 * gpu.processors as usize)
+        .div_ceil(tiles.max(1))
+        .clamp(1, pixels.div_ceil(1024));
     let span = pixels.div_ceil(splits);
     let splits = pixels.div_ceil(span);
-    let [v_small, v_big] = [(small, g.small[2]), (big, g.big[2])].map(|(x, c)| together(c / groups, &[x]));
+    let [v_small, v_big] =
+        [(small, g.small[2]), (big, g.big[2])].map(|(x, c)| together(c / groups, &[x]));
     let mut part: Scratch = gpu.scratch(splits * weights, DType::F32)?;
     let tensor_cores = small.dtype != DType::F32 || gpu.tf32();
-    let name = if small.dtype == DType::F32 && gpu.tf32() { "conv2d_weight_tf32" } else { "conv2d_weight" };
-    let launch = gpu.kernel("conv2d", name, small.dtype)?.arg(small).arg(big).arg(&mut part.write()).arg(window(gpu, g)?);
-    let launch = launch.sizes([v_small, v_big, span])?.grid([tiles, splits, 1], if tensor_cores { 128 } else { 256 });
-    launch.moves(small.bytes() + big.bytes()).counts(g.flops()).launch()?;
+    let name = if small.dtype == DType::F32 && gpu.tf32() {
+        "conv2d_weight_tf32"
+    } else {
+        "conv2d_weight"
+    };
+    let launch = gpu
+        .kernel("conv2d", name, small.dtype)?
+        .arg(small)
+        .arg(big)
+        .arg(&mut part.write())
+        .arg(window(gpu, g)?);
+    let launch = launch
+        .sizes([v_small, v_big, span])?
+        .grid([tiles, splits, 1], if tensor_cores { 128 } else { 256 });
+    launch
+        .moves(small.bytes() + big.bytes())
+        .counts(g.flops())
+        .launch()?;
     finish(part.read(), small.dtype, [1, splits, weights], 1.0, dw)
 }
 
 fn depthwise_weight(g: &Geometry, small: Slice, big: Slice, dw: &mut SliceMut) -> Result<()> {
     /// Taps of a kernel's row that a block takes together: RUN of the kernel.
     const RUN: usize = 5;
-    let (gpu, c, pixels, weights) = (small.gpu, g.big[2], g.n * g.small[0] * g.small[1], dw.as_slice().elements);
-    let Columns { v, splits, span, .. } = Columns::summing(pixels, c, together(c, &[small, big]));
+    let (gpu, c, pixels, weights) = (
+        small.gpu,
+        g.big[2],
+        g.n * g.small[0] * g.small[1],
+        dw.as_slice().elements,
+    );
+    let Columns {
+        v, splits, span, ..
+    } = Columns::summing(pixels, c, together(c, &[small, big]));
     let mut part = gpu.scratch(splits * weights, DType::F32)?;
-    let launch = gpu.kernel("conv2d", "depthwise_weight", small.dtype)?.arg(small).arg(big).arg(&mut part.write());
+    let launch = gpu
+        .kernel("conv2d", "depthwise_weight", small.dtype)?
+        .arg(small)
+        .arg(big)
+        .arg(&mut part.write());
     let launch = launch.arg(window(gpu, g)?).sizes([v, span])?;
-    let grid = [c.div_ceil(v).div_ceil(256), splits, g.kernel[0] * g.kernel[1].div_ceil(RUN)];
-    launch.blocks(grid).moves(small.bytes() + big.bytes()).counts(g.flops()).launch()?;
+    let grid = [
+        c.div_ceil(v).div_ceil(256),
+        splits,
+        g.kernel[0] * g.kernel[1].div_ceil(RUN),
+    ];
+    launch
+        .blocks(grid)
+        .moves(small.bytes() + big.bytes())
+        .counts(g.flops())
+        .launch()?;
     finish(part.read(), small.dtype, [1, splits, weights], 1.0, dw)
 }

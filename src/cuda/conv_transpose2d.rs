@@ -1,4 +1,5 @@
-//! Transposed convolution: one implicit product for each output phase, that is, for each remainder by the stride.
+//! Transposed convolution: one implicit product for each output phase, that is, for each remainder
+//! by the stride.
 
 use super::conv2d::{Tile, depthwise, of_no_channels, window};
 use super::launch::together;
@@ -7,7 +8,13 @@ use crate::Result;
 use crate::window::Geometry;
 
 /// big = the transposed convolution of small: conv_transpose2d forwards, conv2d's input gradient.
-pub(crate) fn forward(g: &Geometry, small: Slice, weight: Slice, bias: Option<Slice>, big: &mut SliceMut) -> Result<()> {
+pub(crate) fn forward(
+    g: &Geometry,
+    small: Slice,
+    weight: Slice,
+    bias: Option<Slice>,
+    big: &mut SliceMut,
+) -> Result<()> {
     if g.small[2] == 0 {
         return of_no_channels(bias, g.big[2], big);
     }
@@ -15,16 +22,40 @@ pub(crate) fn forward(g: &Geometry, small: Slice, weight: Slice, bias: Option<Sl
         return depthwise("depthwise_transposed", g, [small, weight], bias, big);
     }
     let (gpu, groups, [down, right]) = (small.gpu, g.window.groups, g.window.stride);
-    // The sum is over the small image's channels: the weight is turned so that they lie side by side.
+    // The sum is over the small image's channels: the weight is turned so that they lie side by
+    // side.
     let mut turned = gpu.scratch(weight.elements, weight.dtype)?;
-    let launch = gpu.kernel("conv_transpose2d", "turn_weight", weight.dtype)?.arg(weight).arg(&mut turned.write());
-    launch.arg(window(gpu, g)?).each(weight.elements).moves(2 * weight.bytes()).launch()?;
+    let launch = gpu
+        .kernel("conv_transpose2d", "turn_weight", weight.dtype)?
+        .arg(weight)
+        .arg(&mut turned.write());
+    launch
+        .arg(window(gpu, g)?)
+        .each(weight.elements)
+        .moves(2 * weight.bytes())
+        .launch()?;
     let c = g.big[2] / groups;
-    let (tile, v) = (Tile::new(gpu, small.dtype, c), together(g.small[2] / groups, &[small, turned.read()]));
+    let (tile, v) = (
+        Tile::new(gpu, small.dtype, c),
+        together(g.small[2] / groups, &[small, turned.read()]),
+    );
     let bytes = small.bytes() + weight.bytes() + big.as_slice().bytes();
-    let launch = gpu.kernel("conv_transpose2d", tile.name(true), small.dtype)?.arg(small).arg(turned.read()).arg(bias).arg(big);
+    let launch = gpu
+        .kernel("conv_transpose2d", tile.name(true), small.dtype)?
+        .arg(small)
+        .arg(turned.read())
+        .arg(bias)
+        .arg(big);
     let launch = launch.arg(window(gpu, g)?).sizes([v])?;
     let pixels = g.n * g.big[0].div_ceil(down) * g.big[1].div_ceil(right);
-    let grid = [pixels.div_ceil(128), groups * c.div_ceil(tile.width), down * right];
-    launch.grid(grid, tile.threads).moves(bytes).counts(g.flops()).launch()
+    let grid = [
+        pixels.div_ceil(128),
+        groups * c.div_ceil(tile.width),
+        down * right,
+    ];
+    launch
+        .grid(grid, tile.threads)
+        .moves(bytes)
+        .counts(g.flops())
+        .launch()
 }

@@ -5,13 +5,34 @@ use super::{Slice, SliceMut};
 use crate::{DType, Result};
 
 /// How many of the labels are counted, into one 32-bit integer: -1 where one of them is no class.
-pub(crate) fn count(labels: Slice, k: usize, ignored: Option<i64>, counted: &mut SliceMut) -> Result<()> {
-    let launch = labels.gpu.kernel("cross_entropy", "count_labels", DType::F32)?.arg(labels).count(labels.elements);
-    launch.sizes([k])?.arg(i32::from(ignored.is_some())).arg(ignored.unwrap_or(0)).arg(counted).blocks([1, 1, 1]).launch()
+pub(crate) fn count(
+    labels: Slice,
+    k: usize,
+    ignored: Option<i64>,
+    counted: &mut SliceMut,
+) -> Result<()> {
+    let launch = labels
+        .gpu
+        .kernel("cross_entropy", "count_labels", DType::F32)?
+        .arg(labels)
+        .count(labels.elements);
+    launch
+        .sizes([k])?
+        .arg(i32::from(ignored.is_some()))
+        .arg(ignored.unwrap_or(0))
+        .arg(counted)
+        .blocks([1, 1, 1])
+        .launch()
 }
 
-/// Of each row its maximum m and ln(sum of e^(x - m)), `[rows, 2]`, and the mean loss of those that count.
-pub(crate) fn forward(inputs: [Slice; 3], options: (f64, Option<i64>), stats: &mut SliceMut, loss: &mut SliceMut) -> Result<()> {
+/// Of each row its maximum m and ln(sum of e^(x - m)), `[rows, 2]`, and the mean loss of those that
+/// count.
+pub(crate) fn forward(
+    inputs: [Slice; 3],
+    options: (f64, Option<i64>),
+    stats: &mut SliceMut,
+    loss: &mut SliceMut,
+) -> Result<()> {
     forward_of("cross_entropy", inputs, options, stats, loss)
 }
 
@@ -25,9 +46,20 @@ pub(super) fn forward_of(
 ) -> Result<()> {
     let rows = labels.elements;
     let mut losses = x.gpu.scratch(rows, DType::F32)?;
-    let launch = x.gpu.kernel(name, name, x.dtype)?.arg(x).arg(labels).arg(stats).arg(&mut losses.write());
-    let launch = launch.count(rows).sizes([x.elements.checked_div(rows).unwrap_or(1)])?.arg(number as f32);
-    let launch = launch.arg(i32::from(ignored.is_some())).arg(ignored.unwrap_or(0));
+    let launch = x
+        .gpu
+        .kernel(name, name, x.dtype)?
+        .arg(x)
+        .arg(labels)
+        .arg(stats)
+        .arg(&mut losses.write());
+    let launch = launch
+        .count(rows)
+        .sizes([x.elements.checked_div(rows).unwrap_or(1)])?
+        .arg(number as f32);
+    let launch = launch
+        .arg(i32::from(ignored.is_some()))
+        .arg(ignored.unwrap_or(0));
     launch.warps(rows).moves(x.bytes()).launch()?;
     mean(losses.read(), counted, loss)
 }
@@ -38,13 +70,32 @@ fn mean(losses: Slice, counted: Slice, loss: &mut SliceMut) -> Result<()> {
         return loss.fill(0.0);
     }
     let parts = partial(losses, [1, losses.elements, 1])?;
-    let launch = losses.gpu.kernel("cross_entropy", "mean_of_counted", DType::F32)?.arg(parts.sums.read());
-    launch.sizes([parts.splits])?.arg(counted).arg(loss).blocks([1, 1, 1]).launch()
+    let launch = losses
+        .gpu
+        .kernel("cross_entropy", "mean_of_counted", DType::F32)?
+        .arg(parts.sums.read());
+    launch
+        .sizes([parts.splits])?
+        .arg(counted)
+        .arg(loss)
+        .blocks([1, 1, 1])
+        .launch()
 }
 
 /// dx = (softmax - target) dy / N.
-pub(crate) fn backward(inputs: [Slice; 3], by: [Slice; 2], options: (f64, Option<i64>), dx: &mut SliceMut) -> Result<()> {
-    backward_of(["cross_entropy", "cross_entropy_backward"], inputs, by, options, dx)
+pub(crate) fn backward(
+    inputs: [Slice; 3],
+    by: [Slice; 2],
+    options: (f64, Option<i64>),
+    dx: &mut SliceMut,
+) -> Result<()> {
+    backward_of(
+        ["cross_entropy", "cross_entropy_backward"],
+        inputs,
+        by,
+        options,
+        dx,
+    )
 }
 
 /// The same for a kernel of this file and name.
@@ -56,8 +107,18 @@ pub(super) fn backward_of(
     dx: &mut SliceMut,
 ) -> Result<()> {
     let k = x.elements.checked_div(labels.elements).unwrap_or(1);
-    let launch = x.gpu.kernel(file, name, x.dtype)?.arg(x).arg(stats).arg(labels).arg(dy).arg(counted).arg(dx);
+    let launch = x
+        .gpu
+        .kernel(file, name, x.dtype)?
+        .arg(x)
+        .arg(stats)
+        .arg(labels)
+        .arg(dy)
+        .arg(counted)
+        .arg(dx);
     let launch = launch.count(x.elements).sizes([k])?.arg(number as f32);
-    let launch = launch.arg(i32::from(ignored.is_some())).arg(ignored.unwrap_or(0));
+    let launch = launch
+        .arg(i32::from(ignored.is_some()))
+        .arg(ignored.unwrap_or(0));
     launch.each(x.elements).moves(2 * x.bytes()).launch()
 }

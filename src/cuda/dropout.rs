@@ -9,12 +9,26 @@ use crate::{Result, Rng};
 pub(crate) fn apply(p: f64, rng: &Rng, x: Slice, y: &mut SliceMut) -> Result<()> {
     let (seed, stream) = rng.key();
     let (threshold, scale) = drop(p);
-    let launch = x.gpu.kernel("dropout", "dropout", x.dtype)?.arg(x).arg(y).count(x.elements);
-    let launch = launch.arg(seed).arg(stream).arg(graph::key(rng)).arg(threshold).arg(scale);
-    launch.each(x.elements.div_ceil(pack(x.dtype))).moves(2 * x.bytes()).launch()
+    let launch = x
+        .gpu
+        .kernel("dropout", "dropout", x.dtype)?
+        .arg(x)
+        .arg(y)
+        .count(x.elements);
+    let launch = launch
+        .arg(seed)
+        .arg(stream)
+        .arg(graph::key(rng))
+        .arg(threshold)
+        .arg(scale);
+    launch
+        .each(x.elements.div_ceil(pack(x.dtype)))
+        .moves(2 * x.bytes())
+        .launch()
 }
 
-/// What an element's random bits, as a fraction of 2^16, must reach for it to stay, and what it is then multiplied by.
+/// What an element's random bits, as a fraction of 2^16, must reach for it to stay, and what it is
+/// then multiplied by.
 pub(super) fn drop(p: f64) -> (u32, f32) {
     (threshold(p), (1.0 / (1.0 - p)) as f32)
 }

@@ -7,14 +7,26 @@ use crate::Result;
 /// y = the sub-bands of images x `[n, h, w, c]`.
 pub(crate) fn forward(x: Slice, size: [usize; 4], y: &mut SliceMut) -> Result<()> {
     let v = together(size[3], &[x, y.as_slice()]);
-    let launch = x.gpu.kernel("dwt", "dwt", x.dtype)?.arg(x).arg(y).sizes(size)?.sizes([v])?;
+    let launch = x
+        .gpu
+        .kernel("dwt", "dwt", x.dtype)?
+        .arg(x)
+        .arg(y)
+        .sizes(size)?
+        .sizes([v])?;
     launch.each(blocks(size) / v).moves(2 * x.bytes()).launch()
 }
 
 /// x `[n, h, w, c]` = the images whose sub-bands are y.
 pub(crate) fn inverse(y: Slice, size: [usize; 4], x: &mut SliceMut) -> Result<()> {
     let v = together(size[3], &[y, x.as_slice()]);
-    let launch = y.gpu.kernel("dwt", "idwt", y.dtype)?.arg(y).arg(x).sizes(size)?.sizes([v])?;
+    let launch = y
+        .gpu
+        .kernel("dwt", "idwt", y.dtype)?
+        .arg(y)
+        .arg(x)
+        .sizes(size)?
+        .sizes([v])?;
     launch.each(blocks(size) / v).moves(2 * y.bytes()).launch()
 }
 

@@ -5,6 +5,15 @@ use crate::{DType, Result};
 
 /// mean = keep mean + (1 - keep) x, `keep` being both factors in device memory.
 pub(crate) fn update(mean: &mut SliceMut, x: Slice, keep: Slice) -> Result<()> {
-    let launch = x.gpu.kernel("ema", "ema", DType::F32)?.arg(mean).arg(x).count(x.elements).arg(keep);
-    launch.each(x.elements.div_ceil(4)).moves(3 * x.bytes()).launch()
+    let launch = x
+        .gpu
+        .kernel("ema", "ema", DType::F32)?
+        .arg(mean)
+        .arg(x)
+        .count(x.elements)
+        .arg(keep);
+    launch
+        .each(x.elements.div_ceil(4))
+        .moves(3 * x.bytes())
+        .launch()
 }

@@ -8,15 +8,46 @@ use crate::{Result, Rng};
 /// y = dropout(gelu(x)).
 pub(crate) fn forward(p: f64, rng: &Rng, x: Slice, y: &mut SliceMut) -> Result<()> {
     let ((seed, stream), (threshold, scale)) = (rng.key(), drop(p));
-    let launch = x.gpu.kernel("gelu_dropout", "gelu_dropout", x.dtype)?.arg(x).arg(None).arg(y).count(x.elements).arg(1);
-    let launch = launch.arg(seed).arg(stream).arg(graph::key(rng)).arg(threshold).arg(scale);
-    launch.each(x.elements.div_ceil(pack(x.dtype))).moves(2 * x.bytes()).launch()
+    let launch = x
+        .gpu
+        .kernel("gelu_dropout", "gelu_dropout", x.dtype)?
+        .arg(x)
+        .arg(None)
+        .arg(y)
+        .count(x.elements)
+        .arg(1);
+    let launch = launch
+        .arg(seed)
+        .arg(stream)
+        .arg(graph::key(rng))
+        .arg(threshold)
+        .arg(scale);
+    launch
+        .each(x.elements.div_ceil(pack(x.dtype)))
+        .moves(2 * x.bytes())
+        .launch()
 }
 
 /// dx = dropout(dy) gelu'(x).
 pub(crate) fn backward(p: f64, rng: &Rng, x: Slice, dy: Slice, dx: &mut SliceMut) -> Result<()> {
     let ((seed, stream), (threshold, scale)) = (rng.key(), drop(p));
-    let launch = x.gpu.kernel("gelu_dropout", "gelu_dropout_backward", x.dtype)?.arg(x).arg(None).arg(dy).arg(dx);
-    let launch = launch.count(x.elements).arg(1).arg(seed).arg(stream).arg(graph::key(rng)).arg(threshold).arg(scale);
-    launch.each(x.elements.div_ceil(pack(x.dtype))).moves(3 * x.bytes()).launch()
+    let launch = x
+        .gpu
+        .kernel("gelu_dropout", "gelu_dropout_backward", x.dtype)?
+        .arg(x)
+        .arg(None)
+        .arg(dy)
+        .arg(dx);
+    let launch = launch
+        .count(x.elements)
+        .arg(1)
+        .arg(seed)
+        .arg(stream)
+        .arg(graph::key(rng))
+        .arg(threshold)
+        .arg(scale);
+    launch
+        .each(x.elements.div_ceil(pack(x.dtype)))
+        .moves(3 * x.bytes())
+        .launch()
 }

@@ -1,12 +1,14 @@
 //! Matrix products, by cuBLAS.
 //!
-//! cuBLAS counts columns first. A row-major matrix read column-first is its transpose, and C^T = B^T A^T: so the operands
-//! change places, and nothing is moved.
+//! cuBLAS counts columns first. A row-major matrix read column-first is its transpose, and C^T =
+//! B^T A^T: so the operands change places, and nothing is moved.
 
 use std::ffi::c_void;
 
 use cudarc::cublas::result::{self, CublasError, gemm_strided_batched_ex};
-use cudarc::cublas::sys::{self, cublasComputeType_t as Compute, cublasOperation_t as Operation, cudaDataType_t as Type};
+use cudarc::cublas::sys::{
+    self, cublasComputeType_t as Compute, cublasOperation_t as Operation, cudaDataType_t as Type,
+};
 
 use super::{Block, Gpu, Slice, SliceMut};
 use crate::shape::flops;
@@ -19,7 +21,8 @@ pub(super) struct Blas {
     _workspace: Block,
 }
 
-// SAFETY: the handle is bound to a context, not to a thread; the mutex around it lets one thread use it at a time.
+// SAFETY: the handle is bound to a context, not to a thread; the mutex around it lets one thread
+// use it at a time.
 unsafe impl Send for Blas {}
 
 /// Bytes of workspace that NVIDIA recommends for its newest devices.
@@ -29,8 +32,12 @@ impl Blas {
     /// In the caller's turn.
     fn new(gpu: &'static Gpu, workspace: Block) -> Result<Blas> {
         let handle = result::create_handle().map_err(|e| failed(gpu, "does not start", e))?;
-        let blas = Blas { handle, _workspace: workspace };
-        // SAFETY: handle and stream live as long as the process, the workspace as long as the handle.
+        let blas = Blas {
+            handle,
+            _workspace: workspace,
+        };
+        // SAFETY: handle and stream live as long as the process, the workspace as long as the
+        // handle.
         unsafe {
             result::set_stream(handle, gpu.stream.cu_stream() as sys::cudaStream_t)
                 .map_err(|e| failed(gpu, "takes no stream", e))?;
@@ -46,7 +53,8 @@ fn failed(gpu: &Gpu, what: &str, e: CublasError) -> Error {
     Error::Device(format!("cuda:{}: cuBLAS {what}: {:?}", gpu.ordinal(), e.0))
 }
 
-/// An operand: elements, whether they are stored transposed, and how far apart the matrices of a batch lie.
+/// An operand: elements, whether they are stored transposed, and how far apart the matrices of a
+/// batch lie.
 #[derive(Clone, Copy)]
 pub(crate) struct Matrix<'a> {
     pub data: Slice<'a>,
@@ -57,13 +65,23 @@ pub(crate) struct Matrix<'a> {
 impl<'a> Matrix<'a> {
     /// A single one.
     pub fn new(data: Slice<'a>, transposed: bool) -> Matrix<'a> {
-        Matrix { data, transposed, step: 0 }
+        Matrix {
+            data,
+            transposed,
+            step: 0,
+        }
     }
 }
 
-/// C = A B for `batch` pairs of matrices [m, k] and [k, n]; those of C follow one another. Sums are in f32, products of
-/// f32 operands in full precision, or as tf32 where the device was told so.
-pub(crate) fn gemm(batch: usize, [m, k, n]: [usize; 3], a: Matrix, b: Matrix, c: &mut SliceMut) -> Result<()> {
+/// C = A B for `batch` pairs of matrices [m, k] and [k, n]; those of C follow one another. Sums are
+/// in f32, products of f32 operands in full precision, or as tf32 where the device was told so.
+pub(crate) fn gemm(
+    batch: usize,
+    [m, k, n]: [usize; 3],
+    a: Matrix,
+    b: Matrix,
+    c: &mut SliceMut,
+) -> Result<()> {
     let gpu = c.0.gpu;
     if [batch, m, n].contains(&0) {
         return Ok(());
@@ -73,11 +91,22 @@ pub(crate) fn gemm(batch: usize, [m, k, n]: [usize; 3], a: Matrix, b: Matrix, c:
     }
     let number = |n: usize| {
         i32::try_from(n).map_err(|_| {
-            Error::Device(format!("cuda:{}: a matrix of {m} x {k} x {n} is beyond cuBLAS's counters", gpu.ordinal()))
+            Error::Device(format!(
+                "cuda:{}: a matrix of {m} x {k} x {n} is beyond cuBLAS's counters",
+                gpu.ordinal()
+            ))
         })
     };
-    let (operand_a, row_a) = if a.transposed { (Operation::CUBLAS_OP_T, m) } else { (Operation::CUBLAS_OP_N, k) };
-    let (operand_b, row_b) = if b.transposed { (Operation::CUBLAS_OP_T, k) } else { (Operation::CUBLAS_OP_N, n) };
+    let (operand_a, row_a) = if a.transposed {
+        (Operation::CUBLAS_OP_T, m)
+    } else {
+        (Operation::CUBLAS_OP_N, k)
+    };
+    let (operand_b, row_b) = if b.transposed {
+        (Operation::CUBLAS_OP_T, k)
+    } else {
+        (Operation::CUBLAS_OP_N, n)
+    };
     let compute = match a.data.dtype {
         DType::F32 if gpu.tf32() => Compute::CUBLAS_COMPUTE_32F_FAST_TF32,
         _ => Compute::CUBLAS_COMPUTE_32F,
@@ -87,8 +116,13 @@ pub(crate) fn gemm(batch: usize, [m, k, n]: [usize; 3], a: Matrix, b: Matrix, c:
     let [one, zero] = [&one, &zero].map(|x| (&raw const *x).cast::<c_void>());
     let lock = || gpu.blas.lock().unwrap_or_else(|e| e.into_inner());
     // A statement of its own, as memory takes a turn of its own.
-    let workspace = if lock().is_none() { Some(gpu.allocate(WORKSPACE)?) } else { None };
-    // The turn first, as everywhere: a thread that records waits for locks while others wait for their turn.
+    let workspace = if lock().is_none() {
+        Some(gpu.allocate(WORKSPACE)?)
+    } else {
+        None
+    };
+    // The turn first, as everywhere: a thread that records waits for locks while others wait for
+    // their turn.
     let _turn = gpu.turn()?;
     let mut blas = lock();
     let handle = match (&mut *blas, workspace) {
@@ -96,9 +130,13 @@ pub(crate) fn gemm(batch: usize, [m, k, n]: [usize; 3], a: Matrix, b: Matrix, c:
         (empty, Some(workspace)) => empty.insert(Blas::new(gpu, workspace)?).handle,
         (None, None) => unreachable!("cuBLAS, once started, stays"),
     };
-    let (bytes, flops) = (a.data.bytes() + b.data.bytes() + c.as_slice().bytes(), flops(&[batch, m, n, k]));
+    let (bytes, flops) = (
+        a.data.bytes() + b.data.bytes() + c.as_slice().bytes(),
+        flops(&[batch, m, n, k]),
+    );
     let pointer = c.pointer();
-    // SAFETY: the callers' slices hold the matrices that these sizes and steps describe; the factors outlive the call.
+    // SAFETY: the callers' slices hold the matrices that these sizes and steps describe; the
+    // factors outlive the call.
     let start = || unsafe {
         gemm_strided_batched_ex(
             handle,

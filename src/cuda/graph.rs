@@ -1,9 +1,11 @@
-//! Recording a piece of work once and replaying it: one call to the driver instead of some hundred launches.
+//! Recording a piece of work once and replaying it: one call to the driver instead of some hundred
+//! launches.
 //!
-//! What is replayed are the very launches, with their arguments and addresses. So whatever changes from time to time must
-//! lie in device memory at a place that stays: inputs, learning rate, and the keys of random streams, which [`Recording`]
-//! keeps in a table. The work's own buffers come from lists that nobody else is served from while the recording lives; a
-//! rehearsal fills them, as the driver lends no memory while it records.
+//! What is replayed are the very launches, with their arguments and addresses. So whatever changes
+//! from time to time must lie in device memory at a place that stays: inputs, learning rate, and
+//! the keys of random streams, which [`Recording`] keeps in a table. The work's own buffers come
+//! from lists that nobody else is served from while the recording lives; a rehearsal fills them, as
+//! the driver lends no memory while it records.
 
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,14 +24,18 @@ enum Keys {
     /// As always, and the streams' numbers are noted.
     Noted(Vec<u64>),
     /// They are read from a table, where those streams have their places.
-    Table { start: Slice<'static>, streams: Vec<u64> },
+    Table {
+        start: Slice<'static>,
+        streams: Vec<u64>,
+    },
 }
 
 thread_local! {
     static KEYS: RefCell<Keys> = const { RefCell::new(Keys::Arguments) };
 }
 
-/// Where the key of this random stream is in device memory, for a launch that is being recorded; none outside of that.
+/// Where the key of this random stream is in device memory, for a launch that is being recorded;
+/// none outside of that.
 pub(super) fn key(rng: &Rng) -> Option<Slice<'static>> {
     let (_, stream) = rng.key();
     KEYS.with_borrow_mut(|keys| match keys {
@@ -41,14 +47,19 @@ pub(super) fn key(rng: &Rng) -> Option<Slice<'static>> {
             None
         }
         // A key is two 64-bit words.
-        Keys::Table { start, streams } => streams.iter().position(|s| *s == stream).map(|at| start.part(2 * at, 2)),
+        Keys::Table { start, streams } => streams
+            .iter()
+            .position(|s| *s == stream)
+            .map(|at| start.part(2 * at, 2)),
     })
 }
 
-/// Where a piece of work is rehearsed and recorded: lists of memory of its own, and the random streams it draws from.
+/// Where a piece of work is rehearsed and recorded: lists of memory of its own, and the random
+/// streams it draws from.
 ///
-/// Work that is recorded must not read from or write to the processor's memory, and what it reads and writes must stay
-/// where it is: tensors that are overwritten, not replaced. A training step is such work:
+/// Work that is recorded must not read from or write to the processor's memory, and what it reads
+/// and writes must stay where it is: tensors that are overwritten, not replaced. A training step is
+/// such work:
 ///
 /// ```no_run
 /// # use wavemix::{Result, Rng, Tensor, cuda::Stage};
@@ -78,10 +89,15 @@ impl Stage {
     pub fn new(ordinal: usize) -> Result<Stage> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let (gpu, id) = (gpu(ordinal)?, NEXT.fetch_add(1, Ordering::Relaxed));
-        // Everyone's free blocks are of no use to the stage, and would take the memory that it needs.
+        // Everyone's free blocks are of no use to the stage, and would take the memory that it
+        // needs.
         super::release_free_memory(ordinal)?;
         gpu.lock_pool().recordings.insert(id);
-        Ok(Stage { gpu, id, streams: Vec::new() })
+        Ok(Stage {
+            gpu,
+            id,
+            streams: Vec::new(),
+        })
     }
 
     /// Does the work, with memory from its own lists.
@@ -97,7 +113,8 @@ impl Stage {
         result
     }
 
-    /// Records the work without doing it. Its random streams are children of one stream, and known by their numbers.
+    /// Records the work without doing it. Its random streams are children of one stream, and known
+    /// by their numbers.
     ///
     /// # Errors
     /// Those of the work; work that a GPU cannot record.
@@ -107,16 +124,37 @@ impl Stage {
         gpu.replace_lent(self.id)?;
         let table = gpu.scratch(2 * self.streams.len().max(1), DType::I64)?;
         // The table lives in the recording, and KEYS forgets it below.
-        KEYS.set(Keys::Table { start: table.read().detached(), streams: self.streams.clone() });
+        KEYS.set(Keys::Table {
+            start: table.read().detached(),
+            streams: self.streams.clone(),
+        });
         let _alone = gpu.gate.write().unwrap_or_else(|e| e.into_inner());
-        let begun = gpu.stream.begin_capture(CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL).map_err(failed);
+        let begun = gpu
+            .stream
+            .begin_capture(CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL)
+            .map_err(failed);
         let result = begun.and_then(|()| self.served(true, work));
         KEYS.set(Keys::Arguments);
         // Ended in any case: the stream would otherwise record whatever comes next.
-        let graph = gpu.stream.end_capture(CUgraphInstantiate_flags(0)).map_err(failed);
+        let graph = gpu
+            .stream
+            .end_capture(CUgraphInstantiate_flags(0))
+            .map_err(failed);
         let (result, graph) = (result?, graph?);
-        let graph = graph.ok_or_else(|| Error::Device(format!("cuda:{}: recording a step gave nothing", gpu.ordinal())))?;
-        Ok((Recording { graph, table, stage: self }, result))
+        let graph = graph.ok_or_else(|| {
+            Error::Device(format!(
+                "cuda:{}: recording a step gave nothing",
+                gpu.ordinal()
+            ))
+        })?;
+        Ok((
+            Recording {
+                graph,
+                table,
+                stage: self,
+            },
+            result,
+        ))
     }
 
     fn served<R>(&self, recording: bool, work: impl FnOnce() -> Result<R>) -> Result<R> {
@@ -128,7 +166,10 @@ impl Stage {
             }
         }
         let _restore = Restore;
-        SERVING.set(Serving { owner: Some(self.id), recording });
+        SERVING.set(Serving {
+            owner: Some(self.id),
+            recording,
+        });
         work()
     }
 }
@@ -139,7 +180,8 @@ impl Drop for Stage {
     }
 }
 
-/// Recorded work, to be done again and again. What it returned when it was recorded holds the latest results.
+/// Recorded work, to be done again and again. What it returned when it was recorded holds the
+/// latest results.
 pub struct Recording {
     graph: CudaGraph,
     table: Scratch,
@@ -150,7 +192,8 @@ pub struct Recording {
 unsafe impl Send for Recording {}
 
 impl Drop for Recording {
-    /// Waits for the last replay: what is destroyed must not be running. An error shows at the next call too.
+    /// Waits for the last replay: what is destroyed must not be running. An error shows at the next
+    /// call too.
     fn drop(&mut self) {
         if let Ok(_turn) = self.stage.gpu.turn() {
             let _ = self.stage.gpu.wait("waiting for the last replay");
@@ -166,11 +209,20 @@ impl Recording {
     pub fn replay(&mut self, rng: &Rng) -> Result<()> {
         let gpu = self.stage.gpu;
         if !self.stage.streams.is_empty() {
-            let keys = self.stage.streams.iter().map(|&stream| rng.child(stream).key());
-            let bytes: Vec<u8> = keys.flat_map(|(seed, stream)| [seed, stream]).flat_map(u64::to_le_bytes).collect();
+            let keys = self
+                .stage
+                .streams
+                .iter()
+                .map(|&stream| rng.child(stream).key());
+            let bytes: Vec<u8> = keys
+                .flat_map(|(seed, stream)| [seed, stream])
+                .flat_map(u64::to_le_bytes)
+                .collect();
             self.table.write().write(&bytes)?;
         }
         let _turn = gpu.turn()?;
-        self.graph.launch().map_err(|e| gpu.failed("replaying a step", e))
+        self.graph
+            .launch()
+            .map_err(|e| gpu.failed("replaying a step", e))
     }
 }

@@ -4,8 +4,8 @@
 //! gpu.kernel("dwt", "dwt", x.dtype)?.arg(x).arg(y).sizes([n, h, w, c])?.each(n * h * w * c).moves(2 * x.bytes()).launch()
 //! ```
 //!
-//! Each launch states its grid, and the bytes it has to move: divided by its time those are what the kernel achieves of
-//! the device's bandwidth.
+//! Each launch states its grid, and the bytes it has to move: divided by its time those are what
+//! the kernel achieves of the device's bandwidth.
 
 use std::collections::HashMap;
 use std::ffi::c_void;
@@ -29,9 +29,16 @@ pub(super) struct Kernels {
 const BLOCK: u32 = 256;
 
 impl Gpu {
-    /// Kernel `name` of `kernels/<file>.cu` for elements of type `dtype`, compiled at its first use.
-    pub fn kernel(&'static self, file: &'static str, name: &'static str, dtype: DType) -> Result<Launch> {
-        // Loading a kernel is not allowed while a thread records; and that thread may wait for the lock, so the turn comes first.
+    /// Kernel `name` of `kernels/<file>.cu` for elements of type `dtype`, compiled at its first
+    /// use.
+    pub fn kernel(
+        &'static self,
+        file: &'static str,
+        name: &'static str,
+        dtype: DType,
+    ) -> Result<Launch> {
+        // Loading a kernel is not allowed while a thread records; and that thread may wait for the
+        // lock, so the turn comes first.
         let _turn = self.turn()?;
         let mut kernels = self.kernels.lock().unwrap_or_else(|e| e.into_inner());
         let key = (file, name, dtype);
@@ -41,12 +48,15 @@ impl Gpu {
                 None => {
                     let image = compile::image(file, source(file)?, dtype, self.arch)?;
                     let loaded = self.context.load_module(Ptx::from_binary(image));
-                    let module = loaded.map_err(|e| self.failed(&format!("loading {file}.cu"), e))?;
+                    let module =
+                        loaded.map_err(|e| self.failed(&format!("loading {file}.cu"), e))?;
                     kernels.modules.insert((file, dtype), module.clone());
                     module
                 }
             };
-            let function = module.load_function(name).map_err(|e| self.failed(&format!("looking for {name} in {file}.cu"), e))?;
+            let function = module
+                .load_function(name)
+                .map_err(|e| self.failed(&format!("looking for {name} in {file}.cu"), e))?;
             kernels.functions.insert(key, function);
         }
         let function = kernels.functions[&key].clone();
@@ -71,12 +81,18 @@ pub(crate) fn pack(dtype: DType) -> usize {
     16 / dtype.bytes()
 }
 
-/// `v` of kernels/README.md: how many of `c` neighbouring channels a thread takes together, a whole pack where all
-/// operands allow for it.
+/// `v` of kernels/README.md: how many of `c` neighbouring channels a thread takes together, a whole
+/// pack where all operands allow for it.
 pub(crate) fn together(c: usize, operands: &[Slice]) -> usize {
     let pack = pack(operands[0].dtype);
-    let aligned = operands.iter().all(|slice| slice.address.is_multiple_of(16));
-    if aligned && c.is_multiple_of(pack) { pack } else { 1 }
+    let aligned = operands
+        .iter()
+        .all(|slice| slice.address.is_multiple_of(16));
+    if aligned && c.is_multiple_of(pack) {
+        pack
+    } else {
+        1
+    }
 }
 
 /// C of kernels/README.md: rows of c channels, some rows a block.
@@ -106,7 +122,12 @@ impl Columns {
         let lanes = (BLOCK as usize / threads.max(1)).max(1);
         let splits = rows.div_ceil(lanes * 16).clamp(1, most);
         let span = rows.div_ceil(splits).max(1);
-        Columns { v, splits: rows.div_ceil(span).max(1), span, across: threads.div_ceil(BLOCK as usize) }
+        Columns {
+            v,
+            splits: rows.div_ceil(span).max(1),
+            span,
+            across: threads.div_ceil(BLOCK as usize),
+        }
     }
 
     pub fn grid(&self) -> [usize; 3] {
@@ -116,7 +137,10 @@ impl Columns {
 
 /// A kernel's text.
 fn source(file: &str) -> Result<&'static str> {
-    let found = SOURCES.iter().find(|(name, _)| *name == file).map(|(_, text)| *text);
+    let found = SOURCES
+        .iter()
+        .find(|(name, _)| *name == file)
+        .map(|(_, text)| *text);
     found.ok_or_else(|| Error::Device(format!("{file}: there is no kernel of this name")))
 }
 
@@ -141,7 +165,8 @@ pub(crate) struct Launch {
     function: CudaFunction,
     file: &'static str,
     name: &'static str,
-    /// The arguments, each in the low bytes of as many words as it needs, and the word that each begins with.
+    /// The arguments, each in the low bytes of as many words as it needs, and the word that each
+    /// begins with.
     words: Vec<u64>,
     starts: Vec<usize>,
     grid: [u32; 3],
@@ -190,11 +215,16 @@ impl<const N: usize> Argument for [u64; N] {
 /// A structure of 32-bit numbers: two to a word.
 impl<const N: usize> Argument for [u32; N] {
     fn push(self, words: &mut Vec<u64>) {
-        words.extend(self.chunks(2).map(|pair| u64::from(pair[0]) | pair.get(1).map_or(0, |&high| u64::from(high) << 32)));
+        words.extend(
+            self.chunks(2).map(|pair| {
+                u64::from(pair[0]) | pair.get(1).map_or(0, |&high| u64::from(high) << 32)
+            }),
+        );
     }
 }
 
-/// Axes of a box of elements and the steps of two operands along them, outermost first: `struct Axes` of common.cuh.
+/// Axes of a box of elements and the steps of two operands along them, outermost first: `struct
+/// Axes` of common.cuh.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Axes {
     rank: usize,
@@ -203,9 +233,14 @@ pub(crate) struct Axes {
 }
 
 impl Axes {
-    /// In as few axes as possible: one that continues where the next one ends, in both operands, is one with it.
+    /// In as few axes as possible: one that continues where the next one ends, in both operands, is
+    /// one with it.
     pub fn new(axes: impl IntoIterator<Item = (usize, [isize; 2])>) -> Axes {
-        let mut out = Axes { rank: 0, lengths: [1; MAX_RANK], steps: [[0; MAX_RANK]; 2] };
+        let mut out = Axes {
+            rank: 0,
+            lengths: [1; MAX_RANK],
+            steps: [[0; MAX_RANK]; 2],
+        };
         for (length, step) in axes.into_iter().filter(|&(length, _)| length != 1) {
             let last = out.rank.wrapping_sub(1);
             let continues = |side: usize| out.steps[side][last] == step[side] * length as isize;
@@ -230,15 +265,17 @@ impl Axes {
     }
 
     /// Each axis with its steps, outermost first.
-    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (usize, [isize; 2])> + ExactSizeIterator + '_ {
+    pub fn iter(
+        &self,
+    ) -> impl DoubleEndedIterator<Item = (usize, [isize; 2])> + ExactSizeIterator + '_ {
         (0..self.rank).map(|i| (self.lengths[i], [self.steps[0][i], self.steps[1][i]]))
     }
 }
 
 impl Argument for Axes {
     fn push(self, words: &mut Vec<u64>) {
-        // The kernels count axes from the innermost; those that are not there have length 1 and no steps. An axis beyond
-        // 32 bits is refused by `Launch::axes`.
+        // The kernels count axes from the innermost; those that are not there have length 1 and no
+        // steps. An axis beyond 32 bits is refused by `Launch::axes`.
         let mut head = [1; 8];
         head[0] = self.rank as u32;
         let mut steps = [[0; MAX_RANK]; 2];
@@ -275,7 +312,11 @@ impl Launch {
 
     /// A box of elements, whose lengths must fit the kernel's 32-bit integers.
     pub fn axes(self, axes: Axes) -> Result<Launch> {
-        match axes.lengths.iter().find(|&&length| u32::try_from(length).is_err()) {
+        match axes
+            .lengths
+            .iter()
+            .find(|&&length| u32::try_from(length).is_err())
+        {
             Some(&length) => Err(self.too_large(length)),
             None => Ok(self.arg(axes)),
         }
@@ -283,7 +324,9 @@ impl Launch {
 
     fn too_large(&self, size: usize) -> Error {
         let (gpu, name) = (self.gpu.ordinal(), self.name);
-        Error::Device(format!("cuda:{gpu}: {name}: {size} does not fit the kernel's 32-bit counters; take smaller batches"))
+        Error::Device(format!(
+            "cuda:{gpu}: {name}: {size} does not fit the kernel's 32-bit counters; take smaller batches"
+        ))
     }
 
     /// Blocks, and threads of each.
@@ -296,10 +339,14 @@ impl Launch {
 
     /// Blocks of 32 x 8 threads.
     pub fn tiles(self, grid: [usize; 3]) -> Launch {
-        Launch { block: [32, 8], ..self.blocks(grid) }
+        Launch {
+            block: [32, 8],
+            ..self.blocks(grid)
+        }
     }
 
-    /// E of kernels/README.md: a thread for each of `n` pieces of work, striding where there are many.
+    /// E of kernels/README.md: a thread for each of `n` pieces of work, striding where there are
+    /// many.
     pub fn each(self, n: usize) -> Launch {
         self.grid([n.div_ceil(BLOCK as usize).min(4096), 1, 1], BLOCK)
     }
@@ -336,15 +383,31 @@ impl Launch {
         let failed = |e| gpu.failed(&format!("starting {} of {}.cu", self.name, self.file), e);
         let ([gx, gy, gz], [bx, by]) = (self.grid, self.block);
         let words = self.words.as_mut_ptr();
-        let mut pointers: Vec<*mut c_void> = self.starts.iter().map(|&start| words.wrapping_add(start).cast()).collect();
-        let mark = (&*format!("{} {}", self.name, self.dtype), self.bytes, self.flops);
+        let mut pointers: Vec<*mut c_void> = self
+            .starts
+            .iter()
+            .map(|&start| words.wrapping_add(start).cast())
+            .collect();
+        let mark = (
+            &*format!("{} {}", self.name, self.dtype),
+            self.bytes,
+            self.flops,
+        );
         gpu.timed(mark, || {
-            // SAFETY: the words hold the kernel's arguments in its order, each in its low bytes (this is a little-endian
-            // program, as every one with CUDA is); memory lives until the stream has passed the kernel, since blocks return
-            // to a pool that serves the same stream only.
+            // SAFETY: the words hold the kernel's arguments in its order, each in its low bytes
+            // (this is a little-endian program, as every one with CUDA is); memory lives until the
+            // stream has passed the kernel, since blocks return to a pool that serves the same
+            // stream only.
             let started = unsafe {
                 let (function, stream) = (self.function.cu_function(), gpu.stream.cu_stream());
-                result::launch_kernel(function, (gx, gy, gz), (bx, by, 1), 0, stream, &mut pointers)
+                result::launch_kernel(
+                    function,
+                    (gx, gy, gz),
+                    (bx, by, 1),
+                    0,
+                    stream,
+                    &mut pointers,
+                )
             };
             started.map_err(failed)
         })

@@ -7,18 +7,52 @@ use super::{Slice, SliceMut};
 use crate::{DType, Result};
 
 /// y, and mean and 1 / std of each position.
-pub(crate) fn forward(x: Slice, [gamma, beta]: [Slice; 2], eps: f64, y: &mut SliceMut, stats: &mut SliceMut) -> Result<()> {
+pub(crate) fn forward(
+    x: Slice,
+    [gamma, beta]: [Slice; 2],
+    eps: f64,
+    y: &mut SliceMut,
+    stats: &mut SliceMut,
+) -> Result<()> {
     let (c, rows) = (gamma.elements, x.elements / gamma.elements);
-    let launch = x.gpu.kernel("layer_norm", "layer_norm", x.dtype)?.arg(x).arg(y).arg(stats).arg(gamma).arg(beta);
-    let launch = launch.arg(wide(gamma)).arg(eps as f32).count(rows).sizes([c])?;
+    let launch = x
+        .gpu
+        .kernel("layer_norm", "layer_norm", x.dtype)?
+        .arg(x)
+        .arg(y)
+        .arg(stats)
+        .arg(gamma)
+        .arg(beta);
+    let launch = launch
+        .arg(wide(gamma))
+        .arg(eps as f32)
+        .count(rows)
+        .sizes([c])?;
     launch.warps(rows).moves(2 * x.bytes()).launch()
 }
 
 /// dx.
-pub(crate) fn backward_input([x, dy, stats]: [Slice; 3], gamma: Slice, dx: &mut SliceMut) -> Result<()> {
+pub(crate) fn backward_input(
+    [x, dy, stats]: [Slice; 3],
+    gamma: Slice,
+    dx: &mut SliceMut,
+) -> Result<()> {
     let (c, rows) = (gamma.elements, x.elements / gamma.elements);
-    let launch = x.gpu.kernel("layer_norm", "layer_norm_backward", x.dtype)?.arg(x).arg(dy).arg(dx).arg(stats);
-    launch.arg(gamma).arg(wide(gamma)).count(rows).sizes([c])?.warps(rows).moves(3 * x.bytes()).launch()
+    let launch = x
+        .gpu
+        .kernel("layer_norm", "layer_norm_backward", x.dtype)?
+        .arg(x)
+        .arg(dy)
+        .arg(dx)
+        .arg(stats);
+    launch
+        .arg(gamma)
+        .arg(wide(gamma))
+        .count(rows)
+        .sizes([c])?
+        .warps(rows)
+        .moves(3 * x.bytes())
+        .launch()
 }
 
 /// dgamma, then dbeta, in one row of 2 c numbers in f32.
@@ -27,7 +61,17 @@ pub(crate) fn gradient_sums([x, dy, stats]: [Slice; 3], sums: &mut SliceMut) -> 
     let rows = x.elements / c;
     let plan = Columns::summing(rows, c, together(c, &[x, dy]));
     let mut part = x.gpu.scratch(plan.splits * 2 * c, DType::F32)?;
-    let launch = x.gpu.kernel("layer_norm", "layer_norm_sums", x.dtype)?.arg(x).arg(dy).arg(stats).arg(&mut part.write());
-    launch.sizes([rows, c, plan.v, plan.span])?.blocks(plan.grid()).moves(2 * x.bytes()).launch()?;
+    let launch = x
+        .gpu
+        .kernel("layer_norm", "layer_norm_sums", x.dtype)?
+        .arg(x)
+        .arg(dy)
+        .arg(stats)
+        .arg(&mut part.write());
+    launch
+        .sizes([rows, c, plan.v, plan.span])?
+        .blocks(plan.grid())
+        .moves(2 * x.bytes())
+        .launch()?;
     finish(part.read(), x.dtype, [1, plan.splits, 2 * c], 1.0, sums)
 }

@@ -1,13 +1,15 @@
 //! Finding NVIDIA's libraries.
 //!
-//! The driver's is where the system's loader looks. The kernel compiler and cuBLAS often are not: a toolkit or a Python
-//! environment brings them. What is opened here by its path, once, is found by cudarc's later search by name.
+//! The driver's is where the system's loader looks. The kernel compiler and cuBLAS often are not: a
+//! toolkit or a Python environment brings them. What is opened here by its path, once, is found by
+//! cudarc's later search by name.
 
 use std::ffi::{CString, OsStr, c_char, c_int, c_void};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-/// A library: what it is, its files' first letters in the order to open them, whether the loader finds it.
+/// A library: what it is, its files' first letters in the order to open them, whether the loader
+/// finds it.
 struct Library {
     name: &'static str,
     files: &'static [&'static str],
@@ -30,8 +32,8 @@ const LIBRARIES: [Library; 2] = [
     },
 ];
 
-/// The libraries that are nowhere to be found, looked for once: in the folder that `WAVEMIX_CUDA` names, where the
-/// loader looks, in a toolkit, in a Python environment.
+/// The libraries that are nowhere to be found, looked for once: in the folder that `WAVEMIX_CUDA`
+/// names, where the loader looks, in a toolkit, in a Python environment.
 pub(super) fn missing() -> &'static [&'static str] {
     static MISSING: OnceLock<Vec<&'static str>> = OnceLock::new();
     MISSING.get_or_init(|| {
@@ -42,8 +44,10 @@ pub(super) fn missing() -> &'static [&'static str] {
         }
         let own: Vec<PathBuf> = variable("WAVEMIX_CUDA").into_iter().collect();
         for library in LIBRARIES {
-            // Looking further costs nothing where there is no driver anyway, and the message is then complete.
-            let found = open(&own, library.files) || (library.present)() || open(&folders(), library.files);
+            // Looking further costs nothing where there is no driver anyway, and the message is
+            // then complete.
+            let found =
+                open(&own, library.files) || (library.present)() || open(&folders(), library.files);
             if !found {
                 missing.push(library.name);
             }
@@ -53,41 +57,64 @@ pub(super) fn missing() -> &'static [&'static str] {
 }
 
 fn variable(name: &str) -> Option<PathBuf> {
-    std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
+    std::env::var_os(name)
+        .filter(|value| !value.is_empty())
+        .map(PathBuf::from)
 }
 
 /// Where toolkits and Python packages keep libraries.
 fn folders() -> Vec<PathBuf> {
-    let toolkits = ["CUDA_HOME", "CUDA_PATH"].into_iter().filter_map(variable).chain([PathBuf::from("/usr/local/cuda")]);
+    let toolkits = ["CUDA_HOME", "CUDA_PATH"]
+        .into_iter()
+        .filter_map(variable)
+        .chain([PathBuf::from("/usr/local/cuda")]);
     let mut folders: Vec<PathBuf> = toolkits.map(|folder| folder.join("lib64")).collect();
-    for environment in ["VIRTUAL_ENV", "CONDA_PREFIX"].into_iter().filter_map(variable) {
-        for python in entries(&environment.join("lib")).into_iter().filter(|path| begins(path, "python3")) {
+    for environment in ["VIRTUAL_ENV", "CONDA_PREFIX"]
+        .into_iter()
+        .filter_map(variable)
+    {
+        for python in entries(&environment.join("lib"))
+            .into_iter()
+            .filter(|path| begins(path, "python3"))
+        {
             // CUDA 13 keeps all in one folder, CUDA 12 has one a library.
             let packages = ["cu13/lib", "cuda_nvrtc/lib", "cublas/lib"];
-            folders.extend(packages.map(|package| python.join("site-packages/nvidia").join(package)));
+            folders
+                .extend(packages.map(|package| python.join("site-packages/nvidia").join(package)));
         }
     }
     folders
 }
 
-/// Opens the files that begin so, each from the first folder that has one. Whether the last of them was opened.
+/// Opens the files that begin so, each from the first folder that has one. Whether the last of them
+/// was opened.
 fn open(folders: &[PathBuf], files: &[&str]) -> bool {
     let mut opened = false;
     for name in files {
-        let mut candidates = folders.iter().flat_map(|folder| entries(folder)).filter(|path| begins(path, name));
+        let mut candidates = folders
+            .iter()
+            .flat_map(|folder| entries(folder))
+            .filter(|path| begins(path, name));
         opened = candidates.any(|path| dlopen(&path));
     }
     opened
 }
 
 fn entries(folder: &Path) -> Vec<PathBuf> {
-    let mut paths: Vec<PathBuf> = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+    let mut paths: Vec<PathBuf> = std::fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path())
+        .collect();
     paths.sort();
     paths
 }
 
 fn begins(path: &Path, name: &str) -> bool {
-    path.file_name().and_then(OsStr::to_str).is_some_and(|file| file.starts_with(name))
+    path.file_name()
+        .and_then(OsStr::to_str)
+        .is_some_and(|file| file.starts_with(name))
 }
 
 /// Opens a library for the rest of the process.
@@ -98,10 +125,14 @@ fn dlopen(path: &Path) -> bool {
     unsafe extern "C" {
         fn dlopen(path: *const c_char, flags: c_int) -> *mut c_void;
     }
-    /// Resolve all symbols at once: a library that cannot work is then known at once. The same number on all systems.
+    /// Resolve all symbols at once: a library that cannot work is then known at once. The same
+    /// number on all systems.
     const RTLD_NOW: c_int = 2;
-    let Ok(path) = CString::new(path.as_os_str().as_bytes()) else { return false };
-    // SAFETY: the path ends with a zero; opening one of NVIDIA's libraries runs its initialisers and nothing else.
+    let Ok(path) = CString::new(path.as_os_str().as_bytes()) else {
+        return false;
+    };
+    // SAFETY: the path ends with a zero; opening one of NVIDIA's libraries runs its initialisers
+    // and nothing else.
     !unsafe { dlopen(path.as_ptr(), RTLD_NOW) }.is_null()
 }
 

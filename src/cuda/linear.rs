@@ -5,27 +5,70 @@ use super::{Matrix, Slice, SliceMut, gemm};
 use crate::Result;
 
 /// y = x w^T + bias; x is [rows, k], w [n, k], y [rows, n].
-pub(crate) fn forward(x: Slice, w: Slice, bias: Option<Slice>, [n, k]: [usize; 2], y: &mut SliceMut) -> Result<()> {
+pub(crate) fn forward(
+    x: Slice,
+    w: Slice,
+    bias: Option<Slice>,
+    [n, k]: [usize; 2],
+    y: &mut SliceMut,
+) -> Result<()> {
     let rows = y.as_slice().elements.checked_div(n).unwrap_or(0);
-    gemm(1, [rows, k, n], Matrix::new(x, false), Matrix::new(w, true), y)?;
+    gemm(
+        1,
+        [rows, k, n],
+        Matrix::new(x, false),
+        Matrix::new(w, true),
+        y,
+    )?;
     bias.map_or(Ok(()), |bias| add_bias(bias, y))
 }
 
 /// y += bias, in each row.
 fn add_bias(bias: Slice, y: &mut SliceMut) -> Result<()> {
     let (n, dtype) = (y.as_slice().elements, bias.dtype);
-    let launch = bias.gpu.kernel("linear", "add_bias", dtype)?.arg(y).arg(bias).count(n).sizes([bias.elements])?;
-    launch.each(n.div_ceil(pack(dtype))).moves(2 * n * dtype.bytes()).launch()
+    let launch = bias
+        .gpu
+        .kernel("linear", "add_bias", dtype)?
+        .arg(y)
+        .arg(bias)
+        .count(n)
+        .sizes([bias.elements])?;
+    launch
+        .each(n.div_ceil(pack(dtype)))
+        .moves(2 * n * dtype.bytes())
+        .launch()
 }
 
 /// dx = dy w.
-pub(crate) fn backward_input(dy: Slice, w: Slice, [n, k]: [usize; 2], dx: &mut SliceMut) -> Result<()> {
+pub(crate) fn backward_input(
+    dy: Slice,
+    w: Slice,
+    [n, k]: [usize; 2],
+    dx: &mut SliceMut,
+) -> Result<()> {
     let rows = dx.as_slice().elements.checked_div(k).unwrap_or(0);
-    gemm(1, [rows, n, k], Matrix::new(dy, false), Matrix::new(w, false), dx)
+    gemm(
+        1,
+        [rows, n, k],
+        Matrix::new(dy, false),
+        Matrix::new(w, false),
+        dx,
+    )
 }
 
 /// dw = dy^T x, in f32.
-pub(crate) fn backward_weight(dy: Slice, x: Slice, [n, k]: [usize; 2], dw: &mut SliceMut) -> Result<()> {
+pub(crate) fn backward_weight(
+    dy: Slice,
+    x: Slice,
+    [n, k]: [usize; 2],
+    dw: &mut SliceMut,
+) -> Result<()> {
     let rows = x.elements.checked_div(k).unwrap_or(0);
-    gemm(1, [n, rows, k], Matrix::new(dy, true), Matrix::new(x, false), dw)
+    gemm(
+        1,
+        [n, rows, k],
+        Matrix::new(dy, true),
+        Matrix::new(x, false),
+        dw,
+    )
 }

@@ -1,11 +1,12 @@
 //! Device memory: blocks that are used again instead of being returned.
 //!
-//! Asking the driver for memory stops the device, and a training step asks for the same few hundred buffers every time.
-//! So a dropped buffer goes back to a list of its size, and from the second step on every buffer comes from there. There
-//! is one stream, so a block can be lent again at once: its next user comes later in the stream than its last one.
+//! Asking the driver for memory stops the device, and a training step asks for the same few hundred
+//! buffers every time. So a dropped buffer goes back to a list of its size, and from the second
+//! step on every buffer comes from there. There is one stream, so a block can be lent again at
+//! once: its next user comes later in the stream than its last one.
 //!
-//! A recorded step is replayed with the addresses it was recorded with. Its blocks come from lists of its own, which
-//! nobody else is served from while the recording lives.
+//! A recorded step is replayed with the addresses it was recorded with. Its blocks come from lists
+//! of its own, which nobody else is served from while the recording lives.
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -43,8 +44,8 @@ pub struct CudaPoolStats {
     pub driver_allocations: u64,
 }
 
-/// What this thread does with a device: whose lists its blocks come from, and whether it is recording, when the driver
-/// must not be asked to wait.
+/// What this thread does with a device: whose lists its blocks come from, and whether it is
+/// recording, when the driver must not be asked to wait.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Serving {
     pub owner: Owner,
@@ -100,7 +101,9 @@ pub fn release_free_memory(ordinal: usize) -> Result<()> {
 /// Bytes that the driver still has.
 pub(super) fn free(gpu: &Gpu) -> Result<usize> {
     let _turn = gpu.turn()?;
-    mem_get_info().map(|(free, _)| free).map_err(|e| gpu.failed("asking for its memory", e))
+    mem_get_info()
+        .map(|(free, _)| free)
+        .map_err(|e| gpu.failed("asking for its memory", e))
 }
 
 impl Gpu {
@@ -108,17 +111,25 @@ impl Gpu {
         self.pool.lock().unwrap_or_else(|e| e.into_inner())
     }
 
-    /// An error while a step is recorded: what would be replayed is the address of memory that is gone by then.
+    /// An error while a step is recorded: what would be replayed is the address of memory that is
+    /// gone by then.
     pub(super) fn not_recording(&self, doing: &str) -> Result<()> {
         if SERVING.get().recording {
-            return Err(Error::Device(format!("cuda:{}: {doing}: not while a step is recorded", self.ordinal)));
+            return Err(Error::Device(format!(
+                "cuda:{}: {doing}: not while a step is recorded",
+                self.ordinal
+            )));
         }
         Ok(())
     }
 
     /// A block of `bytes` bytes with whatever its last user left in it.
     pub fn allocate(&'static self, bytes: usize) -> Result<Block> {
-        let class = if self.exact { bytes.max(1) } else { size_class(bytes) };
+        let class = if self.exact {
+            bytes.max(1)
+        } else {
+            size_class(bytes)
+        };
         let mut pool = self.lock_pool();
         let owner = SERVING.get().owner;
         let reused = pool.free.get_mut(&(owner, class)).and_then(Vec::pop);
@@ -140,13 +151,20 @@ impl Gpu {
         if let Some(id) = owner {
             *pool.lent.entry((id, class)).or_default() += 1;
         }
-        Ok(Block { gpu: self, address, bytes, class, owner })
+        Ok(Block {
+            gpu: self,
+            address,
+            bytes,
+            class,
+            owner,
+        })
     }
 
     /// From the driver; where it has no more, once again after giving back what is free.
     fn allocate_anew(&self, class: usize, bytes: usize) -> Result<CUdeviceptr> {
         let _turn = self.turn()?;
-        // SAFETY: the memory is unset, and every op writes all of its output before anything reads it.
+        // SAFETY: the memory is unset, and every op writes all of its output before anything reads
+        // it.
         let attempt = || unsafe { malloc_sync(class) };
         let full = CUresult::CUDA_ERROR_OUT_OF_MEMORY;
         let mut outcome = attempt();
@@ -154,7 +172,13 @@ impl Gpu {
             self.release()?;
             outcome = attempt();
         }
-        outcome.map_err(|e| if e.0 == full { self.out_of_memory(bytes) } else { self.failed("asking for memory", e) })
+        outcome.map_err(|e| {
+            if e.0 == full {
+                self.out_of_memory(bytes)
+            } else {
+                self.failed("asking for memory", e)
+            }
+        })
     }
 
     fn out_of_memory(&self, bytes: usize) -> Error {
@@ -163,7 +187,9 @@ impl Gpu {
             let pool = self.lock_pool();
             (mib(pool.live), mib(pool.cached))
         };
-        let (free, total) = mem_get_info().map_or((f64::NAN, f64::NAN), |(free, total)| (mib(free), mib(total)));
+        let (free, total) = mem_get_info().map_or((f64::NAN, f64::NAN), |(free, total)| {
+            (mib(free), mib(total))
+        });
         let others = (total - free - live - cached).max(0.0);
         Error::OutOfMemory(format!(
             "cuda:{}: out of memory: asked for {:.1} MiB; of {total:.0} MiB, {live:.1} are in tensors, {cached:.1} held for reuse, \
@@ -177,7 +203,11 @@ impl Gpu {
     fn release(&self) -> Result<()> {
         self.wait("waiting to release memory")?;
         let mut pool = self.lock_pool();
-        let keys: Vec<_> = pool.free.range((None, 0)..=(None, usize::MAX)).map(|(key, _)| *key).collect();
+        let keys: Vec<_> = pool
+            .free
+            .range((None, 0)..=(None, usize::MAX))
+            .map(|(key, _)| *key)
+            .collect();
         for key in keys {
             for address in pool.free.remove(&key).unwrap_or_default() {
                 pool.cached -= key.1;
@@ -188,17 +218,25 @@ impl Gpu {
         Ok(())
     }
 
-    /// Adds a block to a rehearsed step's lists for each that is still lent: what a rehearsal gave may be kept, and the
-    /// recording needs as many again.
+    /// Adds a block to a rehearsed step's lists for each that is still lent: what a rehearsal gave
+    /// may be kept, and the recording needs as many again.
     pub(super) fn replace_lent(&self, id: u64) -> Result<()> {
-        let lent: Vec<_> = self.lock_pool().lent.range((id, 0)..=(id, usize::MAX)).map(|(key, count)| (key.1, *count)).collect();
+        let lent: Vec<_> = self
+            .lock_pool()
+            .lent
+            .range((id, 0)..=(id, usize::MAX))
+            .map(|(key, count)| (key.1, *count))
+            .collect();
         for (class, count) in lent {
             for _ in 0..count {
                 let address = self.allocate_anew(class, class)?;
                 let mut pool = self.lock_pool();
                 pool.driver_allocations += 1;
                 pool.cached += class;
-                pool.free.entry((Some(id), class)).or_default().push(address);
+                pool.free
+                    .entry((Some(id), class))
+                    .or_default()
+                    .push(address);
             }
         }
         Ok(())
@@ -209,7 +247,11 @@ impl Gpu {
         let mut pool = self.lock_pool();
         pool.recordings.remove(&id);
         pool.lent.retain(|(owner, _), _| *owner != id);
-        let keys: Vec<_> = pool.free.range((Some(id), 0)..=(Some(id), usize::MAX)).map(|(key, _)| *key).collect();
+        let keys: Vec<_> = pool
+            .free
+            .range((Some(id), 0)..=(Some(id), usize::MAX))
+            .map(|(key, _)| *key)
+            .collect();
         for key in keys {
             let blocks = pool.free.remove(&key).unwrap_or_default();
             pool.free.entry((None, key.1)).or_default().extend(blocks);
@@ -243,7 +285,10 @@ impl Drop for Block {
         }
         // A block may outlive the recording it was made for.
         let owner = self.owner.filter(|id| pool.recordings.contains(id));
-        pool.free.entry((owner, self.class)).or_default().push(self.address);
+        pool.free
+            .entry((owner, self.class))
+            .or_default()
+            .push(self.address);
     }
 }
 
@@ -262,7 +307,9 @@ mod tests {
         for bytes in [0usize, 1, 511, 512, 513, 100_000, (1 << 30) + 1] {
             let class = size_class(bytes);
             assert!(
-                class >= bytes && class.is_multiple_of(512) && (bytes < 4096 || class - bytes <= bytes / 4),
+                class >= bytes
+                    && class.is_multiple_of(512)
+                    && (bytes < 4096 || class - bytes <= bytes / 4),
                 "{bytes}: {class}"
             );
         }

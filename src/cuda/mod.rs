@@ -1,11 +1,14 @@
-//! The NVIDIA GPU: one context and one stream of work a device, and the launches of this crate's kernels, one file an op.
+//! The NVIDIA GPU: one context and one stream of work a device, and the launches of this crate's
+//! kernels, one file an op.
 //!
-//! cudarc opens NVIDIA's libraries when the program runs, so nothing of CUDA is needed to build. It panics where a
-//! library is missing: each is looked for first, and what is missing is listed in one error.
+//! cudarc opens NVIDIA's libraries when the program runs, so nothing of CUDA is needed to build. It
+//! panics where a library is missing: each is looked for first, and what is missing is listed in
+//! one error.
 //!
-//! All work of a device goes through one stream, in the order in which it was asked for. So a buffer may be given back
-//! while a kernel still reads it: whoever gets it next comes later in the stream. Nothing waits but reading back. A second
-//! stream only brings batches, beside the work of the first: see `staging`.
+//! All work of a device goes through one stream, in the order in which it was asked for. So a
+//! buffer may be given back while a kernel still reads it: whoever gets it next comes later in the
+//! stream. Nothing waits but reading back. A second stream only brings batches, beside the work of
+//! the first: see `staging`.
 
 mod compile;
 mod gemm;
@@ -78,11 +81,13 @@ pub fn usable(ordinal: usize) -> Result<()> {
 /// As [`usable`].
 pub fn name(ordinal: usize) -> Result<String> {
     let gpu = gpu(ordinal)?;
-    gpu.context.name().map_err(|e| gpu.failed("asking for its name", e))
+    gpu.context
+        .name()
+        .map_err(|e| gpu.failed("asking for its name", e))
 }
 
-/// Whether products of f32 matrices may round their operands to tf32, 10 bits after the point, on this device: faster,
-/// with three digits. Not unless asked for.
+/// Whether products of f32 matrices may round their operands to tf32, 10 bits after the point, on
+/// this device: faster, with three digits. Not unless asked for.
 ///
 /// # Errors
 /// As [`usable`].
@@ -112,7 +117,8 @@ pub(crate) struct Gpu {
     arch: u32,
     /// Processors that blocks are spread over.
     processors: u32,
-    /// Whether blocks of memory are just as long as asked for: where tests look for accesses beyond their ends.
+    /// Whether blocks of memory are just as long as asked for: where tests look for accesses beyond
+    /// their ends.
     exact: bool,
     pool: Mutex<memory::Pool>,
     /// Closed while a thread records.
@@ -133,12 +139,16 @@ const ARCH: u32 = 70;
 
 /// The GPU with this ordinal, started at the first call.
 pub(crate) fn gpu(ordinal: usize) -> Result<&'static Gpu> {
-    static STARTED: Mutex<BTreeMap<usize, std::result::Result<&'static Gpu, String>>> = Mutex::new(BTreeMap::new());
+    static STARTED: Mutex<BTreeMap<usize, std::result::Result<&'static Gpu, String>>> =
+        Mutex::new(BTreeMap::new());
     let mut started = STARTED.lock().unwrap_or_else(|e| e.into_inner());
     let gpu = started.entry(ordinal).or_insert_with(|| {
-        // A library that opens but lacks a symbol makes cudarc panic; nothing of ours is left half-done by that.
-        let begun = std::panic::catch_unwind(|| Gpu::start(ordinal)).unwrap_or_else(|_| Err("a library lacks a function".into()));
-        let why = |what| format!("cuda:{ordinal} cannot be used: {what}; --device cpu works everywhere");
+        // A library that opens but lacks a symbol makes cudarc panic; nothing of ours is left
+        // half-done by that.
+        let begun = std::panic::catch_unwind(|| Gpu::start(ordinal))
+            .unwrap_or_else(|_| Err("a library lacks a function".into()));
+        let why =
+            |what| format!("cuda:{ordinal} cannot be used: {what}; --device cpu works everywhere");
         begun.map(|gpu| &*Box::leak(Box::new(gpu))).map_err(why)
     });
     gpu.clone().map_err(Error::Device)
@@ -153,27 +163,45 @@ impl Gpu {
         if !missing.is_empty() {
             return Err(format!("{} not found", missing.join(", ")));
         }
-        let refused = |what: &'static str| move |e: DriverError| format!("the NVIDIA driver refuses {what}: {}", describe(e));
+        let refused = |what: &'static str| {
+            move |e: DriverError| format!("the NVIDIA driver refuses {what}: {}", describe(e))
+        };
         let count = CudaContext::device_count().map_err(refused("to count devices"))?;
         if ordinal >= count.max(0) as usize {
-            return Err(format!("the devices that the NVIDIA driver sees are counted from 0, and there are {count}"));
+            return Err(format!(
+                "the devices that the NVIDIA driver sees are counted from 0, and there are {count}"
+            ));
         }
         let mut version = 0;
         // SAFETY: the driver's library is there, and writes one int.
-        unsafe { sys::cuDriverGetVersion(&mut version) }.result().map_err(refused("to tell its version"))?;
+        unsafe { sys::cuDriverGetVersion(&mut version) }
+            .result()
+            .map_err(refused("to tell its version"))?;
         if version < DRIVER {
             let (major, minor) = (version / 1000, version % 1000 / 10);
-            return Err(format!("its driver is of CUDA {major}.{minor}, and 12.0 is the oldest that will do"));
+            return Err(format!(
+                "its driver is of CUDA {major}.{minor}, and 12.0 is the oldest that will do"
+            ));
         }
         let context = CudaContext::new(ordinal).map_err(refused("a context"))?;
-        // SAFETY: all work is on one stream, so there is nothing for events to order; `staging` orders its copies itself.
+        // SAFETY: all work is on one stream, so there is nothing for events to order; `staging`
+        // orders its copies itself.
         unsafe { context.disable_event_tracking() };
-        let (major, minor) = context.compute_capability().map_err(refused("to tell the device's age"))?;
+        let (major, minor) = context
+            .compute_capability()
+            .map_err(refused("to tell the device's age"))?;
         let arch = (major * 10 + minor) as u32;
         if arch < ARCH {
-            return Err(format!("it has compute capability {major}.{minor}, and 7.0 is the oldest that kernels are written for"));
+            return Err(format!(
+                "it has compute capability {major}.{minor}, and 7.0 is the oldest that kernels are written for"
+            ));
         }
-        let number = |what| context.attribute(what).map(|n| n.max(1) as u32).map_err(refused("to tell the device's sizes"));
+        let number = |what| {
+            context
+                .attribute(what)
+                .map(|n| n.max(1) as u32)
+                .map_err(refused("to tell the device's sizes"))
+        };
         Ok(Gpu {
             ordinal,
             stream: context.new_stream().map_err(refused("a stream"))?,
@@ -200,12 +228,15 @@ impl Gpu {
         self.tf32.load(Ordering::Relaxed)
     }
 
-    /// Lets this thread talk to the device while what is returned lives; not while another thread records what it asks
-    /// for, as the stream would record this one's too. Before any lock that a thread may want that records, and once: not
-    /// while this thread has a turn.
+    /// Lets this thread talk to the device while what is returned lives; not while another thread
+    /// records what it asks for, as the stream would record this one's too. Before any lock that a
+    /// thread may want that records, and once: not while this thread has a turn.
     fn turn(&self) -> Result<Option<RwLockReadGuard<'_, ()>>> {
-        let turn = (!SERVING.get().recording).then(|| self.gate.read().unwrap_or_else(|e| e.into_inner()));
-        self.context.bind_to_thread().map_err(|e| self.failed("binding a thread", e))?;
+        let turn =
+            (!SERVING.get().recording).then(|| self.gate.read().unwrap_or_else(|e| e.into_inner()));
+        self.context
+            .bind_to_thread()
+            .map_err(|e| self.failed("binding a thread", e))?;
         Ok(turn)
     }
 
@@ -229,12 +260,18 @@ fn describe(e: DriverError) -> String {
             "a kernel touched memory that is not its own; all work on this device is lost, start the program again"
         }
         code::CUDA_ERROR_LAUNCH_FAILED => "a kernel failed while it ran; start the program again",
-        code::CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES => "a kernel asks for more registers or shared memory than there is",
+        code::CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES => {
+            "a kernel asks for more registers or shared memory than there is"
+        }
         code::CUDA_ERROR_LAUNCH_TIMEOUT => "a kernel ran longer than the system allows",
         code::CUDA_ERROR_NO_BINARY_FOR_GPU => "a kernel was compiled for another device",
         code::CUDA_ERROR_UNSUPPORTED_PTX_VERSION => "the kernel compiler is newer than the driver",
-        code::CUDA_ERROR_SYSTEM_DRIVER_MISMATCH => "the driver's library and its kernel module differ; restart the machine",
-        code::CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED => "this cannot be done while a step is recorded",
+        code::CUDA_ERROR_SYSTEM_DRIVER_MISMATCH => {
+            "the driver's library and its kernel module differ; restart the machine"
+        }
+        code::CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED => {
+            "this cannot be done while a step is recorded"
+        }
         _ => "the driver says",
     };
     format!("{sentence} ({:?})", e.0)
@@ -256,15 +293,31 @@ pub(crate) struct SliceMut<'a>(Slice<'a>);
 impl<'a> Slice<'a> {
     /// `elements` elements of `block`, from element `start` on.
     pub fn new(block: &'a Block, start: usize, elements: usize, dtype: DType) -> Slice<'a> {
-        assert!((start + elements) * dtype.bytes() <= block.bytes(), "a slice lies within its block");
+        assert!(
+            (start + elements) * dtype.bytes() <= block.bytes(),
+            "a slice lies within its block"
+        );
         let address = block.address() + (start * dtype.bytes()) as u64;
-        Slice { gpu: block.gpu(), address, elements, dtype, life: PhantomData }
+        Slice {
+            gpu: block.gpu(),
+            address,
+            elements,
+            dtype,
+            life: PhantomData,
+        }
     }
 
     /// `elements` of these, from element `start` on.
     pub fn part(self, start: usize, elements: usize) -> Slice<'a> {
-        assert!(start + elements <= self.elements, "a part lies within its slice");
-        Slice { address: self.address + (start * self.dtype.bytes()) as u64, elements, ..self }
+        assert!(
+            start + elements <= self.elements,
+            "a part lies within its slice"
+        );
+        Slice {
+            address: self.address + (start * self.dtype.bytes()) as u64,
+            elements,
+            ..self
+        }
     }
 
     pub fn bytes(&self) -> usize {
@@ -273,7 +326,13 @@ impl<'a> Slice<'a> {
 
     /// The same without a lifetime: whoever asks keeps the memory alive.
     fn detached(self) -> Slice<'static> {
-        Slice { gpu: self.gpu, address: self.address, elements: self.elements, dtype: self.dtype, life: PhantomData }
+        Slice {
+            gpu: self.gpu,
+            address: self.address,
+            elements: self.elements,
+            dtype: self.dtype,
+            life: PhantomData,
+        }
     }
 
     /// Copies the elements to the processor's memory, once all that was asked for before is done.
@@ -305,14 +364,19 @@ impl<'a> SliceMut<'a> {
         SliceMut(self.0.part(start, elements))
     }
 
-    /// Copies bytes from the processor's memory. The driver takes 64 KiB and less along at once; for more it first waits for
-    /// the stream, where [`Staging`] does not.
+    /// Copies bytes from the processor's memory. The driver takes 64 KiB and less along at once;
+    /// for more it first waits for the stream, where [`Staging`] does not.
     pub fn write(&mut self, from: &[u8]) -> Result<()> {
         let Slice { gpu, address, .. } = self.0;
-        assert_eq!(from.len(), self.0.bytes(), "the copy is as long as the slice");
+        assert_eq!(
+            from.len(),
+            self.0.bytes(),
+            "the copy is as long as the slice"
+        );
         gpu.not_recording("copying to the device")?;
         let _turn = gpu.turn()?;
-        // SAFETY: both sides are `from.len()` bytes long; the driver has read pageable memory when it returns.
+        // SAFETY: both sides are `from.len()` bytes long; the driver has read pageable memory when
+        // it returns.
         unsafe { result::memcpy_htod_async(address, from, gpu.stream.cu_stream()) }
             .map_err(|e| gpu.failed("copying to the device", e))
     }
@@ -326,18 +390,30 @@ impl<'a> SliceMut<'a> {
     /// The same in a turn of the caller's, which must not take two.
     fn copy_in_turn(&mut self, from: Slice) -> Result<()> {
         let Slice { gpu, address, .. } = self.0;
-        assert_eq!((from.bytes(), from.gpu.ordinal), (self.0.bytes(), gpu.ordinal), "the copy is as long as the slice");
+        assert_eq!(
+            (from.bytes(), from.gpu.ordinal),
+            (self.0.bytes(), gpu.ordinal),
+            "the copy is as long as the slice"
+        );
         if from.elements == 0 {
             return Ok(());
         }
         // SAFETY: both sides are as long, and live until the stream has passed this copy.
-        unsafe { result::memcpy_dtod_async(address, from.address, from.bytes(), gpu.stream.cu_stream()) }
-            .map_err(|e| gpu.failed("copying on the device", e))
+        unsafe {
+            result::memcpy_dtod_async(address, from.address, from.bytes(), gpu.stream.cu_stream())
+        }
+        .map_err(|e| gpu.failed("copying on the device", e))
     }
 
     /// All elements `value`, rounded to the type.
     pub fn fill(&mut self, value: f64) -> Result<()> {
-        let Slice { gpu, address, elements, dtype, .. } = self.0;
+        let Slice {
+            gpu,
+            address,
+            elements,
+            dtype,
+            ..
+        } = self.0;
         if elements == 0 {
             return Ok(());
         }
@@ -347,9 +423,21 @@ impl<'a> SliceMut<'a> {
         let filled = unsafe {
             match dtype {
                 DType::U8 => sys::cuMemsetD8Async(address, value as u8, elements, stream),
-                DType::F16 => sys::cuMemsetD16Async(address, half::f16::from_f64(value).to_bits(), elements, stream),
-                DType::BF16 => sys::cuMemsetD16Async(address, half::bf16::from_f64(value).to_bits(), elements, stream),
-                DType::F32 => sys::cuMemsetD32Async(address, (value as f32).to_bits(), elements, stream),
+                DType::F16 => sys::cuMemsetD16Async(
+                    address,
+                    half::f16::from_f64(value).to_bits(),
+                    elements,
+                    stream,
+                ),
+                DType::BF16 => sys::cuMemsetD16Async(
+                    address,
+                    half::bf16::from_f64(value).to_bits(),
+                    elements,
+                    stream,
+                ),
+                DType::F32 => {
+                    sys::cuMemsetD32Async(address, (value as f32).to_bits(), elements, stream)
+                }
                 // Only 0 has one pattern in both halves; nothing else is asked for.
                 DType::F64 | DType::I64 => {
                     assert_eq!(value, 0.0, "64-bit numbers are only zeroed");
@@ -375,7 +463,11 @@ pub(crate) struct Scratch {
 impl Gpu {
     /// Room for `elements` elements.
     pub fn scratch(&'static self, elements: usize, dtype: DType) -> Result<Scratch> {
-        Ok(Scratch { block: self.allocate(elements * dtype.bytes())?, elements, dtype })
+        Ok(Scratch {
+            block: self.allocate(elements * dtype.bytes())?,
+            elements,
+            dtype,
+        })
     }
 }
 
@@ -391,5 +483,7 @@ impl Scratch {
 
 /// That this op has no kernel.
 pub(crate) fn missing<T>(op: &str) -> Result<T> {
-    Err(Error::Device(format!("{op}: not there on a GPU yet; move its operands by to_device(Device::Cpu)")))
+    Err(Error::Device(format!(
+        "{op}: not there on a GPU yet; move its operands by to_device(Device::Cpu)"
+    )))
 }

@@ -22,15 +22,40 @@ pub(crate) fn maximum(g: &Geometry, x: Slice, y: &mut SliceMut) -> Result<()> {
 }
 
 fn from_one(name: &'static str, g: &Geometry, x: Slice, y: &mut SliceMut) -> Result<()> {
-    let (v, n) = (together(g.big[2], &[x, y.as_slice()]), y.as_slice().elements);
-    let launch = x.gpu.kernel("pool", name, x.dtype)?.arg(x).arg(y).arg(window(x.gpu, g)?).sizes([v])?;
-    launch.each(n / v).moves(x.bytes() + n * x.dtype.bytes()).launch()
+    let (v, n) = (
+        together(g.big[2], &[x, y.as_slice()]),
+        y.as_slice().elements,
+    );
+    let launch = x
+        .gpu
+        .kernel("pool", name, x.dtype)?
+        .arg(x)
+        .arg(y)
+        .arg(window(x.gpu, g)?)
+        .sizes([v])?;
+    launch
+        .each(n / v)
+        .moves(x.bytes() + n * x.dtype.bytes())
+        .launch()
 }
 
 /// dx = dy at the first element of its window that is equal to the largest.
-pub(crate) fn backward_maximum(g: &Geometry, [x, y, dy]: [Slice; 3], dx: &mut SliceMut) -> Result<()> {
+pub(crate) fn backward_maximum(
+    g: &Geometry,
+    [x, y, dy]: [Slice; 3],
+    dx: &mut SliceMut,
+) -> Result<()> {
     let v = together(g.big[2], &[x, y, dy, dx.as_slice()]);
-    let launch = x.gpu.kernel("pool", "max_pool_backward", x.dtype)?.arg(x).arg(y).arg(dy).arg(dx);
+    let launch = x
+        .gpu
+        .kernel("pool", "max_pool_backward", x.dtype)?
+        .arg(x)
+        .arg(y)
+        .arg(dy)
+        .arg(dx);
     let launch = launch.arg(window(x.gpu, g)?).sizes([v])?;
-    launch.each(x.elements / v).moves(2 * (x.bytes() + y.bytes())).launch()
+    launch
+        .each(x.elements / v)
+        .moves(2 * (x.bytes() + y.bytes()))
+        .launch()
 }

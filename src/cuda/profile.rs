@@ -1,7 +1,7 @@
 //! What each kernel takes: while a profile is taken, an event stands before and after every launch.
 //!
-//! A kernel's limit is the memory or the arithmetic, whichever would take longer at the rates of this very device:
-//! [`copy_rate`] and [`matrix_rate`] measure them.
+//! A kernel's limit is the memory or the arithmetic, whichever would take longer at the rates of
+//! this very device: [`copy_rate`] and [`matrix_rate`] measure them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,7 +22,8 @@ pub struct KernelTime {
     pub seconds: f64,
     /// Bytes that had to be read and written, each once.
     pub bytes: usize,
-    /// Floating-point operations of matrix products and convolutions, a multiply-add being two; 0 for all other kernels.
+    /// Floating-point operations of matrix products and convolutions, a multiply-add being two; 0
+    /// for all other kernels.
     pub flops: u64,
 }
 
@@ -35,12 +36,15 @@ pub(super) struct Mark {
     events: [Arc<CudaEvent>; 2],
 }
 
-/// Runs `work`, and gives beside its result what each kernel took that was started meanwhile, by any thread; the longest
-/// first. Recorded steps are replayed as a whole and cannot be looked into.
+/// Runs `work`, and gives beside its result what each kernel took that was started meanwhile, by
+/// any thread; the longest first. Recorded steps are replayed as a whole and cannot be looked into.
 ///
 /// # Errors
 /// As [`usable`](super::usable), and those of `work`.
-pub fn profile<T>(ordinal: usize, work: impl FnOnce() -> Result<T>) -> Result<(T, Vec<KernelTime>)> {
+pub fn profile<T>(
+    ordinal: usize,
+    work: impl FnOnce() -> Result<T>,
+) -> Result<(T, Vec<KernelTime>)> {
     let gpu = gpu(ordinal)?;
     let profiles = || gpu.profiles.lock().unwrap_or_else(|e| e.into_inner());
     // Several may be taken at once, each with all marks from its own beginning.
@@ -54,10 +58,20 @@ pub fn profile<T>(ordinal: usize, work: impl FnOnce() -> Result<T>) -> Result<(T
     let marks = profiles().remove(&own).unwrap_or_default();
     super::synchronize(ordinal)?;
     let mut times: BTreeMap<String, KernelTime> = BTreeMap::new();
-    for Mark { name, bytes, flops, events: [begin, end] } in marks {
-        let time = times.entry(name.clone()).or_insert(KernelTime { name, ..KernelTime::default() });
+    for Mark {
+        name,
+        bytes,
+        flops,
+        events: [begin, end],
+    } in marks
+    {
+        let time = times.entry(name.clone()).or_insert(KernelTime {
+            name,
+            ..KernelTime::default()
+        });
         time.launches += 1;
-        time.seconds += elapsed(&begin, &end).map_err(|e| gpu.failed("reading the time of a kernel", e))?;
+        time.seconds +=
+            elapsed(&begin, &end).map_err(|e| gpu.failed("reading the time of a kernel", e))?;
         time.bytes += bytes;
         time.flops += flops;
     }
@@ -66,14 +80,18 @@ pub fn profile<T>(ordinal: usize, work: impl FnOnce() -> Result<T>) -> Result<(T
     Ok((done?, times))
 }
 
-/// Seconds between two events. Drivers before CUDA 12.8 have the function under its older name only.
+/// Seconds between two events. Drivers before CUDA 12.8 have the function under its older name
+/// only.
 fn elapsed(begin: &CudaEvent, end: &CudaEvent) -> std::result::Result<f64, DriverError> {
     type Elapsed = unsafe extern "C" fn(*mut f32, sys::CUevent, sys::CUevent) -> sys::CUresult;
     let mut ms = 0.0;
-    // SAFETY: both names are of functions of this type; the events live, and their stream has passed them.
+    // SAFETY: both names are of functions of this type; the events live, and their stream has
+    // passed them.
     unsafe {
         let driver = sys::culib();
-        let function = driver.get::<Elapsed>(b"cuEventElapsedTime_v2").or_else(|_| driver.get::<Elapsed>(b"cuEventElapsedTime"));
+        let function = driver
+            .get::<Elapsed>(b"cuEventElapsedTime_v2")
+            .or_else(|_| driver.get::<Elapsed>(b"cuEventElapsedTime"));
         let function = function.map_err(|_| DriverError(sys::CUresult::CUDA_ERROR_NOT_FOUND))?;
         function(&mut ms, begin.cu_event(), end.cu_event()).result()?;
     }
@@ -81,27 +99,42 @@ fn elapsed(begin: &CudaEvent, end: &CudaEvent) -> std::result::Result<f64, Drive
 }
 
 impl Gpu {
-    /// Runs what starts one kernel, between two events where a profile is taken, in the caller's turn.
-    pub(super) fn timed(&self, (name, bytes, flops): (&str, usize, u64), start: impl FnOnce() -> Result<()>) -> Result<()> {
+    /// Runs what starts one kernel, between two events where a profile is taken, in the caller's
+    /// turn.
+    pub(super) fn timed(
+        &self,
+        (name, bytes, flops): (&str, usize, u64),
+        start: impl FnOnce() -> Result<()>,
+    ) -> Result<()> {
         let profiles = || self.profiles.lock().unwrap_or_else(|e| e.into_inner());
         if profiles().is_empty() || SERVING.get().recording {
             return start();
         }
         let event = || {
-            let event = self.context.new_event(Some(sys::CUevent_flags::CU_EVENT_DEFAULT))?;
+            let event = self
+                .context
+                .new_event(Some(sys::CUevent_flags::CU_EVENT_DEFAULT))?;
             event.record(&self.stream)?;
             Ok(Arc::new(event))
         };
         let begin = event().map_err(|e| self.failed("timing a kernel", e))?;
         start()?;
         let end = event().map_err(|e| self.failed("timing a kernel", e))?;
-        let mark = Mark { name: name.to_owned(), bytes, flops, events: [begin, end] };
-        profiles().values_mut().for_each(|marks| marks.push(mark.clone()));
+        let mark = Mark {
+            name: name.to_owned(),
+            bytes,
+            flops,
+            events: [begin, end],
+        };
+        profiles()
+            .values_mut()
+            .for_each(|marks| marks.push(mark.clone()));
         Ok(())
     }
 }
 
-/// Bytes a second, read and written together, of copying a quarter of the memory that is free, at most a GiB.
+/// Bytes a second, read and written together, of copying a quarter of the memory that is free, at
+/// most a GiB.
 ///
 /// # Errors
 /// As [`usable`](super::usable); memory that runs out.
@@ -109,19 +142,28 @@ pub fn copy_rate(ordinal: usize) -> Result<f64> {
     let gpu = gpu(ordinal)?;
     let free = super::memory::free(gpu)?;
     let elements = (free / 8).min(1 << 30) / 4;
-    let (mut to, mut from) = (gpu.scratch(elements, DType::F32)?, gpu.scratch(elements, DType::F32)?);
+    let (mut to, mut from) = (
+        gpu.scratch(elements, DType::F32)?,
+        gpu.scratch(elements, DType::F32)?,
+    );
     from.write().fill(0.0)?;
     let mut copy = || {
         let _turn = gpu.turn()?;
-        gpu.timed(("copy", 8 * elements, 0), || to.write().copy_in_turn(from.read()))
+        gpu.timed(("copy", 8 * elements, 0), || {
+            to.write().copy_in_turn(from.read())
+        })
     };
     copy()?;
-    let time = of_kernel("copy", profile(ordinal, || (0..8).try_for_each(|_| copy()))?.1);
+    let time = of_kernel(
+        "copy",
+        profile(ordinal, || (0..8).try_for_each(|_| copy()))?.1,
+    );
     Ok(time.bytes as f64 / time.seconds)
 }
 
-/// Multiply-adds, counted twice, a second, by the instruction that the convolutions use for this type: `mma.sync` for
-/// 16-bit floats, and for f32 where `tf32` is set; single multiply-adds for f32 otherwise. From registers alone.
+/// Multiply-adds, counted twice, a second, by the instruction that the convolutions use for this
+/// type: `mma.sync` for 16-bit floats, and for f32 where `tf32` is set; single multiply-adds for
+/// f32 otherwise. From registers alone.
 ///
 /// # Errors
 /// As [`usable`](super::usable).
@@ -132,21 +174,35 @@ pub fn matrix_rate(ordinal: usize, dtype: DType, tf32: bool) -> Result<f64> {
     // On the stand-in the number means nothing, and would take minutes.
     let rounds = if gpu.exact { 4 } else { ROUNDS };
     let mut out = gpu.scratch(blocks * 256, DType::F32)?;
-    // Eight products of 16 x 8 x 16 (f32: 8) by each of a block's eight warps, or eight multiply-adds a thread.
+    // Eight products of 16 x 8 x 16 (f32: 8) by each of a block's eight warps, or eight
+    // multiply-adds a thread.
     let terms = if dtype == DType::F32 { 8 } else { 16 };
-    let products = if on_tensor_cores { 8 * 8 * 16 * 8 * terms } else { 8 * 256 };
+    let products = if on_tensor_cores {
+        8 * 8 * 16 * 8 * terms
+    } else {
+        8 * 256
+    };
     let flops = 2 * (blocks * rounds * products) as u64;
     let mut run = || {
-        let launch =
-            gpu.kernel("conv2d", "matrix_rate", dtype)?.arg(&mut out.write()).sizes([rounds, usize::from(on_tensor_cores)])?;
+        let launch = gpu
+            .kernel("conv2d", "matrix_rate", dtype)?
+            .arg(&mut out.write())
+            .sizes([rounds, usize::from(on_tensor_cores)])?;
         launch.blocks([blocks, 1, 1]).counts(flops).launch()
     };
     run()?;
-    let time = of_kernel(&format!("matrix_rate {dtype}"), profile(ordinal, || (0..4).try_for_each(|_| run()))?.1);
+    let time = of_kernel(
+        &format!("matrix_rate {dtype}"),
+        profile(ordinal, || (0..4).try_for_each(|_| run()))?.1,
+    );
     Ok(time.flops as f64 / time.seconds)
 }
 
-/// The one kernel's time that a rate is made of: other threads may start kernels meanwhile, and longer ones.
+/// The one kernel's time that a rate is made of: other threads may start kernels meanwhile, and
+/// longer ones.
 fn of_kernel(name: &str, times: Vec<KernelTime>) -> KernelTime {
-    times.into_iter().find(|time| time.name == name).unwrap_or_default()
+    times
+        .into_iter()
+        .find(|time| time.name == name)
+        .unwrap_or_default()
 }

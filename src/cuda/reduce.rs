@@ -1,4 +1,5 @@
-//! Sums over the middle of `[outer, length, inner]`, in an order that depends on the sizes alone; extremes of rows.
+//! Sums over the middle of `[outer, length, inner]`, in an order that depends on the sizes alone;
+//! extremes of rows.
 
 use super::launch::{Columns, pack, together};
 use super::{Scratch, Slice, SliceMut};
@@ -8,18 +9,40 @@ use crate::{DType, Result};
 const SHORT: usize = 2048;
 
 /// y[o, i] = scale times the sum over l of x[o, l, i]; y is f32 or of x's type.
-pub(crate) fn sum(x: Slice, [outer, inner]: [usize; 2], scale: f64, y: &mut SliceMut) -> Result<()> {
+pub(crate) fn sum(
+    x: Slice,
+    [outer, inner]: [usize; 2],
+    scale: f64,
+    y: &mut SliceMut,
+) -> Result<()> {
     let length = x.elements.checked_div(outer * inner).unwrap_or(0);
     if length == 0 {
         return y.fill(0.0);
     }
     if inner == 1 && length <= SHORT {
-        let name = if y.as_slice().dtype == DType::F32 { "sum_rows_f32" } else { "sum_rows" };
-        let launch = x.gpu.kernel("reduce", name, x.dtype)?.arg(x).arg(y).count(outer).sizes([length])?.arg(scale as f32);
+        let name = if y.as_slice().dtype == DType::F32 {
+            "sum_rows_f32"
+        } else {
+            "sum_rows"
+        };
+        let launch = x
+            .gpu
+            .kernel("reduce", name, x.dtype)?
+            .arg(x)
+            .arg(y)
+            .count(outer)
+            .sizes([length])?
+            .arg(scale as f32);
         return launch.warps(outer).moves(x.bytes()).launch();
     }
     let parts = partial(x, [outer, length, inner])?;
-    finish(parts.sums.read(), x.dtype, [outer, parts.splits, inner], scale, y)
+    finish(
+        parts.sums.read(),
+        x.dtype,
+        [outer, parts.splits, inner],
+        scale,
+        y,
+    )
 }
 
 /// Sums of spans of rows, `[outer, splits, inner]` in f32.
@@ -33,7 +56,10 @@ pub(super) fn partial(x: Slice, [outer, length, inner]: [usize; 3]) -> Result<Pa
     let (v, splits, span, across) = if inner == 1 {
         // One long row, cut into a block's worth each; whole packs where that comes out even.
         let v = together(length, &[x]);
-        let span = length.div_ceil(1024).max(8192).next_multiple_of(pack(x.dtype));
+        let span = length
+            .div_ceil(1024)
+            .max(8192)
+            .next_multiple_of(pack(x.dtype));
         (v, length.div_ceil(span), span, 1)
     } else {
         let plan = Columns::summing(length, inner, together(inner, &[x]));
@@ -42,26 +68,54 @@ pub(super) fn partial(x: Slice, [outer, length, inner]: [usize; 3]) -> Result<Pa
         (plan.v, length.div_ceil(span), span, plan.grid()[0])
     };
     let mut sums = x.gpu.scratch(outer * splits * inner, DType::F32)?;
-    let launch = x.gpu.kernel("reduce", "sum_columns", x.dtype)?.arg(x).arg(&mut sums.write());
+    let launch = x
+        .gpu
+        .kernel("reduce", "sum_columns", x.dtype)?
+        .arg(x)
+        .arg(&mut sums.write());
     let launch = launch.sizes([outer, length, inner, v, span])?;
-    launch.blocks([outer * across, splits, 1]).moves(x.bytes()).launch()?;
+    launch
+        .blocks([outer * across, splits, 1])
+        .moves(x.bytes())
+        .launch()?;
     Ok(Parts { sums, splits })
 }
 
-/// The second half: y[o, i] = scale times the sum over s of part[o, s, i]. `real` is the other type that y may have.
-pub(super) fn finish(part: Slice, real: DType, [outer, splits, inner]: [usize; 3], scale: f64, y: &mut SliceMut) -> Result<()> {
-    let name = if y.as_slice().dtype == DType::F32 { "sum_finish_f32" } else { "sum_finish" };
-    let launch = part.gpu.kernel("reduce", name, real)?.arg(part).arg(y).sizes([outer, splits, inner])?.arg(scale as f32);
+/// The second half: y[o, i] = scale times the sum over s of part[o, s, i]. `real` is the other type
+/// that y may have.
+pub(super) fn finish(
+    part: Slice,
+    real: DType,
+    [outer, splits, inner]: [usize; 3],
+    scale: f64,
+    y: &mut SliceMut,
+) -> Result<()> {
+    let name = if y.as_slice().dtype == DType::F32 {
+        "sum_finish_f32"
+    } else {
+        "sum_finish"
+    };
+    let launch = part
+        .gpu
+        .kernel("reduce", name, real)?
+        .arg(part)
+        .arg(y)
+        .sizes([outer, splits, inner])?
+        .arg(scale as f32);
     // Columns a block finishes.
     let columns = match inner {
         1 => 1,
         8192.. => 256,
         _ => 8,
     };
-    launch.blocks([outer * inner.div_ceil(columns), 1, 1]).moves(part.bytes()).launch()
+    launch
+        .blocks([outer * inner.div_ceil(columns), 1, 1])
+        .moves(part.bytes())
+        .launch()
 }
 
-/// Where the largest (or smallest) element of each row of `length` is, the first of equals; not-a-number before all.
+/// Where the largest (or smallest) element of each row of `length` is, the first of equals;
+/// not-a-number before all.
 pub(crate) fn extreme(x: Slice, length: usize, largest: bool, at: &mut SliceMut) -> Result<()> {
     let name = match x.dtype {
         DType::U8 => "extreme_u8",
@@ -69,8 +123,18 @@ pub(crate) fn extreme(x: Slice, length: usize, largest: bool, at: &mut SliceMut)
         _ => "extreme",
     };
     let rows = x.elements / length;
-    let launch = x.gpu.kernel("reduce", name, x.dtype)?.arg(x).arg(at).count(rows).sizes([length])?;
-    launch.arg(i32::from(largest)).warps(rows).moves(x.bytes()).launch()
+    let launch = x
+        .gpu
+        .kernel("reduce", name, x.dtype)?
+        .arg(x)
+        .arg(at)
+        .count(rows)
+        .sizes([length])?;
+    launch
+        .arg(i32::from(largest))
+        .warps(rows)
+        .moves(x.bytes())
+        .launch()
 }
 
 /// Where the `k` largest of each row of `length` are, from the largest on.
@@ -82,20 +146,48 @@ pub(crate) fn topk(x: Slice, length: usize, k: usize, at: &mut SliceMut) -> Resu
         return super::missing("topk of integers");
     }
     let rows = x.elements / length;
-    let launch = x.gpu.kernel("reduce", "topk", x.dtype)?.arg(x).arg(at).count(rows).sizes([length, k])?;
+    let launch = x
+        .gpu
+        .kernel("reduce", "topk", x.dtype)?
+        .arg(x)
+        .arg(at)
+        .count(rows)
+        .sizes([length, k])?;
     launch.warps(rows).moves(k * x.bytes()).launch()
 }
 
 /// y[r, j] = x[r, at[r, j]] for rows of `length` and `k` places in each.
 pub(crate) fn pick(x: Slice, at: Slice, length: usize, k: usize, y: &mut SliceMut) -> Result<()> {
     let name = ["pick_1", "pick_2", "pick_4", "pick_8"][x.dtype.bytes().trailing_zeros() as usize];
-    let launch = x.gpu.kernel("reduce", name, x.dtype)?.arg(x).arg(at).arg(y).count(at.elements).sizes([length, k])?;
-    launch.each(at.elements).moves(at.bytes() + 2 * at.elements * x.dtype.bytes()).launch()
+    let launch = x
+        .gpu
+        .kernel("reduce", name, x.dtype)?
+        .arg(x)
+        .arg(at)
+        .arg(y)
+        .count(at.elements)
+        .sizes([length, k])?;
+    launch
+        .each(at.elements)
+        .moves(at.bytes() + 2 * at.elements * x.dtype.bytes())
+        .launch()
 }
 
 /// dx = dy at the places of each row of `length`, 0 elsewhere.
-pub(crate) fn extreme_backward(at: Slice, dy: Slice, length: usize, dx: &mut SliceMut) -> Result<()> {
+pub(crate) fn extreme_backward(
+    at: Slice,
+    dy: Slice,
+    length: usize,
+    dx: &mut SliceMut,
+) -> Result<()> {
     let n = at.elements * length;
-    let launch = dy.gpu.kernel("reduce", "extreme_backward", dy.dtype)?.arg(at).arg(dy).arg(dx).count(n).sizes([length])?;
+    let launch = dy
+        .gpu
+        .kernel("reduce", "extreme_backward", dy.dtype)?
+        .arg(at)
+        .arg(dy)
+        .arg(dx)
+        .count(n)
+        .sizes([length])?;
     launch.each(n).moves(n * dy.dtype.bytes()).launch()
 }

@@ -13,8 +13,23 @@ pub(crate) fn step(
     decay: f64,
 ) -> Result<()> {
     let bytes = if v.is_some() { 5 } else { 3 } * at.dw.bytes();
-    let launch = at.dw.gpu.kernel("sgd", "sgd", DType::F32)?.arg(w).arg(at.dw);
-    let launch = launch.arg(v.map(|v| v.as_slice())).arg(None).arg(at.segments).arg(at.step);
-    let launch = launch.arg(momentum as f32).arg(i32::from(nesterov)).arg(decay as f32);
-    launch.blocks(grid(at.segments, at.longest)).moves(bytes).launch()
+    let launch = at
+        .dw
+        .gpu
+        .kernel("sgd", "sgd", DType::F32)?
+        .arg(w)
+        .arg(at.dw);
+    let launch = launch
+        .arg(v.map(|v| v.as_slice()))
+        .arg(None)
+        .arg(at.segments)
+        .arg(at.step);
+    let launch = launch
+        .arg(momentum as f32)
+        .arg(i32::from(nesterov))
+        .arg(decay as f32);
+    launch
+        .blocks(grid(at.segments, at.longest))
+        .moves(bytes)
+        .launch()
 }

@@ -1,10 +1,12 @@
-//! Moving elements about: all of it is copying a box of elements, with a step along each axis on either side.
+//! Moving elements about: all of it is copying a box of elements, with a step along each axis on
+//! either side.
 
 use super::launch::Axes;
 use super::{Slice, SliceMut};
 use crate::{DType, Result};
 
-/// Copies a box: element (i, j, ..) from x[start + i a0 + j a1 ..] to y[start' + i b0 + j b1 ..], by the steps of `axes`.
+/// Copies a box: element (i, j, ..) from x[start + i a0 + j a1 ..] to y[start' + i b0 + j b1 ..],
+/// by the steps of `axes`.
 pub(crate) fn copy_box(x: (Slice, usize), y: (&mut SliceMut, usize), axes: Axes) -> Result<()> {
     let ((x, from), (y, to)) = (x, y);
     let (n, size) = (axes.elements(), x.dtype.bytes());
@@ -16,16 +18,39 @@ pub(crate) fn copy_box(x: (Slice, usize), y: (&mut SliceMut, usize), axes: Axes)
         y.part(to, left)
     });
     if let Some((batch, rows, columns)) = transposition(axes) {
-        let name = ["transpose_1", "transpose_2", "transpose_4", "transpose_8"][size.trailing_zeros() as usize];
-        let launch = x.gpu.kernel("shape", name, DType::F32)?.arg(x).arg(&mut y).sizes([batch, rows, columns])?;
-        return launch.tiles([columns.div_ceil(32), rows.div_ceil(32), batch.min(65535)]).moves(2 * n * size).launch();
+        let name = ["transpose_1", "transpose_2", "transpose_4", "transpose_8"]
+            [size.trailing_zeros() as usize];
+        let launch = x
+            .gpu
+            .kernel("shape", name, DType::F32)?
+            .arg(x)
+            .arg(&mut y)
+            .sizes([batch, rows, columns])?;
+        return launch
+            .tiles([columns.div_ceil(32), rows.div_ceil(32), batch.min(65535)])
+            .moves(2 * n * size)
+            .launch();
     }
     // Elements that lie side by side on both sides travel together.
-    let width = [16, 8, 4, 2].into_iter().find(|&width| width > size && fits(&axes, [x.address, y.0.address], size, width));
+    let width = [16, 8, 4, 2]
+        .into_iter()
+        .find(|&width| width > size && fits(&axes, [x.address, y.0.address], size, width));
     let (width, axes) = width.map_or((size, axes), |width| (width, widened(axes, width / size)));
-    let name = ["copy_box_1", "copy_box_2", "copy_box_4", "copy_box_8", "copy_box_16"][width.trailing_zeros() as usize];
+    let name = [
+        "copy_box_1",
+        "copy_box_2",
+        "copy_box_4",
+        "copy_box_8",
+        "copy_box_16",
+    ][width.trailing_zeros() as usize];
     let pieces = axes.elements();
-    let launch = x.gpu.kernel("shape", name, DType::F32)?.arg(x).arg(&mut y).count(pieces).axes(axes)?;
+    let launch = x
+        .gpu
+        .kernel("shape", name, DType::F32)?
+        .arg(x)
+        .arg(&mut y)
+        .count(pieces)
+        .axes(axes)?;
     launch.each(pieces).moves(2 * n * size).launch()
 }
 
@@ -33,26 +58,36 @@ pub(crate) fn copy_box(x: (Slice, usize), y: (&mut SliceMut, usize), axes: Axes)
 fn fits(axes: &Axes, addresses: [u64; 2], size: usize, width: usize) -> bool {
     let together = width / size;
     let mut axes = axes.iter().rev();
-    let inner = axes.next().is_some_and(|(length, steps)| steps == [1, 1] && length % together == 0);
+    let inner = axes
+        .next()
+        .is_some_and(|(length, steps)| steps == [1, 1] && length % together == 0);
     inner
-        && addresses.iter().all(|address| address.is_multiple_of(width as u64))
+        && addresses
+            .iter()
+            .all(|address| address.is_multiple_of(width as u64))
         && axes.all(|(_, steps)| steps.iter().all(|step| step % together as isize == 0))
 }
 
 /// The same box in elements `together` times as wide.
 fn widened(axes: Axes, together: usize) -> Axes {
     let last = axes.iter().len() - 1;
-    Axes::new(axes.iter().enumerate().map(|(i, (length, steps))| match i == last {
-        true => (length / together, steps),
-        false => (length, steps.map(|step| step / together as isize)),
-    }))
+    Axes::new(
+        axes.iter()
+            .enumerate()
+            .map(|(i, (length, steps))| match i == last {
+                true => (length / together, steps),
+                false => (length, steps.map(|step| step / together as isize)),
+            }),
+    )
 }
 
 /// Batch, rows and columns where the box is dense matrices `[rows, columns]` written transposed.
 fn transposition(axes: Axes) -> Option<(usize, usize, usize)> {
     let list: Vec<(usize, [isize; 2])> = axes.iter().collect();
     let (outer, inner) = list.split_at(list.len().checked_sub(2)?);
-    let &[(columns, [1, down]), (rows, [across, 1])] = inner else { return None };
+    let &[(columns, [1, down]), (rows, [across, 1])] = inner else {
+        return None;
+    };
     if across != columns as isize || down != rows as isize {
         return None;
     }

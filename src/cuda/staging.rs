@@ -1,15 +1,19 @@
-//! Copies to the device that run beside its work, from page-locked memory and on a stream of their own.
+//! Copies to the device that run beside its work, from page-locked memory and on a stream of their
+//! own.
 //!
-//! A copy from ordinary memory holds up its caller until the device has come to it, and the device while it lasts. Here bytes
-//! go by way of a slot: page-locked memory, which the device reads by itself, and a block on the device. The second stream
-//! fills the block while the first one computes; then the first copies it to its place, at the speed of device memory. So
-//! what is computed with stays where it is, as a recorded step wants it, and no recording knows of the second stream. (Two
-//! places by turns would save that copy, some microseconds, and take two recordings, each with memory of its own.)
+//! A copy from ordinary memory holds up its caller until the device has come to it, and the device
+//! while it lasts. Here bytes go by way of a slot: page-locked memory, which the device reads by
+//! itself, and a block on the device. The second stream fills the block while the first one
+//! computes; then the first copies it to its place, at the speed of device memory. So what is
+//! computed with stays where it is, as a recorded step wants it, and no recording knows of the
+//! second stream. (Two places by turns would save that copy, some microseconds, and take two
+//! recordings, each with memory of its own.)
 //!
-//! Three orders must hold. The processor writes to a slot once the last copy has read it: it waits for `filled`. The
-//! second stream fills the block once the copy out of it is done, and all else its memory was used for before: it waits for
-//! `emptied`. The first stream copies out of the block once that is full: it waits for `filled`. With two slots, taken by
-//! turns, the processor prepares a batch while another one travels and a third is computed with.
+//! Three orders must hold. The processor writes to a slot once the last copy has read it: it waits
+//! for `filled`. The second stream fills the block once the copy out of it is done, and all else
+//! its memory was used for before: it waits for `emptied`. The first stream copies out of the block
+//! once that is full: it waits for `filled`. With two slots, taken by turns, the processor prepares
+//! a batch while another one travels and a third is computed with.
 
 use std::ptr::NonNull;
 
@@ -30,11 +34,15 @@ unsafe impl Send for Locked {}
 impl Locked {
     /// Zeros; of a context that is bound to this thread.
     fn new(bytes: usize) -> std::result::Result<Locked, DriverError> {
-        // SAFETY: the driver gives so many bytes or an error; they are written before anything reads them.
+        // SAFETY: the driver gives so many bytes or an error; they are written before anything
+        // reads them.
         unsafe {
             let start = result::malloc_host(bytes, 0)?.cast::<u8>();
             start.write_bytes(0, bytes);
-            Ok(Locked { start: NonNull::new_unchecked(start), bytes })
+            Ok(Locked {
+                start: NonNull::new_unchecked(start),
+                bytes,
+            })
         }
     }
 
@@ -46,7 +54,8 @@ impl Locked {
 
 impl Drop for Locked {
     fn drop(&mut self) {
-        // SAFETY: the driver gave it, and nothing copies from it any more: whoever drops a slot has waited.
+        // SAFETY: the driver gave it, and nothing copies from it any more: whoever drops a slot has
+        // waited.
         let _ = unsafe { result::free_host(self.start.as_ptr().cast()) };
     }
 }
@@ -68,12 +77,27 @@ impl Staging {
     /// To the device with this ordinal. It takes memory at the first copy.
     pub fn new(ordinal: usize) -> Result<Staging> {
         let gpu = gpu(ordinal)?;
-        let event = || gpu.context.new_event(None).map_err(|e| gpu.failed("making an event", e));
-        let slot = || Ok(Slot { room: None, filled: event()?, emptied: event()? });
-        Ok(Staging { gpu, slots: [slot()?, slot()?], turn: 0 })
+        let event = || {
+            gpu.context
+                .new_event(None)
+                .map_err(|e| gpu.failed("making an event", e))
+        };
+        let slot = || {
+            Ok(Slot {
+                room: None,
+                filled: event()?,
+                emptied: event()?,
+            })
+        };
+        Ok(Staging {
+            gpu,
+            slots: [slot()?, slot()?],
+            turn: 0,
+        })
     }
 
-    /// Copies each source to its target, which later work finds there. The sources may change at once.
+    /// Copies each source to its target, which later work finds there. The sources may change at
+    /// once.
     pub fn copy(&mut self, parts: &mut [(&[u8], SliceMut)]) -> Result<()> {
         let (gpu, doing) = (self.gpu, "copying a batch to the device");
         gpu.not_recording(doing)?;
@@ -81,7 +105,11 @@ impl Staging {
         // Each part begins where every type is aligned.
         let room = |part: &(&[u8], SliceMut)| part.0.len().next_multiple_of(16);
         self.turn = 1 - self.turn;
-        let Slot { room: held, filled, emptied } = &mut self.slots[self.turn];
+        let Slot {
+            room: held,
+            filled,
+            emptied,
+        } = &mut self.slots[self.turn];
         filled.synchronize().map_err(failed)?;
         let (locked, block) = Slot::with_room(held, gpu, parts.iter().map(room).sum(), emptied)?;
         let mut at = 0;
@@ -91,15 +119,23 @@ impl Staging {
         }
         let _turn = gpu.turn()?;
         gpu.copies.wait(emptied).map_err(failed)?;
-        // SAFETY: the block is at least as long, and both live until `filled`, which is waited for before either is dropped.
-        unsafe { result::memcpy_htod_async(block.address(), &locked.as_mut_slice()[..at], gpu.copies.cu_stream()) }
-            .map_err(failed)?;
+        // SAFETY: the block is at least as long, and both live until `filled`, which is waited for
+        // before either is dropped.
+        unsafe {
+            result::memcpy_htod_async(
+                block.address(),
+                &locked.as_mut_slice()[..at],
+                gpu.copies.cu_stream(),
+            )
+        }
+        .map_err(failed)?;
         filled.record(&gpu.copies).map_err(failed)?;
         gpu.stream.wait(filled).map_err(failed)?;
         at = 0;
         for part in parts.iter_mut() {
             let bytes = part.0.len();
-            part.1.copy_in_turn(Slice::new(block, at, bytes, DType::U8))?;
+            part.1
+                .copy_in_turn(Slice::new(block, at, bytes, DType::U8))?;
             at += room(part);
         }
         emptied.record(&gpu.stream).map_err(failed)
@@ -118,9 +154,15 @@ impl Slot {
             *held = None;
             let block = gpu.allocate(bytes)?;
             let _turn = gpu.turn()?;
-            // The block was others' before, who may not be done with it: the second stream does not come after them by itself.
-            let locked = emptied.record(&gpu.stream).and_then(|()| Locked::new(bytes.max(1)));
-            *held = Some((locked.map_err(|e| gpu.failed("asking for page-locked memory", e))?, block));
+            // The block was others' before, who may not be done with it: the second stream does not
+            // come after them by itself.
+            let locked = emptied
+                .record(&gpu.stream)
+                .and_then(|()| Locked::new(bytes.max(1)));
+            *held = Some((
+                locked.map_err(|e| gpu.failed("asking for page-locked memory", e))?,
+                block,
+            ));
         }
         let (locked, block) = held.as_mut().expect("filled above");
         Ok((locked, block))

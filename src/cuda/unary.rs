@@ -8,15 +8,38 @@ use crate::cpu::unary::Kind;
 /// y = f(x).
 pub(crate) fn forward(kind: Kind, x: Slice, y: &mut SliceMut) -> Result<()> {
     let (number, [p, q]) = code(kind);
-    let launch = x.gpu.kernel("unary", "unary", x.dtype)?.arg(number).arg(p).arg(q).arg(x).arg(y);
-    launch.count(x.elements).each(x.elements.div_ceil(pack(x.dtype))).moves(2 * x.bytes()).launch()
+    let launch = x
+        .gpu
+        .kernel("unary", "unary", x.dtype)?
+        .arg(number)
+        .arg(p)
+        .arg(q)
+        .arg(x)
+        .arg(y);
+    launch
+        .count(x.elements)
+        .each(x.elements.div_ceil(pack(x.dtype)))
+        .moves(2 * x.bytes())
+        .launch()
 }
 
 /// dx = f'(x) dy, from x or y as [`Kind::saves`] tells.
 pub(crate) fn backward(kind: Kind, kept: Slice, dy: Slice, dx: &mut SliceMut) -> Result<()> {
     let (number, [p, q]) = code(kind);
-    let launch = dy.gpu.kernel("unary", "unary_backward", dy.dtype)?.arg(number).arg(p).arg(q).arg(kept).arg(dy).arg(dx);
-    launch.count(dy.elements).each(dy.elements.div_ceil(pack(dy.dtype))).moves(3 * dy.bytes()).launch()
+    let launch = dy
+        .gpu
+        .kernel("unary", "unary_backward", dy.dtype)?
+        .arg(number)
+        .arg(p)
+        .arg(q)
+        .arg(kept)
+        .arg(dy)
+        .arg(dx);
+    launch
+        .count(dy.elements)
+        .each(dy.elements.div_ceil(pack(dy.dtype)))
+        .moves(3 * dy.bytes())
+        .launch()
 }
 
 /// The kernel's number of a function, and its scalars.

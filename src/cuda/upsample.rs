@@ -8,10 +8,12 @@ use super::{Gpu, Scratch, Slice, SliceMut};
 use crate::cpu::upsample::Table;
 use crate::{DType, Result};
 
-/// Tables that were copied to the device, by their contents. There is one for each pair of sizes that a model uses.
+/// Tables that were copied to the device, by their contents. There is one for each pair of sizes
+/// that a model uses.
 pub(super) type Tables = Mutex<HashMap<Vec<u8>, &'static Scratch>>;
 
-/// `struct Table` of kernels/README.md, in one block: where each row begins, its elements, its weights.
+/// `struct Table` of kernels/README.md, in one block: where each row begins, its elements, its
+/// weights.
 struct OnDevice {
     words: [u64; 3],
 }
@@ -23,13 +25,31 @@ impl Argument for OnDevice {
 }
 
 /// y `[n, oh, ow, c]` of x `[n, h, w, c]`, `size` being n, h, w, c.
-pub(crate) fn apply(x: Slice, [n, h, w, c]: [usize; 4], tables: &[Table; 2], y: &mut SliceMut) -> Result<()> {
-    let (v, [oh, ow]) = (together(c, &[x, y.as_slice()]), tables.each_ref().map(Table::len));
+pub(crate) fn apply(
+    x: Slice,
+    [n, h, w, c]: [usize; 4],
+    tables: &[Table; 2],
+    y: &mut SliceMut,
+) -> Result<()> {
+    let (v, [oh, ow]) = (
+        together(c, &[x, y.as_slice()]),
+        tables.each_ref().map(Table::len),
+    );
     let [rows, columns] = [on_device(x.gpu, &tables[0])?, on_device(x.gpu, &tables[1])?];
     let pieces = n * oh * ow * c / v;
     let bytes = x.bytes() + y.as_slice().bytes();
-    let launch = x.gpu.kernel("upsample", "upsample", x.dtype)?.arg(x).arg(y).arg(rows).arg(columns);
-    launch.sizes([n, h, w, oh, ow, c, v])?.each(pieces).moves(bytes).launch()
+    let launch = x
+        .gpu
+        .kernel("upsample", "upsample", x.dtype)?
+        .arg(x)
+        .arg(y)
+        .arg(rows)
+        .arg(columns);
+    launch
+        .sizes([n, h, w, oh, ow, c, v])?
+        .each(pieces)
+        .moves(bytes)
+        .launch()
 }
 
 fn on_device(gpu: &'static Gpu, table: &Table) -> Result<OnDevice> {
@@ -39,8 +59,13 @@ fn on_device(gpu: &'static Gpu, table: &Table) -> Result<OnDevice> {
         weights.extend(row.iter().map(|&(_, weight)| (weight as f32).to_bits()));
         first.push(elements.len() as u32);
     }
-    let bytes: Vec<u8> = [&first, &elements, &weights].into_iter().flatten().flat_map(|word| word.to_le_bytes()).collect();
-    // Not locked while it is copied: the copy waits while a thread records, which may ask for a table itself.
+    let bytes: Vec<u8> = [&first, &elements, &weights]
+        .into_iter()
+        .flatten()
+        .flat_map(|word| word.to_le_bytes())
+        .collect();
+    // Not locked while it is copied: the copy waits while a thread records, which may ask for a
+    // table itself.
     let tables = || gpu.tables.lock().unwrap_or_else(|e| e.into_inner());
     let known = tables().get(&bytes).copied();
     let kept = match known {
@@ -49,10 +74,18 @@ fn on_device(gpu: &'static Gpu, table: &Table) -> Result<OnDevice> {
             let mut scratch = gpu.scratch(first.len() + 2 * elements.len(), DType::F32)?;
             scratch.write().write(&bytes)?;
             // It is launched with for as long as the program runs.
-            let kept: &'static Scratch = tables().entry(bytes).or_insert_with(|| Box::leak(Box::new(scratch)));
+            let kept: &'static Scratch = tables()
+                .entry(bytes)
+                .or_insert_with(|| Box::leak(Box::new(scratch)));
             kept
         }
     };
     let address = |at: usize| kept.read().address + 4 * at as u64;
-    Ok(OnDevice { words: [address(0), address(first.len()), address(first.len() + elements.len())] })
+    Ok(OnDevice {
+        words: [
+            address(0),
+            address(first.len()),
+            address(first.len() + elements.len()),
+        ],
+    })
 }

@@ -1,8 +1,9 @@
 //! Members of zip and tar.gz archives, read in place.
 //!
-//! Only what archives of data sets need: stored and deflated zip members, zip64 included, and plain files in a tar, gzipped
-//! or not, under names of any length. Nothing is ever written under a member's name, every offset is checked against the
-//! file, and no buffer grows beyond what the compressed bytes can hold.
+//! Only what archives of data sets need: stored and deflated zip members, zip64 included, and plain
+//! files in a tar, gzipped or not, under names of any length. Nothing is ever written under a
+//! member's name, every offset is checked against the file, and no buffer grows beyond what the
+//! compressed bytes can hold.
 
 use super::gzip::Gunzip;
 use super::tar::{self, Header};
@@ -12,7 +13,8 @@ use flate2::read::DeflateDecoder;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-/// The bytes of a file and where they came from (for a member: the archive's path and the member's).
+/// The bytes of a file and where they came from (for a member: the archive's path and the
+/// member's).
 #[derive(Clone, Debug)]
 pub(crate) struct File {
     pub path: PathBuf,
@@ -21,8 +23,8 @@ pub(crate) struct File {
 
 /// The most bytes that `stored` bytes of deflate may unpack to.
 ///
-/// The format itself cannot do better than 1032 to 1 (258 bytes for two bits). Whatever the ratio, 2 GiB are enough: the
-/// largest published file, the training images of EMNIST byclass, has 547 MB.
+/// The format itself cannot do better than 1032 to 1 (258 bytes for two bits). Whatever the ratio,
+/// 2 GiB are enough: the largest published file, the training images of EMNIST byclass, has 547 MB.
 pub(crate) fn justified(stored: u64) -> u64 {
     stored.saturating_mul(1032).min(2 << 30)
 }
@@ -38,7 +40,8 @@ struct Entry {
     header: u64,
 }
 
-/// The last part of a member's name. Some programs on Windows write `\` where the zip format wants `/`.
+/// The last part of a member's name. Some programs on Windows write `\` where the zip format wants
+/// `/`.
 fn file_name(member: &str) -> &str {
     member.rsplit(['/', '\\']).next().unwrap_or(member)
 }
@@ -46,29 +49,51 @@ fn file_name(member: &str) -> &str {
 /// Reads those members of a zip whose [`file_name`] is one of `names`; `None` for those not there.
 ///
 /// # Errors
-/// A damaged archive, encryption, a method other than stored and deflate. `path` only serves the message.
-pub(crate) fn zip<R: Read + Seek>(path: &Path, reader: &mut R, names: &[String]) -> Result<Vec<Option<File>>> {
+/// A damaged archive, encryption, a method other than stored and deflate. `path` only serves the
+/// message.
+pub(crate) fn zip<R: Read + Seek>(
+    path: &Path,
+    reader: &mut R,
+    names: &[String],
+) -> Result<Vec<Option<File>>> {
     let entries = directory(path, reader)?;
     let find = |name: &String| entries.iter().find(|e| file_name(&e.name) == name);
-    names.iter().map(|name| find(name).map(|entry| member(path, reader, entry)).transpose()).collect()
+    names
+        .iter()
+        .map(|name| {
+            find(name)
+                .map(|entry| member(path, reader, entry))
+                .transpose()
+        })
+        .collect()
 }
 
 /// The central directory, found from the end of the file.
 fn directory<R: Read + Seek>(path: &Path, reader: &mut R) -> Result<Vec<Entry>> {
     let broken = |what: &str| Error::data(path, format!("broken zip: {what}"));
-    let length = reader.seek(SeekFrom::End(0)).map_err(Error::io("read", path))?;
+    let length = reader
+        .seek(SeekFrom::End(0))
+        .map_err(Error::io("read", path))?;
     // The end record has 22 bytes and a comment of at most 65,535.
     let tail_at = length.saturating_sub(22 + 65_535);
     let tail = span(path, reader, tail_at, length - tail_at)?;
     let is_end = |at: &usize| {
-        tail[*at..].starts_with(b"PK\x05\x06") && *at + 22 + usize::from(LittleEndian::read_u16(&tail[at + 20..])) == tail.len()
+        tail[*at..].starts_with(b"PK\x05\x06")
+            && *at + 22 + usize::from(LittleEndian::read_u16(&tail[at + 20..])) == tail.len()
     };
-    let end = (0..(tail.len() + 1).saturating_sub(22)).rev().find(is_end).ok_or_else(|| broken("no end record"))?;
+    let end = (0..(tail.len() + 1).saturating_sub(22))
+        .rev()
+        .find(is_end)
+        .ok_or_else(|| broken("no end record"))?;
     let mut count = u64::from(LittleEndian::read_u16(&tail[end + 10..]));
     let mut size = u64::from(LittleEndian::read_u32(&tail[end + 12..]));
     let mut start = u64::from(LittleEndian::read_u32(&tail[end + 16..]));
-    // zip64: a locator of 20 bytes before the end record says where another end record with longer fields lies.
-    let locator = end.checked_sub(20).map(|at| &tail[at..end]).filter(|bytes| bytes.starts_with(b"PK\x06\x07"));
+    // zip64: a locator of 20 bytes before the end record says where another end record with longer
+    // fields lies.
+    let locator = end
+        .checked_sub(20)
+        .map(|at| &tail[at..end])
+        .filter(|bytes| bytes.starts_with(b"PK\x06\x07"));
     if let Some(locator) = locator {
         let record = span(path, reader, LittleEndian::read_u64(&locator[8..]), 56)?;
         if !record.starts_with(b"PK\x06\x06") {
@@ -76,7 +101,10 @@ fn directory<R: Read + Seek>(path: &Path, reader: &mut R) -> Result<Vec<Entry>> 
         }
         [count, size, start] = [32, 40, 48].map(|at| LittleEndian::read_u64(&record[at..]));
     }
-    if start.checked_add(size).is_none_or(|directory_end| directory_end > tail_at + end as u64) {
+    if start
+        .checked_add(size)
+        .is_none_or(|directory_end| directory_end > tail_at + end as u64)
+    {
         return Err(broken("its directory lies outside the file"));
     }
     let directory = span(path, reader, start, size)?;
@@ -85,7 +113,10 @@ fn directory<R: Read + Seek>(path: &Path, reader: &mut R) -> Result<Vec<Entry>> 
         if rest.len() < 46 || !rest.starts_with(b"PK\x01\x02") {
             return Err(broken("its directory ends early"));
         }
-        let (short, long) = (|at: usize| LittleEndian::read_u16(&rest[at..]), |at: usize| LittleEndian::read_u32(&rest[at..]));
+        let (short, long) = (
+            |at: usize| LittleEndian::read_u16(&rest[at..]),
+            |at: usize| LittleEndian::read_u32(&rest[at..]),
+        );
         let name_end = 46 + usize::from(short(28));
         let next = name_end + usize::from(short(30)) + usize::from(short(32));
         if rest.len() < next {
@@ -93,9 +124,16 @@ fn directory<R: Read + Seek>(path: &Path, reader: &mut R) -> Result<Vec<Entry>> 
         }
         // In the order of the zip64 field, which holds those that do not fit into 32 bits.
         let mut sizes = [24, 20, 42].map(|at| u64::from(long(at)));
-        let mut wide = zip64_field(&rest[name_end..name_end + usize::from(short(30))]).chunks_exact(8);
-        for size in sizes.iter_mut().filter(|size| **size == u64::from(u32::MAX)) {
-            *size = wide.next().map(LittleEndian::read_u64).ok_or_else(|| broken("an entry lacks its zip64 sizes"))?;
+        let mut wide =
+            zip64_field(&rest[name_end..name_end + usize::from(short(30))]).chunks_exact(8);
+        for size in sizes
+            .iter_mut()
+            .filter(|size| **size == u64::from(u32::MAX))
+        {
+            *size = wide
+                .next()
+                .map(LittleEndian::read_u64)
+                .ok_or_else(|| broken("an entry lacks its zip64 sizes"))?;
         }
         let [size, stored, header] = sizes;
         entries.push(Entry {
@@ -112,7 +150,8 @@ fn directory<R: Read + Seek>(path: &Path, reader: &mut R) -> Result<Vec<Entry>> 
     Ok(entries)
 }
 
-/// The field of kind 1 among an entry's extra fields (kind, length, bytes); empty where there is none.
+/// The field of kind 1 among an entry's extra fields (kind, length, bytes); empty where there is
+/// none.
 fn zip64_field(mut extra: &[u8]) -> &[u8] {
     while extra.len() >= 4 {
         let end = (4 + usize::from(LittleEndian::read_u16(&extra[2..]))).min(extra.len());
@@ -134,52 +173,94 @@ fn member<R: Read + Seek>(path: &Path, reader: &mut R, entry: &Entry) -> Result<
     if !local.starts_with(b"PK\x03\x04") {
         return Err(broken("no header where the directory says"));
     }
-    let skip = 30 + u64::from(LittleEndian::read_u16(&local[26..])) + u64::from(LittleEndian::read_u16(&local[28..]));
-    let stored = span(path, reader, entry.header.saturating_add(skip), entry.stored)?;
+    let skip = 30
+        + u64::from(LittleEndian::read_u16(&local[26..]))
+        + u64::from(LittleEndian::read_u16(&local[28..]));
+    let stored = span(
+        path,
+        reader,
+        entry.header.saturating_add(skip),
+        entry.stored,
+    )?;
     let bytes = match entry.method {
         0 => stored,
         8 if entry.size > justified(entry.stored) => {
-            return Err(broken(&format!("{} bytes cannot unpack to the {} it promises", entry.stored, entry.size)));
+            return Err(broken(&format!(
+                "{} bytes cannot unpack to the {} it promises",
+                entry.stored, entry.size
+            )));
         }
         8 => {
             let mut bytes = Vec::new();
             let inner = DeflateDecoder::new(stored.as_slice());
-            inner.take(entry.size + 1).read_to_end(&mut bytes).map_err(|e| broken(&e.to_string()))?;
+            inner
+                .take(entry.size + 1)
+                .read_to_end(&mut bytes)
+                .map_err(|e| broken(&e.to_string()))?;
             bytes
         }
-        method => return Err(broken(&format!("compression method {method}; only stored and deflate are read"))),
+        method => {
+            return Err(broken(&format!(
+                "compression method {method}; only stored and deflate are read"
+            )));
+        }
     };
     if bytes.len() as u64 != entry.size {
-        return Err(broken(&format!("it unpacks to another size than the {} bytes it promises", entry.size)));
+        return Err(broken(&format!(
+            "it unpacks to another size than the {} bytes it promises",
+            entry.size
+        )));
     }
     let mut crc = flate2::Crc::new();
     crc.update(&bytes);
     if crc.sum() != entry.crc {
         return Err(broken("its checksum is wrong"));
     }
-    Ok(File { path: inside, bytes })
+    Ok(File {
+        path: inside,
+        bytes,
+    })
 }
 
 /// `count` bytes from `at`, after checking that the file has them.
 fn span<R: Read + Seek>(path: &Path, reader: &mut R, at: u64, count: u64) -> Result<Vec<u8>> {
-    let length = reader.seek(SeekFrom::End(0)).map_err(Error::io("read", path))?;
+    let length = reader
+        .seek(SeekFrom::End(0))
+        .map_err(Error::io("read", path))?;
     if at.checked_add(count).is_none_or(|end| end > length) {
-        return Err(Error::data(path, format!("broken zip: bytes {at}..{} of a file of {length}", at.saturating_add(count))));
+        return Err(Error::data(
+            path,
+            format!(
+                "broken zip: bytes {at}..{} of a file of {length}",
+                at.saturating_add(count)
+            ),
+        ));
     }
-    reader.seek(SeekFrom::Start(at)).map_err(Error::io("read", path))?;
+    reader
+        .seek(SeekFrom::Start(at))
+        .map_err(Error::io("read", path))?;
     let mut bytes = vec![0; count as usize];
-    reader.read_exact(&mut bytes).map_err(Error::io("read", path))?;
+    reader
+        .read_exact(&mut bytes)
+        .map_err(Error::io("read", path))?;
     Ok(bytes)
 }
 
-/// Reads those members of a tar, gzipped or not, whose [`file_name`] is one of `names`; `None` for those not there.
-/// `stored` is the size of the archive. One pass over the file, to its end, so that the gzip checksum is checked.
+/// Reads those members of a tar, gzipped or not, whose [`file_name`] is one of `names`; `None` for
+/// those not there. `stored` is the size of the archive. One pass over the file, to its end, so
+/// that the gzip checksum is checked.
 ///
 /// # Errors
 /// Damage to the gzip or to a header, a member cut short. `path` only serves the message.
-pub(crate) fn tar_gz(path: &Path, reader: impl Read, stored: u64, names: &[String]) -> Result<Vec<Option<File>>> {
+pub(crate) fn tar_gz(
+    path: &Path,
+    reader: impl Read,
+    stored: u64,
+    names: &[String],
+) -> Result<Vec<Option<File>>> {
     let mut reader = BufReader::new(reader);
-    let plain = io::BufRead::fill_buf(&mut reader).is_ok_and(|start| tar::MAGIC == start.get(257..262).unwrap_or_default());
+    let plain = io::BufRead::fill_buf(&mut reader)
+        .is_ok_and(|start| tar::MAGIC == start.get(257..262).unwrap_or_default());
     match plain {
         // Safari unpacks the gzip of what it fetches.
         true => tar(path, reader, stored, names),
@@ -188,28 +269,49 @@ pub(crate) fn tar_gz(path: &Path, reader: impl Read, stored: u64, names: &[Strin
 }
 
 /// [`tar_gz`] after unpacking: members of more than `most` bytes are refused.
-pub(crate) fn tar(path: &Path, mut reader: impl Read, most: u64, names: &[String]) -> Result<Vec<Option<File>>> {
+pub(crate) fn tar(
+    path: &Path,
+    mut reader: impl Read,
+    most: u64,
+    names: &[String],
+) -> Result<Vec<Option<File>>> {
     let broken = |e: io::Error| Error::data(path, format!("broken gzip: {e}"));
     let mut found: Vec<Option<File>> = vec![None; names.len()];
-    while let Some(Header { name, size, is_file }) = tar::next(path, &mut reader)? {
+    while let Some(Header {
+        name,
+        size,
+        is_file,
+    }) = tar::next(path, &mut reader)?
+    {
         let wanted = names.iter().position(|n| is_file && file_name(&name) == n);
         let mut content = reader.by_ref().take(size);
         if let Some(place) = wanted {
             if size > most {
-                let what = format!("broken tar: promises {size} bytes, the archive can hold at most {most}");
+                let what = format!(
+                    "broken tar: promises {size} bytes, the archive can hold at most {most}"
+                );
                 return Err(Error::data(path.join(&name), what));
             }
             let mut bytes = Vec::new();
             content.read_to_end(&mut bytes).map_err(broken)?;
-            found[place] = Some(File { path: path.join(&name), bytes });
+            found[place] = Some(File {
+                path: path.join(&name),
+                bytes,
+            });
         } else {
             io::copy(&mut content, &mut io::sink()).map_err(broken)?;
         }
         let left = content.limit();
         // Content is padded to whole blocks of 512 bytes.
         let padding = size.wrapping_neg() % 512;
-        if left > 0 || io::copy(&mut reader.by_ref().take(padding), &mut io::sink()).map_err(broken)? < padding {
-            return Err(Error::data(path.join(&name), "broken tar: the archive ends inside this member"));
+        if left > 0
+            || io::copy(&mut reader.by_ref().take(padding), &mut io::sink()).map_err(broken)?
+                < padding
+        {
+            return Err(Error::data(
+                path.join(&name),
+                "broken tar: the archive ends inside this member",
+            ));
         }
     }
     io::copy(&mut reader, &mut io::sink()).map_err(broken)?;

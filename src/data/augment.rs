@@ -1,7 +1,7 @@
 //! Random flips and crops of images, still as bytes.
 //!
-//! What happens to an image is a function of the seed, the epoch and the image's index, so threads and batch sizes
-//! change nothing.
+//! What happens to an image is a function of the seed, the epoch and the image's index, so threads
+//! and batch sizes change nothing.
 
 use crate::shape::checked_product;
 use crate::{Error, Result, Rng};
@@ -24,23 +24,36 @@ const FAR: i128 = 1 << 62;
 pub struct Augment {
     /// Whether each image is mirrored left to right with probability 1/2. Wrong for characters.
     pub flip: bool,
-    /// Each image is padded by this many pixels on all sides and cut to its size again, anywhere; 0 for no crop.
+    /// Each image is padded by this many pixels on all sides and cut to its size again, anywhere; 0
+    /// for no crop.
     pub crop: usize,
-    /// What the padding holds, one value a channel (the mean, say); channels beyond the list get 0, black.
+    /// What the padding holds, one value a channel (the mean, say); channels beyond the list get 0,
+    /// black.
     pub fill: Vec<u8>,
 }
 
 impl Augment {
-    /// Changes one image `[height, width, channels]` into `out` of the same size, as the first three words of `rng` say.
-    /// A loader passes `rng.child(epoch).child(index)`.
+    /// Changes one image `[height, width, channels]` into `out` of the same size, as the first
+    /// three words of `rng` say. A loader passes `rng.child(epoch).child(index)`.
     ///
     /// # Errors
     /// A slice that is not `height * width * channels` long.
     #[track_caller]
-    pub fn apply(&self, image: &[u8], [h, w, c]: [usize; 3], rng: &Rng, out: &mut [u8]) -> Result<()> {
+    pub fn apply(
+        &self,
+        image: &[u8],
+        [h, w, c]: [usize; 3],
+        rng: &Rng,
+        out: &mut [u8],
+    ) -> Result<()> {
         for (operand, got) in [("image", image.len()), ("out", out.len())] {
             if checked_product(&[h, w, c]) != Some(got) {
-                return Err(Error::operand("augment", operand, format!("{h} x {w} x {c} bytes"), got));
+                return Err(Error::operand(
+                    "augment",
+                    operand,
+                    format!("{h} x {w} x {c} bytes"),
+                    got,
+                ));
             }
         }
         self.change(image, [h, w, c], rng, out);
@@ -55,12 +68,15 @@ impl Augment {
         let [coin, across, down, _] = rng.block(0);
         // A word times n, its high half: uniform in 0..n.
         let offset = |word: u32| {
-            let offset = ((u128::from(word) * (2 * self.crop as u128 + 1)) >> 32) as i128 - self.crop as i128;
+            let offset = ((u128::from(word) * (2 * self.crop as u128 + 1)) >> 32) as i128
+                - self.crop as i128;
             // No image is longer than this.
             offset.clamp(-FAR, FAR) as i64
         };
         // Where a pixel comes from, if from within the image.
-        let source = |i: usize, offset: i64, n: usize| usize::try_from(i as i64 + offset).ok().filter(|&i| i < n);
+        let source = |i: usize, offset: i64, n: usize| {
+            usize::try_from(i as i64 + offset).ok().filter(|&i| i < n)
+        };
         let (flip, dx, dy) = (self.flip && coin >> 31 == 1, offset(across), offset(down));
         for (y, row) in out.chunks_exact_mut((w * c).max(1)).enumerate().take(h) {
             let source_y = source(y, dy, h);
@@ -69,7 +85,10 @@ impl Augment {
                 let source_x = source(x, dx, w);
                 match (source_y, source_x) {
                     (Some(y), Some(x)) => pixel.copy_from_slice(&image[(y * w + x) * c..][..c]),
-                    _ => pixel.iter_mut().enumerate().for_each(|(i, v)| *v = self.fill.get(i).copied().unwrap_or(0)),
+                    _ => pixel
+                        .iter_mut()
+                        .enumerate()
+                        .for_each(|(i, v)| *v = self.fill.get(i).copied().unwrap_or(0)),
                 }
             }
         }

@@ -1,6 +1,8 @@
-//! Batches of a data set, prepared one or two ahead on a thread of their own, so that the model never waits for them.
+//! Batches of a data set, prepared one or two ahead on a thread of their own, so that the model
+//! never waits for them.
 //!
-//! What a batch holds is a function of the seed, the epoch and its number: neither threads nor an interruption change it.
+//! What a batch holds is a function of the seed, the epoch and its number: neither threads nor an
+//! interruption change it.
 
 use super::{Augment, Dataset};
 use crate::{DType, Device, Error, Result, Rng, Shape, Tensor, Var};
@@ -19,7 +21,8 @@ const MOST_CHANNELS: usize = 1 << 16;
 /// Some images and what they show.
 #[derive(Clone)]
 pub struct Batch {
-    /// `(pixel / 255 - mean) / std`, f32 `[n, height, width, channels]`; or the bytes, see [`Loader::as_bytes`].
+    /// `(pixel / 255 - mean) / std`, f32 `[n, height, width, channels]`; or the bytes, see
+    /// [`Loader::as_bytes`].
     pub images: Tensor,
     /// Class indices, i64 `[n]`.
     pub labels: Tensor,
@@ -68,52 +71,79 @@ impl Constants {
     pub fn normalised(&self, images: &Tensor, dtype: DType) -> Result<Tensor> {
         if images.device() != Device::Cpu && images.device() == self.scale.device() {
             return images.beside(images.shape(), dtype, |y| {
-                crate::cuda::cast::images(images.on_device(), self.scale.on_device(), self.shift.on_device(), y)
+                crate::cuda::cast::images(
+                    images.on_device(),
+                    self.scale.on_device(),
+                    self.shift.on_device(),
+                    y,
+                )
             });
         }
         let [scale, shift] = [&self.scale, &self.shift].map(Var::from);
-        (&Var::from(images.cast(DType::F32)?) * &scale + &shift)?.into_value().cast(dtype)
+        (&Var::from(images.cast(DType::F32)?) * &scale + &shift)?
+            .into_value()
+            .cast(dtype)
     }
 }
 
 impl Loader {
-    /// Batches of `batch_size` images (the last one of an epoch may be smaller), normalised by the `mean` and `std` of each
-    /// channel, in units of 0..1.
+    /// Batches of `batch_size` images (the last one of an epoch may be smaller), normalised by the
+    /// `mean` and `std` of each channel, in units of 0..1.
     ///
     /// # Errors
-    /// A set that is empty or whose fields do not agree, a batch size of 0, constants for another number of channels, a deviation that is not above 0.
+    /// A set that is empty or whose fields do not agree, a batch size of 0, constants for another
+    /// number of channels, a deviation that is not above 0.
     pub fn new(data: Arc<Dataset>, batch_size: usize, mean: &[f32], std: &[f32]) -> Result<Self> {
         data.check()?;
         let (name, c) = (&data.name, data.size[2]);
         if data.is_empty() {
-            return Err(Error::Argument(format!("{name}: no images to make batches of")));
+            return Err(Error::Argument(format!(
+                "{name}: no images to make batches of"
+            )));
         }
         if batch_size == 0 {
             return Err(Error::Argument("a batch needs at least one image".into()));
         }
         if mean.len() != c || std.len() != c {
             let (mean, std) = (mean.len(), std.len());
-            return Err(Error::Argument(format!("{name}: {mean} means and {std} deviations for {c} channels")));
+            return Err(Error::Argument(format!(
+                "{name}: {mean} means and {std} deviations for {c} channels"
+            )));
         }
         if let Some(bad) = std.iter().find(|&&s| !s.is_finite() || s <= 0.0) {
-            return Err(Error::Argument(format!("{name}: a standard deviation must be above 0, got {bad}")));
+            return Err(Error::Argument(format!(
+                "{name}: a standard deviation must be above 0, got {bad}"
+            )));
         }
         let table = |(m, s): (&f32, &f32)| std::array::from_fn(|v| (v as f32 / 255.0 - m) / s);
         let tables = mean.iter().zip(std).map(table).collect();
-        Ok(Loader { channels: c, data, batch_size, tables, augment: Augment::default(), bytes: false, joining: false })
+        Ok(Loader {
+            channels: c,
+            data,
+            batch_size,
+            tables,
+            augment: Augment::default(),
+            bytes: false,
+            joining: false,
+        })
     }
 
-    /// The same with this many channels: those of the data, or any number made of one grey channel by repetition.
+    /// The same with this many channels: those of the data, or any number made of one grey channel
+    /// by repetition.
     ///
     /// # Errors
     /// Another number for data in colour; images of more than 65,536 channels.
     pub fn with_channels(mut self, channels: usize) -> Result<Self> {
         let (name, own) = (&self.data.name, self.data.size[2]);
         if channels == 0 || (channels != own && own != 1) {
-            return Err(Error::Argument(format!("{name}: {own} channels cannot be made {channels}")));
+            return Err(Error::Argument(format!(
+                "{name}: {own} channels cannot be made {channels}"
+            )));
         }
         if channels > own.max(MOST_CHANNELS) {
-            return Err(Error::Argument(format!("{name}: at most {MOST_CHANNELS} channels are made of one, not {channels}")));
+            return Err(Error::Argument(format!(
+                "{name}: at most {MOST_CHANNELS} channels are made of one, not {channels}"
+            )));
         }
         self.channels = channels;
         Ok(self)
@@ -124,16 +154,24 @@ impl Loader {
         Loader { augment, ..self }
     }
 
-    /// The same, but with images as bytes, a quarter as many to move: [`Constants::normalised`] makes numbers of them.
+    /// The same, but with images as bytes, a quarter as many to move: [`Constants::normalised`]
+    /// makes numbers of them.
     pub fn as_bytes(self) -> Self {
-        Loader { bytes: true, ..self }
+        Loader {
+            bytes: true,
+            ..self
+        }
     }
 
-    /// The same, but a last batch of a single image joins the one before it, which so has one more than the batch size: what
-    /// BatchNorm asks for where a map has a single pixel, since one value has no variance. Other batches stay as they are;
-    /// so does a set of one image, and all batches of a batch size of 1.
+    /// The same, but a last batch of a single image joins the one before it, which so has one more
+    /// than the batch size: what BatchNorm asks for where a map has a single pixel, since one value
+    /// has no variance. Other batches stay as they are; so does a set of one image, and all batches
+    /// of a batch size of 1.
     pub fn joining_a_single_image(self) -> Self {
-        Loader { joining: true, ..self }
+        Loader {
+            joining: true,
+            ..self
+        }
     }
 
     /// What makes numbers of its bytes, on `device`.
@@ -142,11 +180,17 @@ impl Loader {
     /// Those of a GPU.
     pub fn constants(&self, device: Device) -> Result<Constants> {
         // The tables are straight lines: 0 is where they begin, 255 where they end.
-        let tables = || (0..self.channels).map(|channel| &self.tables[channel.min(self.tables.len() - 1)]);
+        let tables =
+            || (0..self.channels).map(|channel| &self.tables[channel.min(self.tables.len() - 1)]);
         let shift = tables().map(|table| table[0]).collect();
-        let scale = tables().map(|table| ((f64::from(table[255]) - f64::from(table[0])) / 255.0) as f32).collect();
+        let scale = tables()
+            .map(|table| ((f64::from(table[255]) - f64::from(table[0])) / 255.0) as f32)
+            .collect();
         let there = |values| Tensor::from_vec(values, [self.channels])?.to_device(device);
-        Ok(Constants { scale: there(scale)?, shift: there(shift)? })
+        Ok(Constants {
+            scale: there(scale)?,
+            shift: there(shift)?,
+        })
     }
 
     /// The images it takes from.
@@ -179,11 +223,15 @@ impl Loader {
     /// Where batch `i` lies in the order of an epoch's images.
     fn range(&self, i: usize) -> Range<usize> {
         let start = i * self.batch_size;
-        start..if i + 1 == self.batches() { self.data.len() } else { start + self.batch_size }
+        start..if i + 1 == self.batches() {
+            self.data.len()
+        } else {
+            start + self.batch_size
+        }
     }
 
-    /// All images in a random order that depends on `rng`'s stream and `epoch` alone, without the first `start` batches
-    /// (those that an interrupted epoch has had).
+    /// All images in a random order that depends on `rng`'s stream and `epoch` alone, without the
+    /// first `start` batches (those that an interrupted epoch has had).
     ///
     /// # Errors
     /// The system has no thread to give.
@@ -206,14 +254,20 @@ impl Loader {
         let [h, w, _] = self.data.size;
         let shape = Shape::from([indices.len(), h, w, self.channels]);
         let images = match self.bytes {
-            true => Tensor::build(shape, |out: &mut [u8]| self.fill(indices, rng, out, |_, byte| byte)),
+            true => Tensor::build(shape, |out: &mut [u8]| {
+                self.fill(indices, rng, out, |_, byte| byte)
+            }),
             false => Tensor::build(shape, |out: &mut [f32]| {
                 let last = self.tables.len() - 1;
-                self.fill(indices, rng, out, |channel, byte| self.tables[channel.min(last)][usize::from(byte)]);
+                self.fill(indices, rng, out, |channel, byte| {
+                    self.tables[channel.min(last)][usize::from(byte)]
+                });
             }),
         };
         let labels = Tensor::build(Shape::from([indices.len()]), |out: &mut [i64]| {
-            out.iter_mut().zip(indices).for_each(|(out, &i)| *out = i64::from(self.data.labels[i]));
+            out.iter_mut()
+                .zip(indices)
+                .for_each(|(out, &i)| *out = i64::from(self.data.labels[i]));
         });
         Batch { images, labels }
     }
@@ -221,20 +275,40 @@ impl Loader {
 
 impl Loader {
     /// Writes the images one after the other, each byte as `number(channel, byte)`.
-    fn fill<T>(&self, indices: &[usize], rng: &Rng, out: &mut [T], number: impl Fn(usize, u8) -> T) {
+    fn fill<T>(
+        &self,
+        indices: &[usize],
+        rng: &Rng,
+        out: &mut [T],
+        number: impl Fn(usize, u8) -> T,
+    ) {
         let ([h, w, c], wide) = (self.data.size, self.channels);
         let mut changed = vec![0; h * w * c];
-        for (&i, out) in indices.iter().zip(out.chunks_exact_mut((h * w * wide).max(1))) {
-            self.augment.change(self.data.image(i), self.data.size, &rng.child(i as u64), &mut changed);
-            for (pixel, out) in changed.chunks_exact(c.max(1)).zip(out.chunks_exact_mut(wide)) {
+        for (&i, out) in indices
+            .iter()
+            .zip(out.chunks_exact_mut((h * w * wide).max(1)))
+        {
+            self.augment.change(
+                self.data.image(i),
+                self.data.size,
+                &rng.child(i as u64),
+                &mut changed,
+            );
+            for (pixel, out) in changed
+                .chunks_exact(c.max(1))
+                .zip(out.chunks_exact_mut(wide))
+            {
                 // One grey value serves all channels; colours have one each.
-                out.iter_mut().enumerate().for_each(|(channel, out)| *out = number(channel, pixel[channel.min(c - 1)]));
+                out.iter_mut()
+                    .enumerate()
+                    .for_each(|(channel, out)| *out = number(channel, pixel[channel.min(c - 1)]));
             }
         }
     }
 }
 
-/// The batches of one epoch, as they come from the thread that prepares them. Dropped early, it stops that thread.
+/// The batches of one epoch, as they come from the thread that prepares them. Dropped early, it
+/// stops that thread.
 pub struct Batches {
     /// Taken away on drop, which is how the thread learns that no one listens.
     receiver: Option<Receiver<Batch>>,
@@ -249,14 +323,22 @@ impl Batches {
         let (sender, receiver) = sync_channel(AHEAD - 1);
         let work = move || {
             for i in start..loader.batches() {
-                if sender.send(loader.batch(&order[loader.range(i)], &rng)).is_err() {
+                if sender
+                    .send(loader.batch(&order[loader.range(i)], &rng))
+                    .is_err()
+                {
                     break;
                 }
             }
         };
         let thread = thread::Builder::new().name("batches".into()).spawn(work);
-        let thread = thread.map_err(|e| Error::Device(format!("no thread to prepare batches on: {e}")))?;
-        Ok(Batches { receiver: Some(receiver), thread: Some(thread), left })
+        let thread =
+            thread.map_err(|e| Error::Device(format!("no thread to prepare batches on: {e}")))?;
+        Ok(Batches {
+            receiver: Some(receiver),
+            thread: Some(thread),
+            left,
+        })
     }
 }
 
@@ -270,7 +352,8 @@ impl Iterator for Batches {
         self.left -= 1;
         let received = self.receiver.as_ref()?.recv().ok();
         if received.is_none() {
-            // The thread ended before its last batch, so it panicked; a silently shorter epoch would hide that.
+            // The thread ended before its last batch, so it panicked; a silently shorter epoch
+            // would hide that.
             if let Some(Err(panic)) = self.thread.take().map(JoinHandle::join) {
                 resume_unwind(panic);
             }

@@ -1,12 +1,14 @@
-//! CIFAR-10 and CIFAR-100 in their binary version: records of one or two label bytes and 3,072 pixel bytes.
+//! CIFAR-10 and CIFAR-100 in their binary version: records of one or two label bytes and 3,072
+//! pixel bytes.
 //!
 //! ```text
 //! CIFAR-10    label            | 1024 red | 1024 green | 1024 blue      3,073 bytes
 //! CIFAR-100   coarse  fine     | 1024 red | 1024 green | 1024 blue      3,074 bytes
 //! ```
 //!
-//! Each plane is 32 x 32, row-major. Source: Krizhevsky, "Learning multiple layers of features from tiny images" (2009)
-//! and the page of the set. The Python version of the sets holds pickles, which run code when read: it is refused.
+//! Each plane is 32 x 32, row-major. Source: Krizhevsky, "Learning multiple layers of features from
+//! tiny images" (2009) and the page of the set. The Python version of the sets holds pickles, which
+//! run code when read: it is refused.
 
 use crate::{Error, Result};
 use std::path::Path;
@@ -24,7 +26,8 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The number of classes for each label byte of a record; the last byte is the label that counts.
+    /// The number of classes for each label byte of a record; the last byte is the label that
+    /// counts.
     fn labels(self) -> &'static [u8] {
         match self {
             Kind::Cifar10 => &[10],
@@ -50,11 +53,19 @@ const CIFAR100: &str = "apple aquarium_fish baby bear beaver bed bee beetle bicy
     spider squirrel streetcar sunflower sweet_pepper table tank telephone television tiger tractor train trout tulip turtle \
     wardrobe whale willow_tree wolf woman worm";
 
-/// Decodes one `.bin` file and appends its images to `pixels` as `[32, 32, 3]` each, and its labels to `labels`.
+/// Decodes one `.bin` file and appends its images to `pixels` as `[32, 32, 3]` each, and its labels
+/// to `labels`.
 ///
 /// # Errors
-/// A size that is not a whole number of records, no record, a label out of range. `path` only serves the message.
-pub fn decode(path: &Path, bytes: &[u8], kind: Kind, pixels: &mut Vec<u8>, labels: &mut Vec<u8>) -> Result<()> {
+/// A size that is not a whole number of records, no record, a label out of range. `path` only
+/// serves the message.
+pub fn decode(
+    path: &Path,
+    bytes: &[u8],
+    kind: Kind,
+    pixels: &mut Vec<u8>,
+    labels: &mut Vec<u8>,
+) -> Result<()> {
     let head = kind.labels().len();
     let record = head + 3 * PLANE;
     if bytes.is_empty() {
@@ -62,18 +73,26 @@ pub fn decode(path: &Path, bytes: &[u8], kind: Kind, pixels: &mut Vec<u8>, label
     }
     if !bytes.len().is_multiple_of(record) {
         let (n, over) = (bytes.len(), bytes.len() % record);
-        return Err(Error::data(path, format!("{n} bytes are not a multiple of the record's {record}: {over} are left over")));
+        return Err(Error::data(
+            path,
+            format!("{n} bytes are not a multiple of the record's {record}: {over} are left over"),
+        ));
     }
     pixels.reserve_exact(bytes.len() / record * 3 * PLANE);
     for (i, record) in bytes.chunks_exact(record).enumerate() {
         for (&label, &classes) in record.iter().zip(kind.labels()) {
             if label >= classes {
-                return Err(Error::data(path, format!("label {label} of image {i} is not below {classes}")));
+                return Err(Error::data(
+                    path,
+                    format!("label {label} of image {i} is not below {classes}"),
+                ));
             }
         }
         labels.push(record[head - 1]);
         let planes = &record[head..];
-        pixels.extend((0..PLANE).flat_map(|at| [planes[at], planes[at + PLANE], planes[at + 2 * PLANE]]));
+        pixels.extend(
+            (0..PLANE).flat_map(|at| [planes[at], planes[at + PLANE], planes[at + 2 * PLANE]]),
+        );
     }
     Ok(())
 }
@@ -84,11 +103,19 @@ pub fn decode(path: &Path, bytes: &[u8], kind: Kind, pixels: &mut Vec<u8>, label
 /// Text that is none, or another number of names than there are classes.
 pub fn names(path: &Path, bytes: &[u8], kind: Kind) -> Result<Vec<String>> {
     let text = super::text(path, bytes)?;
-    let names: Vec<String> = text.lines().map(str::trim).filter(|line| !line.is_empty()).map(String::from).collect();
+    let names: Vec<String> = text
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .map(String::from)
+        .collect();
     let classes = kind.classes().len();
     if names.len() == classes {
         Ok(names)
     } else {
-        Err(Error::data(path, format!("holds {} class names, expected {classes}", names.len())))
+        Err(Error::data(
+            path,
+            format!("holds {} class names, expected {classes}", names.len()),
+        ))
     }
 }

@@ -1,8 +1,8 @@
 //! Fetching the official archives with the system's curl or wget, and only when asked to.
 //!
-//! No network code of our own: those two know proxies, certificates and slow servers. A file is written as `NAME.part`,
-//! resumed where an earlier attempt stopped, and takes its name once its SHA-256 is right. So what bears the final name
-//! is whole.
+//! No network code of our own: those two know proxies, certificates and slow servers. A file is
+//! written as `NAME.part`, resumed where an earlier attempt stopped, and takes its name once its
+//! SHA-256 is right. So what bears the final name is whole.
 
 use super::Source;
 use crate::console::{Stderr, quoted};
@@ -31,7 +31,10 @@ impl Remote {
     /// Its addresses, the preferred one first.
     pub fn urls(&self) -> Vec<String> {
         let name = self.file.rsplit('/').next().unwrap_or(self.file);
-        self.bases.iter().map(|base| format!("{base}{name}")).collect()
+        self.bases
+            .iter()
+            .map(|base| format!("{base}{name}"))
+            .collect()
     }
 }
 
@@ -48,17 +51,25 @@ impl Downloader {
         let folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
         let find = |name: &'static str| {
             let file = format!("{name}{}", std::env::consts::EXE_SUFFIX);
-            Some((name, folders.iter().map(|folder| folder.join(&file)).find(|file| file.is_file())?))
+            Some((
+                name,
+                folders
+                    .iter()
+                    .map(|folder| folder.join(&file))
+                    .find(|file| file.is_file())?,
+            ))
         };
-        Downloader { program: find("curl").or_else(|| find("wget")) }
+        Downloader {
+            program: find("curl").or_else(|| find("wget")),
+        }
     }
 
-    /// Fetches `remote` into `folder`, going on where an earlier attempt stopped. Does nothing if the file is there. Waits
-    /// while another process fetches into the same folder.
+    /// Fetches `remote` into `folder`, going on where an earlier attempt stopped. Does nothing if
+    /// the file is there. Waits while another process fetches into the same folder.
     ///
     /// # Errors
-    /// Neither curl nor wget (the message tells how to do it by hand), no server that answers, a wrong checksum, a disk
-    /// that refuses. In each case nothing stands under the final name.
+    /// Neither curl nor wget (the message tells how to do it by hand), no server that answers, a
+    /// wrong checksum, a disk that refuses. In each case nothing stands under the final name.
     pub fn fetch(&self, remote: &Remote, folder: &Path) -> Result<()> {
         let file = folder.join(remote.file);
         if file.is_file() {
@@ -67,7 +78,9 @@ impl Downloader {
         let part = folder.join(format!("{}.part", remote.file));
         let (parent, urls) = (part.parent().unwrap_or(folder), remote.urls());
         fs::create_dir_all(parent).map_err(Error::io("create", parent))?;
-        let Some((name, program)) = &self.program else { return Err(by_hand(remote, &file)) };
+        let Some((name, program)) = &self.program else {
+            return Err(by_hand(remote, &file));
+        };
         let _lock = lock(parent);
         // Whoever held the lock before may have fetched it.
         if file.is_file() {
@@ -88,7 +101,11 @@ impl Downloader {
                 "curl" => command.args(["-fL", "-C", "-", "-o"]).arg(&part).arg(url),
                 _ => command.args(["-c", "-O"]).arg(&part).arg(url),
             };
-            let status = command.stdin(Stdio::null()).stdout(Stdio::null()).status().map_err(Error::io("run", program))?;
+            let status = command
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .status()
+                .map_err(Error::io("run", program))?;
             whole = status.success();
             if !whole {
                 failures += &format!("\n  {url}: {name} ended with {status}");
@@ -105,7 +122,11 @@ impl Downloader {
         if sum != remote.sha256 {
             // What is wrong would only be resumed.
             fs::remove_file(&part).map_err(Error::io("remove", &part))?;
-            let what = format!("what {} sent has SHA-256 {sum}, expected {}; it was removed", urls.join(" or "), remote.sha256);
+            let what = format!(
+                "what {} sent has SHA-256 {sum}, expected {}; it was removed",
+                urls.join(" or "),
+                remote.sha256
+            );
             return Err(Error::data(file, what));
         }
         fs::rename(&part, &file).map_err(Error::io("rename", &part))
@@ -119,18 +140,27 @@ impl Default for Downloader {
     }
 }
 
-/// The folder, locked by the system until this is dropped or the process ends. `None` where a folder cannot be locked, as
-/// on Windows and some network file systems: there two downloads at once may spoil each other, which their checksum shows.
+/// The folder, locked by the system until this is dropped or the process ends. `None` where a
+/// folder cannot be locked, as on Windows and some network file systems: there two downloads at
+/// once may spoil each other, which their checksum shows.
 fn lock(folder: &Path) -> Option<fs::File> {
     let file = fs::File::open(folder).ok()?;
     if let Err(fs::TryLockError::WouldBlock) = file.try_lock() {
-        writeln!(Stderr, "another process fetches into {}: waiting for it", folder.display());
+        writeln!(
+            Stderr,
+            "another process fetches into {}: waiting for it",
+            folder.display()
+        );
     }
     file.lock().ok().map(|()| file)
 }
 
 fn by_hand(remote: &Remote, file: &Path) -> Error {
-    let (url, path, sum) = (remote.urls().into_iter().next().unwrap_or_default(), quoted(file), remote.sha256);
+    let (url, path, sum) = (
+        remote.urls().into_iter().next().unwrap_or_default(),
+        quoted(file),
+        remote.sha256,
+    );
     Error::Argument(format!(
         "neither curl nor wget was found; fetch {url} by any means, as with\n  curl -fL -o {path} {url}\n\
          and compare its SHA-256 with\n  {sum}"
@@ -147,7 +177,13 @@ fn sha256(path: &Path) -> Result<String> {
     let (mut hash, mut buffer) = (Sha256::new(), vec![0; 1 << 16]);
     loop {
         match file.read(&mut buffer) {
-            Ok(0) => return Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()),
+            Ok(0) => {
+                return Ok(hash
+                    .finalize()
+                    .iter()
+                    .map(|byte| format!("{byte:02x}"))
+                    .collect());
+            }
             Ok(n) => hash.update(&buffer[..n]),
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
             Err(e) => return Err(Error::io("read", path)(e)),
@@ -156,12 +192,15 @@ fn sha256(path: &Path) -> Result<String> {
 }
 
 impl Source {
-    /// Fetches what is missing of the official files into `folder`, where [`Source::load`] finds them.
+    /// Fetches what is missing of the official files into `folder`, where [`Source::load`] finds
+    /// them.
     ///
     /// # Errors
     /// See [`Downloader::fetch`].
     pub fn download(self, folder: &Path, downloader: &Downloader) -> Result<()> {
-        self.remotes().iter().try_for_each(|remote| downloader.fetch(remote, folder))
+        self.remotes()
+            .iter()
+            .try_for_each(|remote| downloader.fetch(remote, folder))
     }
 
     /// The official files. Sizes and sums are those of TensorFlow Datasets' url_checksums.
@@ -176,12 +215,25 @@ impl Source {
     }
 }
 
-const fn remote(file: &'static str, bases: &'static [&'static str], bytes: u64, sha256: &'static str) -> Remote {
-    Remote { file, bases, sha256, bytes }
+const fn remote(
+    file: &'static str,
+    bases: &'static [&'static str],
+    bytes: u64,
+    sha256: &'static str,
+) -> Remote {
+    Remote {
+        file,
+        bases,
+        sha256,
+        bytes,
+    }
 }
 
 const NIST: &[&str] = &["https://biometrics.nist.gov/cs_links/EMNIST/"];
-const TORONTO: &[&str] = &["https://www.cs.toronto.edu/~kriz/", "https://cave.cs.toronto.edu/kriz/"];
+const TORONTO: &[&str] = &[
+    "https://www.cs.toronto.edu/~kriz/",
+    "https://cave.cs.toronto.edu/kriz/",
+];
 const ZALANDO: &[&str] = &["http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"];
 /// The original home, `http://yann.lecun.com/exdb/mnist/`, often refuses, hence last.
 const LECUN: &[&str] = &[
@@ -190,14 +242,26 @@ const LECUN: &[&str] = &[
     "http://yann.lecun.com/exdb/mnist/",
 ];
 
-const EMNIST: [Remote; 1] =
-    [remote("gzip.zip", NIST, 561_753_746, "fb9bb67e33772a9cc0b895e4ecf36d2cf35be8b709693c3564cea2a019fcda8e")];
+const EMNIST: [Remote; 1] = [remote(
+    "gzip.zip",
+    NIST,
+    561_753_746,
+    "fb9bb67e33772a9cc0b895e4ecf36d2cf35be8b709693c3564cea2a019fcda8e",
+)];
 
-const CIFAR10: [Remote; 1] =
-    [remote("cifar-10-binary.tar.gz", TORONTO, 170_052_171, "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd")];
+const CIFAR10: [Remote; 1] = [remote(
+    "cifar-10-binary.tar.gz",
+    TORONTO,
+    170_052_171,
+    "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
+)];
 
-const CIFAR100: [Remote; 1] =
-    [remote("cifar-100-binary.tar.gz", TORONTO, 168_513_733, "58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec")];
+const CIFAR100: [Remote; 1] = [remote(
+    "cifar-100-binary.tar.gz",
+    TORONTO,
+    168_513_733,
+    "58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec",
+)];
 
 const MNIST: [Remote; 4] = [
     remote(

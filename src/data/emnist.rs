@@ -1,11 +1,11 @@
 //! EMNIST: handwritten characters in six splits, and what is peculiar about its files.
 //!
-//! Source: Cohen, Afshar, Tapson, van Schaik, "EMNIST: an extension of MNIST to handwritten letters" (2017); NIST Special
-//! Database 19. Three things to know:
+//! Source: Cohen, Afshar, Tapson, van Schaik, "EMNIST: an extension of MNIST to handwritten
+//! letters" (2017); NIST Special Database 19. Three things to know:
 //!
-//! - Images are stored column by column: read as rows, they look mirrored and turned by 90 degrees. Here they are turned
-//!   upright. [`Dataset::transpose`](super::Dataset::transpose) gives the files' own order back, for comparison with
-//!   libraries that leave it so.
+//! - Images are stored column by column: read as rows, they look mirrored and turned by 90 degrees.
+//!   Here they are turned upright. [`Dataset::transpose`](super::Dataset::transpose) gives the
+//!   files' own order back, for comparison with libraries that leave it so.
 //! - The letters split counts its labels from 1; here from 0, as everywhere.
 //! - Test labels may be sorted by class: never take the first part of a test set for the whole.
 
@@ -33,7 +33,14 @@ pub enum Split {
 
 impl Split {
     /// All six.
-    pub const ALL: [Split; 6] = [Split::Balanced, Split::ByClass, Split::ByMerge, Split::Letters, Split::Digits, Split::Mnist];
+    pub const ALL: [Split; 6] = [
+        Split::Balanced,
+        Split::ByClass,
+        Split::ByMerge,
+        Split::Letters,
+        Split::Digits,
+        Split::Mnist,
+    ];
 
     /// The name that files carry: `balanced`.
     pub fn name(self) -> &'static str {
@@ -55,7 +62,11 @@ impl Split {
             Split::Letters => &[UPPER],
             Split::Digits | Split::Mnist => &[DIGITS],
         };
-        characters.iter().flat_map(|s| s.chars()).map(String::from).collect()
+        characters
+            .iter()
+            .flat_map(|s| s.chars())
+            .map(String::from)
+            .collect()
     }
 
     /// The label of the first class in the files.
@@ -63,7 +74,8 @@ impl Split {
         u8::from(self == Split::Letters)
     }
 
-    /// Mean and standard deviation of its pixels in units of 0..1, as published in lightning-bolts' EMNIST data module.
+    /// Mean and standard deviation of its pixels in units of 0..1, as published in lightning-bolts'
+    /// EMNIST data module.
     pub(crate) fn statistics(self) -> (f32, f32) {
         match self {
             Split::Balanced => (0.175, 0.333),
@@ -88,12 +100,16 @@ impl FromStr for Split {
 
     fn from_str(s: &str) -> Result<Self> {
         let unknown = || Error::choice("EMNIST split", s, &Split::ALL.map(Split::name));
-        Split::ALL.into_iter().find(|split| split.name() == s).ok_or_else(unknown)
+        Split::ALL
+            .into_iter()
+            .find(|split| split.name() == s)
+            .ok_or_else(unknown)
     }
 }
 
-/// Decodes `emnist-<split>-mapping.txt` to the names of the classes: a line `label code` for each class, `code` being the
-/// character's ASCII number; the letters split has a second code a line, the lower case, which is not read.
+/// Decodes `emnist-<split>-mapping.txt` to the names of the classes: a line `label code` for each
+/// class, `code` being the character's ASCII number; the letters split has a second code a line,
+/// the lower case, which is not read.
 ///
 /// # Errors
 /// A line of another form, a label missing, twice or out of range, a code that prints nothing.
@@ -101,25 +117,44 @@ pub fn mapping(path: &Path, bytes: &[u8], split: Split) -> Result<Vec<String>> {
     let text = super::text(path, bytes)?;
     let first = usize::from(split.first_label());
     let mut names = vec![String::new(); split.classes().len()];
-    for (i, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+    for (i, line) in text
+        .lines()
+        .enumerate()
+        .filter(|(_, line)| !line.trim().is_empty())
+    {
         let wrong = |what: String| Error::data(path, format!("line {}: {what}", i + 1));
         let mut numbers = line.split_whitespace().map(str::parse::<usize>);
         let (Some(Ok(label)), Some(Ok(code))) = (numbers.next(), numbers.next()) else {
-            return Err(wrong(format!("expected `label code`, got `{}`", line.trim())));
+            return Err(wrong(format!(
+                "expected `label code`, got `{}`",
+                line.trim()
+            )));
         };
         let last = first + names.len() - 1;
-        let Some(name) = label.checked_sub(first).and_then(|class| names.get_mut(class)) else {
-            return Err(wrong(format!("label {label} is not within {first}..={last}")));
+        let Some(name) = label
+            .checked_sub(first)
+            .and_then(|class| names.get_mut(class))
+        else {
+            return Err(wrong(format!(
+                "label {label} is not within {first}..={last}"
+            )));
         };
         let character = u8::try_from(code).ok().filter(u8::is_ascii_graphic);
-        let character = character.ok_or_else(|| wrong(format!("{code} is not the code of a printed ASCII character")))?;
+        let character = character.ok_or_else(|| {
+            wrong(format!(
+                "{code} is not the code of a printed ASCII character"
+            ))
+        })?;
         if !name.is_empty() {
             return Err(wrong(format!("label {label} stands there twice")));
         }
         *name = char::from(character).to_string();
     }
     match names.iter().position(String::is_empty) {
-        Some(class) => Err(Error::data(path, format!("label {} is missing", class + first))),
+        Some(class) => Err(Error::data(
+            path,
+            format!("label {} is missing", class + first),
+        )),
         None => Ok(names),
     }
 }

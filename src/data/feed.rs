@@ -6,7 +6,8 @@ use crate::{Device, Error, Result, Tensor};
 
 /// Brings batches to the place on a GPU where a recorded step reads them.
 ///
-/// Each travels while the GPU computes on the one before: from page-locked memory, of which there is a batch's worth twice.
+/// Each travels while the GPU computes on the one before: from page-locked memory, of which there
+/// is a batch's worth twice.
 pub struct Feed(Staging);
 
 impl Feed {
@@ -17,15 +18,19 @@ impl Feed {
     pub fn new(device: Device) -> Result<Feed> {
         match device {
             Device::Cuda(ordinal) => Staging::new(ordinal).map(Feed),
-            Device::Cpu => Err(Error::Argument("a feed leads to a GPU; steps on the cpu read batches where they are".into())),
+            Device::Cpu => Err(Error::Argument(
+                "a feed leads to a GPU; steps on the cpu read batches where they are".into(),
+            )),
         }
     }
 
-    /// Overwrites a batch on the GPU by one on the processor, which may be changed at once. Work that is asked for later
-    /// finds the new batch; work that was asked for before has read the old one.
+    /// Overwrites a batch on the GPU by one on the processor, which may be changed at once. Work
+    /// that is asked for later finds the new batch; work that was asked for before has read the old
+    /// one.
     ///
     /// # Errors
-    /// Another shape, dtype or device; a place that another tensor shares, which would have to move; those of a GPU.
+    /// Another shape, dtype or device; a place that another tensor shares, which would have to
+    /// move; those of a GPU.
     pub fn send(&mut self, batch: &Batch, there: &mut Batch) -> Result<()> {
         let images = part("images", &batch.images, &mut there.images)?;
         let labels = part("labels", &batch.labels, &mut there.labels)?;
@@ -33,14 +38,26 @@ impl Feed {
     }
 }
 
-fn part<'a>(name: &'static str, from: &'a Tensor, to: &'a mut Tensor) -> Result<(&'a [u8], SliceMut<'a>)> {
+fn part<'a>(
+    name: &'static str,
+    from: &'a Tensor,
+    to: &'a mut Tensor,
+) -> Result<(&'a [u8], SliceMut<'a>)> {
     let form = |x: &Tensor| format!("{} {:?} on {}", x.dtype(), x.shape(), x.device());
-    if (from.shape(), from.dtype()) != (to.shape(), to.dtype()) || from.device() != Device::Cpu || to.device() == Device::Cpu {
+    if (from.shape(), from.dtype()) != (to.shape(), to.dtype())
+        || from.device() != Device::Cpu
+        || to.device() == Device::Cpu
+    {
         let expected = format!("one form, on the cpu and on a GPU: for {}", form(to));
         return Err(Error::operand("feed", name, expected, form(from)));
     }
     if !to.is_unique() {
-        return Err(Error::operand("feed", name, "a place that no other tensor shares", form(to)));
+        return Err(Error::operand(
+            "feed",
+            name,
+            "a place that no other tensor shares",
+            form(to),
+        ));
     }
     Ok((from.as_bytes(), to.on_device_mut()?))
 }

@@ -1,4 +1,5 @@
-//! What a data set is, in one line: so that a run that goes on can tell whether it goes on with the same images.
+//! What a data set is, in one line: so that a run that goes on can tell whether it goes on with the
+//! same images.
 
 use std::fmt::Write;
 
@@ -6,13 +7,14 @@ use sha2::{Digest, Sha256};
 
 use super::Dataset;
 
-/// Bytes of each piece that is taken of large sets, and how many pieces: 4 MiB, which are read in some ten milliseconds.
+/// Bytes of each piece that is taken of large sets, and how many pieces: 4 MiB, which are read in
+/// some ten milliseconds.
 const PIECE: usize = 256;
 const PIECES: usize = 16 * 1024;
 
 impl Dataset {
-    /// Its name, its sizes and two hashes: one of all labels and the classes' names, one of the pixels. Of sets above 4 MiB
-    /// the latter is of a sample, pieces spread evenly over all images.
+    /// Its name, its sizes and two hashes: one of all labels and the classes' names, one of the
+    /// pixels. Of sets above 4 MiB the latter is of a sample, pieces spread evenly over all images.
     ///
     /// ```
     /// use wavemix::data::Dataset;
@@ -25,7 +27,9 @@ impl Dataset {
         let mut labels = Sha256::new();
         labels.update(&self.labels);
         // Lengths keep the names `ab`, `c` apart from `a`, `bc`.
-        self.classes.iter().for_each(|name| labels.update(format!("{} {name}", name.len())));
+        self.classes
+            .iter()
+            .for_each(|name| labels.update(format!("{} {name}", name.len())));
         let mut pixels = Sha256::new();
         if self.pixels.len() <= PIECE * PIECES {
             pixels.update(&self.pixels);
@@ -35,14 +39,19 @@ impl Dataset {
         }
         let ([h, w, c], n, classes) = (self.size, self.len(), self.classes.len());
         let (labels, pixels) = (hex(labels), hex(pixels));
-        format!("{}: {n} images of {h}x{w}x{c}, {classes} classes, labels {labels}, pixels {pixels}", self.name)
+        format!(
+            "{}: {n} images of {h}x{w}x{c}, {classes} classes, labels {labels}, pixels {pixels}",
+            self.name
+        )
     }
 }
 
 /// The first eight bytes: enough against accidents.
 fn hex(hash: Sha256) -> String {
-    hash.finalize()[..8].iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    hash.finalize()[..8]
+        .iter()
+        .fold(String::new(), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
 }

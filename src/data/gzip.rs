@@ -5,8 +5,8 @@ use std::io::{self, BufRead, Read};
 
 /// The contents of all members of a gzip file, one after the other.
 ///
-/// Zeros behind the last member are passed over, as `gzip -d` does: tapes, and programs that write whole blocks, leave
-/// them. Whatever else stands there is an error.
+/// Zeros behind the last member are passed over, as `gzip -d` does: tapes, and programs that write
+/// whole blocks, leave them. Whatever else stands there is an error.
 pub(crate) struct Gunzip<R> {
     /// The member that is being read; `None` behind the last.
     member: Option<GzDecoder<R>>,
@@ -14,7 +14,9 @@ pub(crate) struct Gunzip<R> {
 
 impl<R: BufRead> Gunzip<R> {
     pub fn new(compressed: R) -> Self {
-        Gunzip { member: Some(GzDecoder::new(compressed)) }
+        Gunzip {
+            member: Some(GzDecoder::new(compressed)),
+        }
     }
 }
 
@@ -40,11 +42,19 @@ fn next_member<R: BufRead>(mut rest: R) -> io::Result<Option<GzDecoder<R>>> {
             Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
             available => available?,
         };
-        let (count, skipped) = (available.len(), available.iter().take_while(|&&byte| byte == 0).count());
+        let (count, skipped) = (
+            available.len(),
+            available.iter().take_while(|&&byte| byte == 0).count(),
+        );
         match skipped {
             _ if count == 0 => return Ok(None),
             0 if !zeros => return Ok(Some(GzDecoder::new(rest))),
-            _ if skipped < count => return Err(io::Error::new(io::ErrorKind::InvalidData, "zeros within it")),
+            _ if skipped < count => {
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    "zeros within it",
+                ));
+            }
             _ => zeros = true,
         }
         rest.consume(skipped);

@@ -5,8 +5,8 @@
 //! labels   00 00 08 01 | count u32 | one byte a label
 //! ```
 //!
-//! The third byte says "unsigned bytes", the fourth is the number of dimensions. Files come plain or as gzip; which of the
-//! two is told by their first bytes, since names change hands.
+//! The third byte says "unsigned bytes", the fourth is the number of dimensions. Files come plain
+//! or as gzip; which of the two is told by their first bytes, since names change hands.
 
 use super::Dataset;
 use super::archive::{self, File};
@@ -35,14 +35,21 @@ pub struct Images {
 /// Decodes a file of images, plain or gzip.
 ///
 /// # Errors
-/// A wrong magic number, a size other than the header promises, no image, broken gzip. `path` only serves the message.
+/// A wrong magic number, a size other than the header promises, no image, broken gzip. `path` only
+/// serves the message.
 pub fn images(path: &Path, bytes: Vec<u8>) -> Result<Images> {
     let ([count, height, width], pixels) = decode(path, bytes, IMAGES)?;
-    Ok(Images { count, height, width, pixels })
+    Ok(Images {
+        count,
+        height,
+        width,
+        pixels,
+    })
 }
 
-/// [`images`], upright: of a file that keeps them column by column (`transposed`), as EMNIST's do, rows and columns change
-/// places. This is the way from a file to pixels for training, evaluation and prediction alike.
+/// [`images`], upright: of a file that keeps them column by column (`transposed`), as EMNIST's do,
+/// rows and columns change places. This is the way from a file to pixels for training, evaluation
+/// and prediction alike.
 pub(crate) fn upright(path: &Path, bytes: Vec<u8>, transposed: bool) -> Result<Images> {
     let mut images = images(path, bytes)?;
     if transposed {
@@ -57,7 +64,11 @@ pub fn labels(path: &Path, bytes: Vec<u8>) -> Result<Vec<u8>> {
     Ok(decode::<1>(path, bytes, LABELS)?.1)
 }
 
-fn decode<const RANK: usize>(path: &Path, mut bytes: Vec<u8>, magic: u32) -> Result<([usize; RANK], Vec<u8>)> {
+fn decode<const RANK: usize>(
+    path: &Path,
+    mut bytes: Vec<u8>,
+    magic: u32,
+) -> Result<([usize; RANK], Vec<u8>)> {
     let length = 4 + 4 * RANK;
     if !bytes.starts_with(&[0x1F, 0x8B]) {
         let dims = header(path, &bytes[..bytes.len().min(length)], magic)?;
@@ -68,18 +79,24 @@ fn decode<const RANK: usize>(path: &Path, mut bytes: Vec<u8>, magic: u32) -> Res
     let gzip = |e| Error::data(path, format!("broken gzip: {e}"));
     let mut inner = Gunzip::new(bytes.as_slice());
     let mut start = Vec::new();
-    inner.by_ref().take(length as u64).read_to_end(&mut start).map_err(gzip)?;
+    inner
+        .by_ref()
+        .take(length as u64)
+        .read_to_end(&mut start)
+        .map_err(gzip)?;
     let dims = header(path, &start, magic)?;
     let (need, most) = (product(&dims), archive::justified(bytes.len() as u64));
     if need > most {
         let stored = bytes.len();
         return Err(Error::data(
             path,
-            format!("its header promises {need} bytes, but {stored} bytes of gzip hold at most {most}"),
+            format!(
+                "its header promises {need} bytes, but {stored} bytes of gzip hold at most {most}"
+            ),
         ));
     }
-    // Room for what images usually take; more is only taken as bytes arrive. One byte past the promise is asked for, to
-    // see that there is none and to have the checksum of the gzip checked.
+    // Room for what images usually take; more is only taken as bytes arrive. One byte past the
+    // promise is asked for, to see that there is none and to have the checksum of the gzip checked.
     let mut data = Vec::with_capacity((need as usize).min(bytes.len().saturating_mul(8)));
     inner.take(need + 1).read_to_end(&mut data).map_err(gzip)?;
     sized(path, &dims, data.len() as u64)?;
@@ -94,15 +111,24 @@ fn header<const RANK: usize>(path: &Path, start: &[u8], magic: u32) -> Result<[u
             LABELS => "0x00000801, as labels do".to_owned(),
             other => format!("{other:#010x}"),
         };
-        return Err(Error::data(path, format!("IDX {what} begin with {magic:#010x}, this begins with {found}")));
+        return Err(Error::data(
+            path,
+            format!("IDX {what} begin with {magic:#010x}, this begins with {found}"),
+        ));
     }
     if start.len() < 4 + 4 * RANK {
         let (got, need) = (start.len(), 4 + 4 * RANK);
-        return Err(Error::data(path, format!("ends inside its header: IDX {what} have {need} bytes of it, here are {got}")));
+        return Err(Error::data(
+            path,
+            format!("ends inside its header: IDX {what} have {need} bytes of it, here are {got}"),
+        ));
     }
     let dims = std::array::from_fn(|i| BigEndian::read_u32(&start[4 + 4 * i..]) as usize);
     if dims.contains(&0) {
-        return Err(Error::data(path, format!("holds no {what}: its header says {}", times(&dims))));
+        return Err(Error::data(
+            path,
+            format!("holds no {what}: its header says {}", times(&dims)),
+        ));
     }
     Ok(dims)
 }
@@ -113,20 +139,34 @@ fn product(dims: &[usize]) -> u64 {
 }
 
 fn times(dims: &[usize]) -> String {
-    dims.iter().map(usize::to_string).collect::<Vec<_>>().join(" x ")
+    dims.iter()
+        .map(usize::to_string)
+        .collect::<Vec<_>>()
+        .join(" x ")
 }
 
 fn sized(path: &Path, dims: &[usize], got: u64) -> Result<()> {
     let need = product(dims);
-    let promise = if dims.len() == 1 { format!("{need} bytes") } else { format!("{} = {need} bytes", times(dims)) };
+    let promise = if dims.len() == 1 {
+        format!("{need} bytes")
+    } else {
+        format!("{} = {need} bytes", times(dims))
+    };
     match got {
         _ if got == need => Ok(()),
-        _ if got < need => Err(Error::data(path, format!("truncated: its header promises {promise}, {got} are there"))),
-        _ => Err(Error::data(path, format!("too long: its header promises {promise}, more are there"))),
+        _ if got < need => Err(Error::data(
+            path,
+            format!("truncated: its header promises {promise}, {got} are there"),
+        )),
+        _ => Err(Error::data(
+            path,
+            format!("too long: its header promises {promise}, more are there"),
+        )),
     }
 }
 
-/// The files of images and of labels of one part of a set. Labels count from `first` in the file and from 0 afterwards.
+/// The files of images and of labels of one part of a set. Labels count from `first` in the file
+/// and from 0 afterwards.
 pub(crate) fn dataset(
     name: String,
     [images, labels]: [File; 2],
@@ -139,14 +179,26 @@ pub(crate) fn dataset(
     let mut labels = self::labels(&labels_path, labels.bytes)?;
     if images.count != labels.len() {
         let (n, of) = (labels.len(), images_path.display());
-        return Err(Error::data(labels_path, format!("holds {n} labels, but {of} holds {} images", images.count)));
+        return Err(Error::data(
+            labels_path,
+            format!("holds {n} labels, but {of} holds {} images", images.count),
+        ));
     }
     let last = usize::from(first) + classes.len() - 1;
     for (i, label) in labels.iter_mut().enumerate() {
         if *label < first || usize::from(*label) > last {
-            return Err(Error::data(labels_path, format!("label {label} of image {i} is not within {first}..={last}")));
+            return Err(Error::data(
+                labels_path,
+                format!("label {label} of image {i} is not within {first}..={last}"),
+            ));
         }
         *label -= first;
     }
-    Dataset::new(name, [images.height, images.width, 1], images.pixels, labels, classes)
+    Dataset::new(
+        name,
+        [images.height, images.width, 1],
+        images.pixels,
+        labels,
+        classes,
+    )
 }

@@ -1,11 +1,13 @@
-//! Data: decoders for the published files, a generator of handwriting for where there are none, and batches of both.
+//! Data: decoders for the published files, a generator of handwriting for where there are none, and
+//! batches of both.
 //!
-//! From a folder to a model: [`Source`] finds a set's files ([`Place`]: a folder or an archive read in place), decodes
-//! them ([`idx`] with [`emnist`], [`cifar`]) to a [`Pair`] of [`Dataset`]s, and a [`Loader`] makes batches of one.
-//! [`glyphs`] draws a `Pair` instead of reading it. [`Downloader`] fetches what is missing, when told to.
+//! From a folder to a model: [`Source`] finds a set's files ([`Place`]: a folder or an archive read
+//! in place), decodes them ([`idx`] with [`emnist`], [`cifar`]) to a [`Pair`] of [`Dataset`]s, and
+//! a [`Loader`] makes batches of one. [`glyphs`] draws a `Pair` instead of reading it.
+//! [`Downloader`] fetches what is missing, when told to.
 //!
-//! Decoders take any bytes: what is wrong with a file is an error that names the file and the place, never a panic, and
-//! never an allocation that the size of the file does not justify.
+//! Decoders take any bytes: what is wrong with a file is an error that names the file and the
+//! place, never a panic, and never an allocation that the size of the file does not justify.
 
 pub(crate) mod archive;
 mod augment;
@@ -38,8 +40,12 @@ use crate::{Error, Result, Rng};
 /// The text of a file that people edit; what editors on Windows write before it is passed over.
 fn text<'a>(path: &std::path::Path, bytes: &'a [u8]) -> Result<&'a str> {
     match bytes {
-        [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] => Err(Error::data(path, "is text in UTF-16; save it in UTF-8")),
-        [0xEF, 0xBB, 0xBF, rest @ ..] | rest => std::str::from_utf8(rest).map_err(|_| Error::data(path, "is not text")),
+        [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] => {
+            Err(Error::data(path, "is text in UTF-16; save it in UTF-8"))
+        }
+        [0xEF, 0xBB, 0xBF, rest @ ..] | rest => {
+            std::str::from_utf8(rest).map_err(|_| Error::data(path, "is not text"))
+        }
     }
 }
 
@@ -88,11 +94,12 @@ pub struct Pair {
 }
 
 impl Pair {
-    /// Checks that the two sets and the constants go together. Where no constants are published, take those of
-    /// [`Dataset::statistics`] of the training set.
+    /// Checks that the two sets and the constants go together. Where no constants are published,
+    /// take those of [`Dataset::statistics`] of the training set.
     ///
     /// # Errors
-    /// Another size or number of classes in one than in the other; constants for another number of channels.
+    /// Another size or number of classes in one than in the other; constants for another number of
+    /// channels.
     pub fn new(train: Dataset, test: Dataset, mean: Vec<f32>, std: Vec<f32>) -> Result<Self> {
         let ([h, w, c], [th, tw, tc]) = (train.size, test.size);
         if train.size != test.size || train.classes.len() != test.classes.len() {
@@ -106,9 +113,17 @@ impl Pair {
         }
         if mean.len() != c || std.len() != c {
             let (mean, std) = (mean.len(), std.len());
-            return Err(Error::Argument(format!("{}: {mean} means and {std} deviations for {c} channels", train.name)));
+            return Err(Error::Argument(format!(
+                "{}: {mean} means and {std} deviations for {c} channels",
+                train.name
+            )));
         }
-        Ok(Pair { train, test, mean, std })
+        Ok(Pair {
+            train,
+            test,
+            mean,
+            std,
+        })
     }
 }
 
@@ -124,23 +139,40 @@ impl Dataset {
         labels: Vec<u8>,
         classes: Vec<String>,
     ) -> Result<Self> {
-        let set = Dataset { name: name.into(), size, pixels, labels, classes };
+        let set = Dataset {
+            name: name.into(),
+            size,
+            pixels,
+            labels,
+            classes,
+        };
         set.check()?;
         Ok(set)
     }
 
     /// What [`Dataset::new`] checks, of a set whose fields somebody may have changed.
     pub(crate) fn check(&self) -> Result<()> {
-        let Dataset { name, size: [h, w, c], pixels, labels, classes } = self;
+        let Dataset {
+            name,
+            size: [h, w, c],
+            pixels,
+            labels,
+            classes,
+        } = self;
         let (n, got) = (labels.len(), pixels.len());
         let need = checked_product(&[n, *h, *w, *c]);
         if need != Some(got) {
             let need = need.map_or("more".to_owned(), |need| need.to_string());
-            let what = format!("{n} labels of {h}x{w}x{c} images need {need} pixel bytes, got {got}");
+            let what =
+                format!("{n} labels of {h}x{w}x{c} images need {need} pixel bytes, got {got}");
             return Err(Error::Argument(format!("{name}: {what}")));
         }
         if let Some(i) = labels.iter().position(|&l| usize::from(l) >= classes.len()) {
-            return Err(Error::Argument(format!("{name}: label {} of image {i} is not below {}", labels[i], classes.len())));
+            return Err(Error::Argument(format!(
+                "{name}: label {} of image {i} is not below {}",
+                labels[i],
+                classes.len()
+            )));
         }
         Ok(())
     }
@@ -164,22 +196,32 @@ impl Dataset {
         &self.pixels[i * bytes..(i + 1) * bytes]
     }
 
-    /// Mirrors every image at its diagonal: rows become columns, height and width change places. Twice is the identity.
+    /// Mirrors every image at its diagonal: rows become columns, height and width change places.
+    /// Twice is the identity.
     pub fn transpose(&mut self) {
         let [h, w, c] = self.size;
         transpose(&mut self.pixels, self.size);
         self.size = [w, h, c];
     }
 
-    /// Mean and standard deviation of each channel over all pixels, in units of 0..1. The sums are of integers, hence
-    /// exact in any order.
+    /// Mean and standard deviation of each channel over all pixels, in units of 0..1. The sums are
+    /// of integers, hence exact in any order.
     pub fn statistics(&self) -> (Vec<f32>, Vec<f32>) {
         let channel = |c: usize| {
-            let values = || self.pixels.iter().skip(c).step_by(self.size[2]).map(|&v| u64::from(v));
+            let values = || {
+                self.pixels
+                    .iter()
+                    .skip(c)
+                    .step_by(self.size[2])
+                    .map(|&v| u64::from(v))
+            };
             let (count, sum) = (values().count().max(1) as f64, values().sum::<u64>() as f64);
             let squares = values().map(|v| v * v).sum::<u64>() as f64;
             let mean = sum / count;
-            ((mean / 255.0) as f32, ((squares / count - mean * mean).max(0.0).sqrt() / 255.0) as f32)
+            (
+                (mean / 255.0) as f32,
+                ((squares / count - mean * mean).max(0.0).sqrt() / 255.0) as f32,
+            )
         };
         (0..self.size[2]).map(channel).unzip()
     }
@@ -191,7 +233,11 @@ impl Dataset {
     pub fn subset(&self, indices: &[usize]) -> Result<Dataset> {
         self.check()?;
         if let Some(bad) = indices.iter().find(|&&i| i >= self.len()) {
-            return Err(Error::Argument(format!("{}: there is no image {bad}, but {} of them", self.name, self.len())));
+            return Err(Error::Argument(format!(
+                "{}: there is no image {bad}, but {} of them",
+                self.name,
+                self.len()
+            )));
         }
         Ok(self.chosen(indices))
     }
@@ -201,20 +247,31 @@ impl Dataset {
         Dataset {
             name: self.name.clone(),
             size: self.size,
-            pixels: indices.iter().flat_map(|&i| self.image(i)).copied().collect(),
+            pixels: indices
+                .iter()
+                .flat_map(|&i| self.image(i))
+                .copied()
+                .collect(),
             labels: indices.iter().map(|&i| self.labels[i]).collect(),
             classes: self.classes.clone(),
         }
     }
 
-    /// Two parts: `fraction` of each class (rounded to the nearest image) drawn at random goes to the second.
+    /// Two parts: `fraction` of each class (rounded to the nearest image) drawn at random goes to
+    /// the second.
     pub fn split_stratified(&self, fraction: f64, rng: &mut Rng) -> (Dataset, Dataset) {
         let (mut first, mut second) = (Vec::new(), Vec::new());
         for class in 0..self.classes.len() {
-            let members: Vec<usize> = (0..self.len()).filter(|&i| usize::from(self.labels[i]) == class).collect();
+            let members: Vec<usize> = (0..self.len())
+                .filter(|&i| usize::from(self.labels[i]) == class)
+                .collect();
             let held_out = (members.len() as f64 * fraction).round() as usize;
             for (rank, place) in rng.permutation(members.len()).into_iter().enumerate() {
-                if rank < held_out { second.push(members[place]) } else { first.push(members[place]) }
+                if rank < held_out {
+                    second.push(members[place])
+                } else {
+                    first.push(members[place])
+                }
             }
         }
         first.sort_unstable();

@@ -21,12 +21,14 @@ pub struct Picture {
     pub pixels: Vec<u8>,
 }
 
-/// Reads the pictures of a file: the one of a PNG, or the first `count` of an IDX file, plain or gzip. `transposed` says
-/// that an IDX file keeps its images column by column, as EMNIST's do; they come upright.
+/// Reads the pictures of a file: the one of a PNG, or the first `count` of an IDX file, plain or
+/// gzip. `transposed` says that an IDX file keeps its images column by column, as EMNIST's do; they
+/// come upright.
 ///
-/// A PNG may be of any kind. One with transparent parts is laid on white or black ground: on what contrasts with the mean
-/// of its visible part, which is taken for ink. Where that covers more than half of the picture and holds both dark and
-/// bright, it is a page with its ink, and the ground is the page's.
+/// A PNG may be of any kind. One with transparent parts is laid on white or black ground: on what
+/// contrasts with the mean of its visible part, which is taken for ink. Where that covers more than
+/// half of the picture and holds both dark and bright, it is a page with its ink, and the ground is
+/// the page's.
 ///
 /// # Errors
 /// No such file, another format than the two, or a malformed file.
@@ -36,20 +38,28 @@ pub fn read_pictures(path: &Path, count: usize, transposed: bool) -> Result<Vec<
         return read_png(path, &bytes).map(|picture| vec![picture]);
     }
     if let Some(format) = other_format(&bytes) {
-        return Err(Error::data(path, format!("is {format}; what is read are PNG pictures and IDX files")));
+        return Err(Error::data(
+            path,
+            format!("is {format}; what is read are PNG pictures and IDX files"),
+        ));
     }
     let images = idx::upright(path, bytes, transposed)?;
     let bytes = images.height * images.width;
-    let pictures = images.pixels.chunks_exact(bytes).take(count).enumerate().map(|(i, pixels)| Picture {
-        name: format!("{}[{i}]", path.display()),
-        size: [images.height, images.width, 1],
-        pixels: pixels.to_vec(),
-    });
+    let pictures = images
+        .pixels
+        .chunks_exact(bytes)
+        .take(count)
+        .enumerate()
+        .map(|(i, pixels)| Picture {
+            name: format!("{}[{i}]", path.display()),
+            size: [images.height, images.width, 1],
+            pixels: pixels.to_vec(),
+        });
     Ok(pictures.collect())
 }
 
-/// Whether the name of an IDX file tells that it keeps its images column by column: those of EMNIST do, and those that are
-/// named as MNIST's do not.
+/// Whether the name of an IDX file tells that it keeps its images column by column: those of EMNIST
+/// do, and those that are named as MNIST's do not.
 pub fn transposed_by_name(path: &Path) -> Option<bool> {
     let name = path.file_name()?.to_string_lossy().to_lowercase();
     let starts = |prefixes: &[&str]| prefixes.iter().any(|prefix| name.starts_with(prefix));
@@ -61,31 +71,55 @@ pub fn transposed_by_name(path: &Path) -> Option<bool> {
 
 /// The name of a format that is not read, by its first bytes.
 fn other_format(bytes: &[u8]) -> Option<&'static str> {
-    let at = |start: usize, what: &[u8]| bytes.get(start..).is_some_and(|rest| rest.starts_with(what));
+    let at = |start: usize, what: &[u8]| {
+        bytes
+            .get(start..)
+            .is_some_and(|rest| rest.starts_with(what))
+    };
     let formats: [(&str, bool); 8] = [
         ("a JPEG picture", at(0, b"\xFF\xD8\xFF")),
         ("a WebP picture", at(0, b"RIFF") && at(8, b"WEBP")),
         ("a BMP picture", at(0, b"BM")),
         ("a GIF picture", at(0, b"GIF8")),
-        ("a TIFF picture", [&b"II*\0"[..], b"MM\0*", b"II+\0", b"MM\0+"].iter().any(|start| at(0, start))),
-        ("a HEIC or AVIF picture", at(4, b"ftyp") && [b"heic", b"heix", b"mif1", b"avif"].iter().any(|kind| at(8, *kind))),
+        (
+            "a TIFF picture",
+            [&b"II*\0"[..], b"MM\0*", b"II+\0", b"MM\0+"]
+                .iter()
+                .any(|start| at(0, start)),
+        ),
+        (
+            "a HEIC or AVIF picture",
+            at(4, b"ftyp")
+                && [b"heic", b"heix", b"mif1", b"avif"]
+                    .iter()
+                    .any(|kind| at(8, *kind)),
+        ),
         ("a PDF document", at(0, b"%PDF")),
         ("an SVG drawing", at(0, b"<svg") || at(0, b"<?xml")),
     ];
-    formats.into_iter().find(|(_, is)| *is).map(|(format, _)| format)
+    formats
+        .into_iter()
+        .find(|(_, is)| *is)
+        .map(|(format, _)| format)
 }
 
 /// Any PNG, as grey or RGB of 8 bits.
 fn read_png(path: &Path, bytes: &[u8]) -> Result<Picture> {
-    let wrong = |e: png::DecodingError| Error::data(path, format!("is not a PNG that can be read: {e}"));
+    let wrong =
+        |e: png::DecodingError| Error::data(path, format!("is not a PNG that can be read: {e}"));
     let mut decoder = png::Decoder::new(Cursor::new(bytes));
     decoder.set_transformations(png::Transformations::normalize_to_color8());
     let mut reader = decoder.read_info().map_err(wrong)?;
     let (height, width) = (reader.info().height as usize, reader.info().width as usize);
     if height.saturating_mul(width) > MOST_PIXELS {
-        return Err(Error::data(path, format!("{width}x{height} pixels are more than a picture should have")));
+        return Err(Error::data(
+            path,
+            format!("{width}x{height} pixels are more than a picture should have"),
+        ));
     }
-    let bytes = reader.output_buffer_size().ok_or_else(|| Error::data(path, "is too large for this machine"))?;
+    let bytes = reader
+        .output_buffer_size()
+        .ok_or_else(|| Error::data(path, "is too large for this machine"))?;
     let mut pixels = vec![0; bytes];
     reader.next_frame(&mut pixels).map_err(wrong)?;
     let samples = reader.output_color_type().0.samples();
@@ -94,11 +128,15 @@ fn read_png(path: &Path, bytes: &[u8]) -> Result<Picture> {
     if samples > colours {
         pixels = on_ground(&pixels, samples);
     }
-    Ok(Picture { name: path.display().to_string(), size: [height, width, colours], pixels })
+    Ok(Picture {
+        name: path.display().to_string(),
+        size: [height, width, colours],
+        pixels,
+    })
 }
 
-/// Pixels of so many samples each, the last of which is opacity, laid on the ground that the picture means; see
-/// [`read_pictures`].
+/// Pixels of so many samples each, the last of which is opacity, laid on the ground that the
+/// picture means; see [`read_pictures`].
 fn on_ground(pixels: &[u8], samples: usize) -> Vec<u8> {
     let (mut opacity, mut light, mut darkest, mut brightest) = (0, 0, 255, 0);
     for pixel in pixels.chunks_exact(samples) {
@@ -113,7 +151,8 @@ fn on_ground(pixels: &[u8], samples: usize) -> Vec<u8> {
     let bright = 2 * light > 255 * opacity;
     let is_page = 2 * opacity > 255 * (pixels.len() / samples) as u64 && brightest > darkest + 127;
     let ground = if bright == is_page { 255 } else { 0 };
-    let blend = |v: u8, alpha: u32| ((u32::from(v) * alpha + ground * (255 - alpha) + 127) / 255) as u8;
+    let blend =
+        |v: u8, alpha: u32| ((u32::from(v) * alpha + ground * (255 - alpha) + 127) / 255) as u8;
     let blended = pixels.chunks_exact(samples).flat_map(|pixel| {
         let alpha = u32::from(pixel[samples - 1]);
         pixel[..samples - 1].iter().map(move |&v| blend(v, alpha))
@@ -128,20 +167,31 @@ impl Picture {
         self
     }
 
-    /// As a batch of one, f32 `[1, h, w, channels]`, resized and normalised: `(value / 255 - mean) / std`, where a single
-    /// mean serves all channels.
+    /// As a batch of one, f32 `[1, h, w, channels]`, resized and normalised: `(value / 255 - mean)
+    /// / std`, where a single mean serves all channels.
     ///
     /// # Errors
-    /// Where the constants are neither one nor one a channel; a picture without pixels, or with other than its size says; a
-    /// size that does not fit in memory.
-    pub fn to_tensor(&self, [h, w]: [usize; 2], channels: usize, mean: &[f32], std: &[f32]) -> Result<Tensor> {
+    /// Where the constants are neither one nor one a channel; a picture without pixels, or with
+    /// other than its size says; a size that does not fit in memory.
+    pub fn to_tensor(
+        &self,
+        [h, w]: [usize; 2],
+        channels: usize,
+        mean: &[f32],
+        std: &[f32],
+    ) -> Result<Tensor> {
         if mean.len() != std.len() || ![1, channels].contains(&mean.len()) {
             let (means, stds) = (mean.len(), std.len());
-            return Err(Error::Argument(format!("{means} means and {stds} deviations for {channels} channels")));
+            return Err(Error::Argument(format!(
+                "{means} means and {stds} deviations for {channels} channels"
+            )));
         }
         if self.size.contains(&0) || checked_product(&self.size) != Some(self.pixels.len()) {
             let ([h, w, c], got) = (self.size, self.pixels.len());
-            return Err(Error::Argument(format!("{}: {got} bytes are no picture of {h}x{w}x{c}", self.name)));
+            return Err(Error::Argument(format!(
+                "{}: {got} bytes are no picture of {h}x{w}x{c}",
+                self.name
+            )));
         }
         let shape = Tensor::room("to_tensor", Device::Cpu, &[1, h, w, channels], DType::F32)?;
         let mut values = Vec::with_capacity(shape.elements());
@@ -150,7 +200,11 @@ impl Picture {
                 let colours = self.average([y, h], [x, w]);
                 let grey = colours.iter().sum::<f32>() / colours.len() as f32;
                 for c in 0..channels {
-                    let value = if colours.len() == channels { colours[c] } else { grey };
+                    let value = if colours.len() == channels {
+                        colours[c]
+                    } else {
+                        grey
+                    };
                     let own = c.min(mean.len() - 1);
                     values.push((value / 255.0 - mean[own]) / std[own]);
                 }
@@ -159,10 +213,12 @@ impl Picture {
         Tensor::from_vec(values, shape)
     }
 
-    /// The mean colour of the part that pixel (y of h, x of w) covers, at least one pixel of this picture.
+    /// The mean colour of the part that pixel (y of h, x of w) covers, at least one pixel of this
+    /// picture.
     fn average(&self, [y, h]: [usize; 2], [x, w]: [usize; 2]) -> Vec<f32> {
         let [height, width, channels] = self.size;
-        let start = |i: usize, n: usize, length: usize| (i as u128 * length as u128 / n as u128) as usize;
+        let start =
+            |i: usize, n: usize, length: usize| (i as u128 * length as u128 / n as u128) as usize;
         let span = |i: usize, n: usize, length: usize| {
             let first = start(i, n, length);
             first..start(i + 1, n, length).max(first + 1).min(length)
@@ -173,7 +229,9 @@ impl Picture {
         for row in rows {
             for column in columns.clone() {
                 let at = (row * width + column) * channels;
-                sum.iter_mut().zip(&self.pixels[at..]).for_each(|(sum, &v)| *sum += f32::from(v));
+                sum.iter_mut()
+                    .zip(&self.pixels[at..])
+                    .for_each(|(sum, &v)| *sum += f32::from(v));
             }
         }
         sum.iter_mut().for_each(|sum| *sum /= area);

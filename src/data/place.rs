@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 /// A folder or archive that holds a data set; found by [`Source::locate`](super::Source::locate).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// A folder with the files themselves, plain or (IDX) as gzip, each perhaps in a folder of its own name.
+    /// A folder with the files themselves, plain or (IDX) as gzip, each perhaps in a folder of its
+    /// own name.
     Folder(PathBuf),
     /// An archive: zip where the name ends in `.zip`, else a tar, gzipped or not.
     Archive(PathBuf),
@@ -34,17 +35,28 @@ pub(crate) struct Layout {
 
 impl Layout {
     fn places(&self, dir: &Path) -> impl Iterator<Item = PathBuf> {
-        self.folders.iter().map(|folder| if folder.is_empty() { dir.to_owned() } else { dir.join(folder) })
+        self.folders.iter().map(|folder| {
+            if folder.is_empty() {
+                dir.to_owned()
+            } else {
+                dir.join(folder)
+            }
+        })
     }
 
-    /// The first place under `dir` that holds the set, or `dir` itself if it is an archive; `None` if there is nothing.
+    /// The first place under `dir` that holds the set, or `dir` itself if it is an archive; `None`
+    /// if there is nothing.
     ///
     /// # Errors
-    /// Files found partially, the Python version of a set, a folder that the system does not let be read.
+    /// Files found partially, the Python version of a set, a folder that the system does not let be
+    /// read.
     pub fn locate(&self, dir: &Path) -> Result<Option<Place>> {
         let is_pickle = self.pickles.iter().any(|name| dir.ends_with(name)) && is_file(dir)?;
-        let is_archive = ["zip", "tar", "tgz"].iter().any(|e| dir.extension().is_some_and(|own| own == *e));
-        if !is_pickle && (is_archive || dir.to_string_lossy().ends_with(".tar.gz")) && is_file(dir)? {
+        let is_archive = ["zip", "tar", "tgz"]
+            .iter()
+            .any(|e| dir.extension().is_some_and(|own| own == *e));
+        if !is_pickle && (is_archive || dir.to_string_lossy().ends_with(".tar.gz")) && is_file(dir)?
+        {
             return Ok(Some(Place::Archive(dir.to_owned())));
         }
         let mut partial = None;
@@ -64,36 +76,72 @@ impl Layout {
             }
         }
         // Safari unpacks the gzip of what it fetches.
-        let names = self.archive.into_iter().flat_map(|name| [name, name.trim_end_matches(".gz")]).collect::<Vec<_>>();
-        for path in self.places(dir).flat_map(|folder| names.iter().map(move |name| folder.join(name)).collect::<Vec<_>>()) {
+        let names = self
+            .archive
+            .into_iter()
+            .flat_map(|name| [name, name.trim_end_matches(".gz")])
+            .collect::<Vec<_>>();
+        for path in self.places(dir).flat_map(|folder| {
+            names
+                .iter()
+                .map(move |name| folder.join(name))
+                .collect::<Vec<_>>()
+        }) {
             if is_file(&path)? {
                 return Ok(Some(Place::Archive(path)));
             }
         }
-        for pickle in self.pickles.iter().map(|name| if is_pickle { dir.to_owned() } else { dir.join(name) }) {
+        for pickle in self.pickles.iter().map(|name| {
+            if is_pickle {
+                dir.to_owned()
+            } else {
+                dir.join(name)
+            }
+        }) {
             if metadata(&pickle)?.is_some() {
-                let (archive, url, title) = (self.archive.unwrap_or_default(), self.url, &self.title);
-                let what = format!("the Python version of {title} is not read (pickles run code); get {archive} from {url}");
+                let (archive, url, title) =
+                    (self.archive.unwrap_or_default(), self.url, &self.title);
+                let what = format!(
+                    "the Python version of {title} is not read (pickles run code); get {archive} from {url}"
+                );
                 return Err(Error::data(pickle, what));
             }
         }
-        let Some((folder, missing, found)) = partial else { return Ok(None) };
+        let Some((folder, missing, found)) = partial else {
+            return Ok(None);
+        };
         let near = near_name(&folder, &missing[..1], &found);
-        let what = format!("{} is not whole: {} missing{near}", self.title, missing.join(", "));
+        let what = format!(
+            "{} is not whole: {} missing{near}",
+            self.title,
+            missing.join(", ")
+        );
         Err(Error::data(folder, what))
     }
 
     /// The message for a set that is not there: what was looked for, where, and how to get it.
     pub fn missing(&self, dir: &Path) -> Error {
         let first = self.files.first().map_or("", String::as_str);
-        let folders: Vec<String> = self.places(dir).map(|folder| folder.display().to_string()).collect();
-        let archive = self.archive.map_or(String::new(), |name| format!(" or {name}"));
+        let folders: Vec<String> = self
+            .places(dir)
+            .map(|folder| folder.display().to_string())
+            .collect();
+        let archive = self
+            .archive
+            .map_or(String::new(), |name| format!(" or {name}"));
         let found = match fs::metadata(dir) {
             Err(_) => "no such folder, hence no",
             Ok(found) if found.is_dir() => "no",
             Ok(_) => "neither a folder nor a zip or tar archive, hence no",
         };
-        let near = near_name(dir, &[Some(first), self.archive].into_iter().flatten().collect::<Vec<_>>(), &[]);
+        let near = near_name(
+            dir,
+            &[Some(first), self.archive]
+                .into_iter()
+                .flatten()
+                .collect::<Vec<_>>(),
+            &[],
+        );
         let (title, dir, url) = (&self.title, dir.display(), self.url);
         Error::Argument(format!(
             "{dir}: {found} {title}; looked for {first}{archive} in {}{near}; --download fetches it from {url}",
@@ -102,20 +150,26 @@ impl Layout {
     }
 }
 
-/// The names under which a file is published: `train-images-idx3-ubyte`, and as the gzip file calls its content itself,
-/// `train-images.idx3-ubyte`, which 7-Zip, macOS and Kaggle go by.
+/// The names under which a file is published: `train-images-idx3-ubyte`, and as the gzip file calls
+/// its content itself, `train-images.idx3-ubyte`, which 7-Zip, macOS and Kaggle go by.
 fn spellings(name: &str) -> Vec<String> {
-    let ending = ["-idx3-ubyte", "-idx1-ubyte"].into_iter().find_map(|ending| Some((name.strip_suffix(ending)?, &ending[1..])));
+    let ending = ["-idx3-ubyte", "-idx1-ubyte"]
+        .into_iter()
+        .find_map(|ending| Some((name.strip_suffix(ending)?, &ending[1..])));
     let dotted = ending.map(|(stem, ending)| format!("{stem}.{ending}"));
     std::iter::once(name.to_owned()).chain(dotted).collect()
 }
 
 /// All of [`spellings`], plain and as gzip.
 fn variants(name: &str) -> Vec<String> {
-    spellings(name).into_iter().flat_map(|name| [name.clone(), format!("{name}.gz")]).collect()
+    spellings(name)
+        .into_iter()
+        .flat_map(|name| [name.clone(), format!("{name}.gz")])
+        .collect()
 }
 
-/// The file `name` in `folder`, in any of its [`variants`], or in a folder of its own name there, as Kaggle has it.
+/// The file `name` in `folder`, in any of its [`variants`], or in a folder of its own name there,
+/// as Kaggle has it.
 fn find(folder: &Path, name: &str) -> Result<Option<PathBuf>> {
     let mut folders = vec![folder.to_owned()];
     folders.extend(spellings(name).iter().map(|name| folder.join(name)));
@@ -144,19 +198,32 @@ fn metadata(path: &Path) -> Result<Option<fs::Metadata>> {
     }
 }
 
-/// `; a near name is ...` where a file in `folder` or in folders below it, other than those `known`, has a name like one of
-/// `names`.
+/// `; a near name is ...` where a file in `folder` or in folders below it, other than those
+/// `known`, has a name like one of `names`.
 fn near_name(folder: &Path, names: &[&str], known: &[PathBuf]) -> String {
     let plain = |name: &str| -> Vec<char> {
         let name = name.to_lowercase();
-        name.strip_suffix(".gz").unwrap_or(&name).chars().filter(|c| c.is_alphanumeric()).collect()
+        name.strip_suffix(".gz")
+            .unwrap_or(&name)
+            .chars()
+            .filter(|c| c.is_alphanumeric())
+            .collect()
     };
-    let wanted: Vec<Vec<char>> = names.iter().map(|name| plain(name)).filter(|name| !name.is_empty()).collect();
+    let wanted: Vec<Vec<char>> = names
+        .iter()
+        .map(|name| plain(name))
+        .filter(|name| !name.is_empty())
+        .collect();
     let mut nearest = None;
     let (mut folders, mut entries) = (VecDeque::from([(folder.to_owned(), 0)]), 0);
     while let Some((folder, depth)) = folders.pop_front() {
         // What cannot be listed was looked into by name before; here it only lacks a hint.
-        for path in fs::read_dir(&folder).into_iter().flatten().flatten().map(|entry| entry.path()) {
+        for path in fs::read_dir(&folder)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|entry| entry.path())
+        {
             entries += 1;
             if entries > MOST_ENTRIES {
                 break;
@@ -168,14 +235,25 @@ fn near_name(folder: &Path, names: &[&str], known: &[PathBuf]) -> String {
             let own = plain(&path.file_name().unwrap_or_default().to_string_lossy());
             // Behind a whole name there may be `(1)` or `.part`.
             let is_longer = |name: &[char]| own.len() > name.len() && own.starts_with(name);
-            let distances = wanted.iter().map(|name| if is_longer(name) { 1 } else { edit_distance(&own, name) });
+            let distances = wanted.iter().map(|name| {
+                if is_longer(name) {
+                    1
+                } else {
+                    edit_distance(&own, name)
+                }
+            });
             let distance = distances.min().unwrap_or(usize::MAX);
-            if distance <= FARTHEST && !known.contains(&path) && nearest.as_ref().is_none_or(|(least, _)| distance < *least) {
+            if distance <= FARTHEST
+                && !known.contains(&path)
+                && nearest.as_ref().is_none_or(|(least, _)| distance < *least)
+            {
                 nearest = Some((distance, path));
             }
         }
     }
-    nearest.map_or(String::new(), |(_, path)| format!("; a near name is {}", path.display()))
+    nearest.map_or(String::new(), |(_, path)| {
+        format!("; a near name is {}", path.display())
+    })
 }
 
 /// Entries of folders that are looked at for a near name, and how far below the given folder.
@@ -207,10 +285,14 @@ impl Place {
         path
     }
 
-    /// The files with these names, in any of their [`variants`], in this order; `None` for those that are not there.
+    /// The files with these names, in any of their [`variants`], in this order; `None` for those
+    /// that are not there.
     pub(crate) fn read(&self, names: &[String]) -> Result<Vec<Option<File>>> {
         match self {
-            Place::Folder(folder) => names.iter().map(|name| find(folder, name)?.map(read_file).transpose()).collect(),
+            Place::Folder(folder) => names
+                .iter()
+                .map(|name| find(folder, name)?.map(read_file).transpose())
+                .collect(),
             Place::Archive(path) => {
                 let mut file = fs::File::open(path).map_err(Error::io("open", path))?;
                 let stored = file.metadata().map_err(Error::io("read", path))?.len();
@@ -221,7 +303,10 @@ impl Place {
                     false => archive::tar_gz(path, file, stored, &flat)?,
                 }
                 .into_iter();
-                Ok(variants.iter().map(|names| found.by_ref().take(names.len()).fold(None, Option::or)).collect())
+                Ok(variants
+                    .iter()
+                    .map(|names| found.by_ref().take(names.len()).fold(None, Option::or))
+                    .collect())
             }
         }
     }

@@ -46,8 +46,17 @@ pub enum Part {
 impl Source {
     /// All of them.
     pub fn all() -> Vec<Source> {
-        let others = [Source::Mnist, Source::FashionMnist, Source::Cifar10, Source::Cifar100];
-        Split::ALL.into_iter().map(Source::Emnist).chain(others).collect()
+        let others = [
+            Source::Mnist,
+            Source::FashionMnist,
+            Source::Cifar10,
+            Source::Cifar100,
+        ];
+        Split::ALL
+            .into_iter()
+            .map(Source::Emnist)
+            .chain(others)
+            .collect()
     }
 
     /// Its name as its authors write it: `EMNIST balanced`.
@@ -72,8 +81,9 @@ impl Source {
         }
     }
 
-    /// Mean and standard deviation of each channel over the training images, in units of 0..1, as published: EMNIST in
-    /// lightning-bolts, the others in the customary transforms of torchvision's examples.
+    /// Mean and standard deviation of each channel over the training images, in units of 0..1, as
+    /// published: EMNIST in lightning-bolts, the others in the customary transforms of
+    /// torchvision's examples.
     pub fn statistics(self) -> (Vec<f32>, Vec<f32>) {
         match self {
             Source::Emnist(split) => (vec![split.statistics().0], vec![split.statistics().1]),
@@ -89,19 +99,21 @@ impl Source {
         matches!(self, Source::Emnist(_))
     }
 
-    /// Looks for the set in `dir`: its files there or in torchvision's folders (`EMNIST/raw`, `MNIST/raw`,
-    /// `FashionMNIST/raw`) or in the folder that the official archive unpacks to, then the archive itself. IDX files may be
-    /// plain or gzip, be called `train-images.idx3-ubyte` too, and lie in a folder of their own name, as Kaggle has them.
-    /// `dir` may also be an archive of the files. `None` if there is no trace of it.
+    /// Looks for the set in `dir`: its files there or in torchvision's folders (`EMNIST/raw`,
+    /// `MNIST/raw`, `FashionMNIST/raw`) or in the folder that the official archive unpacks to, then
+    /// the archive itself. IDX files may be plain or gzip, be called `train-images.idx3-ubyte` too,
+    /// and lie in a folder of their own name, as Kaggle has them. `dir` may also be an archive of
+    /// the files. `None` if there is no trace of it.
     ///
     /// # Errors
-    /// Some files are there and others missing, or only the Python version of a CIFAR set; the message says which. A folder
-    /// that the system does not let be read.
+    /// Some files are there and others missing, or only the Python version of a CIFAR set; the
+    /// message says which. A folder that the system does not let be read.
     pub fn locate(self, dir: &Path, part: Part) -> Result<Option<Place>> {
         self.layout(part).locate(dir)
     }
 
-    /// The error of a set that is not in `dir`, one line: what was looked for, where, and how to get it.
+    /// The error of a set that is not in `dir`, one line: what was looked for, where, and how to
+    /// get it.
     pub fn missing(self, dir: &Path, part: Part) -> Error {
         self.layout(part).missing(dir)
     }
@@ -112,14 +124,19 @@ impl Source {
     /// Nothing or not everything there, or a malformed file.
     pub fn load(self, dir: &Path) -> Result<Pair> {
         let mut sets = self.read(dir, Part::Both)?;
-        let (Some(test), Some(train)) = (sets.pop(), sets.pop()) else { return Err(self.missing(dir, Part::Both)) };
+        let (Some(test), Some(train)) = (sets.pop(), sets.pop()) else {
+            return Err(self.missing(dir, Part::Both));
+        };
         let (mean, std) = self.statistics();
         Pair::new(train, test, mean, std)
     }
 
-    /// Test images alone, from a `dir` that need not hold others. Errors as for [`load`](Self::load).
+    /// Test images alone, from a `dir` that need not hold others. Errors as for
+    /// [`load`](Self::load).
     pub fn load_test(self, dir: &Path) -> Result<Dataset> {
-        self.read(dir, Part::Test)?.pop().ok_or_else(|| self.missing(dir, Part::Test))
+        self.read(dir, Part::Test)?
+            .pop()
+            .ok_or_else(|| self.missing(dir, Part::Test))
     }
 
     /// The sets of `part`, the test set last.
@@ -134,32 +151,71 @@ impl Source {
             None => self.classes(),
         };
         let absent = |name: &String| Error::data(place.path(), format!("holds no {name}"));
-        let files = names.iter().zip(files).map(|(name, file)| file.ok_or_else(|| absent(name)));
+        let files = names
+            .iter()
+            .zip(files)
+            .map(|(name, file)| file.ok_or_else(|| absent(name)));
         let files = files.collect::<Result<Vec<File>>>()?;
         let test = if self.is_cifar() { 1 } else { 2 };
         let train = files.len() - test;
         let (mut files, mut sets) = (files.into_iter(), Vec::new());
-        for (part, count) in [("training", train), ("test", test)].into_iter().filter(|&(_, count)| count > 0) {
-            let (name, files) = (format!("{}, {part}", self.title()), files.by_ref().take(count));
-            sets.push(if self.is_cifar() { self.cifar(name, files, &classes) } else { self.idx(name, files, &classes) }?);
+        for (part, count) in [("training", train), ("test", test)]
+            .into_iter()
+            .filter(|&(_, count)| count > 0)
+        {
+            let (name, files) = (
+                format!("{}, {part}", self.title()),
+                files.by_ref().take(count),
+            );
+            sets.push(if self.is_cifar() {
+                self.cifar(name, files, &classes)
+            } else {
+                self.idx(name, files, &classes)
+            }?);
         }
         Ok(sets)
     }
 
     /// From a file of images and a file of labels.
-    fn idx(self, name: String, mut files: impl Iterator<Item = File>, classes: &[String]) -> Result<Dataset> {
+    fn idx(
+        self,
+        name: String,
+        mut files: impl Iterator<Item = File>,
+        classes: &[String],
+    ) -> Result<Dataset> {
         let (Some(images), Some(labels)) = (files.next(), files.next()) else {
             return Err(Error::Argument(format!("{name}: no files")));
         };
-        let first = if let Source::Emnist(split) = self { split.first_label() } else { 0 };
-        idx::dataset(name, [images, labels], self.is_transposed(), first, classes.to_vec())
+        let first = if let Source::Emnist(split) = self {
+            split.first_label()
+        } else {
+            0
+        };
+        idx::dataset(
+            name,
+            [images, labels],
+            self.is_transposed(),
+            first,
+            classes.to_vec(),
+        )
     }
 
     /// From any number of files of records.
-    fn cifar(self, name: String, files: impl Iterator<Item = File>, classes: &[String]) -> Result<Dataset> {
+    fn cifar(
+        self,
+        name: String,
+        files: impl Iterator<Item = File>,
+        classes: &[String],
+    ) -> Result<Dataset> {
         let (mut pixels, mut labels) = (Vec::new(), Vec::new());
         for file in files {
-            cifar::decode(&file.path, &file.bytes, self.kind(), &mut pixels, &mut labels)?;
+            cifar::decode(
+                &file.path,
+                &file.bytes,
+                self.kind(),
+                &mut pixels,
+                &mut labels,
+            )?;
         }
         Dataset::new(name, [32, 32, 3], pixels, labels, classes.to_vec())
     }
@@ -169,7 +225,11 @@ impl Source {
     }
 
     fn kind(self) -> Kind {
-        if self == Source::Cifar100 { Kind::Cifar100 } else { Kind::Cifar10 }
+        if self == Source::Cifar100 {
+            Kind::Cifar100
+        } else {
+            Kind::Cifar10
+        }
     }
 
     /// The file that names the classes. It need not be there: torchvision's folders lack EMNIST's.
@@ -190,39 +250,109 @@ impl Source {
     }
 
     fn layout(self, part: Part) -> Layout {
-        let idx = |stem: String, part| [format!("{stem}{part}-images-idx3-ubyte"), format!("{stem}{part}-labels-idx1-ubyte")];
+        let idx = |stem: String, part| {
+            [
+                format!("{stem}{part}-images-idx3-ubyte"),
+                format!("{stem}{part}-labels-idx1-ubyte"),
+            ]
+        };
         let (train, test) = match self {
             Source::Emnist(split) => {
                 let stem = format!("emnist-{split}-");
-                (idx(stem.clone(), "train").to_vec(), idx(stem, "test").to_vec())
+                (
+                    idx(stem.clone(), "train").to_vec(),
+                    idx(stem, "test").to_vec(),
+                )
             }
-            Source::Mnist | Source::FashionMnist => (idx(String::new(), "train").to_vec(), idx(String::new(), "t10k").to_vec()),
-            Source::Cifar10 => ((1..=5).map(|i| format!("data_batch_{i}.bin")).collect(), vec!["test_batch.bin".into()]),
+            Source::Mnist | Source::FashionMnist => (
+                idx(String::new(), "train").to_vec(),
+                idx(String::new(), "t10k").to_vec(),
+            ),
+            Source::Cifar10 => (
+                (1..=5).map(|i| format!("data_batch_{i}.bin")).collect(),
+                vec!["test_batch.bin".into()],
+            ),
             Source::Cifar100 => (vec!["train.bin".into()], vec!["test.bin".into()]),
         };
-        // Fashion-MNIST's files are named as MNIST's, so the folder that says which comes before the one given.
+        // Fashion-MNIST's files are named as MNIST's, so the folder that says which comes before
+        // the one given.
         let (folders, archive, pickles): (&[&str], _, &[&str]) = match self {
-            Source::Emnist(_) => (&["EMNIST/raw", "EMNIST", "raw", "gzip", "emnist_source_files", ""], Some("gzip.zip"), &[]),
+            Source::Emnist(_) => (
+                &[
+                    "EMNIST/raw",
+                    "EMNIST",
+                    "raw",
+                    "gzip",
+                    "emnist_source_files",
+                    "",
+                ],
+                Some("gzip.zip"),
+                &[],
+            ),
             Source::Mnist => (&["MNIST/raw", "MNIST", "raw", ""], None, &[]),
-            Source::FashionMnist => (&["FashionMNIST/raw", "FashionMNIST", "raw", "data/fashion", ""], None, &[]),
+            Source::FashionMnist => (
+                &[
+                    "FashionMNIST/raw",
+                    "FashionMNIST",
+                    "raw",
+                    "data/fashion",
+                    "",
+                ],
+                None,
+                &[],
+            ),
             Source::Cifar10 => {
-                let pickles = &["cifar-10-batches-py", "cifar-10-python.tar.gz", "data_batch_1"];
-                (&["cifar-10-batches-bin", ""], Some("cifar-10-binary.tar.gz"), pickles)
+                let pickles = &[
+                    "cifar-10-batches-py",
+                    "cifar-10-python.tar.gz",
+                    "data_batch_1",
+                ];
+                (
+                    &["cifar-10-batches-bin", ""],
+                    Some("cifar-10-binary.tar.gz"),
+                    pickles,
+                )
             }
             Source::Cifar100 => {
                 let pickles = &["cifar-100-python", "cifar-100-python.tar.gz", "meta"];
-                (&["cifar-100-binary", ""], Some("cifar-100-binary.tar.gz"), pickles)
+                (
+                    &["cifar-100-binary", ""],
+                    Some("cifar-100-binary.tar.gz"),
+                    pickles,
+                )
             }
         };
-        let files = if part == Part::Test { test } else { train.into_iter().chain(test).collect() };
-        Layout { title: self.title(), folders, archive, url: self.remotes()[0].bases[0], files, pickles }
+        let files = if part == Part::Test {
+            test
+        } else {
+            train.into_iter().chain(test).collect()
+        };
+        Layout {
+            title: self.title(),
+            folders,
+            archive,
+            url: self.remotes()[0].bases[0],
+            files,
+            pickles,
+        }
     }
 }
 
-const FASHION: [&str; 10] =
-    ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"];
+const FASHION: [&str; 10] = [
+    "T-shirt/top",
+    "Trouser",
+    "Pullover",
+    "Dress",
+    "Coat",
+    "Sandal",
+    "Shirt",
+    "Sneaker",
+    "Bag",
+    "Ankle boot",
+];
 
-/// The name that [`FromStr`] reads: `emnist-balanced`, `mnist`, `fashion-mnist`, `cifar-10`, `cifar-100`.
+/// The name that [`FromStr`] reads: `emnist-balanced`, `mnist`, `fashion-mnist`, `cifar-10`,
+/// `cifar-100`.
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.title().to_lowercase().replace(' ', "-"))
@@ -234,13 +364,22 @@ impl FromStr for Source {
 
     fn from_str(s: &str) -> Result<Self> {
         let names: Vec<String> = Source::all().iter().map(Source::to_string).collect();
-        let unknown = || Error::choice("data set", s, &names.iter().map(String::as_str).collect::<Vec<_>>());
-        Source::all().into_iter().find(|source| source.to_string() == s).ok_or_else(unknown)
+        let unknown = || {
+            Error::choice(
+                "data set",
+                s,
+                &names.iter().map(String::as_str).collect::<Vec<_>>(),
+            )
+        };
+        Source::all()
+            .into_iter()
+            .find(|source| source.to_string() == s)
+            .ok_or_else(unknown)
     }
 }
 
-/// Where data sets are looked for, and downloaded to, when no folder is given: `$WAVEMIX_DATA`, else
-/// `$XDG_CACHE_HOME/wavemix/datasets`, else `~/.cache/wavemix/datasets`.
+/// Where data sets are looked for, and downloaded to, when no folder is given: `$WAVEMIX_DATA`,
+/// else `$XDG_CACHE_HOME/wavemix/datasets`, else `~/.cache/wavemix/datasets`.
 ///
 /// # Errors
 /// None of the three variables is set.
@@ -253,9 +392,18 @@ pub fn default_folder() -> Result<PathBuf> {
 /// # Errors
 /// None of the three variables is set.
 pub fn default_folder_from(variable: impl Fn(&str) -> Option<OsString>) -> Result<PathBuf> {
-    let set = |name| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let set = |name| {
+        variable(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
     set("WAVEMIX_DATA")
         .or_else(|| Some(set("XDG_CACHE_HOME")?.join("wavemix/datasets")))
         .or_else(|| Some(set("HOME")?.join(".cache/wavemix/datasets")))
-        .ok_or_else(|| Error::Argument("no place for data sets: none of WAVEMIX_DATA, XDG_CACHE_HOME and HOME is set".into()))
+        .ok_or_else(|| {
+            Error::Argument(
+                "no place for data sets: none of WAVEMIX_DATA, XDG_CACHE_HOME and HOME is set"
+                    .into(),
+            )
+        })
 }

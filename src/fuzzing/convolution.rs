@@ -1,8 +1,9 @@
 //! Convolutions cut into many tasks, against their definition.
 //!
-//! How an image is cut depends on how much work a task is worth starting for, which small images never reach. So the size of a
-//! task is drawn too, down to one row of outputs. All values are small integers: every sum is exact in any order and any
-//! algorithm, and results have to be equal bit for bit.
+//! How an image is cut depends on how much work a task is worth starting for, which small images
+//! never reach. So the size of a task is drawn too, down to one row of outputs. All values are
+//! small integers: every sum is exact in any order and any algorithm, and results have to be equal
+//! bit for bit.
 
 use std::sync::Mutex;
 
@@ -17,14 +18,18 @@ use crate::window::{Geometry, Window};
 /// Multiply-adds of one case, and elements of one operand, at most.
 const MOST: usize = 1 << 18;
 
-/// Numbers of channels: odd ones, vectors and panels of every width, and as many as Winograd's algorithm starts at.
+/// Numbers of channels: odd ones, vectors and panels of every width, and as many as Winograd's
+/// algorithm starts at.
 const CHANNELS: [usize; 14] = [1, 2, 3, 4, 5, 7, 8, 16, 17, 32, 33, 48, 64, 72];
 
-/// Both directions, the gradient of the weight, and what is reported of a finished part, in one dtype.
+/// Both directions, the gradient of the weight, and what is reported of a finished part, in one
+/// dtype.
 pub fn convolution(bytes: &[u8]) {
     let mut bytes = Numbers(bytes);
     let (dtype, task) = (bytes.small(3), 1usize << bytes.small(22));
-    let Some(g) = geometry(&mut bytes) else { return };
+    let Some(g) = geometry(&mut bytes) else {
+        return;
+    };
     match dtype {
         0 => check::<f32>(&g, task),
         1 => check::<f64>(&g, task),
@@ -32,11 +37,13 @@ pub fn convolution(bytes: &[u8]) {
     }
 }
 
-/// A window of strides up to 17 and kernels up to 19 over some images, unless that is too much work.
+/// A window of strides up to 17 and kernels up to 19 over some images, unless that is too much
+/// work.
 fn geometry(bytes: &mut Numbers) -> Option<Geometry> {
     let mut pair = |most: usize| [1 + bytes.small(most), 1 + bytes.small(most)];
     let (size, kernel, stride, dilation) = (pair(64), pair(19), pair(17), pair(3));
-    // Half of the kernels are as wide as tall, with a stride and without dilation, as in most layers.
+    // Half of the kernels are as wide as tall, with a stride and without dilation, as in most
+    // layers.
     let (kernel, stride, dilation) = match bytes.small(2) {
         0 => ([kernel[0]; 2], [stride[0]; 2], [1, 1]),
         _ => (kernel, stride, dilation),
@@ -48,58 +55,121 @@ fn geometry(bytes: &mut Numbers) -> Option<Geometry> {
         1 => (2, [2 * a, 2 * b]),
         _ => (1, [a, b]),
     };
-    let window = Window { stride, padding, dilation, groups, ..Window::default() };
+    let window = Window {
+        stride,
+        padding,
+        dilation,
+        groups,
+        ..Window::default()
+    };
     let small = window.output_size("fuzz", size, kernel).ok()?;
     let n = 1 + bytes.small(5);
-    let g = Geometry::new(n, [size[0], size[1], channels[0]], [small[0], small[1], channels[1]], kernel, window);
-    let elements = [n * size[0] * size[1] * channels[0], n * small[0] * small[1] * channels[1], g.flops() as usize / 2];
+    let g = Geometry::new(
+        n,
+        [size[0], size[1], channels[0]],
+        [small[0], small[1], channels[1]],
+        kernel,
+        window,
+    );
+    let elements = [
+        n * size[0] * size[1] * channels[0],
+        n * small[0] * small[1] * channels[1],
+        g.flops() as usize / 2,
+    ];
     (elements.into_iter().max()? <= MOST).then_some(g)
 }
 
 /// The same integers of -2 to 2 in any type.
 fn integers<T: Real>(count: usize, step: usize) -> Vec<T> {
-    (0..count).map(|i| T::from_f64((i * step % 5) as f64 - 2.0)).collect()
+    (0..count)
+        .map(|i| T::from_f64((i * step % 5) as f64 - 2.0))
+        .collect()
 }
 
 fn check<T: Real>(g: &Geometry, task: usize) {
     let [big, small] = [g.big, g.small].map(|size| g.n * size.iter().product::<usize>());
-    let (big, small, weight) = (integers(big, 7919), integers(small, 104_729), integers(g.small[2] * g.columns(), 1_299_709));
+    let (big, small, weight) = (
+        integers(big, 7919),
+        integers(small, 104_729),
+        integers(g.small[2] * g.columns(), 1_299_709),
+    );
     let bias = [g.small[2], g.big[2]].map(|channels| integers::<T>(channels, 3));
 
     let mut want = vec![T::default(); small.len()];
     reference::forward(g, &big, &weight, Some(&bias[0]), &mut want);
-    run(Gather { task, ..conv2d::gather(g, &weight, Some(&bias[0])) }, &big, &want);
+    run(
+        Gather {
+            task,
+            ..conv2d::gather(g, &weight, Some(&bias[0]))
+        },
+        &big,
+        &want,
+    );
 
     let mut want = vec![T::default(); big.len()];
     reference::transposed(g, &small, &weight, Some(&bias[1]), &mut want);
-    run(Gather { task, ..conv_transpose2d::gather(g, &weight, Some(&bias[1])) }, &small, &want);
+    run(
+        Gather {
+            task,
+            ..conv_transpose2d::gather(g, &weight, Some(&bias[1]))
+        },
+        &small,
+        &want,
+    );
 
-    let [mut want, mut got, mut general] = [(); 3].map(|()| vec![<T::Wide as crate::Float>::ZERO; weight.len()]);
+    let [mut want, mut got, mut general] =
+        [(); 3].map(|()| vec![<T::Wide as crate::Float>::ZERO; weight.len()]);
     reference::backward_weight(g, &small, &big, &mut want);
     conv2d::backward_weight(g, &small, &big, &mut got);
     assert!(got == want, "the gradient of the weight: {g:?}");
     conv2d::backward_weight_of::<T::Wide, T>(g, &small, &big, &mut general, task);
-    assert!(general == want, "the gradient of the weight in tasks of {task}: {g:?}");
+    assert!(
+        general == want,
+        "the gradient of the weight in tasks of {task}: {g:?}"
+    );
 }
 
 /// By the algorithm that is chosen for such shapes, and by the general one.
 fn run<T: Real>(gather: Gather<T>, x: &[T], want: &[T]) {
     type Compute<T> = <T as Real>::Wide;
-    let algorithms: [&dyn Fn(&mut [T], &(dyn Fn(usize, &[T]) + Sync)); 3] =
-        [&|y, done| gather.run(x, y, done), &|y, done| gather.run_of::<T>(x, y, done), &|y, done| {
-            gather.run_of::<Compute<T>>(x, y, done)
-        }];
-    for (name, algorithm) in ["chosen", "own type", "compute type"].iter().zip(algorithms) {
+    let algorithms: [&dyn Fn(&mut [T], &(dyn Fn(usize, &[T]) + Sync)); 3] = [
+        &|y, done| gather.run(x, y, done),
+        &|y, done| gather.run_of::<T>(x, y, done),
+        &|y, done| gather.run_of::<Compute<T>>(x, y, done),
+    ];
+    for (name, algorithm) in ["chosen", "own type", "compute type"]
+        .iter()
+        .zip(algorithms)
+    {
         let (mut y, parts) = (vec![T::from_f64(77.0); want.len()], Mutex::new(Vec::new()));
         algorithm(&mut y, &|start, part| {
             let right = part == &want[start..start + part.len()];
-            assert!(right, "{name}: a part reported as finished, tasks of {}: {:?}", gather.task, gather.geometry);
-            parts.lock().unwrap_or_else(|e| e.into_inner()).push((start, part.len()));
+            assert!(
+                right,
+                "{name}: a part reported as finished, tasks of {}: {:?}",
+                gather.task, gather.geometry
+            );
+            parts
+                .lock()
+                .unwrap_or_else(|e| e.into_inner())
+                .push((start, part.len()));
         });
-        assert!(y == want, "{name}, tasks of {}: {:?}", gather.task, gather.geometry);
+        assert!(
+            y == want,
+            "{name}, tasks of {}: {:?}",
+            gather.task,
+            gather.geometry
+        );
         let mut parts = parts.into_inner().unwrap_or_else(|e| e.into_inner());
         parts.sort_unstable();
-        let end = parts.iter().fold(0, |at, &(start, len)| if start == at { at + len } else { usize::MAX });
-        assert!(end == want.len(), "each output is reported once: {:?}", gather.geometry);
+        let end = parts.iter().fold(
+            0,
+            |at, &(start, len)| if start == at { at + len } else { usize::MAX },
+        );
+        assert!(
+            end == want.len(),
+            "each output is reported once: {:?}",
+            gather.geometry
+        );
     }
 }

@@ -1,6 +1,7 @@
 //! Sizes and choices from a fuzzer's bytes.
 
-/// Numbers from bytes: mostly small ones, some that overflow what they are added to or multiplied by.
+/// Numbers from bytes: mostly small ones, some that overflow what they are added to or multiplied
+/// by.
 pub(super) struct Numbers<'a>(pub &'a [u8]);
 
 impl Numbers<'_> {

@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use crate::ops::Interpolation;
 use crate::{Error, Result};
 
-/// The most that a configuration may ask for of anything that is counted: channels, pixels of a side, outputs.
+/// The most that a configuration may ask for of anything that is counted: channels, pixels of a
+/// side, outputs.
 const MOST: usize = 1 << 16;
 
 /// The most wavelet levels of a WaveMix block: as many reduce the largest side to one pixel.
@@ -26,7 +27,8 @@ pub enum Family {
 /// What mixes the tokens of a WaveMix-Lite block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mixing {
-    /// Wavelet levels 1 to n, each coarser one joining the next finer; n = 1 is the paper's plain block.
+    /// Wavelet levels 1 to n, each coarser one joining the next finer; n = 1 is the paper's plain
+    /// block.
     Cascade(usize),
     /// The sub-bands of wavelet level n alone (WaveMix-Lite, table 8).
     Level(usize),
@@ -87,7 +89,8 @@ pub struct Config {
     pub dim: usize,
     /// Number of blocks.
     pub depth: usize,
-    /// Feed-forward dimension: channels between a WaveMix-Lite block's MLP and its transposed convolution.
+    /// Feed-forward dimension: channels between a WaveMix-Lite block's MLP and its transposed
+    /// convolution.
     pub ff: usize,
     /// How many times `dim` the MLP's hidden layer has.
     pub mult: usize,
@@ -103,22 +106,24 @@ pub struct Config {
     pub stem: Option<Stem>,
     /// Channels of the images.
     pub channels: usize,
-    /// The smaller side of the images, which decides the stem's strides and WaveMix's levels. Larger and smaller images
-    /// run too.
+    /// The smaller side of the images, which decides the stem's strides and WaveMix's levels.
+    /// Larger and smaller images run too.
     pub size: usize,
     /// What the model answers.
     pub task: Task,
 }
 
 impl Config {
-    /// The model that a name such as `WaveMixLite-128/7` (dim 128, 7 blocks) stands for, with the papers' defaults: ff =
-    /// dim, mult 2, dropout 0.5, one wavelet level, transposed convolution, 3 channels of 32x32, 10 classes.
+    /// The model that a name such as `WaveMixLite-128/7` (dim 128, 7 blocks) stands for, with the
+    /// papers' defaults: ff = dim, mult 2, dropout 0.5, one wavelet level, transposed convolution,
+    /// 3 channels of 32x32, 10 classes.
     ///
     /// # Errors
     /// Where it is no such name.
     pub fn parse(name: &str) -> Result<Config> {
         let wrong = || {
-            let forms = "WaveMixLite-<dim>/<blocks> or WaveMix-<dim>/<blocks>, as in WaveMixLite-128/7";
+            let forms =
+                "WaveMixLite-<dim>/<blocks> or WaveMix-<dim>/<blocks>, as in WaveMixLite-128/7";
             Error::Argument(format!("unknown model `{name}`; names are {forms}"))
         };
         let (family, sizes) = name.split_once('-').ok_or_else(wrong)?;
@@ -128,7 +133,10 @@ impl Config {
             _ => return Err(wrong()),
         };
         let (dim, depth) = sizes.split_once('/').ok_or_else(wrong)?;
-        let (dim, depth): (usize, usize) = (dim.parse().map_err(|_| wrong())?, depth.parse().map_err(|_| wrong())?);
+        let (dim, depth): (usize, usize) = (
+            dim.parse().map_err(|_| wrong())?,
+            depth.parse().map_err(|_| wrong())?,
+        );
         let config = Config {
             family,
             dim,
@@ -149,12 +157,16 @@ impl Config {
 
     /// Its name, `WaveMixLite-128/7`.
     pub fn name(&self) -> String {
-        let family = if self.family == Family::WaveMix { "WaveMix" } else { "WaveMixLite" };
+        let family = if self.family == Family::WaveMix {
+            "WaveMix"
+        } else {
+            "WaveMixLite"
+        };
         format!("{family}-{}/{}", self.dim, self.depth)
     }
 
-    /// The stem in use: strides 1, 1 up to a side of 64, 2, 1 up to 128 and 2, 2 above, if none was chosen. Segmentation
-    /// always has 2, 2, super-resolution 1, 1.
+    /// The stem in use: strides 1, 1 up to a side of 64, 2, 1 up to 128 and 2, 2 above, if none was
+    /// chosen. Segmentation always has 2, 2, super-resolution 1, 1.
     pub fn stem(&self) -> Stem {
         self.stem.unwrap_or(match (self.task, self.size) {
             (Task::Segment { .. }, _) => Stem::Strided([2, 2]),
@@ -164,30 +176,39 @@ impl Config {
         })
     }
 
-    /// WaveMix's number of levels, J: if none was chosen, the largest divisor of `dim` that is not above
-    /// ceil(log2(smaller side of the blocks' maps)) - 1.
+    /// WaveMix's number of levels, J: if none was chosen, the largest divisor of `dim` that is not
+    /// above ceil(log2(smaller side of the blocks' maps)) - 1.
     pub fn parallel_levels(&self) -> usize {
         let side = self.size.div_ceil(self.stem().reduction().max(1)).max(1);
         let log2 = (usize::BITS - (side - 1).leading_zeros()) as usize; // rounded up
         let most = log2.saturating_sub(1).max(1);
-        self.levels.unwrap_or_else(|| (1..=most).rev().find(|j| self.dim.is_multiple_of(*j)).unwrap_or(1))
+        self.levels.unwrap_or_else(|| {
+            (1..=most)
+                .rev()
+                .find(|j| self.dim.is_multiple_of(*j))
+                .unwrap_or(1)
+        })
     }
 
-    /// Whether every setting is in its range, and all of them go together. Whoever builds, reads or summarises a model
-    /// checks first, before anything is computed from the settings.
+    /// Whether every setting is in its range, and all of them go together. Whoever builds, reads or
+    /// summarises a model checks first, before anything is computed from the settings.
     ///
     /// # Errors
     /// The first setting out of range, or the first contradiction, naming the settings.
     pub fn check(&self) -> Result<()> {
         let no = |what: String| Err(Error::Argument(format!("{}: {what}", self.name())));
         if self.dim == 0 || !self.dim.is_multiple_of(4) || self.dim > MOST {
-            return no(format!("the dimension must be a multiple of 4 up to {MOST}, got {}", self.dim));
+            return no(format!(
+                "the dimension must be a multiple of 4 up to {MOST}, got {}",
+                self.dim
+            ));
         }
         if self.depth > 1024 {
             return no(format!("at most 1024 blocks, got {}", self.depth));
         }
-        let (Task::Classify { classes: outputs } | Task::Segment { classes: outputs } | Task::Upscale { channels: outputs }) =
-            self.task;
+        let (Task::Classify { classes: outputs }
+        | Task::Segment { classes: outputs }
+        | Task::Upscale { channels: outputs }) = self.task;
         let counts = [
             ("ff", self.ff),
             ("mult", self.mult),
@@ -199,7 +220,10 @@ impl Config {
             return no(format!("{name} must be between 1 and {MOST}, got {n}"));
         }
         if !(0.0..1.0).contains(&self.dropout) {
-            return no(format!("the dropout must be at least 0 and below 1, got {}", self.dropout));
+            return no(format!(
+                "the dropout must be at least 0 and below 1, got {}",
+                self.dropout
+            ));
         }
         if let Mixing::Cascade(n) | Mixing::Level(n) = self.mixing
             && !(1..=4).contains(&n)
@@ -208,29 +232,50 @@ impl Config {
         }
         if self.resize != Resize::Deconvolution {
             if self.ff != self.dim {
-                return no(format!("resizing without weights needs ff = dim = {}, got {}", self.dim, self.ff));
+                return no(format!(
+                    "resizing without weights needs ff = dim = {}, got {}",
+                    self.dim, self.ff
+                ));
             }
             if matches!(self.mixing, Mixing::Identity | Mixing::Dft) {
-                return no(format!("mixing `{}` works at full size: there is nothing to resize", self.mixing));
+                return no(format!(
+                    "mixing `{}` works at full size: there is nothing to resize",
+                    self.mixing
+                ));
             }
-            if self.resize == Resize::InverseDwt && !matches!(self.mixing, Mixing::Cascade(1) | Mixing::Level(1)) {
+            if self.resize == Resize::InverseDwt
+                && !matches!(self.mixing, Mixing::Cascade(1) | Mixing::Level(1))
+            {
                 return no("the inverse transform undoes one wavelet level only".into());
             }
         }
         match self.stem() {
             Stem::Patchify(0) => return no("patches need a side of at least 1".into()),
-            Stem::Strided(strides) if strides.contains(&0) => return no("strides start at 1".into()),
+            Stem::Strided(strides) if strides.contains(&0) => {
+                return no("strides start at 1".into());
+            }
             stem if stem.reduction() > self.size => {
                 let (by, size) = (stem.reduction(), self.size);
-                return no(format!("the stem `{stem}` reduces a side {by} times, and the smaller one of the images is {size}"));
+                return no(format!(
+                    "the stem `{stem}` reduces a side {by} times, and the smaller one of the images is {size}"
+                ));
             }
             _ => {}
         }
-        if let Some(levels) = self.levels.filter(|levels| !(1..=MOST_LEVELS).contains(levels)) {
-            return no(format!("the number of levels must be between 1 and {MOST_LEVELS}, got {levels}"));
+        if let Some(levels) = self
+            .levels
+            .filter(|levels| !(1..=MOST_LEVELS).contains(levels))
+        {
+            return no(format!(
+                "the number of levels must be between 1 and {MOST_LEVELS}, got {levels}"
+            ));
         }
         if self.family == Family::WaveMix && !self.dim.is_multiple_of(self.parallel_levels()) {
-            return no(format!("the number of levels must divide dim = {}, got {}", self.dim, self.parallel_levels()));
+            return no(format!(
+                "the number of levels must divide dim = {}, got {}",
+                self.dim,
+                self.parallel_levels()
+            ));
         }
         Ok(())
     }
@@ -255,15 +300,30 @@ impl Config {
     /// # Errors
     /// A field that is missing, of another kind or contradicts the others.
     pub fn from_json(json: &Value) -> Result<Config> {
-        let wrong = |key: &str| Error::Argument(format!("model configuration: `{key}` is missing or malformed"));
+        let wrong = |key: &str| {
+            Error::Argument(format!(
+                "model configuration: `{key}` is missing or malformed"
+            ))
+        };
         let text = |key: &str| json[key].as_str().ok_or_else(|| wrong(key));
-        let number = |key: &str| json[key].as_u64().and_then(|n| usize::try_from(n).ok()).ok_or_else(|| wrong(key));
+        let number = |key: &str| {
+            json[key]
+                .as_u64()
+                .and_then(|n| usize::try_from(n).ok())
+                .ok_or_else(|| wrong(key))
+        };
         let outputs = number("outputs")?;
         let task = match text("task")? {
             "classify" => Task::Classify { classes: outputs },
             "segment" => Task::Segment { classes: outputs },
             "upscale" => Task::Upscale { channels: outputs },
-            other => return Err(Error::choice("task", other, &["classify", "segment", "upscale"])),
+            other => {
+                return Err(Error::choice(
+                    "task",
+                    other,
+                    &["classify", "segment", "upscale"],
+                ));
+            }
         };
         let config = Config {
             ff: number("ff")?,
@@ -271,7 +331,11 @@ impl Config {
             dropout: json["dropout"].as_f64().ok_or_else(|| wrong("dropout"))?,
             mixing: text("mixing")?.parse()?,
             resize: text("resize")?.parse()?,
-            levels: if json["levels"].is_null() { None } else { Some(number("levels")?) },
+            levels: if json["levels"].is_null() {
+                None
+            } else {
+                Some(number("levels")?)
+            },
             stem: Some(text("stem")?.parse()?),
             channels: number("channels")?,
             size: number("size")?,
@@ -317,7 +381,19 @@ impl fmt::Display for Mixing {
 impl FromStr for Mixing {
     type Err = Error;
     fn from_str(s: &str) -> Result<Mixing> {
-        let unknown = || Error::choice("mixing", s, &["cascade:<levels>", "level:<level>", "identity", "dft", "maxpool"]);
+        let unknown = || {
+            Error::choice(
+                "mixing",
+                s,
+                &[
+                    "cascade:<levels>",
+                    "level:<level>",
+                    "identity",
+                    "dft",
+                    "maxpool",
+                ],
+            )
+        };
         match s.split_once(':') {
             None if s == "identity" => Ok(Mixing::Identity),
             None if s == "dft" => Ok(Mixing::Dft),
@@ -350,7 +426,13 @@ impl FromStr for Resize {
             "bilinear" => Resize::Upsample(Interpolation::Bilinear),
             "bicubic" => Resize::Upsample(Interpolation::Bicubic),
             "idwt" => Resize::InverseDwt,
-            _ => return Err(Error::choice("upsampling", s, &["bilinear", "nearest", "bicubic", "idwt", "deconvolution"])),
+            _ => {
+                return Err(Error::choice(
+                    "upsampling",
+                    s,
+                    &["bilinear", "nearest", "bicubic", "idwt", "deconvolution"],
+                ));
+            }
         })
     }
 }
@@ -377,7 +459,8 @@ impl fmt::Display for Stem {
 impl FromStr for Stem {
     type Err = Error;
     fn from_str(s: &str) -> Result<Stem> {
-        let unknown = || Error::choice("stem", s, &["strided:<stride>,<stride>", "patchify:<side>"]);
+        let unknown =
+            || Error::choice("stem", s, &["strided:<stride>,<stride>", "patchify:<side>"]);
         let number = |n: &str| n.parse().map_err(|_| unknown());
         match s.split_once(':').ok_or_else(unknown)? {
             ("strided", strides) => {

@@ -71,7 +71,12 @@ impl Model {
             })
             .collect::<Result<_>>()?;
         let head = Head::new(names, config)?;
-        Ok(Model { config: config.clone(), stem, blocks, head })
+        Ok(Model {
+            config: config.clone(),
+            stem,
+            blocks,
+            head,
+        })
     }
 
     /// What it is.
@@ -79,8 +84,8 @@ impl Model {
         &self.config
     }
 
-    /// Images `[n, h, w, channels]` to logits `[n, classes]`, to logits of every pixel `[n, h, w, classes]`, or to
-    /// images of twice the size, as the task is.
+    /// Images `[n, h, w, channels]` to logits `[n, classes]`, to logits of every pixel `[n, h, w,
+    /// classes]`, or to images of twice the size, as the task is.
     ///
     /// # Errors
     /// Those of its layers, with the layer's name.

@@ -10,8 +10,9 @@ use crate::storage::shapes_only;
 use crate::trace::{Event, Watcher, watch};
 use crate::{DType, Error, Params, Pass, Result, Rng, Tensor, weights};
 
-/// The most values that a feature map of one image may have at the image size that a weight file names: 1 GiB in f32. The
-/// weights do not depend on that size, so nothing else in the file vouches for it.
+/// The most values that a feature map of one image may have at the image size that a weight file
+/// names: 1 GiB in f32. The weights do not depend on that size, so nothing else in the file vouches
+/// for it.
 const MOST_VALUES: usize = 1 << 28;
 
 /// A trained model with all that reading images takes.
@@ -35,10 +36,11 @@ pub struct Card {
     pub std: Vec<f32>,
     /// What it was trained on, for people: `EMNIST balanced, training`.
     pub trained_on: String,
-    /// The published set whose classes these are, by the name that [`Source`](crate::data::Source) parses. Built-in glyphs
-    /// stand in for it where `trained_on` says so.
+    /// The published set whose classes these are, by the name that [`Source`](crate::data::Source)
+    /// parses. Built-in glyphs stand in for it where `trained_on` says so.
     pub data_set: String,
-    /// Whether IDX files of that set keep images column by column, as EMNIST's do: prediction reads others' likewise.
+    /// Whether IDX files of that set keep images column by column, as EMNIST's do: prediction reads
+    /// others' likewise.
     pub transposed: bool,
 }
 
@@ -49,10 +51,14 @@ impl Card {
             "classes": self.classes, "mean": self.mean, "std": self.std,
             "trained_on": self.trained_on, "data_set": self.data_set, "transposed": self.transposed,
         });
-        BTreeMap::from([("config".into(), config.to_json().to_string()), ("images".into(), images.to_string())])
+        BTreeMap::from([
+            ("config".into(), config.to_json().to_string()),
+            ("images".into(), images.to_string()),
+        ])
     }
 
-    /// From what [`Card::to_metadata`] wrote under `images`; empty where the file has no such entry.
+    /// From what [`Card::to_metadata`] wrote under `images`; empty where the file has no such
+    /// entry.
     fn from_json(images: &Value, config: &Config) -> Result<Card> {
         let wrong = |what: String| Error::Argument(format!("its metadata `images`: {what}"));
         let list = |key: &str| match &images[key] {
@@ -63,22 +69,35 @@ impl Card {
         let numbers = |key: &str| {
             let number = |x: &Value| x.as_f64().map(|x| x as f32).filter(|x| x.is_finite());
             let numbers: Option<Vec<f32>> = list(key)?.iter().map(number).collect();
-            numbers.ok_or_else(|| wrong(format!("`{key}` holds something other than finite numbers")))
+            numbers
+                .ok_or_else(|| wrong(format!("`{key}` holds something other than finite numbers")))
         };
-        let classes: Option<Vec<String>> = list("classes")?.iter().map(|name| name.as_str().map(String::from)).collect();
-        let classes = classes.ok_or_else(|| wrong("`classes` holds something other than names".into()))?;
+        let classes: Option<Vec<String>> = list("classes")?
+            .iter()
+            .map(|name| name.as_str().map(String::from))
+            .collect();
+        let classes =
+            classes.ok_or_else(|| wrong("`classes` holds something other than names".into()))?;
         let (mean, std) = (numbers("mean")?, numbers("std")?);
         if let Some(bad) = std.iter().find(|&&std| std <= 0.0) {
-            return Err(wrong(format!("a standard deviation must be above 0, got {bad}")));
+            return Err(wrong(format!(
+                "a standard deviation must be above 0, got {bad}"
+            )));
         }
         if mean.len() != std.len() || ![0, 1, config.channels].contains(&mean.len()) {
             let (means, stds, channels) = (mean.len(), std.len(), config.channels);
-            return Err(wrong(format!("{means} means and {stds} deviations for {channels} channels")));
+            return Err(wrong(format!(
+                "{means} means and {stds} deviations for {channels} channels"
+            )));
         }
-        if let Task::Classify { classes: outputs } | Task::Segment { classes: outputs } = config.task
+        if let Task::Classify { classes: outputs } | Task::Segment { classes: outputs } =
+            config.task
             && ![0, outputs].contains(&classes.len())
         {
-            return Err(wrong(format!("{} names for {outputs} classes", classes.len())));
+            return Err(wrong(format!(
+                "{} names for {outputs} classes",
+                classes.len()
+            )));
         }
         let text = |key: &str| match &images[key] {
             Value::Null => Ok(String::new()),
@@ -90,36 +109,59 @@ impl Card {
             Value::Bool(transposed) => transposed,
             _ => return Err(wrong("`transposed` is neither true nor false".into())),
         };
-        Ok(Card { classes, mean, std, trained_on: text("trained_on")?, data_set: text("data_set")?, transposed })
+        Ok(Card {
+            classes,
+            mean,
+            std,
+            trained_on: text("trained_on")?,
+            data_set: text("data_set")?,
+            transposed,
+        })
     }
 }
 
 impl Saved {
     /// Reads a weight file. One without a configuration in it (another program's) needs `fallback`.
     ///
-    /// Nothing in the file is trusted: its settings are checked ([`Config::check`]) and its tensors compared with the
-    /// layers that these stand for before memory is taken for either.
+    /// Nothing in the file is trusted: its settings are checked ([`Config::check`]) and its tensors
+    /// compared with the layers that these stand for before memory is taken for either.
     ///
     /// # Errors
-    /// No such file, a malformed one, weights of another model than the configuration's, or no configuration at all;
-    /// weights that are not finite; an image size at which a single map would have more than 2^28 values.
+    /// No such file, a malformed one, weights of another model than the configuration's, or no
+    /// configuration at all; weights that are not finite; an image size at which a single map would
+    /// have more than 2^28 values.
     pub fn load(path: &Path, fallback: Option<Config>) -> Result<Saved> {
         let metadata = weights::read_metadata(path)?;
         let parse = |key: &str| -> Result<Option<Value>> {
-            let json = metadata.get(key).map(|text| serde_json::from_str(text)).transpose();
+            let json = metadata
+                .get(key)
+                .map(|text| serde_json::from_str(text))
+                .transpose();
             json.map_err(|e| Error::data(path, format!("its metadata `{key}` is not JSON: {e}")))
         };
         let config = match (parse("config")?, fallback) {
             (Some(json), _) => Config::from_json(&json).map_err(|e| Error::data(path, e))?,
             (None, Some(config)) => config,
-            (None, None) => return Err(Error::data(path, "does not say which model its weights are of")),
+            (None, None) => {
+                return Err(Error::data(
+                    path,
+                    "does not say which model its weights are of",
+                ));
+            }
         };
-        let card = Card::from_json(&parse("images")?.unwrap_or(Value::Null), &config).map_err(|e| Error::data(path, e))?;
+        let card = Card::from_json(&parse("images")?.unwrap_or(Value::Null), &config)
+            .map_err(|e| Error::data(path, e))?;
         shapes_only(|| weights::load(path, &mut config.build(DType::F32, &Rng::new(0))?.1))?;
         let (model, mut params) = config.build(DType::F32, &Rng::new(0))?;
         weights::load(path, &mut params)?;
-        params.check_finite().map_err(|e| Error::data(path, format!("{e}: the training that wrote it diverged")))?;
-        let saved = Saved { model, params, card };
+        params
+            .check_finite()
+            .map_err(|e| Error::data(path, format!("{e}: the training that wrote it diverged")))?;
+        let saved = Saved {
+            model,
+            params,
+            card,
+        };
         saved.check_size().map_err(|e| Error::data(path, e))?;
         Ok(saved)
     }
@@ -142,19 +184,27 @@ impl Saved {
         Ok(())
     }
 
-    /// The probabilities of the classes for each of these images: images `[n, h, w, channels]`, normalised as the card says,
-    /// to f32 `[n, classes]`.
+    /// The probabilities of the classes for each of these images: images `[n, h, w, channels]`,
+    /// normalised as the card says, to f32 `[n, classes]`.
     ///
     /// # Errors
-    /// Images that do not fit the model, or for which its answer is not finite; a model that does not classify.
+    /// Images that do not fit the model, or for which its answer is not finite; a model that does
+    /// not classify.
     #[track_caller]
     pub fn probabilities(&self, images: &Tensor) -> Result<Tensor> {
         let Task::Classify { .. } = self.model.config().task else {
-            return Err(Error::Argument(format!("{} does not classify images", self.model.config())));
+            return Err(Error::Argument(format!(
+                "{} does not classify images",
+                self.model.config()
+            )));
         };
-        let logits = self.model.forward(&Pass::eval(&self.params), &images.into())?;
+        let logits = self
+            .model
+            .forward(&Pass::eval(&self.params), &images.into())?;
         if let Some(value) = logits.value().first_non_finite()? {
-            return Err(Error::NonFinite(format!("the model's answer holds {value}: it has no likeliest class")));
+            return Err(Error::NonFinite(format!(
+                "the model's answer holds {value}: it has no likeliest class"
+            )));
         }
         Ok(logits.softmax(1)?.into_value())
     }

@@ -18,16 +18,27 @@ impl StemLayers {
     pub fn new(names: &mut Names, config: &Config) -> Result<StemLayers> {
         let (dim, channels) = (config.dim, config.channels);
         let mut same = |name: &str, c: [usize; 2], stride: usize| {
-            let window = Window { stride: [stride; 2], padding: [1; 2], ..Window::default() };
+            let window = Window {
+                stride: [stride; 2],
+                padding: [1; 2],
+                ..Window::default()
+            };
             Conv2d::new(names, name, c, 3, window)
         };
         Ok(match config.stem() {
-            Stem::Strided([first, second]) => {
-                StemLayers::Strided([same("0", [channels, dim / 2], first)?, same("1", [dim / 2, dim], second)?])
-            }
+            Stem::Strided([first, second]) => StemLayers::Strided([
+                same("0", [channels, dim / 2], first)?,
+                same("1", [dim / 2, dim], second)?,
+            ]),
             Stem::Patchify(patch) => {
-                let (first, second) = (same("0", [channels, dim / 4], 1)?, same("1", [dim / 4, dim / 2], 1)?);
-                let window = Window { stride: [patch; 2], ..Window::default() };
+                let (first, second) = (
+                    same("0", [channels, dim / 4], 1)?,
+                    same("1", [dim / 4, dim / 2], 1)?,
+                );
+                let window = Window {
+                    stride: [patch; 2],
+                    ..Window::default()
+                };
                 let patches = Conv2d::new(names, "2", [dim / 2, dim], patch, window)?;
                 StemLayers::Patchify([first, second, patches], BatchNorm::new(names, "4", dim)?)
             }
@@ -38,7 +49,9 @@ impl StemLayers {
     pub fn forward(&self, pass: &Pass, images: &Var) -> Result<Var> {
         let _layer = pass.enter("conv");
         match self {
-            StemLayers::Strided([first, second]) => second.forward(pass, &first.forward(pass, images)?),
+            StemLayers::Strided([first, second]) => {
+                second.forward(pass, &first.forward(pass, images)?)
+            }
             StemLayers::Patchify([first, second, patches], norm) => {
                 let x = second.forward(pass, &first.forward(pass, images)?)?;
                 norm.forward(pass, &patches.forward(pass, &x)?.gelu()?)

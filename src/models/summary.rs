@@ -11,7 +11,8 @@ use crate::{DType, Params, Pass, Precision, Result, Rng, Shape, Tensor};
 /// What one layer does to one image.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row {
-    /// The layer's dotted name, `layers.0.reduction`; an op outside of any layer goes by the scope it runs in.
+    /// The layer's dotted name, `layers.0.reduction`; an op outside of any layer goes by the scope
+    /// it runs in.
     pub layer: String,
     /// Its ops.
     pub ops: Vec<&'static str>,
@@ -37,26 +38,41 @@ pub struct Summary {
 }
 
 impl Config {
-    /// What the model does to one image `[h, w]`, in a training step on the CPU. Runs on shapes alone: beside the model's
-    /// weights it takes no memory, however large the image.
+    /// What the model does to one image `[h, w]`, in a training step on the CPU. Runs on shapes
+    /// alone: beside the model's weights it takes no memory, however large the image.
     ///
     /// # Errors
-    /// Settings that contradict one another, an image too small for the model or too large to be addressed, a precision
-    /// that the CPU lacks.
+    /// Settings that contradict one another, an image too small for the model or too large to be
+    /// addressed, a precision that the CPU lacks.
     pub fn summary(&self, [h, w]: [usize; 2], precision: Precision) -> Result<Summary> {
         let (model, params) = self.build(DType::F32, &Rng::new(0))?;
         let pass = Pass::train(&params, Rng::new(0)).in_precision(precision)?;
         // Weights are kept anyway.
         let kept = HashSet::from([params.arena(), pass.arena()].map(|arena| arena.block().0));
         let image = Shape::new(&[1, h, w, self.channels])?;
-        // The output is held until the rows are read: while it lives, so does every block that the graph keeps.
-        let (ledger, output) = watch(Ledger { rows: Vec::new(), kept }, || {
-            shapes_only(|| model.forward(&pass, &Tensor::zeros(image, DType::F32).into()))
-        });
+        // The output is held until the rows are read: while it lives, so does every block that the
+        // graph keeps.
+        let (ledger, output) = watch(
+            Ledger {
+                rows: Vec::new(),
+                kept,
+            },
+            || shapes_only(|| model.forward(&pass, &Tensor::zeros(image, DType::F32).into())),
+        );
         let rows = with_parameters(ledger.rows, &params);
         output?;
-        let title = format!("{self} on {h}x{w}x{}, {} mixing, {}, stem {}", self.channels, self.mixing, self.resize, self.stem());
-        Ok(Summary { title, rows, parameters: params.count() })
+        let title = format!(
+            "{self} on {h}x{w}x{}, {} mixing, {}, stem {}",
+            self.channels,
+            self.mixing,
+            self.resize,
+            self.stem()
+        );
+        Ok(Summary {
+            title,
+            rows,
+            parameters: params.count(),
+        })
     }
 }
 
@@ -68,11 +84,16 @@ struct Ledger {
 
 impl Watcher for Ledger {
     fn forward(&mut self, event: Event<'_>) {
-        // What is made of constants alone is not the image's way: BatchNorm's running statistics, for instance.
+        // What is made of constants alone is not the image's way: BatchNorm's running statistics,
+        // for instance.
         if event.inputs.iter().all(|input| !input.has_history()) {
             return;
         }
-        let fresh = event.saves.iter().map(|tensor| tensor.block()).filter(|(block, _)| self.kept.insert(*block));
+        let fresh = event
+            .saves
+            .iter()
+            .map(|tensor| tensor.block())
+            .filter(|(block, _)| self.kept.insert(*block));
         let saved_bytes = fresh.map(|(_, bytes)| bytes).sum();
         match self.rows.last_mut() {
             Some(row) if row.layer == event.scope => {
@@ -118,8 +139,20 @@ impl Summary {
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let width = self.rows.iter().map(|row| row.layer.len()).max().unwrap_or(0).max(5);
-        let ops = self.rows.iter().map(|row| row.ops.join(" ").len()).max().unwrap_or(0).max(3);
+        let width = self
+            .rows
+            .iter()
+            .map(|row| row.layer.len())
+            .max()
+            .unwrap_or(0)
+            .max(5);
+        let ops = self
+            .rows
+            .iter()
+            .map(|row| row.ops.join(" ").len())
+            .max()
+            .unwrap_or(0)
+            .max(3);
         writeln!(f, "{}\n", self.title)?;
         writeln!(
             f,
@@ -129,10 +162,20 @@ impl fmt::Display for Summary {
         for row in &self.rows {
             let (mflop, kib) = (row.flops as f64 / 1e6, row.saved_bytes as f64 / 1024.0);
             let (joined, output) = (row.ops.join(" "), row.output.to_string());
-            writeln!(f, "{:width$}  {joined:ops$}  {output:>20}  {:>11}  {mflop:>9.2}  {kib:>9.1}", row.layer, row.parameters)?;
+            writeln!(
+                f,
+                "{:width$}  {joined:ops$}  {output:>20}  {:>11}  {mflop:>9.2}  {kib:>9.1}",
+                row.layer, row.parameters
+            )?;
         }
-        let (gflop, mib) = (self.flops() as f64 / 1e9, self.saved_bytes() as f64 / 1048576.0);
-        writeln!(f, "\nforward: {gflop:.4} GFLOP an image; saved for backward: {mib:.3} MiB an image")?;
+        let (gflop, mib) = (
+            self.flops() as f64 / 1e9,
+            self.saved_bytes() as f64 / 1048576.0,
+        );
+        writeln!(
+            f,
+            "\nforward: {gflop:.4} GFLOP an image; saved for backward: {mib:.3} MiB an image"
+        )?;
         write!(f, "parameters: {}", self.parameters)
     }
 }

@@ -18,12 +18,13 @@ use crate::{Pass, Result, Shape, Tensor, Var};
 /// y = BatchNorm(u) + x
 /// ```
 ///
-/// Every variant is this with other maps in place of w: a list of them, finest first, each with a stage that mixes
-/// and enlarges it. A cascade has one map for each wavelet level, and each stage's output joins the next finer map; all
-/// other variants have a single map.
+/// Every variant is this with other maps in place of w: a list of them, finest first, each with a
+/// stage that mixes and enlarges it. A cascade has one map for each wavelet level, and each stage's
+/// output joins the next finer map; all other variants have a single map.
 ///
-/// Source: "WaveMix-Lite: A Resource-efficient Neural Network for Image Analysis" (arXiv 2205.14375), section 3.2 and
-/// figure 2c; cascades follow the authors' package, Level1..4Waveblock.
+/// Source: "WaveMix-Lite: A Resource-efficient Neural Network for Image Analysis" (arXiv
+/// 2205.14375), section 3.2 and figure 2c; cascades follow the authors' package,
+/// Level1..4Waveblock.
 pub struct Block {
     reduction: Conv2d,
     mixing: Mixing,
@@ -32,21 +33,30 @@ pub struct Block {
 }
 
 impl Block {
-    /// Declares the layers of one block of a model: `reduction` and `feedforward`, or `feedforward1`, `feedforward2`, ...
+    /// Declares the layers of one block of a model: `reduction` and `feedforward`, or
+    /// `feedforward1`, `feedforward2`, ...
     ///
     /// # Errors
     /// Where the settings contradict one another; the message names them.
     pub fn new(names: &mut Names, config: &Config) -> Result<Block> {
         config.check()?;
-        let reduced = if config.mixing.is_wavelet() { config.dim / 4 } else { config.dim };
+        let reduced = if config.mixing.is_wavelet() {
+            config.dim / 4
+        } else {
+            config.dim
+        };
         let reduction = Conv2d::pointwise(names, "reduction", [config.dim, reduced])?;
         let stages = match config.mixing {
-            Mixing::Cascade(levels) if levels > 1 => {
-                (1..=levels).map(|j| Stage::new(names, config, &format!("feedforward{j}"), [j, levels])).collect::<Result<_>>()?
-            }
+            Mixing::Cascade(levels) if levels > 1 => (1..=levels)
+                .map(|j| Stage::new(names, config, &format!("feedforward{j}"), [j, levels]))
+                .collect::<Result<_>>()?,
             _ => vec![Stage::new(names, config, "feedforward", [1, 1])?],
         };
-        Ok(Block { reduction, mixing: config.mixing, stages })
+        Ok(Block {
+            reduction,
+            mixing: config.mixing,
+            stages,
+        })
     }
 
     /// `[n, h, w, dim]` to the same shape.
@@ -64,7 +74,12 @@ impl Block {
             };
             let target = if j == 0 { x } else { &maps[j - 1] };
             let residual = (j == 0).then_some(x);
-            coarser = Some(stage.forward(pass, &map, [target.shape()[1], target.shape()[2]], residual)?);
+            coarser = Some(stage.forward(
+                pass,
+                &map,
+                [target.shape()[1], target.shape()[2]],
+                residual,
+            )?);
         }
         Ok(coarser.unwrap_or_else(|| x.clone()))
     }
@@ -78,16 +93,25 @@ impl Block {
             Mixing::Identity => vec![r.clone()],
             Mixing::Dft => vec![dft_real(r)?],
             Mixing::MaxPool => {
-                // Odd sides are filled up with a zero row or column first, as the wavelet transform does.
+                // Odd sides are filled up with a zero row or column first, as the wavelet transform
+                // does.
                 let odd = |axis: usize| (0, r.shape()[axis] % 2);
                 let even = r.pad(&[(0, 0), odd(1), odd(2), (0, 0)])?;
-                vec![max_pool2d(&even, [2, 2], Window { stride: [2, 2], ..Window::default() })?]
+                vec![max_pool2d(
+                    &even,
+                    [2, 2],
+                    Window {
+                        stride: [2, 2],
+                        ..Window::default()
+                    },
+                )?]
             }
         })
     }
 }
 
-/// The MLP of one map and the way back to the next finer one: `.0` and `.3`, `.4`, `.5` of the authors' names.
+/// The MLP of one map and the way back to the next finer one: `.0` and `.3`, `.4`, `.5` of the
+/// authors' names.
 struct Stage {
     name: String,
     hidden: Conv2d,
@@ -107,13 +131,23 @@ enum Enlarge {
 
 impl Stage {
     /// Stage `j` of a cascade of `levels`; `[1, 1]` for all other variants.
-    fn new(names: &mut Names, config: &Config, name: &str, [j, levels]: [usize; 2]) -> Result<Stage> {
+    fn new(
+        names: &mut Names,
+        config: &Config,
+        name: &str,
+        [j, levels]: [usize; 2],
+    ) -> Result<Stage> {
         let (dim, mut names) = (config.dim, names.within(name));
         let names = &mut names;
         let c_in = if j < levels { dim + dim / 2 } else { dim };
         let c_out = if j > 1 { dim / 2 } else { dim };
-        let factor = if let Mixing::Level(level) = config.mixing { 1 << level } else { 2 };
-        // A resize has no weights to change the number of channels with: the MLP gives what is asked for.
+        let factor = if let Mixing::Level(level) = config.mixing {
+            1 << level
+        } else {
+            2
+        };
+        // A resize has no weights to change the number of channels with: the MLP gives what is
+        // asked for.
         let ff = match config.resize {
             Resize::Deconvolution => config.ff,
             Resize::Upsample(_) => c_out,
@@ -123,28 +157,50 @@ impl Stage {
         let mixed = Conv2d::pointwise(names, "3", [config.mult * dim, ff])?;
         let enlarge = match (config.mixing, config.resize) {
             (Mixing::Identity | Mixing::Dft, _) => {
-                let window = Window { padding: [1; 2], ..Window::default() };
+                let window = Window {
+                    padding: [1; 2],
+                    ..Window::default()
+                };
                 Enlarge::Convolution(Conv2d::new(names, "4", [ff, c_out], 3, window)?)
             }
-            (_, Resize::Deconvolution) => Enlarge::Deconvolution(ConvTranspose2d::enlarging(names, "4", [ff, c_out], factor)?),
+            (_, Resize::Deconvolution) => {
+                Enlarge::Deconvolution(ConvTranspose2d::enlarging(names, "4", [ff, c_out], factor)?)
+            }
             (_, Resize::Upsample(kind)) => Enlarge::Resize(kind, factor),
             (_, Resize::InverseDwt) => Enlarge::InverseDwt,
         };
         let norm = BatchNorm::new(names, "5", c_out)?;
-        Ok(Stage { name: name.to_owned(), hidden, mixed, enlarge, norm, dropout: config.dropout })
+        Ok(Stage {
+            name: name.to_owned(),
+            hidden,
+            mixed,
+            enlarge,
+            norm,
+            dropout: config.dropout,
+        })
     }
 
-    /// From `map` to a map of the target's height and width, to which the finest stage adds the block's input.
+    /// From `map` to a map of the target's height and width, to which the finest stage adds the
+    /// block's input.
     #[track_caller]
-    fn forward(&self, pass: &Pass, map: &Var, target: [usize; 2], residual: Option<&Var>) -> Result<Var> {
+    fn forward(
+        &self,
+        pass: &Pass,
+        map: &Var,
+        target: [usize; 2],
+        residual: Option<&Var>,
+    ) -> Result<Var> {
         let _layer = pass.enter(&*self.name);
         let hidden = self.hidden.forward(pass, map)?;
-        let mixed = self.mixed.forward_gelu_dropout(pass, &hidden, self.dropout)?;
+        let mixed = self
+            .mixed
+            .forward_gelu_dropout(pass, &hidden, self.dropout)?;
         let mut stats = None;
         let enlarged = match &self.enlarge {
             // Not of what is cropped.
             Enlarge::Deconvolution(deconv)
-                if residual.is_some() && (0..2).all(|i| target[i].is_multiple_of(mixed.shape()[1 + i])) =>
+                if residual.is_some()
+                    && (0..2).all(|i| target[i].is_multiple_of(mixed.shape()[1 + i])) =>
             {
                 let enlarged;
                 (enlarged, stats) = deconv.forward_with_stats(pass, &mixed)?;
@@ -152,7 +208,10 @@ impl Stage {
             }
             Enlarge::Deconvolution(deconv) => deconv.forward(pass, &mixed)?,
             Enlarge::Convolution(conv) => conv.forward(pass, &mixed)?,
-            Enlarge::Resize(kind, factor) => mixed.upsample([mixed.shape()[1] * factor, mixed.shape()[2] * factor], *kind)?,
+            Enlarge::Resize(kind, factor) => mixed.upsample(
+                [mixed.shape()[1] * factor, mixed.shape()[2] * factor],
+                *kind,
+            )?,
             Enlarge::InverseDwt => mixed.idwt(target)?,
         };
         stats = stats.filter(|_| enlarged.shape()[1..3] == target);
@@ -164,21 +223,29 @@ impl Stage {
     }
 }
 
-/// The real part of the two-dimensional discrete Fourier transform of each channel: C_h X C_w - S_h X S_w, where C and S
-/// hold the cosines and sines of 2 pi i j / n.
+/// The real part of the two-dimensional discrete Fourier transform of each channel: C_h X C_w - S_h
+/// X S_w, where C and S hold the cosines and sines of 2 pi i j / n.
 #[track_caller]
 fn dft_real(x: &Var) -> Result<Var> {
     let [n, h, w, c] = [0, 1, 2, 3].map(|axis| x.shape()[axis]);
     let part = |wave: fn(f64) -> f64| -> Result<Var> {
         let matrix = |n: usize| -> Result<Var> {
-            let at = |i: usize, j: usize| wave(std::f64::consts::TAU * ((i * j) % n) as f64 / n as f64);
+            let at =
+                |i: usize, j: usize| wave(std::f64::consts::TAU * ((i * j) % n) as f64 / n as f64);
             let matrix = Tensor::build(Shape::new(&[n, n])?, |out: &mut [f64]| {
-                out.iter_mut().enumerate().for_each(|(i, x)| *x = at(i / n, i % n));
+                out.iter_mut()
+                    .enumerate()
+                    .for_each(|(i, x)| *x = at(i / n, i % n));
             });
-            Ok(matrix.cast(x.dtype())?.to_device(x.value().device())?.into())
+            Ok(matrix
+                .cast(x.dtype())?
+                .to_device(x.value().device())?
+                .into())
         };
         // Heights are mixed with (w, c) as one row, widths with c.
-        let y = matrix(h)?.matmul(&x.reshape([n, h, w * c])?)?.reshape([n * h, w, c])?;
+        let y = matrix(h)?
+            .matmul(&x.reshape([n, h, w * c])?)?
+            .reshape([n * h, w, c])?;
         matrix(w)?.matmul(&y)?.reshape([n, h, w, c])
     };
     &part(f64::cos)? - &part(f64::sin)?

@@ -1,6 +1,8 @@
 //! Batch normalisation, with the running statistics that evaluation uses.
 
-use crate::ops::{BatchStats, batch_norm, batch_norm_add, batch_norm_add_of, batch_norm_eval, batch_norm_eval_add};
+use crate::ops::{
+    BatchStats, batch_norm, batch_norm_add, batch_norm_add_of, batch_norm_eval, batch_norm_eval_add,
+};
 use crate::params::{BufferId, FileLayout, Init, Names, ParamId};
 use crate::{Error, Pass, Result, Tensor, Var};
 
@@ -12,9 +14,9 @@ const MOMENTUM: f64 = 0.1;
 
 /// Each channel shifted and scaled to mean 0 and variance 1, then by its own weight and bias.
 ///
-/// Training uses the batch's statistics, and moves the running ones a tenth of the way to them (the variance unbiased, as
-/// in PyTorch); evaluation uses the running ones. Weights that are frozen change nothing in this: see
-/// [`Group::frozen`](crate::params::Group::frozen).
+/// Training uses the batch's statistics, and moves the running ones a tenth of the way to them (the
+/// variance unbiased, as in PyTorch); evaluation uses the running ones. Weights that are frozen
+/// change nothing in this: see [`Group::frozen`](crate::params::Group::frozen).
 pub struct BatchNorm {
     name: String,
     weight: ParamId,
@@ -55,28 +57,48 @@ impl BatchNorm {
         self.run(pass, x, None, None)
     }
 
-    /// The same, and `residual` added. The statistics of this x may be given, where whoever made it took them.
+    /// The same, and `residual` added. The statistics of this x may be given, where whoever made it
+    /// took them.
     ///
     /// # Errors
     /// Those of [`batch_norm_add_of`].
     #[track_caller]
-    pub fn forward_add(&self, pass: &Pass, x: &Var, residual: &Var, stats: Option<BatchStats>) -> Result<Var> {
+    pub fn forward_add(
+        &self,
+        pass: &Pass,
+        x: &Var,
+        residual: &Var,
+        stats: Option<BatchStats>,
+    ) -> Result<Var> {
         self.run(pass, x, Some(residual), stats)
     }
 
     #[track_caller]
-    fn run(&self, pass: &Pass, x: &Var, residual: Option<&Var>, stats: Option<BatchStats>) -> Result<Var> {
+    fn run(
+        &self,
+        pass: &Pass,
+        x: &Var,
+        residual: Option<&Var>,
+        stats: Option<BatchStats>,
+    ) -> Result<Var> {
         let _layer = pass.enter(&*self.name);
         let (weight, bias) = (pass.wide(self.weight)?, pass.wide(self.bias)?);
-        let (mean, var) = (pass.buffer(self.running_mean)?, pass.buffer(self.running_var)?);
+        let (mean, var) = (
+            pass.buffer(self.running_mean)?,
+            pass.buffer(self.running_var)?,
+        );
         if !pass.is_training() {
             return match residual {
-                Some(residual) => batch_norm_eval_add([x, residual], &weight, &bias, [&mean, &var], EPS),
+                Some(residual) => {
+                    batch_norm_eval_add([x, residual], &weight, &bias, [&mean, &var], EPS)
+                }
                 None => batch_norm_eval(x, &weight, &bias, &mean, &var, EPS),
             };
         }
         let (y, batch) = match (residual, stats) {
-            (Some(residual), Some(stats)) => batch_norm_add_of([x, residual], &weight, &bias, EPS, stats)?,
+            (Some(residual), Some(stats)) => {
+                batch_norm_add_of([x, residual], &weight, &bias, EPS, stats)?
+            }
             (Some(residual), None) => batch_norm_add([x, residual], &weight, &bias, EPS)?,
             (None, _) => batch_norm(x, &weight, &bias, EPS)?,
         };

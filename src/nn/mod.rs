@@ -1,8 +1,9 @@
 //! Layers: ops that own weights.
 //!
-//! A layer holds the names of its weights, not the weights: those live in [`Params`](crate::Params), and a
-//! [`Pass`](crate::Pass) lends them to each `forward`. Weights begin as PyTorch's do: uniform within
-//! 1 / sqrt(fan-in), which is what Kaiming's rule with a = sqrt(5) comes to, biases likewise.
+//! A layer holds the names of its weights, not the weights: those live in
+//! [`Params`](crate::Params), and a [`Pass`](crate::Pass) lends them to each `forward`. Weights
+//! begin as PyTorch's do: uniform within 1 / sqrt(fan-in), which is what Kaiming's rule with a =
+//! sqrt(5) comes to, biases likewise.
 
 mod batch_norm;
 mod conv;
@@ -14,7 +15,12 @@ pub use linear::Linear;
 
 use crate::params::Init;
 
-/// PyTorch's default for weights and biases: uniform within 1 / sqrt(fan_in); 0 for the bias of a layer without inputs.
+/// PyTorch's default for weights and biases: uniform within 1 / sqrt(fan_in); 0 for the bias of a
+/// layer without inputs.
 fn fan_in_uniform(fan_in: usize) -> Init {
-    Init::Uniform(if fan_in == 0 { 0.0 } else { 1.0 / (fan_in as f64).sqrt() })
+    Init::Uniform(if fan_in == 0 {
+        0.0
+    } else {
+        1.0 / (fan_in as f64).sqrt()
+    })
 }

@@ -36,7 +36,8 @@ impl Var {
     /// The larger of both, element by element.
     ///
     /// **Shapes**: any two that broadcast.
-    /// **Backward**: dy goes to the larger one; where both are equal, half to each, and where one is not a number, all to each.
+    /// **Backward**: dy goes to the larger one; where both are equal, half to each, and where one
+    /// is not a number, all to each.
     /// **Saves**: both operands. **Errors**: shapes that do not broadcast, dtypes that differ.
     /// **Source**: `torch.maximum`.
     #[track_caller]
@@ -53,14 +54,21 @@ impl Var {
 
 /// y = a (op) b.
 ///
-/// **Shapes**: any two that broadcast. **Backward**: below, each summed over the axes it was broadcast along.
-/// **Saves**: nothing for + and -, the operands otherwise. **Errors**: shapes that do not broadcast, dtypes that differ.
+/// **Shapes**: any two that broadcast. **Backward**: below, each summed over the axes it was
+/// broadcast along.
+/// **Saves**: nothing for + and -, the operands otherwise. **Errors**: shapes that do not
+/// broadcast, dtypes that differ.
 /// **Source**: NumPy's broadcasting rules.
 #[track_caller]
 fn apply(kind: Kind, a: &Var, b: &Var) -> Result<Var> {
     crate::ops::same_float(kind.name(), ("a", a.value()), ("b", b.value()))?;
     let Some(shape) = a.shape().broadcast(b.shape()) else {
-        return Err(Error::operand(kind.name(), "b", format!("a shape that broadcasts with {}", a.shape()), b.shape()));
+        return Err(Error::operand(
+            kind.name(),
+            "b",
+            format!("a shape that broadcasts with {}", a.shape()),
+            b.shape(),
+        ));
     };
     let (va, vb) = (a.value(), b.value());
     let shape = Tensor::room(kind.name(), va.device(), &shape, a.dtype())?;
@@ -68,12 +76,21 @@ fn apply(kind: Kind, a: &Var, b: &Var) -> Result<Var> {
         Device::Cpu => each_real!(kind.name(), a.dtype(), T => Tensor::build(shape, |y: &mut [T]| {
             cpu::apply(kind, operand(va), operand(vb), &shape, y);
         })),
-        Device::Cuda(_) => va.beside(shape, a.dtype(), |y| cuda::forward(kind, [va, vb].map(on_device), &shape, y))?,
+        Device::Cuda(_) => va.beside(shape, a.dtype(), |y| {
+            cuda::forward(kind, [va, vb].map(on_device), &shape, y)
+        })?,
     };
     let shapes = [*a.shape(), *b.shape()];
     Ok(match kind {
-        Kind::Add | Kind::Sub => Var::record(kind.name(), &[a, b], y, || Linear { shapes, negative: kind == Kind::Sub }),
-        _ => Var::record(kind.name(), &[a, b], y, || Product { kind, a: a.value().clone(), b: b.value().clone() }),
+        Kind::Add | Kind::Sub => Var::record(kind.name(), &[a, b], y, || Linear {
+            shapes,
+            negative: kind == Kind::Sub,
+        }),
+        _ => Var::record(kind.name(), &[a, b], y, || Product {
+            kind,
+            a: a.value().clone(),
+            b: b.value().clone(),
+        }),
     })
 }
 
@@ -86,8 +103,16 @@ struct Linear {
 impl Backward for Linear {
     /// da = dy, db = dy or -dy.
     fn backward(self: Box<Self>, dy: Tensor, wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
-        let db = || if self.negative { Var::from(&dy).neg().map(Var::into_value) } else { Ok(dy.clone()) };
-        let db = wanted[1].then(|| db()?.sum_to(&self.shapes[1])).transpose()?;
+        let db = || {
+            if self.negative {
+                Var::from(&dy).neg().map(Var::into_value)
+            } else {
+                Ok(dy.clone())
+            }
+        };
+        let db = wanted[1]
+            .then(|| db()?.sum_to(&self.shapes[1]))
+            .transpose()?;
         let da = wanted[0].then(|| dy.sum_to(&self.shapes[0])).transpose()?;
         Ok(vec![da, db])
     }
@@ -111,11 +136,19 @@ impl Backward for Product {
         for (side, x) in [&self.a, &self.b].into_iter().enumerate() {
             if wanted[side] {
                 let dx = match dy.device() {
-                    Device::Cpu => each_real!(self.kind.name(), dy.dtype(), T => Tensor::build(*dy.shape(), |dx: &mut [T]| {
-                        cpu::backward(self.kind, side, [operand(&self.a), operand(&self.b)], (dy.data(), dy.shape()), dx);
-                    })),
+                    Device::Cpu => {
+                        each_real!(self.kind.name(), dy.dtype(), T => Tensor::build(*dy.shape(), |dx: &mut [T]| {
+                            cpu::backward(self.kind, side, [operand(&self.a), operand(&self.b)], (dy.data(), dy.shape()), dx);
+                        }))
+                    }
                     Device::Cuda(_) => dy.beside(dy.shape(), dy.dtype(), |dx| {
-                        cuda::backward(self.kind, side, [&self.a, &self.b].map(on_device), on_device(&dy), dx)
+                        cuda::backward(
+                            self.kind,
+                            side,
+                            [&self.a, &self.b].map(on_device),
+                            on_device(&dy),
+                            dx,
+                        )
                     })?,
                 };
                 out[side] = Some(dx.sum_to(x.shape())?);

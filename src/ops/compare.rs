@@ -34,17 +34,29 @@ comparisons! {
 #[track_caller]
 fn compare(op: &'static str, holds: u8, a: &Tensor, b: &Tensor) -> Result<Tensor> {
     if a.dtype() != b.dtype() {
-        return Err(Error::operand(op, "b", format!("the dtype of a, {}", a.dtype()), b.dtype()));
+        return Err(Error::operand(
+            op,
+            "b",
+            format!("the dtype of a, {}", a.dtype()),
+            b.dtype(),
+        ));
     }
     let shape = broadcast(op, "b", a.shape(), b.shape())?;
     super::same_device(op, ("a", a), ("b", b))?;
     let shape = Tensor::room(op, a.device(), &shape, DType::U8)?;
     match a.device() {
-        Device::Cpu => Ok(each_dtype!(a.dtype(), T => Tensor::build(shape, |y: &mut [u8]| {
-            cpu::apply::<T>(holds, (a.data(), a.shape()), (b.data(), b.shape()), &shape, y);
-        }))),
+        Device::Cpu => Ok(
+            each_dtype!(a.dtype(), T => Tensor::build(shape, |y: &mut [u8]| {
+                cpu::apply::<T>(holds, (a.data(), a.shape()), (b.data(), b.shape()), &shape, y);
+            })),
+        ),
         Device::Cuda(_) => a.beside(shape, DType::U8, |y| {
-            cuda::apply(holds, [(a.on_device(), a.shape()), (b.on_device(), b.shape())], &shape, y)
+            cuda::apply(
+                holds,
+                [(a.on_device(), a.shape()), (b.on_device(), b.shape())],
+                &shape,
+                y,
+            )
         }),
     }
 }
@@ -52,8 +64,9 @@ fn compare(op: &'static str, holds: u8, a: &Tensor, b: &Tensor) -> Result<Tensor
 /// a where the mask is not 0, b elsewhere.
 ///
 /// **Shapes**: any three that broadcast; the mask is u8, a and b of one dtype.
-/// **Backward**: da = dy where the mask is not 0, db = dy where it is, 0 elsewhere; each summed over the axes it was
-/// repeated along. **Saves**: the mask. **Errors**: shapes that do not broadcast, a mask of another dtype, a and b of two.
+/// **Backward**: da = dy where the mask is not 0, db = dy where it is, 0 elsewhere; each summed
+/// over the axes it was repeated along. **Saves**: the mask. **Errors**: shapes that do not
+/// broadcast, a mask of another dtype, a and b of two.
 /// **Source**: `torch.where`.
 ///
 /// ```
@@ -70,7 +83,12 @@ pub fn select(mask: &Tensor, a: &Var, b: &Var) -> Result<Var> {
         return Err(Error::operand("select", "mask", "u8", mask.dtype()));
     }
     if a.dtype() != b.dtype() {
-        return Err(Error::operand("select", "b", format!("the dtype of a, {}", a.dtype()), b.dtype()));
+        return Err(Error::operand(
+            "select",
+            "b",
+            format!("the dtype of a, {}", a.dtype()),
+            b.dtype(),
+        ));
     }
     super::same_device("select", ("mask", mask), ("a", a.value()))?;
     super::same_device("select", ("mask", mask), ("b", b.value()))?;
@@ -79,7 +97,10 @@ pub fn select(mask: &Tensor, a: &Var, b: &Var) -> Result<Var> {
     let mask = mask.expand(&Tensor::room("select", mask.device(), &shape, a.dtype())?)?;
     let y = chosen(&mask, a.value(), b.value())?;
     let shapes = [*a.shape(), *b.shape()];
-    Ok(Var::record("select", &[a, b], y, || Select { mask, shapes }))
+    Ok(Var::record("select", &[a, b], y, || Select {
+        mask,
+        shapes,
+    }))
 }
 
 struct Select {
@@ -91,8 +112,12 @@ impl Backward for Select {
     /// da = dy where the mask is not 0, db = dy where it is.
     fn backward(self: Box<Self>, dy: Tensor, wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
         let zero = Tensor::full_on(dy.device(), [], 0.0, dy.dtype())?;
-        let da = wanted[0].then(|| chosen(&self.mask, &dy, &zero)?.sum_to(&self.shapes[0])).transpose()?;
-        let db = wanted[1].then(|| chosen(&self.mask, &zero, &dy)?.sum_to(&self.shapes[1])).transpose()?;
+        let da = wanted[0]
+            .then(|| chosen(&self.mask, &dy, &zero)?.sum_to(&self.shapes[0]))
+            .transpose()?;
+        let db = wanted[1]
+            .then(|| chosen(&self.mask, &zero, &dy)?.sum_to(&self.shapes[1]))
+            .transpose()?;
         Ok(vec![da, db])
     }
 
@@ -105,16 +130,19 @@ impl Backward for Select {
 fn chosen(mask: &Tensor, a: &Tensor, b: &Tensor) -> Result<Tensor> {
     let (a, b) = (a.expand(mask.shape())?, b.expand(mask.shape())?);
     match mask.device() {
-        Device::Cpu => Ok(each_dtype!(a.dtype(), T => Tensor::build(*mask.shape(), |y: &mut [T]| {
-            cpu::select(mask.data(), a.data(), b.data(), y);
-        }))),
-        Device::Cuda(_) => {
-            mask.beside(mask.shape(), a.dtype(), |y| cuda::select(mask.on_device(), a.on_device(), b.on_device(), y))
-        }
+        Device::Cpu => Ok(
+            each_dtype!(a.dtype(), T => Tensor::build(*mask.shape(), |y: &mut [T]| {
+                cpu::select(mask.data(), a.data(), b.data(), y);
+            })),
+        ),
+        Device::Cuda(_) => mask.beside(mask.shape(), a.dtype(), |y| {
+            cuda::select(mask.on_device(), a.on_device(), b.on_device(), y)
+        }),
     }
 }
 
 #[track_caller]
 fn broadcast(op: &'static str, operand: &'static str, a: &Shape, b: &Shape) -> Result<Shape> {
-    a.broadcast(b).ok_or_else(|| Error::operand(op, operand, format!("a shape that broadcasts with {a}"), b))
+    a.broadcast(b)
+        .ok_or_else(|| Error::operand(op, operand, format!("a shape that broadcasts with {a}"), b))
 }

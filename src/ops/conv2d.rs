@@ -9,14 +9,14 @@ use crate::ops::linear::{self, Linear, check_bias};
 use crate::window::{Geometry, Window};
 use crate::{DType, Device, Error, Real, Result, Rng, Shape, Tensor, Var, trace};
 
-/// y\[n, i, j, o\] = bias\[o\] + the sum over ky, kx, c of
-/// x[n, i stride - padding + ky dilation, j stride - padding + kx dilation, c] weight[o, ky, kx, c], x being 0 outside.
+/// y\[n, i, j, o\] = bias\[o\] + the sum over ky, kx, c of x[n, i stride - padding + ky dilation, j
+/// stride - padding + kx dilation, c] weight[o, ky, kx, c], x being 0 outside.
 ///
-/// **Shapes**: x [n, h, w, c_in], weight [c_out, kh, kw, c_in / groups], bias `[c_out]`, y [n, h', w', c_out] with
-/// h' = (h + 2 padding - dilation (kh - 1) - 1) / stride + 1, rounded down. With several groups the i-th c_out / groups
-/// outputs see the i-th c_in / groups inputs.
-/// **Backward**: dx = the transposed convolution of dy by the same weight, dw = the sums of dy times x over all pixels,
-/// db = the sum of dy over all pixels.
+/// **Shapes**: x [n, h, w, c_in], weight [c_out, kh, kw, c_in / groups], bias `[c_out]`, y [n, h',
+/// w', c_out] with h' = (h + 2 padding - dilation (kh - 1) - 1) / stride + 1, rounded down. With
+/// several groups the i-th c_out / groups outputs see the i-th c_in / groups inputs.
+/// **Backward**: dx = the transposed convolution of dy by the same weight, dw = the sums of dy
+/// times x over all pixels, db = the sum of dy over all pixels.
 /// **Saves**: x and the weight. **Errors**: shapes, dtypes or window sizes that do not fit.
 /// **Source**: `torch.nn.functional.conv2d`, in NHWC.
 #[track_caller]
@@ -26,7 +26,12 @@ pub fn conv2d(x: &Var, weight: &Var, bias: Option<&Var>, window: Window) -> Resu
         return Err(Error::operand("conv2d", "x", "[n, h, w, c_in]", x.shape()));
     };
     let &[c_out, kh, kw, own] = &weight.shape()[..] else {
-        return Err(Error::operand("conv2d", "weight", "[c_out, kh, kw, c_in / groups]", weight.shape()));
+        return Err(Error::operand(
+            "conv2d",
+            "weight",
+            "[c_out, kh, kw, c_in / groups]",
+            weight.shape(),
+        ));
     };
     let [oh, ow] = window.output_size("conv2d", [h, w], [kh, kw])?;
     let groups = window.groups;
@@ -38,7 +43,12 @@ pub fn conv2d(x: &Var, weight: &Var, bias: Option<&Var>, window: Window) -> Resu
         return Err(Error::operand("conv2d", "weight", expected, weight.shape()));
     }
     if !c_out.is_multiple_of(groups) {
-        return Err(Error::operand("conv2d", "weight", format!("a multiple of {groups} groups as c_out"), weight.shape()));
+        return Err(Error::operand(
+            "conv2d",
+            "weight",
+            format!("a multiple of {groups} groups as c_out"),
+            weight.shape(),
+        ));
     }
     check_bias("conv2d", x, bias, c_out)?;
     let shape = Tensor::room("conv2d", x.value().device(), &[n, oh, ow, c_out], x.dtype())?;
@@ -51,17 +61,27 @@ pub fn conv2d(x: &Var, weight: &Var, bias: Option<&Var>, window: Window) -> Resu
             cpu::conv2d(&geometry, from.data(), w.data(), b.map(Tensor::data), y);
         })),
         Device::Cuda(_) => from.beside(shape, x.dtype(), |y| {
-            cuda::forward(&geometry, from.on_device(), w.on_device(), b.map(Tensor::on_device), y)
+            cuda::forward(
+                &geometry,
+                from.on_device(),
+                w.on_device(),
+                b.map(Tensor::on_device),
+                y,
+            )
         })?,
     };
     trace::count_flops(geometry.flops());
     let mut inputs = vec![x, weight];
     inputs.extend(bias);
-    Ok(Var::record("conv2d", &inputs, y, || Conv2d { geometry, x: x.value().clone(), weight: weight.value().clone() }))
+    Ok(Var::record("conv2d", &inputs, y, || Conv2d {
+        geometry,
+        x: x.value().clone(),
+        weight: weight.value().clone(),
+    }))
 }
 
-/// The sum of no products: the bias at each pixel, or zeros. A kernel over no channels has any size, and no elements to
-/// walk through.
+/// The sum of no products: the bias at each pixel, or zeros. A kernel over no channels has any
+/// size, and no elements to walk through.
 pub(super) fn biases(x: &Tensor, bias: Option<&Tensor>, shape: Shape) -> Result<Tensor> {
     match bias {
         Some(bias) => bias.expand(&shape),
@@ -79,7 +99,11 @@ struct Conv2d {
 impl Backward for Conv2d {
     /// dx = dy convolved with the weight, transposed; dw = sums of dy x; db = sum of dy.
     fn backward(self: Box<Self>, dy: Tensor, wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
-        let Conv2d { geometry: g, x, weight } = *self;
+        let Conv2d {
+            geometry: g,
+            x,
+            weight,
+        } = *self;
         if g.is_matrix() {
             return Box::new(Linear { x, weight }).backward(dy, wanted);
         }
@@ -97,7 +121,11 @@ impl Backward for Conv2d {
             Device::Cuda(_) => {
                 let [dy, big, w] = [&dy, &x, &weight].map(Tensor::on_device);
                 let dx = || x.beside(x.shape(), x.dtype(), |dx| cuda_spread(&g, dy, w, None, dx));
-                let dw = || x.beside(weight.shape(), DType::F32, |dw| cuda::backward_weight(&g, dy, big, dw));
+                let dw = || {
+                    x.beside(weight.shape(), DType::F32, |dw| {
+                        cuda::backward_weight(&g, dy, big, dw)
+                    })
+                };
                 out[0] = wanted[0].then(dx).transpose()?;
                 out[1] = wanted[1].then(dw).transpose()?;
             }
@@ -115,12 +143,14 @@ impl Backward for Conv2d {
 
 /// y = the convolution of gelu_dropout(x), keeping x alone.
 ///
-/// The same numbers as [`gelu_dropout`](Var::gelu_dropout) and then [`conv2d`]. Composed they would keep x for the one and
-/// its GELU for the other; here GELU is computed again on the way back, which takes far less than the products around it.
-/// With a kernel of one pixel, the processor does that piece by piece, where a product reads GELU's output and another has just
-/// written the gradient of it.
+/// The same numbers as [`gelu_dropout`](Var::gelu_dropout) and then [`conv2d`]. Composed they would
+/// keep x for the one and its GELU for the other; here GELU is computed again on the way back,
+/// which takes far less than the products around it. With a kernel of one pixel, the processor does
+/// that piece by piece, where a product reads GELU's output and another has just written the
+/// gradient of it.
 ///
-/// **Shapes**, **Errors**, **Source**: those of the parts. **Backward**: theirs, one after the other.
+/// **Shapes**, **Errors**, **Source**: those of the parts. **Backward**: theirs, one after the
+/// other.
 /// **Saves**: x and the weight.
 #[track_caller]
 pub fn gelu_dropout_conv2d(
@@ -131,13 +161,30 @@ pub fn gelu_dropout_conv2d(
     (p, rng): (f64, Option<&Rng>),
 ) -> Result<Var> {
     let hidden = x.detach().gelu_dropout(p, rng)?;
-    let y = conv2d(&hidden, &weight.detach(), bias.map(Var::detach).as_ref(), window)?.into_value();
+    let y = conv2d(
+        &hidden,
+        &weight.detach(),
+        bias.map(Var::detach).as_ref(),
+        window,
+    )?
+    .into_value();
     let sizes = |shape: &Shape| [shape[1], shape[2], shape[3]];
-    let geometry =
-        Geometry::new(y.shape()[0], sizes(x.shape()), sizes(y.shape()), [weight.shape()[1], weight.shape()[2]], window);
+    let geometry = Geometry::new(
+        y.shape()[0],
+        sizes(x.shape()),
+        sizes(y.shape()),
+        [weight.shape()[1], weight.shape()[2]],
+        window,
+    );
     let mut inputs = vec![x, weight];
     inputs.extend(bias);
-    let rule = || GeluDropoutConv2d { geometry, x: x.value().clone(), weight: weight.value().clone(), p, rng: rng.cloned() };
+    let rule = || GeluDropoutConv2d {
+        geometry,
+        x: x.value().clone(),
+        weight: weight.value().clone(),
+        p,
+        rng: rng.cloned(),
+    };
     Ok(Var::record("gelu_dropout_conv2d", &inputs, y, rule))
 }
 
@@ -152,14 +199,30 @@ struct GeluDropoutConv2d {
 impl Backward for GeluDropoutConv2d {
     /// h = gelu_dropout(x) once more; dh, dw and db from the convolution of h, dx from dh.
     fn backward(self: Box<Self>, dy: Tensor, wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
-        if self.x.device() == Device::Cpu && self.geometry.is_matrix() && in_pieces(self.geometry.big[2], self.p) {
+        if self.x.device() == Device::Cpu
+            && self.geometry.is_matrix()
+            && in_pieces(self.geometry.big[2], self.p)
+        {
             return self.backward_in_pieces(&dy, wanted);
         }
-        let GeluDropoutConv2d { geometry, x, weight, p, rng } = *self;
+        let GeluDropoutConv2d {
+            geometry,
+            x,
+            weight,
+            p,
+            rng,
+        } = *self;
         let h = Var::from(&x).gelu_dropout(p, rng.as_ref())?.into_value();
-        let mut out = Box::new(Conv2d { geometry, x: h, weight }).backward(dy, wanted)?;
+        let mut out = Box::new(Conv2d {
+            geometry,
+            x: h,
+            weight,
+        })
+        .backward(dy, wanted)?;
         if let Some(dh) = out[0].take() {
-            out[0] = gelu_dropout::rule(x, p, rng).backward(dh, &[true])?.remove(0);
+            out[0] = gelu_dropout::rule(x, p, rng)
+                .backward(dh, &[true])?
+                .remove(0);
         }
         Ok(out)
     }
@@ -170,11 +233,20 @@ impl Backward for GeluDropoutConv2d {
 }
 
 impl GeluDropoutConv2d {
-    /// The same with a kernel of one pixel, where h and dh are a side of a product and what comes of another: dw = dy^T h,
-    /// dx = gelu_dropout'(x) (dy w), db = sum of dy.
+    /// The same with a kernel of one pixel, where h and dh are a side of a product and what comes
+    /// of another: dw = dy^T h, dx = gelu_dropout'(x) (dy w), db = sum of dy.
     fn backward_in_pieces(&self, dy: &Tensor, wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
-        let GeluDropoutConv2d { geometry, x, weight, p, rng } = self;
-        let (dropout, mut out) = (rng.as_ref().filter(|_| *p > 0.0).map(|rng| (*p, rng)), vec![None; wanted.len()]);
+        let GeluDropoutConv2d {
+            geometry,
+            x,
+            weight,
+            p,
+            rng,
+        } = self;
+        let (dropout, mut out) = (
+            rng.as_ref().filter(|_| *p > 0.0).map(|rng| (*p, rng)),
+            vec![None; wanted.len()],
+        );
         each_real!("gelu_dropout_conv2d", dy.dtype(), T => {
             let hidden = Hidden { x: x.data::<T>(), size: [geometry.small[2], geometry.big[2]], dropout };
             out[1] = wanted[1].then(|| Tensor::build(*weight.shape(), |dw: &mut [<T as Real>::Wide]| {

@@ -9,13 +9,13 @@ use crate::ops::linear::check_bias;
 use crate::window::{Geometry, Window};
 use crate::{DType, Device, Error, Real, Result, Tensor, Var, trace};
 
-/// y\[n, i', j', o\] = bias\[o\] + the sum over all i, j, ky, kx with i' = i stride - padding + ky dilation, j' likewise, and
-/// over c, of x[n, i, j, c] weight[c, ky, kx, o].
+/// y\[n, i', j', o\] = bias\[o\] + the sum over all i, j, ky, kx with i' = i stride - padding + ky
+/// dilation, j' likewise, and over c, of x[n, i, j, c] weight[c, ky, kx, o].
 ///
-/// **Shapes**: x [n, h, w, c_in], weight [c_in, kh, kw, c_out / groups], bias `[c_out]`, y [n, h', w', c_out] with
-/// h' = (h - 1) stride - 2 padding + dilation (kh - 1) + output_padding + 1.
-/// **Backward**: dx = the convolution of dy by the same weight, dw = the sums of x times dy over all pixels, db = the sum
-/// of dy over all pixels.
+/// **Shapes**: x [n, h, w, c_in], weight [c_in, kh, kw, c_out / groups], bias `[c_out]`, y [n, h',
+/// w', c_out] with h' = (h - 1) stride - 2 padding + dilation (kh - 1) + output_padding + 1.
+/// **Backward**: dx = the convolution of dy by the same weight, dw = the sums of x times dy over
+/// all pixels, db = the sum of dy over all pixels.
 /// **Saves**: x and the weight. **Errors**: shapes, dtypes or window sizes that do not fit.
 /// **Source**: `torch.nn.functional.conv_transpose2d`, in NHWC.
 #[track_caller]
@@ -23,8 +23,9 @@ pub fn conv_transpose2d(x: &Var, weight: &Var, bias: Option<&Var>, window: Windo
     Ok(forward(x, weight, bias, window, false)?.0)
 }
 
-/// [`conv_transpose2d`], and the statistics of y's channels for [`batch_norm_add_of`](crate::ops::batch_norm_add_of): each part of y
-/// is read for them while it is in a cache. None on a GPU, and of a y that is empty or made of no products.
+/// [`conv_transpose2d`], and the statistics of y's channels for
+/// [`batch_norm_add_of`](crate::ops::batch_norm_add_of): each part of y is read for them while it
+/// is in a cache. None on a GPU, and of a y that is empty or made of no products.
 #[track_caller]
 pub fn conv_transpose2d_with_stats(
     x: &Var,
@@ -36,50 +37,99 @@ pub fn conv_transpose2d_with_stats(
 }
 
 #[track_caller]
-fn forward(x: &Var, weight: &Var, bias: Option<&Var>, window: Window, stats: bool) -> Result<(Var, Option<BatchStats>)> {
-    crate::ops::same_float("conv_transpose2d", ("x", x.value()), ("weight", weight.value()))?;
+fn forward(
+    x: &Var,
+    weight: &Var,
+    bias: Option<&Var>,
+    window: Window,
+    stats: bool,
+) -> Result<(Var, Option<BatchStats>)> {
+    crate::ops::same_float(
+        "conv_transpose2d",
+        ("x", x.value()),
+        ("weight", weight.value()),
+    )?;
     let &[n, h, w, c_in] = &x.shape()[..] else {
-        return Err(Error::operand("conv_transpose2d", "x", "[n, h, w, c_in]", x.shape()));
+        return Err(Error::operand(
+            "conv_transpose2d",
+            "x",
+            "[n, h, w, c_in]",
+            x.shape(),
+        ));
     };
     let &[own, kh, kw, share] = &weight.shape()[..] else {
-        return Err(Error::operand("conv_transpose2d", "weight", "[c_in, kh, kw, c_out / groups]", weight.shape()));
+        return Err(Error::operand(
+            "conv_transpose2d",
+            "weight",
+            "[c_in, kh, kw, c_out / groups]",
+            weight.shape(),
+        ));
     };
     let [oh, ow] = window.transposed_size("conv_transpose2d", [h, w], [kh, kw])?;
     if own != c_in {
         let expected = format!("[c_in = {c_in}, kh, kw, c_out / groups]");
-        return Err(Error::operand("conv_transpose2d", "weight", expected, weight.shape()));
+        return Err(Error::operand(
+            "conv_transpose2d",
+            "weight",
+            expected,
+            weight.shape(),
+        ));
     }
     if !c_in.is_multiple_of(window.groups) {
         let expected = format!("a multiple of {} groups as c_in", window.groups);
         return Err(Error::operand("conv_transpose2d", "x", expected, x.shape()));
     }
     let Some(c_out) = share.checked_mul(window.groups) else {
-        return Err(Error::operand("conv_transpose2d", "groups", "sizes that an address can count", window.groups));
+        return Err(Error::operand(
+            "conv_transpose2d",
+            "groups",
+            "sizes that an address can count",
+            window.groups,
+        ));
     };
     check_bias("conv_transpose2d", x, bias, c_out)?;
-    let shape = Tensor::room("conv_transpose2d", x.value().device(), &[n, oh, ow, c_out], x.dtype())?;
+    let shape = Tensor::room(
+        "conv_transpose2d",
+        x.value().device(),
+        &[n, oh, ow, c_out],
+        x.dtype(),
+    )?;
     let geometry = Geometry::new(n, [oh, ow, c_out], [h, w, c_in], [kh, kw], window);
     let (from, w, b) = (x.value(), weight.value(), bias.map(Var::value));
     let mut moments = None;
     let y = match from.device() {
         _ if weight.value().elements() == 0 => biases(from, b, shape)?,
-        Device::Cpu => each_real!("conv_transpose2d", x.dtype(), T => Tensor::build(shape, |y: &mut [T]| {
-            let (x, w, b) = (from.data(), w.data(), b.map(Tensor::data));
-            if stats && !y.is_empty() {
-                moments = Some(cpu::with_moments(&geometry, x, w, b, y));
-            } else {
-                cpu::conv_transpose2d(&geometry, x, w, b, y);
-            }
-        })),
+        Device::Cpu => {
+            each_real!("conv_transpose2d", x.dtype(), T => Tensor::build(shape, |y: &mut [T]| {
+                let (x, w, b) = (from.data(), w.data(), b.map(Tensor::data));
+                if stats && !y.is_empty() {
+                    moments = Some(cpu::with_moments(&geometry, x, w, b, y));
+                } else {
+                    cpu::conv_transpose2d(&geometry, x, w, b, y);
+                }
+            }))
+        }
         Device::Cuda(_) => from.beside(shape, x.dtype(), |y| {
-            cuda::conv_transpose2d::forward(&geometry, from.on_device(), w.on_device(), b.map(Tensor::on_device), y)
+            cuda::conv_transpose2d::forward(
+                &geometry,
+                from.on_device(),
+                w.on_device(),
+                b.map(Tensor::on_device),
+                y,
+            )
         })?,
     };
     trace::count_flops(geometry.flops());
     let mut inputs = vec![x, weight];
     inputs.extend(bias);
-    let rule = || ConvTranspose2d { geometry, x: x.value().clone(), weight: weight.value().clone() };
-    let stats = moments.map(|moments| BatchStats::of(&moments, x.dtype())).transpose()?;
+    let rule = || ConvTranspose2d {
+        geometry,
+        x: x.value().clone(),
+        weight: weight.value().clone(),
+    };
+    let stats = moments
+        .map(|moments| BatchStats::of(&moments, x.dtype()))
+        .transpose()?;
     Ok((Var::record("conv_transpose2d", &inputs, y, rule), stats))
 }
 
@@ -93,7 +143,11 @@ struct ConvTranspose2d {
 impl Backward for ConvTranspose2d {
     /// dx = dy convolved with the weight; dw = sums of x dy; db = sum of dy.
     fn backward(self: Box<Self>, dy: Tensor, wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
-        let ConvTranspose2d { geometry: g, x, weight } = *self;
+        let ConvTranspose2d {
+            geometry: g,
+            x,
+            weight,
+        } = *self;
         let mut out = vec![None; wanted.len()];
         match dy.device() {
             Device::Cpu => each_real!("conv_transpose2d", dy.dtype(), T => {
@@ -109,8 +163,16 @@ impl Backward for ConvTranspose2d {
             }),
             Device::Cuda(_) => {
                 let [big, small, w] = [&dy, &x, &weight].map(Tensor::on_device);
-                let dx = || x.beside(x.shape(), x.dtype(), |dx| cuda::conv2d::forward(&g, big, w, None, dx));
-                let dw = || x.beside(weight.shape(), DType::F32, |dw| cuda::conv2d::backward_weight(&g, small, big, dw));
+                let dx = || {
+                    x.beside(x.shape(), x.dtype(), |dx| {
+                        cuda::conv2d::forward(&g, big, w, None, dx)
+                    })
+                };
+                let dw = || {
+                    x.beside(weight.shape(), DType::F32, |dw| {
+                        cuda::conv2d::backward_weight(&g, small, big, dw)
+                    })
+                };
                 out[0] = wanted[0].then(dx).transpose()?;
                 out[1] = wanted[1].then(dw).transpose()?;
             }

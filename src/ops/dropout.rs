@@ -6,13 +6,16 @@ use crate::cuda::dropout as cuda;
 use crate::{Device, Error, Result, Rng, Tensor, Var};
 
 impl Var {
-    /// Sets each element to 0 with probability `p` and divides the others by 1 - p, so that the mean stays.
+    /// Sets each element to 0 with probability `p` and divides the others by 1 - p, so that the
+    /// mean stays.
     ///
-    /// Element i is kept where b bits of `rng`'s stream, from bit b i on, as a fraction of 2^b, reach p, taken to the nearest
-    /// 2^-16: whatever was drawn from it before, on any number of threads. b is 1, 2, 4, 8 or 16, as many as p has binary
-    /// digits: a p of 1/2 is a coin. Give each call a stream of its own ([`Rng::child`]).
+    /// Element i is kept where b bits of `rng`'s stream, from bit b i on, as a fraction of 2^b,
+    /// reach p, taken to the nearest 2^-16: whatever was drawn from it before, on any number of
+    /// threads. b is 1, 2, 4, 8 or 16, as many as p has binary digits: a p of 1/2 is a coin. Give
+    /// each call a stream of its own ([`Rng::child`]).
     ///
-    /// **Shapes**: any. **Backward**: dx = dropout(dy), by the same bits. **Saves**: nothing but p and the stream's name.
+    /// **Shapes**: any. **Backward**: dx = dropout(dy), by the same bits. **Saves**: nothing but p
+    /// and the stream's name.
     /// **Errors**: p outside of `0..=1`; elements that are not floats.
     /// **Source**: Srivastava et al., "Dropout" (JMLR 15, 2014); `torch.nn.functional.dropout`.
     #[track_caller]
@@ -22,7 +25,10 @@ impl Var {
             return Ok(self.clone());
         }
         let y = drop(self.value(), p, rng)?;
-        Ok(Var::record("dropout", &[self], y, || Dropout { p, rng: rng.clone() }))
+        Ok(Var::record("dropout", &[self], y, || Dropout {
+            p,
+            rng: rng.clone(),
+        }))
     }
 }
 
@@ -46,15 +52,23 @@ impl Backward for Dropout {
 fn drop(x: &Tensor, p: f64, rng: &Rng) -> Result<Tensor> {
     super::float("dropout", ("x", x))?;
     match x.device() {
-        Device::Cpu => Ok(each_real!("dropout", x.dtype(), T => Tensor::build(*x.shape(), |y: &mut [T]| {
-            cpu::apply(cpu::Kind::Identity, p, (rng, 0), x.data(), y);
-        }))),
-        Device::Cuda(_) => x.beside(x.shape(), x.dtype(), |y| cuda::apply(p, rng, x.on_device(), y)),
+        Device::Cpu => Ok(
+            each_real!("dropout", x.dtype(), T => Tensor::build(*x.shape(), |y: &mut [T]| {
+                cpu::apply(cpu::Kind::Identity, p, (rng, 0), x.data(), y);
+            })),
+        ),
+        Device::Cuda(_) => x.beside(x.shape(), x.dtype(), |y| {
+            cuda::apply(p, rng, x.on_device(), y)
+        }),
     }
 }
 
 /// That p is a probability.
 #[track_caller]
 pub(crate) fn check(op: &'static str, p: f64) -> Result<()> {
-    if (0.0..=1.0).contains(&p) { Ok(()) } else { Err(Error::operand(op, "p", "a probability in 0..=1", p)) }
+    if (0.0..=1.0).contains(&p) {
+        Ok(())
+    } else {
+        Err(Error::operand(op, "p", "a probability in 0..=1", p))
+    }
 }

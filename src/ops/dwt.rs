@@ -20,14 +20,15 @@ impl Var {
     /// HH       1 -1 -1  1   d       one diagonal minus the other
     /// ```
     ///
-    /// The matrix is orthonormal and symmetric: it is its own inverse. Along odd sides a row or column of zeros is
-    /// appended first.
+    /// The matrix is orthonormal and symmetric: it is its own inverse. Along odd sides a row or
+    /// column of zeros is appended first.
     ///
-    /// **Shapes**: x `[n, h, w, c]`, y `[n, ceil(h / 2), ceil(w / 2), 4 c]`: all channels' LL first, then channel 0's
-    /// LH, HL, HH, channel 1's LH, HL, HH, and so on.
+    /// **Shapes**: x `[n, h, w, c]`, y `[n, ceil(h / 2), ceil(w / 2), 4 c]`: all channels' LL
+    /// first, then channel 0's LH, HL, HH, channel 1's LH, HL, HH, and so on.
     /// **Backward**: dx = [`idwt`](Var::idwt)(dy). **Saves**: nothing.
     /// **Errors**: an operand that is not of four dimensions or not of floats.
-    /// **Source**: WaveMix-Lite (arXiv 2205.14375), section 3.2; order and padding of the `wavemix` package.
+    /// **Source**: WaveMix-Lite (arXiv 2205.14375), section 3.2; order and padding of the `wavemix`
+    /// package.
     #[track_caller]
     pub fn dwt(&self) -> Result<Var> {
         let y = analyse(self.value())?;
@@ -52,11 +53,13 @@ impl Backward for Dwt {
 }
 
 impl Var {
-    /// The inverse of [`dwt`](Var::dwt): the image whose sub-bands these are, cropped to height and width `size`.
+    /// The inverse of [`dwt`](Var::dwt): the image whose sub-bands these are, cropped to height and
+    /// width `size`.
     ///
     /// **Shapes**: x `[n, ceil(h / 2), ceil(w / 2), 4 c]`, y `[n, h, w, c]` for `size` `[h, w]`.
     /// **Backward**: dx = dwt(dy). **Saves**: nothing.
-    /// **Errors**: other than four dimensions, a number of channels that 4 does not divide, a `size` that does not fit.
+    /// **Errors**: other than four dimensions, a number of channels that 4 does not divide, a
+    /// `size` that does not fit.
     /// **Source**: as for `dwt`; WaveMix-Lite, section 4.6, uses it to upsample.
     #[track_caller]
     pub fn idwt(&self, size: [usize; 2]) -> Result<Var> {
@@ -79,15 +82,22 @@ impl Backward for InverseDwt {
 }
 
 impl Var {
-    /// `levels` levels of [`dwt`](Var::dwt), the coarsest last: each transforms the LL channels of the one before.
+    /// `levels` levels of [`dwt`](Var::dwt), the coarsest last: each transforms the LL channels of
+    /// the one before.
     ///
     /// **Shapes**: x `[n, h, w, c]`, level j (from 1) `[n, h / 2^j, w / 2^j, 4 c]`, rounded up.
-    /// **Backward**: as for `dwt`. **Saves**: nothing. **Errors**: those of `dwt`, also where `levels` is 0; more than 64
-    /// levels, which are more than bring any image to one pixel. **Source**: WaveMix (arXiv 2203.03689), section 3.2.
+    /// **Backward**: as for `dwt`. **Saves**: nothing. **Errors**: those of `dwt`, also where
+    /// `levels` is 0; more than 64 levels, which are more than bring any image to one pixel.
+    /// **Source**: WaveMix (arXiv 2203.03689), section 3.2.
     #[track_caller]
     pub fn dwt_levels(&self, levels: usize) -> Result<Vec<Var>> {
         if levels > MOST_LEVELS {
-            return Err(Error::operand("dwt_levels", "levels", format!("at most {MOST_LEVELS}"), levels));
+            return Err(Error::operand(
+                "dwt_levels",
+                "levels",
+                format!("at most {MOST_LEVELS}"),
+                levels,
+            ));
         }
         let mut out: Vec<Var> = Vec::with_capacity(levels);
         for _ in 0..levels {
@@ -107,12 +117,19 @@ fn analyse(x: &Tensor) -> Result<Tensor> {
         return Err(Error::operand("dwt", "x", "[n, h, w, c]", x.shape()));
     };
     super::float("dwt", ("x", x))?;
-    let shape = Tensor::room("dwt", x.device(), &[n, h.div_ceil(2), w.div_ceil(2), c.saturating_mul(4)], x.dtype())?;
+    let shape = Tensor::room(
+        "dwt",
+        x.device(),
+        &[n, h.div_ceil(2), w.div_ceil(2), c.saturating_mul(4)],
+        x.dtype(),
+    )?;
     match x.device() {
-        Device::Cpu => {
-            Ok(each_real!("dwt", x.dtype(), T => Tensor::build(shape, |y: &mut [T]| cpu::forward(x.data(), [h, w, c], y))))
-        }
-        Device::Cuda(_) => x.beside(shape, x.dtype(), |y| cuda::forward(x.on_device(), [n, h, w, c], y)),
+        Device::Cpu => Ok(
+            each_real!("dwt", x.dtype(), T => Tensor::build(shape, |y: &mut [T]| cpu::forward(x.data(), [h, w, c], y))),
+        ),
+        Device::Cuda(_) => x.beside(shape, x.dtype(), |y| {
+            cuda::forward(x.on_device(), [n, h, w, c], y)
+        }),
     }
 }
 
@@ -121,16 +138,22 @@ fn synthesise(y: &Tensor, [h, w]: [usize; 2]) -> Result<Tensor> {
     let (n, c) = match **y.shape() {
         [n, hh, hw, c] if c % 4 == 0 && hh == h.div_ceil(2) && hw == w.div_ceil(2) => (n, c / 4),
         _ => {
-            let expected = format!("[n, {}, {}, 4 c] for images of {h} x {w}", h.div_ceil(2), w.div_ceil(2));
+            let expected = format!(
+                "[n, {}, {}, 4 c] for images of {h} x {w}",
+                h.div_ceil(2),
+                w.div_ceil(2)
+            );
             return Err(Error::operand("idwt", "x", expected, y.shape()));
         }
     };
     super::float("idwt", ("x", y))?;
     let shape = Tensor::room("idwt", y.device(), &[n, h, w, c], y.dtype())?;
     match y.device() {
-        Device::Cpu => {
-            Ok(each_real!("idwt", y.dtype(), T => Tensor::build(shape, |x: &mut [T]| cpu::inverse(y.data(), [h, w, c], x))))
-        }
-        Device::Cuda(_) => y.beside(shape, y.dtype(), |x| cuda::inverse(y.on_device(), [n, h, w, c], x)),
+        Device::Cpu => Ok(
+            each_real!("idwt", y.dtype(), T => Tensor::build(shape, |x: &mut [T]| cpu::inverse(y.data(), [h, w, c], x))),
+        ),
+        Device::Cuda(_) => y.beside(shape, y.dtype(), |x| {
+            cuda::inverse(y.on_device(), [n, h, w, c], x)
+        }),
     }
 }

@@ -6,22 +6,36 @@ use crate::cuda::focal_loss as cuda;
 use crate::ops::cross_entropy::{Count, check_labels, counted, counted_on_device, softmax_stats};
 use crate::{DType, Device, Element, Error, Result, Tensor, Var};
 
-/// The mean over all positions of -(1 - p)^gamma ln p, where p is the softmax probability of the position's label.
+/// The mean over all positions of -(1 - p)^gamma ln p, where p is the softmax probability of the
+/// position's label.
 ///
-/// gamma = 0 is cross-entropy. Positions whose label is `ignore_index` do not count; where none counts the loss is 0.
+/// gamma = 0 is cross-entropy. Positions whose label is `ignore_index` do not count; where none
+/// counts the loss is 0.
 ///
 /// **Shapes**: logits `[.., k]`, labels `[..]` of i64, the result `[]`.
-/// **Backward**: dlogits = w (softmax - target) dy / N at the N positions that count, where the target is 1 at the label
-/// and w = (1 - p)^gamma - gamma p (1 - p)^(gamma - 1) ln p. At p = 0, p ln p is its limit, 0, and w is 1: where the label's
-/// logit is -infinity the loss is infinite and the gradient that of cross-entropy.
+/// **Backward**: dlogits = w (softmax - target) dy / N at the N positions that count, where the
+/// target is 1 at the label and w = (1 - p)^gamma - gamma p (1 - p)^(gamma - 1) ln p. At p = 0, p
+/// ln p is its limit, 0, and w is 1: where the label's logit is -infinity the loss is infinite and
+/// the gradient that of cross-entropy.
 /// **Saves**: logits, and of each position their maximum m and ln(sum of e^(logits - m)).
-/// **Errors**: labels not of i64, of another shape or outside of `0..k` (on a GPU those make the loss not-a-number); a gamma that is not finite or negative.
-/// **Source**: Lin et al., "Focal loss for dense object detection" (arXiv 1708.02002), equation 4, with softmax;
-/// WaveMix-Lite (arXiv 2205.14375), section 4.3, trains segmentation by it.
+/// **Errors**: labels not of i64, of another shape or outside of `0..k` (on a GPU those make the
+/// loss not-a-number); a gamma that is not finite or negative.
+/// **Source**: Lin et al., "Focal loss for dense object detection" (arXiv 1708.02002), equation 4,
+/// with softmax; WaveMix-Lite (arXiv 2205.14375), section 4.3, trains segmentation by it.
 #[track_caller]
-pub fn focal_loss(logits: &Var, labels: &Tensor, gamma: f64, ignore_index: Option<i64>) -> Result<Var> {
+pub fn focal_loss(
+    logits: &Var,
+    labels: &Tensor,
+    gamma: f64,
+    ignore_index: Option<i64>,
+) -> Result<Var> {
     if !(0.0..f64::INFINITY).contains(&gamma) {
-        return Err(Error::operand("focal_loss", "gamma", "a finite number not below 0", gamma));
+        return Err(Error::operand(
+            "focal_loss",
+            "gamma",
+            "a finite number not below 0",
+            gamma,
+        ));
     }
     check_labels("focal_loss", logits, labels)?;
     if let Some(logits) = super::as_f32(logits)? {
@@ -37,14 +51,23 @@ pub fn focal_loss(logits: &Var, labels: &Tensor, gamma: f64, ignore_index: Optio
                 cpu::losses(gamma, &mut losses);
                 reduce::sum_all(&losses).to_f64()
             });
-            (Tensor::full([], sum / count.max(1) as f64, x.dtype()), stats, Count::Known(count))
+            (
+                Tensor::full([], sum / count.max(1) as f64, x.dtype()),
+                stats,
+                Count::Known(count),
+            )
         }
         Device::Cuda(_) => {
             let counted = counted_on_device(x, labels, ignore_index)?;
             let mut stats = Tensor::full_on(x.device(), [labels.elements(), 2], 0.0, DType::F32)?;
             let y = x.beside([], DType::F32, |loss| {
                 let inputs = [x, labels, &counted].map(Tensor::on_device);
-                cuda::forward(inputs, (gamma, ignore_index), &mut stats.on_device_mut()?, loss)
+                cuda::forward(
+                    inputs,
+                    (gamma, ignore_index),
+                    &mut stats.on_device_mut()?,
+                    loss,
+                )
             })?;
             (y, stats, Count::OnDevice(counted))
         }
@@ -77,8 +100,14 @@ impl Backward for FocalLoss {
             Count::Known(count) => *count,
             Count::OnDevice(counted) => {
                 return Ok(vec![Some(x.beside(x.shape(), x.dtype(), |dx| {
-                    let [x, stats, labels, dy, counted] = [x, stats, &self.labels, &dy, counted].map(Tensor::on_device);
-                    cuda::backward([x, stats, labels], [dy, counted], (self.gamma, self.ignore_index), dx)
+                    let [x, stats, labels, dy, counted] =
+                        [x, stats, &self.labels, &dy, counted].map(Tensor::on_device);
+                    cuda::backward(
+                        [x, stats, labels],
+                        [dy, counted],
+                        (self.gamma, self.ignore_index),
+                        dx,
+                    )
                 })?)]);
             }
         };

@@ -9,12 +9,13 @@ use crate::{Device, Result, Rng, Tensor, Var};
 impl Var {
     /// y = dropout(gelu(x)), as one op; without an `rng`, as in evaluation, gelu(x).
     ///
-    /// The same numbers as [`gelu`](Var::gelu) and then [`dropout`](Var::dropout) with the same stream; on the processor, in
-    /// 16 bits, but for 1e-5 and a rounding: GELU is shorter there. Fused it passes
-    /// over memory once, and keeps no output of GELU alive: computing it again costs less than reading it back.
+    /// The same numbers as [`gelu`](Var::gelu) and then [`dropout`](Var::dropout) with the same
+    /// stream; on the processor, in 16 bits, but for 1e-5 and a rounding: GELU is shorter there.
+    /// Fused it passes over memory once, and keeps no output of GELU alive: computing it again
+    /// costs less than reading it back.
     ///
-    /// **Shapes**: any. **Backward**: dx = dropout(dy) (Phi(x) + x phi(x)), with the normal distribution's cumulative
-    /// function Phi and density phi. **Saves**: x.
+    /// **Shapes**: any. **Backward**: dx = dropout(dy) (Phi(x) + x phi(x)), with the normal
+    /// distribution's cumulative function Phi and density phi. **Saves**: x.
     /// **Errors**: p outside of `0..=1`; elements that are not floats.
     /// **Source**: those of its parts; WaveMix-Lite (arXiv 2205.14375), section 3.2.
     #[track_caller]
@@ -26,12 +27,20 @@ impl Var {
         let x = self.value();
         super::float("gelu_dropout", ("x", x))?;
         let y = match x.device() {
-            Device::Cpu => each_real!("gelu_dropout", x.dtype(), T => Tensor::build(*x.shape(), |y: &mut [T]| {
-                cpu::forward(p, rng, x.data(), y);
-            })),
-            Device::Cuda(_) => x.beside(x.shape(), x.dtype(), |y| cuda::forward(p, rng, x.on_device(), y))?,
+            Device::Cpu => {
+                each_real!("gelu_dropout", x.dtype(), T => Tensor::build(*x.shape(), |y: &mut [T]| {
+                    cpu::forward(p, rng, x.data(), y);
+                }))
+            }
+            Device::Cuda(_) => x.beside(x.shape(), x.dtype(), |y| {
+                cuda::forward(p, rng, x.on_device(), y)
+            })?,
         };
-        Ok(Var::record("gelu_dropout", &[self], y, || GeluDropout { x: x.clone(), p, rng: rng.clone() }))
+        Ok(Var::record("gelu_dropout", &[self], y, || GeluDropout {
+            x: x.clone(),
+            p,
+            rng: rng.clone(),
+        }))
     }
 }
 
@@ -58,7 +67,9 @@ impl Backward for GeluDropout {
                 each_real!("gelu_dropout", x.dtype(), T => cpu::backward::<T>(p, &rng, x.data(), dy.data_mut()));
                 dy
             }
-            Device::Cuda(_) => x.beside(x.shape(), x.dtype(), |dx| cuda::backward(p, &rng, x.on_device(), dy.on_device(), dx))?,
+            Device::Cuda(_) => x.beside(x.shape(), x.dtype(), |dx| {
+                cuda::backward(p, &rng, x.on_device(), dy.on_device(), dx)
+            })?,
         };
         Ok(vec![Some(dx)])
     }

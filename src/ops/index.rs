@@ -7,19 +7,34 @@ use crate::ops::shape::check_axis;
 use crate::{DType, Device, Error, Result, Shape, Tensor, Var};
 
 impl Var {
-    /// One element of x for each index: `y[i, j, k] = x[indices[i, j, k], j, k]` for axis 0, and so on.
+    /// One element of x for each index: `y[i, j, k] = x[indices[i, j, k], j, k]` for axis 0, and so
+    /// on.
     ///
-    /// **Shapes**: `indices`, i64, has x's rank, any length along `axis`, and elsewhere at most x's; y is of its shape.
-    /// **Backward**: dx = dy added up where it was picked from, 0 elsewhere. **Saves**: the indices.
+    /// **Shapes**: `indices`, i64, has x's rank, any length along `axis`, and elsewhere at most
+    /// x's; y is of its shape.
+    /// **Backward**: dx = dy added up where it was picked from, 0 elsewhere. **Saves**: the
+    /// indices.
     /// **Errors**: indices of another dtype or rank, or out of range. **Source**: `torch.gather`.
     #[track_caller]
     pub fn gather(&self, axis: usize, indices: &Tensor) -> Result<Var> {
         let whole = *self.shape();
         check_axis("gather", &whole, axis)?;
         let fits = |(a, (&i, &x)): (usize, (&usize, &usize))| a == axis || i <= x;
-        if indices.shape().len() != whole.len() || !indices.shape().iter().zip(whole.iter()).enumerate().all(fits) {
+        if indices.shape().len() != whole.len()
+            || !indices
+                .shape()
+                .iter()
+                .zip(whole.iter())
+                .enumerate()
+                .all(fits)
+        {
             let expected = format!("a shape within {whole}, but for axis {axis}");
-            return Err(Error::operand("gather", "indices", expected, indices.shape()));
+            return Err(Error::operand(
+                "gather",
+                "indices",
+                expected,
+                indices.shape(),
+            ));
         }
         check_indices("gather", "indices", indices, whole[axis])?;
         // What lies beyond the indices along other axes is never picked.
@@ -28,42 +43,75 @@ impl Var {
         let (outer, inner) = around(&used, axis);
         super::same_device("gather", ("x", &x), ("indices", indices))?;
         let y = match x.device() {
-            Device::Cpu => each_dtype!(x.dtype(), T => Tensor::build(*indices.shape(), |y: &mut [T]| {
-                cpu::gather(x.data(), indices.data(), inner, outer, y);
-            })),
+            Device::Cpu => {
+                each_dtype!(x.dtype(), T => Tensor::build(*indices.shape(), |y: &mut [T]| {
+                    cpu::gather(x.data(), indices.data(), inner, outer, y);
+                }))
+            }
             Device::Cuda(_) => x.beside(indices.shape(), x.dtype(), |y| {
-                cuda::gather(x.on_device(), indices.on_device(), [used[axis], indices.shape()[axis], inner], y)
+                cuda::gather(
+                    x.on_device(),
+                    indices.on_device(),
+                    [used[axis], indices.shape()[axis], inner],
+                    y,
+                )
             })?,
         };
-        Ok(Var::record("gather", &[self], y, || Gather { indices: indices.clone(), axis, used, whole }))
+        Ok(Var::record("gather", &[self], y, || Gather {
+            indices: indices.clone(),
+            axis,
+            used,
+            whole,
+        }))
     }
 
     /// Rows of x by number: along `axis`, element m of y is element `indices[m]` of x.
     ///
     /// **Shapes**: `indices` is i64 of shape `[m]`; y is x's shape with `axis` of length m.
-    /// **Backward**: dx = the rows of dy added up where they were picked from, 0 elsewhere. **Saves**: the indices.
-    /// **Errors**: indices of another dtype or rank, or out of range. **Source**: `torch.index_select`.
+    /// **Backward**: dx = the rows of dy added up where they were picked from, 0 elsewhere.
+    /// **Saves**: the indices.
+    /// **Errors**: indices of another dtype or rank, or out of range. **Source**:
+    /// `torch.index_select`.
     #[track_caller]
     pub fn index_select(&self, axis: usize, indices: &Tensor) -> Result<Var> {
         let shape = *self.shape();
         check_axis("index_select", &shape, axis)?;
         if indices.shape().len() != 1 {
-            return Err(Error::operand("index_select", "indices", "shape [m]", indices.shape()));
+            return Err(Error::operand(
+                "index_select",
+                "indices",
+                "shape [m]",
+                indices.shape(),
+            ));
         }
         check_indices("index_select", "indices", indices, shape[axis])?;
         let (outer, inner) = around(&shape, axis);
         let x = self.value();
-        let chosen = Tensor::room("index_select", x.device(), &shape.with(axis, indices.elements()), x.dtype())?;
+        let chosen = Tensor::room(
+            "index_select",
+            x.device(),
+            &shape.with(axis, indices.elements()),
+            x.dtype(),
+        )?;
         super::same_device("index_select", ("x", x), ("indices", indices))?;
         let y = match x.device() {
             Device::Cpu => each_dtype!(self.dtype(), T => Tensor::build(chosen, |y: &mut [T]| {
                 cpu::rows::<T>(x.data(), indices.data(), inner, outer, y);
             })),
             Device::Cuda(_) => x.beside(chosen, x.dtype(), |y| {
-                cuda::rows(x.on_device(), indices.on_device(), [shape[axis], indices.elements(), inner], y)
+                cuda::rows(
+                    x.on_device(),
+                    indices.on_device(),
+                    [shape[axis], indices.elements(), inner],
+                    y,
+                )
             })?,
         };
-        Ok(Var::record("index_select", &[self], y, || Rows { indices: indices.clone(), axis, shape }))
+        Ok(Var::record("index_select", &[self], y, || Rows {
+            indices: indices.clone(),
+            axis,
+            shape,
+        }))
     }
 }
 
@@ -81,18 +129,31 @@ impl Backward for Gather {
         let (outer, inner) = around(&self.used, self.axis);
         let (given, dy) = (dy.dtype(), summands(dy)?);
         let dx = match dy.device() {
-            Device::Cpu => each_float!("gather", dy.dtype(), T => Tensor::build(self.used, |dx: &mut [T]| {
-                cpu::scatter(dy.data(), self.indices.data(), inner, outer, dx);
-            })),
+            Device::Cpu => {
+                each_float!("gather", dy.dtype(), T => Tensor::build(self.used, |dx: &mut [T]| {
+                    cpu::scatter(dy.data(), self.indices.data(), inner, outer, dx);
+                }))
+            }
             Device::Cuda(_) => {
                 let sizes = [self.used[self.axis], self.indices.shape()[self.axis], inner];
-                let add = |dx: &mut SliceMut| cuda::backward(false, dy.on_device(), self.indices.on_device(), sizes, dx);
+                let add = |dx: &mut SliceMut| {
+                    cuda::backward(false, dy.on_device(), self.indices.on_device(), sizes, dx)
+                };
                 dy.beside(self.used, DType::F32, add)?
             }
         };
         let dx = dx.cast(given)?;
-        let unused: Vec<_> = self.whole.iter().zip(self.used.iter()).map(|(whole, used)| (0, whole - used)).collect();
-        Ok(vec![Some(if self.used == self.whole { dx } else { dx.padded(&unused)? })])
+        let unused: Vec<_> = self
+            .whole
+            .iter()
+            .zip(self.used.iter())
+            .map(|(whole, used)| (0, whole - used))
+            .collect();
+        Ok(vec![Some(if self.used == self.whole {
+            dx
+        } else {
+            dx.padded(&unused)?
+        })])
     }
 
     fn saves(&self) -> Vec<&Tensor> {
@@ -112,12 +173,16 @@ impl Backward for Rows {
         let (outer, inner) = around(&self.shape, self.axis);
         let (given, dy) = (dy.dtype(), summands(dy)?);
         let dx = match dy.device() {
-            Device::Cpu => each_float!("index_select", dy.dtype(), T => Tensor::build(self.shape, |dx: &mut [T]| {
-                cpu::add_rows::<T>(dy.data(), self.indices.data(), inner, outer, dx);
-            })),
+            Device::Cpu => {
+                each_float!("index_select", dy.dtype(), T => Tensor::build(self.shape, |dx: &mut [T]| {
+                    cpu::add_rows::<T>(dy.data(), self.indices.data(), inner, outer, dx);
+                }))
+            }
             Device::Cuda(_) => {
                 let sizes = [self.shape[self.axis], self.indices.elements(), inner];
-                let add = |dx: &mut SliceMut| cuda::backward(true, dy.on_device(), self.indices.on_device(), sizes, dx);
+                let add = |dx: &mut SliceMut| {
+                    cuda::backward(true, dy.on_device(), self.indices.on_device(), sizes, dx)
+                };
                 dy.beside(self.shape, DType::F32, add)?
             }
         };
@@ -131,7 +196,11 @@ impl Backward for Rows {
 
 /// Gradients in the type they are added up in: 16 bits would round each sum.
 fn summands(dy: Tensor) -> Result<Tensor> {
-    if dy.device() == Device::Cpu && matches!(dy.dtype(), DType::BF16 | DType::F16) { dy.cast(DType::F32) } else { Ok(dy) }
+    if dy.device() == Device::Cpu && matches!(dy.dtype(), DType::BF16 | DType::F16) {
+        dy.cast(DType::F32)
+    } else {
+        Ok(dy)
+    }
 }
 
 /// The row of `weight` for each index: `[..., d]` for indices `[...]` and a weight `[rows, d]`.
@@ -140,10 +209,17 @@ fn summands(dy: Tensor) -> Result<Tensor> {
 #[track_caller]
 pub fn embedding(weight: &Var, indices: &Tensor) -> Result<Var> {
     let &[_, width] = &weight.shape()[..] else {
-        return Err(Error::operand("embedding", "weight", "[rows, width]", weight.shape()));
+        return Err(Error::operand(
+            "embedding",
+            "weight",
+            "[rows, width]",
+            weight.shape(),
+        ));
     };
     let shape = Shape::new(&[&indices.shape()[..], &[width]].concat())?;
-    weight.index_select(0, &indices.reshape([indices.elements()])?)?.reshape(shape)
+    weight
+        .index_select(0, &indices.reshape([indices.elements()])?)?
+        .reshape(shape)
 }
 
 /// 1 at each label's place and 0 elsewhere: `[..., classes]` for labels `[...]`.
@@ -153,9 +229,18 @@ pub fn embedding(weight: &Var, indices: &Tensor) -> Result<Var> {
 #[track_caller]
 pub fn one_hot(labels: &Tensor, classes: usize, dtype: DType) -> Result<Tensor> {
     check_indices("one_hot", "labels", labels, classes)?;
-    let shape = Tensor::room("one_hot", labels.device(), &[&labels.shape()[..], &[classes]].concat(), dtype)?;
+    let shape = Tensor::room(
+        "one_hot",
+        labels.device(),
+        &[&labels.shape()[..], &[classes]].concat(),
+        dtype,
+    )?;
     if labels.device() != Device::Cpu {
-        return labels.beside(shape, DType::F32, |y| cuda::one_hot(labels.on_device(), classes, y))?.cast(dtype);
+        return labels
+            .beside(shape, DType::F32, |y| {
+                cuda::one_hot(labels.on_device(), classes, y)
+            })?
+            .cast(dtype);
     }
     let (mut y, one) = (Tensor::zeros(shape, dtype), 1.0);
     each_dtype!(dtype, T => {
@@ -168,23 +253,47 @@ pub fn one_hot(labels: &Tensor, classes: usize, dtype: DType) -> Result<Tensor> 
 
 /// The lengths before and after an axis.
 fn around(shape: &Shape, axis: usize) -> (usize, usize) {
-    (shape[..axis].iter().product(), shape[axis + 1..].iter().product())
+    (
+        shape[..axis].iter().product(),
+        shape[axis + 1..].iter().product(),
+    )
 }
 
 /// i64, and all within `0..length`.
 #[track_caller]
-fn check_indices(op: &'static str, operand: &'static str, indices: &Tensor, length: usize) -> Result<()> {
+fn check_indices(
+    op: &'static str,
+    operand: &'static str,
+    indices: &Tensor,
+    length: usize,
+) -> Result<()> {
     if indices.dtype() != DType::I64 {
         return Err(Error::operand(op, operand, "i64", indices.dtype()));
     }
     if indices.device() != Device::Cpu {
-        let Some(position) = cuda::first_outside(indices.on_device(), length)? else { return Ok(()) };
+        let Some(position) = cuda::first_outside(indices.on_device(), length)? else {
+            return Ok(());
+        };
         let bad = indices.view(position, Shape::from([])).item()?;
-        return Err(Error::operand(op, operand, format!("numbers in 0..{length}"), bad));
+        return Err(Error::operand(
+            op,
+            operand,
+            format!("numbers in 0..{length}"),
+            bad,
+        ));
     }
     // As u64 negative numbers are the largest.
-    if let Some(bad) = indices.data::<i64>().iter().find(|&&index| index as u64 >= length as u64) {
-        return Err(Error::operand(op, operand, format!("numbers in 0..{length}"), bad));
+    if let Some(bad) = indices
+        .data::<i64>()
+        .iter()
+        .find(|&&index| index as u64 >= length as u64)
+    {
+        return Err(Error::operand(
+            op,
+            operand,
+            format!("numbers in 0..{length}"),
+            bad,
+        ));
     }
     Ok(())
 }

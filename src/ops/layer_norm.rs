@@ -1,4 +1,5 @@
-//! Layer normalisation: each position brought to mean 0 and variance 1 over its channels, then scaled and shifted.
+//! Layer normalisation: each position brought to mean 0 and variance 1 over its channels, then
+//! scaled and shifted.
 
 use crate::autograd::Backward;
 use crate::cpu::layer_norm as cpu;
@@ -11,44 +12,77 @@ use crate::{DType, Device, Error, Result, Tensor, Var};
 /// xhat = (x - mean) / sqrt(var + eps)      y = gamma xhat + beta
 /// ```
 ///
-/// **Shapes**: x and y `[.., c]`, gamma and beta `[c]`; mean and (biased) variance are over the c numbers of a position.
+/// **Shapes**: x and y `[.., c]`, gamma and beta `[c]`; mean and (biased) variance are over the c
+/// numbers of a position.
 /// **Backward**: dbeta = sum of dy, dgamma = sum of dy xhat over the positions; with g = gamma dy,
-/// dx = (g - mean of g - xhat mean of (g xhat)) / std. Where var + eps is 0, 1 / std counts as 0: y is beta, dx is 0.
+/// dx = (g - mean of g - xhat mean of (g xhat)) / std. Where var + eps is 0, 1 / std counts as 0: y
+/// is beta, dx is 0.
 /// **Saves**: x, and mean and 1 / std of each position.
 /// **Errors**: gamma or beta not `[c]`, dtypes that differ, no channels.
-/// **Source**: Ba, Kiros and Hinton (arXiv 1607.06450), section 3; `torch.nn.functional.layer_norm`.
+/// **Source**: Ba, Kiros and Hinton (arXiv 1607.06450), section 3;
+/// `torch.nn.functional.layer_norm`.
 #[track_caller]
 pub fn layer_norm(x: &Var, gamma: &Var, beta: &Var, eps: f64) -> Result<Var> {
     let c = x.shape().last().copied().unwrap_or(0);
     if c == 0 {
-        return Err(Error::operand("layer_norm", "x", "[.., c] with at least one channel", x.shape()));
+        return Err(Error::operand(
+            "layer_norm",
+            "x",
+            "[.., c] with at least one channel",
+            x.shape(),
+        ));
     }
     for (name, vector) in [("gamma", gamma), ("beta", beta)] {
         crate::ops::beside("layer_norm", x.value(), (name, vector.value()))?;
         if **vector.shape() != [c] {
-            return Err(Error::operand("layer_norm", name, format!("[c = {c}]"), vector.shape()));
+            return Err(Error::operand(
+                "layer_norm",
+                name,
+                format!("[c = {c}]"),
+                vector.shape(),
+            ));
         }
     }
     if let Some(wide) = super::as_f32(x)? {
-        return layer_norm(&wide, &gamma.cast(DType::F32)?, &beta.cast(DType::F32)?, eps)?.cast(x.dtype());
+        return layer_norm(
+            &wide,
+            &gamma.cast(DType::F32)?,
+            &beta.cast(DType::F32)?,
+            eps,
+        )?
+        .cast(x.dtype());
     }
     let [gamma, beta] = &crate::ops::one_type(gamma, beta)?;
     let [from, weight, bias] = [x, gamma, beta].map(Var::value);
     // Statistics are f32 beside an x of 16 bits.
-    let wide = if from.dtype() == DType::F64 { DType::F64 } else { DType::F32 };
+    let wide = if from.dtype() == DType::F64 {
+        DType::F64
+    } else {
+        DType::F32
+    };
     let mut stats = Tensor::full_on(from.device(), [from.elements() / c, 2], 0.0, wide)?;
     let y = match from.device() {
-        Device::Cpu => each_float!("layer_norm", x.dtype(), T => Tensor::build(*x.shape(), |y: &mut [T]| {
-            cpu::forward([from.data(), weight.data(), bias.data()], eps, y, stats.data_mut());
-        })),
+        Device::Cpu => {
+            each_float!("layer_norm", x.dtype(), T => Tensor::build(*x.shape(), |y: &mut [T]| {
+                cpu::forward([from.data(), weight.data(), bias.data()], eps, y, stats.data_mut());
+            }))
+        }
         Device::Cuda(_) => from.beside(x.shape(), x.dtype(), |y| {
-            cuda::forward(from.on_device(), [weight, bias].map(Tensor::on_device), eps, y, &mut stats.on_device_mut()?)
+            cuda::forward(
+                from.on_device(),
+                [weight, bias].map(Tensor::on_device),
+                eps,
+                y,
+                &mut stats.on_device_mut()?,
+            )
         })?,
     };
-    Ok(Var::record("layer_norm", &[x, gamma, beta], y, || LayerNorm {
-        x: x.value().clone(),
-        stats,
-        gamma: gamma.value().clone(),
+    Ok(Var::record("layer_norm", &[x, gamma, beta], y, || {
+        LayerNorm {
+            x: x.value().clone(),
+            stats,
+            gamma: gamma.value().clone(),
+        }
     }))
 }
 
@@ -66,11 +100,17 @@ impl Backward for LayerNorm {
         let mut gradients = vec![None, None, None];
         if wanted[0] {
             gradients[0] = Some(match x.device() {
-                Device::Cpu => each_float!("layer_norm", x.dtype(), T => Tensor::build(*x.shape(), |dx: &mut [T]| {
-                    cpu::backward_input([x.data(), dy.data(), gamma.data(), stats.data()], dx);
-                })),
+                Device::Cpu => {
+                    each_float!("layer_norm", x.dtype(), T => Tensor::build(*x.shape(), |dx: &mut [T]| {
+                        cpu::backward_input([x.data(), dy.data(), gamma.data(), stats.data()], dx);
+                    }))
+                }
                 Device::Cuda(_) => x.beside(x.shape(), x.dtype(), |dx| {
-                    cuda::backward_input([&x, &dy, &stats].map(Tensor::on_device), gamma.on_device(), dx)
+                    cuda::backward_input(
+                        [&x, &dy, &stats].map(Tensor::on_device),
+                        gamma.on_device(),
+                        dx,
+                    )
                 })?,
             });
         }
@@ -83,9 +123,9 @@ impl Backward for LayerNorm {
                     });
                     Tensor::from_vec(sums.concat(), [2 * c])?
                 }
-                Device::Cuda(_) => {
-                    x.beside([2 * c], DType::F32, |sums| cuda::gradient_sums([&x, &dy, &stats].map(Tensor::on_device), sums))?
-                }
+                Device::Cuda(_) => x.beside([2 * c], DType::F32, |sums| {
+                    cuda::gradient_sums([&x, &dy, &stats].map(Tensor::on_device), sums)
+                })?,
             };
             for i in (0..2).filter(|i| wanted[i + 1]) {
                 gradients[i + 1] = Some(sums.rows(i * c..(i + 1) * c)?.cast(gamma.dtype())?);

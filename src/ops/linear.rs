@@ -20,31 +20,67 @@ pub fn linear(x: &Var, weight: &Var, bias: Option<&Var>) -> Result<Var> {
         return Err(Error::operand("linear", "x", "[.., c_in]", x.shape()));
     };
     let &[c_out, own] = &weight.shape()[..] else {
-        return Err(Error::operand("linear", "weight", "[c_out, c_in]", weight.shape()));
+        return Err(Error::operand(
+            "linear",
+            "weight",
+            "[c_out, c_in]",
+            weight.shape(),
+        ));
     };
     if own != c_in {
-        return Err(Error::operand("linear", "weight", format!("[c_out, c_in = {c_in}]"), weight.shape()));
+        return Err(Error::operand(
+            "linear",
+            "weight",
+            format!("[c_out, c_in = {c_in}]"),
+            weight.shape(),
+        ));
     }
     check_bias("linear", x, bias, c_out)?;
     let rows: usize = before.iter().product();
-    let shape = Tensor::room("linear", x.value().device(), &x.shape().with(before.len(), c_out), x.dtype())?;
-    let y = product("linear", x.value(), weight.value(), bias.map(Var::value), shape)?;
+    let shape = Tensor::room(
+        "linear",
+        x.value().device(),
+        &x.shape().with(before.len(), c_out),
+        x.dtype(),
+    )?;
+    let y = product(
+        "linear",
+        x.value(),
+        weight.value(),
+        bias.map(Var::value),
+        shape,
+    )?;
     trace::count_flops(flops(&[rows, c_in, c_out]));
     let mut inputs = vec![x, weight];
     inputs.extend(bias);
-    Ok(Var::record("linear", &inputs, y, || Linear { x: x.value().clone(), weight: weight.value().clone() }))
+    Ok(Var::record("linear", &inputs, y, || Linear {
+        x: x.value().clone(),
+        weight: weight.value().clone(),
+    }))
 }
 
 /// y = x w^T + b, of this shape; w may have axes of length 1 between its two.
-pub(super) fn product(op: &'static str, x: &Tensor, w: &Tensor, b: Option<&Tensor>, shape: Shape) -> Result<Tensor> {
+pub(super) fn product(
+    op: &'static str,
+    x: &Tensor,
+    w: &Tensor,
+    b: Option<&Tensor>,
+    shape: Shape,
+) -> Result<Tensor> {
     let size = [w.shape()[0], w.shape()[w.shape().len() - 1]];
     Ok(match x.device() {
         Device::Cpu => each_real!(op, x.dtype(), T => Tensor::build(shape, |y: &mut [T]| {
             cpu::linear(x.data(), w.data(), b.map(Tensor::data), size, y);
         })),
-        Device::Cuda(_) => {
-            x.beside(shape, x.dtype(), |y| cuda::forward(x.on_device(), w.on_device(), b.map(Tensor::on_device), size, y))?
-        }
+        Device::Cuda(_) => x.beside(shape, x.dtype(), |y| {
+            cuda::forward(
+                x.on_device(),
+                w.on_device(),
+                b.map(Tensor::on_device),
+                size,
+                y,
+            )
+        })?,
     })
 }
 
@@ -58,7 +94,10 @@ impl Backward for Linear {
     /// dx = dy w, dw = dy^T x, db = sum of dy over the rows.
     fn backward(self: Box<Self>, dy: Tensor, wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
         let Linear { x, weight } = *self;
-        let size = [dy.shape()[dy.shape().len() - 1], x.shape()[x.shape().len() - 1]];
+        let size = [
+            dy.shape()[dy.shape().len() - 1],
+            x.shape()[x.shape().len() - 1],
+        ];
         let mut out = vec![None; wanted.len()];
         match dy.device() {
             Device::Cpu => each_real!("linear", dy.dtype(), T => {
@@ -74,8 +113,16 @@ impl Backward for Linear {
             }),
             Device::Cuda(_) => {
                 let [dy, x_, w] = [&dy, &x, &weight].map(Tensor::on_device);
-                let dx = || x.beside(x.shape(), x.dtype(), |dx| cuda::backward_input(dy, w, size, dx));
-                let dw = || x.beside(weight.shape(), DType::F32, |dw| cuda::backward_weight(dy, x_, size, dw));
+                let dx = || {
+                    x.beside(x.shape(), x.dtype(), |dx| {
+                        cuda::backward_input(dy, w, size, dx)
+                    })
+                };
+                let dw = || {
+                    x.beside(weight.shape(), DType::F32, |dw| {
+                        cuda::backward_weight(dy, x_, size, dw)
+                    })
+                };
                 out[0] = wanted[0].then(dx).transpose()?;
                 out[1] = wanted[1].then(dw).transpose()?;
             }
@@ -93,11 +140,21 @@ impl Backward for Linear {
 
 /// A bias, where there is one, is [c_out] in the dtype of x.
 #[track_caller]
-pub(crate) fn check_bias(op: &'static str, x: &Var, bias: Option<&Var>, c_out: usize) -> Result<()> {
+pub(crate) fn check_bias(
+    op: &'static str,
+    x: &Var,
+    bias: Option<&Var>,
+    c_out: usize,
+) -> Result<()> {
     let Some(bias) = bias else { return Ok(()) };
     crate::ops::same_float(op, ("x", x.value()), ("bias", bias.value()))?;
     if bias.shape()[..] != [c_out] {
-        return Err(Error::operand(op, "bias", format!("[c_out = {c_out}]"), bias.shape()));
+        return Err(Error::operand(
+            op,
+            "bias",
+            format!("[c_out = {c_out}]"),
+            bias.shape(),
+        ));
     }
     Ok(())
 }

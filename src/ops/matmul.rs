@@ -15,12 +15,14 @@ impl Var {
     }
 }
 
-/// y = a b for matrices along the last two axes; an operand whose `transpose` is set is taken transposed, at no cost.
+/// y = a b for matrices along the last two axes; an operand whose `transpose` is set is taken
+/// transposed, at no cost.
 ///
-/// **Shapes**: a [.., m, k] (or [.., k, m] where transposed), b [.., k, n] (or [.., n, k]), y [.., m, n]; the dimensions
-/// before broadcast as NumPy's.
+/// **Shapes**: a [.., m, k] (or [.., k, m] where transposed), b [.., k, n] (or [.., n, k]), y [..,
+/// m, n]; the dimensions before broadcast as NumPy's.
 /// **Backward**: da = dy b^T, db = a^T dy, each summed over the axes it was repeated along.
-/// **Saves**: b where a has a history, a where b has one. **Errors**: fewer than two dimensions, k's that differ, batches that do not broadcast, dtypes.
+/// **Saves**: b where a has a history, a where b has one. **Errors**: fewer than two dimensions,
+/// k's that differ, batches that do not broadcast, dtypes.
 /// **Source**: `torch.matmul`.
 #[track_caller]
 pub fn matmul_with(a: &Var, b: &Var, transpose_a: bool, transpose_b: bool) -> Result<Var> {
@@ -32,13 +34,19 @@ pub fn matmul_with(a: &Var, b: &Var, transpose_a: bool, transpose_b: bool) -> Re
         Device::Cpu => {
             each_real!("matmul", a.dtype(), T => Tensor::build(shape, |y: &mut [T]| cpu::matmul(&batch, va.data(), vb.data(), y)))
         }
-        Device::Cuda(_) => va.beside(shape, a.dtype(), |y| cuda::forward(&batch, va.on_device(), vb.on_device(), y))?,
+        Device::Cuda(_) => va.beside(shape, a.dtype(), |y| {
+            cuda::forward(&batch, va.on_device(), vb.on_device(), y)
+        })?,
     };
     trace::count_flops(flops(&[batch.shape.elements(), m, k, n]));
     // Each operand serves the other's gradient.
     let kept = |x: &Var, other: &Var| other.has_history().then(|| x.value().clone());
     let shapes = [*a.shape(), *b.shape()];
-    Ok(Var::record("matmul", &[a, b], y, || Matmul { kept: [kept(a, b), kept(b, a)], shapes, transposed }))
+    Ok(Var::record("matmul", &[a, b], y, || Matmul {
+        kept: [kept(a, b), kept(b, a)],
+        shapes,
+        transposed,
+    }))
 }
 
 /// y = a b.
@@ -53,20 +61,44 @@ impl Backward for Matmul {
     /// da = dy b^T, db = a^T dy; for a transposed operand the transposes of these.
     fn backward(self: Box<Self>, dy: Tensor, wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
         let ([shape_a, shape_b], [ta, tb], dy) = (self.shapes, self.transposed, Var::from(dy));
-        // A sum over no products. Before it is summed over the batch it could be larger than memory.
+        // A sum over no products. Before it is summed over the batch it could be larger than
+        // memory.
         let nothing = |x: &Var| x.value().elements() == 0 || dy.value().elements() == 0;
         let zeros = |shape| Tensor::full_on(dy.value().device(), shape, 0.0, dy.dtype());
-        let da = |b: Var| if ta { matmul_with(&b, &dy, tb, true) } else { matmul_with(&dy, &b, false, !tb) };
+        let da = |b: Var| {
+            if ta {
+                matmul_with(&b, &dy, tb, true)
+            } else {
+                matmul_with(&dy, &b, false, !tb)
+            }
+        };
         let db = |a: Var| match (ta, tb) {
-            // One matrix b for a whole batch: its gradient is one product over all rows of the batch.
-            (false, false) if shape_b.len() == 2 => matmul_with(&flat(&a)?, &flat(&dy)?, true, false),
-            (false, true) if shape_b.len() == 2 => matmul_with(&flat(&dy)?, &flat(&a)?, true, false),
+            // One matrix b for a whole batch: its gradient is one product over all rows of the
+            // batch.
+            (false, false) if shape_b.len() == 2 => {
+                matmul_with(&flat(&a)?, &flat(&dy)?, true, false)
+            }
+            (false, true) if shape_b.len() == 2 => {
+                matmul_with(&flat(&dy)?, &flat(&a)?, true, false)
+            }
             (_, false) => matmul_with(&a, &dy, !ta, false),
             (_, true) => matmul_with(&dy, &a, true, ta),
         };
         let [a, b] = self.kept.map(|x| x.map(Var::from));
-        let da = |b: Var| if nothing(&b) { zeros(shape_a) } else { da(b)?.value().sum_to(&shape_a) };
-        let db = |a: Var| if nothing(&a) { zeros(shape_b) } else { db(a)?.value().sum_to(&shape_b) };
+        let da = |b: Var| {
+            if nothing(&b) {
+                zeros(shape_a)
+            } else {
+                da(b)?.value().sum_to(&shape_a)
+            }
+        };
+        let db = |a: Var| {
+            if nothing(&a) {
+                zeros(shape_b)
+            } else {
+                db(a)?.value().sum_to(&shape_b)
+            }
+        };
         let da = b.filter(|_| wanted[0]).map(da).transpose()?;
         let db = a.filter(|_| wanted[1]).map(db).transpose()?;
         Ok(vec![da, db])
@@ -89,27 +121,66 @@ fn plan(a: &Tensor, b: &Tensor, transposed: [bool; 2]) -> Result<(Batch, Shape)>
     crate::ops::same_float("matmul", ("a", a), ("b", b))?;
     for (name, x) in [("a", a), ("b", b)] {
         if x.shape().len() < 2 {
-            return Err(Error::operand("matmul", name, "two dimensions or more", x.shape()));
+            return Err(Error::operand(
+                "matmul",
+                name,
+                "two dimensions or more",
+                x.shape(),
+            ));
         }
     }
     let split = |x: &Tensor, transposed: bool| -> Result<(Shape, usize, usize)> {
         let (batch, matrix) = x.shape().split_at(x.shape().len() - 2);
-        Ok((Shape::new(batch)?, matrix[usize::from(transposed)], matrix[usize::from(!transposed)]))
+        Ok((
+            Shape::new(batch)?,
+            matrix[usize::from(transposed)],
+            matrix[usize::from(!transposed)],
+        ))
     };
     let ((batch_a, m, k), (batch_b, own, n)) = (split(a, transposed[0])?, split(b, transposed[1])?);
     if own != k {
-        let expected = if transposed[1] { format!("[.., n, k = {k}]") } else { format!("[.., k = {k}, n]") };
+        let expected = if transposed[1] {
+            format!("[.., n, k = {k}]")
+        } else {
+            format!("[.., k = {k}, n]")
+        };
         return Err(Error::operand("matmul", "b", expected, b.shape()));
     }
     let Some(shape) = batch_a.broadcast(&batch_b) else {
-        return Err(Error::operand("matmul", "b", format!("a batch that broadcasts with {batch_a}"), b.shape()));
+        return Err(Error::operand(
+            "matmul",
+            "b",
+            format!("a batch that broadcasts with {batch_a}"),
+            b.shape(),
+        ));
     };
-    let whole = Tensor::room("matmul", a.device(), &[&shape[..], &[m, n]].concat(), a.dtype())?;
+    let whole = Tensor::room(
+        "matmul",
+        a.device(),
+        &[&shape[..], &[m, n]].concat(),
+        a.dtype(),
+    )?;
     if batch_b.is_empty() && !transposed[0] {
         // One b for all: the rows of the whole batch make one matrix.
         let one = Shape::from([]);
-        return Ok((Batch { shape: one, steps: [one, one], size: [shape.elements() * m, k, n], transposed }, whole));
+        return Ok((
+            Batch {
+                shape: one,
+                steps: [one, one],
+                size: [shape.elements() * m, k, n],
+                transposed,
+            },
+            whole,
+        ));
     }
     let steps = [&batch_a, &batch_b].map(|own| steps(own, &shape));
-    Ok((Batch { shape, steps, size: [m, k, n], transposed }, whole))
+    Ok((
+        Batch {
+            shape,
+            steps,
+            size: [m, k, n],
+            transposed,
+        },
+        whole,
+    ))
 }

@@ -1,14 +1,15 @@
-//! The ops: one file each, with its formula, shapes and backward rule. The arithmetic is in the file of the same name
-//! under `cpu`.
+//! The ops: one file each, with its formula, shapes and backward rule. The arithmetic is in the
+//! file of the same name under `cpu`.
 //!
 //! # Legend
-//! `n` images of height `h`, width `w` and `c` channels, in this order (NHWC); `c_in`, `c_out`: channels before and after;
-//! `kh`, `kw`: kernel height and width; `dy`, `dx`, `dw`, `db`: the gradients of the loss with respect to an op's output,
-//! input, weight and bias.
+//! `n` images of height `h`, width `w` and `c` channels, in this order (NHWC); `c_in`, `c_out`:
+//! channels before and after; `kh`, `kw`: kernel height and width; `dy`, `dx`, `dw`, `db`: the
+//! gradients of the loss with respect to an op's output, input, weight and bias.
 //!
 //! # Numbers
-//! f32 and bf16 everywhere, f64 on the processor as the oracle of tests, f16 on a GPU, as [`Precision`](crate::Precision)
-//! says. What each op does with 16-bit operands; all sums are made in f32:
+//! f32 and bf16 everywhere, f64 on the processor as the oracle of tests, f16 on a GPU, as
+//! [`Precision`](crate::Precision) says. What each op does with 16-bit operands; all sums are made
+//! in f32:
 //!
 //! | ops | take | give | keep in f32 |
 //! |---|---|---|---|
@@ -19,8 +20,9 @@
 //! | optimizers, averages of weights | f32 alone | f32 | all |
 //!
 //! # Points without a derivative
-//! Gradients there are PyTorch's, but where the table says otherwise; the same on every device and in every type. Where a slope
-//! is infinite the chain rule is taken at its word: infinity times 0 is not a number.
+//! Gradients there are PyTorch's, but where the table says otherwise; the same on every device and
+//! in every type. Where a slope is infinite the chain rule is taken at its word: infinity times 0
+//! is not a number.
 //!
 //! | op | where | gradient |
 //! |---|---|---|
@@ -61,7 +63,9 @@ mod softmax;
 mod unary;
 mod upsample;
 
-pub use batch_norm::{BatchStats, batch_norm, batch_norm_add, batch_norm_add_of, batch_norm_eval, batch_norm_eval_add};
+pub use batch_norm::{
+    BatchStats, batch_norm, batch_norm_add, batch_norm_add_of, batch_norm_eval, batch_norm_eval_add,
+};
 pub use compare::select;
 pub use conv_transpose2d::{conv_transpose2d, conv_transpose2d_with_stats};
 pub use conv2d::{conv2d, gelu_dropout_conv2d};
@@ -80,26 +84,41 @@ use crate::{DType, Device, Error, Result, Tensor, Var};
 
 /// Both operands of one float type, on one device: what most ops ask for.
 #[track_caller]
-pub(crate) fn same_float(op: &'static str, a: (&'static str, &Tensor), b: (&'static str, &Tensor)) -> Result<()> {
+pub(crate) fn same_float(
+    op: &'static str,
+    a: (&'static str, &Tensor),
+    b: (&'static str, &Tensor),
+) -> Result<()> {
     float(op, a)?;
     if b.1.dtype() != a.1.dtype() {
-        return Err(Error::operand(op, b.0, format!("the dtype of {}, {}", a.0, a.1.dtype()), b.1.dtype()));
+        return Err(Error::operand(
+            op,
+            b.0,
+            format!("the dtype of {}, {}", a.0, a.1.dtype()),
+            b.1.dtype(),
+        ));
     }
     same_device(op, a, b)
 }
 
-/// An operand of a type that is computed with: f32 and bf16, on the processor f64 too, on a GPU f16.
+/// An operand of a type that is computed with: f32 and bf16, on the processor f64 too, on a GPU
+/// f16.
 #[track_caller]
 pub(crate) fn float(op: &'static str, (name, tensor): (&'static str, &Tensor)) -> Result<()> {
     match (tensor.device(), tensor.dtype()) {
-        (_, DType::F32 | DType::BF16) | (Device::Cpu, DType::F64) | (Device::Cuda(_), DType::F16) => Ok(()),
+        (_, DType::F32 | DType::BF16)
+        | (Device::Cpu, DType::F64)
+        | (Device::Cuda(_), DType::F16) => Ok(()),
         (Device::Cpu, DType::F16) => Err(Error::operand(op, name, "f32, f64 or bf16", DType::F16)),
         (Device::Cpu, other) => Err(Error::operand(op, name, "f32 or f64", other)),
-        (Device::Cuda(_), other) => Err(Error::operand(op, name, "f32, bf16 or f16 on a GPU", other)),
+        (Device::Cuda(_), other) => {
+            Err(Error::operand(op, name, "f32, bf16 or f16 on a GPU", other))
+        }
     }
 }
 
-/// A vector of statistics, or of what belongs to them, beside x: of x's type, or f32 beside an x of 16 bits.
+/// A vector of statistics, or of what belongs to them, beside x: of x's type, or f32 beside an x of
+/// 16 bits.
 #[track_caller]
 pub(crate) fn beside(op: &'static str, x: &Tensor, vector: (&'static str, &Tensor)) -> Result<()> {
     if vector.1.dtype() == DType::F32 && matches!(x.dtype(), DType::BF16 | DType::F16) {
@@ -109,13 +128,18 @@ pub(crate) fn beside(op: &'static str, x: &Tensor, vector: (&'static str, &Tenso
     same_float(op, ("x", x), vector)
 }
 
-/// Two vectors beside an x of 16 bits in one type, so that one rule gives the gradients of both: where one has 16 bits and the
-/// other is f32, both as f32.
+/// Two vectors beside an x of 16 bits in one type, so that one rule gives the gradients of both:
+/// where one has 16 bits and the other is f32, both as f32.
 pub(crate) fn one_type(a: &Var, b: &Var) -> Result<[Var; 2]> {
-    if a.dtype() == b.dtype() { Ok([a.clone(), b.clone()]) } else { Ok([a.cast(DType::F32)?, b.cast(DType::F32)?]) }
+    if a.dtype() == b.dtype() {
+        Ok([a.clone(), b.clone()])
+    } else {
+        Ok([a.cast(DType::F32)?, b.cast(DType::F32)?])
+    }
 }
 
-/// x as f32, where it is bf16 on the processor: ops that a step meets once or never are composed with casts there.
+/// x as f32, where it is bf16 on the processor: ops that a step meets once or never are composed
+/// with casts there.
 #[track_caller]
 pub(crate) fn as_f32(x: &Var) -> Result<Option<Var>> {
     let narrow = x.value().device() == Device::Cpu && x.dtype() == DType::BF16;
@@ -124,7 +148,11 @@ pub(crate) fn as_f32(x: &Var) -> Result<Option<Var>> {
 
 /// Both operands on one device: nothing is moved without being asked.
 #[track_caller]
-pub(crate) fn same_device(op: &'static str, a: (&'static str, &Tensor), b: (&'static str, &Tensor)) -> Result<()> {
+pub(crate) fn same_device(
+    op: &'static str,
+    a: (&'static str, &Tensor),
+    b: (&'static str, &Tensor),
+) -> Result<()> {
     if a.1.device() != b.1.device() {
         let expected = format!("the device of {}, {}: see to_device", a.0, a.1.device());
         return Err(Error::operand(op, b.0, expected, b.1.device()));

@@ -8,7 +8,8 @@ use crate::{DType, Device, Error, Result, Tensor, Var};
 /// The mean of (prediction - target)^2 over all elements.
 ///
 /// **Shapes**: both the same, the result `[]`.
-/// **Backward**: with N elements, dprediction = 2 (prediction - target) dy / N, dtarget its negative.
+/// **Backward**: with N elements, dprediction = 2 (prediction - target) dy / N, dtarget its
+/// negative.
 /// **Saves**: both. **Errors**: shapes or dtypes that differ, no elements.
 /// **Source**: `torch.nn.functional.mse_loss`.
 #[track_caller]
@@ -27,9 +28,14 @@ pub fn mse(prediction: &Var, target: &Var) -> Result<Var> {
             let sum = each_float!("mse", a.dtype(), T => cpu::forward::<T>(a.data(), b.data()));
             Tensor::full([], sum / a.elements() as f64, a.dtype())
         }
-        Device::Cuda(_) => a.beside([], DType::F32, |y| cuda::forward(a.on_device(), b.on_device(), y))?,
+        Device::Cuda(_) => a.beside([], DType::F32, |y| {
+            cuda::forward(a.on_device(), b.on_device(), y)
+        })?,
     };
-    Ok(Var::record("mse", &[prediction, target], y, || Mse { prediction: a.clone(), target: b.clone() }))
+    Ok(Var::record("mse", &[prediction, target], y, || Mse {
+        prediction: a.clone(),
+        target: b.clone(),
+    }))
 }
 
 struct Mse {
@@ -46,13 +52,15 @@ impl Backward for Mse {
             match a.device() {
                 Device::Cpu => {
                     let scale = scale * dy.item()?;
-                    Ok(each_float!("mse", a.dtype(), T => Tensor::build(*a.shape(), |da: &mut [T]| {
-                        cpu::backward(a.data(), b.data(), scale, da);
-                    })))
+                    Ok(
+                        each_float!("mse", a.dtype(), T => Tensor::build(*a.shape(), |da: &mut [T]| {
+                            cpu::backward(a.data(), b.data(), scale, da);
+                        })),
+                    )
                 }
-                Device::Cuda(_) => {
-                    a.beside(a.shape(), a.dtype(), |da| cuda::backward(a.on_device(), b.on_device(), dy.on_device(), scale, da))
-                }
+                Device::Cuda(_) => a.beside(a.shape(), a.dtype(), |da| {
+                    cuda::backward(a.on_device(), b.on_device(), dy.on_device(), scale, da)
+                }),
             }
         };
         let da = wanted[0].then(|| gradient(1.0)).transpose()?;

@@ -6,11 +6,14 @@ use crate::cuda::pool as cuda;
 use crate::window::{Geometry, Window};
 use crate::{DType, Device, Error, Float, Result, Shape, Tensor, Var};
 
-/// y[n, i, j, c] = the mean of x over a window of `kernel` rows and columns; zeros of the padding count as elements.
+/// y[n, i, j, c] = the mean of x over a window of `kernel` rows and columns; zeros of the padding
+/// count as elements.
 ///
 /// **Shapes**: x [n, h, w, c], y [n, h', w', c], with the sizes of [`conv2d`](crate::ops::conv2d).
-/// **Backward**: dx = the sum of dy / (kh kw) over the windows an element lies in. **Saves**: nothing.
-/// **Errors**: another number of dimensions, a window that does not fit, groups, a padding of more than half the kernel.
+/// **Backward**: dx = the sum of dy / (kh kw) over the windows an element lies in. **Saves**:
+/// nothing.
+/// **Errors**: another number of dimensions, a window that does not fit, groups, a padding of more
+/// than half the kernel.
 /// **Source**: `torch.nn.functional.avg_pool2d`, in NHWC.
 #[track_caller]
 pub fn avg_pool2d(x: &Var, kernel: [usize; 2], window: Window) -> Result<Var> {
@@ -26,14 +29,26 @@ pub fn avg_pool2d(x: &Var, kernel: [usize; 2], window: Window) -> Result<Var> {
         Device::Cpu => {
             each_float!("avg_pool2d", x.dtype(), T => Tensor::build(shape, |y: &mut [T]| cpu::average(&g, from.data(), y)))
         }
-        Device::Cuda(_) => from.beside(shape, x.dtype(), |y| cuda::average(&g, from.on_device(), y))?,
+        Device::Cuda(_) => {
+            from.beside(shape, x.dtype(), |y| cuda::average(&g, from.on_device(), y))?
+        }
     };
-    Ok(Var::record("avg_pool2d", &[x], shared(y, share)?, || Average { g, share, shape: *x.shape() }))
+    Ok(Var::record("avg_pool2d", &[x], shared(y, share)?, || {
+        Average {
+            g,
+            share,
+            shape: *x.shape(),
+        }
+    }))
 }
 
 /// The mean over a part of each window to that over all of it.
 fn shared(mean: Tensor, share: f64) -> Result<Tensor> {
-    if share == 1.0 { Ok(mean) } else { Ok(Var::from(mean).mul_scalar(share)?.into_value()) }
+    if share == 1.0 {
+        Ok(mean)
+    } else {
+        Ok(Var::from(mean).mul_scalar(share)?.into_value())
+    }
 }
 
 /// y = the mean over each window.
@@ -51,7 +66,9 @@ impl Backward for Average {
             Device::Cpu => each_float!("avg_pool2d", dy.dtype(), T => {
                 Tensor::build(self.shape, |dx: &mut [T]| cpu::backward_average(&self.g, dy.data(), dx))
             }),
-            Device::Cuda(_) => dy.beside(self.shape, dy.dtype(), |dx| cuda::backward_average(&self.g, dy.on_device(), dx))?,
+            Device::Cuda(_) => dy.beside(self.shape, dy.dtype(), |dx| {
+                cuda::backward_average(&self.g, dy.on_device(), dx)
+            })?,
         };
         Ok(vec![Some(shared(dx, self.share)?)])
     }
@@ -61,13 +78,15 @@ impl Backward for Average {
     }
 }
 
-/// y[n, i, j, c] = the largest element of x in a window of `kernel` rows and columns; the padding is never the largest.
+/// y[n, i, j, c] = the largest element of x in a window of `kernel` rows and columns; the padding
+/// is never the largest.
 ///
 /// **Shapes**: x [n, h, w, c], y [n, h', w', c], with the sizes of [`conv2d`](crate::ops::conv2d).
-/// **Backward**: dy goes to the first of the largest elements. **Saves**: on the CPU which element of its window is the
-/// largest, a byte for each (eight where the kernel has more than 256 elements over the image); on a GPU x and y.
-/// **Errors**: another number of dimensions, a window that does not fit or has padding alone in it, groups, a padding of
-/// more than half the kernel.
+/// **Backward**: dy goes to the first of the largest elements. **Saves**: on the CPU which element
+/// of its window is the largest, a byte for each (eight where the kernel has more than 256 elements
+/// over the image); on a GPU x and y.
+/// **Errors**: another number of dimensions, a window that does not fit or has padding alone in it,
+/// groups, a padding of more than half the kernel.
 /// **Source**: `torch.nn.functional.max_pool2d`, in NHWC.
 #[track_caller]
 pub fn max_pool2d(x: &Var, kernel: [usize; 2], window: Window) -> Result<Var> {
@@ -83,7 +102,9 @@ pub fn max_pool2d(x: &Var, kernel: [usize; 2], window: Window) -> Result<Var> {
         Device::Cpu if recorded && g.kernel[0] * g.kernel[1] <= 256 => {
             each_float!("max_pool2d", dtype, T => maximum_at::<T, u8>(&g, from, shape, &mut saved))
         }
-        Device::Cpu if recorded => each_float!("max_pool2d", dtype, T => maximum_at::<T, i64>(&g, from, shape, &mut saved)),
+        Device::Cpu if recorded => {
+            each_float!("max_pool2d", dtype, T => maximum_at::<T, i64>(&g, from, shape, &mut saved))
+        }
         Device::Cpu => {
             each_float!("max_pool2d", dtype, T => Tensor::build(shape, |y: &mut [T]| cpu::maximum(&g, from.data(), y)))
         }
@@ -93,14 +114,25 @@ pub fn max_pool2d(x: &Var, kernel: [usize; 2], window: Window) -> Result<Var> {
             y
         }
     };
-    Ok(Var::record("max_pool2d", &[x], y, || Maximum { g, shape: *x.shape(), saved }))
+    Ok(Var::record("max_pool2d", &[x], y, || Maximum {
+        g,
+        shape: *x.shape(),
+        saved,
+    }))
 }
 
 /// y on the CPU; which kernel elements it is made of is added to `saved`.
-fn maximum_at<T: Float, N: cpu::Number>(g: &Geometry, x: &Tensor, shape: Shape, saved: &mut Vec<Tensor>) -> Tensor {
+fn maximum_at<T: Float, N: cpu::Number>(
+    g: &Geometry,
+    x: &Tensor,
+    shape: Shape,
+    saved: &mut Vec<Tensor>,
+) -> Tensor {
     let mut taps = None;
     let y = Tensor::build(shape, |y: &mut [T]| {
-        taps = Some(Tensor::build(shape, |taps: &mut [N]| cpu::maximum_at(g, x.data(), y, taps)));
+        taps = Some(Tensor::build(shape, |taps: &mut [N]| {
+            cpu::maximum_at(g, x.data(), y, taps)
+        }));
     });
     saved.push(taps.unwrap_or_else(|| Tensor::build(shape, |_: &mut [N]| ())));
     y
@@ -119,12 +151,14 @@ impl Backward for Maximum {
     fn backward(self: Box<Self>, dy: Tensor, _wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
         let (g, saved) = (&self.g, &self.saved);
         let dx = match dy.device() {
-            Device::Cpu => each_float!("max_pool2d", dy.dtype(), T => Tensor::build(self.shape, |dx: &mut [T]| {
-                match saved[0].dtype() {
-                    DType::U8 => cpu::backward_maximum(g, dy.data(), saved[0].data::<u8>(), dx),
-                    _ => cpu::backward_maximum(g, dy.data(), saved[0].data::<i64>(), dx),
-                }
-            })),
+            Device::Cpu => {
+                each_float!("max_pool2d", dy.dtype(), T => Tensor::build(self.shape, |dx: &mut [T]| {
+                    match saved[0].dtype() {
+                        DType::U8 => cpu::backward_maximum(g, dy.data(), saved[0].data::<u8>(), dx),
+                        _ => cpu::backward_maximum(g, dy.data(), saved[0].data::<i64>(), dx),
+                    }
+                }))
+            }
             Device::Cuda(_) => dy.beside(self.shape, dy.dtype(), |dx| {
                 cuda::backward_maximum(g, [&saved[0], &saved[1], &dy].map(Tensor::on_device), dx)
             })?,
@@ -140,21 +174,38 @@ impl Backward for Maximum {
 impl Var {
     /// The mean over each image's pixels.
     ///
-    /// **Shapes**: x [n, h, w, c], y [n, c]. **Backward**: dx = dy / (h w), repeated. **Saves**: nothing.
-    /// **Errors**: another number of dimensions, images without pixels. **Source**: `torch.nn.AdaptiveAvgPool2d(1)`.
+    /// **Shapes**: x [n, h, w, c], y [n, c]. **Backward**: dx = dy / (h w), repeated. **Saves**:
+    /// nothing.
+    /// **Errors**: another number of dimensions, images without pixels. **Source**:
+    /// `torch.nn.AdaptiveAvgPool2d(1)`.
     #[track_caller]
     pub fn global_avg_pool(&self) -> Result<Var> {
         crate::ops::float("global_avg_pool", ("x", self.value()))?;
         let &[n, h, w, c] = &self.shape()[..] else {
-            return Err(Error::operand("global_avg_pool", "x", "[n, h, w, c]", self.shape()));
+            return Err(Error::operand(
+                "global_avg_pool",
+                "x",
+                "[n, h, w, c]",
+                self.shape(),
+            ));
         };
         if [h, w].contains(&0) {
-            return Err(Error::operand("global_avg_pool", "x", "images of one pixel or more", self.shape()));
+            return Err(Error::operand(
+                "global_avg_pool",
+                "x",
+                "images of one pixel or more",
+                self.shape(),
+            ));
         }
         let share = 1.0 / (h * w) as f64;
-        let y = self.value().scaled_sum(&[1, 2], share, self.dtype())?.reshape([n, c])?;
+        let y = self
+            .value()
+            .scaled_sum(&[1, 2], share, self.dtype())?
+            .reshape([n, c])?;
         let shape = *self.shape();
-        Ok(Var::record("global_avg_pool", &[self], y, || GlobalAverage { shape, share }))
+        Ok(Var::record("global_avg_pool", &[self], y, || {
+            GlobalAverage { shape, share }
+        }))
     }
 }
 
@@ -167,7 +218,10 @@ struct GlobalAverage {
 impl Backward for GlobalAverage {
     /// dx = dy / (h w), repeated.
     fn backward(self: Box<Self>, dy: Tensor, _wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
-        let dy = Var::from(dy).mul_scalar(self.share)?.into_value().reshape([self.shape[0], 1, 1, self.shape[3]])?;
+        let dy = Var::from(dy)
+            .mul_scalar(self.share)?
+            .into_value()
+            .reshape([self.shape[0], 1, 1, self.shape[3]])?;
         Ok(vec![Some(dy.expand(&self.shape)?)])
     }
 
@@ -180,33 +234,57 @@ impl Backward for GlobalAverage {
 #[track_caller]
 fn check_meets(g: &Geometry) -> Result<()> {
     for axis in 0..2 {
-        // Elements closer together than the image is long cannot all miss it, as geometry() keeps the padding short. A
-        // window that reaches that far is the only one, and short itself.
+        // Elements closer together than the image is long cannot all miss it, as geometry() keeps
+        // the padding short. A window that reaches that far is the only one, and short itself.
         let (size, first, step) = (g.big[axis], g.window.padding[axis], g.window.dilation[axis]);
         let meets = || (0..g.kernel[axis]).any(|tap| (first..first + size).contains(&(tap * step)));
         if size == 0 || (step > size && !meets()) {
-            let expected = format!("a window that meets the image's {size} {}", ["rows", "columns"][axis]);
-            return Err(Error::operand("max_pool2d", "window", expected, format!("{:?}", g.window)));
+            let expected = format!(
+                "a window that meets the image's {size} {}",
+                ["rows", "columns"][axis]
+            );
+            return Err(Error::operand(
+                "max_pool2d",
+                "window",
+                expected,
+                format!("{:?}", g.window),
+            ));
         }
     }
     Ok(())
 }
 
 #[track_caller]
-fn geometry(op: &'static str, x: &Var, kernel: [usize; 2], window: Window) -> Result<(Geometry, Shape)> {
+fn geometry(
+    op: &'static str,
+    x: &Var,
+    kernel: [usize; 2],
+    window: Window,
+) -> Result<(Geometry, Shape)> {
     crate::ops::float(op, ("x", x.value()))?;
     let &[n, h, w, c] = &x.shape()[..] else {
         return Err(Error::operand(op, "x", "[n, h, w, c]", x.shape()));
     };
     let [oh, ow] = window.output_size(op, [h, w], kernel)?;
     if window.groups != 1 {
-        return Err(Error::operand(op, "groups", "1, as each channel is on its own", window.groups));
+        return Err(Error::operand(
+            op,
+            "groups",
+            "1, as each channel is on its own",
+            window.groups,
+        ));
     }
     // So that every window has an element of the image in it, where the dilation is 1.
     if (0..2).any(|axis| window.padding[axis] > kernel[axis] / 2) {
-        let (expected, got) = (format!("at most half of the kernel, {kernel:?}"), format!("{:?}", window.padding));
+        let (expected, got) = (
+            format!("at most half of the kernel, {kernel:?}"),
+            format!("{:?}", window.padding),
+        );
         return Err(Error::operand(op, "padding", expected, got));
     }
     let g = Geometry::new(n, [h, w, c], [oh, ow, c], kernel, window);
-    Ok((g, Tensor::room(op, x.value().device(), &[n, oh, ow, c], x.dtype())?))
+    Ok((
+        g,
+        Tensor::room(op, x.value().device(), &[n, oh, ow, c], x.dtype())?,
+    ))
 }

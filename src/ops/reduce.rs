@@ -17,7 +17,12 @@ impl Var {
         let y = self.value().sum_over(axes)?;
         let y = y.reshape(if keep { kept } else { dropped })?;
         let shape = *self.shape();
-        Ok(Var::record("sum", &[self], y, || Sum { op: "sum", shape, kept, scale: 1.0 }))
+        Ok(Var::record("sum", &[self], y, || Sum {
+            op: "sum",
+            shape,
+            kept,
+            scale: 1.0,
+        }))
     }
 
     /// The sum of all elements, a single number. Otherwise as [`Var::sum`].
@@ -39,7 +44,11 @@ struct Sum {
 impl Backward for Sum {
     /// dx = scale dy, repeated.
     fn backward(self: Box<Self>, dy: Tensor, _wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
-        let dy = if self.op == "sum" { dy } else { Var::from(dy).mul_scalar(self.scale)?.into_value() };
+        let dy = if self.op == "sum" {
+            dy
+        } else {
+            Var::from(dy).mul_scalar(self.scale)?.into_value()
+        };
         Ok(vec![Some(dy.reshape(self.kept)?.expand(&self.shape)?)])
     }
 
@@ -50,10 +59,13 @@ impl Backward for Sum {
 
 /// Means and variances.
 impl Var {
-    /// The mean over `axes`, sum / n; they stay as axes of length 1 where `keep` is set, and go otherwise.
+    /// The mean over `axes`, sum / n; they stay as axes of length 1 where `keep` is set, and go
+    /// otherwise.
     ///
-    /// **Shapes**: any with elements to reduce. **Backward**: dx = dy / n, repeated along `axes`. **Saves**: nothing.
-    /// **Errors**: an axis that is out of range or named twice, a mean of no numbers. **Source**: `torch.mean`.
+    /// **Shapes**: any with elements to reduce. **Backward**: dx = dy / n, repeated along `axes`.
+    /// **Saves**: nothing.
+    /// **Errors**: an axis that is out of range or named twice, a mean of no numbers. **Source**:
+    /// `torch.mean`.
     #[track_caller]
     pub fn mean(&self, axes: &[usize], keep: bool) -> Result<Var> {
         super::float("mean", ("x", self.value()))?;
@@ -62,7 +74,12 @@ impl Var {
         let scale = 1.0 / count as f64;
         let y = self.value().scaled_sum(axes, scale, self.dtype())?;
         let y = y.reshape(if keep { kept } else { dropped })?;
-        Ok(Var::record("mean", &[self], y, || Sum { op: "mean", shape, kept, scale }))
+        Ok(Var::record("mean", &[self], y, || Sum {
+            op: "mean",
+            shape,
+            kept,
+            scale,
+        }))
     }
 
     /// The mean of all elements, a single number. Otherwise as [`Var::mean`].
@@ -71,25 +88,33 @@ impl Var {
         self.mean(&(0..self.shape().len()).collect::<Vec<_>>(), false)
     }
 
-    /// The variance over `axes`: sum of (x - mean)^2, over n, or over n - 1 where `unbiased` is set.
+    /// The variance over `axes`: sum of (x - mean)^2, over n, or over n - 1 where `unbiased` is
+    /// set.
     ///
-    /// **Shapes**: as [`Var::mean`]. **Backward**: dx = 2 (x - mean) dy / n, or / (n - 1). **Saves**: x, and the mean.
-    /// **Errors**: an axis that is out of range or named twice, the variance of no number, the unbiased one of a single
-    /// number. **Source**: `torch.var`; in two passes, since `E[x^2] - E[x]^2` cancels.
+    /// **Shapes**: as [`Var::mean`]. **Backward**: dx = 2 (x - mean) dy / n, or / (n - 1).
+    /// **Saves**: x, and the mean.
+    /// **Errors**: an axis that is out of range or named twice, the variance of no number, the
+    /// unbiased one of a single number. **Source**: `torch.var`; in two passes, since `E[x^2] -
+    /// E[x]^2` cancels.
     #[track_caller]
     pub fn var(&self, axes: &[usize], unbiased: bool, keep: bool) -> Result<Var> {
         if let Some(wide) = super::as_f32(self)? {
             return wide.var(axes, unbiased, keep)?.cast(self.dtype());
         }
         let (y, deviations) = self.squared_deviations("var", axes, unbiased)?;
-        let y = y.reshape(if keep { *y.shape() } else { reduced_shapes("var", self.shape(), axes)?.1 })?;
+        let y = y.reshape(if keep {
+            *y.shape()
+        } else {
+            reduced_shapes("var", self.shape(), axes)?.1
+        })?;
         Ok(Var::record("var", &[self], y, || Variance(deviations)))
     }
 
     /// The standard deviation over `axes`, the square root of [`Var::var`].
     ///
-    /// **Shapes**: as [`Var::mean`]. **Backward**: dx = (x - mean) dy / (n y), or / ((n - 1) y); 0 where y is 0, where all
-    /// elements are equal and the root's slope is infinite. **Saves**: x, the mean and y.
+    /// **Shapes**: as [`Var::mean`]. **Backward**: dx = (x - mean) dy / (n y), or / ((n - 1) y); 0
+    /// where y is 0, where all elements are equal and the root's slope is infinite. **Saves**: x,
+    /// the mean and y.
     /// **Errors**: those of [`Var::var`]. **Source**: `torch.std`.
     #[track_caller]
     pub fn std(&self, axes: &[usize], unbiased: bool, keep: bool) -> Result<Var> {
@@ -98,20 +123,43 @@ impl Var {
         }
         let (variance, deviations) = self.squared_deviations("std", axes, unbiased)?;
         let std = Var::from(variance).sqrt()?.into_value();
-        let y = std.reshape(if keep { *std.shape() } else { reduced_shapes("std", self.shape(), axes)?.1 })?;
-        Ok(Var::record("std", &[self], y, || StandardDeviation { deviations, std }))
+        let y = std.reshape(if keep {
+            *std.shape()
+        } else {
+            reduced_shapes("std", self.shape(), axes)?.1
+        })?;
+        Ok(Var::record("std", &[self], y, || StandardDeviation {
+            deviations,
+            std,
+        }))
     }
 
     /// The variance, with the reduced axes at length 1, and what its gradient is made of.
     #[track_caller]
-    fn squared_deviations(&self, op: &'static str, axes: &[usize], unbiased: bool) -> Result<(Tensor, Deviations)> {
+    fn squared_deviations(
+        &self,
+        op: &'static str,
+        axes: &[usize],
+        unbiased: bool,
+    ) -> Result<(Tensor, Deviations)> {
         let freedom = usize::from(unbiased);
         let count = self.reduced_count(op, axes, 1 + freedom)?;
         let scale = 1.0 / (count - freedom) as f64;
         let x = self.detach();
         let mean = x.mean(axes, true)?;
-        let y = (&x - &mean)?.square()?.sum(axes, true)?.mul_scalar(scale)?.into_value();
-        Ok((y, Deviations { x: x.into_value(), mean: mean.into_value(), scale }))
+        let y = (&x - &mean)?
+            .square()?
+            .sum(axes, true)?
+            .mul_scalar(scale)?
+            .into_value();
+        Ok((
+            y,
+            Deviations {
+                x: x.into_value(),
+                mean: mean.into_value(),
+                scale,
+            },
+        ))
     }
 
     /// How many elements each result is made of.
@@ -121,7 +169,12 @@ impl Var {
         let count = axes.iter().map(|&axis| self.shape()[axis]).product();
         if count < least {
             let got = format!("{count} in axes {axes:?} of {}", self.shape());
-            return Err(Error::operand(op, "x", format!("at least {least} to reduce"), got));
+            return Err(Error::operand(
+                op,
+                "x",
+                format!("at least {least} to reduce"),
+                got,
+            ));
         }
         Ok(count)
     }
@@ -146,7 +199,8 @@ impl Deviations {
 struct Variance(Deviations);
 
 impl Backward for Variance {
-    /// dx = 2 scale (x - mean) dy: the mean's own share cancels, as the differences from it add up to 0.
+    /// dx = 2 scale (x - mean) dy: the mean's own share cancels, as the differences from it add up
+    /// to 0.
     fn backward(self: Box<Self>, dy: Tensor, _wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
         let dy = dy.reshape(self.0.mean.shape())?;
         self.0.gradient(dy, 2.0)
@@ -179,12 +233,15 @@ impl Backward for StandardDeviation {
 
 /// Extremes.
 impl Var {
-    /// The largest element over `axes`; they stay as axes of length 1 where `keep` is set, and go otherwise.
+    /// The largest element over `axes`; they stay as axes of length 1 where `keep` is set, and go
+    /// otherwise.
     ///
-    /// Not-a-number counts as larger than all, and gets the gradient. **Shapes**: any with elements to reduce.
-    /// **Backward**: dy goes to the first of the largest. **Saves**: where that is, one i64 a result.
-    /// **Errors**: an axis that is out of range or named twice, the largest of none. **Source**: `torch.max` along
-    /// an axis; `torch.amax` shares the gradient among equals.
+    /// Not-a-number counts as larger than all, and gets the gradient. **Shapes**: any with elements
+    /// to reduce.
+    /// **Backward**: dy goes to the first of the largest. **Saves**: where that is, one i64 a
+    /// result.
+    /// **Errors**: an axis that is out of range or named twice, the largest of none. **Source**:
+    /// `torch.max` along an axis; `torch.amax` shares the gradient among equals.
     #[track_caller]
     pub fn max(&self, axes: &[usize], keep: bool) -> Result<Var> {
         self.extreme("max", axes, keep)
@@ -205,7 +262,12 @@ impl Var {
         let shape = if keep { kept } else { dropped };
         let at = rows.extreme_of_rows(length, shape, op == "max")?;
         let y = rows.picked(&at, length, 1)?;
-        Ok(Var::record(op, &[self], y, || Extreme { at, shape: *rows.shape(), length, order }))
+        Ok(Var::record(op, &[self], y, || Extreme {
+            at,
+            shape: *rows.shape(),
+            length,
+            order,
+        }))
     }
 }
 
@@ -231,7 +293,10 @@ impl Backward for Extreme {
             })?,
         };
         let mut inverse = vec![0; self.order.len()];
-        self.order.iter().enumerate().for_each(|(i, &axis)| inverse[axis] = i);
+        self.order
+            .iter()
+            .enumerate()
+            .for_each(|(i, &axis)| inverse[axis] = i);
         Ok(vec![Some(dx.permuted(&inverse)?)])
     }
 
@@ -251,27 +316,41 @@ impl Tensor {
         crate::ops::shape::check_axis("argmax", self.shape(), axis)?;
         let (_, dropped) = reduced_shapes("argmax", self.shape(), &[axis])?;
         if self.shape()[axis] == 0 {
-            return Err(Error::operand("argmax", "tensor", format!("a length above 0 in axis {axis}"), self.shape()));
+            return Err(Error::operand(
+                "argmax",
+                "tensor",
+                format!("a length above 0 in axis {axis}"),
+                self.shape(),
+            ));
         }
         let rows = self.permuted(&reduced_last(self.shape().len(), &[axis]))?;
         rows.extreme_of_rows(self.shape()[axis], dropped, true)
     }
 
-    /// The `k` largest elements along the last axis, largest first and of equals the first, and where they are (i64).
+    /// The `k` largest elements along the last axis, largest first and of equals the first, and
+    /// where they are (i64).
     ///
     /// # Errors
     /// A single number, or fewer than `k` elements in the last axis.
     #[track_caller]
     pub fn topk(&self, k: usize) -> Result<(Tensor, Tensor)> {
         let Some(&length) = self.shape().last().filter(|&&length| k <= length) else {
-            return Err(Error::operand("topk", "k", format!("at most the length of the last axis of {}", self.shape()), k));
+            return Err(Error::operand(
+                "topk",
+                "k",
+                format!("at most the length of the last axis of {}", self.shape()),
+                k,
+            ));
         };
         let shape = self.shape().with(self.shape().len() - 1, k);
         let at = match self.device() {
-            Device::Cpu => {
-                Tensor::build(shape, |at: &mut [i64]| each_dtype!(self.dtype(), T => cpu::topk(self.data::<T>(), length, k, at)))
-            }
-            Device::Cuda(_) => self.beside(shape, DType::I64, |at| cuda::topk(self.on_device(), length, k, at))?,
+            Device::Cpu => Tensor::build(
+                shape,
+                |at: &mut [i64]| each_dtype!(self.dtype(), T => cpu::topk(self.data::<T>(), length, k, at)),
+            ),
+            Device::Cuda(_) => self.beside(shape, DType::I64, |at| {
+                cuda::topk(self.on_device(), length, k, at)
+            })?,
         };
         Ok((self.picked(&at, length, k)?, at))
     }
@@ -282,20 +361,26 @@ impl Tensor {
             Device::Cpu => Ok(Tensor::build(shape, |at: &mut [i64]| {
                 each_dtype!(self.dtype(), T => cpu::extreme(self.data::<T>(), length, largest, at));
             })),
-            Device::Cuda(_) => self.beside(shape, DType::I64, |at| cuda::extreme(self.on_device(), length, largest, at)),
+            Device::Cuda(_) => self.beside(shape, DType::I64, |at| {
+                cuda::extreme(self.on_device(), length, largest, at)
+            }),
         }
     }
 
     /// The elements at `k` places of each row of `length`, in the shape of the places.
     fn picked(&self, at: &Tensor, length: usize, k: usize) -> Result<Tensor> {
         if self.device() != Device::Cpu {
-            return self.beside(at.shape(), self.dtype(), |y| cuda::pick(self.on_device(), at.on_device(), length, k, y));
+            return self.beside(at.shape(), self.dtype(), |y| {
+                cuda::pick(self.on_device(), at.on_device(), length, k, y)
+            });
         }
-        Ok(each_dtype!(self.dtype(), T => Tensor::build(*at.shape(), |y: &mut [T]| {
-            let rows = self.data::<T>().chunks_exact(length.max(1)).zip(at.data::<i64>().chunks_exact(k.max(1)));
-            let picked = rows.flat_map(|(row, at)| at.iter().map(|&i| row[i as usize]));
-            y.iter_mut().zip(picked).for_each(|(y, value)| *y = value);
-        })))
+        Ok(
+            each_dtype!(self.dtype(), T => Tensor::build(*at.shape(), |y: &mut [T]| {
+                let rows = self.data::<T>().chunks_exact(length.max(1)).zip(at.data::<i64>().chunks_exact(k.max(1)));
+                let picked = rows.flat_map(|(row, at)| at.iter().map(|&i| row[i as usize]));
+                y.iter_mut().zip(picked).for_each(|(y, value)| *y = value);
+            })),
+        )
     }
 }
 
@@ -308,7 +393,11 @@ fn reduced_last(rank: usize, axes: &[usize]) -> Vec<usize> {
 
 /// The shape with `axes` at length 1, and without them.
 #[track_caller]
-pub(crate) fn reduced_shapes(op: &'static str, shape: &Shape, axes: &[usize]) -> Result<(Shape, Shape)> {
+pub(crate) fn reduced_shapes(
+    op: &'static str,
+    shape: &Shape,
+    axes: &[usize],
+) -> Result<(Shape, Shape)> {
     let mut kept = *shape;
     for (i, &axis) in axes.iter().enumerate() {
         if axis >= shape.len() || axes[..i].contains(&axis) {
@@ -317,7 +406,10 @@ pub(crate) fn reduced_shapes(op: &'static str, shape: &Shape, axes: &[usize]) ->
         }
         kept = kept.with(axis, 1);
     }
-    let dropped: Vec<usize> = (0..shape.len()).filter(|axis| !axes.contains(axis)).map(|axis| shape[axis]).collect();
+    let dropped: Vec<usize> = (0..shape.len())
+        .filter(|axis| !axes.contains(axis))
+        .map(|axis| shape[axis])
+        .collect();
     Ok((kept, Shape::new(&dropped)?))
 }
 
@@ -328,24 +420,38 @@ impl Tensor {
         self.scaled_sum(axes, 1.0, self.dtype())
     }
 
-    /// The sum over all rows of a tensor `[.., c]`: the gradient of a bias. Of 16-bit elements it is f32.
+    /// The sum over all rows of a tensor `[.., c]`: the gradient of a bias. Of 16-bit elements it
+    /// is f32.
     pub(crate) fn sum_of_rows(&self, c: usize) -> Result<Tensor> {
-        let wide = if matches!(self.dtype(), DType::BF16 | DType::F16) { DType::F32 } else { self.dtype() };
+        let wide = if matches!(self.dtype(), DType::BF16 | DType::F16) {
+            DType::F32
+        } else {
+            self.dtype()
+        };
         let axes: Vec<usize> = (0..self.shape().len() - 1).collect();
         self.scaled_sum(&axes, 1.0, wide)?.reshape([c])
     }
 
-    /// `scale` times the sum over `axes`, which stay with length 1, in this dtype: neighbouring axes are taken together,
-    /// one group after the other.
+    /// `scale` times the sum over `axes`, which stay with length 1, in this dtype: neighbouring
+    /// axes are taken together, one group after the other.
     #[track_caller]
     pub(crate) fn scaled_sum(&self, axes: &[usize], scale: f64, dtype: DType) -> Result<Tensor> {
         if self.elements() == 0 {
-            // Not group after group: along an axis that goes later, sums in between could be longer than memory.
-            let kept = axes.iter().fold(*self.shape(), |shape, &axis| shape.with(axis, 1));
-            return Tensor::full_on(self.device(), Tensor::room("sum", self.device(), &kept, dtype)?, 0.0, dtype);
+            // Not group after group: along an axis that goes later, sums in between could be longer
+            // than memory.
+            let kept = axes
+                .iter()
+                .fold(*self.shape(), |shape, &axis| shape.with(axis, 1));
+            return Tensor::full_on(
+                self.device(),
+                Tensor::room("sum", self.device(), &kept, dtype)?,
+                0.0,
+                dtype,
+            );
         }
         if self.device() == Device::Cpu && self.dtype() == DType::F16 {
-            // Nothing is computed in f16 here, but what is expanded has a gradient in every float type.
+            // Nothing is computed in f16 here, but what is expanded has a gradient in every float
+            // type.
             return self.cast(DType::F32)?.scaled_sum(axes, scale, dtype);
         }
         let mut x = self.clone();
@@ -354,9 +460,14 @@ impl Tensor {
         }
         let mut axis = 0;
         while axis < self.shape().len() {
-            let group = (axis..self.shape().len()).take_while(|a| axes.contains(a)).count();
+            let group = (axis..self.shape().len())
+                .take_while(|a| axes.contains(a))
+                .count();
             if group > 0 {
-                let (outer, inner) = (x.shape()[..axis].iter().product(), x.shape()[axis + group..].iter().product());
+                let (outer, inner) = (
+                    x.shape()[..axis].iter().product(),
+                    x.shape()[axis + group..].iter().product(),
+                );
                 let shape = (axis..axis + group).fold(*x.shape(), |shape, a| shape.with(a, 1));
                 x = each_real!("sum", x.dtype(), T => Tensor::build(shape, |y: &mut [<T as Real>::Wide]| {
                     cpu::sum::<T>(x.data(), outer, inner, y);
@@ -364,7 +475,11 @@ impl Tensor {
             }
             axis += group.max(1);
         }
-        if scale == 1.0 { x.cast(dtype) } else { Var::from(x).mul_scalar(scale)?.into_value().cast(dtype) }
+        if scale == 1.0 {
+            x.cast(dtype)
+        } else {
+            Var::from(x).mul_scalar(scale)?.into_value().cast(dtype)
+        }
     }
 
     /// As [`Tensor::scaled_sum`]: in f32 between the groups, in `dtype` after the last.
@@ -377,28 +492,47 @@ impl Tensor {
                 _ => groups.push([axis, axis + 1]),
             }
         }
-        let Some(&last) = groups.last() else { return Var::from(self).mul_scalar(scale)?.into_value().cast(dtype) };
+        let Some(&last) = groups.last() else {
+            return Var::from(self).mul_scalar(scale)?.into_value().cast(dtype);
+        };
         let mut x = self.clone();
         for group in groups {
             let [first, end] = group;
-            let sizes = [x.shape()[..first].iter().product(), x.shape()[end..].iter().product()];
+            let sizes = [
+                x.shape()[..first].iter().product(),
+                x.shape()[end..].iter().product(),
+            ];
             let shape = (first..end).fold(*x.shape(), |shape, axis| shape.with(axis, 1));
-            let (scale, dtype) = if group == last { (scale, dtype) } else { (1.0, DType::F32) };
+            let (scale, dtype) = if group == last {
+                (scale, dtype)
+            } else {
+                (1.0, DType::F32)
+            };
             // What an earlier group gave is f32: the kernel gives its own type or f32.
-            let own = if dtype == x.dtype() || dtype == DType::F32 { dtype } else { DType::F32 };
-            x = x.beside(shape, own, |y| cuda::sum(x.on_device(), sizes, scale, y))?.cast(dtype)?;
+            let own = if dtype == x.dtype() || dtype == DType::F32 {
+                dtype
+            } else {
+                DType::F32
+            };
+            x = x
+                .beside(shape, own, |y| cuda::sum(x.on_device(), sizes, scale, y))?
+                .cast(dtype)?;
         }
         Ok(x)
     }
 
-    /// Undoes broadcasting: the sum over all axes along which `shape` was repeated to make this tensor.
+    /// Undoes broadcasting: the sum over all axes along which `shape` was repeated to make this
+    /// tensor.
     pub(crate) fn sum_to(&self, shape: &Shape) -> Result<Tensor> {
         if self.shape() == shape {
             return Ok(self.clone());
         }
         let extra = self.shape().len() - shape.len();
-        let repeated = |axis: usize| axis < extra || (shape[axis - extra] == 1 && self.shape()[axis] != 1);
-        let axes: Vec<usize> = (0..self.shape().len()).filter(|&axis| repeated(axis)).collect();
+        let repeated =
+            |axis: usize| axis < extra || (shape[axis - extra] == 1 && self.shape()[axis] != 1);
+        let axes: Vec<usize> = (0..self.shape().len())
+            .filter(|&axis| repeated(axis))
+            .collect();
         self.sum_over(&axes)?.reshape(shape)
     }
 }

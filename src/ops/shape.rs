@@ -1,7 +1,8 @@
 //! Other shapes of the same elements, parts of them, and repetitions.
 //!
-//! All of these are linear, and come in adjoint pairs: what cuts a part out goes back as zeros around the part, what
-//! repeats goes back as a sum. None saves more than shapes. They take every dtype.
+//! All of these are linear, and come in adjoint pairs: what cuts a part out goes back as zeros
+//! around the part, what repeats goes back as a sum. None saves more than shapes. They take every
+//! dtype.
 
 use std::ops::Range;
 
@@ -33,16 +34,29 @@ impl Var {
     #[track_caller]
     pub fn reshape(&self, shape: impl Into<Shape>) -> Result<Var> {
         let (y, old) = (self.value().reshape(shape)?, *self.shape());
-        Ok(Var::record("reshape", &[self], y, || Linear(move |dy: Tensor| dy.reshape(old))))
+        Ok(Var::record("reshape", &[self], y, || {
+            Linear(move |dy: Tensor| dy.reshape(old))
+        }))
     }
 
     /// Without the axis `axis` of length 1. Otherwise as [`Var::reshape`].
     #[track_caller]
     pub fn squeeze(&self, axis: usize) -> Result<Var> {
         if self.shape().get(axis) != Some(&1) {
-            return Err(Error::operand("squeeze", "axis", format!("an axis of length 1 of {}", self.shape()), axis));
+            return Err(Error::operand(
+                "squeeze",
+                "axis",
+                format!("an axis of length 1 of {}", self.shape()),
+                axis,
+            ));
         }
-        let left: Vec<usize> = self.shape().iter().enumerate().filter(|&(a, _)| a != axis).map(|(_, &length)| length).collect();
+        let left: Vec<usize> = self
+            .shape()
+            .iter()
+            .enumerate()
+            .filter(|&(a, _)| a != axis)
+            .map(|(_, &length)| length)
+            .collect();
         self.reshape(Shape::new(&left)?)
     }
 
@@ -51,7 +65,12 @@ impl Var {
     pub fn unsqueeze(&self, axis: usize) -> Result<Var> {
         let mut dims = self.shape().to_vec();
         if axis > dims.len() {
-            return Err(Error::operand("unsqueeze", "axis", format!("at most {} for {}", dims.len(), self.shape()), axis));
+            return Err(Error::operand(
+                "unsqueeze",
+                "axis",
+                format!("at most {} for {}", dims.len(), self.shape()),
+                axis,
+            ));
         }
         dims.insert(axis, 1);
         self.reshape(Shape::new(&dims)?)
@@ -59,7 +78,8 @@ impl Var {
 
     /// The axes in another order: axis i of the result is axis `order[i]` of x.
     ///
-    /// **Shapes**: `[x_order[0], x_order[1], ...]`. **Backward**: dx = dy in the inverse order. **Saves**: nothing.
+    /// **Shapes**: `[x_order[0], x_order[1], ...]`. **Backward**: dx = dy in the inverse order.
+    /// **Saves**: nothing.
     /// **Errors**: an order that does not name each axis once. **Source**: `torch.permute`.
     #[track_caller]
     pub fn permute(&self, order: &[usize]) -> Result<Var> {
@@ -69,10 +89,17 @@ impl Var {
             inverse[axis] = i;
         }
         if order.len() != rank || inverse.contains(&rank) {
-            return Err(Error::operand("permute", "order", format!("each axis of {} once", self.shape()), format!("{order:?}")));
+            return Err(Error::operand(
+                "permute",
+                "order",
+                format!("each axis of {} once", self.shape()),
+                format!("{order:?}"),
+            ));
         }
         let y = self.value().permuted(order)?;
-        Ok(Var::record("permute", &[self], y, || Linear(move |dy: Tensor| dy.permuted(&inverse))))
+        Ok(Var::record("permute", &[self], y, || {
+            Linear(move |dy: Tensor| dy.permuted(&inverse))
+        }))
     }
 
     /// Axes `a` and `b` exchanged. Otherwise as [`Var::permute`].
@@ -91,7 +118,12 @@ impl Var {
     #[track_caller]
     pub fn flip(&self, axis: usize) -> Result<Var> {
         check_axis("flip", self.shape(), axis)?;
-        Ok(Var::record("flip", &[self], self.value().flipped(axis)?, || Linear(move |dy: Tensor| dy.flipped(axis))))
+        Ok(Var::record(
+            "flip",
+            &[self],
+            self.value().flipped(axis)?,
+            || Linear(move |dy: Tensor| dy.flipped(axis)),
+        ))
     }
 }
 
@@ -99,21 +131,30 @@ impl Var {
 impl Var {
     /// Elements `range` of axis `axis`.
     ///
-    /// **Shapes**: the axis gets the range's length. **Backward**: dx = dy within the range, 0 outside.
-    /// **Saves**: nothing. **Errors**: an axis or a range out of bounds. **Source**: `torch.narrow`.
+    /// **Shapes**: the axis gets the range's length. **Backward**: dx = dy within the range, 0
+    /// outside.
+    /// **Saves**: nothing. **Errors**: an axis or a range out of bounds. **Source**:
+    /// `torch.narrow`.
     #[track_caller]
     pub fn slice(&self, axis: usize, range: Range<usize>) -> Result<Var> {
         let shape = *self.shape();
         check_axis("slice", &shape, axis)?;
         if range.start > range.end || range.end > shape[axis] {
             let expected = format!("a part of 0..{} for axis {axis} of {shape}", shape[axis]);
-            return Err(Error::operand("slice", "range", expected, format!("{range:?}")));
+            return Err(Error::operand(
+                "slice",
+                "range",
+                expected,
+                format!("{range:?}"),
+            ));
         }
         let y = self.value().sliced(axis, range.clone())?;
         let around = (range.start, shape[axis] - range.end);
         Ok(Var::record("slice", &[self], y, || {
             Linear(move |dy: Tensor| {
-                let pads: Vec<_> = (0..shape.len()).map(|a| if a == axis { around } else { (0, 0) }).collect();
+                let pads: Vec<_> = (0..shape.len())
+                    .map(|a| if a == axis { around } else { (0, 0) })
+                    .collect();
                 dy.padded(&pads)
             })
         }))
@@ -126,9 +167,17 @@ impl Var {
     #[track_caller]
     pub fn split(&self, lengths: &[usize], axis: usize) -> Result<Vec<Var>> {
         check_axis("split", self.shape(), axis)?;
-        let (whole, total) = (self.shape()[axis], lengths.iter().fold(0usize, |sum, &n| sum.saturating_add(n)));
+        let (whole, total) = (
+            self.shape()[axis],
+            lengths.iter().fold(0usize, |sum, &n| sum.saturating_add(n)),
+        );
         if total != whole {
-            return Err(Error::operand("split", "lengths", format!("a sum of {whole}"), format!("{lengths:?}")));
+            return Err(Error::operand(
+                "split",
+                "lengths",
+                format!("a sum of {whole}"),
+                format!("{lengths:?}"),
+            ));
         }
         let mut parts = Vec::new();
         let mut start = 0;
@@ -141,45 +190,63 @@ impl Var {
 
     /// Zeros around x: for each axis, how many before and after.
     ///
-    /// **Shapes**: each axis gets longer by its two numbers. **Backward**: dx = the inner part of dy. **Saves**: nothing.
+    /// **Shapes**: each axis gets longer by its two numbers. **Backward**: dx = the inner part of
+    /// dy. **Saves**: nothing.
     /// **Errors**: a number of pairs other than x's of axes. **Source**: `numpy.pad`.
     #[track_caller]
     pub fn pad(&self, around: &[(usize, usize)]) -> Result<Var> {
         let shape = *self.shape();
         if around.len() != shape.len() {
             let expected = format!("a pair for each axis of {shape}");
-            return Err(Error::operand("pad", "around", expected, format!("{around:?}")));
+            return Err(Error::operand(
+                "pad",
+                "around",
+                expected,
+                format!("{around:?}"),
+            ));
         }
         let (y, around) = (self.value().padded(around)?, around.to_vec());
         Ok(Var::record("pad", &[self], y, || {
             Linear(move |dy: Tensor| {
                 let mut inner = around.iter().zip(shape.iter()).enumerate();
-                inner.try_fold(dy, |dy, (axis, (pair, &length))| dy.sliced(axis, pair.0..pair.0 + length))
+                inner.try_fold(dy, |dy, (axis, (pair, &length))| {
+                    dy.sliced(axis, pair.0..pair.0 + length)
+                })
             })
         }))
     }
 
     /// x repeated along its axes of length 1, and along new leading ones, to make `shape`.
     ///
-    /// **Shapes**: any to which x broadcasts. **Backward**: dx = dy summed over the repeated axes. **Saves**: nothing.
-    /// **Errors**: a shape to which x does not broadcast. **Source**: `torch.expand`, `numpy.broadcast_to`.
+    /// **Shapes**: any to which x broadcasts. **Backward**: dx = dy summed over the repeated axes.
+    /// **Saves**: nothing.
+    /// **Errors**: a shape to which x does not broadcast. **Source**: `torch.expand`,
+    /// `numpy.broadcast_to`.
     #[track_caller]
     pub fn expand(&self, shape: impl Into<Shape>) -> Result<Var> {
         let (shape, old) = (shape.into(), *self.shape());
         if old.broadcast(&shape) != Some(shape) {
-            return Err(Error::operand("expand", "x", format!("a shape that repeats to {shape}"), old));
+            return Err(Error::operand(
+                "expand",
+                "x",
+                format!("a shape that repeats to {shape}"),
+                old,
+            ));
         }
         let shape = Tensor::room("expand", self.value().device(), &shape, self.dtype())?;
         let y = self.value().expand(&shape)?;
-        Ok(Var::record("expand", &[self], y, || Linear(move |dy: Tensor| dy.sum_to(&old))))
+        Ok(Var::record("expand", &[self], y, || {
+            Linear(move |dy: Tensor| dy.sum_to(&old))
+        }))
     }
 }
 
 /// The parts one after the other along axis `axis`.
 ///
-/// **Shapes**: equal but for that axis, whose lengths add up. **Backward**: to each part its slice of dy.
-/// **Saves**: nothing. **Errors**: no parts at all, shapes that differ elsewhere, dtypes that differ, a result that does not
-/// fit in memory.
+/// **Shapes**: equal but for that axis, whose lengths add up. **Backward**: to each part its slice
+/// of dy.
+/// **Saves**: nothing. **Errors**: no parts at all, shapes that differ elsewhere, dtypes that
+/// differ, a result that does not fit in memory.
 /// **Source**: `torch.cat`.
 ///
 /// ```
@@ -197,9 +264,18 @@ pub fn concat(parts: &[&Var], axis: usize) -> Result<Var> {
     let mut shape = first.shape().with(axis, 0);
     for part in parts {
         if part.dtype() != first.dtype() {
-            return Err(Error::operand("concat", "parts", format!("one dtype, {}", first.dtype()), part.dtype()));
+            return Err(Error::operand(
+                "concat",
+                "parts",
+                format!("one dtype, {}", first.dtype()),
+                part.dtype(),
+            ));
         }
-        super::same_device("concat", ("the first", first.value()), ("parts", part.value()))?;
+        super::same_device(
+            "concat",
+            ("the first", first.value()),
+            ("parts", part.value()),
+        )?;
         if part.shape().len() != shape.len() || part.shape().with(axis, 0) != shape.with(axis, 0) {
             let expected = format!("{} but for axis {axis}", first.shape());
             return Err(Error::operand("concat", "parts", expected, part.shape()));
@@ -238,7 +314,9 @@ impl Backward for Concat {
         let mut start = 0;
         let slices = self.lengths.iter().zip(wanted).map(|(&length, &wanted)| {
             start += length;
-            wanted.then(|| dy.sliced(self.axis, start - length..start)).transpose()
+            wanted
+                .then(|| dy.sliced(self.axis, start - length..start))
+                .transpose()
         });
         slices.collect()
     }
@@ -250,21 +328,38 @@ impl Backward for Concat {
 
 /// The copies behind the ops above; their arguments have been checked.
 impl Tensor {
-    /// A copy by a walk over this tensor: from element `start`, with a step for each axis of `shape`.
-    fn walked(&self, shape: Shape, start: isize, steps: impl Iterator<Item = isize>) -> Result<Tensor> {
+    /// A copy by a walk over this tensor: from element `start`, with a step for each axis of
+    /// `shape`.
+    fn walked(
+        &self,
+        shape: Shape,
+        start: isize,
+        steps: impl Iterator<Item = isize>,
+    ) -> Result<Tensor> {
         if self.device() != Device::Cpu {
             let (own, steps) = (shape.strides(), steps.collect::<Vec<_>>());
-            let axes = Axes::new((0..shape.len()).map(|axis| (shape[axis], [steps[axis], own[axis] as isize])));
-            return self.beside(shape, self.dtype(), |y| cuda::copy_box((self.on_device(), start as usize), (y, 0), axes));
+            let axes = Axes::new(
+                (0..shape.len()).map(|axis| (shape[axis], [steps[axis], own[axis] as isize])),
+            );
+            return self.beside(shape, self.dtype(), |y| {
+                cuda::copy_box((self.on_device(), start as usize), (y, 0), axes)
+            });
         }
         let axes = cpu::merged(shape.iter().copied().zip(steps));
-        Ok(each_dtype!(self.dtype(), T => Tensor::build(shape, |y: &mut [T]| cpu::take(self.data(), start, &axes, y))))
+        Ok(
+            each_dtype!(self.dtype(), T => Tensor::build(shape, |y: &mut [T]| cpu::take(self.data(), start, &axes, y))),
+        )
     }
 
     /// See [`Var::permute`].
     pub(crate) fn permuted(&self, order: &[usize]) -> Result<Tensor> {
         let strides = self.shape().strides();
-        let shape = order.iter().enumerate().fold(*self.shape(), |shape, (i, &axis)| shape.with(i, self.shape()[axis]));
+        let shape = order
+            .iter()
+            .enumerate()
+            .fold(*self.shape(), |shape, (i, &axis)| {
+                shape.with(i, self.shape()[axis])
+            });
         self.walked(shape, 0, order.iter().map(|&axis| strides[axis] as isize))
     }
 
@@ -272,7 +367,13 @@ impl Tensor {
     fn flipped(&self, axis: usize) -> Result<Tensor> {
         let (shape, strides) = (*self.shape(), self.shape().strides());
         let last = shape[axis].saturating_sub(1) * strides[axis];
-        let steps = (0..shape.len()).map(|a| if a == axis { -(strides[a] as isize) } else { strides[a] as isize });
+        let steps = (0..shape.len()).map(|a| {
+            if a == axis {
+                -(strides[a] as isize)
+            } else {
+                strides[a] as isize
+            }
+        });
         self.walked(shape, last as isize, steps)
     }
 
@@ -283,27 +384,48 @@ impl Tensor {
         if self.shape()[..axis].iter().all(|&length| length == 1) {
             return Ok(self.view(start, shape));
         }
-        self.walked(shape, start as isize, strides.iter().map(|&step| step as isize))
+        self.walked(
+            shape,
+            start as isize,
+            strides.iter().map(|&step| step as isize),
+        )
     }
 
     /// See [`Var::pad`].
     #[track_caller]
     pub(crate) fn padded(&self, around: &[(usize, usize)]) -> Result<Tensor> {
-        let sum = |(&length, &(before, after)): (&usize, &(usize, usize))| length.saturating_add(before).saturating_add(after);
+        let sum = |(&length, &(before, after)): (&usize, &(usize, usize))| {
+            length.saturating_add(before).saturating_add(after)
+        };
         let wide: Vec<usize> = self.shape().iter().zip(around).map(sum).collect();
         let shape = Tensor::room("pad", self.device(), &wide, self.dtype())?;
         if self.device() != Device::Cpu {
             let (own, wide) = (self.shape().strides(), shape.strides());
-            let start = around.iter().zip(wide.iter()).map(|(pair, step)| pair.0 * step).sum();
-            let axis = |axis: usize| (self.shape()[axis], [own[axis] as isize, wide[axis] as isize]);
+            let start = around
+                .iter()
+                .zip(wide.iter())
+                .map(|(pair, step)| pair.0 * step)
+                .sum();
+            let axis = |axis: usize| {
+                (
+                    self.shape()[axis],
+                    [own[axis] as isize, wide[axis] as isize],
+                )
+            };
             return self.beside(shape, self.dtype(), |y| {
                 y.fill(0.0)?;
-                cuda::copy_box((self.on_device(), 0), (y, start), Axes::new((0..shape.len()).map(axis)))
+                cuda::copy_box(
+                    (self.on_device(), 0),
+                    (y, start),
+                    Axes::new((0..shape.len()).map(axis)),
+                )
             });
         }
         let axes = self.shape().iter().zip(around).zip(shape.iter());
         let axes = cpu::merged_padding(axes.map(|((&length, pair), &all)| (length, pair.0, all)));
-        Ok(each_dtype!(self.dtype(), T => Tensor::build(shape, |y: &mut [T]| cpu::pad(self.data(), &axes, y))))
+        Ok(
+            each_dtype!(self.dtype(), T => Tensor::build(shape, |y: &mut [T]| cpu::pad(self.data(), &axes, y))),
+        )
     }
 
     /// See [`Var::expand`].
@@ -324,7 +446,12 @@ impl Tensor {
 #[track_caller]
 pub(crate) fn check_axis(op: &'static str, shape: &Shape, axis: usize) -> Result<()> {
     if axis >= shape.len() {
-        return Err(Error::operand(op, "axis", format!("below {} for {shape}", shape.len()), axis));
+        return Err(Error::operand(
+            op,
+            "axis",
+            format!("below {} for {shape}", shape.len()),
+            axis,
+        ));
     }
     Ok(())
 }

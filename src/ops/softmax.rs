@@ -8,14 +8,16 @@ use crate::{Device, Error, Result, Tensor, Var};
 impl Var {
     /// y = e^x / sum of e^x along `axis`: positive numbers that add up to 1.
     ///
-    /// **Shapes**: any with that axis, y as x. **Backward**: dx = y (dy - sum of dy y). **Saves**: y.
+    /// **Shapes**: any with that axis, y as x. **Backward**: dx = y (dy - sum of dy y). **Saves**:
+    /// y.
     /// **Errors**: an axis that is out of range or empty. **Source**: `torch.softmax`.
     #[track_caller]
     pub fn softmax(&self, axis: usize) -> Result<Var> {
         along("softmax", self, axis)
     }
 
-    /// y = x - ln(sum of e^x) along `axis`: the logarithm of [`softmax`](Var::softmax), finite where that rounds to 0.
+    /// y = x - ln(sum of e^x) along `axis`: the logarithm of [`softmax`](Var::softmax), finite
+    /// where that rounds to 0.
     ///
     /// **Shapes**: any with that axis, y as x. **Backward**: dx = dy - e^y sum of dy. **Saves**: y.
     /// **Errors**: an axis that is out of range or empty. **Source**: `torch.log_softmax`.
@@ -43,8 +45,12 @@ fn along(op: &'static str, x: &Var, axis: usize) -> Result<Var> {
     let from = x.value();
     super::float(op, ("x", from))?;
     let y = match from.device() {
-        Device::Cpu => each_float!(op, x.dtype(), T => Tensor::build(*shape, |y: &mut [T]| cpu::forward(log, from.data(), k, y))),
-        Device::Cuda(_) => from.beside(shape, x.dtype(), |y| cuda::forward(log, from.on_device(), k, y))?,
+        Device::Cpu => {
+            each_float!(op, x.dtype(), T => Tensor::build(*shape, |y: &mut [T]| cpu::forward(log, from.data(), k, y)))
+        }
+        Device::Cuda(_) => from.beside(shape, x.dtype(), |y| {
+            cuda::forward(log, from.on_device(), k, y)
+        })?,
     };
     Ok(Var::record(op, &[x], y.clone(), || Softmax { y, log }))
 }
@@ -60,12 +66,14 @@ impl Backward for Softmax {
         let (shape, y) = (*dy.shape(), &self.y);
         let k = shape[shape.len() - 1];
         let dx = match dy.device() {
-            Device::Cpu => each_float!("softmax", dy.dtype(), T => Tensor::build(shape, |dx: &mut [T]| {
-                cpu::backward(self.log, y.data(), dy.data(), k, dx);
-            })),
-            Device::Cuda(_) => {
-                dy.beside(shape, dy.dtype(), |dx| cuda::backward(self.log, y.on_device(), dy.on_device(), k, dx))?
+            Device::Cpu => {
+                each_float!("softmax", dy.dtype(), T => Tensor::build(shape, |dx: &mut [T]| {
+                    cpu::backward(self.log, y.data(), dy.data(), k, dx);
+                }))
             }
+            Device::Cuda(_) => dy.beside(shape, dy.dtype(), |dx| {
+                cuda::backward(self.log, y.on_device(), dy.on_device(), k, dx)
+            })?,
         };
         Ok(vec![Some(dx)])
     }

@@ -1,14 +1,15 @@
 //! Functions of one number, element by element: a row each, with its derivative.
 //!
-//! The backward rule computes from the output where the derivative is simple in it (y for exp, 1 - y^2 for tanh), as the
-//! next op most often keeps that alive anyway, and from the input otherwise.
+//! The backward rule computes from the output where the derivative is simple in it (y for exp, 1 -
+//! y^2 for tanh), as the next op most often keeps that alive anyway, and from the input otherwise.
 
 use crate::autograd::Backward;
 use crate::cpu::unary::{self as cpu, Kind, Saves};
 use crate::cuda::unary as cuda;
 use crate::{Device, Error, Result, Tensor, Var};
 
-/// A method for each row: name(arguments), what it is, its kind, its backward rule, what it saves, its source.
+/// A method for each row: name(arguments), what it is, its kind, its backward rule, what it saves,
+/// its source.
 macro_rules! functions {
     ($($name:ident($($arg:ident),*), $does:literal, $kind:expr, $backward:literal, $saves:literal, $source:literal;)*) => {
         impl Var {$(
@@ -41,12 +42,14 @@ functions! {
 }
 
 impl Var {
-    /// x Phi(x), with Phi the standard normal distribution's cumulative function (1 + erf(x / sqrt 2)) / 2: the exact form.
+    /// x Phi(x), with Phi the standard normal distribution's cumulative function (1 + erf(x / sqrt
+    /// 2)) / 2: the exact form.
     ///
-    /// **Shapes**: any. **Backward**: dx = (Phi(x) + x phi(x)) dy, with the density phi(x) = e^(-x^2/2) / sqrt(2 pi); value
-    /// and slope at infinity are the limits.
+    /// **Shapes**: any. **Backward**: dx = (Phi(x) + x phi(x)) dy, with the density phi(x) =
+    /// e^(-x^2/2) / sqrt(2 pi); value and slope at infinity are the limits.
     /// **Saves**: x. **Errors**: elements that are not floats.
-    /// **Source**: Hendrycks and Gimpel, "Gaussian error linear units" (2016), section 2; `torch.nn.functional.gelu`.
+    /// **Source**: Hendrycks and Gimpel, "Gaussian error linear units" (2016), section 2;
+    /// `torch.nn.functional.gelu`.
     #[track_caller]
     pub fn gelu(&self) -> Result<Var> {
         apply(Kind::Gelu, self)
@@ -54,12 +57,19 @@ impl Var {
 
     /// x, but `low` where it is smaller and `high` where it is larger.
     ///
-    /// **Shapes**: any. **Backward**: dx = dy where low <= x <= high, else 0, as at not-a-number. **Saves**: x.
-    /// **Errors**: elements that are not floats; `low` above `high`, or not a number. **Source**: `torch.clamp`.
+    /// **Shapes**: any. **Backward**: dx = dy where low <= x <= high, else 0, as at not-a-number.
+    /// **Saves**: x.
+    /// **Errors**: elements that are not floats; `low` above `high`, or not a number. **Source**:
+    /// `torch.clamp`.
     #[track_caller]
     pub fn clamp(&self, low: f64, high: f64) -> Result<Var> {
         if low.is_nan() || high.is_nan() || low > high {
-            return Err(Error::operand("clamp", "bounds", "low <= high", format!("{low} and {high}")));
+            return Err(Error::operand(
+                "clamp",
+                "bounds",
+                "low <= high",
+                format!("{low} and {high}"),
+            ));
         }
         apply(Kind::Clamp(low, high), self)
     }
@@ -71,10 +81,14 @@ fn apply(kind: Kind, x: &Var) -> Result<Var> {
     crate::ops::float(kind.name(), ("x", x.value()))?;
     let from = x.value();
     let y = match from.device() {
-        Device::Cpu => each_real!(kind.name(), x.dtype(), T => Tensor::build(*x.shape(), |y: &mut [T]| {
-            cpu::apply(kind, from.data(), y);
-        })),
-        Device::Cuda(_) => from.beside(x.shape(), x.dtype(), |y| cuda::forward(kind, from.on_device(), y))?,
+        Device::Cpu => {
+            each_real!(kind.name(), x.dtype(), T => Tensor::build(*x.shape(), |y: &mut [T]| {
+                cpu::apply(kind, from.data(), y);
+            }))
+        }
+        Device::Cuda(_) => from.beside(x.shape(), x.dtype(), |y| {
+            cuda::forward(kind, from.on_device(), y)
+        })?,
     };
     let kept = match kind.saves() {
         Saves::Nothing => None,
@@ -86,7 +100,10 @@ fn apply(kind: Kind, x: &Var) -> Result<Var> {
 
 /// The rule of [`Var::gelu`] of x.
 pub(crate) fn gelu_rule(x: Tensor) -> Box<dyn Backward> {
-    Box::new(Unary { kind: Kind::Gelu, kept: Some(x) })
+    Box::new(Unary {
+        kind: Kind::Gelu,
+        kept: Some(x),
+    })
 }
 
 struct Unary {
@@ -103,12 +120,14 @@ impl Backward for Unary {
         }
         let kept = self.kept.as_ref().unwrap_or(&dy);
         let dx = match dy.device() {
-            Device::Cpu => each_real!(self.kind.name(), dy.dtype(), T => Tensor::build(*dy.shape(), |dx: &mut [T]| {
-                cpu::backward(self.kind, kept.data(), dy.data(), dx);
-            })),
-            Device::Cuda(_) => {
-                dy.beside(dy.shape(), dy.dtype(), |dx| cuda::backward(self.kind, kept.on_device(), dy.on_device(), dx))?
+            Device::Cpu => {
+                each_real!(self.kind.name(), dy.dtype(), T => Tensor::build(*dy.shape(), |dx: &mut [T]| {
+                    cpu::backward(self.kind, kept.data(), dy.data(), dx);
+                }))
             }
+            Device::Cuda(_) => dy.beside(dy.shape(), dy.dtype(), |dx| {
+                cuda::backward(self.kind, kept.on_device(), dy.on_device(), dx)
+            })?,
         };
         Ok(vec![Some(dx)])
     }

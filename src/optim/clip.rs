@@ -1,6 +1,7 @@
 //! What is done to gradients before a step: measured, scaled, clipped.
 //!
-//! All take gradients in the arena's layout, as [`Params::flatten`] gives them, and pass over frozen parameters.
+//! All take gradients in the arena's layout, as [`Params::flatten`] gives them, and pass over
+//! frozen parameters.
 
 use super::{like_arena, segments};
 use crate::cpu::clip as cpu;
@@ -19,7 +20,9 @@ pub fn norm(params: &Params, gradients: &Tensor) -> Result<f64> {
     if gradients.device() != Device::Cpu {
         return super::on_device::norm(params, gradients);
     }
-    let trained = segments(params).into_iter().filter(|(_, group)| !group.frozen);
+    let trained = segments(params)
+        .into_iter()
+        .filter(|(_, group)| !group.frozen);
     let squares: f64 = each_float!("norm", gradients.dtype(), T => {
         trained.map(|(range, _)| cpu::sum_squares(&gradients.data::<T>()[range])).sum()
     });
@@ -29,7 +32,8 @@ pub fn norm(params: &Params, gradients: &Tensor) -> Result<f64> {
 /// As [`norm`], for gradients that must be finite.
 ///
 /// # Errors
-/// As [`norm`], and [`Error::NonFinite`] with the first parameter whose gradient is infinite or not a number.
+/// As [`norm`], and [`Error::NonFinite`] with the first parameter whose gradient is infinite or not
+/// a number.
 #[track_caller]
 pub fn finite_norm(params: &Params, gradients: &Tensor) -> Result<f64> {
     let norm = norm(params, gradients)?;
@@ -46,13 +50,16 @@ pub fn finite_norm(params: &Params, gradients: &Tensor) -> Result<f64> {
             }
         }
     });
-    Err(Error::NonFinite(format!("all gradients are finite, but so large that their norm is {norm}")))
+    Err(Error::NonFinite(format!(
+        "all gradients are finite, but so large that their norm is {norm}"
+    )))
 }
 
-/// Shrinks the gradients to the norm `max` where theirs is larger, and gives the norm they had. Gradients that are not
-/// finite stay as they are.
+/// Shrinks the gradients to the norm `max` where theirs is larger, and gives the norm they had.
+/// Gradients that are not finite stay as they are.
 ///
-/// **Source**: `torch.nn.utils.clip_grad_norm_`, with its 1e-6 added to the norm that is divided by.
+/// **Source**: `torch.nn.utils.clip_grad_norm_`, with its 1e-6 added to the norm that is divided
+/// by.
 ///
 /// # Errors
 /// As [`norm`], and where `max` is not positive.
@@ -67,7 +74,8 @@ pub fn clip_norm(params: &Params, gradients: &mut Tensor, max: f64) -> Result<f6
     Ok(norm)
 }
 
-/// Moves each gradient into [-limit, limit]; not-a-number stays. **Source**: `torch.nn.utils.clip_grad_value_`.
+/// Moves each gradient into [-limit, limit]; not-a-number stays. **Source**:
+/// `torch.nn.utils.clip_grad_value_`.
 ///
 /// # Errors
 /// Where `limit` is not positive, or the gradients are neither f32 nor f64.
@@ -81,8 +89,8 @@ pub fn clip_value(gradients: &mut Tensor, limit: f64) -> Result<()> {
     Ok(())
 }
 
-/// Multiplies all gradients: by 1/k after [`Gradients::accumulate`](crate::Gradients::accumulate) of k parts of a batch,
-/// or by the inverse of a loss scale.
+/// Multiplies all gradients: by 1/k after [`Gradients::accumulate`](crate::Gradients::accumulate)
+/// of k parts of a batch, or by the inverse of a loss scale.
 ///
 /// # Errors
 /// Where the gradients are neither f32 nor f64.
@@ -96,5 +104,11 @@ pub fn scale(gradients: &mut Tensor, factor: f64) -> Result<()> {
 }
 
 fn positive(what: &str, got: f64) -> Result<()> {
-    if got > 0.0 { Ok(()) } else { Err(Error::Argument(format!("{what} of a gradient must be positive, got {got}"))) }
+    if got > 0.0 {
+        Ok(())
+    } else {
+        Err(Error::Argument(format!(
+            "{what} of a gradient must be positive, got {got}"
+        )))
+    }
 }

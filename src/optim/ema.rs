@@ -7,15 +7,15 @@ use crate::cpu::ema as cpu;
 use crate::cuda::ema as cuda;
 use crate::{DType, Device, Error, Params, Result, Tensor};
 
-/// An exponential moving average of weights and buffers: it smooths the noise of single steps, and often tests better
-/// than the weights themselves.
+/// An exponential moving average of weights and buffers: it smooths the noise of single steps, and
+/// often tests better than the weights themselves.
 ///
 /// ```text
 /// mean = d mean + (1 - d) w          d = min(decay, (1 + t) / (10 + t)), t = updates before this one
 /// ```
 ///
-/// The smaller d at the beginning lets the random weights of the start be forgotten soon, also in short runs. Counters
-/// (integer buffers) are copied.
+/// The smaller d at the beginning lets the random weights of the start be forgotten soon, also in
+/// short runs. Counters (integer buffers) are copied.
 ///
 /// **Source**: Polyak, Juditsky, "Acceleration of stochastic approximation by averaging" (1992);
 /// `tf.train.ExponentialMovingAverage` for the choice of d.
@@ -28,16 +28,23 @@ pub struct Ema {
 }
 
 impl Ema {
-    /// The mean of these weights alone, so far. `decay` is typically 0.99 to 0.9999: the mean looks back over about
-    /// 1 / (1 - decay) updates.
+    /// The mean of these weights alone, so far. `decay` is typically 0.99 to 0.9999: the mean looks
+    /// back over about 1 / (1 - decay) updates.
     ///
     /// # Errors
     /// Where `decay` is not in [0, 1).
     pub fn new(params: &Params, decay: f64) -> Result<Ema> {
         if !(0.0..1.0).contains(&decay) {
-            return Err(Error::Argument(format!("the decay of a moving average must be in [0, 1), got {decay}")));
+            return Err(Error::Argument(format!(
+                "the decay of a moving average must be in [0, 1), got {decay}"
+            )));
         }
-        Ok(Ema { decay, updates: 0, arena: params.arena().clone(), buffers: params.buffers().to_vec() })
+        Ok(Ema {
+            decay,
+            updates: 0,
+            arena: params.arena().clone(),
+            buffers: params.buffers().to_vec(),
+        })
     }
 
     /// Number of updates so far.
@@ -71,11 +78,20 @@ impl Ema {
     }
 
     fn update_on_device(&mut self, params: &Params, keep: f64) -> Result<()> {
-        let keep = Tensor::from_vec(vec![keep as f32, (1.0 - keep) as f32], [2])?.to_device(params.device())?;
-        cuda::update(&mut self.arena.on_device_mut()?, params.arena().on_device(), keep.on_device())?;
+        let keep = Tensor::from_vec(vec![keep as f32, (1.0 - keep) as f32], [2])?
+            .to_device(params.device())?;
+        cuda::update(
+            &mut self.arena.on_device_mut()?,
+            params.arena().on_device(),
+            keep.on_device(),
+        )?;
         for ((_, mean), (_, value)) in self.buffers.iter_mut().zip(params.buffers()) {
             match value.dtype() {
-                DType::F32 => cuda::update(&mut mean.on_device_mut()?, value.on_device(), keep.on_device())?,
+                DType::F32 => cuda::update(
+                    &mut mean.on_device_mut()?,
+                    value.on_device(),
+                    keep.on_device(),
+                )?,
                 _ => *mean = value.clone(),
             }
         }
@@ -88,12 +104,15 @@ impl Ema {
     /// Where the parameters are not those it was made for.
     pub fn copy_to(&self, params: &mut Params) -> Result<()> {
         self.check(params)?;
-        self.buffers.iter().try_for_each(|(name, mean)| params.set(name, mean))?;
+        self.buffers
+            .iter()
+            .try_for_each(|(name, mean)| params.set(name, mean))?;
         *params.arena_mut() = self.arena.clone();
         Ok(())
     }
 
-    /// Exchanges weights and buffers with their means: to evaluate the mean, and once more to train on.
+    /// Exchanges weights and buffers with their means: to evaluate the mean, and once more to train
+    /// on.
     ///
     /// # Errors
     /// Where the parameters are not those it was made for.
@@ -111,7 +130,11 @@ impl Ema {
     pub fn state(&self, params: &Params) -> Result<Vec<(String, Tensor)>> {
         self.check(params)?;
         let mut named = vec![("step".to_owned(), Tensor::scalar(self.updates as i64))];
-        named.extend(state::by_name("mean.", params, &self.arena.to_device(Device::Cpu)?));
+        named.extend(state::by_name(
+            "mean.",
+            params,
+            &self.arena.to_device(Device::Cpu)?,
+        ));
         for (name, mean) in &self.buffers {
             named.push((format!("mean.{name}"), mean.to_device(Device::Cpu)?));
         }
@@ -128,7 +151,9 @@ impl Ema {
         let (updates, arena) = (reader.counter("step")?, reader.flat("mean.", params)?);
         let mut buffers = self.buffers.clone();
         for (name, mean) in &mut buffers {
-            *mean = reader.tensor(format!("mean.{name}"), mean.shape(), mean.dtype())?.to_device(mean.device())?;
+            *mean = reader
+                .tensor(format!("mean.{name}"), mean.shape(), mean.dtype())?
+                .to_device(mean.device())?;
         }
         reader.finish()?;
         (self.updates, self.arena, self.buffers) = (updates, arena, buffers);
@@ -138,9 +163,15 @@ impl Ema {
     fn check(&self, params: &Params) -> Result<()> {
         let facts = |x: &Tensor| (*x.shape(), x.dtype(), x.device());
         let same = self.buffers.len() == params.buffers().len()
-            && self.buffers.iter().zip(params.buffers()).all(|(a, b)| a.0 == b.0 && facts(&a.1) == facts(&b.1));
+            && self
+                .buffers
+                .iter()
+                .zip(params.buffers())
+                .all(|(a, b)| a.0 == b.0 && facts(&a.1) == facts(&b.1));
         if !same || facts(&self.arena) != facts(params.arena()) {
-            return Err(Error::Argument("the moving average was made for other parameters".into()));
+            return Err(Error::Argument(
+                "the moving average was made for other parameters".into(),
+            ));
         }
         Ok(())
     }

@@ -12,13 +12,15 @@ use crate::cpu::lion as cpu;
 /// m = beta2 m + (1 - beta2) dw
 /// ```
 ///
-/// Keeps one moment where Adam keeps two. Wants a learning rate 3 to 10 times smaller than AdamW's, and a weight decay as
-/// many times larger.
+/// Keeps one moment where Adam keeps two. Wants a learning rate 3 to 10 times smaller than AdamW's,
+/// and a weight decay as many times larger.
 ///
-/// **Source**: Chen et al., "Symbolic discovery of optimization algorithms" (NeurIPS 2023), Algorithm 2.
+/// **Source**: Chen et al., "Symbolic discovery of optimization algorithms" (NeurIPS 2023),
+/// Algorithm 2.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Lion {
-    /// The momentum's weight in the step, and how much of it stays from step to step, in [0, 1). (0.9, 0.99) unless set.
+    /// The momentum's weight in the step, and how much of it stays from step to step, in [0, 1).
+    /// (0.9, 0.99) unless set.
     pub betas: (f64, f64),
     /// How strongly weights are drawn to 0. 0.01 unless set.
     pub weight_decay: f64,
@@ -26,14 +28,31 @@ pub struct Lion {
 
 impl Default for Lion {
     fn default() -> Lion {
-        Lion { betas: (0.9, 0.99), weight_decay: 0.01 }
+        Lion {
+            betas: (0.9, 0.99),
+            weight_decay: 0.01,
+        }
     }
 }
 
 impl Lion {
-    pub(super) fn update<T: Float>(&self, step: &Step, w: &mut [T], dw: &[T], moments: Vec<&mut [T]>) {
-        let Some(m) = moments.into_iter().next() else { unreachable!("Method::moments names one for Lion") };
+    pub(super) fn update<T: Float>(
+        &self,
+        step: &Step,
+        w: &mut [T],
+        dw: &[T],
+        moments: Vec<&mut [T]>,
+    ) {
+        let Some(m) = moments.into_iter().next() else {
+            unreachable!("Method::moments names one for Lion")
+        };
         let keep = 1.0 - step.lr * self.weight_decay * step.decay_scale;
-        cpu::step([w, m], dw, T::from_f64(step.lr), T::from_f64(keep), [self.betas.0, self.betas.1]);
+        cpu::step(
+            [w, m],
+            dw,
+            T::from_f64(step.lr),
+            T::from_f64(keep),
+            [self.betas.0, self.betas.1],
+        );
     }
 }

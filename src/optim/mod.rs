@@ -1,8 +1,9 @@
 //! Optimizers: what turns gradients into better weights.
 //!
-//! All weights lie in one arena ([`Params::arena`]), all gradients in an array of the same layout ([`Params::flatten`]),
-//! and so do an optimizer's moments. A step is therefore one pass over three or four long arrays, cut into segments only
-//! where neighbouring parameters belong to different [`Group`]s.
+//! All weights lie in one arena ([`Params::arena`]), all gradients in an array of the same layout
+//! ([`Params::flatten`]), and so do an optimizer's moments. A step is therefore one pass over three
+//! or four long arrays, cut into segments only where neighbouring parameters belong to different
+//! [`Group`]s.
 //!
 //! ```
 //! use wavemix::optim::{Method, Optimizer, StepOptions};
@@ -80,39 +81,65 @@ impl Optimizer {
     /// Where a setting of the method is out of its range, or there is no memory for the moments.
     pub fn new(method: Method, params: &Params) -> Result<Optimizer> {
         method.check()?;
-        let zeros = |_: &&str| Tensor::full_on(params.device(), params.arena().shape(), 0.0, params.dtype());
+        let zeros = |_: &&str| {
+            Tensor::full_on(params.device(), params.arena().shape(), 0.0, params.dtype())
+        };
         let moments = method.moments().iter().map(zeros).collect::<Result<_>>()?;
-        let begin = Progress { steps: 0, skipped: 0, loss_scale: 1.0, good: 0 };
+        let begin = Progress {
+            steps: 0,
+            skipped: 0,
+            loss_scale: 1.0,
+            good: 0,
+        };
         let on_device = match params.device() {
             Device::Cpu => None,
             gpu => Some(OnDevice::new(gpu, begin, false)?),
         };
-        Ok(Optimizer { method, steps: 0, lr: 0.0, count: params.count(), dtype: params.dtype(), moments, on_device })
+        Ok(Optimizer {
+            method,
+            steps: 0,
+            lr: 0.0,
+            count: params.count(),
+            dtype: params.dtype(),
+            moments,
+            on_device,
+        })
     }
 
-    /// The same with the loss scaled, as f16 needs: by a factor that halves whenever a gradient becomes infinite, which
-    /// leaves out the step, and doubles after 2,000 steps without. On the processor, which has no f16, nothing changes.
+    /// The same with the loss scaled, as f16 needs: by a factor that halves whenever a gradient
+    /// becomes infinite, which leaves out the step, and doubles after 2,000 steps without. On the
+    /// processor, which has no f16, nothing changes.
     ///
-    /// **Source**: Micikevicius et al., "Mixed precision training" (ICLR 2018), section 3.2; `torch.amp.GradScaler`.
+    /// **Source**: Micikevicius et al., "Mixed precision training" (ICLR 2018), section 3.2;
+    /// `torch.amp.GradScaler`.
     ///
     /// # Errors
     /// Those of a GPU.
     pub fn with_loss_scaling(mut self) -> Result<Optimizer> {
         if let Some(numbers) = &self.on_device {
-            let begin = Progress { loss_scale: on_device::FIRST_SCALE, ..numbers.progress()? };
+            let begin = Progress {
+                loss_scale: on_device::FIRST_SCALE,
+                ..numbers.progress()?
+            };
             self.on_device = Some(OnDevice::new(self.device(), begin, true)?);
         }
         Ok(self)
     }
 
-    /// What the backward pass is to begin with, on the loss's device and of its shape: the loss scale.
+    /// What the backward pass is to begin with, on the loss's device and of its shape: the loss
+    /// scale.
     ///
     /// # Errors
     /// A loss that is not a single number; those of a GPU.
     #[track_caller]
     pub fn loss_scale(&self, loss: &Var) -> Result<Tensor> {
         if loss.value().elements() != 1 {
-            return Err(Error::operand("loss_scale", "loss", "a single number", loss.shape()));
+            return Err(Error::operand(
+                "loss_scale",
+                "loss",
+                "a single number",
+                loss.shape(),
+            ));
         }
         match &self.on_device {
             Some(numbers) => numbers.loss_scale()?.reshape(loss.shape()),
@@ -121,7 +148,9 @@ impl Optimizer {
     }
 
     fn device(&self) -> Device {
-        self.on_device.as_ref().map_or(Device::Cpu, OnDevice::device)
+        self.on_device
+            .as_ref()
+            .map_or(Device::Cpu, OnDevice::device)
     }
 
     /// The method and its settings.
@@ -144,13 +173,18 @@ impl Optimizer {
     pub fn progress(&self) -> Result<Progress> {
         match &self.on_device {
             Some(numbers) => numbers.progress(),
-            None => Ok(Progress { steps: self.steps, skipped: 0, loss_scale: 1.0, good: 0 }),
+            None => Ok(Progress {
+                steps: self.steps,
+                skipped: 0,
+                loss_scale: 1.0,
+                good: 0,
+            }),
         }
     }
 
-    /// Makes one step with learning rate `lr`, and gives BatchNorm's statistics of the training pass to `params`. A parameter
-    /// that the loss does not depend on counts as having a gradient of 0: its weight decay and its moments go on, where
-    /// PyTorch would pass over it.
+    /// Makes one step with learning rate `lr`, and gives BatchNorm's statistics of the training
+    /// pass to `params`. A parameter that the loss does not depend on counts as having a gradient
+    /// of 0: its weight decay and its moments go on, where PyTorch would pass over it.
     ///
     /// Statistics that are forgotten do not compile:
     ///
@@ -164,21 +198,35 @@ impl Optimizer {
     /// # Errors
     /// As [`Optimizer::step_flat`].
     #[track_caller]
-    pub fn step(&mut self, params: &mut Params, gradients: &Gradients, updates: Updates, lr: f64) -> Result<()> {
+    pub fn step(
+        &mut self,
+        params: &mut Params,
+        gradients: &Gradients,
+        updates: Updates,
+        lr: f64,
+    ) -> Result<()> {
         let gradients = params.flatten(gradients)?;
         self.step_flat(params, &gradients, updates, lr)
     }
 
-    /// As [`Optimizer::step`], from gradients in the layout of the arena, as [`Params::flatten`] gives them.
+    /// As [`Optimizer::step`], from gradients in the layout of the arena, as [`Params::flatten`]
+    /// gives them.
     ///
-    /// Parameters of a frozen group and their moments stay as they are. Whether the gradients are finite is not looked
-    /// at here: see [`finite_norm`].
+    /// Parameters of a frozen group and their moments stay as they are. Whether the gradients are
+    /// finite is not looked at here: see [`finite_norm`].
     ///
     /// # Errors
-    /// Where the gradients' shape or dtype is not the arena's, the parameters are not those the optimizer was made for, the
-    /// updates are of other parameters, or the learning rate is negative or not finite. Nothing changes then.
+    /// Where the gradients' shape or dtype is not the arena's, the parameters are not those the
+    /// optimizer was made for, the updates are of other parameters, or the learning rate is
+    /// negative or not finite. Nothing changes then.
     #[track_caller]
-    pub fn step_flat(&mut self, params: &mut Params, gradients: &Tensor, updates: Updates, lr: f64) -> Result<()> {
+    pub fn step_flat(
+        &mut self,
+        params: &mut Params,
+        gradients: &Tensor,
+        updates: Updates,
+        lr: f64,
+    ) -> Result<()> {
         self.check_step(params, gradients, &updates)?;
         self.set_lr(lr)?;
         self.advance(params, gradients, updates)
@@ -190,10 +238,14 @@ impl Optimizer {
     /// Where it is negative or not finite; those of a GPU.
     pub fn set_lr(&mut self, lr: f64) -> Result<()> {
         if !(lr >= 0.0 && lr.is_finite()) {
-            return Err(Error::Argument(format!("the learning rate must be finite and not negative, got {lr}")));
+            return Err(Error::Argument(format!(
+                "the learning rate must be finite and not negative, got {lr}"
+            )));
         }
         self.lr = lr;
-        self.on_device.as_mut().map_or(Ok(()), |numbers| numbers.set_lr(lr))
+        self.on_device
+            .as_mut()
+            .map_or(Ok(()), |numbers| numbers.set_lr(lr))
     }
 
     /// As [`Optimizer::step_flat`] with the learning rate that was set.
@@ -201,7 +253,12 @@ impl Optimizer {
     /// # Errors
     /// As [`Optimizer::step_flat`]; those of a GPU.
     #[track_caller]
-    pub fn advance(&mut self, params: &mut Params, gradients: &Tensor, updates: Updates) -> Result<()> {
+    pub fn advance(
+        &mut self,
+        params: &mut Params,
+        gradients: &Tensor,
+        updates: Updates,
+    ) -> Result<()> {
         self.check_step(params, gradients, &updates)?;
         self.update(params, gradients)?;
         params.apply(updates)
@@ -221,8 +278,15 @@ impl Optimizer {
         let made = (self.count, self.dtype, self.device());
         let got = (params.count(), params.dtype(), params.device());
         if made != got {
-            let say = |(count, dtype, device): (usize, DType, Device)| format!("{count} parameters of {dtype} on {device}");
-            return Err(Error::operand("optimizer", "params", format!("{}, as it was made for", say(made)), say(got)));
+            let say = |(count, dtype, device): (usize, DType, Device)| {
+                format!("{count} parameters of {dtype} on {device}")
+            };
+            return Err(Error::operand(
+                "optimizer",
+                "params",
+                format!("{}, as it was made for", say(made)),
+                say(got),
+            ));
         }
         Ok(())
     }
@@ -246,22 +310,35 @@ impl Optimizer {
         Ok(())
     }
 
-    /// All it remembers, for a checkpoint: `step`, and `MOMENT.NAME` for each moment of each parameter; where the loss is
-    /// scaled, `loss_scale`, `good_steps` and `skipped_steps`.
+    /// All it remembers, for a checkpoint: `step`, and `MOMENT.NAME` for each moment of each
+    /// parameter; where the loss is scaled, `loss_scale`, `good_steps` and `skipped_steps`.
     ///
     /// # Errors
     /// Where the parameters are not those the optimizer was made for; those of a GPU.
     #[track_caller]
     pub fn state(&self, params: &Params) -> Result<Vec<(String, Tensor)>> {
         self.check_params(params)?;
-        let Progress { steps, skipped, loss_scale, good } = self.progress()?;
+        let Progress {
+            steps,
+            skipped,
+            loss_scale,
+            good,
+        } = self.progress()?;
         let mut named = vec![("step".to_owned(), Tensor::scalar(steps as i64))];
         if self.scales_loss() {
-            let counts = [("loss_scale", loss_scale as i64), ("good_steps", good as i64), ("skipped_steps", skipped as i64)];
+            let counts = [
+                ("loss_scale", loss_scale as i64),
+                ("good_steps", good as i64),
+                ("skipped_steps", skipped as i64),
+            ];
             named.extend(counts.map(|(name, count)| (name.to_owned(), Tensor::scalar(count))));
         }
         for (kind, moment) in self.method.moments().iter().zip(&self.moments) {
-            named.extend(state::by_name(&format!("{kind}."), params, &moment.to_device(Device::Cpu)?));
+            named.extend(state::by_name(
+                &format!("{kind}."),
+                params,
+                &moment.to_device(Device::Cpu)?,
+            ));
         }
         Ok(named)
     }
@@ -270,23 +347,35 @@ impl Optimizer {
         self.on_device.as_ref().is_some_and(OnDevice::scales)
     }
 
-    /// Puts back what [`Optimizer::state`] gave, bit for bit. Nothing changes where it does not fit.
+    /// Puts back what [`Optimizer::state`] gave, bit for bit. Nothing changes where it does not
+    /// fit.
     ///
     /// # Errors
-    /// Where a name is missing or unknown, or a shape or dtype is another; where the parameters are not those the optimizer
-    /// was made for.
+    /// Where a name is missing or unknown, or a shape or dtype is another; where the parameters are
+    /// not those the optimizer was made for.
     #[track_caller]
     pub fn load_state(&mut self, params: &Params, state: &BTreeMap<String, Tensor>) -> Result<()> {
         self.check_params(params)?;
         let mut reader = state::Reader::new("optimizer", state);
         let steps = reader.counter("step")?;
-        let mut progress = Progress { steps, skipped: 0, loss_scale: 1.0, good: 0 };
+        let mut progress = Progress {
+            steps,
+            skipped: 0,
+            loss_scale: 1.0,
+            good: 0,
+        };
         if self.scales_loss() {
             progress.loss_scale = reader.counter("loss_scale")?.max(1) as f64;
-            (progress.good, progress.skipped) = (reader.counter("good_steps")?, reader.counter("skipped_steps")?);
+            (progress.good, progress.skipped) = (
+                reader.counter("good_steps")?,
+                reader.counter("skipped_steps")?,
+            );
         }
         let kinds = self.method.moments();
-        let moments = kinds.iter().map(|kind| reader.flat(&format!("{kind}."), params)).collect::<Result<_>>()?;
+        let moments = kinds
+            .iter()
+            .map(|kind| reader.flat(&format!("{kind}."), params))
+            .collect::<Result<_>>()?;
         reader.finish()?;
         if self.on_device.is_some() {
             self.on_device = Some(OnDevice::new(self.device(), progress, self.scales_loss())?);
@@ -315,8 +404,17 @@ fn like_arena(op: &'static str, params: &Params, gradients: &Tensor) -> Result<(
     let arena = params.arena();
     crate::ops::same_device(op, ("the parameters", arena), ("gradients", gradients))?;
     if (gradients.shape(), gradients.dtype()) != (arena.shape(), arena.dtype()) {
-        let expected = format!("{} of {}, as Params::flatten gives", arena.shape(), arena.dtype());
-        return Err(Error::operand(op, "gradients", expected, format!("{} of {}", gradients.shape(), gradients.dtype())));
+        let expected = format!(
+            "{} of {}, as Params::flatten gives",
+            arena.shape(),
+            arena.dtype()
+        );
+        return Err(Error::operand(
+            op,
+            "gradients",
+            expected,
+            format!("{} of {}", gradients.shape(), gradients.dtype()),
+        ));
     }
     Ok(())
 }

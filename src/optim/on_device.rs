@@ -1,15 +1,18 @@
-//! Steps on a GPU. What changes from step to step lives in device memory, so that a recorded step can be replayed, and
-//! nothing is read back to decide whether a step is made.
+//! Steps on a GPU. What changes from step to step lives in device memory, so that a recorded step
+//! can be replayed, and nothing is read back to decide whether a step is made.
 
 use std::ops::Range;
 
 use super::{Adam, AdamW, Lion, Method, Sgd, segments};
-use crate::cuda::clip::{self as cuda, GOOD, LOSS_SCALE, LR, SEGMENT_WORDS, SKIPPED, STEP_WORDS, Step};
+use crate::cuda::clip::{
+    self as cuda, GOOD, LOSS_SCALE, LR, SEGMENT_WORDS, SKIPPED, STEP_WORDS, Step,
+};
 use crate::cuda::{adamw, lion, sgd};
 use crate::params::Group;
 use crate::{DType, Device, Params, Result, Shape, Tensor};
 
-/// The loss scale that f16 begins with: as large as f16's largest number, which the first steps halve where need be.
+/// The loss scale that f16 begins with: as large as f16's largest number, which the first steps
+/// halve where need be.
 pub(super) const FIRST_SCALE: f64 = 65536.0;
 /// Steps in a row without an infinite gradient after which it is doubled.
 const GROWTH: u32 = 2000;
@@ -19,7 +22,8 @@ const GROWTH: u32 = 2000;
 pub(super) struct OnDevice {
     /// `struct Step` of the kernels, word by word.
     step: Tensor,
-    /// `struct Segment` of the kernels, likewise, and the same on the processor to see whether it changed.
+    /// `struct Segment` of the kernels, likewise, and the same on the processor to see whether it
+    /// changed.
     segments: Tensor,
     known: Vec<u8>,
     longest: usize,
@@ -46,9 +50,16 @@ impl OnDevice {
         words[LOSS_SCALE] = (progress.loss_scale as f32).to_bits();
         words[GOOD] = progress.good as u32;
         words[SKIPPED] = progress.skipped as u32;
-        let step = Tensor::from_vec(words.map(f32::from_bits).to_vec(), [STEP_WORDS])?.to_device(device)?;
+        let step = Tensor::from_vec(words.map(f32::from_bits).to_vec(), [STEP_WORDS])?
+            .to_device(device)?;
         let segments = Tensor::full_on(device, [0], 0.0, DType::F32)?;
-        Ok(OnDevice { step, segments, known: Vec::new(), longest: 0, growth: if scaled { GROWTH } else { 0 } })
+        Ok(OnDevice {
+            step,
+            segments,
+            known: Vec::new(),
+            longest: 0,
+            growth: if scaled { GROWTH } else { 0 },
+        })
     }
 
     pub fn device(&self) -> Device {
@@ -62,17 +73,27 @@ impl OnDevice {
 
     /// Sets the learning rate of the steps to come.
     pub fn set_lr(&mut self, lr: f64) -> Result<()> {
-        self.step.on_device_mut()?.part(LR, 1).write(&(lr as f32).to_le_bytes())
+        self.step
+            .on_device_mut()?
+            .part(LR, 1)
+            .write(&(lr as f32).to_le_bytes())
     }
 
     /// A copy of the loss scale, for the backward pass to begin with.
     pub fn loss_scale(&self) -> Result<Tensor> {
-        self.step.beside([], DType::F32, |scale| scale.copy(self.step.on_device().part(LOSS_SCALE, 1)))
+        self.step.beside([], DType::F32, |scale| {
+            scale.copy(self.step.on_device().part(LOSS_SCALE, 1))
+        })
     }
 
     /// Reads back how it went.
     pub fn progress(&self) -> Result<Progress> {
-        let words: Vec<u32> = self.step.to_vec::<f32>()?.into_iter().map(f32::to_bits).collect();
+        let words: Vec<u32> = self
+            .step
+            .to_vec::<f32>()?
+            .into_iter()
+            .map(f32::to_bits)
+            .collect();
         Ok(Progress {
             steps: u64::from(words[0]) | u64::from(words[1]) << 32,
             skipped: u64::from(words[SKIPPED]),
@@ -82,26 +103,74 @@ impl OnDevice {
     }
 
     /// Makes a step with the learning rate that was set.
-    pub fn make(&mut self, method: &Method, params: &mut Params, gradients: &Tensor, moments: &mut [Tensor]) -> Result<()> {
+    pub fn make(
+        &mut self,
+        method: &Method,
+        params: &mut Params,
+        gradients: &Tensor,
+        moments: &mut [Tensor],
+    ) -> Result<()> {
         self.set_segments(params)?;
         let (list, dw) = (self.segments.on_device(), gradients.on_device());
         let parts = Shape::from([cuda::parts(list, self.longest)]);
-        let part = gradients.beside(parts, DType::F64, |part| cuda::sum_squares(dw, list, self.longest, part))?;
-        cuda::begin_step(&mut self.step.on_device_mut()?, part.on_device(), self.growth, method.betas())?;
-        let at = Step { dw, segments: list, longest: self.longest, step: self.step.on_device() };
+        let part = gradients.beside(parts, DType::F64, |part| {
+            cuda::sum_squares(dw, list, self.longest, part)
+        })?;
+        cuda::begin_step(
+            &mut self.step.on_device_mut()?,
+            part.on_device(),
+            self.growth,
+            method.betas(),
+        )?;
+        let at = Step {
+            dw,
+            segments: list,
+            longest: self.longest,
+            step: self.step.on_device(),
+        };
         let mut w = params.arena_mut().on_device_mut()?;
-        let mut moments = moments.iter_mut().map(Tensor::on_device_mut).collect::<Result<Vec<_>>>()?;
+        let mut moments = moments
+            .iter_mut()
+            .map(Tensor::on_device_mut)
+            .collect::<Result<Vec<_>>>()?;
         match (*method, &mut moments[..]) {
-            (Method::Adam(Adam { betas, eps, weight_decay }), [m, v]) => {
-                adamw::step([&mut w, m, v], at, betas, (eps, weight_decay, false))
-            }
-            (Method::AdamW(AdamW { betas, eps, weight_decay }), [m, v]) => {
-                adamw::step([&mut w, m, v], at, betas, (eps, weight_decay, true))
-            }
-            (Method::Lion(Lion { betas, weight_decay }), [m]) => lion::step(&mut w, m, at, betas, weight_decay),
-            (Method::Sgd(Sgd { momentum, nesterov, weight_decay }), v) => {
-                sgd::step(&mut w, v.first_mut(), at, (momentum, nesterov), weight_decay)
-            }
+            (
+                Method::Adam(Adam {
+                    betas,
+                    eps,
+                    weight_decay,
+                }),
+                [m, v],
+            ) => adamw::step([&mut w, m, v], at, betas, (eps, weight_decay, false)),
+            (
+                Method::AdamW(AdamW {
+                    betas,
+                    eps,
+                    weight_decay,
+                }),
+                [m, v],
+            ) => adamw::step([&mut w, m, v], at, betas, (eps, weight_decay, true)),
+            (
+                Method::Lion(Lion {
+                    betas,
+                    weight_decay,
+                }),
+                [m],
+            ) => lion::step(&mut w, m, at, betas, weight_decay),
+            (
+                Method::Sgd(Sgd {
+                    momentum,
+                    nesterov,
+                    weight_decay,
+                }),
+                v,
+            ) => sgd::step(
+                &mut w,
+                v.first_mut(),
+                at,
+                (momentum, nesterov),
+                weight_decay,
+            ),
             _ => unreachable!("Method::moments names as many"),
         }
     }
@@ -118,7 +187,8 @@ impl OnDevice {
     }
 }
 
-/// Segments of the arena as `struct Segment`: start, length, learning rate scale, decay scale, frozen.
+/// Segments of the arena as `struct Segment`: start, length, learning rate scale, decay scale,
+/// frozen.
 fn packed(list: &[(Range<usize>, Group)]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(list.len() * 4 * SEGMENT_WORDS);
     for (range, group) in list {
@@ -133,10 +203,20 @@ fn packed(list: &[(Range<usize>, Group)]) -> Vec<u8> {
 }
 
 /// Segments in device memory, and the length of the longest.
-fn uploaded(list: &[(Range<usize>, Group)], bytes: &[u8], device: Device) -> Result<(Tensor, usize)> {
-    let words: Vec<f32> = bytes.chunks(4).map(|w| f32::from_le_bytes([w[0], w[1], w[2], w[3]])).collect();
+fn uploaded(
+    list: &[(Range<usize>, Group)],
+    bytes: &[u8],
+    device: Device,
+) -> Result<(Tensor, usize)> {
+    let words: Vec<f32> = bytes
+        .chunks(4)
+        .map(|w| f32::from_le_bytes([w[0], w[1], w[2], w[3]]))
+        .collect();
     let longest = list.iter().map(|(range, _)| range.len()).max().unwrap_or(0);
-    Ok((Tensor::from_slice(&words, [words.len()])?.to_device(device)?, longest))
+    Ok((
+        Tensor::from_slice(&words, [words.len()])?.to_device(device)?,
+        longest,
+    ))
 }
 
 /// The norm of gradients on a device, summed in f64.
@@ -144,7 +224,8 @@ pub(super) fn norm(params: &Params, gradients: &Tensor) -> Result<f64> {
     let list = segments(params);
     let (there, longest) = uploaded(&list, &packed(&list), gradients.device())?;
     let parts = Shape::from([cuda::parts(there.on_device(), longest)]);
-    let part =
-        gradients.beside(parts, DType::F64, |part| cuda::sum_squares(gradients.on_device(), there.on_device(), longest, part))?;
+    let part = gradients.beside(parts, DType::F64, |part| {
+        cuda::sum_squares(gradients.on_device(), there.on_device(), longest, part)
+    })?;
     Ok(part.to_vec::<f64>()?.iter().sum::<f64>().sqrt())
 }

@@ -6,11 +6,12 @@ use std::str::FromStr;
 
 use crate::{Error, Result};
 
-/// How the learning rate changes during training: a factor on the base rate, a function of the step and of the number of
-/// steps alone. Lengths are fractions of the run, so one schedule fits runs of any length.
+/// How the learning rate changes during training: a factor on the base rate, a function of the step
+/// and of the number of steps alone. Lengths are fractions of the run, so one schedule fits runs of
+/// any length.
 ///
-/// Reads and prints as `constant`, `step`, `cosine`; reading gives the settings of [`Schedule::STEP`] and
-/// [`Schedule::COSINE`].
+/// Reads and prints as `constant`, `step`, `cosine`; reading gives the settings of
+/// [`Schedule::STEP`] and [`Schedule::COSINE`].
 ///
 /// ```
 /// use wavemix::optim::Schedule;
@@ -31,8 +32,9 @@ pub enum Schedule {
         /// The factor from part to part.
         gamma: f64,
     },
-    /// Up in a line from 1/w to 1 over w = `warmup` total steps, then down to 0 along half a cosine:
-    /// (1 + cos(pi (step - w) / (total - w))) / 2. Source: Loshchilov, Hutter, "SGDR" (ICLR 2017), without restarts.
+    /// Up in a line from 1/w to 1 over w = `warmup` total steps, then down to 0 along half a
+    /// cosine: (1 + cos(pi (step - w) / (total - w))) / 2. Source: Loshchilov, Hutter, "SGDR" (ICLR
+    /// 2017), without restarts.
     Cosine {
         /// The length of the way up, as a fraction of the run.
         warmup: f64,
@@ -43,7 +45,10 @@ impl Schedule {
     /// The names that can be read.
     pub const NAMES: [&'static str; 3] = ["constant", "step", "cosine"];
     /// Three parts, each with a tenth of the rate of the one before.
-    pub const STEP: Schedule = Schedule::Step { every: 1.0 / 3.0, gamma: 0.1 };
+    pub const STEP: Schedule = Schedule::Step {
+        every: 1.0 / 3.0,
+        gamma: 0.1,
+    };
     /// Cosine after 5 % of warm-up.
     pub const COSINE: Schedule = Schedule::Cosine { warmup: 0.05 };
 

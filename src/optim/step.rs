@@ -14,7 +14,8 @@ use crate::{Params, Pass, Precision, Result, Rng, Tensor, Var};
 pub struct StepOptions {
     /// The learning rate.
     pub lr: f64,
-    /// Random numbers of this step's dropout: other ones each step, such as child number `step` of a seed's.
+    /// Random numbers of this step's dropout: other ones each step, such as child number `step` of
+    /// a seed's.
     pub rng: Rng,
     /// What forward and backward pass compute in. f16 wants [`Optimizer::with_loss_scaling`].
     pub precision: Precision,
@@ -25,17 +26,23 @@ pub struct StepOptions {
 impl StepOptions {
     /// A step in f32, without clipping.
     pub fn new(lr: f64, rng: Rng) -> StepOptions {
-        StepOptions { lr, rng, precision: Precision::F32, max_norm: None }
+        StepOptions {
+            lr,
+            rng,
+            precision: Precision::F32,
+            max_norm: None,
+        }
     }
 }
 
 impl Optimizer {
-    /// One training step: runs `loss` with a training pass, then the backward pass, updates the weights, and gives
-    /// BatchNorm's statistics to `params`. Returns the loss, on its device.
+    /// One training step: runs `loss` with a training pass, then the backward pass, updates the
+    /// weights, and gives BatchNorm's statistics to `params`. Returns the loss, on its device.
     ///
-    /// The loss scale is taken care of. To look at gradients, to add up those of several passes, or to make one step of
-    /// several losses, do the same by hand: [`Pass::train`], [`Var::backward_from`] with [`Optimizer::loss_scale`],
-    /// [`Pass::into_updates`], [`Optimizer::step`].
+    /// The loss scale is taken care of. To look at gradients, to add up those of several passes, or
+    /// to make one step of several losses, do the same by hand: [`Pass::train`],
+    /// [`Var::backward_from`] with [`Optimizer::loss_scale`], [`Pass::into_updates`],
+    /// [`Optimizer::step`].
     ///
     /// ```
     /// use wavemix::models::Config;
@@ -56,14 +63,25 @@ impl Optimizer {
     /// ```
     ///
     /// # Errors
-    /// Those of `loss`; a loss that is not a single number, or depends on no parameter that is trained; those of
-    /// [`Optimizer::step`] and of [`clip_norm`]. Weights and statistics stay as they were then.
+    /// Those of `loss`; a loss that is not a single number, or depends on no parameter that is
+    /// trained; those of [`Optimizer::step`] and of [`clip_norm`]. Weights and statistics stay as
+    /// they were then.
     #[track_caller]
-    pub fn train_step<F>(&mut self, params: &mut Params, options: StepOptions, loss: F) -> Result<Tensor>
+    pub fn train_step<F>(
+        &mut self,
+        params: &mut Params,
+        options: StepOptions,
+        loss: F,
+    ) -> Result<Tensor>
     where
         F: FnOnce(&Pass) -> Result<Var>,
     {
-        let StepOptions { lr, rng, precision, max_norm } = options;
+        let StepOptions {
+            lr,
+            rng,
+            precision,
+            max_norm,
+        } = options;
         let pass = Pass::train(params, rng).in_precision(precision)?;
         let loss = loss(&pass)?;
         let mut gradients = params.flatten(&loss.backward_from(self.loss_scale(&loss)?, &[])?)?;

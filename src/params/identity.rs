@@ -1,4 +1,5 @@
-//! Which parameter is meant: identities of parameters and buffers, and new values of buffers on their way back.
+//! Which parameter is meant: identities of parameters and buffers, and new values of buffers on
+//! their way back.
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
@@ -8,16 +9,18 @@ use crate::{Shape, Tensor};
 
 /// Names one parameter. Layers hold these instead of weights.
 ///
-/// It belongs to the [`Params`](crate::Params) that declared it, and to every other whose declarations up to it had the same
-/// names and shapes: the layers of one model serve two checkpoints, a copy, or weights of another dtype.
+/// It belongs to the [`Params`](crate::Params) that declared it, and to every other whose
+/// declarations up to it had the same names and shapes: the layers of one model serve two
+/// checkpoints, a copy, or weights of another dtype.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ParamId {
     pub(super) index: usize,
     layout: u64,
 }
 
-/// Names one buffer: elements that belong to a model but are not trained, such as BatchNorm's running statistics. Belongs
-/// to the same [`Params`](crate::Params) as a [`ParamId`] declared at its place would.
+/// Names one buffer: elements that belong to a model but are not trained, such as BatchNorm's
+/// running statistics. Belongs to the same [`Params`](crate::Params) as a [`ParamId`] declared at
+/// its place would.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BufferId {
     pub(super) index: usize,
@@ -31,13 +34,19 @@ pub(super) struct Layout(DefaultHasher);
 impl Layout {
     /// The identity of the parameter that is declared next, as number `index` of them.
     pub fn param(&mut self, index: usize, name: &str, shape: &Shape) -> ParamId {
-        ParamId { index, layout: self.declare("param", name, shape) }
+        ParamId {
+            index,
+            layout: self.declare("param", name, shape),
+        }
     }
 
     /// The identity of the buffer that is declared next, as number `index` of them.
     pub fn buffer(&mut self, index: usize, name: &str, shape: &Shape, counter: bool) -> BufferId {
         let kind = if counter { "counter" } else { "buffer" };
-        BufferId { index, layout: self.declare(kind, name, shape) }
+        BufferId {
+            index,
+            layout: self.declare(kind, name, shape),
+        }
     }
 
     fn declare(&mut self, kind: &str, name: &str, shape: &Shape) -> u64 {
@@ -69,8 +78,9 @@ pub(crate) struct ParamKey {
     pub id: ParamId,
 }
 
-/// The new values of buffers that a training pass leaves, such as BatchNorm's running statistics. They take effect in
-/// [`Optimizer::step`](crate::optim::Optimizer::step), which asks for them, or in [`Params::apply`](crate::Params::apply).
+/// The new values of buffers that a training pass leaves, such as BatchNorm's running statistics.
+/// They take effect in [`Optimizer::step`](crate::optim::Optimizer::step), which asks for them, or
+/// in [`Params::apply`](crate::Params::apply).
 #[must_use = "without these, evaluation normalises by the running statistics of before"]
 #[derive(Clone, Debug, Default)]
 pub struct Updates {
@@ -78,7 +88,8 @@ pub struct Updates {
 }
 
 impl Updates {
-    /// Nothing: for gradients that come from no training pass, or a model whose buffers are to stay as they are.
+    /// Nothing: for gradients that come from no training pass, or a model whose buffers are to stay
+    /// as they are.
     pub fn none() -> Updates {
         Updates::default()
     }
@@ -95,7 +106,10 @@ impl Updates {
 
     /// The new value of a buffer, if there is one.
     pub(crate) fn get(&self, id: BufferId) -> Option<&Tensor> {
-        self.values.iter().find(|(known, _)| *known == id).map(|(_, value)| value)
+        self.values
+            .iter()
+            .find(|(known, _)| *known == id)
+            .map(|(_, value)| value)
     }
 
     /// Sets a buffer's new value.

@@ -7,13 +7,16 @@ use crate::Shape;
 pub enum FileLayout {
     /// As in memory.
     Same,
-    /// A convolution's: `[a, kh, kw, b]` in memory, `[a, b, kh, kw]` in the file (OIHW, and IOHW for transposed ones).
+    /// A convolution's: `[a, kh, kw, b]` in memory, `[a, b, kh, kw]` in the file (OIHW, and IOHW
+    /// for transposed ones).
     ChannelsFirst,
-    /// A linear layer's behind `flatten`. Its inputs, the last axis, are one feature map laid out as an array:
-    /// `[height, width, channels]` in memory, where maps are NHWC, and `[channels, height, width]` in the file, since
-    /// PyTorch's maps are NCHW. The shape is the same in both, `[.., channels * height * width]`.
+    /// A linear layer's behind `flatten`. Its inputs, the last axis, are one feature map laid out
+    /// as an array: `[height, width, channels]` in memory, where maps are NHWC, and `[channels,
+    /// height, width]` in the file, since PyTorch's maps are NCHW. The shape is the same in both,
+    /// `[.., channels * height * width]`.
     ///
-    /// Without it a PyTorch checkpoint loads without complaint and multiplies every input by the weight of another.
+    /// Without it a PyTorch checkpoint loads without complaint and multiplies every input by the
+    /// weight of another.
     Flattened {
         /// Channels of the map.
         channels: usize,
@@ -25,12 +28,19 @@ pub enum FileLayout {
 }
 
 impl FileLayout {
-    /// The matrices whose rows and columns change places between memory and file: their `[rows, columns]` in memory, the
-    /// last being consecutive. `None` where nothing moves.
+    /// The matrices whose rows and columns change places between memory and file: their `[rows,
+    /// columns]` in memory, the last being consecutive. `None` where nothing moves.
     pub(crate) fn matrices(self, shape: &[usize]) -> Option<[usize; 2]> {
         match (self, shape) {
             (FileLayout::ChannelsFirst, &[_, kh, kw, b]) => Some([kh * kw, b]),
-            (FileLayout::Flattened { channels, height, width }, _) => Some([height * width, channels]),
+            (
+                FileLayout::Flattened {
+                    channels,
+                    height,
+                    width,
+                },
+                _,
+            ) => Some([height * width, channels]),
             _ => None,
         }
     }
@@ -40,9 +50,17 @@ impl FileLayout {
         match self {
             FileLayout::Same => None,
             FileLayout::ChannelsFirst if shape.len() == 4 => None,
-            FileLayout::ChannelsFirst => Some(format!("channels first is an order of four axes, its shape is {shape}")),
-            FileLayout::Flattened { channels, height, width } => {
-                let inputs = channels.checked_mul(height).and_then(|n| n.checked_mul(width));
+            FileLayout::ChannelsFirst => Some(format!(
+                "channels first is an order of four axes, its shape is {shape}"
+            )),
+            FileLayout::Flattened {
+                channels,
+                height,
+                width,
+            } => {
+                let inputs = channels
+                    .checked_mul(height)
+                    .and_then(|n| n.checked_mul(width));
                 let fits = inputs.is_some() && inputs == shape.last().copied();
                 let map = format!("{channels} channels of {height}x{width} pixels");
                 (!fits).then(|| format!("{map}, flattened, are not the last axis of {shape}"))

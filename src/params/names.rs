@@ -24,7 +24,10 @@ pub(super) struct Plan {
 impl Plan {
     /// Where the outermost layer declares.
     pub fn names(&mut self) -> Names<'_> {
-        Names { plan: self, prefix: String::new() }
+        Names {
+            plan: self,
+            prefix: String::new(),
+        }
     }
 }
 
@@ -32,25 +35,46 @@ impl Names<'_> {
     /// Declarations below `name`: inside `within("layers.3")`, `weight` is `layers.3.weight`.
     pub fn within(&mut self, name: &str) -> Names<'_> {
         let prefix = self.full(name);
-        Names { plan: self.plan, prefix }
+        Names {
+            plan: self.plan,
+            prefix,
+        }
     }
 
     /// The dotted name of `name` under the prefix.
     pub fn full(&self, name: &str) -> String {
-        if self.prefix.is_empty() { name.to_owned() } else { format!("{}.{name}", self.prefix) }
+        if self.prefix.is_empty() {
+            name.to_owned()
+        } else {
+            format!("{}.{name}", self.prefix)
+        }
     }
 
-    /// Names the layer that is being declared, for error messages, as [`Pass::enter`](crate::Pass::enter) does one that runs.
+    /// Names the layer that is being declared, for error messages, as
+    /// [`Pass::enter`](crate::Pass::enter) does one that runs.
     pub fn enter(&self) -> trace::Entered {
         trace::enter(&*self.prefix)
     }
 
     /// Declares a trained parameter.
-    pub fn param(&mut self, name: &str, shape: impl Into<Shape>, init: Init, layout: FileLayout) -> ParamId {
+    pub fn param(
+        &mut self,
+        name: &str,
+        shape: impl Into<Shape>,
+        init: Init,
+        layout: FileLayout,
+    ) -> ParamId {
         let (name, shape, plan) = (self.full(name), shape.into(), &mut *self.plan);
         let id = plan.layout.param(plan.entries.len(), &name, &shape);
         // Its offset is set once all are declared.
-        plan.entries.push(Entry { name, shape, offset: 0, init, layout, group: Group::default() });
+        plan.entries.push(Entry {
+            name,
+            shape,
+            offset: 0,
+            init,
+            layout,
+            group: Group::default(),
+        });
         plan.ids.push(id);
         id
     }
@@ -65,9 +89,16 @@ impl Names<'_> {
         self.integer_or_float_buffer(name, Shape::from([]), None)
     }
 
-    fn integer_or_float_buffer(&mut self, name: &str, shape: Shape, value: Option<f64>) -> BufferId {
+    fn integer_or_float_buffer(
+        &mut self,
+        name: &str,
+        shape: Shape,
+        value: Option<f64>,
+    ) -> BufferId {
         let (name, plan) = (self.full(name), &mut *self.plan);
-        let id = plan.layout.buffer(plan.buffers.len(), &name, &shape, value.is_none());
+        let id = plan
+            .layout
+            .buffer(plan.buffers.len(), &name, &shape, value.is_none());
         plan.buffers.push((name, shape, value));
         plan.buffer_ids.push(id);
         id

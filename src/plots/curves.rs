@@ -11,7 +11,8 @@ use crate::{Result, checkpoint};
 pub struct Curve {
     /// What it shows, `validation`.
     pub name: String,
-    /// (epoch, value), in the order of epochs. Values that are not finite, or beyond 1e300, leave a gap; so do epochs.
+    /// (epoch, value), in the order of epochs. Values that are not finite, or beyond 1e300, leave a
+    /// gap; so do epochs.
     pub points: Vec<(f64, f64)>,
 }
 
@@ -26,12 +27,16 @@ pub struct Panel {
     pub curves: Vec<Curve>,
 }
 
-const COLORS: [&str; 6] = ["#2f6fbb", "#d9622b", "#3a9a5b", "#8a5fb5", "#b08a1e", "#6a737d"];
-/// Width and height of a panel with all its text, and the margins around its axes: left, right, top, bottom.
+const COLORS: [&str; 6] = [
+    "#2f6fbb", "#d9622b", "#3a9a5b", "#8a5fb5", "#b08a1e", "#6a737d",
+];
+/// Width and height of a panel with all its text, and the margins around its axes: left, right,
+/// top, bottom.
 const PANEL: [f64; 2] = [460.0, 340.0];
 const MARGINS: [f64; 4] = [64.0, 20.0, 74.0, 46.0];
 
-/// Writes panels side by side, under a title, each with a legend that gives every curve's last value.
+/// Writes panels side by side, under a title, each with a legend that gives every curve's last
+/// value.
 ///
 /// # Errors
 /// Where the system refuses to write.
@@ -47,30 +52,73 @@ pub fn curves(path: impl AsRef<Path>, title: &str, panels: &[Panel]) -> Result<(
 fn draw(svg: &mut Svg, left: f64, panel: &Panel) {
     let (x0, x1) = (left + MARGINS[0], left + PANEL[0] - MARGINS[1]);
     let (y0, y1) = (PANEL[1] + 24.0 - MARGINS[3], 24.0 + MARGINS[2]);
-    svg.text([left + 20.0, y1 - 36.0], Style::new(13.0, INK).bold(), &panel.title);
-    let points = || panel.curves.iter().flat_map(|curve| &curve.points).filter(|point| drawable(point));
-    let (Some(across), Some(up)) = (range(points().map(|p| p.0)), range(points().map(|p| p.1))) else {
-        return svg.text([(x0 + x1) / 2.0, (y0 + y1) / 2.0], Style::new(13.0, GREY).middle(), "no values yet");
+    svg.text(
+        [left + 20.0, y1 - 36.0],
+        Style::new(13.0, INK).bold(),
+        &panel.title,
+    );
+    let points = || {
+        panel
+            .curves
+            .iter()
+            .flat_map(|curve| &curve.points)
+            .filter(|point| drawable(point))
+    };
+    let (Some(across), Some(up)) = (range(points().map(|p| p.0)), range(points().map(|p| p.1)))
+    else {
+        return svg.text(
+            [(x0 + x1) / 2.0, (y0 + y1) / 2.0],
+            Style::new(13.0, GREY).middle(),
+            "no values yet",
+        );
     };
     let (rows, columns) = (Ticks::new(up, 5.0, 0.0), Ticks::new(across, 8.0, 1.0));
-    let (bottom, top) = (rows.values[0].min(up.0), rows.values[rows.values.len() - 1].max(up.1));
+    let (bottom, top) = (
+        rows.values[0].min(up.0),
+        rows.values[rows.values.len() - 1].max(up.1),
+    );
     let width = across.1 - across.0;
-    let place = |(x, y): (f64, f64)| [x0 + (x - across.0) / width * (x1 - x0), y0 - (y - bottom) / (top - bottom) * (y0 - y1)];
+    let place = |(x, y): (f64, f64)| {
+        [
+            x0 + (x - across.0) / width * (x1 - x0),
+            y0 - (y - bottom) / (top - bottom) * (y0 - y1),
+        ]
+    };
     for &value in &rows.values {
         let [_, y] = place((across.0, value));
         svg.line(&[[x0, y], [x1, y]], GRID, 1.0);
-        svg.text([x0 - 8.0, y + 4.0], Style::new(11.0, GREY).end(), &rows.print(value, panel.fractions));
+        svg.text(
+            [x0 - 8.0, y + 4.0],
+            Style::new(11.0, GREY).end(),
+            &rows.print(value, panel.fractions),
+        );
     }
-    for &value in columns.values.iter().filter(|&&value| value >= across.0 && value <= across.1) {
+    for &value in columns
+        .values
+        .iter()
+        .filter(|&&value| value >= across.0 && value <= across.1)
+    {
         let [x, _] = place((value, bottom));
         svg.line(&[[x, y0], [x, y0 + 4.0]], GREY, 1.0);
-        svg.text([x, y0 + 18.0], Style::new(11.0, GREY).middle(), &columns.print(value, false));
+        svg.text(
+            [x, y0 + 18.0],
+            Style::new(11.0, GREY).middle(),
+            &columns.print(value, false),
+        );
     }
     svg.line(&[[x0, y0], [x1, y0]], GREY, 1.0);
-    svg.text([(x0 + x1) / 2.0, y0 + 36.0], Style::new(11.0, GREY).middle(), "epoch");
+    svg.text(
+        [(x0 + x1) / 2.0, y0 + 36.0],
+        Style::new(11.0, GREY).middle(),
+        "epoch",
+    );
     let mut legend = left + 20.0;
     for (curve, color) in panel.curves.iter().zip(COLORS.iter().cycle()) {
-        for run in curve.points.split(|point| !drawable(point)).filter(|run| !run.is_empty()) {
+        for run in curve
+            .points
+            .split(|point| !drawable(point))
+            .filter(|run| !run.is_empty())
+        {
             let line: Vec<[f64; 2]> = run.iter().map(|&point| place(point)).collect();
             svg.line(&line, color, 2.0);
             // Dots while they can be told apart, and where there is nothing to draw a line to.
@@ -85,7 +133,13 @@ fn draw(svg: &mut Svg, left: f64, panel: &Panel) {
 /// One entry of the legend; gives its width.
 fn entry(svg: &mut Svg, [x, y]: [f64; 2], color: &str, curve: &Curve, fractions: bool) -> f64 {
     let last = curve.points.iter().rev().find(|point| point.1.is_finite());
-    let value = last.map_or(String::new(), |&(_, y)| if fractions { percent(y) } else { format!("{y:.3}") });
+    let value = last.map_or(String::new(), |&(_, y)| {
+        if fractions {
+            percent(y)
+        } else {
+            format!("{y:.3}")
+        }
+    });
     let text = format!("{} {value}", curve.name);
     svg.line(&[[x, y - 4.0], [x + 16.0, y - 4.0]], color, 2.5);
     svg.text([x + 22.0, y], Style::new(11.5, INK), &text);
@@ -97,12 +151,16 @@ fn drawable(&(x, y): &(f64, f64)) -> bool {
     x.abs() <= 1e300 && y.abs() <= 1e300
 }
 
-/// The smallest and the largest value. A single one gets some room around it; so do several that are too close for numbers
-/// between them, which an axis needs some of.
+/// The smallest and the largest value. A single one gets some room around it; so do several that
+/// are too close for numbers between them, which an axis needs some of.
 fn range(values: impl Iterator<Item = f64> + Clone) -> Option<(f64, f64)> {
     let (low, high) = (values.clone().reduce(f64::min)?, values.reduce(f64::max)?);
     let size = low.abs().max(high.abs());
-    let room = if high - low > (1e-9 * size).max(1e-300) { 0.0 } else { 0.05 * size.max(1.0) };
+    let room = if high - low > (1e-9 * size).max(1e-300) {
+        0.0
+    } else {
+        0.05 * size.max(1.0)
+    };
     Some((low - room, high + room))
 }
 
@@ -113,21 +171,34 @@ struct Ticks {
 }
 
 impl Ticks {
-    /// About `count` multiples of 1, 2 or 5 times a power of ten, at least `smallest` apart, that enclose the range.
+    /// About `count` multiples of 1, 2 or 5 times a power of ten, at least `smallest` apart, that
+    /// enclose the range.
     fn new((low, high): (f64, f64), count: f64, smallest: f64) -> Ticks {
         let rough = (high - low) / count;
         let power = 10f64.powf(rough.log10().floor());
-        let step =
-            [1.0, 2.0, 5.0, 10.0].into_iter().map(|m| m * power).find(|step| *step >= rough * 0.999).unwrap_or(10.0 * power);
+        let step = [1.0, 2.0, 5.0, 10.0]
+            .into_iter()
+            .map(|m| m * power)
+            .find(|step| *step >= rough * 0.999)
+            .unwrap_or(10.0 * power);
         let step = step.max(smallest);
         let first = (low / step + 1e-9).floor();
         let last = (high / step - 1e-9).ceil().max(first + 1.0);
-        Ticks { values: (0..=(last - first) as usize).map(|i| (first + i as f64) * step).collect(), step }
+        Ticks {
+            values: (0..=(last - first) as usize)
+                .map(|i| (first + i as f64) * step)
+                .collect(),
+            step,
+        }
     }
 
     /// A value with as many digits as the step has.
     fn print(&self, value: f64, fraction: bool) -> String {
-        let (value, step) = if fraction { (value * 100.0, self.step * 100.0) } else { (value, self.step) };
+        let (value, step) = if fraction {
+            (value * 100.0, self.step * 100.0)
+        } else {
+            (value, self.step)
+        };
         let digits = (-step.log10() - 1e-9).ceil().max(0.0) as usize;
         // Adding 0 turns -0 into 0.
         let text = format!("{:.digits$}", value + 0.0);
@@ -141,18 +212,39 @@ mod tests {
 
     fn printed(range: (f64, f64), count: f64, smallest: f64, fractions: bool) -> Vec<String> {
         let ticks = Ticks::new(range, count, smallest);
-        ticks.values.iter().map(|&value| ticks.print(value, fractions)).collect()
+        ticks
+            .values
+            .iter()
+            .map(|&value| ticks.print(value, fractions))
+            .collect()
     }
 
     #[test]
     fn ticks_are_round_and_enclose_the_values() {
-        assert_eq!(printed((0.113, 3.81), 5.0, 0.0, false), ["0", "1", "2", "3", "4"]);
-        assert_eq!(printed((0.731, 0.902), 5.0, 0.0, true), ["70 %", "75 %", "80 %", "85 %", "90 %", "95 %"]);
-        assert_eq!(printed((0.9912, 0.9931), 5.0, 0.0, true), ["99.10 %", "99.15 %", "99.20 %", "99.25 %", "99.30 %", "99.35 %"]);
+        assert_eq!(
+            printed((0.113, 3.81), 5.0, 0.0, false),
+            ["0", "1", "2", "3", "4"]
+        );
+        assert_eq!(
+            printed((0.731, 0.902), 5.0, 0.0, true),
+            ["70 %", "75 %", "80 %", "85 %", "90 %", "95 %"]
+        );
+        assert_eq!(
+            printed((0.9912, 0.9931), 5.0, 0.0, true),
+            [
+                "99.10 %", "99.15 %", "99.20 %", "99.25 %", "99.30 %", "99.35 %"
+            ]
+        );
         assert_eq!(printed((1.0, 3.0), 8.0, 1.0, false), ["1", "2", "3"]);
         assert_eq!(range([2.0, 2.0].into_iter()), Some((1.9, 2.1)));
         assert_eq!(range([0.5, 2.0, 1.0].into_iter()), Some((0.5, 2.0)));
-        assert_eq!(printed((1.9, 2.1), 5.0, 0.0, false), ["1.90", "1.95", "2.00", "2.05", "2.10"]);
-        assert_eq!(printed((1.0, 120.0), 8.0, 1.0, false).join(" "), "0 20 40 60 80 100 120");
+        assert_eq!(
+            printed((1.9, 2.1), 5.0, 0.0, false),
+            ["1.90", "1.95", "2.00", "2.05", "2.10"]
+        );
+        assert_eq!(
+            printed((1.0, 120.0), 8.0, 1.0, false).join(" "),
+            "0 20 40 60 80 100 120"
+        );
     }
 }

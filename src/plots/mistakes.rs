@@ -27,64 +27,106 @@ const PLACE: [f64; 2] = [116.0, 146.0];
 /// Size of the captions' letters; longer ones are set smaller, to stay within their place.
 const LETTERS: f64 = 13.0;
 
-/// Writes the images, in the order given, each with true and predicted class and the model's probability. `size` is their
-/// height, width and channels: 1 (grey) or 3 (red, green, blue).
+/// Writes the images, in the order given, each with true and predicted class and the model's
+/// probability. `size` is their height, width and channels: 1 (grey) or 3 (red, green, blue).
 ///
 /// # Errors
-/// Where `size` has other channels or an image is not of that size; where the system refuses to write.
-pub fn mistakes(path: impl AsRef<Path>, title: &str, size: [usize; 3], worst: &[Mistake]) -> Result<()> {
+/// Where `size` has other channels or an image is not of that size; where the system refuses to
+/// write.
+pub fn mistakes(
+    path: impl AsRef<Path>,
+    title: &str,
+    size: [usize; 3],
+    worst: &[Mistake],
+) -> Result<()> {
     let [height, width, channels] = size;
     if ![1, 3].contains(&channels) || height == 0 || width == 0 {
-        return Err(Error::Argument(format!("pictures have 1 or 3 channels and a size, got {height}x{width}x{channels}")));
+        return Err(Error::Argument(format!(
+            "pictures have 1 or 3 channels and a size, got {height}x{width}x{channels}"
+        )));
     }
     let rows = worst.len().div_ceil(COLUMNS).max(1);
     let joined = |mistake: &Mistake| format!("{} → {}", mistake.label, mistake.predicted);
     // Names too long for one line are set on two, on the whole page.
-    let two_lines = worst.iter().any(|mistake| text_width(&joined(mistake), LETTERS) > PLACE[0] - 8.0);
+    let two_lines = worst
+        .iter()
+        .any(|mistake| text_width(&joined(mistake), LETTERS) > PLACE[0] - 8.0);
     let below = if two_lines { 15.0 } else { 0.0 };
-    let mut svg = Svg::new(40.0 + COLUMNS as f64 * PLACE[0], 80.0 + rows as f64 * (PLACE[1] + below));
+    let mut svg = Svg::new(
+        40.0 + COLUMNS as f64 * PLACE[0],
+        80.0 + rows as f64 * (PLACE[1] + below),
+    );
     svg.text([30.0, 32.0], Style::new(16.0, INK).bold(), title);
-    svg.text([30.0, 52.0], Style::new(12.0, GREY), "true class → predicted class, and how sure the model was");
+    svg.text(
+        [30.0, 52.0],
+        Style::new(12.0, GREY),
+        "true class → predicted class, and how sure the model was",
+    );
     if worst.is_empty() {
         svg.text([30.0, 90.0], Style::new(13.0, INK), "no mistakes");
     }
     for (i, mistake) in worst.iter().enumerate() {
         if checked_product(&size) != Some(mistake.image.len()) {
             let got = mistake.image.len();
-            return Err(Error::Argument(format!("a picture of {height}x{width}x{channels} has other than {got} bytes")));
+            return Err(Error::Argument(format!(
+                "a picture of {height}x{width}x{channels} has other than {got} bytes"
+            )));
         }
         let (column, row) = ((i % COLUMNS) as f64, (i / COLUMNS) as f64);
         let [x, y] = [30.0 + column * PLACE[0], 72.0 + row * (PLACE[1] + below)];
         let longest = height.max(width) as f64;
-        let shown = [SIDE * width as f64 / longest, SIDE * height as f64 / longest];
+        let shown = [
+            SIDE * width as f64 / longest,
+            SIDE * height as f64 / longest,
+        ];
         let corner = [x + (SIDE - shown[0]) / 2.0, y + (SIDE - shown[1]) / 2.0];
         svg.image(corner, shown, &png(mistake.image, size)?);
         svg.frame(corner, shown, "#c8ccd1");
-        let lines =
-            if two_lines { vec![mistake.label.to_owned(), format!("→ {}", mistake.predicted)] } else { vec![joined(mistake)] };
+        let lines = if two_lines {
+            vec![mistake.label.to_owned(), format!("→ {}", mistake.predicted)]
+        } else {
+            vec![joined(mistake)]
+        };
         for (line, text) in lines.iter().enumerate() {
-            let letters = (LETTERS * (PLACE[0] - 8.0) / text_width(text, LETTERS).max(1.0)).clamp(7.0, LETTERS);
+            let letters = (LETTERS * (PLACE[0] - 8.0) / text_width(text, LETTERS).max(1.0))
+                .clamp(7.0, LETTERS);
             let at = [x + SIDE / 2.0, y + SIDE + 17.0 + 15.0 * line as f64];
             svg.text(at, Style::new(letters, INK).middle().bold(), text);
         }
         let sure = percent(mistake.probability);
-        svg.text([x + SIDE / 2.0, y + SIDE + 32.0 + below], Style::new(11.0, GREY).middle(), &sure);
+        svg.text(
+            [x + SIDE / 2.0, y + SIDE + 32.0 + below],
+            Style::new(11.0, GREY).middle(),
+            &sure,
+        );
     }
     checkpoint::write_atomic(path, |out| out.write_all(svg.finish().as_bytes()))
 }
 
-/// A PNG file of the image, enlarged by whole numbers so that viewers which smooth show square pixels all the same.
+/// A PNG file of the image, enlarged by whole numbers so that viewers which smooth show square
+/// pixels all the same.
 fn png(image: &[u8], [height, width, channels]: [usize; 3]) -> Result<Vec<u8>> {
     let times = (192 / height.max(width)).max(1);
     let mut pixels = Vec::with_capacity(image.len() * times * times);
     for row in image.chunks_exact(width * channels) {
-        let wide: Vec<u8> = row.chunks_exact(channels).flat_map(|pixel| pixel.repeat(times)).collect();
+        let wide: Vec<u8> = row
+            .chunks_exact(channels)
+            .flat_map(|pixel| pixel.repeat(times))
+            .collect();
         (0..times).for_each(|_| pixels.extend(&wide));
     }
     let mut out = Vec::new();
     let mut encoder = png::Encoder::new(&mut out, (width * times) as u32, (height * times) as u32);
-    encoder.set_color(if channels == 1 { png::ColorType::Grayscale } else { png::ColorType::Rgb });
-    let written = encoder.write_header().and_then(|mut writer| writer.write_image_data(&pixels));
-    written.map_err(|error| Error::Argument(format!("a picture of {height}x{width}x{channels}: {error}")))?;
+    encoder.set_color(if channels == 1 {
+        png::ColorType::Grayscale
+    } else {
+        png::ColorType::Rgb
+    });
+    let written = encoder
+        .write_header()
+        .and_then(|mut writer| writer.write_image_data(&pixels));
+    written.map_err(|error| {
+        Error::Argument(format!("a picture of {height}x{width}x{channels}: {error}"))
+    })?;
     Ok(out)
 }

@@ -1,6 +1,7 @@
 //! Pictures of a training run, as SVG: learning curves, the confusion matrix, the worst mistakes.
 //!
-//! SVG is text: it takes a page to write shapes on and no library, and any browser shows it at any size.
+//! SVG is text: it takes a page to write shapes on and no library, and any browser shows it at any
+//! size.
 
 mod confusion;
 mod curves;

@@ -30,15 +30,27 @@ pub(super) struct Style {
 
 impl Style {
     pub fn new(size: f64, color: &'static str) -> Style {
-        Style { size, color, anchor: Anchor::Start, bold: false, upwards: false }
+        Style {
+            size,
+            color,
+            anchor: Anchor::Start,
+            bold: false,
+            upwards: false,
+        }
     }
 
     pub fn middle(self) -> Style {
-        Style { anchor: Anchor::Middle, ..self }
+        Style {
+            anchor: Anchor::Middle,
+            ..self
+        }
     }
 
     pub fn end(self) -> Style {
-        Style { anchor: Anchor::End, ..self }
+        Style {
+            anchor: Anchor::End,
+            ..self
+        }
     }
 
     pub fn bold(self) -> Style {
@@ -46,42 +58,84 @@ impl Style {
     }
 
     pub fn upwards(self) -> Style {
-        Style { upwards: true, ..self }
+        Style {
+            upwards: true,
+            ..self
+        }
     }
 }
 
-/// About how wide a text comes out: letters of common fonts are half as wide as high, capitals and some others more.
+/// About how wide a text comes out: letters of common fonts are half as wide as high, capitals and
+/// some others more.
 pub(super) fn text_width(text: &str, size: f64) -> f64 {
-    let width = |c: char| if c.is_uppercase() || "mw%@".contains(c) { 0.75 } else { 0.56 };
+    let width = |c: char| {
+        if c.is_uppercase() || "mw%@".contains(c) {
+            0.75
+        } else {
+            0.56
+        }
+    };
     text.chars().map(width).sum::<f64>() * size
 }
 
 impl Svg {
     /// A white page.
     pub fn new(width: f64, height: f64) -> Svg {
-        let mut svg = Svg { width, height, body: String::new() };
+        let mut svg = Svg {
+            width,
+            height,
+            body: String::new(),
+        };
         svg.rect([0.0, 0.0], [width, height], "#ffffff");
         svg
     }
 
     pub fn rect(&mut self, [x, y]: [f64; 2], [w, h]: [f64; 2], fill: &str) {
-        self.put(format_args!("<rect x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\" fill=\"{fill}\"/>", n(x), n(y), n(w), n(h)));
+        self.put(format_args!(
+            "<rect x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\" fill=\"{fill}\"/>",
+            n(x),
+            n(y),
+            n(w),
+            n(h)
+        ));
     }
 
     /// The outline of a rectangle.
     pub fn frame(&mut self, [x, y]: [f64; 2], [w, h]: [f64; 2], color: &str) {
-        let place = format!("x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\"", n(x), n(y), n(w), n(h));
-        self.put(format_args!("<rect {place} fill=\"none\" stroke=\"{color}\"/>"));
+        let place = format!(
+            "x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\"",
+            n(x),
+            n(y),
+            n(w),
+            n(h)
+        );
+        self.put(format_args!(
+            "<rect {place} fill=\"none\" stroke=\"{color}\"/>"
+        ));
     }
 
     pub fn circle(&mut self, [x, y]: [f64; 2], radius: f64, fill: &str) {
-        self.put(format_args!("<circle cx=\"{}\" cy=\"{}\" r=\"{}\" fill=\"{fill}\"/>", n(x), n(y), n(radius)));
+        self.put(format_args!(
+            "<circle cx=\"{}\" cy=\"{}\" r=\"{}\" fill=\"{fill}\"/>",
+            n(x),
+            n(y),
+            n(radius)
+        ));
     }
 
     pub fn line(&mut self, points: &[[f64; 2]], color: &str, width: f64) {
-        let points: Vec<String> = points.iter().map(|[x, y]| format!("{},{}", n(*x), n(*y))).collect();
-        let look = format!("fill=\"none\" stroke=\"{color}\" stroke-width=\"{}\" stroke-linejoin=\"round\"", n(width));
-        self.put(format_args!("<polyline points=\"{}\" {look}/>", points.join(" ")));
+        let points: Vec<String> = points
+            .iter()
+            .map(|[x, y]| format!("{},{}", n(*x), n(*y)))
+            .collect();
+        let look = format!(
+            "fill=\"none\" stroke=\"{color}\" stroke-width=\"{}\" stroke-linejoin=\"round\"",
+            n(width)
+        );
+        self.put(format_args!(
+            "<polyline points=\"{}\" {look}/>",
+            points.join(" ")
+        ));
     }
 
     /// A line of text with its base at `y`.
@@ -92,17 +146,41 @@ impl Svg {
             Anchor::End => "end",
         };
         let (x, y) = (n(x), n(y));
-        let weight = if style.bold { " font-weight=\"600\"" } else { "" };
-        let turn = if style.upwards { format!(" transform=\"rotate(-90 {x} {y})\"") } else { String::new() };
-        let look = format!("font-size=\"{}\" fill=\"{}\" text-anchor=\"{anchor}\"{weight}{turn}", n(style.size), style.color);
-        self.put(format_args!("<text x=\"{x}\" y=\"{y}\" {look}>{}</text>", escaped(text)));
+        let weight = if style.bold {
+            " font-weight=\"600\""
+        } else {
+            ""
+        };
+        let turn = if style.upwards {
+            format!(" transform=\"rotate(-90 {x} {y})\"")
+        } else {
+            String::new()
+        };
+        let look = format!(
+            "font-size=\"{}\" fill=\"{}\" text-anchor=\"{anchor}\"{weight}{turn}",
+            n(style.size),
+            style.color
+        );
+        self.put(format_args!(
+            "<text x=\"{x}\" y=\"{y}\" {look}>{}</text>",
+            escaped(text)
+        ));
     }
 
     /// A picture, given as the bytes of a PNG file.
     pub fn image(&mut self, [x, y]: [f64; 2], [w, h]: [f64; 2], png: &[u8]) {
-        let place = format!("x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\"", n(x), n(y), n(w), n(h));
+        let place = format!(
+            "x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\"",
+            n(x),
+            n(y),
+            n(w),
+            n(h)
+        );
         let look = "style=\"image-rendering:pixelated\"";
-        self.put(format_args!("<image {place} {look} href=\"data:image/png;base64,{}\"/>", base64(png)));
+        self.put(format_args!(
+            "<image {place} {look} href=\"data:image/png;base64,{}\"/>",
+            base64(png)
+        ));
     }
 
     /// The whole file.
@@ -110,7 +188,10 @@ impl Svg {
         let (w, h) = (n(self.width), n(self.height));
         let font = "font-family=\"Helvetica, Arial, 'DejaVu Sans', sans-serif\"";
         let head = "xmlns=\"http://www.w3.org/2000/svg\"";
-        format!("<svg {head} width=\"{w}\" height=\"{h}\" viewBox=\"0 0 {w} {h}\" {font}>\n{}</svg>\n", self.body)
+        format!(
+            "<svg {head} width=\"{w}\" height=\"{h}\" viewBox=\"0 0 {w} {h}\" {font}>\n{}</svg>\n",
+            self.body
+        )
     }
 
     fn put(&mut self, element: std::fmt::Arguments) {
@@ -145,10 +226,18 @@ fn base64(bytes: &[u8]) -> String {
     const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for group in bytes.chunks(3) {
-        let word = group.iter().chain([0, 0].iter()).take(3).fold(0u32, |word, &byte| word << 8 | u32::from(byte));
+        let word = group
+            .iter()
+            .chain([0, 0].iter())
+            .take(3)
+            .fold(0u32, |word, &byte| word << 8 | u32::from(byte));
         for i in 0..4 {
             let letter = LETTERS[(word >> (18 - 6 * i) & 63) as usize];
-            out.push(if i <= group.len() { char::from(letter) } else { '=' });
+            out.push(if i <= group.len() {
+                char::from(letter)
+            } else {
+                '='
+            });
         }
     }
     out
@@ -160,7 +249,14 @@ mod tests {
 
     #[test]
     fn base64_of_the_rfc() {
-        let cases = [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg=="), ("foobar", "Zm9vYmFy")];
+        let cases = [
+            ("", ""),
+            ("f", "Zg=="),
+            ("fo", "Zm8="),
+            ("foo", "Zm9v"),
+            ("foob", "Zm9vYg=="),
+            ("foobar", "Zm9vYmFy"),
+        ];
         for (bytes, text) in cases {
             assert_eq!(base64(bytes.as_bytes()), text);
         }
@@ -169,11 +265,21 @@ mod tests {
     #[test]
     fn text_is_escaped_and_numbers_are_short() {
         let mut svg = Svg::new(10.0, 20.5);
-        svg.text([1.0, 2.125], Style::new(9.0, "#000").middle().bold(), "a<b & c>d\u{1}");
+        svg.text(
+            [1.0, 2.125],
+            Style::new(9.0, "#000").middle().bold(),
+            "a<b & c>d\u{1}",
+        );
         let want = "<text x=\"1\" y=\"2.12\" font-size=\"9\" fill=\"#000\" text-anchor=\"middle\" font-weight=\"600\">";
         let file = svg.finish();
-        assert!(file.contains(&format!("{want}a&lt;b &amp; c&gt;d\u{fffd}</text>")), "{file}");
+        assert!(
+            file.contains(&format!("{want}a&lt;b &amp; c&gt;d\u{fffd}</text>")),
+            "{file}"
+        );
         assert!(file.contains("viewBox=\"0 0 10 20.5\""), "{file}");
-        assert_eq!([n(0.0), n(100.0), n(-1.5), n(0.001)], ["0", "100", "-1.5", "0"]);
+        assert_eq!(
+            [n(0.0), n(100.0), n(-1.5), n(0.001)],
+            ["0", "100", "-1.5", "0"]
+        );
     }
 }

@@ -1,8 +1,8 @@
 //! The folder of a run: claimed by one process, locked against all others.
 //!
-//! The lock is the system's, on the file `.lock` ([`File::try_lock`]), and ends with the process that holds it, however that
-//! ends. So a killed run leaves no lock behind, and no process id has to be judged, which another process may have by then.
-//! The id in the file is for messages.
+//! The lock is the system's, on the file `.lock` ([`File::try_lock`]), and ends with the process
+//! that holds it, however that ends. So a killed run leaves no lock behind, and no process id has
+//! to be judged, which another process may have by then. The id in the file is for messages.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Seek, Write};
@@ -15,8 +15,8 @@ use crate::{Error, Result};
 
 const LOCK: &str = ".lock";
 
-/// The lock file's second line from when a folder is claimed until it holds a run that can be resumed. Where a killed
-/// process left it so, nothing of worth is in the way of starting over.
+/// The lock file's second line from when a folder is claimed until it holds a run that can be
+/// resumed. Where a killed process left it so, nothing of worth is in the way of starting over.
 const BEGINNING: &str = "beginning";
 
 /// What a run writes, `config.json` first: without it there is nothing to resume.
@@ -46,10 +46,12 @@ impl Deref for RunFolder {
 }
 
 impl RunFolder {
-    /// The folder that the flags name, where there is one already, locked: a run to go on with, or room for a new one.
+    /// The folder that the flags name, where there is one already, locked: a run to go on with, or
+    /// room for a new one.
     ///
     /// # Errors
-    /// Another process writes to it, it may not be written, or it holds what a new run would write over.
+    /// Another process writes to it, it may not be written, or it holds what a new run would write
+    /// over.
     pub fn existing(settings: &Settings) -> Result<Option<RunFolder>> {
         match &settings.out {
             Some(path) if settings.resume => RunFolder::reopen(path).map(Some),
@@ -58,8 +60,8 @@ impl RunFolder {
         }
     }
 
-    /// A new folder: the one asked for, or the next free `runs/<example>-<n>`. It is this process's that creates it, so
-    /// that of runs started together each has its own.
+    /// A new folder: the one asked for, or the next free `runs/<example>-<n>`. It is this process's
+    /// that creates it, so that of runs started together each has its own.
     ///
     /// # Errors
     /// The system refuses, or another process was faster with the folder asked for.
@@ -69,7 +71,10 @@ impl RunFolder {
             outcome => outcome.map(|()| true).map_err(Error::io("create", path)),
         };
         if let Some(path) = &settings.out {
-            if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            if let Some(parent) = path
+                .parent()
+                .filter(|parent| !parent.as_os_str().is_empty())
+            {
                 fs::create_dir_all(parent).map_err(Error::io("create", parent))?;
             }
             created(path)?;
@@ -79,23 +84,34 @@ impl RunFolder {
         fs::create_dir_all(runs).map_err(Error::io("create", runs))?;
         let mut paths = (1..).map(|n| runs.join(format!("{}-{n}", settings.job)));
         loop {
-            let path = paths.next().ok_or_else(|| Error::Argument("no free folder under runs".into()))?;
+            let path = paths
+                .next()
+                .ok_or_else(|| Error::Argument("no free folder under runs".into()))?;
             if created(&path)? {
                 return RunFolder::claim(&path, false);
             }
         }
     }
 
-    /// Locks a folder in which nothing is in the way of a new run, or where `force` removes what is.
+    /// Locks a folder in which nothing is in the way of a new run, or where `force` removes what
+    /// is.
     fn claim(path: &Path, force: bool) -> Result<RunFolder> {
-        // What is refused is left as it is, without a lock file. Where there is one its holder is the better reason.
+        // What is refused is left as it is, without a lock file. Where there is one its holder is
+        // the better reason.
         if !path.join(LOCK).exists() {
             refuse_contents(path, force)?;
         }
-        let folder = RunFolder { path: path.to_owned(), lock: lock(path)? };
+        let folder = RunFolder {
+            path: path.to_owned(),
+            lock: lock(path)?,
+        };
         refuse_contents(path, force)?;
         folder.sign(BEGINNING)?;
-        for file in FILES.iter().map(|name| path.join(name)).filter(|file| file.exists()) {
+        for file in FILES
+            .iter()
+            .map(|name| path.join(name))
+            .filter(|file| file.exists())
+        {
             fs::remove_file(&file).map_err(Error::io("remove", &file))?;
         }
         Ok(folder)
@@ -103,7 +119,10 @@ impl RunFolder {
 
     /// Locks a run's folder, and makes sure that a checkpoint can be written to it.
     fn reopen(path: &Path) -> Result<RunFolder> {
-        let folder = RunFolder { path: path.to_owned(), lock: lock(path)? };
+        let folder = RunFolder {
+            path: path.to_owned(),
+            lock: lock(path)?,
+        };
         folder.sign("")?;
         for part in ["", "last", "best"].map(|part| path.join(part)) {
             let probe = part.join(".probe.tmp");
@@ -122,26 +141,43 @@ impl RunFolder {
     fn sign(&self, stage: &str) -> Result<()> {
         let mut lock = &self.lock;
         let text = format!("{}\n{stage}", std::process::id());
-        let written = lock.rewind().and_then(|()| lock.set_len(0)).and_then(|()| lock.write_all(text.as_bytes()));
+        let written = lock
+            .rewind()
+            .and_then(|()| lock.set_len(0))
+            .and_then(|()| lock.write_all(text.as_bytes()));
         written.map_err(Error::io("write", self.path.join(LOCK)))
     }
 }
 
 fn lock(folder: &Path) -> Result<File> {
     let path = folder.join(LOCK);
-    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&path);
     let file = file.map_err(Error::io("write", &path))?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
             let holder = fs::read_to_string(&path).unwrap_or_default();
-            let holder = holder.lines().next().map_or("another process".into(), |id| format!("process {id}"));
+            let holder = holder
+                .lines()
+                .next()
+                .map_or("another process".into(), |id| format!("process {id}"));
             let folder = folder.display();
-            return Err(Error::Argument(format!("{folder} is in use: {holder} trains there; wait for it or stop it first")));
+            return Err(Error::Argument(format!(
+                "{folder} is in use: {holder} trains there; wait for it or stop it first"
+            )));
         }
         // Some network file systems know no locks. They shall not keep anybody from training.
         Err(TryLockError::Error(why)) => {
-            writeln!(Stderr, "{} cannot be locked ({why}): see to it that no other run writes there", folder.display());
+            writeln!(
+                Stderr,
+                "{} cannot be locked ({why}): see to it that no other run writes there",
+                folder.display()
+            );
         }
     }
     Ok(file)
@@ -158,7 +194,10 @@ fn refuse_contents(folder: &Path, force: bool) -> Result<()> {
         let name = entry.map_err(Error::io("read", folder))?.file_name();
         if has_run {
             let how = "go on with it by --resume, take another --out, or write over it by --force";
-            return Err(Error::Argument(format!("{} holds a run already: {how}", folder.display())));
+            return Err(Error::Argument(format!(
+                "{} holds a run already: {how}",
+                folder.display()
+            )));
         }
         if name != LOCK {
             let (folder, name) = (folder.display(), name.display());

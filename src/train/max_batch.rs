@@ -18,7 +18,9 @@ const MOST: usize = 1 << 20;
 /// A processor, whose memory is the system's to give; a device without the memory for one image.
 pub(super) fn print(settings: &Settings) -> Result<()> {
     let Device::Cuda(ordinal) = settings.device else {
-        return Err(Error::Argument("--max-batch fills a GPU's memory; there is none, or --device cpu was asked for".into()));
+        return Err(Error::Argument(
+            "--max-batch fills a GPU's memory; there is none, or --device cpu was asked for".into(),
+        ));
     };
     let pair = settings.load_data()?;
     let config = settings.fit_model(pair.train.size, pair.train.classes.len())?;
@@ -31,31 +33,51 @@ pub(super) fn print(settings: &Settings) -> Result<()> {
         }
         outcome => outcome.map(|()| true),
     };
-    // Doubled until it no longer fits, then halved between what does and what does not, to within 2 %.
+    // Doubled until it no longer fits, then halved between what does and what does not, to within 2
+    // %.
     let (mut most, mut over) = (0, least_batch(&config, size)?);
     while over < MOST && fits(over)? {
         (most, over) = (over, 2 * over);
     }
     while over - most > (most / 50).max(1) {
         let middle = most + (over - most) / 2;
-        if fits(middle)? { most = middle } else { over = middle }
+        if fits(middle)? {
+            most = middle
+        } else {
+            over = middle
+        }
     }
     if most == 0 {
-        return Err(Error::OutOfMemory(format!("{config}: cuda:{ordinal} has not the memory to train with a single image")));
+        return Err(Error::OutOfMemory(format!(
+            "{config}: cuda:{ordinal} has not the memory to train with a single image"
+        )));
     }
     let (precision, name) = (settings.precision, cuda::name(ordinal)?);
-    writeln!(Stdout, "{config} on {}x{} in {precision}, {name}: at most {most} images a batch", size[0], size[1])
+    writeln!(
+        Stdout,
+        "{config} on {}x{} in {precision}, {name}: at most {most} images a batch",
+        size[0], size[1]
+    )
 }
 
 /// A step one launch after the other, and one from memory of its own, as recording takes.
 fn try_step(settings: &Settings, config: &Config, [h, w]: [usize; 2], batch: usize) -> Result<()> {
-    let Device::Cuda(ordinal) = settings.device else { return Ok(()) };
+    let Device::Cuda(ordinal) = settings.device else {
+        return Ok(());
+    };
     cuda::release_free_memory(ordinal)?;
     let (model, mut params) = config.build(DType::F32, &Rng::new(settings.seed))?;
     params.to_device(settings.device)?;
     let mut optimizer = Optimizer::new(settings.optimizer, &params)?;
-    let Task::Classify { .. } = config.task else { return Err(Error::Argument("--max-batch trains classifiers".into())) };
-    let images = Tensor::full_on(settings.device, [batch, h, w, config.channels], 0.5, settings.precision.compute())?;
+    let Task::Classify { .. } = config.task else {
+        return Err(Error::Argument("--max-batch trains classifiers".into()));
+    };
+    let images = Tensor::full_on(
+        settings.device,
+        [batch, h, w, config.channels],
+        0.5,
+        settings.precision.compute(),
+    )?;
     let labels = Tensor::full_on(settings.device, [batch], 0.0, DType::I64)?;
     let mut step = |params: &mut Params| -> Result<()> {
         let pass = Pass::train(params, Rng::new(0)).in_precision(settings.precision)?;

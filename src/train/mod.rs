@@ -34,7 +34,8 @@ use crate::{DType, Device, Error, Params, Result, Rng, Tensor, Var};
 /// The share of the training images that is held out to choose the best weights on.
 const VALIDATION: f64 = 0.1;
 
-/// The papers' second phase takes at most this many of the last epochs, and at most a quarter of all.
+/// The papers' second phase takes at most this many of the last epochs, and at most a quarter of
+/// all.
 const SGD_EPOCHS: usize = 20;
 
 /// The papers' second phase has this learning rate throughout.
@@ -68,7 +69,8 @@ struct Splits {
     /// None where the best weights are chosen on the test set.
     validation: Option<Loader>,
     test: Loader,
-    /// What makes numbers of the bytes that training images are on a GPU; none on the processor, where they come as numbers.
+    /// What makes numbers of the bytes that training images are on a GPU; none on the processor,
+    /// where they come as numbers.
     constants: Option<Constants>,
     /// What weight files say of the images.
     card: Card,
@@ -110,11 +112,13 @@ pub enum Outcome {
 }
 
 impl Trainer {
-    /// Data, model, weights and results folder, as the settings say; a resumed run stands where it stopped.
+    /// Data, model, weights and results folder, as the settings say; a resumed run stands where it
+    /// stopped.
     ///
     /// # Errors
-    /// Data or settings that do not fit together, a model that the batches do not suit, a folder that cannot be written or
-    /// read; a checkpoint that is damaged, of other data or of other settings.
+    /// Data or settings that do not fit together, a model that the batches do not suit, a folder
+    /// that cannot be written or read; a checkpoint that is damaged, of other data or of other
+    /// settings.
     pub fn new(settings: Settings) -> Result<Trainer> {
         let existing = RunFolder::existing(&settings)?;
         let pair = settings.load_data()?;
@@ -125,8 +129,15 @@ impl Trainer {
         params.to_device(settings.device)?;
         let folder = existing.map_or_else(|| RunFolder::create(&settings), Ok)?;
         let mut trainer = Trainer {
-            optimizer: optimizer(&settings, settings.optimizer.with_weight_decay(settings.weight_decay), &params)?,
-            ema: settings.ema.map(|decay| Ema::new(&params, decay)).transpose()?,
+            optimizer: optimizer(
+                &settings,
+                settings.optimizer.with_weight_decay(settings.weight_decay),
+                &params,
+            )?,
+            ema: settings
+                .ema
+                .map(|decay| Ema::new(&params, decay))
+                .transpose()?,
             data,
             losses: Losses::default(),
             replay: Replay::begin(settings.device),
@@ -157,11 +168,13 @@ impl Trainer {
         &self.folder
     }
 
-    /// Trains until all epochs are done, or until it is told to stop: by `--stop-after`, Ctrl-C, SIGTERM or SIGHUP. What is
-    /// printed on stderr meanwhile is dropped where that cannot be written.
+    /// Trains until all epochs are done, or until it is told to stop: by `--stop-after`, Ctrl-C,
+    /// SIGTERM or SIGHUP. What is printed on stderr meanwhile is dropped where that cannot be
+    /// written.
     ///
     /// # Errors
-    /// A loss or weights that are not finite, or a results folder that cannot be written. The last checkpoint stays whole.
+    /// A loss or weights that are not finite, or a results folder that cannot be written. The last
+    /// checkpoint stays whole.
     pub fn run(&mut self) -> Result<Outcome> {
         stop::listen()?;
         self.announce();
@@ -183,7 +196,10 @@ impl Trainer {
         let total = self.data.train.data().len();
         let order = Rng::new(self.settings.seed).stream(2);
         let mut progress = Progress::new(self.at.epoch + 1, self.settings.epochs, total, seen);
-        let mut batches = self.data.train.epoch(&order, self.at.epoch as u64, self.at.batch)?;
+        let mut batches = self
+            .data
+            .train
+            .epoch(&order, self.at.epoch as u64, self.at.batch)?;
         let mut waited = Duration::ZERO;
         loop {
             let asked = Instant::now();
@@ -192,7 +208,10 @@ impl Trainer {
             let before = self.at.images;
             self.step(&batch)?;
             self.at.batch += 1;
-            let (done, known) = (self.at.images.saturating_sub(before), self.at.images - self.losses.images());
+            let (done, known) = (
+                self.at.images.saturating_sub(before),
+                self.at.images - self.losses.images(),
+            );
             progress.advance(done, self.at.loss_sum / known.max(1) as f64);
             let stopped = stop::requested() && self.at.batch < self.data.train.batches();
             if stopped || self.at.batch == self.data.train.batches() {
@@ -213,7 +232,13 @@ impl Trainer {
             waited: waited.as_secs_f64() / seconds,
         };
         drop(progress);
-        self.at = Position { epoch: self.at.epoch + 1, batch: 0, loss_sum: 0.0, images: 0, ..self.at };
+        self.at = Position {
+            epoch: self.at.epoch + 1,
+            batch: 0,
+            loss_sum: 0.0,
+            images: 0,
+            ..self.at
+        };
         self.close_epoch(record)?;
         Ok(!stop::requested() || self.at.epoch == self.settings.epochs)
     }
@@ -234,16 +259,24 @@ impl Trainer {
         match (self.settings.protocol, self.at.sgd_since) {
             (Protocol::Papers, Some(_)) => PAPERS_SGD_LR,
             (Protocol::Papers, None) => self.settings.lr,
-            (Protocol::Plain, _) => self.settings.lr * self.settings.schedule.factor(step, total as u64),
+            (Protocol::Plain, _) => {
+                self.settings.lr * self.settings.schedule.factor(step, total as u64)
+            }
         }
     }
 
     /// Begins the papers' second phase where it is due: the best weights again, under SGD.
     fn enter_phase(&mut self) -> Result<()> {
-        let Settings { protocol, epochs, .. } = self.settings;
+        let Settings {
+            protocol, epochs, ..
+        } = self.settings;
         let late = self.at.epoch >= epochs - (epochs / 4).min(SGD_EPOCHS);
         let stuck = self.best.epoch > 0 && self.at.epoch - self.best.epoch >= PATIENCE;
-        if protocol == Protocol::Plain || self.at.sgd_since.is_some() || self.at.batch > 0 || !(late || stuck) {
+        if protocol == Protocol::Plain
+            || self.at.sgd_since.is_some()
+            || self.at.batch > 0
+            || !(late || stuck)
+        {
             return Ok(());
         }
         if self.best.epoch > 0 {
@@ -251,7 +284,11 @@ impl Trainer {
         }
         self.at.sgd_since = Some(self.at.epoch);
         self.set_method(self.second_method())?;
-        self.ema = self.settings.ema.map(|decay| Ema::new(&self.params, decay)).transpose()?;
+        self.ema = self
+            .settings
+            .ema
+            .map(|decay| Ema::new(&self.params, decay))
+            .transpose()?;
         // A run killed in this epoch must not load better weights of its own here when it goes on.
         self.save()
     }
@@ -264,11 +301,19 @@ impl Trainer {
     }
 
     fn second_method(&self) -> Method {
-        Method::Sgd(Sgd { momentum: 0.9, nesterov: false, weight_decay: 0.0 })
+        Method::Sgd(Sgd {
+            momentum: 0.9,
+            nesterov: false,
+            weight_decay: 0.0,
+        })
     }
 
     fn phase(&self) -> String {
-        if self.at.sgd_since.is_some() { "sgd".into() } else { self.settings.optimizer.to_string() }
+        if self.at.sgd_since.is_some() {
+            "sgd".into()
+        } else {
+            self.settings.optimizer.to_string()
+        }
     }
 }
 
@@ -301,20 +346,39 @@ pub fn run(settings: Settings) -> Result<()> {
 fn evaluate_weights(settings: &Settings, weights: &Path) -> Result<Evaluation> {
     let pair = settings.load_data()?;
     let config = settings.fit_model(pair.test.size, pair.test.classes.len())?;
-    let Saved { model, mut params, card } = Saved::load(weights, Some(config))?;
+    let Saved {
+        model,
+        mut params,
+        card,
+    } = Saved::load(weights, Some(config))?;
     params.to_device(settings.device)?;
     if card.classes.len() != pair.test.classes.len() && !card.classes.is_empty() {
         let (own, others) = (card.classes.len(), pair.test.classes.len());
-        return Err(Error::data(weights, format!("was trained on {own} classes, {} has {others}", pair.test.name)));
+        return Err(Error::data(
+            weights,
+            format!(
+                "was trained on {own} classes, {} has {others}",
+                pair.test.name
+            ),
+        ));
     }
-    let (mean, std) = if card.mean.is_empty() { (pair.mean, pair.std) } else { (card.mean, card.std) };
-    let images = Loader::new(Arc::new(pair.test), settings.batch_size, &mean, &std)?.with_channels(model.config().channels)?;
+    let (mean, std) = if card.mean.is_empty() {
+        (pair.mean, pair.std)
+    } else {
+        (card.mean, card.std)
+    };
+    let images = Loader::new(Arc::new(pair.test), settings.batch_size, &mean, &std)?
+        .with_channels(model.config().channels)?;
     evaluate(&model, &params, settings.precision, &images)
 }
 
 fn optimizer(settings: &Settings, method: Method, params: &Params) -> Result<Optimizer> {
     let optimizer = Optimizer::new(method, params)?;
-    if settings.precision.scales_loss() { optimizer.with_loss_scaling() } else { Ok(optimizer) }
+    if settings.precision.scales_loss() {
+        optimizer.with_loss_scaling()
+    } else {
+        Ok(optimizer)
+    }
 }
 
 impl Splits {
@@ -329,20 +393,41 @@ impl Splits {
     fn new(pair: Pair, settings: &Settings, channels: usize) -> Result<Splits> {
         let mut train = pair.train;
         if let Some(limit) = settings.limit.filter(|&limit| limit < train.len()) {
-            train = train.subset(&Rng::new(settings.seed).stream(4).permutation(train.len())[..limit])?;
+            train = train
+                .subset(&Rng::new(settings.seed).stream(4).permutation(train.len())[..limit])?;
         }
-        let share = if settings.select_on_test { 0.0 } else { VALIDATION };
-        let (train, validation) = train.split_stratified(share, &mut Rng::new(settings.seed).stream(3));
+        let share = if settings.select_on_test {
+            0.0
+        } else {
+            VALIDATION
+        };
+        let (train, validation) =
+            train.split_stratified(share, &mut Rng::new(settings.seed).stream(3));
         if validation.is_empty() && !settings.select_on_test {
             let (name, n) = (&train.name, train.len());
-            return Err(Error::Argument(format!("{name}: {n} images are too few to hold some of each class out for validation")));
+            return Err(Error::Argument(format!(
+                "{name}: {n} images are too few to hold some of each class out for validation"
+            )));
         }
-        let loader =
-            |data: Dataset| Loader::new(Arc::new(data), settings.batch_size, &pair.mean, &pair.std)?.with_channels(channels);
+        let loader = |data: Dataset| {
+            Loader::new(Arc::new(data), settings.batch_size, &pair.mean, &pair.std)?
+                .with_channels(channels)
+        };
         let crop = if settings.mirrors { 4 } else { 2 };
-        let augment =
-            if settings.augment { Augment { flip: settings.mirrors, crop, fill: Vec::new() } } else { Augment::default() };
-        let validation = if validation.is_empty() { None } else { Some(loader(validation)?) };
+        let augment = if settings.augment {
+            Augment {
+                flip: settings.mirrors,
+                crop,
+                fill: Vec::new(),
+            }
+        } else {
+            Augment::default()
+        };
+        let validation = if validation.is_empty() {
+            None
+        } else {
+            Some(loader(validation)?)
+        };
         let card = Card {
             classes: pair.test.classes.clone(),
             mean: pair.mean.clone(),
@@ -357,7 +442,14 @@ impl Splits {
             constants = Some(train.constants(settings.device)?);
             train = train.as_bytes();
         }
-        let mut splits = Splits { train, validation, test: loader(pair.test)?, constants, card, fingerprints: Vec::new() };
+        let mut splits = Splits {
+            train,
+            validation,
+            test: loader(pair.test)?,
+            constants,
+            card,
+            fingerprints: Vec::new(),
+        };
         splits.take_fingerprints();
         Ok(splits)
     }

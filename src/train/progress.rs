@@ -1,4 +1,5 @@
-//! How an epoch goes, on stderr: a bar on a terminal, nothing elsewhere, where a line an epoch says enough.
+//! How an epoch goes, on stderr: a bar on a terminal, nothing elsewhere, where a line an epoch says
+//! enough.
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 

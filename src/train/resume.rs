@@ -17,7 +17,8 @@ impl Trainer {
         self.folder.join("best/model.safetensors")
     }
 
-    /// Writes `last/state.safetensors`, and beside it the weights for users: their running mean where there is one.
+    /// Writes `last/state.safetensors`, and beside it the weights for users: their running mean
+    /// where there is one.
     pub(super) fn save(&mut self) -> Result<()> {
         let mut state = State::new();
         state.put("seed", self.settings.seed);
@@ -42,7 +43,8 @@ impl Trainer {
         self.with_mean(|trainer| trainer.write_weights("last"))
     }
 
-    /// Writes the weights as `<folder>/model.safetensors`, with the model's configuration and what the images mean.
+    /// Writes the weights as `<folder>/model.safetensors`, with the model's configuration and what
+    /// the images mean.
     pub(super) fn write_weights(&self, folder: &str) -> Result<()> {
         weights::save(
             self.folder.join(folder).join("model.safetensors"),
@@ -58,11 +60,18 @@ impl Trainer {
             epoch: state.get("epoch")?,
             batch: state.get("batch")?,
             step: state.get("step")?,
-            sgd_since: if state.has("sgd_since") { Some(state.get("sgd_since")?) } else { None },
+            sgd_since: if state.has("sgd_since") {
+                Some(state.get("sgd_since")?)
+            } else {
+                None
+            },
             loss_sum: state.get("loss_sum")?,
             images: state.get("images")?,
         };
-        let best = Best { epoch: state.get("best_epoch")?, top1: state.get("best_top1")? };
+        let best = Best {
+            epoch: state.get("best_epoch")?,
+            top1: state.get("best_top1")?,
+        };
         self.check_checkpoint(&path, &state, &at, &best)?;
         (self.at, self.best, self.begun_with) = (at, best, state.get("settings")?);
         let fit = weights::from_file(&mut self.params, &state.section("weights")?)?;
@@ -72,28 +81,39 @@ impl Trainer {
         if self.at.sgd_since.is_some() {
             self.set_method(self.second_method())?;
         }
-        self.optimizer.load_state(&self.params, &state.section("optimizer")?)?;
+        self.optimizer
+            .load_state(&self.params, &state.section("optimizer")?)?;
         if let Some(ema) = &mut self.ema {
             ema.load_state(&self.params, &state.section("mean")?)?;
         }
         self.check_finite().map_err(|why| Error::data(&path, why))?;
         report::forget_after(&self.folder, self.at.epoch)?;
-        // A process killed between the two files of a checkpoint leaves new state beside old weights. That both are written
-        // also shows before the first step that the disk has the space.
+        // A process killed between the two files of a checkpoint leaves new state beside old
+        // weights. That both are written also shows before the first step that the disk has the
+        // space.
         self.save()
     }
 
     /// Takes the best weights so far.
     pub(super) fn load_best(&mut self) -> Result<()> {
         weights::load(self.best_file(), &mut self.params)?;
-        self.params.check_finite().map_err(|why| Error::data(self.best_file(), why))
+        self.params
+            .check_finite()
+            .map_err(|why| Error::data(self.best_file(), why))
     }
 
     /// One line that says how to go on.
     pub(super) fn say_how_to_resume(&self) {
         let (job, folder) = (self.settings.job, quoted(&*self.folder));
         let (epoch, epochs) = (self.at.epoch, self.settings.epochs);
-        writeln!(Stderr, "stopped after {epoch} of {epochs} epochs and {} batches; go on with:", self.at.batch);
-        writeln!(Stderr, "  cargo run --release --example {job} -- --resume {folder}");
+        writeln!(
+            Stderr,
+            "stopped after {epoch} of {epochs} epochs and {} batches; go on with:",
+            self.at.batch
+        );
+        writeln!(
+            Stderr,
+            "  cargo run --release --example {job} -- --resume {folder}"
+        );
     }
 }

@@ -7,12 +7,14 @@ use crate::ops::{CrossEntropyOptions, cross_entropy};
 use crate::train::Trainer;
 use crate::{DType, Device, Error, Pass, Result, Rng, Tensor};
 
-/// Losses that are fetched from a GPU together: waiting for each would leave the device idle between steps.
+/// Losses that are fetched from a GPU together: waiting for each would leave the device idle
+/// between steps.
 const TOGETHER: usize = 32;
 
 /// How far the recording of a step has come.
 pub(super) enum Replay {
-    /// This many full batches were done one launch after the other. The first finds all that lasts a place in memory.
+    /// This many full batches were done one launch after the other. The first finds all that lasts
+    /// a place in memory.
     Begun(usize),
     /// One more was done from memory of its own.
     Rehearsed(Stage, Inputs),
@@ -27,7 +29,11 @@ pub(super) enum Replay {
 
 impl Replay {
     pub fn begin(device: Device) -> Replay {
-        if device == Device::Cpu { Replay::Never } else { Replay::Begun(0) }
+        if device == Device::Cpu {
+            Replay::Never
+        } else {
+            Replay::Begun(0)
+        }
     }
 }
 
@@ -57,14 +63,18 @@ impl Losses {
             Some(values) => values,
             empty => empty.insert(Tensor::full_on(loss.device(), [TOGETHER], 0.0, DType::F32)?),
         };
-        values.on_device_mut()?.part(self.images.len(), 1).copy(loss.on_device())?;
+        values
+            .on_device_mut()?
+            .part(self.images.len(), 1)
+            .copy(loss.on_device())?;
         self.images.push(images);
         Ok(())
     }
 }
 
 impl Trainer {
-    /// One step: forward, backward, update. Its loss joins the epoch's sum, on a GPU some steps later.
+    /// One step: forward, backward, update. Its loss joins the epoch's sum, on a GPU some steps
+    /// later.
     pub(super) fn step(&mut self, batch: &Batch) -> Result<()> {
         let (images, lr) = (batch.labels.elements(), self.lr(self.at.step));
         self.optimizer.set_lr(lr)?;
@@ -75,30 +85,44 @@ impl Trainer {
             let loss = self.replayed(batch)?;
             self.losses.push(&loss, images)?;
         }
-        self.ema.as_mut().map_or(Ok(()), |ema| ema.update(&self.params))?;
+        self.ema
+            .as_mut()
+            .map_or(Ok(()), |ema| ema.update(&self.params))?;
         self.at.step += 1;
         self.at.images += images;
-        if self.losses.images.len() == TOGETHER { self.settle(batch) } else { Ok(()) }
+        if self.losses.images.len() == TOGETHER {
+            self.settle(batch)
+        } else {
+            Ok(())
+        }
     }
 
     /// From a batch to new weights, giving the loss. This is what a GPU records.
     fn work(&mut self, batch: &Batch, rng: &Rng) -> Result<Tensor> {
         let pass = Pass::train(&self.params, rng.clone()).in_precision(self.settings.precision)?;
-        let images = self.data.pixels(&batch.images, self.settings.precision.compute())?;
+        let images = self
+            .data
+            .pixels(&batch.images, self.settings.precision.compute())?;
         let logits = self.model.forward(&pass, &images)?;
         let loss = cross_entropy(&logits, &batch.labels, CrossEntropyOptions::default())?;
         if loss.value().device() == Device::Cpu && !loss.value().item()?.is_finite() {
             return Err(self.why_not_finite(batch, loss.value().item()?));
         }
-        let gradients = self.params.flatten(&loss.backward_from(self.optimizer.loss_scale(&loss)?, &[])?)?;
+        let gradients = self
+            .params
+            .flatten(&loss.backward_from(self.optimizer.loss_scale(&loss)?, &[])?)?;
         let statistics = pass.into_updates();
-        self.optimizer.advance(&mut self.params, &gradients, statistics)?;
+        self.optimizer
+            .advance(&mut self.params, &gradients, statistics)?;
         Ok(loss.into_value())
     }
 
-    /// The same on a GPU, with a batch from the processor: done, rehearsed, recorded or replayed, as it is time to.
+    /// The same on a GPU, with a batch from the processor: done, rehearsed, recorded or replayed,
+    /// as it is time to.
     fn replayed(&mut self, batch: &Batch) -> Result<Tensor> {
-        let Device::Cuda(ordinal) = self.params.device() else { return self.work(batch, &self.step_rng()) };
+        let Device::Cuda(ordinal) = self.params.device() else {
+            return self.work(batch, &self.step_rng());
+        };
         let rng = self.step_rng();
         if batch.labels.elements() != self.settings.batch_size {
             return self.work(&self.uploaded(batch)?, &rng);
@@ -109,7 +133,10 @@ impl Trainer {
                 self.work(&self.uploaded(batch)?, &rng)
             }
             Replay::Begun(_) => {
-                let inputs = Inputs { batch: self.uploaded(batch)?, feed: Feed::new(self.params.device())? };
+                let inputs = Inputs {
+                    batch: self.uploaded(batch)?,
+                    feed: Feed::new(self.params.device())?,
+                };
                 let mut stage = Stage::new(ordinal)?;
                 let loss = stage.rehearse(|| self.work(&inputs.batch, &rng))?;
                 self.replay = Replay::Rehearsed(stage, inputs);
@@ -122,32 +149,51 @@ impl Trainer {
                     Ok((mut recording, loss)) if self.params.arena().block() == before => {
                         recording.replay(&rng)?;
                         self.replayed_steps += 1;
-                        self.replay = Replay::Recorded { recording, inputs, loss: loss.clone() };
+                        self.replay = Replay::Recorded {
+                            recording,
+                            inputs,
+                            loss: loss.clone(),
+                        };
                         Ok(loss)
                     }
                     outcome => {
-                        let why = outcome.err().map_or("the weights moved in memory".into(), |e| e.to_string());
-                        writeln!(Stderr, "steps are launched one kernel after the other, as they cannot be recorded: {why}");
+                        let why = outcome
+                            .err()
+                            .map_or("the weights moved in memory".into(), |e| e.to_string());
+                        writeln!(
+                            Stderr,
+                            "steps are launched one kernel after the other, as they cannot be recorded: {why}"
+                        );
                         self.work(&inputs.batch, &rng)
                     }
                 }
             }
-            Replay::Recorded { mut recording, mut inputs, loss } => {
+            Replay::Recorded {
+                mut recording,
+                mut inputs,
+                loss,
+            } => {
                 inputs.feed.send(batch, &mut inputs.batch)?;
                 recording.replay(&rng)?;
                 self.replayed_steps += 1;
                 self.params.count_batch();
-                self.replay = Replay::Recorded { recording, inputs, loss: loss.clone() };
+                self.replay = Replay::Recorded {
+                    recording,
+                    inputs,
+                    loss: loss.clone(),
+                };
                 Ok(loss)
             }
             Replay::Never => self.work(&self.uploaded(batch)?, &rng),
         }
     }
 
-    /// Adds up the losses that were left on a GPU. One that is not finite is an error, unless the loss scale is being
-    /// sought, which leaves such steps out.
+    /// Adds up the losses that were left on a GPU. One that is not finite is an error, unless the
+    /// loss scale is being sought, which leaves such steps out.
     pub(super) fn settle(&mut self, batch: &Batch) -> Result<()> {
-        let Some(values) = &self.losses.values else { return Ok(()) };
+        let Some(values) = &self.losses.values else {
+            return Ok(());
+        };
         let values = values.to_vec::<f32>()?;
         let images = std::mem::take(&mut self.losses.images);
         let (mut sum, mut counted, mut left_out) = (0.0, 0, 0);
@@ -162,7 +208,9 @@ impl Trainer {
             }
         }
         if counted == 0 && left_out > 0 {
-            return Err(Error::NonFinite("no loss of the last steps was finite, however small the loss scale".into()));
+            return Err(Error::NonFinite(
+                "no loss of the last steps was finite, however small the loss scale".into(),
+            ));
         }
         self.at.loss_sum += sum;
         self.at.images -= left_out;
@@ -172,7 +220,10 @@ impl Trainer {
     /// The batch on the weights' device.
     pub(super) fn uploaded(&self, batch: &Batch) -> Result<Batch> {
         let device = self.params.device();
-        Ok(Batch { images: batch.images.to_device(device)?, labels: batch.labels.to_device(device)? })
+        Ok(Batch {
+            images: batch.images.to_device(device)?,
+            labels: batch.labels.to_device(device)?,
+        })
     }
 
     /// Random numbers of the current step's dropout.

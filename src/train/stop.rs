@@ -1,8 +1,8 @@
 //! Being told to stop: Ctrl-C (SIGINT), SIGTERM, and SIGHUP, which a terminal sends as it closes.
 //!
-//! The first of them ends the run after the step it is at, saved. After that only Ctrl-C counts, and ends the process at
-//! once: SIGHUP comes twice where a terminal closes, from the shell and from the system, and whoever sends SIGTERM
-//! again has SIGKILL for that.
+//! The first of them ends the run after the step it is at, saved. After that only Ctrl-C counts,
+//! and ends the process at once: SIGHUP comes twice where a terminal closes, from the shell and
+//! from the system, and whoever sends SIGTERM again has SIGKILL for that.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,7 +19,9 @@ const INTERRUPTED: i32 = 130;
 pub(super) fn listen() -> Result<()> {
     static LISTENING: OnceLock<std::result::Result<(), String>> = OnceLock::new();
     let listening = LISTENING.get_or_init(|| start().map_err(|e| e.to_string()));
-    listening.clone().map_err(|e| Error::Device(format!("cannot listen for Ctrl-C: {e}")))
+    listening
+        .clone()
+        .map_err(|e| Error::Device(format!("cannot listen for Ctrl-C: {e}")))
 }
 
 /// Whether to stop was asked for.
@@ -33,7 +35,9 @@ fn start() -> io::Result<()> {
 
     use crate::console::Stderr;
 
-    let heard = [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|&signal| !is_ignored(signal));
+    let heard = [SIGINT, SIGTERM, SIGHUP]
+        .into_iter()
+        .filter(|&signal| !is_ignored(signal));
     let mut signals = signal_hook::iterator::Signals::new(heard)?;
     let listen = move || {
         for signal in signals.forever() {
@@ -42,15 +46,21 @@ fn start() -> io::Result<()> {
                 std::process::exit(INTERRUPTED);
             }
             if !again {
-                writeln!(Stderr, "\nstopping after this step; Ctrl-C stops at once and loses it");
+                writeln!(
+                    Stderr,
+                    "\nstopping after this step; Ctrl-C stops at once and loses it"
+                );
             }
         }
     };
-    std::thread::Builder::new().name("signals".into()).spawn(listen).map(drop)
+    std::thread::Builder::new()
+        .name("signals".into())
+        .spawn(listen)
+        .map(drop)
 }
 
-/// Whether whoever started this process had it ignore the signal, as `nohup` does and a script's `&`: then it stays so.
-/// Linux tells; elsewhere no signal counts as ignored.
+/// Whether whoever started this process had it ignore the signal, as `nohup` does and a script's
+/// `&`: then it stays so. Linux tells; elsewhere no signal counts as ignored.
 #[cfg(unix)]
 fn is_ignored(signal: i32) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();

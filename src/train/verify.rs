@@ -1,5 +1,5 @@
-//! What is looked at before it is trusted: weights before they are kept or evaluated, a checkpoint before a run goes on from it,
-//! batches before the first step.
+//! What is looked at before it is trusted: weights before they are kept or evaluated, a checkpoint
+//! before a run goes on from it, batches before the first step.
 
 use std::path::Path;
 
@@ -13,23 +13,30 @@ use crate::train::{Best, Position, Splits, Trainer};
 use crate::{DType, Error, Params, Pass, Precision, Result, Rng, Tensor, weights};
 
 impl Trainer {
-    /// That what training has made of the weights, of their running mean and of the optimizer's moments is finite.
+    /// That what training has made of the weights, of their running mean and of the optimizer's
+    /// moments is finite.
     ///
-    /// The loss tells of the weights before a step only: what the last step of an epoch did to them shows here.
+    /// The loss tells of the weights before a step only: what the last step of an epoch did to them
+    /// shows here.
     pub(super) fn check_finite(&mut self) -> Result<()> {
         self.params.check_finite()?;
         self.with_mean(|trainer| trainer.params.check_finite())?;
         for (name, moment) in self.optimizer.state(&self.params)? {
             if let Some(value) = moment.first_non_finite()? {
-                return Err(Error::NonFinite(format!("the optimizer's `{name}` holds {value}")));
+                return Err(Error::NonFinite(format!(
+                    "the optimizer's `{name}` holds {value}"
+                )));
             }
         }
         Ok(())
     }
 
-    /// What is not finite after so many steps, with what is left and what to do. Other errors stay as they are.
+    /// What is not finite after so many steps, with what is left and what to do. Other errors stay
+    /// as they are.
     pub(super) fn diverged(&self, why: Error) -> Error {
-        let Error::NonFinite(why) = why else { return why };
+        let Error::NonFinite(why) = why else {
+            return why;
+        };
         let (steps, lr) = (self.at.step, self.settings.lr);
         Error::NonFinite(format!(
             "training diverged: after {steps} steps {why}; the last checkpoint stays as it was; a lower --lr than {lr} may help"
@@ -50,7 +57,9 @@ impl Trainer {
             if !state.has(part) {
                 return Err(Error::data(
                     path,
-                    format!("does not say what its run was trained on (`{part}`), as an older version wrote it: begin anew"),
+                    format!(
+                        "does not say what its run was trained on (`{part}`), as an older version wrote it: begin anew"
+                    ),
                 ));
             }
             let then: String = state.get(part)?;
@@ -62,39 +71,82 @@ impl Trainer {
             return Ok(());
         }
         let how = "go on with the same data (--data DIR says where they are), or begin another run";
-        Err(Error::data(path, format!("the run was trained on other data: {}; {how}", differences.join("; "))))
+        Err(Error::data(
+            path,
+            format!(
+                "the run was trained on other data: {}; {how}",
+                differences.join("; ")
+            ),
+        ))
     }
 
-    /// Everything that a run goes on from, before anything is taken from it or written: the model of `config.json`, the data, the
-    /// position, the best weights so far.
-    pub(super) fn check_checkpoint(&self, path: &Path, state: &State, at: &Position, best: &Best) -> Result<()> {
+    /// Everything that a run goes on from, before anything is taken from it or written: the model
+    /// of `config.json`, the data, the position, the best weights so far.
+    pub(super) fn check_checkpoint(
+        &self,
+        path: &Path,
+        state: &State,
+        at: &Position,
+        best: &Best,
+    ) -> Result<()> {
         let seed: u64 = state.get("seed")?;
         if seed != self.settings.seed {
-            return Err(Error::data(path, format!("was trained with seed {seed}, config.json says {}", self.settings.seed)));
+            return Err(Error::data(
+                path,
+                format!(
+                    "was trained with seed {seed}, config.json says {}",
+                    self.settings.seed
+                ),
+            ));
         }
         self.check_config(path, state)?;
         self.check_data(path, state)?;
-        self.check_position(at, best).map_err(|what| Error::data(path, what))?;
-        if best.epoch > 0 { self.check_best() } else { Ok(()) }
+        self.check_position(at, best)
+            .map_err(|what| Error::data(path, what))?;
+        if best.epoch > 0 {
+            self.check_best()
+        } else {
+            Ok(())
+        }
     }
 
-    /// That `config.json` lists the settings that the run was begun with, and the model that these stand for.
+    /// That `config.json` lists the settings that the run was begun with, and the model that these
+    /// stand for.
     fn check_config(&self, path: &Path, state: &State) -> Result<()> {
         let config = read_config(&self.folder)?;
         let wrong = |what: String| Err(Error::data(self.folder.join("config.json"), what));
         let begun_with: String = state.get("settings")?;
-        let begun_with: Value = serde_json::from_str(&begun_with).map_err(|e| Error::data(path, format!("its settings: {e}")))?;
-        let [then, now] = [&begun_with, &config["settings"]].map(|settings| settings.as_object().cloned().unwrap_or_default());
-        if let Some(flag) = then.keys().chain(now.keys()).find(|flag| then.get(*flag) != now.get(*flag)) {
-            let shown = |settings: &Map<String, Value>| settings.get(flag).map_or("not set".into(), Value::to_string);
-            return wrong(format!("says that `{flag}` is {}, its run was begun with {}", shown(&now), shown(&then)));
+        let begun_with: Value = serde_json::from_str(&begun_with)
+            .map_err(|e| Error::data(path, format!("its settings: {e}")))?;
+        let [then, now] = [&begun_with, &config["settings"]]
+            .map(|settings| settings.as_object().cloned().unwrap_or_default());
+        if let Some(flag) = then
+            .keys()
+            .chain(now.keys())
+            .find(|flag| then.get(*flag) != now.get(*flag))
+        {
+            let shown = |settings: &Map<String, Value>| {
+                settings
+                    .get(flag)
+                    .map_or("not set".into(), Value::to_string)
+            };
+            return wrong(format!(
+                "says that `{flag}` is {}, its run was begun with {}",
+                shown(&now),
+                shown(&then)
+            ));
         }
         // As it reads after a round through a file.
-        let own: Value = serde_json::from_str(&self.model.config().to_json().to_string()).unwrap_or_default();
-        let fits = config["model"] == own && config["parameters"].as_u64() == Some(self.params.count() as u64);
+        let own: Value =
+            serde_json::from_str(&self.model.config().to_json().to_string()).unwrap_or_default();
+        let fits = config["model"] == own
+            && config["parameters"].as_u64() == Some(self.params.count() as u64);
         if !fits {
-            let (then, parameters, count) = (&config["model"], &config["parameters"], self.params.count());
-            return wrong(format!("names the model {then} of {parameters} parameters, its settings give {own} of {count}"));
+            let (then, parameters, count) =
+                (&config["model"], &config["parameters"], self.params.count());
+            return wrong(format!(
+                "names the model {then} of {parameters} parameters, its settings give {own} of {count}"
+            ));
         }
         Ok(())
     }
@@ -105,31 +157,56 @@ impl Trainer {
         let is_over = at.epoch == epochs && at.batch == 0;
         if !is_over && (at.epoch >= epochs || at.batch >= batches) {
             let (epoch, batch) = (at.epoch, at.batch);
-            return Err(format!("stands after {epoch} epochs and {batch} batches, of {epochs} epochs of {batches} batches"));
+            return Err(format!(
+                "stands after {epoch} epochs and {batch} batches, of {epochs} epochs of {batches} batches"
+            ));
         }
         let steps = (at.epoch * batches + at.batch) as u64;
         if at.step != steps {
-            return Err(format!("counts {} steps, where {steps} lie before its position", at.step));
+            return Err(format!(
+                "counts {} steps, where {steps} lie before its position",
+                at.step
+            ));
         }
-        // Before the last batch of an epoch all are full. Steps without a finite loss are left out where the loss is scaled.
+        // Before the last batch of an epoch all are full. Steps without a finite loss are left out
+        // where the loss is scaled.
         let images = at.batch * self.settings.batch_size;
         if at.images > images || (at.images < images && !self.settings.precision.scales_loss()) {
-            return Err(format!("counts {} images of the current epoch, where {images} lie before its position", at.images));
+            return Err(format!(
+                "counts {} images of the current epoch, where {images} lie before its position",
+                at.images
+            ));
         }
-        if !(at.loss_sum >= 0.0 && at.loss_sum.is_finite()) || (at.images == 0 && at.loss_sum != 0.0) {
-            return Err(format!("has a sum of {} for the losses of {} images", at.loss_sum, at.images));
+        if !(at.loss_sum >= 0.0 && at.loss_sum.is_finite())
+            || (at.images == 0 && at.loss_sum != 0.0)
+        {
+            return Err(format!(
+                "has a sum of {} for the losses of {} images",
+                at.loss_sum, at.images
+            ));
         }
-        if let Some(since) = at.sgd_since.filter(|&since| self.settings.protocol != Protocol::Papers || since > at.epoch) {
-            return Err(format!("began a second phase after {since} epochs, which its settings do not have"));
+        if let Some(since) = at
+            .sgd_since
+            .filter(|&since| self.settings.protocol != Protocol::Papers || since > at.epoch)
+        {
+            return Err(format!(
+                "began a second phase after {since} epochs, which its settings do not have"
+            ));
         }
-        if best.epoch > at.epoch || (best.epoch == 0) != (at.epoch == 0) || !(0.0..=1.0).contains(&best.top1) {
-            return Err(format!("has its best weights of epoch {} with an accuracy of {}", best.epoch, best.top1));
+        if best.epoch > at.epoch
+            || (best.epoch == 0) != (at.epoch == 0)
+            || !(0.0..=1.0).contains(&best.top1)
+        {
+            return Err(format!(
+                "has its best weights of epoch {} with an accuracy of {}",
+                best.epoch, best.top1
+            ));
         }
         Ok(())
     }
 
-    /// That the best weights so far are there, whole, finite and of this model: they are wanted after the last epoch, or when
-    /// the second phase begins.
+    /// That the best weights so far are there, whole, finite and of this model: they are wanted
+    /// after the last epoch, or when the second phase begins.
     fn check_best(&self) -> Result<()> {
         let path = self.best_file();
         let mut params = self.params.clone();
@@ -150,15 +227,19 @@ impl Splits {
             all.push(("validation set".to_owned(), validation.data().fingerprint()));
         }
         all.push(("test set".to_owned(), self.test.data().fingerprint()));
-        all.push(("normalisation".to_owned(), format!("means {:?}, deviations {:?}", self.card.mean, self.card.std)));
+        all.push((
+            "normalisation".to_owned(),
+            format!("means {:?}, deviations {:?}", self.card.mean, self.card.std),
+        ));
         self.fingerprints = all;
     }
 
-    /// That the model can be trained with batches of the sizes that an epoch has. A last batch of a single image joins the one
-    /// before where BatchNorm would find a single value a channel in it.
+    /// That the model can be trained with batches of the sizes that an epoch has. A last batch of a
+    /// single image joins the one before where BatchNorm would find a single value a channel in it.
     ///
     /// # Errors
-    /// Whatever an op or BatchNorm has against the shapes: said now, not at the end of the first epoch.
+    /// Whatever an op or BatchNorm has against the shapes: said now, not at the end of the first
+    /// epoch.
     pub(super) fn fit_batches(&mut self, model: &Model, params: &Params) -> Result<()> {
         let [h, w, c] = self.train.size();
         let attempt = |images: usize| attempt_step(model, params, [images, h, w, c]);
@@ -179,8 +260,8 @@ impl Splits {
     }
 }
 
-/// The forward pass of a training step on images `[n, h, w, c]`, on shapes alone, which takes no time. The parameters are on
-/// the CPU.
+/// The forward pass of a training step on images `[n, h, w, c]`, on shapes alone, which takes no
+/// time. The parameters are on the CPU.
 pub(super) fn attempt_step(model: &Model, params: &Params, images: [usize; 4]) -> Result<()> {
     let pass = Pass::train(params, Rng::new(0)).in_precision(Precision::F32)?;
     shapes_only(|| model.forward(&pass, &Tensor::zeros(images, DType::F32).into())).map(drop)
@@ -190,5 +271,7 @@ pub(super) fn attempt_step(model: &Model, params: &Params, images: [usize; 4]) -
 pub(super) fn least_batch(config: &Config, [h, w]: [usize; 2]) -> Result<usize> {
     let (model, params) = config.build(DType::F32, &Rng::new(0))?;
     let alone = attempt_step(&model, &params, [1, h, w, config.channels]);
-    alone.map(|()| 1).or_else(|_| attempt_step(&model, &params, [2, h, w, config.channels]).map(|()| 2))
+    alone
+        .map(|()| 1)
+        .or_else(|_| attempt_step(&model, &params, [2, h, w, config.channels]).map(|()| 2))
 }

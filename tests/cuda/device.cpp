@@ -1,4 +1,5 @@
-// How the stand-in runs a grid: fibers, barriers, exchanges between lanes, and what is wrong with a kernel told in a sentence.
+// How the stand-in runs a grid: fibers, barriers, exchanges between lanes, and what is wrong with a
+// kernel told in a sentence.
 #include "device.h"
 
 #include <algorithm>
@@ -25,7 +26,8 @@ Kernel* kernels = nullptr;
 #if defined(__x86_64__)
 struct Context { void* stack; };
 
-// Puts the registers that a call preserves on this stack, and takes those of the other. (ucontext, below, makes a system call of it.)
+// Puts the registers that a call preserves on this stack, and takes those of the other. (ucontext,
+// below, makes a system call of it.)
 extern "C" void stand_in_switch(void** from, void* to);
 asm(".text\n.globl stand_in_switch\n.hidden stand_in_switch\n.type stand_in_switch,@function\nstand_in_switch:\n"
     "pushq %rbp\npushq %rbx\npushq %r12\npushq %r13\npushq %r14\npushq %r15\n"
@@ -35,7 +37,8 @@ asm(".text\n.globl stand_in_switch\n.hidden stand_in_switch\n.type stand_in_swit
 static void change(Context& from, Context& to) { stand_in_switch(&from.stack, to.stack); }
 
 static void prepare(Context& context, char* stack, size_t size, void (*entry)()) {
-    // As if `entry` had been called: its return address lies 8 bytes below a multiple of 16; under it six registers of zeros.
+    // As if `entry` had been called: its return address lies 8 bytes below a multiple of 16; under
+    // it six registers of zeros.
     void** top = (void**)(((uintptr_t)stack + size) & ~(uintptr_t)15) - 1;
     *--top = (void*)entry;
     top -= 6;
@@ -96,7 +99,8 @@ void barrier(int line) { wait(AT_BARRIER, line); }
 
 const Slot* exchange(const void* mine, size_t size, unsigned mask, int line) {
     Fiber& fiber = *worker->current;
-    // Two sets of slots by turns: a lane may begin the next exchange while others still read from this one.
+    // Two sets of slots by turns: a lane may begin the next exchange while others still read from
+    // this one.
     fiber.odd = !fiber.odd;
     Slot* slots = &worker->slots[(number(&fiber) / 32 * 2 + fiber.odd) * 32];
     memcpy(slots[lane()].bytes, mine, size);
@@ -118,7 +122,8 @@ static void entry() {
     __builtin_unreachable();
 }
 
-// A kernel that touches what it must not ends here: its block is given up, as a device gives up the kernel.
+// A kernel that touches what it must not ends here: its block is given up, as a device gives up the
+// kernel.
 static struct sigaction before[32];
 static void caught(int signal, siginfo_t* info, void* context) {
     if (worker && worker->current) {
@@ -151,7 +156,8 @@ static int fail(const char* what) {
     return w.signal == SIGSEGV || w.signal == SIGBUS ? 700 : w.signal == SIGILL ? 716 : 719;
 }
 
-// Lets the lanes of each warp go on that have all come; how many warps that were, or -1 where lanes do not agree.
+// Lets the lanes of each warp go on that have all come; how many warps that were, or -1 where lanes
+// do not agree.
 static int release_warps() {
     Worker& w = *worker;
     int released = 0;
@@ -215,7 +221,8 @@ static int run_block() {
     }
 }
 
-// The order in which the threads of a block get their turns: WAVEMIX_STAND_IN_ORDER is forward, reverse or shuffle.
+// The order in which the threads of a block get their turns: WAVEMIX_STAND_IN_ORDER is forward,
+// reverse or shuffle.
 static void arrange(Worker& w, size_t threads) {
     static const char* order = getenv("WAVEMIX_STAND_IN_ORDER");
     w.order.resize(threads);

@@ -1,7 +1,9 @@
-// The part of CUDA's language that kernels/*.cu use, for a C++ compiler: the stand-in runs them on the processor.
+// The part of CUDA's language that kernels/*.cu use, for a C++ compiler: the stand-in runs them on
+// the processor.
 //
-// A block runs on one thread of the system, its CUDA threads as fibers that take turns: one runs until it meets a barrier or an
-// exchange with its warp, where it waits until the others have come. Shared memory is thread-local, hence one to a running block.
+// A block runs on one thread of the system, its CUDA threads as fibers that take turns: one runs
+// until it meets a barrier or an exchange with its warp, where it waits until the others have come.
+// Shared memory is thread-local, hence one to a running block.
 #pragma once
 #include <cmath>
 #include <cstddef>
@@ -32,8 +34,8 @@ extern OWN_TO_A_THREAD uint3 threadIdx, blockIdx, blockDim, gridDim;
 
 namespace stand_in {
 
-// A kernel as launches see it: its name, its file, the storage type it was compiled for, the sizes of its arguments, and a function that
-// takes them as cuLaunchKernel does, as pointers.
+// A kernel as launches see it: its name, its file, the storage type it was compiled for, the sizes
+// of its arguments, and a function that takes them as cuLaunchKernel does, as pointers.
 struct Kernel {
     const char* name;
     const char* file;

@@ -1,4 +1,5 @@
-// The stand-in for libcuda: devices, memory whose every buffer ends at a page that nobody may touch, launches.
+// The stand-in for libcuda: devices, memory whose every buffer ends at a page that nobody may
+// touch, launches.
 //
 // By environment variables, each with the prefix WAVEMIX_STAND_IN_:
 //   MEMORY=bytes      how much there is (default 4 GiB); more is out of memory
@@ -55,7 +56,8 @@ bool inside(const char* what, const void* start, size_t bytes) {
     return !bytes;
 }
 
-// Whether what follows a buffer up to the next multiple of 16, before its guard page, is still as it was filled; says so where not.
+// Whether what follows a buffer up to the next multiple of 16, before its guard page, is still as
+// it was filled; says so where not.
 static bool intact(const Kernel& kernel) {
     std::lock_guard<std::mutex> guard(lock);
     for (auto& [start, mapping] : buffers) {
@@ -81,7 +83,8 @@ API cuDeviceGetCount(int* count) { return *count = 1, 0; }
 API cuDeviceGetName(char* name, int room, int) { return snprintf(name, room, "stand-in"), 0; }
 API cuDeviceTotalMem_v2(size_t* bytes, int) { return *bytes = memory(), 0; }
 API cuDeviceGetAttribute(int* value, int attribute, int) {
-    // Threads of a block, static shared memory, warp, multiprocessors, compute capability, largest shared memory.
+    // Threads of a block, static shared memory, warp, multiprocessors, compute capability, largest
+    // shared memory.
     int capability = setting("CAPABILITY", 90);
     const std::map<int, int> known = {{1, 1024}, {8, 49152}, {10, 32}, {16, 4}, {75, capability / 10}, {76, capability % 10}, {97, 232448}};
     auto found = known.find(attribute);
@@ -142,8 +145,9 @@ API cuMemFreeHost(void* p) {
     return locked.erase(p) ? free(p), 0 : INVALID_VALUE;
 }
 
-// Whether these bytes are in page-locked memory, which the device reads and writes by itself, when the copy's turn has come. Other memory
-// is read before the call returns, and written before it too.
+// Whether these bytes are in page-locked memory, which the device reads and writes by itself, when
+// the copy's turn has come. Other memory is read before the call returns, and written before it
+// too.
 static bool is_locked(const void* start, size_t bytes) {
     std::lock_guard<std::mutex> guard(lock);
     auto next = locked.upper_bound(start);

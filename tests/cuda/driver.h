@@ -10,10 +10,12 @@ namespace stand_in {
 enum { INVALID_VALUE = 1, OUT_OF_MEMORY = 2, NO_DEVICE = 100, INVALID_DEVICE = 101, INVALID_IMAGE = 200, NOT_FOUND = 500, ILLEGAL_ADDRESS = 700, LAUNCH_FAILED = 719,
     CAPTURE_UNSUPPORTED = 900 };
 
-// Hands an operation to a stream, or to the graph that the stream is being captured into; 0 or a driver's error.
+// Hands an operation to a stream, or to the graph that the stream is being captured into; 0 or a
+// driver's error.
 int submit(void* stream, std::function<int()> operation);
 
-// The error of what failed, which stays; else that a stream is being captured, which forbids what may wait; else 0.
+// The error of what failed, which stays; else that a stream is being captured, which forbids what
+// may wait; else 0.
 int state();
 
 // The number in the environment variable WAVEMIX_STAND_IN_<name>.

@@ -45,22 +45,44 @@ const CASES: &[(&[(&str, &str)], &str)] = &[
          unary.cu(1): error: refused by the stand-in",
     ),
     (
-        &[("WAVEMIX_STAND_IN_FAIL_LAUNCH", "1"), ("WAVEMIX_STAND_IN_FAIL_AS", "700")],
+        &[
+            ("WAVEMIX_STAND_IN_FAIL_LAUNCH", "1"),
+            ("WAVEMIX_STAND_IN_FAIL_AS", "700"),
+        ],
         "a kernel touched memory that is not its own; all work on this device is lost, start the program again \
          (CUDA_ERROR_ILLEGAL_ADDRESS)",
     ),
     (
-        &[("WAVEMIX_STAND_IN_FAIL_LAUNCH", "1"), ("WAVEMIX_STAND_IN_FAIL_AS", "701")],
+        &[
+            ("WAVEMIX_STAND_IN_FAIL_LAUNCH", "1"),
+            ("WAVEMIX_STAND_IN_FAIL_AS", "701"),
+        ],
         "cuda:0: starting unary of unary.cu: a kernel asks for more registers or shared memory than there is",
     ),
 ];
 
-/// Whether the sentence is said, by a process of its own that finds these libraries and no others but the system's.
-fn says(folder: &Path, variables: &[(&str, &str)], expected: &str) -> std::result::Result<(), String> {
-    let elsewhere = ["WAVEMIX_CUDA", "CUDA_HOME", "CUDA_PATH", "VIRTUAL_ENV", "CONDA_PREFIX"].map(|name| (name, ""));
+/// Whether the sentence is said, by a process of its own that finds these libraries and no others
+/// but the system's.
+fn says(
+    folder: &Path,
+    variables: &[(&str, &str)],
+    expected: &str,
+) -> std::result::Result<(), String> {
+    let elsewhere = [
+        "WAVEMIX_CUDA",
+        "CUDA_HOME",
+        "CUDA_PATH",
+        "VIRTUAL_ENV",
+        "CONDA_PREFIX",
+    ]
+    .map(|name| (name, ""));
     let all = [variables, &elsewhere, &[(EXPECTED, expected)]].concat();
     let (passed, said) = child(folder, &["errors::provoked"], &all);
-    if passed { Ok(()) } else { Err(format!("{variables:?}:\n{said}")) }
+    if passed {
+        Ok(())
+    } else {
+        Err(format!("{variables:?}:\n{said}"))
+    }
 }
 
 #[test]
@@ -75,7 +97,8 @@ fn each_has_its_sentence() {
     for (variables, expected) in CASES {
         says(&whole, variables, expected).unwrap();
     }
-    let room = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("libraries-{}", std::process::id()));
+    let room =
+        Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("libraries-{}", std::process::id()));
     let with = |name: &str, libraries: &[&str]| -> PathBuf {
         let folder = room.join(name);
         fs::create_dir_all(&folder).unwrap();
@@ -90,29 +113,52 @@ fn each_has_its_sentence() {
     if says(&with("none", &[]), &[], lacking).is_ok() {
         let lacking = "cuda:0 cannot be used: the kernel compiler (libnvrtc), cuBLAS (libcublas) not found; --device cpu";
         says(&with("driver", &["libcuda.so"]), &[], lacking).unwrap();
-        let lacking = "cuda:0 cannot be used: cuBLAS (libcublas) not found; --device cpu works everywhere";
-        says(&with("no-products", &["libcuda.so", "libnvrtc.so"]), &[], lacking).unwrap();
+        let lacking =
+            "cuda:0 cannot be used: cuBLAS (libcublas) not found; --device cpu works everywhere";
+        says(
+            &with("no-products", &["libcuda.so", "libnvrtc.so"]),
+            &[],
+            lacking,
+        )
+        .unwrap();
     }
     // A library that is one by its name alone, as an old one lacks what came later.
     let hollow = with("hollow", &["libcuda.so", "libcublas.so"]);
     let compiler = std::env::var("CXX").unwrap_or("c++".into());
     let text = hollow.join("none.cpp");
     fs::write(&text, "").unwrap();
-    let made = Command::new(compiler).arg("-shared").arg(text).arg("-o").arg(hollow.join("libnvrtc.so")).status().unwrap();
+    let made = Command::new(compiler)
+        .arg("-shared")
+        .arg(text)
+        .arg("-o")
+        .arg(hollow.join("libnvrtc.so"))
+        .status()
+        .unwrap();
     assert!(made.success());
-    says(&hollow, &[], "the kernel compiler (libnvrtc) lacks a function; that of CUDA 12 or newer is needed").unwrap();
+    says(
+        &hollow,
+        &[],
+        "the kernel compiler (libnvrtc) lacks a function; that of CUDA 12 or newer is needed",
+    )
+    .unwrap();
     fs::remove_dir_all(room).unwrap();
 }
 
-/// A device between two that NVRTC knows gets the code of the older one, which the driver translates.
+/// A device between two that NVRTC knows gets the code of the older one, which the driver
+/// translates.
 #[test]
 fn newer_devices_take_older_code() {
-    crate::on_stand_in(&["plumbing::memory_is_used_again", "ops::unary"], &[("WAVEMIX_STAND_IN_CAPABILITY", "89")]);
+    crate::on_stand_in(
+        &["plumbing::memory_is_used_again", "ops::unary"],
+        &[("WAVEMIX_STAND_IN_CAPABILITY", "89")],
+    );
 }
 
 #[test]
 fn provoked() {
-    let Ok(expected) = std::env::var(EXPECTED) else { return part_of("errors::each_has_its_sentence") };
+    let Ok(expected) = std::env::var(EXPECTED) else {
+        return part_of("errors::each_has_its_sentence");
+    };
     let ordinal = std::env::var(ORDINAL).map_or(0, |text| text.parse().unwrap());
     let work = || -> Result<Tensor> {
         cuda::usable(ordinal)?;

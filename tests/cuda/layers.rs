@@ -2,8 +2,8 @@
 
 use proptest::prelude::*;
 use wavemix::ops::{
-    CrossEntropyOptions, Interpolation, avg_pool2d, batch_norm, batch_norm_eval, conv_transpose2d, conv2d, cross_entropy,
-    embedding, focal_loss, layer_norm, max_pool2d, mse, one_hot,
+    CrossEntropyOptions, Interpolation, avg_pool2d, batch_norm, batch_norm_eval, conv_transpose2d,
+    conv2d, cross_entropy, embedding, focal_loss, layer_norm, max_pool2d, mse, one_hot,
 };
 use wavemix::{DType, Device, Result, Rng, Shape, Tensor, Var, Window};
 
@@ -12,7 +12,9 @@ use crate::harness::{Bound, ELEMENTWISE, agrees, agrees_in, close, draw, gpu, su
 /// Integers below `end`.
 fn integers(shape: &[usize], end: usize, seed: u64) -> Tensor {
     let shape = Shape::new(shape).unwrap();
-    Tensor::uniform(shape, 0.0, end as f64, DType::F64, &Rng::new(seed)).cast(DType::I64).unwrap()
+    Tensor::uniform(shape, 0.0, end as f64, DType::F64, &Rng::new(seed))
+        .cast(DType::I64)
+        .unwrap()
 }
 
 /// The same tensor where x is.
@@ -23,7 +25,11 @@ fn beside(x: &Var, constant: &Tensor) -> Result<Tensor> {
 /// In f32, as the losses are: what comes out is f32 in any storage type.
 fn loss(v: Result<Var>) -> Result<Var> {
     let y = v?;
-    if y.dtype() == DType::F64 { Ok(y) } else { y.cast(DType::F32) }
+    if y.dtype() == DType::F64 {
+        Ok(y)
+    } else {
+        y.cast(DType::F32)
+    }
 }
 
 proptest! {
@@ -65,7 +71,8 @@ proptest! {
     fn normalisation(rows in 2usize..300, c in prop_oneof![1usize..20, Just(64), Just(128), Just(300)], shift in -3.0f64..30.0, seed: u64) {
         let x = Var::from(draw(&[rows, c], seed)).mul_scalar(2.0)?.add_scalar(shift)?.into_value();
         let (gamma, beta) = (draw(&[c], 1), draw(&[c], 2));
-        // The spread of a few rows may be small beside their size: what is subtracted from loses those digits.
+        // The spread of a few rows may be small beside their size: what is subtracted from loses
+        // those digits.
         let spread = (0..c).map(|i| x.cast(DType::F64).unwrap().to_vec::<f64>().unwrap().iter().skip(i).step_by(c).fold((f64::MAX, f64::MIN), |(lo, hi), &v| (lo.min(v), hi.max(v)))).map(|(lo, hi)| hi - lo).fold(f64::MAX, f64::min);
         prop_assume!(spread > 0.5);
         let loss_of_digits = (10.0 + 2.0 * shift.abs()) / spread;
@@ -173,31 +180,91 @@ proptest! {
 #[test]
 fn a_label_out_of_range_makes_the_loss_not_a_number() {
     let Some(gpu) = gpu() else { return };
-    let logits = Var::from(draw(&[3, 4], 1).cast(DType::F32).unwrap().to_device(gpu).unwrap());
-    let labels = Tensor::from_vec(vec![0i64, 4, 1], [3]).unwrap().to_device(gpu).unwrap();
-    assert!(cross_entropy(&logits, &labels, CrossEntropyOptions::default()).unwrap().value().item().unwrap().is_nan());
-    assert!(focal_loss(&logits, &labels, 2.0, None).unwrap().value().item().unwrap().is_nan());
+    let logits = Var::from(
+        draw(&[3, 4], 1)
+            .cast(DType::F32)
+            .unwrap()
+            .to_device(gpu)
+            .unwrap(),
+    );
+    let labels = Tensor::from_vec(vec![0i64, 4, 1], [3])
+        .unwrap()
+        .to_device(gpu)
+        .unwrap();
+    assert!(
+        cross_entropy(&logits, &labels, CrossEntropyOptions::default())
+            .unwrap()
+            .value()
+            .item()
+            .unwrap()
+            .is_nan()
+    );
+    assert!(
+        focal_loss(&logits, &labels, 2.0, None)
+            .unwrap()
+            .value()
+            .item()
+            .unwrap()
+            .is_nan()
+    );
     assert_eq!(logits.value().device(), Device::Cuda(0));
 }
 
-/// Each channel with a kernel of its own: packs and single channels, strides, dilation, kernel rows longer than a block takes
-/// together, more channels than a block has threads.
+/// Each channel with a kernel of its own: packs and single channels, strides, dilation, kernel rows
+/// longer than a block takes together, more channels than a block has threads.
 #[test]
 fn depthwise_convolutions() -> std::result::Result<(), proptest::test_runner::TestCaseError> {
-    let own = |groups: usize| Window { padding: [2; 2], groups, ..Window::default() };
+    let own = |groups: usize| Window {
+        padding: [2; 2],
+        groups,
+        ..Window::default()
+    };
     for (x, [kh, kw], window) in [
         ([2, 11, 9, 16], [5, 5], own(16)),
-        ([2, 8, 9, 5], [3, 7], Window { stride: [2, 1], dilation: [2, 1], ..own(5) }),
-        ([1, 12, 13, 24], [3, 6], Window { stride: [1, 2], dilation: [1, 2], ..own(24) }),
+        (
+            [2, 8, 9, 5],
+            [3, 7],
+            Window {
+                stride: [2, 1],
+                dilation: [2, 1],
+                ..own(5)
+            },
+        ),
+        (
+            [1, 12, 13, 24],
+            [3, 6],
+            Window {
+                stride: [1, 2],
+                dilation: [1, 2],
+                ..own(24)
+            },
+        ),
         ([1, 5, 4, 300], [5, 5], own(300)),
     ] {
         let c = x[3];
-        let bound = Bound { roundings: 3.0, ..sums(x[0] * x[1] * x[2] + kh * kw) };
-        agrees(bound, |v| conv2d(&v[0], &v[1], Some(&v[2]), window), &[draw(&x, 1), draw(&[c, kh, kw, 1], 2), draw(&[c], 3)])?;
-        let turned = Window { padding: [1; 2], ..window };
-        let bound = Bound { roundings: 3.0, ..sums(4 * x[0] * x[1] * x[2] + kh * kw) };
+        let bound = Bound {
+            roundings: 3.0,
+            ..sums(x[0] * x[1] * x[2] + kh * kw)
+        };
+        agrees(
+            bound,
+            |v| conv2d(&v[0], &v[1], Some(&v[2]), window),
+            &[draw(&x, 1), draw(&[c, kh, kw, 1], 2), draw(&[c], 3)],
+        )?;
+        let turned = Window {
+            padding: [1; 2],
+            ..window
+        };
+        let bound = Bound {
+            roundings: 3.0,
+            ..sums(4 * x[0] * x[1] * x[2] + kh * kw)
+        };
         let inputs = [draw(&x, 1), draw(&[c, kh, kw, 1], 2), draw(&[c], 3)];
-        agrees(bound, |v| conv_transpose2d(&v[0], &v[1], Some(&v[2]), turned), &inputs)?;
+        agrees(
+            bound,
+            |v| conv_transpose2d(&v[0], &v[1], Some(&v[2]), turned),
+            &inputs,
+        )?;
     }
     Ok(())
 }
@@ -205,21 +272,52 @@ fn depthwise_convolutions() -> std::result::Result<(), proptest::test_runner::Te
 /// The shapes of the papers' models: whole tiles, packs, both sides of a stride of 2.
 #[test]
 fn convolutions_of_the_models() -> std::result::Result<(), proptest::test_runner::TestCaseError> {
-    let (same, half) =
-        (Window { padding: [1; 2], ..Window::default() }, Window { stride: [2; 2], padding: [1; 2], ..Window::default() });
+    let (same, half) = (
+        Window {
+            padding: [1; 2],
+            ..Window::default()
+        },
+        Window {
+            stride: [2; 2],
+            padding: [1; 2],
+            ..Window::default()
+        },
+    );
     for (x, w, window) in [
         ([2, 14, 14, 3], [64, 3, 3, 3], same),
         ([1, 9, 9, 64], [144, 3, 3, 64], half),
         ([2, 12, 12, 32], [64, 1, 1, 32], Window::default()),
     ] {
-        let bound = Bound { roundings: 3.0, ..sums(x[1] * x[2] * x[0] * 8 + 4 * w[1] * w[2] * w[3]) };
-        agrees(bound, |v| conv2d(&v[0], &v[1], None, window), &[draw(&x, 1), draw(&w, 2)])?;
+        let bound = Bound {
+            roundings: 3.0,
+            ..sums(x[1] * x[2] * x[0] * 8 + 4 * w[1] * w[2] * w[3])
+        };
+        agrees(
+            bound,
+            |v| conv2d(&v[0], &v[1], None, window),
+            &[draw(&x, 1), draw(&w, 2)],
+        )?;
     }
-    for (x, w) in [([2, 7, 7, 32], [32, 4, 4, 32]), ([1, 5, 6, 128], [128, 4, 4, 128]), ([1, 4, 4, 24], [24, 10, 10, 8])] {
+    for (x, w) in [
+        ([2, 7, 7, 32], [32, 4, 4, 32]),
+        ([1, 5, 6, 128], [128, 4, 4, 128]),
+        ([1, 4, 4, 24], [24, 10, 10, 8]),
+    ] {
         let stride = w[1] - 2;
-        let window = Window { stride: [stride; 2], padding: [1; 2], ..Window::default() };
-        let bound = Bound { roundings: 3.0, ..sums(4 * x[1] * x[2] * x[0] + 16 * w[0] * w[1]) };
-        agrees(bound, |v| conv_transpose2d(&v[0], &v[1], Some(&v[2]), window), &[draw(&x, 1), draw(&w, 2), draw(&[w[3]], 3)])?;
+        let window = Window {
+            stride: [stride; 2],
+            padding: [1; 2],
+            ..Window::default()
+        };
+        let bound = Bound {
+            roundings: 3.0,
+            ..sums(4 * x[1] * x[2] * x[0] + 16 * w[0] * w[1])
+        };
+        agrees(
+            bound,
+            |v| conv_transpose2d(&v[0], &v[1], Some(&v[2]), window),
+            &[draw(&x, 1), draw(&w, 2), draw(&[w[3]], 3)],
+        )?;
     }
     Ok(())
 }

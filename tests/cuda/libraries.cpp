@@ -1,4 +1,5 @@
-// The stand-ins for libnvrtc, which compiles nothing, as the kernels are compiled already; and for libcublas, by plain loops.
+// The stand-ins for libnvrtc, which compiles nothing, as the kernels are compiled already; and for
+// libcublas, by plain loops.
 //
 // By environment variable: WAVEMIX_STAND_IN_REFUSE=file.cu does not compile.
 #include "device.h"
@@ -82,7 +83,8 @@ static bool check(const char* what, const void* start, int type, int rows, int c
     return !rows || !columns || inside(what, start, (last + (size_t)(columns - 1) * ld + rows) * width(type));
 }
 
-// Row i of op(a) or column j of op(b), one after the other; k long each. TF32 keeps 10 bits of a fraction.
+// Row i of op(a) or column j of op(b), one after the other; k long each. TF32 keeps 10 bits of a
+// fraction.
 static std::vector<float> packed(const void* x, int type, int count, int k, bool along, int ld, bool tf32) {
     std::vector<float> out((size_t)count * k);
     for (int i = 0; i < count; i++) {

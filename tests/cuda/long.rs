@@ -1,5 +1,5 @@
-//! Long runs: on a GPU fifty and a thousand steps of a model that keeps it busy, on the stand-in as many of a tiny one as
-//! take seconds.
+//! Long runs: on a GPU fifty and a thousand steps of a model that keeps it busy, on the stand-in as
+//! many of a tiny one as take seconds.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -29,8 +29,17 @@ struct Load {
 
 impl Load {
     fn new(device: Device, precision: Precision) -> Load {
-        let (name, size) = if tiny() { ("WaveMixLite-8/1", 8) } else { ("WaveMixLite-32/3", 28) };
-        let config = Config { channels: 1, size, dropout: 0.25, ..Config::parse(name).unwrap() };
+        let (name, size) = if tiny() {
+            ("WaveMixLite-8/1", 8)
+        } else {
+            ("WaveMixLite-32/3", 28)
+        };
+        let config = Config {
+            channels: 1,
+            size,
+            dropout: 0.25,
+            ..Config::parse(name).unwrap()
+        };
         let (model, mut params) = config.build(DType::F32, &Rng::new(1)).unwrap();
         params.to_device(device).unwrap();
         let mut optimizer = Optimizer::new("adamw".parse::<Method>().unwrap(), &params).unwrap();
@@ -38,29 +47,48 @@ impl Load {
             optimizer = optimizer.with_loss_scaling().unwrap();
         }
         optimizer.set_lr(1e-2).unwrap();
-        Load { model, params, optimizer, precision }
+        Load {
+            model,
+            params,
+            optimizer,
+            precision,
+        }
     }
 
     /// Some images that look different by class, so that there is something to learn.
     fn batch(i: u64) -> Batch {
         let (n, size) = if tiny() { (8, 8) } else { (64, 28) };
         let labels: Vec<i64> = (0..n as i64).map(|k| (3 * k + i as i64) % 10).collect();
-        let noise = Tensor::normal([n, size, size, 1], 0.0, 1.0, DType::F32, &Rng::new(2).child(i));
+        let noise = Tensor::normal(
+            [n, size, size, 1],
+            0.0,
+            1.0,
+            DType::F32,
+            &Rng::new(2).child(i),
+        );
         let mut pixels = noise.to_vec::<f32>().unwrap();
         for (image, label) in pixels.chunks_mut(size * size).zip(&labels) {
-            image.iter_mut().enumerate().for_each(|(at, x)| *x += 3.0 * ((at % size) as f32 * (1 + label) as f32 * 0.3).sin());
+            image.iter_mut().enumerate().for_each(|(at, x)| {
+                *x += 3.0 * ((at % size) as f32 * (1 + label) as f32 * 0.3).sin()
+            });
         }
         let images = Tensor::from_vec(pixels, [n, size, size, 1]).unwrap();
-        Batch { images, labels: Tensor::from_vec(labels, [n]).unwrap() }
+        Batch {
+            images,
+            labels: Tensor::from_vec(labels, [n]).unwrap(),
+        }
     }
 
     fn step(&mut self, batch: &Batch, rng: &Rng) -> Result<Tensor> {
         let pass = Pass::train(&self.params, rng.clone()).in_precision(self.precision)?;
         let logits = self.model.forward(&pass, &(&batch.images).into())?;
         let loss = cross_entropy(&logits, &batch.labels, CrossEntropyOptions::default())?;
-        let gradients = self.params.flatten(&loss.backward_from(self.optimizer.loss_scale(&loss)?, &[])?)?;
+        let gradients = self
+            .params
+            .flatten(&loss.backward_from(self.optimizer.loss_scale(&loss)?, &[])?)?;
         let statistics = pass.into_updates();
-        self.optimizer.advance(&mut self.params, &gradients, statistics)?;
+        self.optimizer
+            .advance(&mut self.params, &gradients, statistics)?;
         Ok(loss.into_value())
     }
 
@@ -71,11 +99,19 @@ impl Load {
             images: batch.images.to_device(device).unwrap(),
             labels: batch.labels.to_device(device).unwrap(),
         };
-        (0..steps).map(|i| self.step(&there(Load::batch(i)), &Rng::new(3).child(i)).unwrap().item().unwrap()).collect()
+        (0..steps)
+            .map(|i| {
+                self.step(&there(Load::batch(i)), &Rng::new(3).child(i))
+                    .unwrap()
+                    .item()
+                    .unwrap()
+            })
+            .collect()
     }
 }
 
-/// Counts the results that 16 bits would round on the way to the loss, and remembers each step's logits, as their root mean square.
+/// Counts the results that 16 bits would round on the way to the loss, and remembers each step's
+/// logits, as their root mean square.
 #[derive(Default)]
 struct Rounded {
     results: usize,
@@ -87,7 +123,9 @@ impl Watcher for Rounded {
         self.results += 1;
         if event.op == "cross_entropy" {
             let logits = event.inputs[0].value().to_vec::<f32>().unwrap();
-            self.logits.push((logits.iter().map(|x| f64::from(x * x)).sum::<f64>() / logits.len() as f64).sqrt());
+            self.logits.push(
+                (logits.iter().map(|x| f64::from(x * x)).sum::<f64>() / logits.len() as f64).sqrt(),
+            );
         }
     }
 }
@@ -96,28 +134,42 @@ fn steps() -> u64 {
     if tiny() { 12 } else { 50 }
 }
 
-/// In 16 bits each of R results on the way to the loss is rounded, by at most u of itself, up or down as chance has it. So
-/// logits z are off by u sqrt(R) rms(z), and the loss, whose gradient by an image's logits, p - y, is at most sqrt(2) long,
-/// by u sqrt(2 R) rms(z). Gradients pass R roundings more, and are off by u sqrt(2 R): so is the way that the weights have
-/// gone, and with it, to first order, what the loss has changed by on that way. (It comes out some ten times smaller,
-/// as pooling averages over pixels.)
+/// In 16 bits each of R results on the way to the loss is rounded, by at most u of itself, up or
+/// down as chance has it. So logits z are off by u sqrt(R) rms(z), and the loss, whose gradient by
+/// an image's logits, p - y, is at most sqrt(2) long, by u sqrt(2 R) rms(z). Gradients pass R
+/// roundings more, and are off by u sqrt(2 R): so is the way that the weights have gone, and with
+/// it, to first order, what the loss has changed by on that way. (It comes out some ten times
+/// smaller, as pooling averages over pixels.)
 #[test]
 fn fifty_steps_lose_what_they_lose_on_the_processor() {
     let Some(gpu) = gpu() else { return };
-    let (watcher, want) = watch(Rounded::default(), || Load::new(Device::Cpu, Precision::F32).run(steps()));
+    let (watcher, want) = watch(Rounded::default(), || {
+        Load::new(Device::Cpu, Precision::F32).run(steps())
+    });
     let mean = |losses: &[f64]| losses.iter().sum::<f64>() / losses.len() as f64;
-    assert!(mean(&want[want.len() - 4..]) < 0.9 * mean(&want[..4]), "nothing is learned: {want:?}");
+    assert!(
+        mean(&want[want.len() - 4..]) < 0.9 * mean(&want[..4]),
+        "nothing is learned: {want:?}"
+    );
     let roundings = watcher.results as f64 / steps() as f64;
     for precision in [Precision::F32, Precision::Bf16, Precision::F16] {
         let got = Load::new(gpu, precision).run(steps());
         let (off, mut way) = (unit(precision.compute()) * (2.0 * roundings).sqrt(), 0.0f64);
         for (step, (want_now, got)) in want.iter().zip(&got).enumerate() {
             way = way.max((want[0] - want_now).abs());
-            // What f32 rounds differently is a thousandth of this: sums in another order, by a few units in the last place.
+            // What f32 rounds differently is a thousandth of this: sums in another order, by a few
+            // units in the last place.
             let exact = precision == Precision::F32;
-            let allowed = if exact { 1e-4 * want_now } else { off * (watcher.logits[step] + way) };
+            let allowed = if exact {
+                1e-4 * want_now
+            } else {
+                off * (watcher.logits[step] + way)
+            };
             let distance = (want_now - got).abs();
-            assert!(distance <= allowed, "{precision}, step {step}: {got}, should be {want_now} within {allowed:.1e}");
+            assert!(
+                distance <= allowed,
+                "{precision}, step {step}: {got}, should be {want_now} within {allowed:.1e}"
+            );
         }
         // Once more, the same bits.
         let again = Load::new(gpu, precision).run(steps());
@@ -129,8 +181,15 @@ fn fifty_steps_lose_what_they_lose_on_the_processor() {
 #[test]
 fn memory_stays_constant() {
     on_stand_in(&["long::alone"], &[(ALONE, "1")]);
-    if std::env::var_os(ON_STAND_IN).is_none() && std::env::var_os(ALONE).is_none() && gpu().is_some() {
-        let output = Command::new(std::env::current_exe().unwrap()).arg("long::alone").env(ALONE, "1").output().unwrap();
+    if std::env::var_os(ON_STAND_IN).is_none()
+        && std::env::var_os(ALONE).is_none()
+        && gpu().is_some()
+    {
+        let output = Command::new(std::env::current_exe().unwrap())
+            .arg("long::alone")
+            .env(ALONE, "1")
+            .output()
+            .unwrap();
         assert!(
             output.status.success(),
             "{}{}",
@@ -142,18 +201,23 @@ fn memory_stays_constant() {
 
 const ALONE: &str = "WAVEMIX_TESTS_ALONE";
 
-/// A thousand steps, launched one after the other, and a thousand replayed: from the first ones on no memory is asked for, and none is
-/// kept.
+/// A thousand steps, launched one after the other, and a thousand replayed: from the first ones on
+/// no memory is asked for, and none is kept.
 #[test]
 fn alone_a_thousand_steps_take_no_more_memory() {
     if std::env::var_os(ALONE).is_none() {
         return part_of("long::memory_stays_constant");
     }
     let Some(gpu) = gpu() else { return };
-    let Device::Cuda(ordinal) = gpu else { unreachable!() };
+    let Device::Cuda(ordinal) = gpu else {
+        unreachable!()
+    };
     let mut load = Load::new(gpu, Precision::Bf16);
     let there = |batch: Batch| -> Result<Batch> {
-        Ok(Batch { images: batch.images.to_device(gpu)?, labels: batch.labels.to_device(gpu)? })
+        Ok(Batch {
+            images: batch.images.to_device(gpu)?,
+            labels: batch.labels.to_device(gpu)?,
+        })
     };
     let constant = |what: &str, step: &mut dyn FnMut(u64)| {
         (0..3).for_each(&mut *step);
@@ -166,11 +230,22 @@ fn alone_a_thousand_steps_take_no_more_memory() {
         let after = cuda::pool_stats(ordinal).unwrap();
         assert_eq!(before, after, "{what}: {done} steps");
     };
-    constant("launched", &mut |i| drop(load.step(&there(Load::batch(i % 7)).unwrap(), &Rng::new(3).child(i)).unwrap()));
+    constant("launched", &mut |i| {
+        drop(
+            load.step(&there(Load::batch(i % 7)).unwrap(), &Rng::new(3).child(i))
+                .unwrap(),
+        )
+    });
     let (mut feed, mut place) = (Feed::new(gpu).unwrap(), there(Load::batch(0)).unwrap());
     let mut stage = Stage::new(ordinal).unwrap();
-    drop(stage.rehearse(|| load.step(&place, &Rng::new(3).child(0))).unwrap());
-    let (mut recording, loss): (Recording, Tensor) = stage.record(|| load.step(&place, &Rng::new(3).child(1))).unwrap();
+    drop(
+        stage
+            .rehearse(|| load.step(&place, &Rng::new(3).child(0)))
+            .unwrap(),
+    );
+    let (mut recording, loss): (Recording, Tensor) = stage
+        .record(|| load.step(&place, &Rng::new(3).child(1)))
+        .unwrap();
     constant("replayed", &mut |i| {
         feed.send(&Load::batch(i % 7), &mut place).unwrap();
         recording.replay(&Rng::new(3).child(i)).unwrap();

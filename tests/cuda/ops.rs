@@ -7,7 +7,16 @@ use crate::harness::{Bound, ELEMENTWISE, STORAGE, agrees, agrees_in, close, draw
 
 /// Lengths around the sizes of packs, warps and blocks.
 fn length() -> impl Strategy<Value = usize> {
-    prop_oneof![1usize..20, Just(31), Just(32), Just(33), Just(255), Just(256), Just(257), 900usize..1100]
+    prop_oneof![
+        1usize..20,
+        Just(31),
+        Just(32),
+        Just(33),
+        Just(255),
+        Just(256),
+        Just(257),
+        900usize..1100
+    ]
 }
 
 fn positive(x: &Var) -> wavemix::Result<Var> {
@@ -17,7 +26,8 @@ fn positive(x: &Var) -> wavemix::Result<Var> {
 /// Of as many binary digits as elements have bits, or of any.
 fn probability() -> impl Strategy<Value = f64> {
     prop_oneof![
-        (0u32..=4, 1u32..256).prop_map(|(log, k)| f64::from(k % (1 << (1 << log))) / f64::from(1 << (1 << log))),
+        (0u32..=4, 1u32..256)
+            .prop_map(|(log, k)| f64::from(k % (1 << (1 << log))) / f64::from(1 << (1 << log))),
         0.0f64..1.0
     ]
 }
@@ -28,8 +38,8 @@ proptest! {
     #[test]
     fn unary(n in length(), rows in 1usize..3, seed: u64) {
         let x = [draw(&[rows, n], seed)];
-        // Where the slope is large the argument's rounding counts; where it is computed from the output, that one's, times
-        // dy, which is some times as large as the largest gradient.
+        // Where the slope is large the argument's rounding counts; where it is computed from the
+        // output, that one's, times dy, which is some times as large as the largest gradient.
         let steep = Bound { roundings: 8.0, terms: 64 };
         agrees(ELEMENTWISE, |v| v[0].neg(), &x)?;
         agrees(ELEMENTWISE, |v| v[0].abs(), &x)?;
@@ -54,8 +64,9 @@ proptest! {
     fn binary(n in length(), rows in 1usize..4, ones in any::<[bool; 4]>(), seed: u64) {
         let shape = |side: usize| [(rows, ones[side]), (n, ones[side + 2])].map(|(d, one)| if one { 1 } else { d });
         let terms = sums(rows * n);
-        // What is summed over repeated axes is rounded to the storage type before: products of normal numbers, some of them
-        // five times as large as 1, whose roundings add up like a random walk.
+        // What is summed over repeated axes is rounded to the storage type before: products of
+        // normal numbers, some of them five times as large as 1, whose roundings add up like a
+        // random walk.
         let terms = Bound { roundings: 2.0 + 5.0 * ((rows * n) as f64).sqrt(), ..terms };
         let (a, b) = (draw(&shape(0), seed), draw(&shape(1), !seed));
         let apart = positive(&b.clone().into())?.into_value();
@@ -143,11 +154,32 @@ proptest! {
 
 #[test]
 fn gradients_of_two_uses_add_up() {
-    agrees(Bound { roundings: 4.0, terms: 8 }, |v| &v[0] * &v[0] + &v[0], &[draw(&[1000], 5)]).unwrap();
+    agrees(
+        Bound {
+            roundings: 4.0,
+            terms: 8,
+        },
+        |v| &v[0] * &v[0] + &v[0],
+        &[draw(&[1000], 5)],
+    )
+    .unwrap();
     let Some(gpu) = gpu() else { return };
-    let x = Var::leaf(draw(&[7], 1).cast(DType::F32).unwrap().to_device(gpu).unwrap());
+    let x = Var::leaf(
+        draw(&[7], 1)
+            .cast(DType::F32)
+            .unwrap()
+            .to_device(gpu)
+            .unwrap(),
+    );
     let loss = x.square().unwrap().sum_all().unwrap();
     assert_eq!(loss.value().device(), Device::Cuda(0));
     let dx = loss.backward().unwrap();
-    close("2x", DType::F32, ELEMENTWISE, x.mul_scalar(2.0).unwrap().value(), dx.of(&x).unwrap()).unwrap();
+    close(
+        "2x",
+        DType::F32,
+        ELEMENTWISE,
+        x.mul_scalar(2.0).unwrap().value(),
+        dx.of(&x).unwrap(),
+    )
+    .unwrap();
 }

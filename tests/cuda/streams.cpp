@@ -1,7 +1,8 @@
 // The stand-in's streams, events and graphs.
 //
-// A stream is a list of operations, done in their order on the thread that asks. Usually that is at once; but a stream may be told to be
-// late, and then does nothing before somebody waits for it. So a wait that was forgotten shows in the numbers, in the one or the other:
+// A stream is a list of operations, done in their order on the thread that asks. Usually that is at
+// once; but a stream may be told to be late, and then does nothing before somebody waits for it. So
+// a wait that was forgotten shows in the numbers, in the one or the other:
 //   LATE=12     the first and the second stream, in the order they were made, do each operation as late as they may; or LATE=1, LATE=2
 //   DEAF=k      to see that this finds what it should: the k-th stream does not wait for events, or with 0 the processor does not
 #include "driver.h"
@@ -27,7 +28,8 @@ struct Stream {
     size_t asked = 0, done = 0;     // operations
 };
 
-// What an event stands for: that its stream has done so many operations. When, is known once they are done.
+// What an event stands for: that its stream has done so many operations. When, is known once they
+// are done.
 struct Event {
     Stream* stream = nullptr;
     size_t operations = 0;

@@ -15,16 +15,29 @@ use wavemix::{DType, Device, Gradients, Params, Pass, Precision, Rng, Tensor};
 use crate::harness::{Bound, ELEMENTWISE, close, gpu};
 
 fn config() -> Config {
-    Config { channels: 1, size: 14, dropout: 0.25, ..Config::parse("WaveMixLite-8/1").unwrap() }
+    Config {
+        channels: 1,
+        size: 14,
+        dropout: 0.25,
+        ..Config::parse("WaveMixLite-8/1").unwrap()
+    }
 }
 
 fn batch(i: u64) -> (Tensor, Tensor) {
     let images = Tensor::normal([4, 14, 14, 1], 0.0, 1.0, DType::F32, &Rng::new(2).child(i));
-    (images, Tensor::from_vec((0..4).map(|k| (3 * k + i as i64) % 10).collect(), [4]).unwrap())
+    (
+        images,
+        Tensor::from_vec((0..4).map(|k| (3 * k + i as i64) % 10).collect(), [4]).unwrap(),
+    )
 }
 
 /// The losses of some steps, the gradients of the last, and the weights after it.
-fn trace(device: Device, precision: Precision, method: &str, steps: u64) -> (Vec<f64>, Tensor, Params) {
+fn trace(
+    device: Device,
+    precision: Precision,
+    method: &str,
+    steps: u64,
+) -> (Vec<f64>, Tensor, Params) {
     let (model, mut params) = config().build(DType::F32, &Rng::new(1)).unwrap();
     params.to_device(device).unwrap();
     let mut optimizer = Optimizer::new(method.parse::<Method>().unwrap(), &params).unwrap();
@@ -34,13 +47,26 @@ fn trace(device: Device, precision: Precision, method: &str, steps: u64) -> (Vec
     let (mut losses, mut last) = (Vec::new(), None);
     for i in 0..steps {
         let (images, labels) = batch(i);
-        let pass = Pass::train(&params, Rng::new(3).child(i)).in_precision(precision).unwrap();
-        let logits = model.forward(&pass, &images.to_device(device).unwrap().into()).unwrap();
-        let loss = cross_entropy(&logits, &labels.to_device(device).unwrap(), CrossEntropyOptions::default()).unwrap();
-        let gradients: Gradients = loss.backward_from(optimizer.loss_scale(&loss).unwrap(), &[]).unwrap();
+        let pass = Pass::train(&params, Rng::new(3).child(i))
+            .in_precision(precision)
+            .unwrap();
+        let logits = model
+            .forward(&pass, &images.to_device(device).unwrap().into())
+            .unwrap();
+        let loss = cross_entropy(
+            &logits,
+            &labels.to_device(device).unwrap(),
+            CrossEntropyOptions::default(),
+        )
+        .unwrap();
+        let gradients: Gradients = loss
+            .backward_from(optimizer.loss_scale(&loss).unwrap(), &[])
+            .unwrap();
         let statistics = pass.into_updates();
         let flat = params.flatten(&gradients).unwrap();
-        optimizer.step_flat(&mut params, &flat, statistics, 1e-3).unwrap();
+        optimizer
+            .step_flat(&mut params, &flat, statistics, 1e-3)
+            .unwrap();
         losses.push(loss.value().item().unwrap());
         last = Some(flat.to_device(Device::Cpu).unwrap());
     }
@@ -55,13 +81,28 @@ fn ten_steps_lose_what_they_lose_on_the_processor() {
         let (want, _, params) = trace(Device::Cpu, Precision::F32, method, 10);
         let (got, _, there) = trace(gpu, Precision::F32, method, 10);
         for (step, (want, got)) in want.iter().zip(&got).enumerate() {
-            // Each step multiplies what the last one rounded; Lion steps by signs, which roundings turn where gradients vanish.
+            // Each step multiplies what the last one rounded; Lion steps by signs, which roundings
+            // turn where gradients vanish.
             let bound = if method == "lion" { 2e-3 } else { 1e-4 };
-            assert!((want - got).abs() <= bound * want.abs(), "{method}, step {step}: {got}, should be {want}");
+            assert!(
+                (want - got).abs() <= bound * want.abs(),
+                "{method}, step {step}: {got}, should be {want}"
+            );
         }
-        // A bias in front of BatchNorm has a gradient of 0: the others step by the sign of its roundings, and the mean follows.
+        // A bias in front of BatchNorm has a gradient of 0: the others step by the sign of its
+        // roundings, and the mean follows.
         for (name, want) in params.buffers().iter().filter(|_| method == "sgd") {
-            close(name, DType::F32, Bound { roundings: 64.0, terms: 20_000 }, want, &there.get(name).unwrap()).unwrap();
+            close(
+                name,
+                DType::F32,
+                Bound {
+                    roundings: 64.0,
+                    terms: 20_000,
+                },
+                want,
+                &there.get(name).unwrap(),
+            )
+            .unwrap();
         }
     }
 }
@@ -73,11 +114,23 @@ fn sixteen_bits_train_alike() {
     for precision in [Precision::Bf16, Precision::F16] {
         let (got, there, _) = trace(gpu, precision, "sgd", 4);
         for (step, (want, got)) in want.iter().zip(&got).enumerate() {
-            assert!((want - got).abs() <= 0.03 * want.abs(), "{precision}, step {step}: {got}, should be {want}");
+            assert!(
+                (want - got).abs() <= 0.03 * want.abs(),
+                "{precision}, step {step}: {got}, should be {want}"
+            );
         }
-        // Gradients of all weights, unscaled: their direction is the same but for the roundings of 20 layers.
-        let (a, b) = (gradients.to_vec::<f32>().unwrap(), there.to_vec::<f32>().unwrap());
-        let dot = |x: &[f32], y: &[f32]| x.iter().zip(y).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum::<f64>();
+        // Gradients of all weights, unscaled: their direction is the same but for the roundings of
+        // 20 layers.
+        let (a, b) = (
+            gradients.to_vec::<f32>().unwrap(),
+            there.to_vec::<f32>().unwrap(),
+        );
+        let dot = |x: &[f32], y: &[f32]| {
+            x.iter()
+                .zip(y)
+                .map(|(x, y)| f64::from(*x) * f64::from(*y))
+                .sum::<f64>()
+        };
         let cosine = dot(&a, &b) / (dot(&a, &a) * dot(&b, &b)).sqrt();
         assert!(cosine > 0.98, "{precision}: {cosine}");
     }
@@ -87,27 +140,73 @@ fn sixteen_bits_train_alike() {
 #[test]
 fn gradients_are_gathered_from_all_over() {
     let Some(gpu) = gpu() else { return };
-    let deep = Config { channels: 1, size: 4, ..Config::parse("WaveMixLite-4/16").unwrap() };
+    let deep = Config {
+        channels: 1,
+        size: 4,
+        ..Config::parse("WaveMixLite-4/16").unwrap()
+    };
     let flat = |device: Device, precision: Precision| -> (Tensor, Params, Gradients) {
         let (model, mut params) = deep.build(DType::F32, &Rng::new(1)).unwrap();
         params.to_device(device).unwrap();
-        let pass = Pass::train(&params, Rng::new(3)).in_precision(precision).unwrap();
-        let images = Tensor::normal([2, 4, 4, 1], 0.0, 1.0, DType::F32, &Rng::new(2)).to_device(device).unwrap();
-        let labels = Tensor::from_vec(vec![1i64, 3], [2]).unwrap().to_device(device).unwrap();
+        let pass = Pass::train(&params, Rng::new(3))
+            .in_precision(precision)
+            .unwrap();
+        let images = Tensor::normal([2, 4, 4, 1], 0.0, 1.0, DType::F32, &Rng::new(2))
+            .to_device(device)
+            .unwrap();
+        let labels = Tensor::from_vec(vec![1i64, 3], [2])
+            .unwrap()
+            .to_device(device)
+            .unwrap();
         let logits = model.forward(&pass, &images.into()).unwrap();
-        let gradients = cross_entropy(&logits, &labels, CrossEntropyOptions::default()).unwrap().backward().unwrap();
-        (params.flatten(&gradients).unwrap().to_device(Device::Cpu).unwrap(), params, gradients)
+        let gradients = cross_entropy(&logits, &labels, CrossEntropyOptions::default())
+            .unwrap()
+            .backward()
+            .unwrap();
+        (
+            params
+                .flatten(&gradients)
+                .unwrap()
+                .to_device(Device::Cpu)
+                .unwrap(),
+            params,
+            gradients,
+        )
     };
     let (want, _, _) = flat(Device::Cpu, Precision::F32);
     let (got, mut params, gradients) = flat(gpu, Precision::F32);
     assert!(params.entries().len() > 100);
-    close("gradients", DType::F32, Bound { roundings: 64.0, terms: 20_000 }, &want, &got).unwrap();
-    // In 16 bits weights' gradients come in f32 or in 16 bits, as each op makes them; none is misplaced.
+    close(
+        "gradients",
+        DType::F32,
+        Bound {
+            roundings: 64.0,
+            terms: 20_000,
+        },
+        &want,
+        &got,
+    )
+    .unwrap();
+    // In 16 bits weights' gradients come in f32 or in 16 bits, as each op makes them; none is
+    // misplaced.
     let (got, ..) = flat(gpu, Precision::Bf16);
     let (want, got) = (want.to_vec::<f32>().unwrap(), got.to_vec::<f32>().unwrap());
-    for entry in params.entries().iter().filter(|entry| entry.name.starts_with("pool.")) {
-        for (want, got) in want.iter().zip(&got).skip(entry.offset).take(entry.shape.elements()) {
-            assert!((want - got).abs() < 0.1, "{}: {got}, should be {want}", entry.name);
+    for entry in params
+        .entries()
+        .iter()
+        .filter(|entry| entry.name.starts_with("pool."))
+    {
+        for (want, got) in want
+            .iter()
+            .zip(&got)
+            .skip(entry.offset)
+            .take(entry.shape.elements())
+        {
+            assert!(
+                (want - got).abs() < 0.1,
+                "{}: {got}, should be {want}",
+                entry.name
+            );
         }
     }
     params.to_device(Device::Cpu).unwrap();
@@ -122,23 +221,42 @@ fn an_infinite_gradient_leaves_out_the_step_and_halves_the_scale() {
     let Some(gpu) = gpu() else { return };
     let (_, mut params) = config().build(DType::F32, &Rng::new(1)).unwrap();
     params.to_device(gpu).unwrap();
-    let mut optimizer = Optimizer::new("adamw".parse::<Method>().unwrap(), &params).unwrap().with_loss_scaling().unwrap();
+    let mut optimizer = Optimizer::new("adamw".parse::<Method>().unwrap(), &params)
+        .unwrap()
+        .with_loss_scaling()
+        .unwrap();
     let before = params.arena().to_vec::<f32>().unwrap();
     let mut gradients = vec![1.0f32; params.count()];
     gradients[17] = f32::INFINITY;
-    let bad = Tensor::from_vec(gradients.clone(), [params.count()]).unwrap().to_device(gpu).unwrap();
-    optimizer.step_flat(&mut params, &bad, Updates::none(), 1e-3).unwrap();
+    let bad = Tensor::from_vec(gradients.clone(), [params.count()])
+        .unwrap()
+        .to_device(gpu)
+        .unwrap();
+    optimizer
+        .step_flat(&mut params, &bad, Updates::none(), 1e-3)
+        .unwrap();
     let progress = optimizer.progress().unwrap();
-    assert_eq!((progress.steps, progress.skipped, progress.loss_scale), (0, 1, 32768.0));
+    assert_eq!(
+        (progress.steps, progress.skipped, progress.loss_scale),
+        (0, 1, 32768.0)
+    );
     assert_eq!(params.arena().to_vec::<f32>().unwrap(), before);
     gradients[17] = 1.0;
-    let good = Tensor::from_vec(gradients, [params.count()]).unwrap().to_device(gpu).unwrap();
-    optimizer.step_flat(&mut params, &good, Updates::none(), 1e-3).unwrap();
+    let good = Tensor::from_vec(gradients, [params.count()])
+        .unwrap()
+        .to_device(gpu)
+        .unwrap();
+    optimizer
+        .step_flat(&mut params, &good, Updates::none(), 1e-3)
+        .unwrap();
     assert_eq!(optimizer.steps().unwrap(), 1);
     assert_ne!(params.arena().to_vec::<f32>().unwrap(), before);
     // A checkpoint carries all of it over.
     let state = optimizer.state(&params).unwrap().into_iter().collect();
-    let mut copy = Optimizer::new("adamw".parse::<Method>().unwrap(), &params).unwrap().with_loss_scaling().unwrap();
+    let mut copy = Optimizer::new("adamw".parse::<Method>().unwrap(), &params)
+        .unwrap()
+        .with_loss_scaling()
+        .unwrap();
     copy.load_state(&params, &state).unwrap();
     assert_eq!(copy.progress().unwrap(), optimizer.progress().unwrap());
 }
@@ -158,7 +276,10 @@ fn gradients_are_measured_and_cut_alike() {
     let (mut a, mut b) = (draw.clone(), draw.to_device(gpu).unwrap());
     let near = |a: f64, b: f64| assert!((a - b).abs() <= 1e-6 * a.abs(), "{a} {b}");
     near(norm(&here, &a).unwrap(), norm(&there, &b).unwrap());
-    near(clip_norm(&here, &mut a, 2.0).unwrap(), clip_norm(&there, &mut b, 2.0).unwrap());
+    near(
+        clip_norm(&here, &mut a, 2.0).unwrap(),
+        clip_norm(&there, &mut b, 2.0).unwrap(),
+    );
     clip_value(&mut a, 0.01).unwrap();
     clip_value(&mut b, 0.01).unwrap();
     scale(&mut a, 3.0).unwrap();
@@ -167,7 +288,10 @@ fn gradients_are_measured_and_cut_alike() {
     for method in Method::NAMES {
         let method: Method = method.parse().unwrap();
         let (mut p, mut q) = (here.clone(), there.clone());
-        let (mut on_p, mut on_q) = (Optimizer::new(method, &p).unwrap(), Optimizer::new(method, &q).unwrap());
+        let (mut on_p, mut on_q) = (
+            Optimizer::new(method, &p).unwrap(),
+            Optimizer::new(method, &q).unwrap(),
+        );
         let (mut mean_p, mut mean_q) = (Ema::new(&p, 0.9).unwrap(), Ema::new(&q, 0.9).unwrap());
         for _ in 0..3 {
             on_p.step_flat(&mut p, &a, Updates::none(), 0.01).unwrap();
@@ -175,10 +299,30 @@ fn gradients_are_measured_and_cut_alike() {
             mean_p.update(&p).unwrap();
             mean_q.update(&q).unwrap();
         }
-        close(&format!("{method}"), DType::F32, Bound { roundings: 4.0, terms: 64 }, p.arena(), q.arena()).unwrap();
+        close(
+            &format!("{method}"),
+            DType::F32,
+            Bound {
+                roundings: 4.0,
+                terms: 64,
+            },
+            p.arena(),
+            q.arena(),
+        )
+        .unwrap();
         mean_p.copy_to(&mut p).unwrap();
         mean_q.copy_to(&mut q).unwrap();
-        close("mean", DType::F32, Bound { roundings: 4.0, terms: 64 }, p.arena(), q.arena()).unwrap();
+        close(
+            "mean",
+            DType::F32,
+            Bound {
+                roundings: 4.0,
+                terms: 64,
+            },
+            p.arena(),
+            q.arena(),
+        )
+        .unwrap();
     }
 }
 
@@ -197,15 +341,36 @@ const JOB: Job = Job {
 };
 
 fn run(device: &str, precision: &str, folder: &Path) -> f64 {
-    let arguments = ["test", "--out", folder.to_str().unwrap(), "--device", device, "--precision", precision, "--threads", "1"];
-    let mut settings = Settings::parse(&JOB, arguments.map(OsString::from)).unwrap().unwrap();
+    let arguments = [
+        "test",
+        "--out",
+        folder.to_str().unwrap(),
+        "--device",
+        device,
+        "--precision",
+        precision,
+        "--threads",
+        "1",
+    ];
+    let mut settings = Settings::parse(&JOB, arguments.map(OsString::from))
+        .unwrap()
+        .unwrap();
     settings.default_data = Some(folder.join("no-data"));
     let mut trainer = Trainer::new(settings).unwrap();
     assert!(matches!(trainer.run().unwrap(), Outcome::Finished(_)));
-    // 70 images an epoch: 8 full batches, of which the first two of the run are not replayed, and a smaller one.
-    assert_eq!(trainer.replayed_steps(), if device == "cuda" { 14 } else { 0 });
+    // 70 images an epoch: 8 full batches, of which the first two of the run are not replayed, and a
+    // smaller one.
+    assert_eq!(
+        trainer.replayed_steps(),
+        if device == "cuda" { 14 } else { 0 }
+    );
     let metrics = std::fs::read_to_string(folder.join("metrics.jsonl")).unwrap();
-    let (_, rest) = metrics.lines().nth(1).unwrap().split_once("\"train_loss\":").unwrap();
+    let (_, rest) = metrics
+        .lines()
+        .nth(1)
+        .unwrap()
+        .split_once("\"train_loss\":")
+        .unwrap();
     rest.split(',').next().unwrap().parse().unwrap()
 }
 
@@ -214,7 +379,11 @@ struct Kept(usize);
 
 impl wavemix::trace::Watcher for Kept {
     fn forward(&mut self, event: wavemix::trace::Event<'_>) {
-        self.0 += event.saves.iter().map(|tensor| tensor.bytes()).sum::<usize>();
+        self.0 += event
+            .saves
+            .iter()
+            .map(|tensor| tensor.bytes())
+            .sum::<usize>();
     }
 }
 
@@ -225,8 +394,11 @@ fn sixteen_bits_keep_half_the_bytes() {
     params.to_device(gpu).unwrap();
     let images = batch(0).0.to_device(gpu).unwrap();
     let kept = |precision| {
-        let pass = Pass::train(&params, Rng::new(3)).in_precision(precision).unwrap();
-        let (Kept(bytes), y) = wavemix::trace::watch(Kept(0), || model.forward(&pass, &(&images).into()).unwrap());
+        let pass = Pass::train(&params, Rng::new(3))
+            .in_precision(precision)
+            .unwrap();
+        let (Kept(bytes), y) =
+            wavemix::trace::watch(Kept(0), || model.forward(&pass, &(&images).into()).unwrap());
         drop(y);
         bytes
     };
@@ -241,15 +413,28 @@ fn the_largest_batch_is_found() {
     }
     let folder = std::env::temp_dir();
     let arguments = ["test", "--max-batch", "--device", "cuda", "--threads", "1"];
-    let mut settings = Settings::parse(&JOB, arguments.map(OsString::from)).unwrap().unwrap();
+    let mut settings = Settings::parse(&JOB, arguments.map(OsString::from))
+        .unwrap()
+        .unwrap();
     settings.default_data = Some(folder.join("no-data"));
     wavemix::train::run(settings).unwrap();
     let arguments = ["test", "--max-batch", "--device", "cpu"];
-    let error = wavemix::train::run(Settings::parse(&JOB, arguments.map(OsString::from)).unwrap().unwrap()).unwrap_err();
-    assert!(error.to_string().starts_with("--max-batch fills a GPU's memory"), "{error}");
+    let error = wavemix::train::run(
+        Settings::parse(&JOB, arguments.map(OsString::from))
+            .unwrap()
+            .unwrap(),
+    )
+    .unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .starts_with("--max-batch fills a GPU's memory"),
+        "{error}"
+    );
 }
 
-/// Whole runs of the trainer: bytes for images, steps recorded and replayed, the last batch of an epoch smaller.
+/// Whole runs of the trainer: bytes for images, steps recorded and replayed, the last batch of an
+/// epoch smaller.
 #[test]
 fn the_trainer_runs_alike() {
     if gpu().is_none() {
@@ -261,7 +446,10 @@ fn the_trainer_runs_alike() {
     let want = run("cpu", "f32", &folder("cpu"));
     for (precision, bound) in [("f32", 1e-3), ("bf16", 3e-2), ("f16", 3e-2)] {
         let got = run("cuda", precision, &folder(precision));
-        assert!((want - got).abs() <= bound * want, "{precision}: {got}, should be {want}");
+        assert!(
+            (want - got).abs() <= bound * want,
+            "{precision}: {got}, should be {want}"
+        );
     }
     // The same bits once more: nothing depends on which block was faster.
     run("cuda", "bf16", &folder("again"));

@@ -1,4 +1,5 @@
-//! Operands from bytes: mostly small and fitting, some empty, some with lengths that nothing can have.
+//! Operands from bytes: mostly small and fitting, some empty, some with lengths that nothing can
+//! have.
 
 use std::time::Instant;
 
@@ -10,8 +11,18 @@ const LARGEST: usize = 1 << 11;
 /// Lengths that a tensor may have beside one of 0, each too long for any memory by itself.
 const LONG: [usize; 4] = [1 << 48, (1 << 50) + 1, 1 << 57, 1 << 60];
 
-/// Numbers that are too large for any memory, and that overflow what they are added to or multiplied by.
-const HUGE: [usize; 8] = [1 << 50, 1 << 60, (1 << 61) - 1, 1 << 62, isize::MAX as usize, 1 << 63, usize::MAX - 1, usize::MAX];
+/// Numbers that are too large for any memory, and that overflow what they are added to or
+/// multiplied by.
+const HUGE: [usize; 8] = [
+    1 << 50,
+    1 << 60,
+    (1 << 61) - 1,
+    1 << 62,
+    isize::MAX as usize,
+    1 << 63,
+    usize::MAX - 1,
+    usize::MAX,
+];
 
 /// Reads bytes as choices; zeros, the simplest of them, when there are none left.
 pub struct Draw<'a> {
@@ -21,7 +32,10 @@ pub struct Draw<'a> {
 
 impl<'a> Draw<'a> {
     pub fn new(name: &str, bytes: &'a [u8]) -> Draw<'a> {
-        Draw { bytes, text: name.to_owned() }
+        Draw {
+            bytes,
+            text: name.to_owned(),
+        }
     }
 
     /// The call so far, for the report of a failure.
@@ -81,7 +95,17 @@ impl<'a> Draw<'a> {
 
     /// A scalar of an op.
     pub fn real(&mut self) -> f64 {
-        self.pick(&[0.0, 1.0, 2.0, 0.5, -1.0, 3.7, f64::NAN, f64::INFINITY, 1e300])
+        self.pick(&[
+            0.0,
+            1.0,
+            2.0,
+            0.5,
+            -1.0,
+            3.7,
+            f64::NAN,
+            f64::INFINITY,
+            1e300,
+        ])
     }
 
     /// Any rank.
@@ -99,13 +123,17 @@ impl<'a> Draw<'a> {
     /// The lengths, cut so that a tensor may have them; beside a 0 one becomes huge at times.
     pub fn possible(&mut self, mut lengths: Vec<usize>) -> Vec<usize> {
         while count(&lengths) > LARGEST {
-            let longest = (0..lengths.len()).max_by_key(|&axis| lengths[axis]).unwrap_or(0);
+            let longest = (0..lengths.len())
+                .max_by_key(|&axis| lengths[axis])
+                .unwrap_or(0);
             lengths[longest] /= 2;
         }
         if lengths.contains(&0) && self.once_in(3) {
             let (axis, long) = (self.below(lengths.len()), self.pick(&LONG));
             let others = count(&lengths) / lengths[axis].max(1);
-            if lengths.iter().filter(|&&length| length == 0).count() > usize::from(lengths[axis] == 0) {
+            if lengths.iter().filter(|&&length| length == 0).count()
+                > usize::from(lengths[axis] == 0)
+            {
                 lengths[axis] = long.min((1 << 60) / others - 1);
             }
         }
@@ -123,19 +151,33 @@ impl<'a> Draw<'a> {
     }
 
     pub fn any_dtype(&mut self) -> DType {
-        self.pick(&[DType::F32, DType::F64, DType::BF16, DType::F16, DType::U8, DType::I64])
+        self.pick(&[
+            DType::F32,
+            DType::F64,
+            DType::BF16,
+            DType::F16,
+            DType::U8,
+            DType::I64,
+        ])
     }
 
     /// Mostly one that the CPU computes with.
     pub fn dtype(&mut self) -> DType {
-        if self.once_in(12) { self.any_dtype() } else { self.pick(&[DType::F32, DType::F64, DType::BF16]) }
+        if self.once_in(12) {
+            self.any_dtype()
+        } else {
+            self.pick(&[DType::F32, DType::F64, DType::BF16])
+        }
     }
 
     /// A tensor of numbers in -2..2; at times all of them not-a-number or infinite.
     pub fn tensor(&mut self, shape: &[usize], dtype: DType) -> Tensor {
         // Without a length of 0 beside it no length may be huge.
         let large = !shape.contains(&0) && count(shape) > 1 << 20;
-        let shape: Vec<usize> = shape.iter().map(|&length| if large { length.min(33) } else { length }).collect();
+        let shape: Vec<usize> = shape
+            .iter()
+            .map(|&length| if large { length.min(33) } else { length })
+            .collect();
         let shape = Shape::new(&shape).unwrap();
         self.say(format!("{shape} {dtype}"));
         match self.below(16) {
@@ -148,7 +190,11 @@ impl<'a> Draw<'a> {
     /// The same as a variable, mostly one that wants a gradient.
     pub fn var(&mut self, shape: &[usize], dtype: DType) -> Var {
         let x = self.tensor(shape, dtype);
-        if matches!(dtype, DType::U8 | DType::I64) || self.once_in(6) { Var::from(x) } else { Var::leaf(x) }
+        if matches!(dtype, DType::U8 | DType::I64) || self.once_in(6) {
+            Var::from(x)
+        } else {
+            Var::leaf(x)
+        }
     }
 
     /// A variable of any shape.
@@ -160,16 +206,28 @@ impl<'a> Draw<'a> {
     /// Indices, mostly within `0..length`.
     pub fn indices(&mut self, shape: &[usize], length: usize) -> Tensor {
         let large = !shape.contains(&0) && count(shape) > 1 << 20;
-        let shape = if large { Shape::from([7]) } else { Shape::new(shape).unwrap() };
+        let shape = if large {
+            Shape::from([7])
+        } else {
+            Shape::new(shape).unwrap()
+        };
         let length = length.min(1 << 20) + usize::from(self.once_in(12));
-        let dtype = if self.once_in(12) { self.any_dtype() } else { DType::I64 };
+        let dtype = if self.once_in(12) {
+            self.any_dtype()
+        } else {
+            DType::I64
+        };
         self.say(format!("indices {shape} below {length} {dtype}"));
         Tensor::uniform(shape, 0.0, length as f64, dtype, &Rng::new(5))
     }
 
     /// An axis, mostly one that there is.
     pub fn axis(&mut self, rank: usize) -> usize {
-        if self.once_in(12) { self.number() } else { self.below(rank.max(1)) }
+        if self.once_in(12) {
+            self.number()
+        } else {
+            self.below(rank.max(1))
+        }
     }
 
     /// Some axes, mostly each once.
@@ -186,7 +244,10 @@ impl<'a> Draw<'a> {
             return self.any_shape();
         }
         let dropped = self.below(with.len() + 1);
-        with[dropped..].iter().map(|&length| if self.once_in(3) { 1 } else { length }).collect()
+        with[dropped..]
+            .iter()
+            .map(|&length| if self.once_in(3) { 1 } else { length })
+            .collect()
     }
 
     pub fn pair(&mut self) -> [usize; 2] {
@@ -204,7 +265,13 @@ impl<'a> Draw<'a> {
             6 => channels,
             _ => self.number(),
         };
-        let window = Window { stride, padding, output_padding, dilation, groups };
+        let window = Window {
+            stride,
+            padding,
+            output_padding,
+            dilation,
+            groups,
+        };
         self.say(format!("{window:?}"));
         window
     }
@@ -212,5 +279,7 @@ impl<'a> Draw<'a> {
 
 /// Elements of a shape, where a length of 0 counts as 1.
 fn count(lengths: &[usize]) -> usize {
-    lengths.iter().fold(1, |n, &length| n.saturating_mul(length.max(1)))
+    lengths
+        .iter()
+        .fold(1, |n, &length| n.saturating_mul(length.max(1)))
 }

@@ -1,8 +1,9 @@
 //! Elementwise ops, reductions, products, norms and losses.
 
 use wavemix::ops::{
-    self, BatchStats, CrossEntropyOptions, batch_norm, batch_norm_add, batch_norm_add_of, batch_norm_eval, batch_norm_eval_add,
-    cross_entropy, focal_loss, layer_norm, linear, matmul_with, mse, select,
+    self, BatchStats, CrossEntropyOptions, batch_norm, batch_norm_add, batch_norm_add_of,
+    batch_norm_eval, batch_norm_eval_add, cross_entropy, focal_loss, layer_norm, linear,
+    matmul_with, mse, select,
 };
 use wavemix::{DType, Result, Rng, Tensor, Var};
 
@@ -30,7 +31,8 @@ pub const CALLS: &[Call] = &[
     ("dropout", |d| d.any_var().dropout(d.real(), &Rng::new(1))),
     ("gelu_dropout", |d| {
         let rng = Rng::new(1);
-        d.any_var().gelu_dropout(d.real(), (!d.once_in(3)).then_some(&rng))
+        d.any_var()
+            .gelu_dropout(d.real(), (!d.once_in(3)).then_some(&rng))
     }),
     ("add", |d| pair(d).and_then(|[a, b]| &a + &b)),
     ("sub", |d| pair(d).and_then(|[a, b]| &a - &b)),
@@ -38,16 +40,32 @@ pub const CALLS: &[Call] = &[
     ("div", |d| pair(d).and_then(|[a, b]| &a / &b)),
     ("maximum", |d| pair(d).and_then(|[a, b]| a.maximum(&b))),
     ("minimum", |d| pair(d).and_then(|[a, b]| a.minimum(&b))),
-    ("eq", |d| pair(d).and_then(|[a, b]| a.value().eq(b.value()).map(Var::from))),
-    ("ne", |d| pair(d).and_then(|[a, b]| a.value().ne(b.value()).map(Var::from))),
-    ("lt", |d| pair(d).and_then(|[a, b]| a.value().lt(b.value()).map(Var::from))),
-    ("le", |d| pair(d).and_then(|[a, b]| a.value().le(b.value()).map(Var::from))),
-    ("gt", |d| pair(d).and_then(|[a, b]| a.value().gt(b.value()).map(Var::from))),
-    ("ge", |d| pair(d).and_then(|[a, b]| a.value().ge(b.value()).map(Var::from))),
+    ("eq", |d| {
+        pair(d).and_then(|[a, b]| a.value().eq(b.value()).map(Var::from))
+    }),
+    ("ne", |d| {
+        pair(d).and_then(|[a, b]| a.value().ne(b.value()).map(Var::from))
+    }),
+    ("lt", |d| {
+        pair(d).and_then(|[a, b]| a.value().lt(b.value()).map(Var::from))
+    }),
+    ("le", |d| {
+        pair(d).and_then(|[a, b]| a.value().le(b.value()).map(Var::from))
+    }),
+    ("gt", |d| {
+        pair(d).and_then(|[a, b]| a.value().gt(b.value()).map(Var::from))
+    }),
+    ("ge", |d| {
+        pair(d).and_then(|[a, b]| a.value().ge(b.value()).map(Var::from))
+    }),
     ("select", |d| {
         let [a, b] = pair(d)?;
         let shape = d.broadcasting(a.shape());
-        let dtype = if d.once_in(12) { d.any_dtype() } else { DType::U8 };
+        let dtype = if d.once_in(12) {
+            d.any_dtype()
+        } else {
+            DType::U8
+        };
         select(&d.tensor(&shape, dtype), &a, &b)
     }),
     ("sum", |d| reduce(d, Var::sum)),
@@ -88,7 +106,9 @@ pub const CALLS: &[Call] = &[
     ("matmul_with", |d| {
         let transposed = [d.once_in(2), d.once_in(2)];
         d.say(format!("{transposed:?}"));
-        product(d, transposed, |a, b| matmul_with(a, b, transposed[0], transposed[1]))
+        product(d, transposed, |a, b| {
+            matmul_with(a, b, transposed[0], transposed[1])
+        })
     }),
     ("linear", |d| {
         let (mut before, dtype, n) = (d.any_shape(), d.dtype(), d.length());
@@ -96,7 +116,11 @@ pub const CALLS: &[Call] = &[
         let k = d.length();
         let shape = [before, vec![k]].concat();
         let shape = d.possible(shape);
-        let k = if d.once_in(12) { d.length() } else { shape[shape.len() - 1] };
+        let k = if d.once_in(12) {
+            d.length()
+        } else {
+            shape[shape.len() - 1]
+        };
         let x = d.var(&shape, dtype);
         let weight = d.possible(vec![n, k]);
         let w = d.var(&weight, dtype);
@@ -105,13 +129,24 @@ pub const CALLS: &[Call] = &[
     }),
     ("mse", |d| {
         let (a, dtype) = (d.any_shape(), d.dtype());
-        let b = if d.once_in(6) { d.any_shape() } else { a.clone() };
+        let b = if d.once_in(6) {
+            d.any_shape()
+        } else {
+            a.clone()
+        };
         mse(&d.var(&a, dtype), &d.var(&b, dtype))
     }),
     ("cross_entropy", |d| {
         let (logits, labels) = classified(d);
         let smoothing = d.pick(&[0.0, 0.1, 1.0, 2.0]);
-        cross_entropy(&logits, &labels, CrossEntropyOptions { label_smoothing: smoothing, ignore_index: Some(1) })
+        cross_entropy(
+            &logits,
+            &labels,
+            CrossEntropyOptions {
+                label_smoothing: smoothing,
+                ignore_index: Some(1),
+            },
+        )
     }),
     ("focal_loss", |d| {
         let (logits, labels) = classified(d);
@@ -134,7 +169,11 @@ pub const CALLS: &[Call] = &[
         let (x, [gamma, beta, mean, var]) = channels(d);
         let residual = d.var(x.shape(), x.dtype());
         let count = x.value().elements() / gamma.value().elements().max(1);
-        let stats = BatchStats { mean: mean.into_value(), var: var.into_value(), count };
+        let stats = BatchStats {
+            mean: mean.into_value(),
+            var: var.into_value(),
+            count,
+        };
         batch_norm_add_of([&x, &residual], &gamma, &beta, 1e-5, stats).map(|(y, _)| y)
     }),
     ("batch_norm_eval", |d| {
@@ -144,12 +183,22 @@ pub const CALLS: &[Call] = &[
     ("batch_norm_eval_add", |d| {
         let (x, [gamma, beta, mean, var]) = channels(d);
         let residual = d.var(x.shape(), x.dtype());
-        batch_norm_eval_add([&x, &residual], &gamma, &beta, [mean.value(), var.value()], 1e-5)
+        batch_norm_eval_add(
+            [&x, &residual],
+            &gamma,
+            &beta,
+            [mean.value(), var.value()],
+            1e-5,
+        )
     }),
     ("gather", |d| {
         let x = d.any_var();
         let axis = d.axis(x.shape().len());
-        let mut shape: Vec<usize> = x.shape().iter().map(|&length| length - usize::from(length > 0 && d.once_in(6))).collect();
+        let mut shape: Vec<usize> = x
+            .shape()
+            .iter()
+            .map(|&length| length - usize::from(length > 0 && d.once_in(6)))
+            .collect();
         if let Some(length) = shape.get_mut(axis) {
             *length = d.length();
         }
@@ -193,17 +242,34 @@ fn reduce(d: &mut Draw, op: impl FnOnce(&Var, &[usize], bool) -> Result<Var>) ->
 }
 
 /// Batches of matrices that mostly fit.
-fn product(d: &mut Draw, transposed: [bool; 2], op: impl FnOnce(&Var, &Var) -> Result<Var>) -> Result<Var> {
+fn product(
+    d: &mut Draw,
+    transposed: [bool; 2],
+    op: impl FnOnce(&Var, &Var) -> Result<Var>,
+) -> Result<Var> {
     let ([m, k, n], dtype) = ([d.length(), d.length(), d.length()], d.dtype());
     let rank = d.below(4);
     let batch = d.shape(rank);
     let other = d.broadcasting(&batch);
-    let matrix = |size: [usize; 2], transposed: bool| if transposed { vec![size[1], size[0]] } else { size.to_vec() };
+    let matrix = |size: [usize; 2], transposed: bool| {
+        if transposed {
+            vec![size[1], size[0]]
+        } else {
+            size.to_vec()
+        }
+    };
     let a = d.possible([batch, matrix([m, k], transposed[0])].concat());
-    let k = if d.once_in(12) { d.length() } else { a[a.len() - if transposed[0] { 2 } else { 1 }] };
+    let k = if d.once_in(12) {
+        d.length()
+    } else {
+        a[a.len() - if transposed[0] { 2 } else { 1 }]
+    };
     let b = [other, matrix([k, n], transposed[1])].concat();
     let b = if b.len() > 6 { d.any_shape() } else { b };
-    if b.iter().try_fold(1usize, |n, &length| n.checked_mul(length.max(1))).is_none_or(|n| n >= 1 << 60) {
+    if b.iter()
+        .try_fold(1usize, |n, &length| n.checked_mul(length.max(1)))
+        .is_none_or(|n| n >= 1 << 60)
+    {
         return Ok(Var::from(Tensor::scalar(0.0)));
     }
     let (a, b) = (d.var(&a, dtype), d.var(&b, dtype));
@@ -213,8 +279,15 @@ fn product(d: &mut Draw, transposed: [bool; 2], op: impl FnOnce(&Var, &Var) -> R
 /// Logits, and labels that mostly fit.
 fn classified(d: &mut Draw) -> (Var, Tensor) {
     let x = d.any_var();
-    let (k, positions) = x.shape().split_last().map_or((1, vec![]), |(&k, positions)| (k, positions.to_vec()));
-    let positions = if d.once_in(12) { d.any_shape() } else { positions };
+    let (k, positions) = x
+        .shape()
+        .split_last()
+        .map_or((1, vec![]), |(&k, positions)| (k, positions.to_vec()));
+    let positions = if d.once_in(12) {
+        d.any_shape()
+    } else {
+        positions
+    };
     let labels = d.indices(&positions, k);
     (x, labels)
 }
@@ -225,7 +298,11 @@ fn channels(d: &mut Draw) -> (Var, [Var; 4]) {
     let c = x.shape().last().copied().unwrap_or(0);
     let vectors = std::array::from_fn(|_| {
         // A vector has one element a channel, also where x has none at all.
-        let c = if d.once_in(16) || c > 1 << 20 { d.length() } else { c };
+        let c = if d.once_in(16) || c > 1 << 20 {
+            d.length()
+        } else {
+            c
+        };
         let dtype = if d.once_in(8) { DType::F32 } else { x.dtype() };
         d.var(&[c], dtype)
     });

@@ -23,7 +23,8 @@ pub const CALLS: &[Call] = &[
         d.say(format!("{lengths:?} {other}"));
         let shape = Shape::new(&lengths)?;
         let broadcast = shape.broadcast(&other);
-        let counts = [shape, other, broadcast.unwrap_or(shape)].map(|shape| (shape.elements(), shape.strides()));
+        let counts = [shape, other, broadcast.unwrap_or(shape)]
+            .map(|shape| (shape.elements(), shape.strides()));
         Ok(Var::from(Tensor::scalar(counts[0].0 as f64)))
     }),
     ("rows", |d| {
@@ -32,8 +33,18 @@ pub const CALLS: &[Call] = &[
         d.say(format!("{range:?}"));
         x.value().rows(range).map(Var::from)
     }),
-    ("item", |d| d.any_var().value().item().map(|x| Var::from(Tensor::scalar(x)))),
-    ("to_vec", |d| d.any_var().value().to_vec::<f32>().map(|x| Var::from(Tensor::scalar(x.len() as f64)))),
+    ("item", |d| {
+        d.any_var()
+            .value()
+            .item()
+            .map(|x| Var::from(Tensor::scalar(x)))
+    }),
+    ("to_vec", |d| {
+        d.any_var()
+            .value()
+            .to_vec::<f32>()
+            .map(|x| Var::from(Tensor::scalar(x.len() as f64)))
+    }),
     ("Tensor::cast", |d| {
         let (shape, dtype) = (d.any_shape(), d.any_dtype());
         d.tensor(&shape, dtype).cast(d.any_dtype()).map(Var::from)
@@ -92,16 +103,25 @@ pub const CALLS: &[Call] = &[
         let mut lengths: Vec<usize> = (0..d.below(4)).map(|_| d.number()).collect();
         if let Some(&whole) = x.shape().get(axis) {
             // Mostly as long as the axis.
-            let sum = lengths.iter().fold(0usize, |sum, &length| sum.saturating_add(length));
+            let sum = lengths
+                .iter()
+                .fold(0usize, |sum, &length| sum.saturating_add(length));
             lengths.push(whole.saturating_sub(sum));
         }
         d.say(format!("{axis} {lengths:?}"));
         let parts = x.split(&lengths, axis)?;
-        parts.last().cloned().ok_or_else(|| Error::Argument("no parts".into()))
+        parts
+            .last()
+            .cloned()
+            .ok_or_else(|| Error::Argument("no parts".into()))
     }),
     ("pad", |d| {
         let x = d.any_var();
-        let pairs = if d.once_in(12) { d.below(9) } else { x.shape().len() };
+        let pairs = if d.once_in(12) {
+            d.below(9)
+        } else {
+            x.shape().len()
+        };
         let around: Vec<(usize, usize)> = (0..pairs).map(|_| (pad(d), pad(d))).collect();
         d.say(format!("{around:?}"));
         x.pad(&around)
@@ -111,7 +131,11 @@ pub const CALLS: &[Call] = &[
         let own = d.broadcasting(&shape);
         let dtype = d.dtype();
         let x = d.var(&own, dtype);
-        let shape = if d.once_in(6) { d.target() } else { Shape::new(&shape)? };
+        let shape = if d.once_in(6) {
+            d.target()
+        } else {
+            Shape::new(&shape)?
+        };
         d.say(shape);
         x.expand(shape)
     }),

@@ -1,8 +1,10 @@
-//! Products, reductions and windows over nothing: no rows, no columns, no terms, no images, no channels.
+//! Products, reductions and windows over nothing: no rows, no columns, no terms, no images, no
+//! channels.
 
 use wavemix::ops::{
-    CrossEntropyOptions, Interpolation, avg_pool2d, batch_norm_eval, concat, conv_transpose2d, conv2d, cross_entropy, embedding,
-    focal_loss, gelu_dropout_conv2d, layer_norm, linear, matmul_with, max_pool2d,
+    CrossEntropyOptions, Interpolation, avg_pool2d, batch_norm_eval, concat, conv_transpose2d,
+    conv2d, cross_entropy, embedding, focal_loss, gelu_dropout_conv2d, layer_norm, linear,
+    matmul_with, max_pool2d,
 };
 use wavemix::{DType, Result, Rng, Tensor, Var, Window};
 
@@ -24,21 +26,87 @@ const fn case(
     result: (&'static [usize], f64),
     gradients: &'static [f64],
 ) -> Case {
-    Case { name, call, inputs, result, gradients }
+    Case {
+        name,
+        call,
+        inputs,
+        result,
+        gradients,
+    }
 }
 
 pub const CASES: &[Case] = &[
     // Products.
-    case("matmul, m = 0", |v| v[0].matmul(&v[1]), &[&[0, 3], &[3, 4]], (&[0, 4], 0.0), &[0.0, 0.0]),
-    case("matmul, k = 0", |v| v[0].matmul(&v[1]), &[&[3, 0], &[0, 4]], (&[3, 4], 0.0), &[0.0, 0.0]),
-    case("matmul, n = 0", |v| v[0].matmul(&v[1]), &[&[3, 4], &[4, 0]], (&[3, 0], 0.0), &[0.0, 0.0]),
-    case("matmul, a layer's empty batch", |v| v[0].matmul(&v[1]), &[&[0, 512], &[512, 512]], (&[0, 512], 0.0), &[0.0, 0.0]),
-    case("matmul, many terms", |v| v[0].matmul(&v[1]), &[&[0, 5000], &[5000, 2]], (&[0, 2], 0.0), &[0.0, 0.0]),
-    case("matmul, batch, m = 0", |v| v[0].matmul(&v[1]), &[&[2, 0, 3], &[2, 3, 4]], (&[2, 0, 4], 0.0), &[0.0, 0.0]),
-    case("matmul, batch, k = 0", |v| v[0].matmul(&v[1]), &[&[2, 3, 0], &[2, 0, 4]], (&[2, 3, 4], 0.0), &[0.0, 0.0]),
-    case("matmul, no batch", |v| v[0].matmul(&v[1]), &[&[0, 3, 4], &[0, 4, 5]], (&[0, 3, 5], 0.0), &[0.0, 0.0]),
-    case("matmul, no batch, one b", |v| v[0].matmul(&v[1]), &[&[0, 3, 4], &[4, 5]], (&[0, 3, 5], 0.0), &[0.0, 0.0]),
-    case("matmul, repeated", |v| v[0].matmul(&v[1]), &[&[0, 1, 3, 4], &[5, 4, 2]], (&[0, 5, 3, 2], 0.0), &[0.0, 0.0]),
+    case(
+        "matmul, m = 0",
+        |v| v[0].matmul(&v[1]),
+        &[&[0, 3], &[3, 4]],
+        (&[0, 4], 0.0),
+        &[0.0, 0.0],
+    ),
+    case(
+        "matmul, k = 0",
+        |v| v[0].matmul(&v[1]),
+        &[&[3, 0], &[0, 4]],
+        (&[3, 4], 0.0),
+        &[0.0, 0.0],
+    ),
+    case(
+        "matmul, n = 0",
+        |v| v[0].matmul(&v[1]),
+        &[&[3, 4], &[4, 0]],
+        (&[3, 0], 0.0),
+        &[0.0, 0.0],
+    ),
+    case(
+        "matmul, a layer's empty batch",
+        |v| v[0].matmul(&v[1]),
+        &[&[0, 512], &[512, 512]],
+        (&[0, 512], 0.0),
+        &[0.0, 0.0],
+    ),
+    case(
+        "matmul, many terms",
+        |v| v[0].matmul(&v[1]),
+        &[&[0, 5000], &[5000, 2]],
+        (&[0, 2], 0.0),
+        &[0.0, 0.0],
+    ),
+    case(
+        "matmul, batch, m = 0",
+        |v| v[0].matmul(&v[1]),
+        &[&[2, 0, 3], &[2, 3, 4]],
+        (&[2, 0, 4], 0.0),
+        &[0.0, 0.0],
+    ),
+    case(
+        "matmul, batch, k = 0",
+        |v| v[0].matmul(&v[1]),
+        &[&[2, 3, 0], &[2, 0, 4]],
+        (&[2, 3, 4], 0.0),
+        &[0.0, 0.0],
+    ),
+    case(
+        "matmul, no batch",
+        |v| v[0].matmul(&v[1]),
+        &[&[0, 3, 4], &[0, 4, 5]],
+        (&[0, 3, 5], 0.0),
+        &[0.0, 0.0],
+    ),
+    case(
+        "matmul, no batch, one b",
+        |v| v[0].matmul(&v[1]),
+        &[&[0, 3, 4], &[4, 5]],
+        (&[0, 3, 5], 0.0),
+        &[0.0, 0.0],
+    ),
+    case(
+        "matmul, repeated",
+        |v| v[0].matmul(&v[1]),
+        &[&[0, 1, 3, 4], &[5, 4, 2]],
+        (&[0, 5, 3, 2], 0.0),
+        &[0.0, 0.0],
+    ),
     case(
         "matmul, huge batch",
         |v| v[0].matmul(&v[1]),
@@ -46,11 +114,41 @@ pub const CASES: &[Case] = &[
         (&[2048, 1 << 46, 0, 1], 0.0),
         &[0.0; 2],
     ),
-    case("a^T b, m = 0", |v| matmul_with(&v[0], &v[1], true, false), &[&[3, 0], &[3, 4]], (&[0, 4], 0.0), &[0.0, 0.0]),
-    case("a^T b, k = 0", |v| matmul_with(&v[0], &v[1], true, false), &[&[0, 3], &[0, 4]], (&[3, 4], 0.0), &[0.0, 0.0]),
-    case("a b^T, k = 0", |v| matmul_with(&v[0], &v[1], false, true), &[&[3, 0], &[4, 0]], (&[3, 4], 0.0), &[0.0, 0.0]),
-    case("a b^T, m = 0", |v| matmul_with(&v[0], &v[1], false, true), &[&[0, 3], &[4, 3]], (&[0, 4], 0.0), &[0.0, 0.0]),
-    case("a^T b^T, n = 0", |v| matmul_with(&v[0], &v[1], true, true), &[&[4, 3], &[0, 4]], (&[3, 0], 0.0), &[0.0, 0.0]),
+    case(
+        "a^T b, m = 0",
+        |v| matmul_with(&v[0], &v[1], true, false),
+        &[&[3, 0], &[3, 4]],
+        (&[0, 4], 0.0),
+        &[0.0, 0.0],
+    ),
+    case(
+        "a^T b, k = 0",
+        |v| matmul_with(&v[0], &v[1], true, false),
+        &[&[0, 3], &[0, 4]],
+        (&[3, 4], 0.0),
+        &[0.0, 0.0],
+    ),
+    case(
+        "a b^T, k = 0",
+        |v| matmul_with(&v[0], &v[1], false, true),
+        &[&[3, 0], &[4, 0]],
+        (&[3, 4], 0.0),
+        &[0.0, 0.0],
+    ),
+    case(
+        "a b^T, m = 0",
+        |v| matmul_with(&v[0], &v[1], false, true),
+        &[&[0, 3], &[4, 3]],
+        (&[0, 4], 0.0),
+        &[0.0, 0.0],
+    ),
+    case(
+        "a^T b^T, n = 0",
+        |v| matmul_with(&v[0], &v[1], true, true),
+        &[&[4, 3], &[0, 4]],
+        (&[3, 0], 0.0),
+        &[0.0, 0.0],
+    ),
     case(
         "linear, no rows",
         |v| linear(&v[0], &v[1], Some(&v[2])),
@@ -58,52 +156,304 @@ pub const CASES: &[Case] = &[
         (&[0, 512], 0.0),
         &[0.0; 3],
     ),
-    case("linear, no terms", |v| linear(&v[0], &v[1], Some(&v[2])), &[&[4, 0], &[3, 0], &[3]], (&[4, 3], 1.0), &[0.0, 0.0, 4.0]),
-    case("linear, no bias", |v| linear(&v[0], &v[1], None), &[&[4, 2, 0], &[3, 0]], (&[4, 2, 3], 0.0), &[0.0, 0.0]),
-    case("linear, no outputs", |v| linear(&v[0], &v[1], Some(&v[2])), &[&[4, 5], &[0, 5], &[0]], (&[4, 0], 0.0), &[0.0; 3]),
+    case(
+        "linear, no terms",
+        |v| linear(&v[0], &v[1], Some(&v[2])),
+        &[&[4, 0], &[3, 0], &[3]],
+        (&[4, 3], 1.0),
+        &[0.0, 0.0, 4.0],
+    ),
+    case(
+        "linear, no bias",
+        |v| linear(&v[0], &v[1], None),
+        &[&[4, 2, 0], &[3, 0]],
+        (&[4, 2, 3], 0.0),
+        &[0.0, 0.0],
+    ),
+    case(
+        "linear, no outputs",
+        |v| linear(&v[0], &v[1], Some(&v[2])),
+        &[&[4, 5], &[0, 5], &[0]],
+        (&[4, 0], 0.0),
+        &[0.0; 3],
+    ),
     // Reductions.
-    case("sum of no rows", |v| v[0].sum(&[0], false), &[&[0, 3]], (&[3], 0.0), &[0.0]),
-    case("sum of no columns", |v| v[0].sum(&[1], true), &[&[3, 0]], (&[3, 1], 0.0), &[0.0]),
-    case("sum around nothing", |v| v[0].sum(&[0, 2], false), &[&[2, 0, 3]], (&[0], 0.0), &[0.0]),
-    case("sum along a long axis", |v| v[0].sum(&[0, 2], false), &[&[0, 5, 1 << 48]], (&[5], 0.0), &[0.0]),
-    case("sum of nothing", |v| v[0].sum_all(), &[&[0]], (&[], 0.0), &[0.0]),
-    case("means of nobody", |v| v[0].mean(&[1], false), &[&[0, 3]], (&[0], 0.0), &[0.0]),
-    case("variances of nobody", |v| v[0].var(&[1], true, false), &[&[0, 3]], (&[0], 0.0), &[0.0]),
-    case("deviations of nobody", |v| v[0].std(&[1], false, true), &[&[0, 3]], (&[0, 1], 0.0), &[0.0]),
-    case("maxima of nobody", |v| v[0].max(&[0], false), &[&[3, 0]], (&[0], 0.0), &[0.0]),
-    case("minima of nobody", |v| v[0].min(&[0, 2], true), &[&[3, 0, 2]], (&[1, 0, 1], 0.0), &[0.0]),
-    case("softmax of nobody", |v| v[0].softmax(1), &[&[0, 3]], (&[0, 3], 0.0), &[0.0]),
-    case("log_softmax of nobody", |v| v[0].log_softmax(0), &[&[3, 0]], (&[3, 0], 0.0), &[0.0]),
-    case("a sum repeated to nothing", |v| &v[0] + &v[1], &[&[1, 5, 1], &[0, 5, 7]], (&[0, 5, 7], 0.0), &[0.0, 0.0]),
-    case("a product repeated to nothing", |v| &v[0] * &v[1], &[&[5], &[0, 1]], (&[0, 5], 0.0), &[0.0, 0.0]),
+    case(
+        "sum of no rows",
+        |v| v[0].sum(&[0], false),
+        &[&[0, 3]],
+        (&[3], 0.0),
+        &[0.0],
+    ),
+    case(
+        "sum of no columns",
+        |v| v[0].sum(&[1], true),
+        &[&[3, 0]],
+        (&[3, 1], 0.0),
+        &[0.0],
+    ),
+    case(
+        "sum around nothing",
+        |v| v[0].sum(&[0, 2], false),
+        &[&[2, 0, 3]],
+        (&[0], 0.0),
+        &[0.0],
+    ),
+    case(
+        "sum along a long axis",
+        |v| v[0].sum(&[0, 2], false),
+        &[&[0, 5, 1 << 48]],
+        (&[5], 0.0),
+        &[0.0],
+    ),
+    case(
+        "sum of nothing",
+        |v| v[0].sum_all(),
+        &[&[0]],
+        (&[], 0.0),
+        &[0.0],
+    ),
+    case(
+        "means of nobody",
+        |v| v[0].mean(&[1], false),
+        &[&[0, 3]],
+        (&[0], 0.0),
+        &[0.0],
+    ),
+    case(
+        "variances of nobody",
+        |v| v[0].var(&[1], true, false),
+        &[&[0, 3]],
+        (&[0], 0.0),
+        &[0.0],
+    ),
+    case(
+        "deviations of nobody",
+        |v| v[0].std(&[1], false, true),
+        &[&[0, 3]],
+        (&[0, 1], 0.0),
+        &[0.0],
+    ),
+    case(
+        "maxima of nobody",
+        |v| v[0].max(&[0], false),
+        &[&[3, 0]],
+        (&[0], 0.0),
+        &[0.0],
+    ),
+    case(
+        "minima of nobody",
+        |v| v[0].min(&[0, 2], true),
+        &[&[3, 0, 2]],
+        (&[1, 0, 1], 0.0),
+        &[0.0],
+    ),
+    case(
+        "softmax of nobody",
+        |v| v[0].softmax(1),
+        &[&[0, 3]],
+        (&[0, 3], 0.0),
+        &[0.0],
+    ),
+    case(
+        "log_softmax of nobody",
+        |v| v[0].log_softmax(0),
+        &[&[3, 0]],
+        (&[3, 0], 0.0),
+        &[0.0],
+    ),
+    case(
+        "a sum repeated to nothing",
+        |v| &v[0] + &v[1],
+        &[&[1, 5, 1], &[0, 5, 7]],
+        (&[0, 5, 7], 0.0),
+        &[0.0, 0.0],
+    ),
+    case(
+        "a product repeated to nothing",
+        |v| &v[0] * &v[1],
+        &[&[5], &[0, 1]],
+        (&[0, 5], 0.0),
+        &[0.0, 0.0],
+    ),
     // Norms and losses.
-    case("layer_norm", |v| layer_norm(&v[0], &v[1], &v[2], 1e-5), &[&[0, 3], &[3], &[3]], (&[0, 3], 0.0), &[0.0; 3]),
-    case("batch_norm_eval", eval, &[&[0, 2, 3], &[3], &[3]], (&[0, 2, 3], 0.0), &[0.0; 3]),
-    case("cross_entropy", |v| cross_entropy(&v[0], &labels(v), CrossEntropyOptions::default()), &[&[0, 3]], (&[], 0.0), &[0.0]),
-    case("focal_loss", |v| focal_loss(&v[0], &labels(v), 2.0, None), &[&[0, 3]], (&[], 0.0), &[0.0]),
+    case(
+        "layer_norm",
+        |v| layer_norm(&v[0], &v[1], &v[2], 1e-5),
+        &[&[0, 3], &[3], &[3]],
+        (&[0, 3], 0.0),
+        &[0.0; 3],
+    ),
+    case(
+        "batch_norm_eval",
+        eval,
+        &[&[0, 2, 3], &[3], &[3]],
+        (&[0, 2, 3], 0.0),
+        &[0.0; 3],
+    ),
+    case(
+        "cross_entropy",
+        |v| cross_entropy(&v[0], &labels(v), CrossEntropyOptions::default()),
+        &[&[0, 3]],
+        (&[], 0.0),
+        &[0.0],
+    ),
+    case(
+        "focal_loss",
+        |v| focal_loss(&v[0], &labels(v), 2.0, None),
+        &[&[0, 3]],
+        (&[], 0.0),
+        &[0.0],
+    ),
     // Shapes and picking.
-    case("concat", |v| concat(&[&v[0], &v[1]], 1), &[&[2, 0], &[2, 0]], (&[2, 0], 0.0), &[0.0, 0.0]),
-    case("expand", |v| v[0].expand([0, 3]), &[&[1, 3]], (&[0, 3], 0.0), &[0.0]),
-    case("slice", |v| v[0].slice(0, 1..1), &[&[2, 3]], (&[0, 3], 0.0), &[0.0]),
-    case("pad", |v| v[0].pad(&[(1, 1), (0, 0)]), &[&[0, 3]], (&[2, 3], 0.0), &[0.0]),
-    case("gather", |v| v[0].gather(1, &indices(v, [3, 0])), &[&[3, 4]], (&[3, 0], 0.0), &[0.0]),
-    case("index_select", |v| v[0].index_select(1, &indices(v, [0])), &[&[3, 4]], (&[3, 0], 0.0), &[0.0]),
-    case("embedding", |v| embedding(&v[0], &indices(v, [2, 0])), &[&[3, 4]], (&[2, 0, 4], 0.0), &[0.0]),
+    case(
+        "concat",
+        |v| concat(&[&v[0], &v[1]], 1),
+        &[&[2, 0], &[2, 0]],
+        (&[2, 0], 0.0),
+        &[0.0, 0.0],
+    ),
+    case(
+        "expand",
+        |v| v[0].expand([0, 3]),
+        &[&[1, 3]],
+        (&[0, 3], 0.0),
+        &[0.0],
+    ),
+    case(
+        "slice",
+        |v| v[0].slice(0, 1..1),
+        &[&[2, 3]],
+        (&[0, 3], 0.0),
+        &[0.0],
+    ),
+    case(
+        "pad",
+        |v| v[0].pad(&[(1, 1), (0, 0)]),
+        &[&[0, 3]],
+        (&[2, 3], 0.0),
+        &[0.0],
+    ),
+    case(
+        "gather",
+        |v| v[0].gather(1, &indices(v, [3, 0])),
+        &[&[3, 4]],
+        (&[3, 0], 0.0),
+        &[0.0],
+    ),
+    case(
+        "index_select",
+        |v| v[0].index_select(1, &indices(v, [0])),
+        &[&[3, 4]],
+        (&[3, 0], 0.0),
+        &[0.0],
+    ),
+    case(
+        "embedding",
+        |v| embedding(&v[0], &indices(v, [2, 0])),
+        &[&[3, 4]],
+        (&[2, 0, 4], 0.0),
+        &[0.0],
+    ),
     // Images.
-    case("conv2d, no images", conv, &[&[0, 6, 6, 3], &[4, 3, 3, 3], &[4]], (&[0, 4, 4, 4], 0.0), &[0.0; 3]),
-    case("conv2d, no inputs", conv, &[&[2, 4, 4, 0], &[3, 3, 3, 0], &[3]], (&[2, 2, 2, 3], 1.0), &[0.0, 0.0, 8.0]),
-    case("conv2d, no outputs", conv, &[&[2, 4, 4, 3], &[0, 3, 3, 3], &[0]], (&[2, 2, 2, 0], 0.0), &[0.0; 3]),
-    case("conv2d, one pixel, no images", conv, &[&[0, 4, 4, 3], &[5, 1, 1, 3], &[5]], (&[0, 4, 4, 5], 0.0), &[0.0; 3]),
-    case("conv2d, one pixel, no inputs", conv, &[&[2, 2, 2, 0], &[3, 1, 1, 0], &[3]], (&[2, 2, 2, 3], 1.0), &[0.0, 0.0, 8.0]),
-    case("conv2d, each channel, no images", depthwise, &[&[0, 6, 6, 4], &[4, 5, 5, 1]], (&[0, 2, 2, 4], 0.0), &[0.0; 2]),
-    case("conv_transpose2d, no images", deconv, &[&[0, 4, 4, 3], &[3, 4, 4, 5], &[5]], (&[0, 8, 8, 5], 0.0), &[0.0; 3]),
-    case("conv_transpose2d, no inputs", deconv, &[&[1, 2, 2, 0], &[0, 4, 4, 5], &[5]], (&[1, 4, 4, 5], 1.0), &[0.0, 0.0, 16.0]),
-    case("conv_transpose2d, no outputs", deconv, &[&[1, 2, 2, 3], &[3, 4, 4, 0], &[0]], (&[1, 4, 4, 0], 0.0), &[0.0; 3]),
-    case("gelu_dropout_conv2d, no images", hidden, &[&[0, 4, 4, 8], &[6, 1, 1, 8], &[6]], (&[0, 4, 4, 6], 0.0), &[0.0; 3]),
-    case("gelu_dropout_conv2d, no inputs", hidden, &[&[2, 2, 2, 0], &[3, 1, 1, 0], &[3]], (&[2, 2, 2, 3], 1.0), &[0.0, 0.0, 8.0]),
-    case("max_pool2d, no images", |v| max_pool2d(&v[0], [2, 2], HALF), &[&[0, 4, 4, 3]], (&[0, 2, 2, 3], 0.0), &[0.0]),
-    case("avg_pool2d, no channels", |v| avg_pool2d(&v[0], [2, 2], HALF), &[&[2, 4, 4, 0]], (&[2, 2, 2, 0], 0.0), &[0.0]),
-    case("global_avg_pool, no images", |v| v[0].global_avg_pool(), &[&[0, 4, 4, 3]], (&[0, 3], 0.0), &[0.0]),
+    case(
+        "conv2d, no images",
+        conv,
+        &[&[0, 6, 6, 3], &[4, 3, 3, 3], &[4]],
+        (&[0, 4, 4, 4], 0.0),
+        &[0.0; 3],
+    ),
+    case(
+        "conv2d, no inputs",
+        conv,
+        &[&[2, 4, 4, 0], &[3, 3, 3, 0], &[3]],
+        (&[2, 2, 2, 3], 1.0),
+        &[0.0, 0.0, 8.0],
+    ),
+    case(
+        "conv2d, no outputs",
+        conv,
+        &[&[2, 4, 4, 3], &[0, 3, 3, 3], &[0]],
+        (&[2, 2, 2, 0], 0.0),
+        &[0.0; 3],
+    ),
+    case(
+        "conv2d, one pixel, no images",
+        conv,
+        &[&[0, 4, 4, 3], &[5, 1, 1, 3], &[5]],
+        (&[0, 4, 4, 5], 0.0),
+        &[0.0; 3],
+    ),
+    case(
+        "conv2d, one pixel, no inputs",
+        conv,
+        &[&[2, 2, 2, 0], &[3, 1, 1, 0], &[3]],
+        (&[2, 2, 2, 3], 1.0),
+        &[0.0, 0.0, 8.0],
+    ),
+    case(
+        "conv2d, each channel, no images",
+        depthwise,
+        &[&[0, 6, 6, 4], &[4, 5, 5, 1]],
+        (&[0, 2, 2, 4], 0.0),
+        &[0.0; 2],
+    ),
+    case(
+        "conv_transpose2d, no images",
+        deconv,
+        &[&[0, 4, 4, 3], &[3, 4, 4, 5], &[5]],
+        (&[0, 8, 8, 5], 0.0),
+        &[0.0; 3],
+    ),
+    case(
+        "conv_transpose2d, no inputs",
+        deconv,
+        &[&[1, 2, 2, 0], &[0, 4, 4, 5], &[5]],
+        (&[1, 4, 4, 5], 1.0),
+        &[0.0, 0.0, 16.0],
+    ),
+    case(
+        "conv_transpose2d, no outputs",
+        deconv,
+        &[&[1, 2, 2, 3], &[3, 4, 4, 0], &[0]],
+        (&[1, 4, 4, 0], 0.0),
+        &[0.0; 3],
+    ),
+    case(
+        "gelu_dropout_conv2d, no images",
+        hidden,
+        &[&[0, 4, 4, 8], &[6, 1, 1, 8], &[6]],
+        (&[0, 4, 4, 6], 0.0),
+        &[0.0; 3],
+    ),
+    case(
+        "gelu_dropout_conv2d, no inputs",
+        hidden,
+        &[&[2, 2, 2, 0], &[3, 1, 1, 0], &[3]],
+        (&[2, 2, 2, 3], 1.0),
+        &[0.0, 0.0, 8.0],
+    ),
+    case(
+        "max_pool2d, no images",
+        |v| max_pool2d(&v[0], [2, 2], HALF),
+        &[&[0, 4, 4, 3]],
+        (&[0, 2, 2, 3], 0.0),
+        &[0.0],
+    ),
+    case(
+        "avg_pool2d, no channels",
+        |v| avg_pool2d(&v[0], [2, 2], HALF),
+        &[&[2, 4, 4, 0]],
+        (&[2, 2, 2, 0], 0.0),
+        &[0.0],
+    ),
+    case(
+        "global_avg_pool, no images",
+        |v| v[0].global_avg_pool(),
+        &[&[0, 4, 4, 3]],
+        (&[0, 3], 0.0),
+        &[0.0],
+    ),
     case(
         "upsample, no images",
         |v| v[0].upsample([8, 8], Interpolation::Bicubic),
@@ -111,12 +461,33 @@ pub const CASES: &[Case] = &[
         (&[0, 8, 8, 3], 0.0),
         &[0.0],
     ),
-    case("dwt, no images", |v| v[0].dwt(), &[&[0, 4, 4, 3]], (&[0, 2, 2, 12], 0.0), &[0.0]),
-    case("idwt, no channels", |v| v[0].idwt([3, 4]), &[&[2, 2, 2, 0]], (&[2, 3, 4, 0], 0.0), &[0.0]),
+    case(
+        "dwt, no images",
+        |v| v[0].dwt(),
+        &[&[0, 4, 4, 3]],
+        (&[0, 2, 2, 12], 0.0),
+        &[0.0],
+    ),
+    case(
+        "idwt, no channels",
+        |v| v[0].idwt([3, 4]),
+        &[&[2, 2, 2, 0]],
+        (&[2, 3, 4, 0], 0.0),
+        &[0.0],
+    ),
 ];
 
-const PLAIN: Window = Window { stride: [1, 1], padding: [0, 0], output_padding: [0, 0], dilation: [1, 1], groups: 1 };
-const HALF: Window = Window { stride: [2, 2], ..PLAIN };
+const PLAIN: Window = Window {
+    stride: [1, 1],
+    padding: [0, 0],
+    output_padding: [0, 0],
+    dilation: [1, 1],
+    groups: 1,
+};
+const HALF: Window = Window {
+    stride: [2, 2],
+    ..PLAIN
+};
 
 fn conv(v: &[Var]) -> Result<Var> {
     conv2d(&v[0], &v[1], Some(&v[2]), PLAIN)
@@ -127,7 +498,15 @@ fn depthwise(v: &[Var]) -> Result<Var> {
 }
 
 fn deconv(v: &[Var]) -> Result<Var> {
-    conv_transpose2d(&v[0], &v[1], Some(&v[2]), Window { padding: [1, 1], ..HALF })
+    conv_transpose2d(
+        &v[0],
+        &v[1],
+        Some(&v[2]),
+        Window {
+            padding: [1, 1],
+            ..HALF
+        },
+    )
 }
 
 fn hidden(v: &[Var]) -> Result<Var> {
@@ -143,5 +522,7 @@ fn labels(v: &[Var]) -> Tensor {
 }
 
 fn indices<const N: usize>(v: &[Var], shape: [usize; N]) -> Tensor {
-    Tensor::zeros(shape, DType::I64).to_device(v[0].value().device()).unwrap()
+    Tensor::zeros(shape, DType::I64)
+        .to_device(v[0].value().device())
+        .unwrap()
 }

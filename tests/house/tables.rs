@@ -1,5 +1,6 @@
-//! Tables of functions that stand in several places: the enum on the CPU, the enum and the switches of the kernel, the numbers
-//! of the launch, and the lists of what is tested. A row that one of them lacks would compute something else on a GPU.
+//! Tables of functions that stand in several places: the enum on the CPU, the enum and the switches
+//! of the kernel, the numbers of the launch, and the lists of what is tested. A row that one of
+//! them lacks would compute something else on a GPU.
 
 use std::fs;
 
@@ -10,26 +11,49 @@ fn text(path: &str) -> String {
 
 /// What stands between these two, the first time.
 fn between<'a>(text: &'a str, path: &str, from: &str, to: &str) -> &'a str {
-    let (_, rest) = text.split_once(from).unwrap_or_else(|| panic!("{path} lacks `{from}`"));
-    rest.split_once(to).unwrap_or_else(|| panic!("{path}: `{from}` never ends")).0
+    let (_, rest) = text
+        .split_once(from)
+        .unwrap_or_else(|| panic!("{path} lacks `{from}`"));
+    rest.split_once(to)
+        .unwrap_or_else(|| panic!("{path}: `{from}` never ends"))
+        .0
 }
 
 /// The names of `enum Kind` in src/cpu/FILE.rs, in order, each with what [`Kind::name`] calls it.
 fn kinds(file: &str) -> Vec<(String, String)> {
     let path = format!("src/cpu/{file}.rs");
     let all = text(&path);
-    let name = |line: &str| line.trim().trim_end_matches(',').split('(').next().unwrap().to_owned();
-    let kinds: Vec<String> =
-        between(&all, &path, "enum Kind {\n", "\n}").lines().filter(|line| !line.trim().starts_with("//")).map(name).collect();
+    let name = |line: &str| {
+        line.trim()
+            .trim_end_matches(',')
+            .split('(')
+            .next()
+            .unwrap()
+            .to_owned()
+    };
+    let kinds: Vec<String> = between(&all, &path, "enum Kind {\n", "\n}")
+        .lines()
+        .filter(|line| !line.trim().starts_with("//"))
+        .map(name)
+        .collect();
     let called = |kind: &String| {
         let arm = all.lines().map(str::trim).find(|line| {
             line.strip_prefix(&format!("Kind::{kind}"))
-                .is_some_and(|rest| rest.contains("=> \"") && !rest.starts_with(char::is_alphabetic))
+                .is_some_and(|rest| {
+                    rest.contains("=> \"") && !rest.starts_with(char::is_alphabetic)
+                })
         });
-        arm.unwrap_or_else(|| panic!("{path}: Kind::{kind} has no name")).split('"').nth(1).unwrap().to_owned()
+        arm.unwrap_or_else(|| panic!("{path}: Kind::{kind} has no name"))
+            .split('"')
+            .nth(1)
+            .unwrap()
+            .to_owned()
     };
     assert!(kinds.len() > 3, "{path}: {kinds:?}");
-    kinds.iter().map(|kind| (kind.clone(), called(kind))).collect()
+    kinds
+        .iter()
+        .map(|kind| (kind.clone(), called(kind)))
+        .collect()
 }
 
 /// AddScalar as ADD_SCALAR.
@@ -50,7 +74,9 @@ fn switches<'a>(text: &'a str, path: &str) -> Vec<&'a str> {
         let line = text[..at].rfind('\n').map_or(0, |end| end + 1);
         let close = format!("\n{}}}\n", &text[line..at]);
         let rest = &text[at..];
-        &rest[..rest.find(&close).unwrap_or_else(|| panic!("{path}: a switch never ends"))]
+        &rest[..rest
+            .find(&close)
+            .unwrap_or_else(|| panic!("{path}: a switch never ends"))]
     };
     text.match_indices("switch (").map(body).collect()
 }
@@ -58,7 +84,10 @@ fn switches<'a>(text: &'a str, path: &str) -> Vec<&'a str> {
 #[test]
 fn kernels_have_a_case_for_each_kind_in_the_order_of_the_cpu() {
     let enumerated = |path: &str, all: &str| -> Vec<String> {
-        between(all, path, "\nenum { ", " };").split(", ").map(str::to_owned).collect()
+        between(all, path, "\nenum { ", " };")
+            .split(", ")
+            .map(str::to_owned)
+            .collect()
     };
     for file in ["unary", "binary"] {
         let path = format!("kernels/{file}.cu");
@@ -67,18 +96,34 @@ fn kernels_have_a_case_for_each_kind_in_the_order_of_the_cpu() {
         assert_eq!(enumerated(&path, &all), want, "{path}: the enum");
         let switches = switches(&all, &path);
         assert_eq!(switches.len(), 2, "{path}: values and slopes");
-        for (body, kind) in switches.iter().flat_map(|body| want.iter().map(move |kind| (body, kind))) {
-            assert!(body.contains(&format!("case {kind}:")), "{path}: a switch lacks {kind}");
+        for (body, kind) in switches
+            .iter()
+            .flat_map(|body| want.iter().map(move |kind| (body, kind)))
+        {
+            assert!(
+                body.contains(&format!("case {kind}:")),
+                "{path}: a switch lacks {kind}"
+            );
         }
     }
     // Types are numbered by the launch.
     let (path, launch) = ("kernels/cast.cu", text("src/cuda/cast.rs"));
     let all = text(path);
     for (number, dtype) in enumerated(path, &all).iter().enumerate() {
-        assert!(launch.contains(&format!("DType::{dtype} => Ok({number})")), "src/cuda/cast.rs: {dtype} is {number} in {path}");
-        let lacking = switches(&all, path).iter().filter(|body| !body.contains(&format!("case {dtype}:"))).count();
+        assert!(
+            launch.contains(&format!("DType::{dtype} => Ok({number})")),
+            "src/cuda/cast.rs: {dtype} is {number} in {path}"
+        );
+        let lacking = switches(&all, path)
+            .iter()
+            .filter(|body| !body.contains(&format!("case {dtype}:")))
+            .count();
         // Pieces are floats.
-        assert_eq!(lacking, usize::from(["U8", "I64"].contains(&&**dtype)), "{path}: a switch lacks {dtype}");
+        assert_eq!(
+            lacking,
+            usize::from(["U8", "I64"].contains(&&**dtype)),
+            "{path}: a switch lacks {dtype}"
+        );
     }
 }
 
@@ -94,9 +139,15 @@ fn launches_number_kinds_as_the_kernels_do() {
             }
         });
         let arm = arm.unwrap_or_else(|| panic!("{path} lacks Kind::{kind}"));
-        assert!(arm.contains(&format!("=> ({number}, ")), "{path}: Kind::{kind} is {number}: {arm}");
+        assert!(
+            arm.contains(&format!("=> ({number}, ")),
+            "{path}: Kind::{kind} is {number}: {arm}"
+        );
     }
-    assert!(text("src/cuda/binary.rs").contains("kind as i32"), "src/cuda/binary.rs takes the order of the enum");
+    assert!(
+        text("src/cuda/binary.rs").contains("kind as i32"),
+        "src/cuda/binary.rs takes the order of the enum"
+    );
 }
 
 /// A number without a case must not be taken for another.
@@ -105,8 +156,13 @@ fn every_switch_of_a_kernel_ends_in_a_trap() {
     let mut found = 0;
     for (path, all) in super::files("kernels", &["cu", "cuh"]) {
         for body in switches(&all, &path) {
-            let Some((_, default)) = body.split_once("default:") else { panic!("{path}: a switch without default:\n{body}") };
-            assert!(["trap();", "return trap();"].contains(&default.trim()), "{path}: a default that does not trap: {default}");
+            let Some((_, default)) = body.split_once("default:") else {
+                panic!("{path}: a switch without default:\n{body}")
+            };
+            assert!(
+                ["trap();", "return trap();"].contains(&default.trim()),
+                "{path}: a default that does not trap: {default}"
+            );
             found += 1;
         }
     }

@@ -1,11 +1,13 @@
-//! Elementwise and reducing ops on bf16, which are computed in f32: against f64 on the same numbers.
+//! Elementwise and reducing ops on bf16, which are computed in f32: against f64 on the same
+//! numbers.
 //!
-//! With 8 significant bits, rounding is off by 2^-8 of the number at most. A result that is computed in f32 and rounded once is off by that
-//! and by f32's own roundings, which are 2^-16 of that; what is made of more than one rounded number is off by more, as
-//! each case says.
+//! With 8 significant bits, rounding is off by 2^-8 of the number at most. A result that is
+//! computed in f32 and rounded once is off by that and by f32's own roundings, which are 2^-16 of
+//! that; what is made of more than one rounded number is off by more, as each case says.
 
 use wavemix::ops::{
-    Interpolation, avg_pool2d, batch_norm, batch_norm_add, batch_norm_eval, batch_norm_eval_add, concat, layer_norm, max_pool2d,
+    Interpolation, avg_pool2d, batch_norm, batch_norm_add, batch_norm_eval, batch_norm_eval_add,
+    concat, layer_norm, max_pool2d,
 };
 use wavemix::{DType, Result, Rng, Shape, Tensor, Var, Window};
 
@@ -19,7 +21,8 @@ struct Case {
     /// Operands are drawn from here.
     range: [f64; 2],
     run: fn(&[Var]) -> Result<Var>,
-    /// Roundings to bf16 in a gradient beyond its own, each at most that of the largest number of the gradient.
+    /// Roundings to bf16 in a gradient beyond its own, each at most that of the largest number of
+    /// the gradient.
     more: f64,
 }
 
@@ -31,12 +34,25 @@ const NORM_ADD: &[&[usize]] = &[&[3, 21, 30, 24], &[3, 21, 30, 24], &[24], &[24]
 const AROUND_0: [f64; 2] = [-3.0, 3.0];
 const POSITIVE: [f64; 2] = [0.5, 3.0];
 
-fn case(name: &'static str, shapes: &'static [&'static [usize]], run: fn(&[Var]) -> Result<Var>) -> Case {
-    Case { name, shapes, range: AROUND_0, run, more: 0.0 }
+fn case(
+    name: &'static str,
+    shapes: &'static [&'static [usize]],
+    run: fn(&[Var]) -> Result<Var>,
+) -> Case {
+    Case {
+        name,
+        shapes,
+        range: AROUND_0,
+        run,
+        more: 0.0,
+    }
 }
 
 fn cases() -> Vec<Case> {
-    let positive = |case: Case| Case { range: POSITIVE, ..case };
+    let positive = |case: Case| Case {
+        range: POSITIVE,
+        ..case
+    };
     let more = |more: f64, case: Case| Case { more, ..case };
     vec![
         case("neg", MAPS, |v| v[0].neg()),
@@ -60,7 +76,9 @@ fn cases() -> Vec<Case> {
         case("add_scalar", MAPS, |v| v[0].add_scalar(0.7)),
         case("mul_scalar", MAPS, |v| v[0].mul_scalar(0.7)),
         case("dropout", MAPS, |v| v[0].dropout(0.3, &Rng::new(3))),
-        case("gelu_dropout", MAPS, |v| v[0].gelu_dropout(0.3, Some(&Rng::new(3)))),
+        case("gelu_dropout", MAPS, |v| {
+            v[0].gelu_dropout(0.3, Some(&Rng::new(3)))
+        }),
         case("add", PAIR, |v| &v[0] + &v[1]),
         case("sub", PAIR, |v| &v[0] - &v[1]),
         case("mul", PAIR, |v| &v[0] * &v[1]),
@@ -71,7 +89,9 @@ fn cases() -> Vec<Case> {
         // The terms of b's gradient are rounded before they are added up.
         more(1.0, case("mul, spread", SPREAD, |v| &v[0] * &v[1])),
         // Its gradients are added in place.
-        case("used twice", MAPS, |v| &v[0].mul_scalar(0.5)? + &v[0].mul_scalar(0.25)?),
+        case("used twice", MAPS, |v| {
+            &v[0].mul_scalar(0.5)? + &v[0].mul_scalar(0.25)?
+        }),
         case("dwt", MAPS, |v| v[0].dwt()),
         case("idwt", MAPS, |v| v[0].idwt([41, 60])),
         case("sum of rows", MAPS, |v| v[0].sum(&[0, 1, 2], false)),
@@ -80,9 +100,29 @@ fn cases() -> Vec<Case> {
         case("var", MAPS, |v| v[0].var(&[1, 2], true, false)),
         case("max", MAPS, |v| v[0].max(&[3], false)),
         case("global_avg_pool", MAPS, |v| v[0].global_avg_pool()),
-        case("avg_pool2d", MAPS, |v| avg_pool2d(&v[0], [3, 2], Window { stride: [2, 2], ..Window::default() })),
-        case("max_pool2d", MAPS, |v| max_pool2d(&v[0], [2, 2], Window { stride: [2, 2], ..Window::default() })),
-        case("upsample", MAPS, |v| v[0].upsample([42, 60], Interpolation::Bicubic)),
+        case("avg_pool2d", MAPS, |v| {
+            avg_pool2d(
+                &v[0],
+                [3, 2],
+                Window {
+                    stride: [2, 2],
+                    ..Window::default()
+                },
+            )
+        }),
+        case("max_pool2d", MAPS, |v| {
+            max_pool2d(
+                &v[0],
+                [2, 2],
+                Window {
+                    stride: [2, 2],
+                    ..Window::default()
+                },
+            )
+        }),
+        case("upsample", MAPS, |v| {
+            v[0].upsample([42, 60], Interpolation::Bicubic)
+        }),
         case("softmax", MAPS, |v| v[0].softmax(3)),
         case("log_softmax", MAPS, |v| v[0].log_softmax(3)),
         case("pad", MAPS, |v| v[0].pad(&[(0, 0), (1, 2), (0, 1), (0, 0)])),
@@ -90,11 +130,28 @@ fn cases() -> Vec<Case> {
         case("permute", MAPS, |v| v[0].permute(&[3, 0, 2, 1])),
         case("reshape", MAPS, |v| v[0].reshape([63, 720])),
         case("concat", PAIR, |v| concat(&[&v[0], &v[1]], 3)),
-        case("index_select", MAPS, |v| v[0].index_select(1, &Tensor::from_vec(vec![3i64, 20, 3, 0], [4])?)),
-        case("layer_norm", NORM, |v| layer_norm(&v[0], &v[1], &v[2], 1e-5)),
-        case("batch_norm", NORM, |v| Ok(batch_norm(&v[0], &v[1], &v[2], 1e-5)?.0)),
-        case("batch_norm_add", NORM_ADD, |v| Ok(batch_norm_add([&v[0], &v[1]], &v[2], &v[3], 1e-5)?.0)),
-        case("batch_norm_eval", NORM, |v| batch_norm_eval(&v[0], &v[1], &v[2], &running(&v[1])?, &running(&v[1])?, 1e-5)),
+        case("index_select", MAPS, |v| {
+            v[0].index_select(1, &Tensor::from_vec(vec![3i64, 20, 3, 0], [4])?)
+        }),
+        case("layer_norm", NORM, |v| {
+            layer_norm(&v[0], &v[1], &v[2], 1e-5)
+        }),
+        case("batch_norm", NORM, |v| {
+            Ok(batch_norm(&v[0], &v[1], &v[2], 1e-5)?.0)
+        }),
+        case("batch_norm_add", NORM_ADD, |v| {
+            Ok(batch_norm_add([&v[0], &v[1]], &v[2], &v[3], 1e-5)?.0)
+        }),
+        case("batch_norm_eval", NORM, |v| {
+            batch_norm_eval(
+                &v[0],
+                &v[1],
+                &v[2],
+                &running(&v[1])?,
+                &running(&v[1])?,
+                1e-5,
+            )
+        }),
         case("batch_norm_eval_add", NORM_ADD, |v| {
             let running = running(&v[2])?;
             batch_norm_eval_add([&v[0], &v[1]], &v[2], &v[3], [&running; 2], 1e-5)
@@ -110,17 +167,31 @@ fn running(gamma: &Var) -> Result<Tensor> {
 /// The output and each operand's gradient, computed in `dtype` from numbers that are bf16.
 fn outcome(case: &Case, dtype: DType) -> Vec<(DType, Vec<f64>)> {
     let operand = |(i, shape): (usize, &&[usize])| {
-        let rounded =
-            Tensor::uniform(Shape::new(shape).unwrap(), case.range[0], case.range[1], DType::BF16, &Rng::new(7 + i as u64));
-        let own = if dtype == DType::BF16 && shape.len() == 1 { DType::F32 } else { dtype };
+        let rounded = Tensor::uniform(
+            Shape::new(shape).unwrap(),
+            case.range[0],
+            case.range[1],
+            DType::BF16,
+            &Rng::new(7 + i as u64),
+        );
+        let own = if dtype == DType::BF16 && shape.len() == 1 {
+            DType::F32
+        } else {
+            dtype
+        };
         Var::leaf(rounded.cast(own).unwrap())
     };
     let operands: Vec<Var> = case.shapes.iter().enumerate().map(operand).collect();
     let y = (case.run)(&operands).unwrap();
-    let dy = Tensor::normal(y.shape(), 0.0, 1.0, DType::BF16, &Rng::new(5)).cast(y.dtype()).unwrap();
+    let dy = Tensor::normal(y.shape(), 0.0, 1.0, DType::BF16, &Rng::new(5))
+        .cast(y.dtype())
+        .unwrap();
     let gradients = y.backward_from(dy, &[]).unwrap();
-    let all = [y.value().clone()].into_iter().chain(operands.iter().map(|v| gradients.of(v).unwrap().clone()));
-    all.map(|x| (x.dtype(), x.cast(DType::F64).unwrap().to_vec().unwrap())).collect()
+    let all = [y.value().clone()]
+        .into_iter()
+        .chain(operands.iter().map(|v| gradients.of(v).unwrap().clone()));
+    all.map(|x| (x.dtype(), x.cast(DType::F64).unwrap().to_vec().unwrap()))
+        .collect()
 }
 
 #[test]
@@ -130,13 +201,22 @@ fn each_is_f64_rounded() {
         assert_eq!(got[0].0, DType::BF16, "{}", case.name);
         for (i, ((dtype, got), (_, want))) in got.iter().zip(&want).enumerate() {
             let largest = want.iter().fold(0.0f64, |largest, x| largest.max(x.abs()));
-            // Of f32's own roundings, each 2^-24 of the largest number, a sum of 1890 has some 44, and a quotient some more.
+            // Of f32's own roundings, each 2^-24 of the largest number, a sum of 1890 has some 44,
+            // and a quotient some more.
             let mut room = 200.0 * largest / f64::from(1 << 24);
-            room += if i > 0 { case.more * ROUNDING * largest } else { 0.0 };
+            room += if i > 0 {
+                case.more * ROUNDING * largest
+            } else {
+                0.0
+            };
             let own = if *dtype == DType::BF16 { ROUNDING } else { 0.0 };
             for (k, (got, want)) in got.iter().zip(want).enumerate() {
                 let off = (got - want).abs();
-                assert!(off <= own * want.abs() + room, "{}, result {i}, element {k}: {got}, not {want}", case.name);
+                assert!(
+                    off <= own * want.abs() + room,
+                    "{}, result {i}, element {k}: {got}, not {want}",
+                    case.name
+                );
             }
         }
     }
@@ -146,7 +226,10 @@ fn each_is_f64_rounded() {
 fn two_threads_give_the_bits_of_one() {
     for case in cases() {
         let run = |threads| {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let pool = rayon::ThreadPoolBuilder::new()
+                .num_threads(threads)
+                .build()
+                .unwrap();
             pool.install(|| outcome(&case, DType::BF16))
         };
         assert!(run(1) == run(2), "{}", case.name);
@@ -156,7 +239,13 @@ fn two_threads_give_the_bits_of_one() {
 /// Sums are f32 where they are asked for: gradients of weights are.
 #[test]
 fn gradients_of_statistics_stay_wide() {
-    let norm = cases().into_iter().find(|case| case.name == "batch_norm").unwrap();
-    let types: Vec<DType> = outcome(&norm, DType::BF16).into_iter().map(|(dtype, _)| dtype).collect();
+    let norm = cases()
+        .into_iter()
+        .find(|case| case.name == "batch_norm")
+        .unwrap();
+    let types: Vec<DType> = outcome(&norm, DType::BF16)
+        .into_iter()
+        .map(|(dtype, _)| dtype)
+        .collect();
     assert_eq!(types, [DType::BF16, DType::BF16, DType::F32, DType::F32]);
 }

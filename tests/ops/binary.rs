@@ -8,7 +8,10 @@ fn constant(values: &[f64], shape: impl Into<wavemix::Shape>) -> Var {
 
 #[test]
 fn values_broadcast() {
-    let (a, b) = (constant(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], [2, 3]), constant(&[2.0, 4.0], [2, 1]));
+    let (a, b) = (
+        constant(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], [2, 3]),
+        constant(&[2.0, 4.0], [2, 1]),
+    );
     let values = |y: wavemix::Result<Var>| y.unwrap().value().to_vec::<f64>().unwrap();
     assert_eq!(values(&a + &b), [3.0, 4.0, 5.0, 8.0, 9.0, 10.0]);
     assert_eq!(values(&a - &b), [-1.0, 0.0, 1.0, 0.0, 1.0, 2.0]);
@@ -19,12 +22,21 @@ fn values_broadcast() {
 
 #[test]
 fn errors_name_the_operand_and_the_line() {
-    let error = (&constant(&[1.0, 2.0], [2]) + &constant(&[1.0, 2.0, 3.0], [3])).err().unwrap().to_string();
+    let error = (&constant(&[1.0, 2.0], [2]) + &constant(&[1.0, 2.0, 3.0], [3]))
+        .err()
+        .unwrap()
+        .to_string();
     let line = line!() - 1;
-    assert_eq!(error, format!("add: b expects a shape that broadcasts with [2], got [3] (binary.rs:{line})"));
+    assert_eq!(
+        error,
+        format!("add: b expects a shape that broadcasts with [2], got [3] (binary.rs:{line})")
+    );
     let single = Var::from(Tensor::scalar(1.0f32));
     let error = (&constant(&[1.0], []) * &single).err().unwrap().to_string();
-    assert!(error.starts_with("mul: b expects the dtype of a, f64, got f32"), "{error}");
+    assert!(
+        error.starts_with("mul: b expects the dtype of a, f64, got f32"),
+        "{error}"
+    );
 }
 
 proptest! {
@@ -32,7 +44,8 @@ proptest! {
     #[test]
     fn gradients(dims in prop::collection::vec(1usize..5, 1..4), ones in any::<[bool; 6]>(), seed: u64) {
         let rng = Rng::new(seed);
-        // Two shapes that broadcast with one another: some axes repeated, a leading one perhaps missing.
+        // Two shapes that broadcast with one another: some axes repeated, a leading one perhaps
+        // missing.
         let shape = |flags: &[bool]| dims.iter().zip(flags).map(|(&d, &one)| if one { 1 } else { d }).collect::<Vec<_>>();
         let (sa, sb) = (shape(&ones[..3]), shape(&ones[3..]));
         let sb = if ones[0] { &sb[1..] } else { &sb[..] };

@@ -5,8 +5,10 @@ use wavemix::{DType, Result, Rng, Shape, Tensor, Var};
 
 #[test]
 fn masks_broadcast() {
-    let (a, b) =
-        (Tensor::from_vec(vec![1.0f32, 2.0, 3.0], [3]).unwrap(), Tensor::from_vec(vec![2.0f32, f32::NAN], [2, 1]).unwrap());
+    let (a, b) = (
+        Tensor::from_vec(vec![1.0f32, 2.0, 3.0], [3]).unwrap(),
+        Tensor::from_vec(vec![2.0f32, f32::NAN], [2, 1]).unwrap(),
+    );
     let bits = |mask: Result<Tensor>| {
         let mask = mask.unwrap();
         assert_eq!(mask.shape().to_string(), "[2, 3]");
@@ -19,28 +21,53 @@ fn masks_broadcast() {
     assert_eq!(bits(a.gt(&b)), [0, 0, 1, 0, 0, 0]);
     assert_eq!(bits(a.ge(&b)), [0, 1, 1, 0, 0, 0]);
     let large = Tensor::from_vec(vec![i64::MAX, i64::MAX - 1], [2]).unwrap();
-    assert_eq!(large.eq(&Tensor::scalar(i64::MAX)).unwrap().to_vec::<u8>().unwrap(), [1, 0], "compared as integers");
+    assert_eq!(
+        large
+            .eq(&Tensor::scalar(i64::MAX))
+            .unwrap()
+            .to_vec::<u8>()
+            .unwrap(),
+        [1, 0],
+        "compared as integers"
+    );
 }
 
 #[test]
 fn errors() {
     let x = Tensor::zeros([2], DType::F32);
     let cases = [
-        (x.lt(&Tensor::zeros([3], DType::F32)), "lt: b expects a shape that broadcasts with [2], got [3]"),
-        (x.eq(&Tensor::zeros([2], DType::U8)), "eq: b expects the dtype of a, f32, got u8"),
-        (select(&x, &(&x).into(), &(&x).into()).map(Var::into_value), "select: mask expects u8, got f32"),
+        (
+            x.lt(&Tensor::zeros([3], DType::F32)),
+            "lt: b expects a shape that broadcasts with [2], got [3]",
+        ),
+        (
+            x.eq(&Tensor::zeros([2], DType::U8)),
+            "eq: b expects the dtype of a, f32, got u8",
+        ),
+        (
+            select(&x, &(&x).into(), &(&x).into()).map(Var::into_value),
+            "select: mask expects u8, got f32",
+        ),
         (
             select(&Tensor::zeros([3], DType::U8), &(&x).into(), &(&x).into()).map(Var::into_value),
             "select: mask expects a shape that broadcasts with [2], got [3]",
         ),
         (
-            select(&Tensor::zeros([2], DType::U8), &(&x).into(), &Tensor::scalar(1.0f64).into()).map(Var::into_value),
+            select(
+                &Tensor::zeros([2], DType::U8),
+                &(&x).into(),
+                &Tensor::scalar(1.0f64).into(),
+            )
+            .map(Var::into_value),
             "select: b expects the dtype of a, f32, got f64",
         ),
     ];
     for (result, message) in cases {
         let error = result.err().unwrap().to_string();
-        assert!(error.starts_with(message) && error.contains("(compare.rs:"), "{error}");
+        assert!(
+            error.starts_with(message) && error.contains("(compare.rs:"),
+            "{error}"
+        );
     }
 }
 

@@ -17,27 +17,55 @@ pub struct Case {
 
 pub fn cases() -> impl Strategy<Value = Case> {
     let pair = |range: std::ops::Range<usize>| [range.clone(), range];
-    let parts = (pair(1..4), pair(0..3), pair(1..3), 1usize..4, pair(1..5), pair(1..4));
+    let parts = (
+        pair(1..4),
+        pair(0..3),
+        pair(1..3),
+        1usize..4,
+        pair(1..5),
+        pair(1..4),
+    );
     parts.prop_map(|(stride, padding, dilation, groups, kernel, channels)| {
-        let window = Window { stride, padding, dilation, groups, ..Window::default() };
+        let window = Window {
+            stride,
+            padding,
+            dilation,
+            groups,
+            ..Window::default()
+        };
         // Every third case is depthwise: one channel a group.
-        Case { window, kernel, channels: if groups == 3 { [1, 1] } else { channels } }
+        Case {
+            window,
+            kernel,
+            channels: if groups == 3 { [1, 1] } else { channels },
+        }
     })
 }
 
-/// The definition: the small image from the big one. Four loops over kernel and channel for each output.
+/// The definition: the small image from the big one. Four loops over kernel and channel for each
+/// output.
 fn naive(x: &Tensor, w: &Tensor, size: [usize; 2], window: &Window) -> Vec<f64> {
-    let (&[n, h, wide, c], &[c_out, kh, kw, own]) = (&x.shape()[..], &w.shape()[..]) else { panic!() };
+    let (&[n, h, wide, c], &[c_out, kh, kw, own]) = (&x.shape()[..], &w.shape()[..]) else {
+        panic!()
+    };
     let (x, w) = (x.as_slice::<f64>().unwrap(), w.as_slice::<f64>().unwrap());
     let mut y = vec![0.0; n * size[0] * size[1] * c_out];
     for (at, y) in y.iter_mut().enumerate() {
-        let (o, j, i, image) = (at % c_out, at / c_out % size[1], at / c_out / size[1] % size[0], at / c_out / size[1] / size[0]);
+        let (o, j, i, image) = (
+            at % c_out,
+            at / c_out % size[1],
+            at / c_out / size[1] % size[0],
+            at / c_out / size[1] / size[0],
+        );
         let group = o / (c_out / window.groups);
         for (ky, kx, k) in (0..kh * kw * own).map(|e| (e / own / kw, e / own % kw, e % own)) {
-            let row = (i * window.stride[0] + ky * window.dilation[0]).wrapping_sub(window.padding[0]);
-            let column = (j * window.stride[1] + kx * window.dilation[1]).wrapping_sub(window.padding[1]);
+            let row =
+                (i * window.stride[0] + ky * window.dilation[0]).wrapping_sub(window.padding[0]);
+            let column =
+                (j * window.stride[1] + kx * window.dilation[1]).wrapping_sub(window.padding[1]);
             if row < h && column < wide {
-                *y += x[((image * h + row) * wide + column) * c + group * own + k] * w[((o * kh + ky) * kw + kx) * own + k];
+                *y += x[((image * h + row) * wide + column) * c + group * own + k]
+                    * w[((o * kh + ky) * kw + kx) * own + k];
             }
         }
     }
@@ -46,47 +74,151 @@ fn naive(x: &Tensor, w: &Tensor, size: [usize; 2], window: &Window) -> Vec<f64> 
 
 #[test]
 fn a_hand_made_one() {
-    let x = Var::from(Tensor::arange(1.0, 1.0, 9, DType::F32).reshape([1, 3, 3, 1]).unwrap());
+    let x = Var::from(
+        Tensor::arange(1.0, 1.0, 9, DType::F32)
+            .reshape([1, 3, 3, 1])
+            .unwrap(),
+    );
     let w = Var::from(Tensor::from_vec(vec![1.0f32, 2.0, 3.0, 4.0], [1, 2, 2, 1]).unwrap());
     let b = Var::from(Tensor::from_vec(vec![100.0f32], [1]).unwrap());
     let y = conv2d(&x, &w, Some(&b), Window::default()).unwrap();
     assert_eq!(y.shape().to_string(), "[1, 2, 2, 1]");
-    assert_eq!(y.value().to_vec::<f32>().unwrap(), [137.0, 147.0, 167.0, 177.0]);
-    let empty = conv2d(&Var::from(Tensor::zeros([0, 3, 3, 1], DType::F32)), &w, Some(&b), Window::default()).unwrap();
+    assert_eq!(
+        y.value().to_vec::<f32>().unwrap(),
+        [137.0, 147.0, 167.0, 177.0]
+    );
+    let empty = conv2d(
+        &Var::from(Tensor::zeros([0, 3, 3, 1], DType::F32)),
+        &w,
+        Some(&b),
+        Window::default(),
+    )
+    .unwrap();
     assert_eq!(empty.shape().to_string(), "[0, 2, 2, 1]");
 }
 
 #[test]
 fn errors() {
     let x = |shape: &[usize]| Var::from(Tensor::zeros(Shape::new(shape).unwrap(), DType::F32));
-    let error = |x: &Var, w: &Var, b: &Var, window| conv2d(x, w, Some(b), window).err().unwrap().to_string();
-    let (input, w, b, plain) = (x(&[1, 4, 4, 6]), x(&[8, 3, 3, 6]), x(&[8]), Window::default());
-    let starts =
-        |message: String, start: &str| assert!(message.starts_with(&format!("conv2d: {start} (conv2d.rs:")), "{message}");
-    starts(error(&x(&[4, 4, 6]), &w, &b, plain), "x expects [n, h, w, c_in], got [4, 4, 6]");
-    starts(error(&input, &x(&[8, 6]), &b, plain), "weight expects [c_out, kh, kw, c_in / groups], got [8, 6]");
-    starts(error(&input, &x(&[8, 3, 3, 5]), &b, plain), "weight expects [c_out, kh, kw, c_in = 6], got [8, 3, 3, 5]");
+    let error = |x: &Var, w: &Var, b: &Var, window| {
+        conv2d(x, w, Some(b), window).err().unwrap().to_string()
+    };
+    let (input, w, b, plain) = (
+        x(&[1, 4, 4, 6]),
+        x(&[8, 3, 3, 6]),
+        x(&[8]),
+        Window::default(),
+    );
+    let starts = |message: String, start: &str| {
+        assert!(
+            message.starts_with(&format!("conv2d: {start} (conv2d.rs:")),
+            "{message}"
+        )
+    };
+    starts(
+        error(&x(&[4, 4, 6]), &w, &b, plain),
+        "x expects [n, h, w, c_in], got [4, 4, 6]",
+    );
+    starts(
+        error(&input, &x(&[8, 6]), &b, plain),
+        "weight expects [c_out, kh, kw, c_in / groups], got [8, 6]",
+    );
+    starts(
+        error(&input, &x(&[8, 3, 3, 5]), &b, plain),
+        "weight expects [c_out, kh, kw, c_in = 6], got [8, 3, 3, 5]",
+    );
     let grouped = |groups| Window { groups, ..plain };
-    starts(error(&input, &w, &b, grouped(2)), "weight expects [c_out, kh, kw, c_in / groups = 6 / 2], got [8, 3, 3, 6]");
-    starts(error(&input, &x(&[8, 3, 3, 2]), &b, grouped(3)), "weight expects a multiple of 3 groups as c_out, got [8, 3, 3, 2]");
-    starts(error(&input, &w, &b, grouped(0)), "groups expects 1 or more, got 0");
-    starts(error(&input, &w, &x(&[9]), plain), "bias expects [c_out = 8], got [9]");
-    starts(error(&input, &w, &b, Window { stride: [1, 0], ..plain }), "stride expects 1 or more, got [1, 0]");
-    starts(error(&input, &w, &b, Window { dilation: [0, 1], ..plain }), "dilation expects 1 or more, got [0, 1]");
-    starts(error(&input, &w, &b, Window { output_padding: [1, 0], ..plain }), "output_padding expects [0, 0], got [1, 0]");
-    let far = Window { dilation: [1, 2], ..plain };
-    starts(error(&input, &w, &b, far), "x expects at least 5 columns with the padding of 2 x 0, got 4");
-    let message = error(&input, &w, &b, Window { padding: [usize::MAX, 0], ..plain });
-    assert!(message.starts_with("conv2d: window expects sizes that an address can count, got Window"), "{message}");
+    starts(
+        error(&input, &w, &b, grouped(2)),
+        "weight expects [c_out, kh, kw, c_in / groups = 6 / 2], got [8, 3, 3, 6]",
+    );
+    starts(
+        error(&input, &x(&[8, 3, 3, 2]), &b, grouped(3)),
+        "weight expects a multiple of 3 groups as c_out, got [8, 3, 3, 2]",
+    );
+    starts(
+        error(&input, &w, &b, grouped(0)),
+        "groups expects 1 or more, got 0",
+    );
+    starts(
+        error(&input, &w, &x(&[9]), plain),
+        "bias expects [c_out = 8], got [9]",
+    );
+    starts(
+        error(
+            &input,
+            &w,
+            &b,
+            Window {
+                stride: [1, 0],
+                ..plain
+            },
+        ),
+        "stride expects 1 or more, got [1, 0]",
+    );
+    starts(
+        error(
+            &input,
+            &w,
+            &b,
+            Window {
+                dilation: [0, 1],
+                ..plain
+            },
+        ),
+        "dilation expects 1 or more, got [0, 1]",
+    );
+    starts(
+        error(
+            &input,
+            &w,
+            &b,
+            Window {
+                output_padding: [1, 0],
+                ..plain
+            },
+        ),
+        "output_padding expects [0, 0], got [1, 0]",
+    );
+    let far = Window {
+        dilation: [1, 2],
+        ..plain
+    };
+    starts(
+        error(&input, &w, &b, far),
+        "x expects at least 5 columns with the padding of 2 x 0, got 4",
+    );
+    let message = error(
+        &input,
+        &w,
+        &b,
+        Window {
+            padding: [usize::MAX, 0],
+            ..plain
+        },
+    );
+    assert!(
+        message.starts_with("conv2d: window expects sizes that an address can count, got Window"),
+        "{message}"
+    );
     let w64 = Var::from(Tensor::zeros([8, 3, 3, 6], DType::F64));
-    starts(error(&input, &w64, &b, plain), "weight expects the dtype of x, f32, got f64");
+    starts(
+        error(&input, &w64, &b, plain),
+        "weight expects the dtype of x, f32, got f64",
+    );
 }
 
 /// Layers as the models have them, in f32 against f64's definition, on one thread and on two.
 #[test]
 fn sizes_of_the_models() {
-    let same = Window { padding: [1, 1], ..Window::default() };
-    let half = Window { stride: [2, 2], ..same };
+    let same = Window {
+        padding: [1, 1],
+        ..Window::default()
+    };
+    let half = Window {
+        stride: [2, 2],
+        ..same
+    };
     let depthwise = Window { groups: 40, ..same };
     for (shape, weight, window) in [
         ([3, 28, 28, 3], [33, 3, 3, 3], same),
@@ -98,12 +230,20 @@ fn sizes_of_the_models() {
         let (x, w) = (draw(&shape, DType::F64, 1), draw(&weight, DType::F64, 2));
         let inputs = [&x, &w].map(|t| t.cast(DType::F32).unwrap());
         let on = |threads: usize| {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let pool = rayon::ThreadPoolBuilder::new()
+                .num_threads(threads)
+                .build()
+                .unwrap();
             pool.install(|| {
                 let [x, w] = inputs.clone().map(Var::leaf);
                 let y = conv2d(&x, &w, None, window).unwrap();
                 let gradients = y.backward_from(y.value().clone(), &[]).unwrap();
-                [y.value(), gradients.of(&x).unwrap(), gradients.of(&w).unwrap()].map(|t| t.to_vec::<f32>().unwrap())
+                [
+                    y.value(),
+                    gradients.of(&x).unwrap(),
+                    gradients.of(&w).unwrap(),
+                ]
+                .map(|t| t.to_vec::<f32>().unwrap())
             })
         };
         let [one, two] = [on(1), on(2)];
@@ -111,58 +251,139 @@ fn sizes_of_the_models() {
         let y = conv2d(&Var::from(&x), &Var::from(&w), None, window).unwrap();
         let want = naive(&x, &w, [y.shape()[1], y.shape()[2]], &window);
         let terms = weight[1..].iter().product::<usize>() as f64;
-        for ((&y, &y32), &want) in y.value().as_slice::<f64>().unwrap().iter().zip(&one[0]).zip(&want) {
-            // Partial sums are about sqrt(terms), and as many roundings of those add up like a random walk.
-            assert!((y - want).abs() <= 2.0 * f64::EPSILON * terms, "{shape:?}: {y} {want}");
-            assert!((f64::from(y32) - want).abs() <= 2.0 * f64::from(f32::EPSILON) * terms, "{shape:?}: {y32} {want}");
+        for ((&y, &y32), &want) in y
+            .value()
+            .as_slice::<f64>()
+            .unwrap()
+            .iter()
+            .zip(&one[0])
+            .zip(&want)
+        {
+            // Partial sums are about sqrt(terms), and as many roundings of those add up like a
+            // random walk.
+            assert!(
+                (y - want).abs() <= 2.0 * f64::EPSILON * terms,
+                "{shape:?}: {y} {want}"
+            );
+            assert!(
+                (f64::from(y32) - want).abs() <= 2.0 * f64::from(f32::EPSILON) * terms,
+                "{shape:?}: {y32} {want}"
+            );
         }
     }
 }
 
-/// f32 takes fewer multiplications than the definition has; f64 never does. Both directions, all gradients, odd sizes, more
-/// and fewer images than a task takes, channels that fill no whole panel, and so few that they stay in registers.
+/// f32 takes fewer multiplications than the definition has; f64 never does. Both directions, all
+/// gradients, odd sizes, more and fewer images than a task takes, channels that fill no whole
+/// panel, and so few that they stay in registers.
 #[test]
 fn fewer_multiplications_give_the_same() {
-    let same = Window { padding: [1, 1], ..Window::default() };
-    let half = Window { stride: [2, 2], ..same };
+    let same = Window {
+        padding: [1, 1],
+        ..Window::default()
+    };
+    let half = Window {
+        stride: [2, 2],
+        ..same
+    };
     let cases = [
         (false, [5, 28, 27, 64], [48, 3, 3, 64], same),
-        (false, [3, 13, 14, 48], [64, 2, 2, 48], Window { padding: [0, 1], ..Window::default() }),
+        (
+            false,
+            [3, 13, 14, 48],
+            [64, 2, 2, 48],
+            Window {
+                padding: [0, 1],
+                ..Window::default()
+            },
+        ),
         (false, [6, 12, 16, 32], [80, 4, 4, 32], half),
         (true, [5, 7, 6, 64], [64, 4, 4, 48], half),
-        (true, [1, 28, 28, 32], [32, 4, 4, 144], Window { output_padding: [1, 0], ..half }),
+        (
+            true,
+            [1, 28, 28, 32],
+            [32, 4, 4, 144],
+            Window {
+                output_padding: [1, 0],
+                ..half
+            },
+        ),
         (true, [2, 9, 8, 48], [48, 3, 3, 64], same),
         (true, [5, 7, 6, 16], [16, 4, 4, 16], half),
-        (true, [1, 28, 28, 32], [32, 4, 4, 48], Window { output_padding: [1, 0], ..half }),
+        (
+            true,
+            [1, 28, 28, 32],
+            [32, 4, 4, 48],
+            Window {
+                output_padding: [1, 0],
+                ..half
+            },
+        ),
         (false, [6, 12, 17, 32], [16, 4, 4, 32], half),
-        (false, [3, 13, 14, 16], [32, 2, 2, 16], Window { padding: [0, 1], ..Window::default() }),
+        (
+            false,
+            [3, 13, 14, 16],
+            [32, 2, 2, 16],
+            Window {
+                padding: [0, 1],
+                ..Window::default()
+            },
+        ),
     ];
     for (transposed, shape, weight, window) in cases {
         let on = |dtype| {
-            let [x, w] = [draw(&shape, DType::F64, 1), draw(&weight, DType::F64, 2)].map(|t| Var::leaf(t.cast(dtype).unwrap()));
-            let b = Var::from(draw(&[weight[if transposed { 3 } else { 0 }]], DType::F64, 4).cast(dtype).unwrap());
-            let y =
-                if transposed { conv_transpose2d(&x, &w, Some(&b), window) } else { conv2d(&x, &w, Some(&b), window) }.unwrap();
-            let gradients = y.backward_from(draw(&y.shape()[..], DType::F64, 3).cast(dtype).unwrap(), &[]).unwrap();
-            [y.value(), gradients.of(&x).unwrap(), gradients.of(&w).unwrap()]
-                .map(|t| t.cast(DType::F64).unwrap().to_vec::<f64>().unwrap())
+            let [x, w] = [draw(&shape, DType::F64, 1), draw(&weight, DType::F64, 2)]
+                .map(|t| Var::leaf(t.cast(dtype).unwrap()));
+            let b = Var::from(
+                draw(&[weight[if transposed { 3 } else { 0 }]], DType::F64, 4)
+                    .cast(dtype)
+                    .unwrap(),
+            );
+            let y = if transposed {
+                conv_transpose2d(&x, &w, Some(&b), window)
+            } else {
+                conv2d(&x, &w, Some(&b), window)
+            }
+            .unwrap();
+            let gradients = y
+                .backward_from(
+                    draw(&y.shape()[..], DType::F64, 3).cast(dtype).unwrap(),
+                    &[],
+                )
+                .unwrap();
+            [
+                y.value(),
+                gradients.of(&x).unwrap(),
+                gradients.of(&w).unwrap(),
+            ]
+            .map(|t| t.cast(DType::F64).unwrap().to_vec::<f64>().unwrap())
         };
         let ([got, want], taps) = ([on(DType::F32), on(DType::F64)], weight[1] * weight[2]);
-        let [ends, pixels] = [weight[0] + weight[3], want[0].len() / weight[if transposed { 3 } else { 0 }]];
-        for (name, got, want, terms) in
-            [("y", &got[0], &want[0], taps * ends), ("dx", &got[1], &want[1], taps * ends), ("dw", &got[2], &want[2], pixels)]
-        {
-            // As above: sums of so many products, rounded on the way. A scheme adds a handful of roundings to each.
+        let [ends, pixels] = [
+            weight[0] + weight[3],
+            want[0].len() / weight[if transposed { 3 } else { 0 }],
+        ];
+        for (name, got, want, terms) in [
+            ("y", &got[0], &want[0], taps * ends),
+            ("dx", &got[1], &want[1], taps * ends),
+            ("dw", &got[2], &want[2], pixels),
+        ] {
+            // As above: sums of so many products, rounded on the way. A scheme adds a handful of
+            // roundings to each.
             let bound = 2.0 * f64::from(f32::EPSILON) * terms as f64;
             for (got, want) in got.iter().zip(want) {
-                assert!((got - want).abs() <= bound, "{name} of {shape:?}, {weight:?}: {got} {want}");
+                assert!(
+                    (got - want).abs() <= bound,
+                    "{name} of {shape:?}, {weight:?}: {got} {want}"
+                );
             }
         }
     }
 }
 
-/// What keeps x alone gives the bits of its two parts, on the way back too, and so it does without dropout: also where GELU is
-/// made a piece at a time, by a kernel of one pixel, in products of few and many terms, rows and columns.
+/// What keeps x alone gives the bits of its two parts, on the way back too, and so it does without
+/// dropout: also where GELU is made a piece at a time, by a kernel of one pixel, in products of few
+/// and many terms, rows and columns.
 #[test]
 fn gelu_dropout_made_again_is_the_same() {
     let cases: [([usize; 4], [usize; 4], DType); 9] = [
@@ -179,46 +400,119 @@ fn gelu_dropout_made_again_is_the_same() {
     ];
     for (shape, weight, dtype) in cases {
         let inputs = [&shape[..], &weight, &weight[..1]].map(|shape| draw(shape, DType::F64, 4));
-        for (p, rng) in [(0.5, Some(Rng::new(5))), (0.25, Some(Rng::new(5))), (0.25, None), (0.0, Some(Rng::new(5)))] {
+        for (p, rng) in [
+            (0.5, Some(Rng::new(5))),
+            (0.25, Some(Rng::new(5))),
+            (0.25, None),
+            (0.0, Some(Rng::new(5))),
+        ] {
             let run = |composed: bool| {
                 let [x, w, b] = inputs.each_ref().map(|t| Var::leaf(t.cast(dtype).unwrap()));
-                let (window, dropout) = (Window { padding: [weight[1] / 2; 2], ..Window::default() }, (p, rng.as_ref()));
+                let (window, dropout) = (
+                    Window {
+                        padding: [weight[1] / 2; 2],
+                        ..Window::default()
+                    },
+                    (p, rng.as_ref()),
+                );
                 let y = match composed {
-                    true => conv2d(&x.gelu_dropout(dropout.0, dropout.1).unwrap(), &w, Some(&b), window),
+                    true => conv2d(
+                        &x.gelu_dropout(dropout.0, dropout.1).unwrap(),
+                        &w,
+                        Some(&b),
+                        window,
+                    ),
                     false => gelu_dropout_conv2d(&x, &w, Some(&b), window, dropout),
                 };
                 let y = y.unwrap();
                 let gradients = y.backward_from(y.value().clone(), &[]).unwrap();
-                [y.value(), gradients.of(&x).unwrap(), gradients.of(&w).unwrap(), gradients.of(&b).unwrap()]
-                    .map(|t| t.cast(DType::F32).unwrap().to_vec::<f32>().unwrap())
+                [
+                    y.value(),
+                    gradients.of(&x).unwrap(),
+                    gradients.of(&w).unwrap(),
+                    gradients.of(&b).unwrap(),
+                ]
+                .map(|t| t.cast(DType::F32).unwrap().to_vec::<f32>().unwrap())
             };
             assert_eq!(run(true), run(false), "{shape:?}, {weight:?}, {dtype}, {p}");
         }
     }
-    let (dropout, inputs) = (Rng::new(6), [&[2, 5, 4, 6][..], &[3, 1, 1, 6], &[3]].map(|shape| draw(shape, DType::F64, 4)));
-    gradcheck(|v| gelu_dropout_conv2d(&v[0], &v[1], Some(&v[2]), Window::default(), (0.25, Some(&dropout))), &inputs).unwrap();
+    let (dropout, inputs) = (
+        Rng::new(6),
+        [&[2, 5, 4, 6][..], &[3, 1, 1, 6], &[3]].map(|shape| draw(shape, DType::F64, 4)),
+    );
+    gradcheck(
+        |v| {
+            gelu_dropout_conv2d(
+                &v[0],
+                &v[1],
+                Some(&v[2]),
+                Window::default(),
+                (0.25, Some(&dropout)),
+            )
+        },
+        &inputs,
+    )
+    .unwrap();
     let inputs = [&[2, 3, 3, 32][..], &[3, 1, 1, 32], &[3]].map(|shape| draw(shape, DType::F64, 4));
-    gradcheck(|v| gelu_dropout_conv2d(&v[0], &v[1], Some(&v[2]), Window::default(), (0.5, Some(&dropout))), &inputs).unwrap();
+    gradcheck(
+        |v| {
+            gelu_dropout_conv2d(
+                &v[0],
+                &v[1],
+                Some(&v[2]),
+                Window::default(),
+                (0.5, Some(&dropout)),
+            )
+        },
+        &inputs,
+    )
+    .unwrap();
 }
 
-/// Products of bf16 are exact in f32 and summed there: against f64 on the same numbers, y and dx are off by their own
-/// rounding to bf16 and the sums' roundings to f32, dw, which is f32, by the latter alone.
+/// Products of bf16 are exact in f32 and summed there: against f64 on the same numbers, y and dx
+/// are off by their own rounding to bf16 and the sums' roundings to f32, dw, which is f32, by the
+/// latter alone.
 fn check_bf16(name: &str, shapes: [&[usize]; 2], f: impl Fn(&Var, &Var) -> Var) {
-    let inputs = [1, 2].map(|seed| draw(shapes[seed - 1], DType::F64, seed as u64).cast(DType::BF16).unwrap());
+    let inputs = [1, 2].map(|seed| {
+        draw(shapes[seed - 1], DType::F64, seed as u64)
+            .cast(DType::BF16)
+            .unwrap()
+    });
     let on = |dtype| {
         let [x, w] = inputs.each_ref().map(|t| Var::leaf(t.cast(dtype).unwrap()));
         let y = f(&x, &w);
-        let dy = draw(&y.shape()[..], DType::F64, 3).cast(DType::BF16).unwrap().cast(dtype).unwrap();
+        let dy = draw(&y.shape()[..], DType::F64, 3)
+            .cast(DType::BF16)
+            .unwrap()
+            .cast(dtype)
+            .unwrap();
         let gradients = y.backward_from(dy, &[]).unwrap();
-        let all = [y.value(), gradients.of(&x).unwrap(), gradients.of(&w).unwrap()];
-        all.map(|t| (t.dtype(), t.cast(DType::F64).unwrap().to_vec::<f64>().unwrap()))
+        let all = [
+            y.value(),
+            gradients.of(&x).unwrap(),
+            gradients.of(&w).unwrap(),
+        ];
+        all.map(|t| {
+            (
+                t.dtype(),
+                t.cast(DType::F64).unwrap().to_vec::<f64>().unwrap(),
+            )
+        })
     };
     let (got, want) = (on(DType::BF16), on(DType::F64));
     assert_eq!([got[0].0, got[1].0], [DType::BF16; 2], "{name}");
     // More terms than any of the sums have.
-    let terms = shapes[0].iter().product::<usize>().max(shapes[1].iter().product()) as f64;
+    let terms = shapes[0]
+        .iter()
+        .product::<usize>()
+        .max(shapes[1].iter().product()) as f64;
     for (what, ((dtype, got), (_, want))) in ["y", "dx", "dw"].iter().zip(got.iter().zip(&want)) {
-        let rounding = if *dtype == DType::BF16 { 1.0 / 256.0 } else { 0.0 };
+        let rounding = if *dtype == DType::BF16 {
+            1.0 / 256.0
+        } else {
+            0.0
+        };
         for (got, want) in got.iter().zip(want) {
             let bound = want.abs() * rounding + f64::from(f32::EPSILON) * terms;
             assert!((got - want).abs() <= bound, "{name}: {what}: {got} {want}");
@@ -228,9 +522,19 @@ fn check_bf16(name: &str, shapes: [&[usize]; 2], f: impl Fn(&Var, &Var) -> Var) 
 
 #[test]
 fn products_of_bf16() {
-    let same = Window { padding: [1, 1], ..Window::default() };
-    let half = Window { stride: [2, 2], ..same };
-    let far = Window { dilation: [9000, 1], padding: [9000, 0], ..Window::default() };
+    let same = Window {
+        padding: [1, 1],
+        ..Window::default()
+    };
+    let half = Window {
+        stride: [2, 2],
+        ..same
+    };
+    let far = Window {
+        dilation: [9000, 1],
+        padding: [9000, 0],
+        ..Window::default()
+    };
     for (shape, weight, window) in [
         ([2, 9, 7, 3], [16, 3, 3, 3], same),
         ([3, 8, 8, 32], [40, 4, 4, 32], half),
@@ -240,19 +544,38 @@ fn products_of_bf16() {
         ([2, 6, 5, 9], [9, 3, 3, 1], Window { groups: 9, ..same }),
         ([1, 3, 4, 2], [3, 2, 1, 2], far),
     ] {
-        check_bf16("conv2d", [&shape, &weight], |x, w| conv2d(x, w, None, window).unwrap());
+        check_bf16("conv2d", [&shape, &weight], |x, w| {
+            conv2d(x, w, None, window).unwrap()
+        });
     }
     for (shape, weight, window) in [
         ([3, 7, 7, 32], [32, 4, 4, 64], half),
-        ([2, 3, 5, 5], [5, 3, 3, 9], Window { stride: [3, 2], ..Window::default() }),
+        (
+            [2, 3, 5, 5],
+            [5, 3, 3, 9],
+            Window {
+                stride: [3, 2],
+                ..Window::default()
+            },
+        ),
         ([1, 6, 6, 6], [6, 3, 3, 1], Window { groups: 6, ..half }),
     ] {
-        check_bf16("conv_transpose2d", [&shape, &weight], |x, w| conv_transpose2d(x, w, None, window).unwrap());
+        check_bf16("conv_transpose2d", [&shape, &weight], |x, w| {
+            conv_transpose2d(x, w, None, window).unwrap()
+        });
     }
-    check_bf16("linear", [&[65, 47], &[10, 47]], |x, w| linear(x, w, None).unwrap());
-    check_bf16("linear with one output", [&[65, 47], &[1, 47]], |x, w| linear(x, w, None).unwrap());
-    check_bf16("linear of many rows", [&[9001, 6], &[34, 6]], |x, w| linear(x, w, None).unwrap());
-    check_bf16("matmul", [&[3, 20, 31], &[31, 40]], |x, w| x.matmul(w).unwrap());
+    check_bf16("linear", [&[65, 47], &[10, 47]], |x, w| {
+        linear(x, w, None).unwrap()
+    });
+    check_bf16("linear with one output", [&[65, 47], &[1, 47]], |x, w| {
+        linear(x, w, None).unwrap()
+    });
+    check_bf16("linear of many rows", [&[9001, 6], &[34, 6]], |x, w| {
+        linear(x, w, None).unwrap()
+    });
+    check_bf16("matmul", [&[3, 20, 31], &[31, 40]], |x, w| {
+        x.matmul(w).unwrap()
+    });
 }
 
 proptest! {
@@ -275,7 +598,8 @@ proptest! {
         gradcheck(|v| conv2d(&v[0], &v[1], v.get(2), window), &inputs)?;
     }
 
-    /// <conv2d(x), y> = <x, conv_transpose2d(y)> with one weight and window, and the output padding that gives x's size.
+    /// <conv2d(x), y> = <x, conv_transpose2d(y)> with one weight and window, and the output padding
+    /// that gives x's size.
     #[test]
     fn the_transposed_one_is_its_adjoint(case in cases(), extra in [0usize..6, 0usize..6], seed: u64) {
         let Case { window, kernel, channels: [a, b] } = case;
@@ -299,15 +623,39 @@ proptest! {
 /// Frames of such images would take gigabytes: these go pixel by pixel.
 #[test]
 fn windows_far_apart_and_far_outside() {
-    let apart = Window { stride: [6000, 5000], padding: [6000, 5001], groups: 2, ..Window::default() };
-    let dilated = Window { padding: [5000, 6000], dilation: [5000, 6000], groups: 2, ..Window::default() };
-    let once = Window { stride: [usize::MAX, 1 << 40], padding: [0, 1], groups: 2, ..Window::default() };
+    let apart = Window {
+        stride: [6000, 5000],
+        padding: [6000, 5001],
+        groups: 2,
+        ..Window::default()
+    };
+    let dilated = Window {
+        padding: [5000, 6000],
+        dilation: [5000, 6000],
+        groups: 2,
+        ..Window::default()
+    };
+    let once = Window {
+        stride: [usize::MAX, 1 << 40],
+        padding: [0, 1],
+        groups: 2,
+        ..Window::default()
+    };
     for (window, size) in [(apart, [3, 3]), (dilated, [4, 5]), (once, [1, 1])] {
-        let (x, w) = (draw(&[2, 4, 5, 4], DType::F64, 1), draw(&[6, 3, 3, 2], DType::F64, 2));
+        let (x, w) = (
+            draw(&[2, 4, 5, 4], DType::F64, 1),
+            draw(&[6, 3, 3, 2], DType::F64, 2),
+        );
         let y = conv2d(&Var::from(&x), &Var::from(&w), None, window).unwrap();
         assert_eq!(**y.shape(), [2, size[0], size[1], 6]);
         let wanted = naive(&x, &w, size, &window);
-        let near = y.value().as_slice::<f64>().unwrap().iter().zip(&wanted).all(|(a, b)| (a - b).abs() < 1e-13);
+        let near = y
+            .value()
+            .as_slice::<f64>()
+            .unwrap()
+            .iter()
+            .zip(&wanted)
+            .all(|(a, b)| (a - b).abs() < 1e-13);
         assert!(near && wanted.iter().any(|&y| y != 0.0), "{window:?}");
         adjoint_check(|x| conv2d(x, &Var::from(&w), None, window), x.shape()).unwrap();
         adjoint_check(|w| conv2d(&Var::from(&x), w, None, window), w.shape()).unwrap();
@@ -318,16 +666,39 @@ fn windows_far_apart_and_far_outside() {
 #[test]
 fn sizes_of_nothing_are_not_walked_through() {
     let leaf = |shape: [usize; 4]| Var::leaf(Tensor::ones(shape, DType::F32));
-    let (x, weight, bias) = (leaf([1, 4, 2, 0]), leaf([2, 1 << 50, 1, 0]), Var::leaf(Tensor::full([2], 3.0, DType::F32)));
-    let window = Window { padding: [1 << 49, 0], ..Window::default() };
+    let (x, weight, bias) = (
+        leaf([1, 4, 2, 0]),
+        leaf([2, 1 << 50, 1, 0]),
+        Var::leaf(Tensor::full([2], 3.0, DType::F32)),
+    );
+    let window = Window {
+        padding: [1 << 49, 0],
+        ..Window::default()
+    };
     let y = conv2d(&x, &weight, Some(&bias), window).unwrap();
-    assert_eq!((&y.shape()[..], y.value().to_vec::<f32>().unwrap()), (&[1, 5, 2, 2][..], vec![3.0; 20]));
-    let gradients = y.backward_from(Tensor::ones(y.shape(), DType::F32), &[]).unwrap();
-    assert_eq!(gradients.of(&bias).unwrap().to_vec::<f32>().unwrap(), [10.0; 2]);
+    assert_eq!(
+        (&y.shape()[..], y.value().to_vec::<f32>().unwrap()),
+        (&[1, 5, 2, 2][..], vec![3.0; 20])
+    );
+    let gradients = y
+        .backward_from(Tensor::ones(y.shape(), DType::F32), &[])
+        .unwrap();
+    assert_eq!(
+        gradients.of(&bias).unwrap().to_vec::<f32>().unwrap(),
+        [10.0; 2]
+    );
     let (x, weight) = (leaf([0, 3, 3, 2]), leaf([2, 3, 3, 2]));
-    let far = Window { stride: [1 << 50, 1], ..Window::default() };
+    let far = Window {
+        stride: [1 << 50, 1],
+        ..Window::default()
+    };
     let y = conv_transpose2d(&x, &weight, None, far).unwrap();
     assert_eq!(y.shape()[..], [0, (1 << 51) + 3, 5, 2]);
-    let gradients = y.backward_from(Tensor::ones(y.shape(), DType::F32), &[]).unwrap();
-    assert_eq!(gradients.of(&weight).unwrap().to_vec::<f32>().unwrap(), [0.0; 36]);
+    let gradients = y
+        .backward_from(Tensor::ones(y.shape(), DType::F32), &[])
+        .unwrap();
+    assert_eq!(
+        gradients.of(&weight).unwrap().to_vec::<f32>().unwrap(),
+        [0.0; 36]
+    );
 }

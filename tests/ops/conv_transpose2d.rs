@@ -7,16 +7,21 @@ use crate::conv2d::{Case, cases, draw};
 
 /// The definition: each input pixel adds its kernel's image to the output.
 fn naive(x: &Tensor, w: &Tensor, size: [usize; 2], window: &Window) -> Vec<f64> {
-    let (&[n, h, wide, c], &[_, kh, kw, share]) = (&x.shape()[..], &w.shape()[..]) else { panic!() };
+    let (&[n, h, wide, c], &[_, kh, kw, share]) = (&x.shape()[..], &w.shape()[..]) else {
+        panic!()
+    };
     let (x, w) = (x.as_slice::<f64>().unwrap(), w.as_slice::<f64>().unwrap());
     let c_out = share * window.groups;
     let mut y = vec![0.0; n * size[0] * size[1] * c_out];
     for (at, x) in x.iter().enumerate() {
         let (k, j, i, image) = (at % c, at / c % wide, at / c / wide % h, at / c / wide / h);
         let group = k / (c / window.groups);
-        for (ky, kx, o) in (0..kh * kw * share).map(|e| (e / share / kw, e / share % kw, e % share)) {
-            let row = (i * window.stride[0] + ky * window.dilation[0]).wrapping_sub(window.padding[0]);
-            let column = (j * window.stride[1] + kx * window.dilation[1]).wrapping_sub(window.padding[1]);
+        for (ky, kx, o) in (0..kh * kw * share).map(|e| (e / share / kw, e / share % kw, e % share))
+        {
+            let row =
+                (i * window.stride[0] + ky * window.dilation[0]).wrapping_sub(window.padding[0]);
+            let column =
+                (j * window.stride[1] + kx * window.dilation[1]).wrapping_sub(window.padding[1]);
             if row < size[0] && column < size[1] {
                 let to = ((image * size[0] + row) * size[1] + column) * c_out + group * share + o;
                 y[to] += x * w[((k * kh + ky) * kw + kx) * share + o];
@@ -32,58 +37,169 @@ fn a_hand_made_one() {
     let w = Var::from(Tensor::from_vec(vec![1.0f64, 10.0, 100.0, 1000.0], [1, 2, 2, 1]).unwrap());
     let values = |window| {
         let y = conv_transpose2d(&x, &w, None, window).unwrap();
-        (y.shape()[1..3].to_vec(), y.into_value().to_vec::<f64>().unwrap())
+        (
+            y.shape()[1..3].to_vec(),
+            y.into_value().to_vec::<f64>().unwrap(),
+        )
     };
     let (size, y) = values(Window::default());
-    assert_eq!((size, y), (vec![3, 3], vec![1.0, 12.0, 20.0, 103.0, 1234.0, 2040.0, 300.0, 3400.0, 4000.0]));
-    let (size, y) = values(Window { stride: [3, 1], output_padding: [1, 0], padding: [0, 1], ..Window::default() });
-    assert_eq!((size, y), (vec![6, 1], vec![12.0, 1200.0, 0.0, 34.0, 3400.0, 0.0]));
+    assert_eq!(
+        (size, y),
+        (
+            vec![3, 3],
+            vec![
+                1.0, 12.0, 20.0, 103.0, 1234.0, 2040.0, 300.0, 3400.0, 4000.0
+            ]
+        )
+    );
+    let (size, y) = values(Window {
+        stride: [3, 1],
+        output_padding: [1, 0],
+        padding: [0, 1],
+        ..Window::default()
+    });
+    assert_eq!(
+        (size, y),
+        (vec![6, 1], vec![12.0, 1200.0, 0.0, 34.0, 3400.0, 0.0])
+    );
 }
 
 #[test]
 fn errors() {
     let x = |shape: &[usize]| Var::from(Tensor::zeros(Shape::new(shape).unwrap(), DType::F32));
-    let error = |x: &Var, w: &Var, b: &Var, window| conv_transpose2d(x, w, Some(b), window).err().unwrap().to_string();
-    let (input, w, b, plain) = (x(&[1, 4, 4, 6]), x(&[6, 3, 3, 8]), x(&[8]), Window::default());
-    let starts = |message: String, start: &str| {
-        assert!(message.starts_with(&format!("conv_transpose2d: {start} (conv_transpose2d.rs:")), "{message}");
+    let error = |x: &Var, w: &Var, b: &Var, window| {
+        conv_transpose2d(x, w, Some(b), window)
+            .err()
+            .unwrap()
+            .to_string()
     };
-    starts(error(&x(&[4, 4, 6]), &w, &b, plain), "x expects [n, h, w, c_in], got [4, 4, 6]");
-    starts(error(&input, &x(&[6, 8]), &b, plain), "weight expects [c_in, kh, kw, c_out / groups], got [6, 8]");
-    starts(error(&input, &x(&[5, 3, 3, 8]), &b, plain), "weight expects [c_in = 6, kh, kw, c_out / groups], got [5, 3, 3, 8]");
-    starts(error(&input, &w, &b, Window { groups: 4, ..plain }), "x expects a multiple of 4 groups as c_in, got [1, 4, 4, 6]");
-    starts(error(&input, &w, &b, Window { groups: 2, ..plain }), "bias expects [c_out = 16], got [8]");
-    let extra = |output_padding| Window { stride: [2, 2], output_padding, ..plain };
-    starts(error(&input, &w, &b, extra([0, 2])), "output_padding expects less than stride or dilation, 2, got 2");
-    starts(error(&x(&[1, 4, 0, 6]), &w, &b, plain), "x expects at least one of the columns, got 0");
+    let (input, w, b, plain) = (
+        x(&[1, 4, 4, 6]),
+        x(&[6, 3, 3, 8]),
+        x(&[8]),
+        Window::default(),
+    );
+    let starts = |message: String, start: &str| {
+        assert!(
+            message.starts_with(&format!("conv_transpose2d: {start} (conv_transpose2d.rs:")),
+            "{message}"
+        );
+    };
     starts(
-        error(&input, &w, &b, Window { padding: [3, 0], ..plain }),
+        error(&x(&[4, 4, 6]), &w, &b, plain),
+        "x expects [n, h, w, c_in], got [4, 4, 6]",
+    );
+    starts(
+        error(&input, &x(&[6, 8]), &b, plain),
+        "weight expects [c_in, kh, kw, c_out / groups], got [6, 8]",
+    );
+    starts(
+        error(&input, &x(&[5, 3, 3, 8]), &b, plain),
+        "weight expects [c_in = 6, kh, kw, c_out / groups], got [5, 3, 3, 8]",
+    );
+    starts(
+        error(&input, &w, &b, Window { groups: 4, ..plain }),
+        "x expects a multiple of 4 groups as c_in, got [1, 4, 4, 6]",
+    );
+    starts(
+        error(&input, &w, &b, Window { groups: 2, ..plain }),
+        "bias expects [c_out = 16], got [8]",
+    );
+    let extra = |output_padding| Window {
+        stride: [2, 2],
+        output_padding,
+        ..plain
+    };
+    starts(
+        error(&input, &w, &b, extra([0, 2])),
+        "output_padding expects less than stride or dilation, 2, got 2",
+    );
+    starts(
+        error(&x(&[1, 4, 0, 6]), &w, &b, plain),
+        "x expects at least one of the columns, got 0",
+    );
+    starts(
+        error(
+            &input,
+            &w,
+            &b,
+            Window {
+                padding: [3, 0],
+                ..plain
+            },
+        ),
         "padding expects less than half of the output's 6 rows, got 3",
     );
-    let message = error(&input, &w, &b, Window { stride: [usize::MAX, 1], ..plain });
-    assert!(message.starts_with("conv_transpose2d: window expects sizes that an address can count, got Window"), "{message}");
+    let message = error(
+        &input,
+        &w,
+        &b,
+        Window {
+            stride: [usize::MAX, 1],
+            ..plain
+        },
+    );
+    assert!(
+        message.starts_with(
+            "conv_transpose2d: window expects sizes that an address can count, got Window"
+        ),
+        "{message}"
+    );
 }
 
 /// Layers as the models have them, in f32 against f64's definition, on one thread and on two.
 #[test]
 fn sizes_of_the_models() {
-    let double = Window { stride: [2, 2], padding: [1, 1], ..Window::default() };
+    let double = Window {
+        stride: [2, 2],
+        padding: [1, 1],
+        ..Window::default()
+    };
     for (shape, weight, window) in [
         ([3, 14, 14, 40], [40, 4, 4, 72], double),
         ([5, 7, 6, 64], [64, 4, 4, 48], double),
-        ([2, 9, 8, 48], [48, 3, 3, 64], Window { padding: [1, 1], ..Window::default() }),
-        ([65, 3, 3, 16], [16, 4, 4, 16], Window { output_padding: [1, 0], ..double }),
-        ([1, 33, 33, 5], [5, 2, 2, 9], Window { stride: [3, 3], ..Window::default() }),
+        (
+            [2, 9, 8, 48],
+            [48, 3, 3, 64],
+            Window {
+                padding: [1, 1],
+                ..Window::default()
+            },
+        ),
+        (
+            [65, 3, 3, 16],
+            [16, 4, 4, 16],
+            Window {
+                output_padding: [1, 0],
+                ..double
+            },
+        ),
+        (
+            [1, 33, 33, 5],
+            [5, 2, 2, 9],
+            Window {
+                stride: [3, 3],
+                ..Window::default()
+            },
+        ),
     ] {
         let (x, w) = (draw(&shape, DType::F64, 1), draw(&weight, DType::F64, 2));
         let inputs = [&x, &w].map(|t| t.cast(DType::F32).unwrap());
         let on = |threads: usize| {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let pool = rayon::ThreadPoolBuilder::new()
+                .num_threads(threads)
+                .build()
+                .unwrap();
             pool.install(|| {
                 let [x, w] = inputs.clone().map(Var::leaf);
                 let y = conv_transpose2d(&x, &w, None, window).unwrap();
                 let gradients = y.backward_from(y.value().clone(), &[]).unwrap();
-                [y.value(), gradients.of(&x).unwrap(), gradients.of(&w).unwrap()].map(|t| t.to_vec::<f32>().unwrap())
+                [
+                    y.value(),
+                    gradients.of(&x).unwrap(),
+                    gradients.of(&w).unwrap(),
+                ]
+                .map(|t| t.to_vec::<f32>().unwrap())
             })
         };
         let [one, two] = [on(1), on(2)];
@@ -91,10 +207,24 @@ fn sizes_of_the_models() {
         let y = conv_transpose2d(&Var::from(&x), &Var::from(&w), None, window).unwrap();
         let want = naive(&x, &w, [y.shape()[1], y.shape()[2]], &window);
         let terms = weight[..3].iter().product::<usize>() as f64;
-        for ((&y, &y32), &want) in y.value().as_slice::<f64>().unwrap().iter().zip(&one[0]).zip(&want) {
-            // Partial sums are about sqrt(terms), and as many roundings of those add up like a random walk.
-            assert!((y - want).abs() <= 2.0 * f64::EPSILON * terms, "{shape:?}: {y} {want}");
-            assert!((f64::from(y32) - want).abs() <= 2.0 * f64::from(f32::EPSILON) * terms, "{shape:?}: {y32} {want}");
+        for ((&y, &y32), &want) in y
+            .value()
+            .as_slice::<f64>()
+            .unwrap()
+            .iter()
+            .zip(&one[0])
+            .zip(&want)
+        {
+            // Partial sums are about sqrt(terms), and as many roundings of those add up like a
+            // random walk.
+            assert!(
+                (y - want).abs() <= 2.0 * f64::EPSILON * terms,
+                "{shape:?}: {y} {want}"
+            );
+            assert!(
+                (f64::from(y32) - want).abs() <= 2.0 * f64::from(f32::EPSILON) * terms,
+                "{shape:?}: {y32} {want}"
+            );
         }
     }
 }

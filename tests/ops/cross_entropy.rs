@@ -4,7 +4,10 @@ use wavemix::ops::{CrossEntropyOptions, cross_entropy};
 use wavemix::{DType, Rng, Shape, Tensor, Var};
 
 fn options(label_smoothing: f64, ignore_index: Option<i64>) -> CrossEntropyOptions {
-    CrossEntropyOptions { label_smoothing, ignore_index }
+    CrossEntropyOptions {
+        label_smoothing,
+        ignore_index,
+    }
 }
 
 fn labels_of(values: &[i64]) -> Tensor {
@@ -13,18 +16,38 @@ fn labels_of(values: &[i64]) -> Tensor {
 
 /// The definition: the mean of -sum of target ln(softmax).
 fn naive(logits: &[f64], labels: &[i64], k: usize, smoothing: f64, ignored: Option<i64>) -> f64 {
-    let counted: Vec<_> = logits.chunks(k).zip(labels).filter(|(_, label)| Some(**label) != ignored).collect();
+    let counted: Vec<_> = logits
+        .chunks(k)
+        .zip(labels)
+        .filter(|(_, label)| Some(**label) != ignored)
+        .collect();
     let loss = |(row, label): &(&[f64], &i64)| {
         let total: f64 = row.iter().map(|x| x.exp()).sum();
-        let target = |j: usize| smoothing / k as f64 + if j as i64 == **label { 1.0 - smoothing } else { 0.0 };
-        row.iter().enumerate().map(|(j, x)| -target(j) * (x.exp() / total).ln()).sum::<f64>()
+        let target = |j: usize| {
+            smoothing / k as f64
+                + if j as i64 == **label {
+                    1.0 - smoothing
+                } else {
+                    0.0
+                }
+        };
+        row.iter()
+            .enumerate()
+            .map(|(j, x)| -target(j) * (x.exp() / total).ln())
+            .sum::<f64>()
     };
     counted.iter().map(loss).sum::<f64>() / counted.len().max(1) as f64
 }
 
 #[test]
 fn agrees_with_pytorch() {
-    let logits = Var::leaf(Tensor::from_vec(vec![1.0, 2.0, 3.0, -1.0, 0.5, 0.0, 4.0, 1.0, -2.0f64], [3, 3]).unwrap());
+    let logits = Var::leaf(
+        Tensor::from_vec(
+            vec![1.0, 2.0, 3.0, -1.0, 0.5, 0.0, 4.0, 1.0, -2.0f64],
+            [3, 3],
+        )
+        .unwrap(),
+    );
     let loss = cross_entropy(&logits, &labels_of(&[2, 0, -100]), options(0.1, Some(-100))).unwrap();
     let expected = 1.264201618223888;
     let gradient = [
@@ -39,8 +62,17 @@ fn agrees_with_pytorch() {
         0.0,
     ];
     assert!((loss.value().item().unwrap() - expected).abs() < 1e-14);
-    let dx = loss.backward().unwrap().of(&logits).unwrap().to_vec::<f64>().unwrap();
-    assert!(dx.iter().zip(gradient).all(|(a, b)| (a - b).abs() < 1e-14), "{dx:?}");
+    let dx = loss
+        .backward()
+        .unwrap()
+        .of(&logits)
+        .unwrap()
+        .to_vec::<f64>()
+        .unwrap();
+    assert!(
+        dx.iter().zip(gradient).all(|(a, b)| (a - b).abs() < 1e-14),
+        "{dx:?}"
+    );
 }
 
 #[test]
@@ -48,7 +80,15 @@ fn large_logits_do_not_overflow() {
     let logits = Var::leaf(Tensor::from_vec(vec![1e4f32, -1e4, 0.0], [1, 3]).unwrap());
     let loss = cross_entropy(&logits, &labels_of(&[1]), CrossEntropyOptions::default()).unwrap();
     assert_eq!(loss.value().item().unwrap(), 2e4);
-    assert_eq!(loss.backward().unwrap().of(&logits).unwrap().to_vec::<f32>().unwrap(), [1.0, -1.0, 0.0]);
+    assert_eq!(
+        loss.backward()
+            .unwrap()
+            .of(&logits)
+            .unwrap()
+            .to_vec::<f32>()
+            .unwrap(),
+        [1.0, -1.0, 0.0]
+    );
 }
 
 #[test]
@@ -56,8 +96,21 @@ fn nothing_counted_is_no_loss() {
     let logits = Var::leaf(Tensor::ones([2, 3], DType::F32));
     let loss = cross_entropy(&logits, &labels_of(&[255, 255]), options(0.1, Some(255))).unwrap();
     assert_eq!(loss.value().item().unwrap(), 0.0);
-    assert_eq!(loss.backward().unwrap().of(&logits).unwrap().to_vec::<f32>().unwrap(), [0.0; 6]);
-    let loss = cross_entropy(&Var::from(Tensor::ones([0, 3], DType::F32)), &labels_of(&[]), options(0.0, None)).unwrap();
+    assert_eq!(
+        loss.backward()
+            .unwrap()
+            .of(&logits)
+            .unwrap()
+            .to_vec::<f32>()
+            .unwrap(),
+        [0.0; 6]
+    );
+    let loss = cross_entropy(
+        &Var::from(Tensor::ones([0, 3], DType::F32)),
+        &labels_of(&[]),
+        options(0.0, None),
+    )
+    .unwrap();
     assert_eq!(loss.value().item().unwrap(), 0.0);
 }
 
@@ -65,13 +118,28 @@ fn nothing_counted_is_no_loss() {
 fn single_precision_and_two_threads() {
     let (n, k, rng) = (3000, 47, Rng::new(6));
     let exact = Tensor::normal([n, k], 0.0, 3.0, DType::F32, &rng);
-    let labels = labels_of(&(0..n as u64).map(|i| i64::from(rng.stream(1).word(i) % 47)).collect::<Vec<_>>());
+    let labels = labels_of(
+        &(0..n as u64)
+            .map(|i| i64::from(rng.stream(1).word(i) % 47))
+            .collect::<Vec<_>>(),
+    );
     let run = |threads, dtype| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .unwrap();
         pool.install(|| {
             let logits = Var::leaf(exact.cast(dtype).unwrap());
             let loss = cross_entropy(&logits, &labels, options(0.1, None)).unwrap();
-            let dx = loss.backward().unwrap().of(&logits).unwrap().cast(DType::F64).unwrap().to_vec::<f64>().unwrap();
+            let dx = loss
+                .backward()
+                .unwrap()
+                .of(&logits)
+                .unwrap()
+                .cast(DType::F64)
+                .unwrap()
+                .to_vec::<f64>()
+                .unwrap();
             (loss.value().item().unwrap(), dx)
         })
     };
@@ -80,27 +148,68 @@ fn single_precision_and_two_threads() {
     let eps = f64::from(f32::EPSILON);
     assert!((single.0 - double.0).abs() < 8.0 * eps * double.0 && double.0 > 1.0);
     // Each gradient is at most 1 / n, and its exponent is off by the rounding of numbers near 16.
-    assert!(single.1.iter().zip(&double.1).all(|(a, b)| (a - b).abs() < 16.0 * eps / n as f64));
+    assert!(
+        single
+            .1
+            .iter()
+            .zip(&double.1)
+            .all(|(a, b)| (a - b).abs() < 16.0 * eps / n as f64)
+    );
 }
 
 #[test]
 fn errors() {
     let logits = Var::from(Tensor::zeros([2, 3], DType::F32));
-    let error = |logits: &Var, labels: &Tensor, options| cross_entropy(logits, labels, options).err().unwrap().to_string();
+    let error = |logits: &Var, labels: &Tensor, options| {
+        cross_entropy(logits, labels, options)
+            .err()
+            .unwrap()
+            .to_string()
+    };
     let e = error(&logits, &labels_of(&[0, 3]), options(0.0, None));
-    assert!(e.starts_with("cross_entropy: labels expects labels in 0..3, got 3 at position 1 (cross_entropy.rs:"), "{e}");
+    assert!(
+        e.starts_with(
+            "cross_entropy: labels expects labels in 0..3, got 3 at position 1 (cross_entropy.rs:"
+        ),
+        "{e}"
+    );
     let e = error(&logits, &labels_of(&[-1, 0]), options(0.0, Some(255)));
     assert!(e.starts_with("cross_entropy: labels expects labels in 0..3 or 255, which is ignored, got -1 at position 0"), "{e}");
     let e = error(&logits, &labels_of(&[0]), options(0.0, None));
-    assert!(e.starts_with("cross_entropy: labels expects [2], got [1]"), "{e}");
+    assert!(
+        e.starts_with("cross_entropy: labels expects [2], got [1]"),
+        "{e}"
+    );
     let e = error(&logits, &Tensor::zeros([2], DType::U8), options(0.0, None));
-    assert!(e.starts_with("cross_entropy: labels expects i64, got u8"), "{e}");
+    assert!(
+        e.starts_with("cross_entropy: labels expects i64, got u8"),
+        "{e}"
+    );
     let e = error(&logits, &labels_of(&[0, 0]), options(1.5, None));
-    assert!(e.starts_with("cross_entropy: label_smoothing expects a number in 0..=1, got 1.5"), "{e}");
-    let e = error(&Var::from(Tensor::zeros([0], DType::F32)), &Tensor::zeros([], DType::I64), options(0.0, None));
-    assert!(e.starts_with("cross_entropy: logits expects [.., classes] with at least one class, got [0]"), "{e}");
-    let e = error(&Var::from(Tensor::zeros([2, 3], DType::I64)), &labels_of(&[0, 0]), options(0.0, None));
-    assert!(e.starts_with("cross_entropy: logits expects f32 or f64, got i64"), "{e}");
+    assert!(
+        e.starts_with("cross_entropy: label_smoothing expects a number in 0..=1, got 1.5"),
+        "{e}"
+    );
+    let e = error(
+        &Var::from(Tensor::zeros([0], DType::F32)),
+        &Tensor::zeros([], DType::I64),
+        options(0.0, None),
+    );
+    assert!(
+        e.starts_with(
+            "cross_entropy: logits expects [.., classes] with at least one class, got [0]"
+        ),
+        "{e}"
+    );
+    let e = error(
+        &Var::from(Tensor::zeros([2, 3], DType::I64)),
+        &labels_of(&[0, 0]),
+        options(0.0, None),
+    );
+    assert!(
+        e.starts_with("cross_entropy: logits expects f32 or f64, got i64"),
+        "{e}"
+    );
 }
 
 proptest! {

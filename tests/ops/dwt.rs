@@ -10,8 +10,19 @@ fn normal(shape: [usize; 4], dtype: DType, seed: u64) -> Tensor {
 fn naive(x: &Tensor) -> Vec<f64> {
     let (values, s) = (x.to_vec::<f64>().unwrap(), x.shape());
     let (n, h, w, c) = (s[0], s[1], s[2], s[3]);
-    let at = |i: usize, y: usize, x: usize, ch| if y < h && x < w { values[((i * h + y) * w + x) * c + ch] } else { 0.0 };
-    let signs = [[1.0, 1.0, 1.0, 1.0], [1.0, 1.0, -1.0, -1.0], [1.0, -1.0, 1.0, -1.0], [1.0, -1.0, -1.0, 1.0]];
+    let at = |i: usize, y: usize, x: usize, ch| {
+        if y < h && x < w {
+            values[((i * h + y) * w + x) * c + ch]
+        } else {
+            0.0
+        }
+    };
+    let signs = [
+        [1.0, 1.0, 1.0, 1.0],
+        [1.0, 1.0, -1.0, -1.0],
+        [1.0, -1.0, 1.0, -1.0],
+        [1.0, -1.0, -1.0, 1.0],
+    ];
     let mut out = Vec::new();
     for (i, y, x) in pixels(n, h.div_ceil(2), w.div_ceil(2)) {
         let band = |ch, band: usize| {
@@ -21,7 +32,12 @@ fn naive(x: &Tensor) -> Vec<f64> {
                 at(i, 2 * y + 1, 2 * x, ch),
                 at(i, 2 * y + 1, 2 * x + 1, ch),
             ];
-            block.iter().zip(signs[band]).map(|(v, s)| v * s).sum::<f64>() / 2.0
+            block
+                .iter()
+                .zip(signs[band])
+                .map(|(v, s)| v * s)
+                .sum::<f64>()
+                / 2.0
         };
         out.extend((0..c).map(|ch| band(ch, 0)));
         out.extend((0..c).flat_map(|ch| [band(ch, 1), band(ch, 2), band(ch, 3)]));
@@ -35,18 +51,36 @@ fn pixels(n: usize, h: usize, w: usize) -> impl Iterator<Item = (usize, usize, u
 
 #[test]
 fn one_block_by_hand() {
-    let x = Var::from(Tensor::from_vec(vec![1.0f64, 10.0, 2.0, 20.0, 4.0, 40.0, 8.0, 80.0], [1, 2, 2, 2]).unwrap());
+    let x = Var::from(
+        Tensor::from_vec(
+            vec![1.0f64, 10.0, 2.0, 20.0, 4.0, 40.0, 8.0, 80.0],
+            [1, 2, 2, 2],
+        )
+        .unwrap(),
+    );
     let y = x.dwt().unwrap();
     // All LL, then (LH, HL, HH) of channel 0, then of channel 1.
-    assert_eq!(y.value().to_vec::<f64>().unwrap(), [7.5, 75.0, -4.5, -2.5, 1.5, -45.0, -25.0, 15.0]);
+    assert_eq!(
+        y.value().to_vec::<f64>().unwrap(),
+        [7.5, 75.0, -4.5, -2.5, 1.5, -45.0, -25.0, 15.0]
+    );
     assert_eq!(y.shape().to_string(), "[1, 1, 1, 8]");
 }
 
 #[test]
 fn an_image_of_bytes_comes_back() {
-    let pixels: Vec<f32> = (0..3 * 29 * 27 * 3).map(|i| (Rng::new(5).word(i) % 256) as f32 / 255.0).collect();
+    let pixels: Vec<f32> = (0..3 * 29 * 27 * 3)
+        .map(|i| (Rng::new(5).word(i) % 256) as f32 / 255.0)
+        .collect();
     let x = Var::from(Tensor::from_vec(pixels.clone(), [3, 29, 27, 3]).unwrap());
-    let back = x.dwt().unwrap().idwt([29, 27]).unwrap().value().to_vec::<f32>().unwrap();
+    let back = x
+        .dwt()
+        .unwrap()
+        .idwt([29, 27])
+        .unwrap()
+        .value()
+        .to_vec::<f32>()
+        .unwrap();
     assert!(back.iter().zip(&pixels).all(|(a, b)| (a - b).abs() <= 1e-6));
 }
 
@@ -54,10 +88,16 @@ fn an_image_of_bytes_comes_back() {
 fn two_threads_give_the_bits_of_one() {
     let x = Var::from(normal([3, 65, 63, 24], DType::F32, 1));
     let run = |threads| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .unwrap();
         pool.install(|| {
             let y = x.dwt().unwrap();
-            (y.value().to_vec::<f32>().unwrap(), y.idwt([65, 63]).unwrap().value().to_vec::<f32>().unwrap())
+            (
+                y.value().to_vec::<f32>().unwrap(),
+                y.idwt([65, 63]).unwrap().value().to_vec::<f32>().unwrap(),
+            )
         })
     };
     assert!(run(1) == run(2));
@@ -69,24 +109,65 @@ fn levels_go_on_from_the_low_band() {
     let levels = x.dwt_levels(3).unwrap();
     let shapes: Vec<String> = levels.iter().map(|y| y.shape().to_string()).collect();
     assert_eq!(shapes, ["[2, 5, 6, 12]", "[2, 3, 3, 12]", "[2, 2, 2, 12]"]);
-    let low = levels[0].value().to_vec::<f64>().unwrap().chunks(12).flat_map(|pixel| pixel[..3].to_vec()).collect();
-    let second = Var::from(Tensor::from_vec(low, [2, 5, 6, 3]).unwrap()).dwt().unwrap();
-    assert_eq!(second.value().to_vec::<f64>().unwrap(), levels[1].value().to_vec::<f64>().unwrap());
+    let low = levels[0]
+        .value()
+        .to_vec::<f64>()
+        .unwrap()
+        .chunks(12)
+        .flat_map(|pixel| pixel[..3].to_vec())
+        .collect();
+    let second = Var::from(Tensor::from_vec(low, [2, 5, 6, 3]).unwrap())
+        .dwt()
+        .unwrap();
+    assert_eq!(
+        second.value().to_vec::<f64>().unwrap(),
+        levels[1].value().to_vec::<f64>().unwrap()
+    );
     assert!(x.dwt_levels(0).unwrap().is_empty());
-    gradcheck(|v| Ok(v[0].dwt_levels(3)?.pop().unwrap()), &[x.value().clone()]).unwrap();
+    gradcheck(
+        |v| Ok(v[0].dwt_levels(3)?.pop().unwrap()),
+        &[x.value().clone()],
+    )
+    .unwrap();
 }
 
 #[test]
 fn errors() {
-    let error = Var::from(Tensor::zeros([4, 4], DType::F32)).dwt().err().unwrap().to_string();
-    assert!(error.starts_with("dwt: x expects [n, h, w, c], got [4, 4] (dwt.rs:"), "{error}");
-    let error = Var::from(Tensor::zeros([1, 4, 4, 1], DType::U8)).dwt().err().unwrap().to_string();
-    assert!(error.starts_with("dwt: x expects f32 or f64, got u8"), "{error}");
+    let error = Var::from(Tensor::zeros([4, 4], DType::F32))
+        .dwt()
+        .err()
+        .unwrap()
+        .to_string();
+    assert!(
+        error.starts_with("dwt: x expects [n, h, w, c], got [4, 4] (dwt.rs:"),
+        "{error}"
+    );
+    let error = Var::from(Tensor::zeros([1, 4, 4, 1], DType::U8))
+        .dwt()
+        .err()
+        .unwrap()
+        .to_string();
+    assert!(
+        error.starts_with("dwt: x expects f32 or f64, got u8"),
+        "{error}"
+    );
     let bands = Var::from(Tensor::zeros([1, 2, 2, 8], DType::F32));
     let error = bands.idwt([5, 4]).err().unwrap().to_string();
-    assert!(error.starts_with("idwt: x expects [n, 3, 2, 4 c] for images of 5 x 4, got [1, 2, 2, 8] (dwt.rs:"), "{error}");
-    let error = Var::from(Tensor::zeros([1, 2, 2, 6], DType::F32)).idwt([4, 4]).err().unwrap().to_string();
-    assert!(error.starts_with("idwt: x expects [n, 2, 2, 4 c] for images of 4 x 4, got [1, 2, 2, 6]"), "{error}");
+    assert!(
+        error.starts_with(
+            "idwt: x expects [n, 3, 2, 4 c] for images of 5 x 4, got [1, 2, 2, 8] (dwt.rs:"
+        ),
+        "{error}"
+    );
+    let error = Var::from(Tensor::zeros([1, 2, 2, 6], DType::F32))
+        .idwt([4, 4])
+        .err()
+        .unwrap()
+        .to_string();
+    assert!(
+        error.starts_with("idwt: x expects [n, 2, 2, 4 c] for images of 4 x 4, got [1, 2, 2, 6]"),
+        "{error}"
+    );
 }
 
 proptest! {
@@ -109,9 +190,17 @@ proptest! {
 fn levels_beyond_one_pixel_are_few() {
     let x = Var::from(Tensor::ones([1, 3, 2, 1], DType::F64));
     let levels = x.dwt_levels(64).unwrap();
-    assert_eq!((levels.len(), &levels[63].shape()[..]), (64, &[1, 1, 1, 4][..]));
+    assert_eq!(
+        (levels.len(), &levels[63].shape()[..]),
+        (64, &[1, 1, 1, 4][..])
+    );
     for levels in [65, usize::MAX] {
         let error = x.dwt_levels(levels).err().unwrap().to_string();
-        assert!(error.starts_with(&format!("dwt_levels: levels expects at most 64, got {levels} (dwt.rs:")), "{error}");
+        assert!(
+            error.starts_with(&format!(
+                "dwt_levels: levels expects at most 64, got {levels} (dwt.rs:"
+            )),
+            "{error}"
+        );
     }
 }

@@ -5,7 +5,10 @@ use crate::empty_cases::CASES;
 
 /// Operands of 1 everywhere, as leaves.
 fn ones(shapes: &[&[usize]], dtype: DType) -> Vec<Var> {
-    shapes.iter().map(|shape| Var::leaf(Tensor::ones(Shape::new(shape).unwrap(), dtype))).collect()
+    shapes
+        .iter()
+        .map(|shape| Var::leaf(Tensor::ones(Shape::new(shape).unwrap(), dtype)))
+        .collect()
 }
 
 /// All elements, where there are few enough to look at.
@@ -22,13 +25,24 @@ fn products_and_sums_of_nothing_have_values_and_gradients() {
             let inputs = ones(case.inputs, dtype);
             let y = (case.call)(&inputs).unwrap_or_else(|e| panic!("{name}: {e}"));
             assert_eq!(y.shape()[..], *case.result.0, "{name}");
-            assert!(values(y.value()).iter().all(|&y| y == case.result.1), "{name}: {}", y.value());
+            assert!(
+                values(y.value()).iter().all(|&y| y == case.result.1),
+                "{name}: {}",
+                y.value()
+            );
             let dy = Tensor::ones(y.shape(), y.dtype());
-            let gradients = y.backward_from(dy, &[]).unwrap_or_else(|e| panic!("{name}, backward: {e}"));
+            let gradients = y
+                .backward_from(dy, &[])
+                .unwrap_or_else(|e| panic!("{name}, backward: {e}"));
             for (i, (x, &want)) in inputs.iter().zip(case.gradients).enumerate() {
-                let dx = gradients.of(x).unwrap_or_else(|| panic!("{name}: no gradient of input {i}"));
+                let dx = gradients
+                    .of(x)
+                    .unwrap_or_else(|| panic!("{name}: no gradient of input {i}"));
                 assert_eq!(dx.shape(), x.shape(), "{name}");
-                assert!(values(dx).iter().all(|&dx| dx == want), "{name}: the gradient of input {i} is {dx}");
+                assert!(
+                    values(dx).iter().all(|&dx| dx == want),
+                    "{name}: the gradient of input {i} is {dx}"
+                );
             }
         }
     }
@@ -51,7 +65,10 @@ fn what_no_elements_cannot_say_is_an_error() {
             x.value().argmax(0).err(),
         ];
         for (i, error) in errors.into_iter().enumerate() {
-            assert!(error.is_some_and(|error| error.to_string().contains("expects")), "{i}, {dtype}");
+            assert!(
+                error.is_some_and(|error| error.to_string().contains("expects")),
+                "{i}, {dtype}"
+            );
         }
     }
 }
@@ -70,11 +87,16 @@ fn a_result_too_large_is_an_error() {
         ];
         for (i, error) in errors.into_iter().enumerate() {
             assert!(
-                error.is_some_and(|error| error.to_string().contains("result expects a shape that fits in memory")),
+                error.is_some_and(|error| error
+                    .to_string()
+                    .contains("result expects a shape that fits in memory")),
                 "{i}, {dtype}"
             );
         }
     }
-    let e = Tensor::full_on(Device::Cpu, [1 << 63, 2], 0.0, DType::F32).err().unwrap().to_string();
+    let e = Tensor::full_on(Device::Cpu, [1 << 63, 2], 0.0, DType::F32)
+        .err()
+        .unwrap()
+        .to_string();
     assert!(e.starts_with("full_on: shape expects one that fits in memory, got [9223372036854775808, 2] (empty.rs:"), "{e}");
 }

@@ -18,10 +18,21 @@ fn one_position_by_hand() {
 #[test]
 fn certainty_is_no_loss_and_no_gradient() {
     for gamma in [0.0, 0.5, 1.0, 2.0] {
-        let logits = Var::leaf(Tensor::from_vec(vec![200.0f32, 0.0, -1.0, 0.0, 200.0, 3.0], [2, 3]).unwrap());
+        let logits = Var::leaf(
+            Tensor::from_vec(vec![200.0f32, 0.0, -1.0, 0.0, 200.0, 3.0], [2, 3]).unwrap(),
+        );
         let loss = focal_loss(&logits, &labels_of(&[0, 255]), gamma, Some(255)).unwrap();
         assert_eq!(loss.value().item().unwrap(), 0.0);
-        assert_eq!(loss.backward().unwrap().of(&logits).unwrap().to_vec::<f32>().unwrap(), [0.0; 6], "gamma {gamma}");
+        assert_eq!(
+            loss.backward()
+                .unwrap()
+                .of(&logits)
+                .unwrap()
+                .to_vec::<f32>()
+                .unwrap(),
+            [0.0; 6],
+            "gamma {gamma}"
+        );
     }
 }
 
@@ -29,13 +40,28 @@ fn certainty_is_no_loss_and_no_gradient() {
 fn single_precision_and_two_threads() {
     let (n, k, rng) = (5000, 20, Rng::new(6));
     let exact = Tensor::normal([n, k], 0.0, 3.0, DType::F32, &rng);
-    let labels = labels_of(&(0..n as u64).map(|i| i64::from(rng.stream(1).word(i) % 20)).collect::<Vec<_>>());
+    let labels = labels_of(
+        &(0..n as u64)
+            .map(|i| i64::from(rng.stream(1).word(i) % 20))
+            .collect::<Vec<_>>(),
+    );
     let run = |threads, dtype| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .unwrap();
         pool.install(|| {
             let logits = Var::leaf(exact.cast(dtype).unwrap());
             let loss = focal_loss(&logits, &labels, 2.0, None).unwrap();
-            let dx = loss.backward().unwrap().of(&logits).unwrap().cast(DType::F64).unwrap().to_vec::<f64>().unwrap();
+            let dx = loss
+                .backward()
+                .unwrap()
+                .of(&logits)
+                .unwrap()
+                .cast(DType::F64)
+                .unwrap()
+                .to_vec::<f64>()
+                .unwrap();
             (loss.value().item().unwrap(), dx)
         })
     };
@@ -44,17 +70,39 @@ fn single_precision_and_two_threads() {
     let eps = f64::from(f32::EPSILON);
     assert!((single.0 - double.0).abs() < 8.0 * eps * double.0 && double.0 > 1.0);
     // Each weight is below 2, and exponents are off by the rounding of numbers near 16.
-    assert!(single.1.iter().zip(&double.1).all(|(a, b)| (a - b).abs() < 32.0 * eps / n as f64));
+    assert!(
+        single
+            .1
+            .iter()
+            .zip(&double.1)
+            .all(|(a, b)| (a - b).abs() < 32.0 * eps / n as f64)
+    );
 }
 
 #[test]
 fn errors() {
     let logits = Var::from(Tensor::zeros([2, 3], DType::F32));
-    let e = focal_loss(&logits, &labels_of(&[0, 7]), 2.0, None).err().unwrap().to_string();
-    assert!(e.starts_with("focal_loss: labels expects labels in 0..3, got 7 at position 1 (focal_loss.rs:"), "{e}");
+    let e = focal_loss(&logits, &labels_of(&[0, 7]), 2.0, None)
+        .err()
+        .unwrap()
+        .to_string();
+    assert!(
+        e.starts_with(
+            "focal_loss: labels expects labels in 0..3, got 7 at position 1 (focal_loss.rs:"
+        ),
+        "{e}"
+    );
     for gamma in [-1.0, f64::NAN, f64::INFINITY] {
-        let e = focal_loss(&logits, &labels_of(&[0, 0]), gamma, None).err().unwrap().to_string();
-        assert!(e.starts_with(&format!("focal_loss: gamma expects a finite number not below 0, got {gamma}")), "{e}");
+        let e = focal_loss(&logits, &labels_of(&[0, 0]), gamma, None)
+            .err()
+            .unwrap()
+            .to_string();
+        assert!(
+            e.starts_with(&format!(
+                "focal_loss: gamma expects a finite number not below 0, got {gamma}"
+            )),
+            "{e}"
+        );
     }
 }
 
@@ -83,16 +131,37 @@ proptest! {
     }
 }
 
-/// What an ignored position holds does not matter: its label need not be a class, nor its logits numbers.
+/// What an ignored position holds does not matter: its label need not be a class, nor its logits
+/// numbers.
 #[test]
 fn an_ignored_position_of_no_numbers_has_no_gradient() {
     for dtype in [DType::F32, DType::F64, DType::BF16] {
-        let logits = Tensor::from_vec(vec![f64::NAN, 1.0, f64::NEG_INFINITY, f64::NEG_INFINITY, 0.0, 0.0], [3, 2]).unwrap();
+        let logits = Tensor::from_vec(
+            vec![
+                f64::NAN,
+                1.0,
+                f64::NEG_INFINITY,
+                f64::NEG_INFINITY,
+                0.0,
+                0.0,
+            ],
+            [3, 2],
+        )
+        .unwrap();
         let x = Var::leaf(logits.cast(dtype).unwrap());
         let labels = Tensor::from_vec(vec![255i64, 255, 0], [3]).unwrap();
         let loss = focal_loss(&x, &labels, 2.0, Some(255)).unwrap();
         let gradients = loss.backward().unwrap();
-        let dx = gradients.of(&x).unwrap().cast(DType::F64).unwrap().to_vec::<f64>().unwrap();
-        assert!(loss.value().item().unwrap().is_finite() && dx[..4] == [0.0; 4] && dx[4] < 0.0, "{dtype}: {dx:?}");
+        let dx = gradients
+            .of(&x)
+            .unwrap()
+            .cast(DType::F64)
+            .unwrap()
+            .to_vec::<f64>()
+            .unwrap();
+        assert!(
+            loss.value().item().unwrap().is_finite() && dx[..4] == [0.0; 4] && dx[4] < 0.0,
+            "{dtype}: {dx:?}"
+        );
     }
 }

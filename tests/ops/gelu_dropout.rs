@@ -6,10 +6,18 @@ use wavemix::{DType, Rng, Shape, Tensor, Var};
 fn both(x: &Tensor, p: f64, rng: &Rng) -> [(Vec<f32>, Vec<f32>); 2] {
     [true, false].map(|fused| {
         let x = Var::leaf(x.clone());
-        let y = if fused { x.gelu_dropout(p, Some(rng)) } else { x.gelu().and_then(|y| y.dropout(p, rng)) }.unwrap();
+        let y = if fused {
+            x.gelu_dropout(p, Some(rng))
+        } else {
+            x.gelu().and_then(|y| y.dropout(p, rng))
+        }
+        .unwrap();
         let dy = Tensor::normal(x.shape(), 0.0, 1.0, DType::F32, &Rng::new(9));
         let gradients = y.backward_from(dy, &[]).unwrap();
-        (y.value().to_vec().unwrap(), gradients.of(&x).unwrap().to_vec().unwrap())
+        (
+            y.value().to_vec().unwrap(),
+            gradients.of(&x).unwrap().to_vec().unwrap(),
+        )
     })
 }
 
@@ -18,10 +26,21 @@ fn fused_is_composed() {
     let x = Tensor::normal([70, 701], 0.0, 2.0, DType::F32, &Rng::new(4));
     for p in [0.0, 0.3, 0.5, 1.0] {
         let [fused, composed] = both(&x, p, &Rng::new(5).child(1));
-        assert!(fused.0 == composed.0, "the same operations in the same order, p = {p}");
-        // The gradient is scaled before or after it is multiplied: two roundings of numbers below 1.13 |dy| / (1 - p).
+        assert!(
+            fused.0 == composed.0,
+            "the same operations in the same order, p = {p}"
+        );
+        // The gradient is scaled before or after it is multiplied: two roundings of numbers below
+        // 1.13 |dy| / (1 - p).
         let scale = if p < 1.0 { 5.0 / (1.0 - p as f32) } else { 1.0 };
-        assert!(fused.1.iter().zip(&composed.1).all(|(a, b)| (a - b).abs() <= 4.0 * f32::EPSILON * scale), "p = {p}");
+        assert!(
+            fused
+                .1
+                .iter()
+                .zip(&composed.1)
+                .all(|(a, b)| (a - b).abs() <= 4.0 * f32::EPSILON * scale),
+            "p = {p}"
+        );
     }
 }
 
@@ -29,23 +48,45 @@ fn fused_is_composed() {
 fn evaluation_is_gelu_alone() {
     let x = Var::from(Tensor::normal([33], 0.0, 2.0, DType::F32, &Rng::new(4)));
     let values = |y: Var| y.value().to_vec::<f32>().unwrap();
-    assert_eq!(values(x.gelu_dropout(0.5, None).unwrap()), values(x.gelu().unwrap()));
+    assert_eq!(
+        values(x.gelu_dropout(0.5, None).unwrap()),
+        values(x.gelu().unwrap())
+    );
 }
 
 #[test]
 fn two_threads_give_the_bits_of_one() {
     let x = Tensor::normal([200, 501], 0.0, 1.0, DType::F32, &Rng::new(1));
-    let run =
-        |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(|| both(&x, 0.5, &Rng::new(3)));
+    let run = |threads| {
+        rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .unwrap()
+            .install(|| both(&x, 0.5, &Rng::new(3)))
+    };
     assert!(run(1) == run(2));
 }
 
 #[test]
 fn errors() {
-    let e = Var::from(Tensor::ones([2], DType::F32)).gelu_dropout(2.0, None).err().unwrap().to_string();
-    assert!(e.starts_with("gelu_dropout: p expects a probability in 0..=1, got 2 (gelu_dropout.rs:"), "{e}");
-    let e = Var::from(Tensor::ones([2], DType::I64)).gelu_dropout(0.5, Some(&Rng::new(1))).err().unwrap().to_string();
-    assert!(e.starts_with("gelu_dropout: x expects f32 or f64, got i64"), "{e}");
+    let e = Var::from(Tensor::ones([2], DType::F32))
+        .gelu_dropout(2.0, None)
+        .err()
+        .unwrap()
+        .to_string();
+    assert!(
+        e.starts_with("gelu_dropout: p expects a probability in 0..=1, got 2 (gelu_dropout.rs:"),
+        "{e}"
+    );
+    let e = Var::from(Tensor::ones([2], DType::I64))
+        .gelu_dropout(0.5, Some(&Rng::new(1)))
+        .err()
+        .unwrap()
+        .to_string();
+    assert!(
+        e.starts_with("gelu_dropout: x expects f32 or f64, got i64"),
+        "{e}"
+    );
 }
 
 proptest! {

@@ -9,7 +9,10 @@ fn indices(values: &[i64], shape: impl Into<Shape>) -> Tensor {
 
 fn counted(dims: &[usize]) -> Var {
     let shape = Shape::new(dims).unwrap();
-    Tensor::arange(0.0, 1.0, shape.elements(), DType::F64).reshape(shape).unwrap().into()
+    Tensor::arange(0.0, 1.0, shape.elements(), DType::F64)
+        .reshape(shape)
+        .unwrap()
+        .into()
 }
 
 fn values(y: Result<Var>) -> (String, Vec<f64>) {
@@ -20,32 +23,61 @@ fn values(y: Result<Var>) -> (String, Vec<f64>) {
 #[test]
 fn picks() {
     let x = counted(&[2, 3]);
-    assert_eq!(values(x.gather(1, &indices(&[2, 0, 1, 1], [2, 2]))), ("[2, 2]".into(), vec![2.0, 0.0, 4.0, 4.0]));
-    assert_eq!(values(x.gather(0, &indices(&[1, 0], [1, 2]))), ("[1, 2]".into(), vec![3.0, 1.0]));
-    assert_eq!(values(x.index_select(1, &indices(&[2, 2], [2]))), ("[2, 2]".into(), vec![2.0, 2.0, 5.0, 5.0]));
-    assert_eq!(values(x.index_select(0, &indices(&[], [0]))), ("[0, 3]".into(), vec![]));
-    assert_eq!(values(embedding(&x, &indices(&[1, 0], [2, 1]))), ("[2, 1, 3]".into(), vec![3.0, 4.0, 5.0, 0.0, 1.0, 2.0]));
+    assert_eq!(
+        values(x.gather(1, &indices(&[2, 0, 1, 1], [2, 2]))),
+        ("[2, 2]".into(), vec![2.0, 0.0, 4.0, 4.0])
+    );
+    assert_eq!(
+        values(x.gather(0, &indices(&[1, 0], [1, 2]))),
+        ("[1, 2]".into(), vec![3.0, 1.0])
+    );
+    assert_eq!(
+        values(x.index_select(1, &indices(&[2, 2], [2]))),
+        ("[2, 2]".into(), vec![2.0, 2.0, 5.0, 5.0])
+    );
+    assert_eq!(
+        values(x.index_select(0, &indices(&[], [0]))),
+        ("[0, 3]".into(), vec![])
+    );
+    assert_eq!(
+        values(embedding(&x, &indices(&[1, 0], [2, 1]))),
+        ("[2, 1, 3]".into(), vec![3.0, 4.0, 5.0, 0.0, 1.0, 2.0])
+    );
     let y = one_hot(&indices(&[2, 0], [2, 1]), 3, DType::F32).unwrap();
-    assert_eq!((y.shape().to_string(), y.to_vec::<f32>().unwrap()), ("[2, 1, 3]".into(), vec![0.0, 0.0, 1.0, 1.0, 0.0, 0.0]));
+    assert_eq!(
+        (y.shape().to_string(), y.to_vec::<f32>().unwrap()),
+        ("[2, 1, 3]".into(), vec![0.0, 0.0, 1.0, 1.0, 0.0, 0.0])
+    );
 }
 
-/// More rows than one range has: each adds the same numbers in the same order as a loop over all would.
+/// More rows than one range has: each adds the same numbers in the same order as a loop over all
+/// would.
 #[test]
 fn gradients_are_added_range_by_range() {
     let (rows, c, picked) = (9001, 20, 30_000);
     let rng = Rng::new(8);
-    let wanted: Vec<i64> = (0..picked).map(|i| i64::from(rng.word(i)) % rows as i64).collect();
+    let wanted: Vec<i64> = (0..picked)
+        .map(|i| i64::from(rng.word(i)) % rows as i64)
+        .collect();
     let x = Var::leaf(Tensor::zeros([rows, c], DType::F32));
     let dy = Tensor::normal([wanted.len(), c], 0.0, 1.0, DType::F32, &rng.child(1));
     let mut expected = vec![0f32; rows * c];
     for (dy, &row) in dy.as_slice::<f32>().unwrap().chunks(c).zip(&wanted) {
-        expected[row as usize * c..][..c].iter_mut().zip(dy).for_each(|(sum, dy)| *sum += dy);
+        expected[row as usize * c..][..c]
+            .iter_mut()
+            .zip(dy)
+            .for_each(|(sum, dy)| *sum += dy);
     }
     let whole: Vec<i64> = wanted.iter().flat_map(|&row| vec![row; c]).collect();
     for threads in [1, 2] {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .unwrap();
         let of = |y: Result<Var>| {
-            let gradients = pool.install(|| y.unwrap().backward_from(dy.clone(), &[])).unwrap();
+            let gradients = pool
+                .install(|| y.unwrap().backward_from(dy.clone(), &[]))
+                .unwrap();
             gradients.of(&x).unwrap().to_vec::<f32>().unwrap()
         };
         assert!(of(x.index_select(0, &indices(&wanted, [wanted.len()]))) == expected);
@@ -57,28 +89,67 @@ fn gradients_are_added_range_by_range() {
 fn errors() {
     let x = counted(&[2, 3]);
     let cases = [
-        (x.gather(1, &indices(&[3], [1, 1])), "gather: indices expects numbers in 0..3, got 3"),
-        (x.gather(1, &indices(&[-1], [1, 1])), "gather: indices expects numbers in 0..3, got -1"),
-        (x.gather(1, &indices(&[0; 3], [3, 1])), "gather: indices expects a shape within [2, 3], but for axis 1, got [3, 1]"),
-        (x.gather(2, &indices(&[0], [1, 1])), "gather: axis expects below 2 for [2, 3], got 2"),
-        (x.index_select(0, &indices(&[2], [1])), "index_select: indices expects numbers in 0..2, got 2"),
-        (x.index_select(0, &indices(&[0], [1, 1])), "index_select: indices expects shape [m], got [1, 1]"),
-        (x.index_select(0, &Tensor::zeros([1], DType::F32)), "index_select: indices expects i64, got f32"),
-        (embedding(&counted(&[3]), &indices(&[0], [1])), "embedding: weight expects [rows, width], got [3]"),
-        (one_hot(&indices(&[4], [1]), 4, DType::F32).map(Var::from), "one_hot: labels expects numbers in 0..4, got 4"),
+        (
+            x.gather(1, &indices(&[3], [1, 1])),
+            "gather: indices expects numbers in 0..3, got 3",
+        ),
+        (
+            x.gather(1, &indices(&[-1], [1, 1])),
+            "gather: indices expects numbers in 0..3, got -1",
+        ),
+        (
+            x.gather(1, &indices(&[0; 3], [3, 1])),
+            "gather: indices expects a shape within [2, 3], but for axis 1, got [3, 1]",
+        ),
+        (
+            x.gather(2, &indices(&[0], [1, 1])),
+            "gather: axis expects below 2 for [2, 3], got 2",
+        ),
+        (
+            x.index_select(0, &indices(&[2], [1])),
+            "index_select: indices expects numbers in 0..2, got 2",
+        ),
+        (
+            x.index_select(0, &indices(&[0], [1, 1])),
+            "index_select: indices expects shape [m], got [1, 1]",
+        ),
+        (
+            x.index_select(0, &Tensor::zeros([1], DType::F32)),
+            "index_select: indices expects i64, got f32",
+        ),
+        (
+            embedding(&counted(&[3]), &indices(&[0], [1])),
+            "embedding: weight expects [rows, width], got [3]",
+        ),
+        (
+            one_hot(&indices(&[4], [1]), 4, DType::F32).map(Var::from),
+            "one_hot: labels expects numbers in 0..4, got 4",
+        ),
     ];
     for (result, message) in cases {
         let error = result.err().unwrap().to_string();
-        assert!(error.starts_with(message) && error.contains("(index.rs:"), "{error}");
+        assert!(
+            error.starts_with(message) && error.contains("(index.rs:"),
+            "{error}"
+        );
     }
 }
 
 #[test]
 fn threads_do_not_change_the_bits() {
-    let x = Var::leaf(Tensor::normal([40, 50, 30], 0.0, 1.0, DType::F32, &Rng::new(1)));
+    let x = Var::leaf(Tensor::normal(
+        [40, 50, 30],
+        0.0,
+        1.0,
+        DType::F32,
+        &Rng::new(1),
+    ));
     let all: Vec<i64> = (0..70).map(|i| i * i % 50).collect();
     let run = |threads| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .unwrap();
         pool.install(|| {
             let y = x.index_select(1, &indices(&all, [70])).unwrap();
             let gradients = y.backward_from(y.value().clone(), &[]).unwrap();

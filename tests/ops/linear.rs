@@ -5,16 +5,33 @@ use wavemix::{DType, Rng, Shape, Tensor, Var};
 
 #[test]
 fn values() {
-    let x = |values: &[f64], shape: &[usize]| Var::from(Tensor::from_slice(values, Shape::new(shape).unwrap()).unwrap());
-    let (w, b) = (x(&[1.0, 2.0, 0.0, -1.0, 3.0, 1.0], &[3, 2]), x(&[10.0, 20.0, 30.0], &[3]));
+    let x = |values: &[f64], shape: &[usize]| {
+        Var::from(Tensor::from_slice(values, Shape::new(shape).unwrap()).unwrap())
+    };
+    let (w, b) = (
+        x(&[1.0, 2.0, 0.0, -1.0, 3.0, 1.0], &[3, 2]),
+        x(&[10.0, 20.0, 30.0], &[3]),
+    );
     let y = linear(&x(&[1.0, 2.0, 3.0, 4.0], &[2, 1, 2]), &w, Some(&b)).unwrap();
     assert_eq!(y.shape().to_string(), "[2, 1, 3]");
-    assert_eq!(y.value().to_vec::<f64>().unwrap(), [15.0, 18.0, 35.0, 21.0, 16.0, 43.0]);
+    assert_eq!(
+        y.value().to_vec::<f64>().unwrap(),
+        [15.0, 18.0, 35.0, 21.0, 16.0, 43.0]
+    );
     let y = linear(&x(&[1.0, 2.0], &[2]), &w, None).unwrap();
     assert_eq!(y.value().to_vec::<f64>().unwrap(), [5.0, -2.0, 5.0]);
     let none = linear(&x(&[], &[2, 0]), &x(&[], &[3, 0]), Some(&b)).unwrap();
-    assert_eq!(none.value().to_vec::<f64>().unwrap(), [10.0, 20.0, 30.0, 10.0, 20.0, 30.0]);
-    assert_eq!(linear(&x(&[], &[0, 2]), &w, Some(&b)).unwrap().shape().to_string(), "[0, 3]");
+    assert_eq!(
+        none.value().to_vec::<f64>().unwrap(),
+        [10.0, 20.0, 30.0, 10.0, 20.0, 30.0]
+    );
+    assert_eq!(
+        linear(&x(&[], &[0, 2]), &w, Some(&b))
+            .unwrap()
+            .shape()
+            .to_string(),
+        "[0, 3]"
+    );
 }
 
 #[test]
@@ -23,11 +40,23 @@ fn errors() {
     let error = |x: &Var, w: &Var, b: &Var| linear(x, w, Some(b)).err().unwrap().to_string();
     let (input, w, b) = (x(&[4, 2]), x(&[3, 2]), x(&[3]));
     assert!(error(&x(&[]), &w, &b).starts_with("linear: x expects [.., c_in], got [] (linear.rs:"));
-    assert!(error(&input, &x(&[2]), &b).starts_with("linear: weight expects [c_out, c_in], got [2] (linear.rs:"));
-    assert!(error(&input, &x(&[3, 5]), &b).starts_with("linear: weight expects [c_out, c_in = 2], got [3, 5] (linear.rs:"));
-    assert!(error(&input, &w, &x(&[2])).starts_with("linear: bias expects [c_out = 3], got [2] (linear.rs:"));
+    assert!(
+        error(&input, &x(&[2]), &b)
+            .starts_with("linear: weight expects [c_out, c_in], got [2] (linear.rs:")
+    );
+    assert!(
+        error(&input, &x(&[3, 5]), &b)
+            .starts_with("linear: weight expects [c_out, c_in = 2], got [3, 5] (linear.rs:")
+    );
+    assert!(
+        error(&input, &w, &x(&[2]))
+            .starts_with("linear: bias expects [c_out = 3], got [2] (linear.rs:")
+    );
     let wide = Var::from(Tensor::zeros([3], DType::F64));
-    assert!(error(&input, &w, &wide).starts_with("linear: bias expects the dtype of x, f32, got f64 (linear.rs:"));
+    assert!(
+        error(&input, &w, &wide)
+            .starts_with("linear: bias expects the dtype of x, f32, got f64 (linear.rs:")
+    );
 }
 
 proptest! {

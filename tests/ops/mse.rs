@@ -10,17 +10,36 @@ fn by_hand() {
     let loss = mse(&a, &b).unwrap();
     assert_eq!(loss.value().item().unwrap(), 5.0);
     let gradients = loss.backward().unwrap();
-    assert_eq!(gradients.of(&a).unwrap().to_vec::<f32>().unwrap(), [0.0, 1.0, 0.0, -2.0]);
-    assert_eq!(gradients.of(&b).unwrap().to_vec::<f32>().unwrap(), [0.0, -1.0, 0.0, 2.0]);
+    assert_eq!(
+        gradients.of(&a).unwrap().to_vec::<f32>().unwrap(),
+        [0.0, 1.0, 0.0, -2.0]
+    );
+    assert_eq!(
+        gradients.of(&b).unwrap().to_vec::<f32>().unwrap(),
+        [0.0, -1.0, 0.0, 2.0]
+    );
 }
 
 #[test]
 fn single_precision_and_two_threads() {
-    let draw = |stream| Tensor::normal([100_003], 0.0, 1.0, DType::F32, &Rng::new(8).stream(stream));
+    let draw =
+        |stream| Tensor::normal([100_003], 0.0, 1.0, DType::F32, &Rng::new(8).stream(stream));
     let (a, b) = (draw(0), draw(1));
     let run = |threads, dtype| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        pool.install(|| mse(&a.cast(dtype).unwrap().into(), &b.cast(dtype).unwrap().into()).unwrap().value().item().unwrap())
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .unwrap();
+        pool.install(|| {
+            mse(
+                &a.cast(dtype).unwrap().into(),
+                &b.cast(dtype).unwrap().into(),
+            )
+            .unwrap()
+            .value()
+            .item()
+            .unwrap()
+        })
     };
     assert_eq!(run(1, DType::F32), run(2, DType::F32));
     assert!((run(1, DType::F32) - run(1, DType::F64)).abs() < 4.0 * f64::from(f32::EPSILON));
@@ -28,14 +47,26 @@ fn single_precision_and_two_threads() {
 
 #[test]
 fn errors() {
-    let zeros = |shape: &[usize], dtype| Var::from(Tensor::zeros(Shape::new(shape).unwrap(), dtype));
+    let zeros =
+        |shape: &[usize], dtype| Var::from(Tensor::zeros(Shape::new(shape).unwrap(), dtype));
     let error = |a, b| mse(&a, &b).err().unwrap().to_string();
     let e = error(zeros(&[2], DType::F32), zeros(&[1], DType::F32));
-    assert!(e.starts_with("mse: target expects the shape of prediction, [2], with elements, got [1] (mse.rs:"), "{e}");
+    assert!(
+        e.starts_with(
+            "mse: target expects the shape of prediction, [2], with elements, got [1] (mse.rs:"
+        ),
+        "{e}"
+    );
     let e = error(zeros(&[0], DType::F32), zeros(&[0], DType::F32));
-    assert!(e.starts_with("mse: target expects the shape of prediction, [0], with elements, got [0]"), "{e}");
+    assert!(
+        e.starts_with("mse: target expects the shape of prediction, [0], with elements, got [0]"),
+        "{e}"
+    );
     let e = error(zeros(&[2], DType::F32), zeros(&[2], DType::F64));
-    assert!(e.starts_with("mse: target expects the dtype of prediction, f32, got f64"), "{e}");
+    assert!(
+        e.starts_with("mse: target expects the dtype of prediction, f32, got f64"),
+        "{e}"
+    );
 }
 
 proptest! {

@@ -6,11 +6,19 @@ use wavemix::{DType, Result, Rng, Tensor, Var};
 fn sums_over_any_axes() {
     let x = Var::from(Tensor::from_vec((0..24).map(f64::from).collect(), [2, 3, 4]).unwrap());
     let y = x.sum(&[0, 2], false).unwrap();
-    assert_eq!((y.shape().to_string(), y.value().to_vec::<f64>().unwrap()), ("[3]".into(), vec![60.0, 92.0, 124.0]));
+    assert_eq!(
+        (y.shape().to_string(), y.value().to_vec::<f64>().unwrap()),
+        ("[3]".into(), vec![60.0, 92.0, 124.0])
+    );
     assert_eq!(x.sum(&[1], true).unwrap().shape().to_string(), "[2, 1, 4]");
     assert_eq!(x.sum_all().unwrap().value().item().unwrap(), 276.0);
     let error = x.sum(&[1, 1], false).err().unwrap().to_string();
-    assert!(error.starts_with("sum: axes expects different axes below 3 for [2, 3, 4], got [1, 1] (reduce.rs:"), "{error}");
+    assert!(
+        error.starts_with(
+            "sum: axes expects different axes below 3 for [2, 3, 4], got [1, 1] (reduce.rs:"
+        ),
+        "{error}"
+    );
 }
 
 proptest! {
@@ -34,7 +42,10 @@ fn means_and_variances() {
     assert_eq!(values(x.var(&[0], false, false)), [16.0, 1.0, 1.0]);
     assert_eq!(values(x.var(&[0], true, false)), [32.0, 2.0, 2.0]);
     assert_eq!(values(x.std(&[0], false, false)), [4.0, 1.0, 1.0]);
-    assert_eq!(x.var(&[1], true, true).unwrap().shape().to_string(), "[2, 1]");
+    assert_eq!(
+        x.var(&[1], true, true).unwrap().shape().to_string(),
+        "[2, 1]"
+    );
     // E[x^2] - E[x]^2 would lose all digits here.
     let far = Var::from(Tensor::from_vec(vec![10_000.0f32, 10_001.0, 10_002.0], [3]).unwrap());
     assert!((far.var(&[0], true, false).unwrap().value().item().unwrap() - 1.0).abs() < 1e-5);
@@ -48,43 +59,114 @@ fn extremes() {
     assert_eq!(values(x.min(&[1], true)), [1.0, 0.0]);
     let leaf = Var::leaf(x.value().clone());
     let gradients = leaf.max(&[0, 1], false).unwrap().backward().unwrap();
-    assert_eq!(gradients.of(&leaf).unwrap().to_vec::<f64>().unwrap(), [0.0, 1.0, 0.0, 0.0, 0.0, 0.0], "the first of equals");
-    assert_eq!(x.value().argmax(1).unwrap().to_vec::<i64>().unwrap(), [1, 0]);
-    assert_eq!(x.value().argmax(0).unwrap().to_vec::<i64>().unwrap(), [1, 0, 0]);
+    assert_eq!(
+        gradients.of(&leaf).unwrap().to_vec::<f64>().unwrap(),
+        [0.0, 1.0, 0.0, 0.0, 0.0, 0.0],
+        "the first of equals"
+    );
+    assert_eq!(
+        x.value().argmax(1).unwrap().to_vec::<i64>().unwrap(),
+        [1, 0]
+    );
+    assert_eq!(
+        x.value().argmax(0).unwrap().to_vec::<i64>().unwrap(),
+        [1, 0, 0]
+    );
     let nan = constant(&[1.0, f64::NAN, 3.0, f64::NAN], [4]);
-    assert!(nan.max(&[0], false).unwrap().value().item().unwrap().is_nan());
-    assert!(nan.min(&[0], false).unwrap().value().item().unwrap().is_nan());
+    assert!(
+        nan.max(&[0], false)
+            .unwrap()
+            .value()
+            .item()
+            .unwrap()
+            .is_nan()
+    );
+    assert!(
+        nan.min(&[0], false)
+            .unwrap()
+            .value()
+            .item()
+            .unwrap()
+            .is_nan()
+    );
     assert_eq!(nan.value().argmax(0).unwrap().item().unwrap(), 1.0);
-    assert_eq!(nan.value().topk(3).unwrap().1.to_vec::<i64>().unwrap(), [1, 3, 2]);
+    assert_eq!(
+        nan.value().topk(3).unwrap().1.to_vec::<i64>().unwrap(),
+        [1, 3, 2]
+    );
 }
 
 #[test]
 fn errors() {
-    let (x, empty) = (constant(&[1.0, 2.0], [1, 2]), Var::from(Tensor::zeros([3, 0], DType::F64)));
+    let (x, empty) = (
+        constant(&[1.0, 2.0], [1, 2]),
+        Var::from(Tensor::zeros([3, 0], DType::F64)),
+    );
     let cases: [(Result<Var>, &str); 7] = [
-        (empty.mean(&[1], false), "mean: x expects at least 1 to reduce, got 0 in axes [1] of [3, 0]"),
-        (empty.max(&[0, 1], false), "max: x expects at least 1 to reduce, got 0 in axes [0, 1] of [3, 0]"),
-        (x.var(&[0], true, false), "var: x expects at least 2 to reduce, got 1 in axes [0] of [1, 2]"),
-        (x.min(&[2], false), "min: axes expects different axes below 2 for [1, 2], got [2]"),
-        (x.value().argmax(2).map(Var::from), "argmax: axis expects below 2 for [1, 2], got 2"),
-        (empty.value().argmax(1).map(Var::from), "argmax: tensor expects a length above 0 in axis 1, got [3, 0]"),
-        (x.value().topk(3).map(|(y, _)| y.into()), "topk: k expects at most the length of the last axis of [1, 2], got 3"),
+        (
+            empty.mean(&[1], false),
+            "mean: x expects at least 1 to reduce, got 0 in axes [1] of [3, 0]",
+        ),
+        (
+            empty.max(&[0, 1], false),
+            "max: x expects at least 1 to reduce, got 0 in axes [0, 1] of [3, 0]",
+        ),
+        (
+            x.var(&[0], true, false),
+            "var: x expects at least 2 to reduce, got 1 in axes [0] of [1, 2]",
+        ),
+        (
+            x.min(&[2], false),
+            "min: axes expects different axes below 2 for [1, 2], got [2]",
+        ),
+        (
+            x.value().argmax(2).map(Var::from),
+            "argmax: axis expects below 2 for [1, 2], got 2",
+        ),
+        (
+            empty.value().argmax(1).map(Var::from),
+            "argmax: tensor expects a length above 0 in axis 1, got [3, 0]",
+        ),
+        (
+            x.value().topk(3).map(|(y, _)| y.into()),
+            "topk: k expects at most the length of the last axis of [1, 2], got 3",
+        ),
     ];
     for (result, message) in cases {
         let error = result.err().unwrap().to_string();
-        assert!(error.starts_with(message) && error.contains("(reduce.rs:"), "{error}");
+        assert!(
+            error.starts_with(message) && error.contains("(reduce.rs:"),
+            "{error}"
+        );
     }
 }
 
 #[test]
 fn threads_do_not_change_the_bits() {
-    let x = Var::from(Tensor::normal([70, 41, 33], 0.0, 1.0, DType::F32, &Rng::new(2)));
+    let x = Var::from(Tensor::normal(
+        [70, 41, 33],
+        0.0,
+        1.0,
+        DType::F32,
+        &Rng::new(2),
+    ));
     let run = |threads| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .unwrap();
         let all = || {
-            let parts = [x.var(&[0, 1], true, false), x.mean(&[1, 2], false), x.max(&[1], false), x.mean_all()];
+            let parts = [
+                x.var(&[0, 1], true, false),
+                x.mean(&[1, 2], false),
+                x.max(&[1], false),
+                x.mean_all(),
+            ];
             let (values, at) = x.value().topk(3).unwrap();
-            let mut out: Vec<f32> = parts.into_iter().flat_map(|y| y.unwrap().value().to_vec::<f32>().unwrap()).collect();
+            let mut out: Vec<f32> = parts
+                .into_iter()
+                .flat_map(|y| y.unwrap().value().to_vec::<f32>().unwrap())
+                .collect();
             out.extend(values.to_vec::<f32>().unwrap());
             out.extend(at.cast(DType::F32).unwrap().to_vec::<f32>().unwrap());
             out

@@ -5,19 +5,36 @@ use wavemix::{DType, Device, Result, Rng, Shape, Tensor, Var};
 
 fn counted(dims: &[usize]) -> Var {
     let shape = Shape::new(dims).unwrap();
-    Tensor::arange(0.0, 1.0, shape.elements(), DType::F64).reshape(shape).unwrap().into()
+    Tensor::arange(0.0, 1.0, shape.elements(), DType::F64)
+        .reshape(shape)
+        .unwrap()
+        .into()
 }
 
 /// The tensor whose element at `index` is `source(index)`.
 fn built(dims: &[usize], mut source: impl FnMut(&[usize]) -> f64) -> Vec<f64> {
     let strides = Shape::new(dims).unwrap().strides();
     let elements = dims.iter().product();
-    (0..elements).map(|i| source(&dims.iter().zip(strides.iter()).map(|(d, s)| i / s % d).collect::<Vec<_>>())).collect()
+    (0..elements)
+        .map(|i| {
+            source(
+                &dims
+                    .iter()
+                    .zip(strides.iter())
+                    .map(|(d, s)| i / s % d)
+                    .collect::<Vec<_>>(),
+            )
+        })
+        .collect()
 }
 
 /// Element `index` of x.
 fn at(x: &Var, index: &[usize]) -> f64 {
-    let flat: usize = index.iter().zip(x.shape().strides().iter()).map(|(i, s)| i * s).sum();
+    let flat: usize = index
+        .iter()
+        .zip(x.shape().strides().iter())
+        .map(|(i, s)| i * s)
+        .sum();
     x.value().as_slice::<f64>().unwrap()[flat]
 }
 
@@ -25,7 +42,10 @@ fn assert_is(y: Result<Var>, dims: &[usize], source: impl FnMut(&[usize]) -> f64
     let y = y.unwrap();
     assert_eq!(&y.shape()[..], dims);
     // Not assert_eq: large ones would be printed.
-    assert!(y.value().to_vec::<f64>().unwrap() == built(dims, source), "a result of shape {dims:?}");
+    assert!(
+        y.value().to_vec::<f64>().unwrap() == built(dims, source),
+        "a result of shape {dims:?}"
+    );
 }
 
 fn replaced(index: &[usize], axis: usize, value: usize) -> Vec<usize> {
@@ -38,16 +58,34 @@ fn replaced(index: &[usize], axis: usize, value: usize) -> Vec<usize> {
 fn reshapes() {
     let x = counted(&[2, 3, 4]);
     assert_is(x.reshape([4, 6]), &[4, 6], |i| (i[0] * 6 + i[1]) as f64);
-    assert_eq!(x.unsqueeze(3).unwrap().unsqueeze(0).unwrap().shape().to_string(), "[1, 2, 3, 4, 1]");
-    assert_eq!(x.unsqueeze(1).unwrap().squeeze(1).unwrap().shape(), x.shape());
+    assert_eq!(
+        x.unsqueeze(3)
+            .unwrap()
+            .unsqueeze(0)
+            .unwrap()
+            .shape()
+            .to_string(),
+        "[1, 2, 3, 4, 1]"
+    );
+    assert_eq!(
+        x.unsqueeze(1).unwrap().squeeze(1).unwrap().shape(),
+        x.shape()
+    );
 }
 
 #[test]
 fn bytes_move_too() {
     let x = Var::from(Tensor::from_vec(vec![1u8, 2, 3, 4, 5, 6], [2, 3]).unwrap());
-    assert_eq!(x.transpose(0, 1).unwrap().value().to_vec::<u8>().unwrap(), [1, 4, 2, 5, 3, 6]);
     assert_eq!(
-        concat(&[&x, &x.flip(1).unwrap()], 1).unwrap().value().to_vec::<u8>().unwrap(),
+        x.transpose(0, 1).unwrap().value().to_vec::<u8>().unwrap(),
+        [1, 4, 2, 5, 3, 6]
+    );
+    assert_eq!(
+        concat(&[&x, &x.flip(1).unwrap()], 1)
+            .unwrap()
+            .value()
+            .to_vec::<u8>()
+            .unwrap(),
         [1, 2, 3, 3, 2, 1, 4, 5, 6, 6, 5, 4]
     );
 }
@@ -57,16 +95,37 @@ fn large_ones_over_threads() {
     // Above the size from which work is split, with tiles cut off at the ends.
     let x = counted(&[3, 211, 117]);
     let run = |threads| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .unwrap();
         pool.install(|| {
-            assert_is(x.permute(&[0, 2, 1]), &[3, 117, 211], |i| at(&x, &[i[0], i[2], i[1]]));
-            assert_is(x.permute(&[2, 1, 0]), &[117, 211, 3], |i| at(&x, &[i[2], i[1], i[0]]));
-            assert_is(x.flip(1), &[3, 211, 117], |i| at(&x, &[i[0], 210 - i[1], i[2]]));
-            assert_is(x.slice(2, 1..117), &[3, 211, 116], |i| at(&x, &[i[0], i[1], i[2] + 1]));
-            assert_is(concat(&[&x, &x], 2), &[3, 211, 234], |i| at(&x, &[i[0], i[1], i[2] % 117]));
-            assert_is(x.unsqueeze(1).unwrap().expand([3, 2, 211, 117]), &[3, 2, 211, 117], |i| at(&x, &[i[0], i[2], i[3]]));
+            assert_is(x.permute(&[0, 2, 1]), &[3, 117, 211], |i| {
+                at(&x, &[i[0], i[2], i[1]])
+            });
+            assert_is(x.permute(&[2, 1, 0]), &[117, 211, 3], |i| {
+                at(&x, &[i[2], i[1], i[0]])
+            });
+            assert_is(x.flip(1), &[3, 211, 117], |i| {
+                at(&x, &[i[0], 210 - i[1], i[2]])
+            });
+            assert_is(x.slice(2, 1..117), &[3, 211, 116], |i| {
+                at(&x, &[i[0], i[1], i[2] + 1])
+            });
+            assert_is(concat(&[&x, &x], 2), &[3, 211, 234], |i| {
+                at(&x, &[i[0], i[1], i[2] % 117])
+            });
+            assert_is(
+                x.unsqueeze(1).unwrap().expand([3, 2, 211, 117]),
+                &[3, 2, 211, 117],
+                |i| at(&x, &[i[0], i[2], i[3]]),
+            );
             assert_is(x.pad(&[(0, 0), (1, 0), (0, 2)]), &[3, 212, 119], |i| {
-                if i[1] > 0 && i[2] < 117 { at(&x, &[i[0], i[1] - 1, i[2]]) } else { 0.0 }
+                if i[1] > 0 && i[2] < 117 {
+                    at(&x, &[i[0], i[1] - 1, i[2]])
+                } else {
+                    0.0
+                }
             });
         });
     };
@@ -77,35 +136,90 @@ fn large_ones_over_threads() {
 #[test]
 fn empty_ones() {
     let x = Var::from(Tensor::zeros([2, 0, 3], DType::F32));
-    assert_eq!(x.permute(&[2, 1, 0]).unwrap().shape().to_string(), "[3, 0, 2]");
-    assert_eq!(x.pad(&[(0, 0), (1, 0), (0, 0)]).unwrap().value().to_vec::<f32>().unwrap(), [0.0; 6]);
-    assert_eq!(concat(&[&x, &x], 1).unwrap().shape().to_string(), "[2, 0, 3]");
+    assert_eq!(
+        x.permute(&[2, 1, 0]).unwrap().shape().to_string(),
+        "[3, 0, 2]"
+    );
+    assert_eq!(
+        x.pad(&[(0, 0), (1, 0), (0, 0)])
+            .unwrap()
+            .value()
+            .to_vec::<f32>()
+            .unwrap(),
+        [0.0; 6]
+    );
+    assert_eq!(
+        concat(&[&x, &x], 1).unwrap().shape().to_string(),
+        "[2, 0, 3]"
+    );
     assert_eq!(x.flip(1).unwrap().shape().to_string(), "[2, 0, 3]");
     assert_eq!(x.slice(0, 1..1).unwrap().shape().to_string(), "[0, 0, 3]");
-    assert_eq!(x.expand([4, 2, 0, 3]).unwrap().shape().to_string(), "[4, 2, 0, 3]");
+    assert_eq!(
+        x.expand([4, 2, 0, 3]).unwrap().shape().to_string(),
+        "[4, 2, 0, 3]"
+    );
 }
 
 #[test]
 fn errors() {
     let x = counted(&[2, 3]);
     let cases: [(Result<Var>, &str); 13] = [
-        (x.reshape([4]), "reshape: tensor expects 4 elements to make [4], got [2, 3]"),
-        (x.squeeze(1), "squeeze: axis expects an axis of length 1 of [2, 3], got 1"),
-        (x.unsqueeze(3), "unsqueeze: axis expects at most 2 for [2, 3], got 3"),
-        (x.permute(&[0, 0]), "permute: order expects each axis of [2, 3] once, got [0, 0]"),
-        (x.transpose(0, 2), "transpose: axis expects below 2 for [2, 3], got 2"),
+        (
+            x.reshape([4]),
+            "reshape: tensor expects 4 elements to make [4], got [2, 3]",
+        ),
+        (
+            x.squeeze(1),
+            "squeeze: axis expects an axis of length 1 of [2, 3], got 1",
+        ),
+        (
+            x.unsqueeze(3),
+            "unsqueeze: axis expects at most 2 for [2, 3], got 3",
+        ),
+        (
+            x.permute(&[0, 0]),
+            "permute: order expects each axis of [2, 3] once, got [0, 0]",
+        ),
+        (
+            x.transpose(0, 2),
+            "transpose: axis expects below 2 for [2, 3], got 2",
+        ),
         (x.flip(2), "flip: axis expects below 2 for [2, 3], got 2"),
-        (x.slice(1, 2..4), "slice: range expects a part of 0..3 for axis 1 of [2, 3], got 2..4"),
-        (x.split(&[1, 1], 1).map(|mut parts| parts.remove(0)), "split: lengths expects a sum of 3, got [1, 1]"),
-        (x.pad(&[(1, 1)]), "pad: around expects a pair for each axis of [2, 3], got [(1, 1)]"),
-        (x.expand([3, 3]), "expand: x expects a shape that repeats to [3, 3], got [2, 3]"),
-        (concat(&[], 0), "concat: parts expects at least one, got none"),
-        (concat(&[&x, &counted(&[2, 2])], 0), "concat: parts expects [2, 3] but for axis 0, got [2, 2]"),
-        (concat(&[&x, &Tensor::zeros([2, 3], DType::U8).into()], 0), "concat: parts expects one dtype, f64, got u8"),
+        (
+            x.slice(1, 2..4),
+            "slice: range expects a part of 0..3 for axis 1 of [2, 3], got 2..4",
+        ),
+        (
+            x.split(&[1, 1], 1).map(|mut parts| parts.remove(0)),
+            "split: lengths expects a sum of 3, got [1, 1]",
+        ),
+        (
+            x.pad(&[(1, 1)]),
+            "pad: around expects a pair for each axis of [2, 3], got [(1, 1)]",
+        ),
+        (
+            x.expand([3, 3]),
+            "expand: x expects a shape that repeats to [3, 3], got [2, 3]",
+        ),
+        (
+            concat(&[], 0),
+            "concat: parts expects at least one, got none",
+        ),
+        (
+            concat(&[&x, &counted(&[2, 2])], 0),
+            "concat: parts expects [2, 3] but for axis 0, got [2, 2]",
+        ),
+        (
+            concat(&[&x, &Tensor::zeros([2, 3], DType::U8).into()], 0),
+            "concat: parts expects one dtype, f64, got u8",
+        ),
     ];
     for (result, message) in cases {
         let error = result.err().unwrap().to_string();
-        assert!(error.starts_with(message) && error.contains("(shape.rs:"), "{error}");
+        assert!(
+            error.starts_with(message) && error.contains("(shape.rs:"),
+            "{error}"
+        );
     }
     assert!(
         x.pad(&[(usize::MAX, 0), (0, 0)])
@@ -178,18 +292,40 @@ fn impossible_shapes_are_errors() {
     let expected = "from_vec: shape expects one that fits in memory, got [3, 7, 29, 36760123, 823996703] (shape.rs:";
     assert!(said.starts_with(expected), "{said}");
     let x = Tensor::zeros([5], DType::F32);
-    assert!(error(x.reshape(five)).starts_with("reshape: shape expects one that fits in memory, got [3, 7, 29, "));
+    assert!(
+        error(x.reshape(five))
+            .starts_with("reshape: shape expects one that fits in memory, got [3, 7, 29, ")
+    );
     let empty = Tensor::zeros([0], DType::F32);
-    assert!(error(empty.reshape([0, 1 << 63])).starts_with("reshape: shape expects one that fits in memory, got [0, 9"));
-    assert!(error(Tensor::from_vec(Vec::<f64>::new(), [1 << 63, 2])).starts_with("from_vec: shape expects one that fits"));
-    assert!(error(Tensor::full_on(Device::Cpu, [1 << 63, 2], 0.0, DType::U8)).starts_with("full_on: shape expects one"));
+    assert!(
+        error(empty.reshape([0, 1 << 63]))
+            .starts_with("reshape: shape expects one that fits in memory, got [0, 9")
+    );
+    assert!(
+        error(Tensor::from_vec(Vec::<f64>::new(), [1 << 63, 2]))
+            .starts_with("from_vec: shape expects one that fits")
+    );
+    assert!(
+        error(Tensor::full_on(Device::Cpu, [1 << 63, 2], 0.0, DType::U8))
+            .starts_with("full_on: shape expects one")
+    );
     let one = Var::from(Tensor::zeros([1, 1], DType::F32));
     assert!(
-        one.expand([1 << 63, 2]).err().unwrap().to_string().starts_with("expand: result expects a shape that fits in memory")
+        one.expand([1 << 63, 2])
+            .err()
+            .unwrap()
+            .to_string()
+            .starts_with("expand: result expects a shape that fits in memory")
     );
     // Sixteen times 2^60 columns of nothing are 2^64.
     let long = Var::from(Tensor::zeros([0, (1 << 60) - 1], DType::F32));
-    assert!(concat(&[&long; 17], 1).err().unwrap().to_string().starts_with("concat: result expects a shape that fits in memory"));
+    assert!(
+        concat(&[&long; 17], 1)
+            .err()
+            .unwrap()
+            .to_string()
+            .starts_with("concat: result expects a shape that fits in memory")
+    );
 }
 
 /// Functions that return no `Result` say at the caller's line what cannot be.
@@ -208,12 +344,18 @@ fn creation_of_an_impossible_tensor_panics_at_its_caller() {
     for (i, creation) in creations.iter().enumerate() {
         let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(creation)).unwrap_err();
         let said = panic.downcast_ref::<String>().unwrap();
-        assert!(said.contains("expects a shape that fits in memory") && said.contains("(shape.rs:"), "{i}: {said}");
+        assert!(
+            said.contains("expects a shape that fits in memory") && said.contains("(shape.rs:"),
+            "{i}: {said}"
+        );
     }
 }
 
 #[test]
 fn a_scalar_has_no_rows() {
     let error = Tensor::scalar(1.0f32).rows(0..0).err().unwrap().to_string();
-    assert!(error.starts_with("rows: tensor expects one dimension or more, got [] (shape.rs:"), "{error}");
+    assert!(
+        error.starts_with("rows: tensor expects one dimension or more, got [] (shape.rs:"),
+        "{error}"
+    );
 }

@@ -1,4 +1,5 @@
-//! Every op at the points where its formula meets 0 times infinity, and at numbers too large to add to.
+//! Every op at the points where its formula meets 0 times infinity, and at numbers too large to add
+//! to.
 
 use wavemix::{DType, Device};
 

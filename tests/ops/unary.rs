@@ -18,28 +18,74 @@ const FUNCTIONS: [(&str, Function, fn(f64) -> f64, f64, f64); 22] = [
     ("powf", |x| x.powf(1.7), |x| (1.7 * x.ln()).exp(), 0.2, 3.0),
     ("powf", |x| x.powf(-2.0), |x| 1.0 / (x * x), -3.0, -0.3),
     ("powf", |x| x.powf(0.0), |_| 1.0, -3.0, 3.0),
-    ("tanh", |x| x.tanh(), |x| 1.0 - 2.0 / ((2.0 * x).exp() + 1.0), -3.0, 3.0),
-    ("sigmoid", |x| x.sigmoid(), |x| 1.0 / (1.0 + (-x).exp()), -5.0, 5.0),
+    (
+        "tanh",
+        |x| x.tanh(),
+        |x| 1.0 - 2.0 / ((2.0 * x).exp() + 1.0),
+        -3.0,
+        3.0,
+    ),
+    (
+        "sigmoid",
+        |x| x.sigmoid(),
+        |x| 1.0 / (1.0 + (-x).exp()),
+        -5.0,
+        5.0,
+    ),
     ("relu", |x| x.relu(), |x| x.max(0.0), 0.1, 3.0),
     ("relu", |x| x.relu(), |x| x.max(0.0), -3.0, -0.1),
     ("silu", |x| x.silu(), |x| x / (1.0 + (-x).exp()), -5.0, 5.0),
     ("gelu", |x| x.gelu(), |x| x * normal_cdf(x), -4.0, 4.0),
-    ("clamp", |x| x.clamp(-0.5, 1.5), |x| x.clamp(-0.5, 1.5), -0.4, 1.4),
-    ("clamp", |x| x.clamp(-0.5, 1.5), |x| x.clamp(-0.5, 1.5), 1.6, 3.0),
-    ("add_scalar", |x| x.add_scalar(0.75), |x| x + 0.75, -3.0, 3.0),
-    ("mul_scalar", |x| x.mul_scalar(-2.5), |x| x * -2.5, -3.0, 3.0),
+    (
+        "clamp",
+        |x| x.clamp(-0.5, 1.5),
+        |x| x.clamp(-0.5, 1.5),
+        -0.4,
+        1.4,
+    ),
+    (
+        "clamp",
+        |x| x.clamp(-0.5, 1.5),
+        |x| x.clamp(-0.5, 1.5),
+        1.6,
+        3.0,
+    ),
+    (
+        "add_scalar",
+        |x| x.add_scalar(0.75),
+        |x| x + 0.75,
+        -3.0,
+        3.0,
+    ),
+    (
+        "mul_scalar",
+        |x| x.mul_scalar(-2.5),
+        |x| x * -2.5,
+        -3.0,
+        3.0,
+    ),
 ];
 
 /// Phi by its integral, with Simpson's rule on 4000 steps: right to 1e-14 on [-5, 5].
 fn normal_cdf(x: f64) -> f64 {
-    let (steps, density) = (4000, |t: f64| (-t * t / 2.0).exp() / (2.0 * std::f64::consts::PI).sqrt());
+    let (steps, density) = (4000, |t: f64| {
+        (-t * t / 2.0).exp() / (2.0 * std::f64::consts::PI).sqrt()
+    });
     let h = x / f64::from(steps);
-    let inner: f64 = (1..steps).map(|i| density(f64::from(i) * h) * f64::from(2 + 2 * (i % 2))).sum();
+    let inner: f64 = (1..steps)
+        .map(|i| density(f64::from(i) * h) * f64::from(2 + 2 * (i % 2)))
+        .sum();
     0.5 + (density(0.0) + inner + density(x)) * h / 3.0
 }
 
 fn draw(low: f64, high: f64, dims: &[usize], dtype: DType, seed: u64) -> Tensor {
-    Tensor::uniform(wavemix::Shape::new(dims).unwrap(), low, high, dtype, &Rng::new(seed))
+    Tensor::uniform(
+        wavemix::Shape::new(dims).unwrap(),
+        low,
+        high,
+        dtype,
+        &Rng::new(seed),
+    )
 }
 
 #[test]
@@ -59,7 +105,10 @@ fn values_follow_the_definitions() {
                 .zip(y.cast(DType::F64).unwrap().to_vec::<f64>().unwrap())
             {
                 let want = definition(x);
-                assert!((y - want).abs() <= tolerance * want.abs().max(1.0), "{name}({x}) in {dtype}: {y}, not {want}");
+                assert!(
+                    (y - want).abs() <= tolerance * want.abs().max(1.0),
+                    "{name}({x}) in {dtype}: {y}, not {want}"
+                );
             }
         }
     }
@@ -67,7 +116,9 @@ fn values_follow_the_definitions() {
 
 #[test]
 fn special_values() {
-    let x = Var::from(Tensor::from_vec(vec![f32::NAN, f32::NEG_INFINITY, -0.0, f32::INFINITY], [4]).unwrap());
+    let x = Var::from(
+        Tensor::from_vec(vec![f32::NAN, f32::NEG_INFINITY, -0.0, f32::INFINITY], [4]).unwrap(),
+    );
     let bits = |y: Result<Var>| y.unwrap().value().to_vec::<f32>().unwrap();
     let relu = bits(x.relu());
     assert!(relu[0].is_nan() && relu[1..] == [0.0, 0.0, f32::INFINITY]);
@@ -75,23 +126,39 @@ fn special_values() {
     assert!(clamp[0].is_nan() && clamp[1..] == [-1.0, 0.0, 2.0]);
     let sigmoid = bits(x.sigmoid());
     assert!(sigmoid[0].is_nan() && sigmoid[1..] == [0.0, 0.5, 1.0]);
-    assert_eq!(bits(Var::from(Tensor::zeros([0, 3], DType::F32)).gelu()), [0f32; 0]);
+    assert_eq!(
+        bits(Var::from(Tensor::zeros([0, 3], DType::F32)).gelu()),
+        [0f32; 0]
+    );
 }
 
 #[test]
 fn errors() {
     let bytes = Var::from(Tensor::zeros([2], DType::U8));
     let error = bytes.exp().err().unwrap().to_string();
-    assert!(error.starts_with("exp: x expects f32 or f64, got u8 (unary.rs:"), "{error}");
-    let error = Var::from(Tensor::zeros([2], DType::F32)).clamp(1.0, 0.5).err().unwrap().to_string();
-    assert!(error.starts_with("clamp: bounds expects low <= high, got 1 and 0.5 (unary.rs:"), "{error}");
+    assert!(
+        error.starts_with("exp: x expects f32 or f64, got u8 (unary.rs:"),
+        "{error}"
+    );
+    let error = Var::from(Tensor::zeros([2], DType::F32))
+        .clamp(1.0, 0.5)
+        .err()
+        .unwrap()
+        .to_string();
+    assert!(
+        error.starts_with("clamp: bounds expects low <= high, got 1 and 0.5 (unary.rs:"),
+        "{error}"
+    );
 }
 
 #[test]
 fn threads_do_not_change_the_bits() {
     let x = Var::from(draw(-3.0, 3.0, &[3, 33_333], DType::F32, 5));
     let run = |threads| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .unwrap();
         pool.install(|| x.gelu().unwrap().value().to_vec::<f32>().unwrap())
     };
     assert_eq!(run(1), run(2));

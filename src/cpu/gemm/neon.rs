@@ -11,12 +11,22 @@ use crate::{DType, Real};
 
 /// # Safety
 /// As `Sums::columns`; T is f32 or f64.
-pub(super) unsafe fn neon<T: Real, O: Real>(sums: &Sums<T>, tiles: &[Tile], at: usize, begin: Begin<O>, to: &mut Target<O>) {
+pub(super) unsafe fn neon<T: Real, O: Real>(
+    sums: &Sums<T>,
+    tiles: &[Tile],
+    at: usize,
+    begin: Begin<O>,
+    to: &mut Target<O>,
+) {
     // SAFETY: the caller's promise; T and O are the types that their DTYPEs name.
     unsafe {
         match (T::DTYPE, O::DTYPE) {
-            (DType::F32, DType::F32) => by::<f32, f32, float32x4_t>(same(sums), tiles, at, *same(&begin), same_mut(to)),
-            (DType::F32, _) => by::<f32, bf16, float32x4_t>(same(sums), tiles, at, *same(&begin), same_mut(to)),
+            (DType::F32, DType::F32) => {
+                by::<f32, f32, float32x4_t>(same(sums), tiles, at, *same(&begin), same_mut(to))
+            }
+            (DType::F32, _) => {
+                by::<f32, bf16, float32x4_t>(same(sums), tiles, at, *same(&begin), same_mut(to))
+            }
             _ => by::<f64, f64, float64x2_t>(same(sums), tiles, at, *same(&begin), same_mut(to)),
         }
     }

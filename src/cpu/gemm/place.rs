@@ -10,12 +10,14 @@ use crate::Real;
 #[derive(Clone, Copy)]
 pub(super) enum Place {
     Here,
-    /// In a copy of some terms of some rows, which begin so far apart; or of all terms in one piece, where the rows are dense.
+    /// In a copy of some terms of some rows, which begin so far apart; or of all terms in one
+    /// piece, where the rows are dense.
     InRows {
         apart: usize,
         dense: bool,
     },
-    /// In a copy of some columns, which begin so far apart, those that go together element by element; or in one piece, as above.
+    /// In a copy of some columns, which begin so far apart, those that go together element by
+    /// element; or in one piece, as above.
     InColumns {
         apart: usize,
         dense: bool,
@@ -28,19 +30,32 @@ const LINE: usize = 16;
 impl Place {
     /// For an A of m x k, of which `terms` are taken at a time, and n columns of B.
     ///
-    /// Numbers that are multiplied as another type are written down as that. Terms that go together have to lie side by side.
-    /// And where rows, or columns, are a large power of two apart, they meet in the same few sets of the caches, and what is
-    /// read for one panel of B is gone at the next.
+    /// Numbers that are multiplied as another type are written down as that. Terms that go together
+    /// have to lie side by side. And where rows, or columns, are a large power of two apart, they
+    /// meet in the same few sets of the caches, and what is read for one panel of B is gone at the
+    /// next.
     pub fn of<F: Real, T: Real>(a: Matrix<'_, T>, [m, k, n]: [usize; 3], terms: usize) -> Place {
         let far = |bytes: usize, step: usize| n >= 128 && step * size_of::<T>() >= bytes;
-        let rows = Place::InRows { apart: terms + LINE, dense: false };
+        let rows = Place::InRows {
+            apart: terms + LINE,
+            dense: false,
+        };
         // An odd number of lines.
-        let columns = Place::InColumns { apart: m | LINE, dense: false };
+        let columns = Place::InColumns {
+            apart: m | LINE,
+            dense: false,
+        };
         if F::DTYPE != T::DTYPE {
             return match a.col {
-                1 if [a.row, terms] == [k; 2] => Place::InRows { apart: k, dense: true },
+                1 if [a.row, terms] == [k; 2] => Place::InRows {
+                    apart: k,
+                    dense: true,
+                },
                 1 => rows,
-                col if col == m => Place::InColumns { apart: m, dense: true },
+                col if col == m => Place::InColumns {
+                    apart: m,
+                    dense: true,
+                },
                 _ => columns,
             };
         }
@@ -54,20 +69,43 @@ impl Place {
     }
 
     /// Copies the first `count` terms of m rows, if they go to columns.
-    pub fn lay_columns<T: Real, F: Real<Wide = T::Wide>>(self, a: Matrix<'_, T>, [m, count]: [usize; 2], to: &mut [F]) {
-        let Place::InColumns { apart, dense } = self else { return };
+    pub fn lay_columns<T: Real, F: Real<Wide = T::Wide>>(
+        self,
+        a: Matrix<'_, T>,
+        [m, count]: [usize; 2],
+        to: &mut [F],
+    ) {
+        let Place::InColumns { apart, dense } = self else {
+            return;
+        };
         if dense {
             return copy_many(&a.data[..count * m], &mut to[..count * m]);
         }
         let to = &mut to[..count.next_multiple_of(together::<F>()) * apart];
-        Matrix { row: a.col, col: a.row, ..a }.pack(count, (0, m), apart, to);
+        Matrix {
+            row: a.col,
+            col: a.row,
+            ..a
+        }
+        .pack(count, (0, m), apart, to);
     }
 
     /// Copies the first `count` terms of some rows, if they go to rows.
-    pub fn lay_rows<T: Real, F: Real<Wide = T::Wide>>(self, a: Matrix<'_, T>, rows: Range<usize>, count: usize, to: &mut [F]) {
-        let Place::InRows { apart, dense } = self else { return };
+    pub fn lay_rows<T: Real, F: Real<Wide = T::Wide>>(
+        self,
+        a: Matrix<'_, T>,
+        rows: Range<usize>,
+        count: usize,
+        to: &mut [F],
+    ) {
+        let Place::InRows { apart, dense } = self else {
+            return;
+        };
         if dense {
-            return copy_many(&a.data[rows.start * count..rows.end * count], &mut to[..rows.len() * count]);
+            return copy_many(
+                &a.data[rows.start * count..rows.end * count],
+                &mut to[..rows.len() * count],
+            );
         }
         for (row, to) in rows.zip(to.chunks_mut(apart)) {
             copy(&a.data[row * a.row..][..count], &mut to[..count]);

@@ -12,7 +12,8 @@ pub(super) trait Products<T: Real>: Lanes<T::Wide> {
     /// The same for all sums.
     ///
     /// # Safety
-    /// What goes together is readable at `from`; for the types of x86 the processor has the instructions.
+    /// What goes together is readable at `from`; for the types of x86 the processor has the
+    /// instructions.
     unsafe fn all(from: *const T) -> Self::Factor;
     /// Another for each sum.
     ///
@@ -55,7 +56,8 @@ macro_rules! one_by_one {
 }
 one_by_one! { f32 f64 }
 
-/// In pairs by the definition, which tests hold the instruction against: a processor without it multiplies bf16 as f32.
+/// In pairs by the definition, which tests hold the instruction against: a processor without it
+/// multiplies bf16 as f32.
 impl Products<bf16> for [f32; 4] {
     type Factor = [[bf16; 2]; 4];
     #[inline(always)]
@@ -71,7 +73,9 @@ impl Products<bf16> for [f32; 4] {
     #[inline(always)]
     fn add_products(self, a: Self::Factor, b: Self::Factor) -> Self {
         // The upper one first, as the instruction does.
-        std::array::from_fn(|i| self[i] + a[i][1].wide() * b[i][1].wide() + a[i][0].wide() * b[i][0].wide())
+        std::array::from_fn(|i| {
+            self[i] + a[i][1].wide() * b[i][1].wide() + a[i][0].wide() * b[i][0].wide()
+        })
     }
 }
 
@@ -80,13 +84,16 @@ mod x86 {
     use super::*;
     use crate::DType;
     use crate::cpu::lanes::x86::store_rounded;
-    use std::arch::x86_64::{__m512, __m512bh, _mm512_dpbf16_ps, _mm512_loadu_si512, _mm512_set1_epi32};
+    use std::arch::x86_64::{
+        __m512, __m512bh, _mm512_dpbf16_ps, _mm512_loadu_si512, _mm512_set1_epi32,
+    };
 
     impl Products<bf16> for __m512 {
         type Factor = __m512bh;
         #[inline(always)]
         unsafe fn all(from: *const bf16) -> __m512bh {
-            // SAFETY: the caller's promise; both types are 64 bytes for which every pattern is a value.
+            // SAFETY: the caller's promise; both types are 64 bytes for which every pattern is a
+            // value.
             unsafe { std::mem::transmute(_mm512_set1_epi32(from.cast::<i32>().read_unaligned())) }
         }
         #[inline(always)]
@@ -103,7 +110,13 @@ mod x86 {
         #[inline(always)]
         unsafe fn put<O: Real<Wide = f32>>(self, count: usize, to: *mut O) {
             // SAFETY: the caller's promise.
-            unsafe { if O::DTYPE == DType::BF16 { store_rounded(self, count, to.cast()) } else { self.narrow(count, to) } }
+            unsafe {
+                if O::DTYPE == DType::BF16 {
+                    store_rounded(self, count, to.cast())
+                } else {
+                    self.narrow(count, to)
+                }
+            }
         }
     }
 }

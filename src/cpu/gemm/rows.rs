@@ -18,28 +18,49 @@ pub(super) struct Tile {
 }
 
 impl Rows {
-    /// Lines of `count` rows each: the first row of each line begins at `lines` in A and in C, and the rows after it `steps`
-    /// further on in each. `columns` of C are computed at a time.
-    pub fn lines<T: Real>(lines: impl Iterator<Item = [usize; 2]>, count: usize, steps: [usize; 2], columns: usize) -> Rows {
+    /// Lines of `count` rows each: the first row of each line begins at `lines` in A and in C, and
+    /// the rows after it `steps` further on in each. `columns` of C are computed at a time.
+    pub fn lines<T: Real>(
+        lines: impl Iterator<Item = [usize; 2]>,
+        count: usize,
+        steps: [usize; 2],
+        columns: usize,
+    ) -> Rows {
         Rows::of_height(rows_of_a_tile::<T>(columns), lines, count, steps)
     }
 
     /// In tiles of so many rows.
-    pub(super) fn of_height(height: usize, lines: impl Iterator<Item = [usize; 2]>, count: usize, steps: [usize; 2]) -> Rows {
-        let mut tiles: Vec<Tile> = Vec::with_capacity((lines.size_hint().0 * count).div_ceil(height));
+    pub(super) fn of_height(
+        height: usize,
+        lines: impl Iterator<Item = [usize; 2]>,
+        count: usize,
+        steps: [usize; 2],
+    ) -> Rows {
+        let mut tiles: Vec<Tile> =
+            Vec::with_capacity((lines.size_hint().0 * count).div_ceil(height));
         let mut last = [0; 2];
         for [mut from, mut to] in lines {
             if let Some(steps_on) = count.checked_sub(1) {
-                last = [last[0].max(from + steps_on * steps[0]), last[1].max(to + steps_on * steps[1])];
+                last = [
+                    last[0].max(from + steps_on * steps[0]),
+                    last[1].max(to + steps_on * steps[1]),
+                ];
             }
             let mut left = count;
             while left > 0 {
                 if tiles.last().is_none_or(|tile| tile.count == height) {
-                    tiles.push(Tile { from: [from; TILE], to: [to; TILE], count: 0 });
+                    tiles.push(Tile {
+                        from: [from; TILE],
+                        to: [to; TILE],
+                        count: 0,
+                    });
                 }
                 let Some(tile) = tiles.last_mut() else { break };
                 let (before, after) = (tile.count, height.min(tile.count + left));
-                for (a, c) in tile.from[before..after].iter_mut().zip(&mut tile.to[before..after]) {
+                for (a, c) in tile.from[before..after]
+                    .iter_mut()
+                    .zip(&mut tile.to[before..after])
+                {
                     (*a, *c) = (from, to);
                     from += steps[0];
                     to += steps[1];

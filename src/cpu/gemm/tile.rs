@@ -1,12 +1,14 @@
 //! The kernel of all products: a tile of the result, kept in registers.
 //!
-//! It adds up `tile[i, j] = sum over p of A[i, p] B[p, j]` for 8 rows and two vectors of columns. B is packed: cut
-//! into panels as wide as a tile, so that it is read in one stream. A is read where it lies. Its rows need no
-//! order, which is what lets convolutions use it without a copy of their windows: see `taps`.
+//! It adds up `tile[i, j] = sum over p of A[i, p] B[p, j]` for 8 rows and two vectors of columns. B
+//! is packed: cut into panels as wide as a tile, so that it is read in one stream. A is read where
+//! it lies. Its rows need no order, which is what lets convolutions use it without a copy of their
+//! windows: see `taps`.
 //!
-//! Where the processor multiplies bf16 it does so two terms at a time: an instruction adds the products of two neighbours in A
-//! and two in B to each sum of f32. So the terms of bf16 come in pairs, in A and in the panels of B, and an odd one is joined
-//! by a zero. Elsewhere they are widened to f32 as they are laid out, and C alone is of bf16.
+//! Where the processor multiplies bf16 it does so two terms at a time: an instruction adds the
+//! products of two neighbours in A and two in B to each sum of f32. So the terms of bf16 come in
+//! pairs, in A and in the panels of B, and an odd one is joined by a zero. Elsewhere they are
+//! widened to f32 as they are laid out, and C alone is of bf16.
 
 use half::bf16;
 
@@ -23,17 +25,27 @@ pub(crate) const TILE: usize = 8;
 
 /// Rows of a tile of so many columns here.
 pub(super) fn rows_of_a_tile<T: Real>(columns: usize) -> usize {
-    if has_avx2() && !has_avx512() { rows_for_avx2::<T>(columns) } else { TILE }
+    if has_avx2() && !has_avx512() {
+        rows_for_avx2::<T>(columns)
+    } else {
+        TILE
+    }
 }
 
-/// 16 registers hold the sums of 6 rows and two vectors of columns, and the factors, or those of 8 rows and one vector.
+/// 16 registers hold the sums of 6 rows and two vectors of columns, and the factors, or those of 8
+/// rows and one vector.
 pub(super) fn rows_for_avx2<T: Real>(columns: usize) -> usize {
-    if 4 * columns > panel::<T>() { SIX } else { TILE }
+    if 4 * columns > panel::<T>() {
+        SIX
+    } else {
+        TILE
+    }
 }
 pub(super) const SIX: usize = 6;
 
-/// Columns of a tile, and of a panel: 32, or 16 where sums are of f64. Either fills two of the widest vector registers: a
-/// tile is 16 registers, and each element of A, loaded once for all lanes, serves two multiplications.
+/// Columns of a tile, and of a panel: 32, or 16 where sums are of f64. Either fills two of the
+/// widest vector registers: a tile is 16 registers, and each element of A, loaded once for all
+/// lanes, serves two multiplications.
 pub(crate) const fn panel<T: Real>() -> usize {
     128 / size_of::<T::Wide>()
 }
@@ -43,10 +55,12 @@ pub(crate) const fn together<T: Real>() -> usize {
     size_of::<T::Wide>() / size_of::<T>()
 }
 
-/// Terms of a sum that are added before the next panel's turn: so many rows of a panel are half of the first-level cache.
+/// Terms of a sum that are added before the next panel's turn: so many rows of a panel are half of
+/// the first-level cache.
 pub(crate) const TERMS: usize = 128;
 
-/// `len` consecutive terms of the sums in a tile, those that go together counted once, and where they begin in A and B.
+/// `len` consecutive terms of the sums in a tile, those that go together counted once, and where
+/// they begin in A and B.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Run {
     pub a: usize,
@@ -103,36 +117,65 @@ impl<'a, T: Real> Sums<'a, T> {
                 .map_or(0, |at| at + together::<T>())
         };
         let reach = [reach(|run| run.a, steps[0]), reach(|run| run.b, steps[1])];
-        Sums { a, b, steps, runs, reach, ahead: false }
+        Sums {
+            a,
+            b,
+            steps,
+            runs,
+            reach,
+            ahead: false,
+        }
     }
 
-    /// c[i, first + j] = begin + the sum over all terms p of a[i, p] b[at + p + j], for each row i and column j.
-    pub fn tiles<O: Real<Wide = T::Wide>>(&self, rows: &Rows, at: usize, begin: Begin<'_, O>, mut to: Target<'_, O>) {
-        // Without rows nothing is read or written, so there is nothing to compare: a band of a strided convolution's output may
-        // hold no row of some phase, whose terms then need not lie within the band's input.
+    /// c[i, first + j] = begin + the sum over all terms p of a[i, p] b[at + p + j], for each row i
+    /// and column j.
+    pub fn tiles<O: Real<Wide = T::Wide>>(
+        &self,
+        rows: &Rows,
+        at: usize,
+        begin: Begin<'_, O>,
+        mut to: Target<'_, O>,
+    ) {
+        // Without rows nothing is read or written, so there is nothing to compare: a band of a
+        // strided convolution's output may hold no row of some phase, whose terms then need not lie
+        // within the band's input.
         if rows.tiles.is_empty() {
             return;
         }
         let begin = begin.skip(to.first);
-        assert!(to.columns <= panel::<T>(), "a tile is at most as wide as a panel");
-        assert!(!matches!(begin, Begin::Bias(bias) if bias.len() < to.columns), "the bias is as long as a row");
+        assert!(
+            to.columns <= panel::<T>(),
+            "a tile is at most as wide as a panel"
+        );
+        assert!(
+            !matches!(begin, Begin::Bias(bias) if bias.len() < to.columns),
+            "the bias is as long as a row"
+        );
         let ([last_a, last_c], tiles) = (rows.last, &rows.tiles[..]);
-        assert!(last_c + to.first + to.columns <= to.c.len(), "rows lie within C");
+        assert!(
+            last_c + to.first + to.columns <= to.c.len(),
+            "rows lie within C"
+        );
         if self.reach[0] > 0 {
             assert!(last_a + self.reach[0] <= self.a.len(), "terms lie within A");
             // Half a panel is read, or a whole one.
             let wide = to.columns.next_multiple_of(panel::<T>() / 2);
-            assert!(at + self.reach[1] + (wide - 1) * together::<T>() <= self.b.len(), "and within B");
+            assert!(
+                at + self.reach[1] + (wide - 1) * together::<T>() <= self.b.len(),
+                "and within B"
+            );
         }
         #[cfg(target_arch = "x86_64")]
         {
             if T::DTYPE == DType::BF16 {
                 if crate::cpu::lanes::has_bf16() {
-                    // SAFETY: the processor was just asked, and the largest indices compared with the lengths.
+                    // SAFETY: the processor was just asked, and the largest indices compared with
+                    // the lengths.
                     return unsafe { x86::avx512_bf16(self, tiles, at, begin, &mut to) };
                 }
             } else if has_avx512() {
-                // SAFETY: the processor was just asked, and the largest indices compared with the lengths.
+                // SAFETY: the processor was just asked, and the largest indices compared with the
+                // lengths.
                 return unsafe { x86::avx512(self, tiles, at, begin, &mut to) };
             }
             if T::DTYPE != DType::BF16 && has_avx2() {
@@ -149,8 +192,8 @@ impl<'a, T: Real> Sums<'a, T> {
         unsafe { portable(self, tiles, at, begin, &mut to) };
     }
 
-    /// With the rows of each tile's successor fetched meanwhile, where A lies outside of the caches: the processor does not
-    /// foresee eight streams that begin at once.
+    /// With the rows of each tile's successor fetched meanwhile, where A lies outside of the
+    /// caches: the processor does not foresee eight streams that begin at once.
     pub fn ahead(mut self, ahead: bool) -> Self {
         self.ahead = ahead;
         self
@@ -158,19 +201,31 @@ impl<'a, T: Real> Sums<'a, T> {
 
     #[inline(always)]
     fn prefetch(&self, rows: &[usize; TILE]) {
-        for (run, row) in self.runs.iter().flat_map(|run| rows.iter().map(move |row| (run, row))) {
+        for (run, row) in self
+            .runs
+            .iter()
+            .flat_map(|run| rows.iter().map(move |row| (run, row)))
+        {
             let bytes = run.len * self.steps[0] * size_of::<T>();
             let start = self.a.as_ptr().wrapping_add(row + run.a).cast::<i8>();
-            (0..bytes).step_by(64).for_each(|at| prefetch(start.wrapping_add(at)));
+            (0..bytes)
+                .step_by(64)
+                .for_each(|at| prefetch(start.wrapping_add(at)));
         }
     }
 
-    /// C vectors of columns of all tiles, which have R rows at most, from column `first` of the panel on.
+    /// C vectors of columns of all tiles, which have R rows at most, from column `first` of the
+    /// panel on.
     ///
     /// # Safety
     /// `tiles` has compared the largest indices with the lengths; V's instructions exist.
     #[inline(always)]
-    pub(super) unsafe fn columns<V: Products<T>, O: Real<Wide = T::Wide>, const C: usize, const R: usize>(
+    pub(super) unsafe fn columns<
+        V: Products<T>,
+        O: Real<Wide = T::Wide>,
+        const C: usize,
+        const R: usize,
+    >(
         &self,
         tiles: &[Tile],
         at: usize,
@@ -185,8 +240,12 @@ impl<'a, T: Real> Sums<'a, T> {
             // SAFETY: the caller's promise.
             unsafe {
                 match (tile.count, to.columns - first >= C * V::N) {
-                    (count, true) if count == R => self.tile::<V, O, C, R, true>(tile, at, begin, to, first),
-                    (count, _) if count > TILE / 2 => self.tile::<V, O, C, R, false>(tile, at, begin, to, first),
+                    (count, true) if count == R => {
+                        self.tile::<V, O, C, R, true>(tile, at, begin, to, first)
+                    }
+                    (count, _) if count > TILE / 2 => {
+                        self.tile::<V, O, C, R, false>(tile, at, begin, to, first)
+                    }
                     _ => self.tile::<V, O, C, { TILE / 2 }, false>(tile, at, begin, to, first),
                 }
             }
@@ -198,7 +257,13 @@ impl<'a, T: Real> Sums<'a, T> {
     /// # Safety
     /// As `columns`.
     #[inline(always)]
-    unsafe fn tile<V: Products<T>, O: Real<Wide = T::Wide>, const C: usize, const R: usize, const WHOLE: bool>(
+    unsafe fn tile<
+        V: Products<T>,
+        O: Real<Wide = T::Wide>,
+        const C: usize,
+        const R: usize,
+        const WHOLE: bool,
+    >(
         &self,
         tile: &Tile,
         at: usize,
@@ -207,10 +272,16 @@ impl<'a, T: Real> Sums<'a, T> {
         first: usize,
     ) {
         // Lanes of vector c that are columns of C.
-        let wanted = |c: usize| if WHOLE { V::N } else { to.columns.saturating_sub(first + c * V::N).min(V::N) };
+        let wanted = |c: usize| {
+            if WHOLE {
+                V::N
+            } else {
+                to.columns.saturating_sub(first + c * V::N).min(V::N)
+            }
+        };
         let mut sum = [[V::splat(T::Wide::ZERO); C]; R];
-        // Loops of fixed length, so that all sums stay in registers.
-        // SAFETY: every index is at most the one that was compared, and `first` + C N at most the width of a panel.
+        // Loops of fixed length, so that all sums stay in registers. SAFETY: every index is at most
+        // the one that was compared, and `first` + C N at most the width of a panel.
         unsafe {
             if let Begin::Bias(bias) = begin {
                 for c in 0..C {
@@ -222,7 +293,8 @@ impl<'a, T: Real> Sums<'a, T> {
             }
             let b = self.b.as_ptr().wrapping_add(at + first * together::<T>());
             for run in self.runs {
-                let a: [_; R] = std::array::from_fn(|i| self.a.as_ptr().wrapping_add(tile.from[i] + run.a));
+                let a: [_; R] =
+                    std::array::from_fn(|i| self.a.as_ptr().wrapping_add(tile.from[i] + run.a));
                 let (mut b, mut p) = (b.wrapping_add(run.b), 0);
                 for _ in 0..run.len {
                     let mut columns = [V::all(b); C];
@@ -244,9 +316,17 @@ impl<'a, T: Real> Sums<'a, T> {
                     return;
                 }
                 for c in 0..C {
-                    let (to, count) = (to.c.as_mut_ptr().wrapping_add(tile.to[i] + to.first + first + c * V::N), wanted(c));
+                    let (to, count) = (
+                        to.c.as_mut_ptr()
+                            .wrapping_add(tile.to[i] + to.first + first + c * V::N),
+                        wanted(c),
+                    );
                     let sum = sum[i][c];
-                    let sum = if matches!(begin, Begin::Add) { sum.add(V::widen(count, to)) } else { sum };
+                    let sum = if matches!(begin, Begin::Add) {
+                        sum.add(V::widen(count, to))
+                    } else {
+                        sum
+                    };
                     sum.put(count, to);
                 }
             }
@@ -258,26 +338,53 @@ impl<'a, T: Real> Sums<'a, T> {
 ///
 /// # Safety
 /// As `Sums::columns`.
-unsafe fn portable<T: Real, O: Real>(sums: &Sums<T>, tiles: &[Tile], at: usize, begin: Begin<O>, to: &mut Target<O>) {
+unsafe fn portable<T: Real, O: Real>(
+    sums: &Sums<T>,
+    tiles: &[Tile],
+    at: usize,
+    begin: Begin<O>,
+    to: &mut Target<O>,
+) {
     for first in (0..to.columns).step_by(4) {
         // SAFETY: the caller's promise; T and O are the types that their DTYPEs name.
         unsafe {
             match (T::DTYPE, O::DTYPE) {
-                (DType::F32, DType::F32) => {
-                    same::<_, Sums<f32>>(sums).columns::<[f32; 4], f32, 1, TILE>(tiles, at, *same(&begin), same_mut(to), first)
-                }
-                (DType::F32, _) => {
-                    same::<_, Sums<f32>>(sums).columns::<[f32; 4], bf16, 1, TILE>(tiles, at, *same(&begin), same_mut(to), first)
-                }
-                (DType::F64, _) => {
-                    same::<_, Sums<f64>>(sums).columns::<[f64; 4], f64, 1, TILE>(tiles, at, *same(&begin), same_mut(to), first)
-                }
-                (_, DType::F32) => {
-                    same::<_, Sums<bf16>>(sums).columns::<[f32; 4], f32, 1, TILE>(tiles, at, *same(&begin), same_mut(to), first)
-                }
-                _ => {
-                    same::<_, Sums<bf16>>(sums).columns::<[f32; 4], bf16, 1, TILE>(tiles, at, *same(&begin), same_mut(to), first)
-                }
+                (DType::F32, DType::F32) => same::<_, Sums<f32>>(sums)
+                    .columns::<[f32; 4], f32, 1, TILE>(
+                        tiles,
+                        at,
+                        *same(&begin),
+                        same_mut(to),
+                        first,
+                    ),
+                (DType::F32, _) => same::<_, Sums<f32>>(sums).columns::<[f32; 4], bf16, 1, TILE>(
+                    tiles,
+                    at,
+                    *same(&begin),
+                    same_mut(to),
+                    first,
+                ),
+                (DType::F64, _) => same::<_, Sums<f64>>(sums).columns::<[f64; 4], f64, 1, TILE>(
+                    tiles,
+                    at,
+                    *same(&begin),
+                    same_mut(to),
+                    first,
+                ),
+                (_, DType::F32) => same::<_, Sums<bf16>>(sums).columns::<[f32; 4], f32, 1, TILE>(
+                    tiles,
+                    at,
+                    *same(&begin),
+                    same_mut(to),
+                    first,
+                ),
+                _ => same::<_, Sums<bf16>>(sums).columns::<[f32; 4], bf16, 1, TILE>(
+                    tiles,
+                    at,
+                    *same(&begin),
+                    same_mut(to),
+                    first,
+                ),
             }
         }
     }
@@ -303,35 +410,94 @@ pub(super) unsafe fn same_mut<X, Y>(x: &mut X) -> &mut Y {
 mod tests {
     use super::*;
 
-    /// Whole numbers, so that every order of additions and every instruction set gives the same bits.
+    /// Whole numbers, so that every order of additions and every instruction set gives the same
+    /// bits.
     fn narrow_kernels_agree<T: Real, O: Real<Wide = T::Wide>>() {
         let (wide, terms, t) = (panel::<T>(), 37, together::<T>());
         fn numbers<T: Real>(n: usize) -> Vec<T> {
-            (0..n).map(|i| T::from_f64((i * 7919 % 17) as f64)).collect()
+            (0..n)
+                .map(|i| T::from_f64((i * 7919 % 17) as f64))
+                .collect()
         }
-        let (a, b, bias) = (numbers::<T>(2 * TILE * terms * t), numbers::<T>(terms * wide * t), numbers::<O>(wide));
-        let runs = [Run { a: 0, b: 0, len: terms }];
+        let (a, b, bias) = (
+            numbers::<T>(2 * TILE * terms * t),
+            numbers::<T>(terms * wide * t),
+            numbers::<O>(wide),
+        );
+        let runs = [Run {
+            a: 0,
+            b: 0,
+            len: terms,
+        }];
         let sums = Sums::new(&a, &b, [t, t * wide], &runs);
-        for (columns, rows) in [1, 3, 4, 8, wide / 2, wide - 5, wide].into_iter().flat_map(|c| [3, TILE + 7].map(|r| (c, r))) {
+        for (columns, rows) in [1, 3, 4, 8, wide / 2, wide - 5, wide]
+            .into_iter()
+            .flat_map(|c| [3, TILE + 7].map(|r| (c, r)))
+        {
             let places = Rows::dense::<T>(rows, [terms * t, wide], columns);
             let mut c: [Vec<O>; 3] = std::array::from_fn(|_| vec![O::from_f64(1.0); rows * wide]);
             let begin = Begin::Bias(&bias[..]);
-            sums.tiles(&places, 0, begin, Target { c: &mut c[0], first: 0, columns });
+            sums.tiles(
+                &places,
+                0,
+                begin,
+                Target {
+                    c: &mut c[0],
+                    first: 0,
+                    columns,
+                },
+            );
             #[cfg(target_arch = "x86_64")]
             if T::DTYPE != DType::BF16 && has_avx2() {
                 // With tiles of its height, which others than AVX2's processors do not make.
-                let places = Rows::of_height(rows_for_avx2::<T>(columns), [[0, 0]].into_iter(), rows, [terms * t, wide]);
-                // SAFETY: all indices lie within the slices made above, and the processor was just asked.
-                unsafe { x86::avx2(&sums, &places.tiles, 0, begin, &mut Target { c: &mut c[1], first: 0, columns }) };
+                let places = Rows::of_height(
+                    rows_for_avx2::<T>(columns),
+                    [[0, 0]].into_iter(),
+                    rows,
+                    [terms * t, wide],
+                );
+                // SAFETY: all indices lie within the slices made above, and the processor was just
+                // asked.
+                unsafe {
+                    x86::avx2(
+                        &sums,
+                        &places.tiles,
+                        0,
+                        begin,
+                        &mut Target {
+                            c: &mut c[1],
+                            first: 0,
+                            columns,
+                        },
+                    )
+                };
                 assert_eq!(c[0], c[1], "{columns} columns");
             }
             // SAFETY: as above.
-            unsafe { portable(&sums, &places.tiles, 0, begin, &mut Target { c: &mut c[2], first: 0, columns }) };
+            unsafe {
+                portable(
+                    &sums,
+                    &places.tiles,
+                    0,
+                    begin,
+                    &mut Target {
+                        c: &mut c[2],
+                        first: 0,
+                        columns,
+                    },
+                )
+            };
             assert_eq!(c[0], c[2], "{columns} columns");
             // By the definition; what lies beside the columns stays.
             for (i, j) in (0..rows).flat_map(|i| (0..wide).map(move |j| (i, j))) {
-                let products = (0..terms * t).map(|p| a[i * terms * t + p].to_f64() * b[(p / t * wide + j) * t + p % t].to_f64());
-                let want = if j < columns { O::from_f64(products.sum::<f64>() + bias[j].to_f64()) } else { O::from_f64(1.0) };
+                let products = (0..terms * t).map(|p| {
+                    a[i * terms * t + p].to_f64() * b[(p / t * wide + j) * t + p % t].to_f64()
+                });
+                let want = if j < columns {
+                    O::from_f64(products.sum::<f64>() + bias[j].to_f64())
+                } else {
+                    O::from_f64(1.0)
+                };
                 assert_eq!(c[0][i * wide + j], want, "row {i}, column {j}");
             }
         }

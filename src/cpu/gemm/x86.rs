@@ -11,17 +11,39 @@ use crate::{DType, Real};
 /// # Safety
 /// As `Sums::columns`.
 #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")]
-pub(super) unsafe fn avx512<T: Real, O: Real>(sums: &Sums<T>, tiles: &[Tile], at: usize, begin: Begin<O>, to: &mut Target<O>) {
+pub(super) unsafe fn avx512<T: Real, O: Real>(
+    sums: &Sums<T>,
+    tiles: &[Tile],
+    at: usize,
+    begin: Begin<O>,
+    to: &mut Target<O>,
+) {
     // SAFETY: the caller's promise; T and O are the types that their DTYPEs name.
     unsafe {
         match (T::DTYPE, O::DTYPE) {
-            (DType::F32, DType::F32) => avx512_f32::<f32>(same(sums), tiles, at, *same(&begin), same_mut(to)),
-            (DType::F32, _) => avx512_f32::<bf16>(same(sums), tiles, at, *same(&begin), same_mut(to)),
+            (DType::F32, DType::F32) => {
+                avx512_f32::<f32>(same(sums), tiles, at, *same(&begin), same_mut(to))
+            }
+            (DType::F32, _) => {
+                avx512_f32::<bf16>(same(sums), tiles, at, *same(&begin), same_mut(to))
+            }
             _ => {
                 let sums = same::<_, Sums<f64>>(sums);
                 match 2 * to.columns > panel::<T>() {
-                    true => sums.columns::<__m512d, f64, 2, TILE>(tiles, at, *same(&begin), same_mut(to), 0),
-                    false => sums.columns::<__m512d, f64, 1, TILE>(tiles, at, *same(&begin), same_mut(to), 0),
+                    true => sums.columns::<__m512d, f64, 2, TILE>(
+                        tiles,
+                        at,
+                        *same(&begin),
+                        same_mut(to),
+                        0,
+                    ),
+                    false => sums.columns::<__m512d, f64, 1, TILE>(
+                        tiles,
+                        at,
+                        *same(&begin),
+                        same_mut(to),
+                        0,
+                    ),
                 }
             }
         }
@@ -31,7 +53,13 @@ pub(super) unsafe fn avx512<T: Real, O: Real>(sums: &Sums<T>, tiles: &[Tile], at
 /// # Safety
 /// As `Sums::columns`.
 #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")]
-unsafe fn avx512_f32<O: Real<Wide = f32>>(sums: &Sums<f32>, tiles: &[Tile], at: usize, begin: Begin<O>, to: &mut Target<O>) {
+unsafe fn avx512_f32<O: Real<Wide = f32>>(
+    sums: &Sums<f32>,
+    tiles: &[Tile],
+    at: usize,
+    begin: Begin<O>,
+    to: &mut Target<O>,
+) {
     // SAFETY: the caller's promise.
     unsafe {
         match to.columns {
@@ -59,10 +87,18 @@ pub(super) unsafe fn avx512_bf16<T: Real, O: Real>(
     unsafe {
         let sums = same::<_, Sums<bf16>>(sums);
         match (O::DTYPE, wide) {
-            (DType::BF16, true) => sums.columns::<__m512, bf16, 2, TILE>(tiles, at, *same(&begin), same_mut(to), 0),
-            (DType::BF16, false) => sums.columns::<__m512, bf16, 1, TILE>(tiles, at, *same(&begin), same_mut(to), 0),
-            (_, true) => sums.columns::<__m512, f32, 2, TILE>(tiles, at, *same(&begin), same_mut(to), 0),
-            (_, false) => sums.columns::<__m512, f32, 1, TILE>(tiles, at, *same(&begin), same_mut(to), 0),
+            (DType::BF16, true) => {
+                sums.columns::<__m512, bf16, 2, TILE>(tiles, at, *same(&begin), same_mut(to), 0)
+            }
+            (DType::BF16, false) => {
+                sums.columns::<__m512, bf16, 1, TILE>(tiles, at, *same(&begin), same_mut(to), 0)
+            }
+            (_, true) => {
+                sums.columns::<__m512, f32, 2, TILE>(tiles, at, *same(&begin), same_mut(to), 0)
+            }
+            (_, false) => {
+                sums.columns::<__m512, f32, 1, TILE>(tiles, at, *same(&begin), same_mut(to), 0)
+            }
         }
     }
 }
@@ -70,18 +106,38 @@ pub(super) unsafe fn avx512_bf16<T: Real, O: Real>(
 /// # Safety
 /// As `Sums::columns`.
 #[target_feature(enable = "avx2,fma")]
-pub(super) unsafe fn avx2<T: Real, O: Real>(sums: &Sums<T>, tiles: &[Tile], at: usize, begin: Begin<O>, to: &mut Target<O>) {
+pub(super) unsafe fn avx2<T: Real, O: Real>(
+    sums: &Sums<T>,
+    tiles: &[Tile],
+    at: usize,
+    begin: Begin<O>,
+    to: &mut Target<O>,
+) {
     // SAFETY: the caller's promise; T and O are the types that their DTYPEs name.
     unsafe {
         match (T::DTYPE, O::DTYPE) {
-            (DType::F32, DType::F32) => avx2_f32::<f32>(same(sums), tiles, at, *same(&begin), same_mut(to)),
+            (DType::F32, DType::F32) => {
+                avx2_f32::<f32>(same(sums), tiles, at, *same(&begin), same_mut(to))
+            }
             (DType::F32, _) => avx2_f32::<bf16>(same(sums), tiles, at, *same(&begin), same_mut(to)),
             _ => {
                 let (sums, to) = (same::<_, Sums<f64>>(sums), same_mut::<_, Target<f64>>(to));
                 for first in (0..to.columns).step_by(panel::<T>() / 2) {
                     match 4 * (to.columns - first) > panel::<T>() {
-                        true => sums.columns::<__m256d, f64, 2, SIX>(tiles, at, *same(&begin), to, first),
-                        false => sums.columns::<__m256d, f64, 1, TILE>(tiles, at, *same(&begin), to, first),
+                        true => sums.columns::<__m256d, f64, 2, SIX>(
+                            tiles,
+                            at,
+                            *same(&begin),
+                            to,
+                            first,
+                        ),
+                        false => sums.columns::<__m256d, f64, 1, TILE>(
+                            tiles,
+                            at,
+                            *same(&begin),
+                            to,
+                            first,
+                        ),
                     }
                 }
             }
@@ -92,7 +148,13 @@ pub(super) unsafe fn avx2<T: Real, O: Real>(sums: &Sums<T>, tiles: &[Tile], at: 
 /// # Safety
 /// As `Sums::columns`.
 #[target_feature(enable = "avx2,fma")]
-unsafe fn avx2_f32<O: Real<Wide = f32>>(sums: &Sums<f32>, tiles: &[Tile], at: usize, begin: Begin<O>, to: &mut Target<O>) {
+unsafe fn avx2_f32<O: Real<Wide = f32>>(
+    sums: &Sums<f32>,
+    tiles: &[Tile],
+    at: usize,
+    begin: Begin<O>,
+    to: &mut Target<O>,
+) {
     // Half a panel, or a quarter of it.
     for first in (0..to.columns).step_by(panel::<f32>() / 2) {
         // SAFETY: the caller's promise.

@@ -59,9 +59,15 @@ unsafe fn write_4([a, b, c, d]: [__m256i; 4], to: *mut u64) {
             _mm256_blend_epi32::<0b1010_1010>(c, _mm256_slli_epi64::<32>(d)),
         );
         // Of blocks 0 and 2, and of 1 and 3.
-        let (even, odd) = (_mm256_unpacklo_epi64(first, second), _mm256_unpackhi_epi64(first, second));
+        let (even, odd) = (
+            _mm256_unpacklo_epi64(first, second),
+            _mm256_unpackhi_epi64(first, second),
+        );
         _mm256_storeu_si256(to.cast(), _mm256_permute2x128_si256::<0x20>(even, odd));
-        _mm256_storeu_si256(to.add(4).cast(), _mm256_permute2x128_si256::<0x31>(even, odd));
+        _mm256_storeu_si256(
+            to.add(4).cast(),
+            _mm256_permute2x128_si256::<0x31>(even, odd),
+        );
     }
 }
 
@@ -77,8 +83,14 @@ unsafe fn write_8([a, b, c, d]: [__m512i; 4], to: *mut u64) {
             let [i, j, k] = [from + 1, from + 2, from + 3];
             _mm512_setr_epi64(from, 8 + from, i, 8 + i, j, 8 + j, k, 8 + k)
         };
-        _mm512_storeu_si512(to.cast(), _mm512_permutex2var_epi64(first, blocks(0), second));
-        _mm512_storeu_si512(to.add(8).cast(), _mm512_permutex2var_epi64(first, blocks(4), second));
+        _mm512_storeu_si512(
+            to.cast(),
+            _mm512_permutex2var_epi64(first, blocks(0), second),
+        );
+        _mm512_storeu_si512(
+            to.add(8).cast(),
+            _mm512_permutex2var_epi64(first, blocks(4), second),
+        );
     }
 }
 
@@ -101,7 +113,10 @@ mod tests {
     #[test]
     fn registers_draw_the_same_words() {
         // Where the counter's lower half ends.
-        let (rng, first) = (Rng::new(0x0123_4567_89ab_cdef).stream(u64::MAX - 5), u64::from(u32::MAX) - 7);
+        let (rng, first) = (
+            Rng::new(0x0123_4567_89ab_cdef).stream(u64::MAX - 5),
+            u64::from(u32::MAX) - 7,
+        );
         let [mut plain, mut narrow, mut wide] = [[0; 64]; 3];
         rng.fill::<[u64; 1], 1>(first, &mut plain);
         if has_avx2() {

@@ -22,7 +22,8 @@ registers! {
 /// `count` elements, at most 16, are writable at `to`; the processor has AVX512-BF16.
 #[inline(always)]
 pub(crate) unsafe fn store_rounded(x: __m512, count: usize, to: *mut bf16) {
-    // SAFETY: the caller's promise; both types are 32 bytes; lanes that are masked out are not touched.
+    // SAFETY: the caller's promise; both types are 32 bytes; lanes that are masked out are not
+    // touched.
     unsafe {
         let rounded = std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(x));
         _mm256_mask_storeu_epi16(to.cast(), ((1u32 << count) - 1) as u16, rounded);
@@ -36,8 +37,14 @@ pub(super) unsafe fn round(x: &[f32], y: &mut [bf16]) {
     let ((x, rest_x), (y, rest_y)) = (x.as_chunks::<16>(), y.as_chunks_mut::<16>());
     // SAFETY: arrays of 16 are read and written, and parts of one length that is below 16.
     unsafe {
-        x.iter().zip(y).for_each(|(x, y)| store_rounded(_mm512_loadu_ps(x.as_ptr()), 16, y.as_mut_ptr()));
+        x.iter()
+            .zip(y)
+            .for_each(|(x, y)| store_rounded(_mm512_loadu_ps(x.as_ptr()), 16, y.as_mut_ptr()));
         let count = rest_x.len().min(rest_y.len());
-        store_rounded(__m512::load_first(count, rest_x.as_ptr()), count, rest_y.as_mut_ptr());
+        store_rounded(
+            __m512::load_first(count, rest_x.as_ptr()),
+            count,
+            rest_y.as_mut_ptr(),
+        );
     }
 }

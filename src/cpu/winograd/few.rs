@@ -1,12 +1,14 @@
-//! The products of few channels: those of three tiles are summed up side by side, and stay in the registers from the first
-//! channel to the last, so that neither transformed inputs nor products are written to memory.
+//! The products of few channels: those of three tiles are summed up side by side, and stay in the
+//! registers from the first channel to the last, so that neither transformed inputs nor products
+//! are written to memory.
 
 use super::LANES;
 use super::scheme::{Scheme, Square, Two, both, write_outputs};
 use crate::Real;
 use crate::cpu::lanes::{Kernel, Lanes};
 
-/// Channels in, at most: the weight of one vector of outputs then fills half of the first-level cache.
+/// Channels in, at most: the weight of one vector of outputs then fills half of the first-level
+/// cache.
 pub(super) const CHANNELS: usize = 32;
 
 /// Tiles side by side: their 27 sums, and a vector of the weight, fit into 32 registers.
@@ -30,7 +32,10 @@ impl<T: Real<Wide = f32>> Kernel for Few<'_, T> {
     #[inline(always)]
     fn run<V: Lanes<f32>>(self) {
         let mut inputs = [[0.0; CHANNELS]; 9 * TOGETHER];
-        for (from, to) in self.squares[0].chunks(TOGETHER).zip(self.squares[1].chunks(TOGETHER)) {
+        for (from, to) in self.squares[0]
+            .chunks(TOGETHER)
+            .zip(self.squares[1].chunks(TOGETHER))
+        {
             for (square, inputs) in from.iter().zip(inputs.as_chunks_mut::<9>().0) {
                 for c in (0..self.c_in).step_by(V::N) {
                     let x = both(square.read::<V, T, 3>(self.x, self.apart[0], c), Two::input);
@@ -55,13 +60,18 @@ impl<T: Real<Wide = f32>> Kernel for Few<'_, T> {
 
 /// The sums of the products of all tiles, for the outputs from `lane` on.
 #[inline(always)]
-fn multiply<V: Lanes<f32>>(inputs: &[[f32; CHANNELS]; 9 * TOGETHER], weight: &[f32], lane: usize) -> [[[V; 3]; 3]; TOGETHER] {
+fn multiply<V: Lanes<f32>>(
+    inputs: &[[f32; CHANNELS]; 9 * TOGETHER],
+    weight: &[f32],
+    lane: usize,
+) -> [[[V; 3]; 3]; TOGETHER] {
     let mut sums = [[[V::splat(0.0); 3]; 3]; TOGETHER];
     for (k, weight) in (0..CHANNELS).zip(weight.chunks_exact(9 * LANES)) {
         for p in 0..9 {
             let w = V::read(&weight[p * LANES + lane..]);
             for t in 0..TOGETHER {
-                sums[t][p / 3][p % 3] = sums[t][p / 3][p % 3].add_product(w, V::splat(inputs[t * 9 + p][k]));
+                sums[t][p / 3][p % 3] =
+                    sums[t][p / 3][p % 3].add_product(w, V::splat(inputs[t * 9 + p][k]));
             }
         }
     }
@@ -86,24 +96,54 @@ mod tests {
     use super::*;
     use crate::cpu::lanes::run_widest;
 
-    /// Whole numbers, so that every width of registers gives the same bits; more tiles than go together, one at an edge.
+    /// Whole numbers, so that every width of registers gives the same bits; more tiles than go
+    /// together, one at an edge.
     #[test]
     fn narrow_registers_do_the_same() {
         fn numbers(n: usize) -> Vec<f32> {
             (0..n).map(|i| (i * 7919 % 17) as f32).collect()
         }
         let (c, width) = (CHANNELS, 12);
-        let (x, weight, bias) = (numbers(5 * width * c), numbers(2 * c * 9 * LANES), numbers(c));
-        let square = |j: usize, columns| Square { start: j * c, rows: 0b111, columns };
-        let from = [square(0, 0b111), square(2, 0b111), square(4, 0b111), square(6, 0b011)];
-        let to = [square(0, 0b11), square(2, 0b11), square(4, 0b11), square(6, 0b01)];
+        let (x, weight, bias) = (
+            numbers(5 * width * c),
+            numbers(2 * c * 9 * LANES),
+            numbers(c),
+        );
+        let square = |j: usize, columns| Square {
+            start: j * c,
+            rows: 0b111,
+            columns,
+        };
+        let from = [
+            square(0, 0b111),
+            square(2, 0b111),
+            square(4, 0b111),
+            square(6, 0b011),
+        ];
+        let to = [
+            square(0, 0b11),
+            square(2, 0b11),
+            square(4, 0b11),
+            square(6, 0b01),
+        ];
         let apart = [[width * c, c]; 2];
-        let few = |y| Few { x: &x, c_in: c, weight: &weight, squares: [&from, &to], apart, bias: Some(&bias), y };
+        let few = |y| Few {
+            x: &x,
+            c_in: c,
+            weight: &weight,
+            squares: [&from, &to],
+            apart,
+            bias: Some(&bias),
+            y,
+        };
         let [mut narrow, mut widest] = [vec![1.0; 2 * width * c], vec![1.0; 2 * width * c]];
         few(&mut narrow[..]).run::<[f32; 4]>();
         run_widest(few(&mut widest[..]));
         assert_eq!(narrow, widest);
-        let written = narrow.chunks(c).map(|pixel| pixel.iter().any(|&y| y != 1.0)).collect::<Vec<_>>();
+        let written = narrow
+            .chunks(c)
+            .map(|pixel| pixel.iter().any(|&y| y != 1.0))
+            .collect::<Vec<_>>();
         assert_eq!(written[..width], [&[true; 7][..], &[false; 5]].concat());
     }
 }

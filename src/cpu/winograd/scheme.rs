@@ -7,7 +7,8 @@ use crate::Real;
 use crate::cpu::lanes::{Kernel, Lanes};
 use crate::cpu::taps::Gather;
 
-/// A scheme of R taps g and N = R + 1 products m: m = weight(g) input(x), element by element, and y = output(m).
+/// A scheme of R taps g and N = R + 1 products m: m = weight(g) input(x), element by element, and y
+/// = output(m).
 pub(super) trait Scheme<const R: usize, const N: usize> {
     fn weight<V: Lanes<f32>>(g: [V; R]) -> [V; N];
     fn input<V: Lanes<f32>>(x: [V; N]) -> [V; N];
@@ -77,7 +78,10 @@ fn half<V: Lanes<f32>>(x: V) -> V {
 
 /// The linear map `f` along both axes of a square.
 #[inline(always)]
-pub(super) fn both<V: Lanes<f32>, const I: usize, const O: usize>(x: [[V; I]; I], f: impl Fn([V; I]) -> [V; O]) -> [[V; O]; O] {
+pub(super) fn both<V: Lanes<f32>, const I: usize, const O: usize>(
+    x: [[V; I]; I],
+    f: impl Fn([V; I]) -> [V; O],
+) -> [[V; O]; O] {
     let mut columns = [[V::splat(0.0); I]; O];
     for i in 0..I {
         let line = f(x[i]);
@@ -95,8 +99,8 @@ pub(super) fn both<V: Lanes<f32>, const I: usize, const O: usize>(x: [[V; I]; I]
     y
 }
 
-/// A square of pixels in an image: where its first begins, and which of its rows and of its columns exist, a bit for each.
-/// Pixels that do not exist are zeros to read, and nowhere to write.
+/// A square of pixels in an image: where its first begins, and which of its rows and of its columns
+/// exist, a bit for each. Pixels that do not exist are zeros to read, and nowhere to write.
 #[derive(Clone, Copy)]
 pub(super) struct Square {
     pub start: usize,
@@ -105,7 +109,8 @@ pub(super) struct Square {
 }
 
 impl Square {
-    /// Where pixel (i, j) begins, if it exists, with rows and columns that lie `apart` numbers from one another.
+    /// Where pixel (i, j) begins, if it exists, with rows and columns that lie `apart` numbers from
+    /// one another.
     #[inline(always)]
     pub fn pixel(self, [i, j]: [usize; 2], apart: [usize; 2]) -> Option<usize> {
         let exists = self.rows >> i & self.columns >> j & 1 == 1;
@@ -120,7 +125,12 @@ impl Square {
 
     /// All pixels' channels from `c` on.
     #[inline(always)]
-    pub fn read<V: Lanes<f32>, T: Real<Wide = f32>, const N: usize>(self, x: &[T], apart: [usize; 2], c: usize) -> [[V; N]; N] {
+    pub fn read<V: Lanes<f32>, T: Real<Wide = f32>, const N: usize>(
+        self,
+        x: &[T],
+        apart: [usize; 2],
+        c: usize,
+    ) -> [[V; N]; N] {
         if self.is_whole(N) {
             return V::read_square(&x[self.start + c..], apart);
         }
@@ -145,8 +155,8 @@ pub(super) struct TransformPixels<'a, T> {
     pub squares: &'a [Square],
     pub apart: [usize; 2],
     pub channels: Range<usize>,
-    /// A square's elements go `step[0]` numbers from one another, and each element's channels `step[1]` from those of the
-    /// square before.
+    /// A square's elements go `step[0]` numbers from one another, and each element's channels
+    /// `step[1]` from those of the square before.
     pub step: [usize; 2],
     /// The channels go in panels of `panel.0`, `panel.1` numbers from one another.
     pub panel: [usize; 2],
@@ -160,7 +170,11 @@ impl<T: Real<Wide = f32>> TransformPixels<'_, T> {
             for c in (0..self.channels.len()).step_by(V::N) {
                 let x = square.read::<V, T, I>(self.x, self.apart, self.channels.start + c);
                 let at = i * self.step[1] + c / self.panel[0] * self.panel[1] + c % self.panel[0];
-                V::write_square(both(x, &map), &mut self.to[at..], [N * self.step[0], self.step[0]]);
+                V::write_square(
+                    both(x, &map),
+                    &mut self.to[at..],
+                    [N * self.step[0], self.step[0]],
+                );
             }
         }
     }
@@ -181,7 +195,8 @@ impl<T: Real<Wide = f32>> Kernel for TransformPixels<'_, T> {
 /// output() of squares of products, along both axes, plus bias.
 pub(super) struct Restore<'a, T> {
     pub taps: usize,
-    /// Those of the first square, the next one's as many channels further on; its elements `step` numbers from one another.
+    /// Those of the first square, the next one's as many channels further on; its elements `step`
+    /// numbers from one another.
     pub products: &'a [f32],
     pub step: usize,
     pub bias: &'a [T],
@@ -196,14 +211,24 @@ impl<T: Real<Wide = f32>> Restore<'_, T> {
         let channels = self.bias.len();
         for (i, square) in self.squares.iter().enumerate() {
             for c in (0..channels).step_by(V::N) {
-                let products: [[V; N]; N] = V::read_square(&self.products[i * channels + c..], [N * self.step, self.step]);
-                write_outputs(both(products, S::output), square, self.apart, (Some(self.bias), c), self.y);
+                let products: [[V; N]; N] = V::read_square(
+                    &self.products[i * channels + c..],
+                    [N * self.step, self.step],
+                );
+                write_outputs(
+                    both(products, S::output),
+                    square,
+                    self.apart,
+                    (Some(self.bias), c),
+                    self.y,
+                );
             }
         }
     }
 }
 
-/// Writes those of 2 x 2 pixels that exist, from channel `c` on: plus bias, or else plus what is there.
+/// Writes those of 2 x 2 pixels that exist, from channel `c` on: plus bias, or else plus what is
+/// there.
 #[inline(always)]
 pub(super) fn write_outputs<V: Lanes<f32>, T: Real<Wide = f32>>(
     pixels: [[V; 2]; 2],
@@ -248,7 +273,8 @@ pub(super) struct TransformWeight<'a, T> {
     pub gather: &'a Gather<'a, T>,
     pub pair: [&'a Lattice; 2],
     pub columns: Range<usize>,
-    /// An input channel's vectors go `step[0]` numbers from the last one's, and the elements of its square `step[1]`.
+    /// An input channel's vectors go `step[0]` numbers from the last one's, and the elements of its
+    /// square `step[1]`.
     pub step: [usize; 2],
     pub to: &'a mut [f32],
 }
@@ -261,11 +287,19 @@ impl<T: Real<Wide = f32>> TransformWeight<'_, T> {
                 let mut taps = [[V::splat(0.0); R]; R];
                 for i in 0..R {
                     for j in 0..R {
-                        taps[i][j] = self.tap([self.pair[0].taps[i], self.pair[1].taps[j]], k, self.columns.start + o);
+                        taps[i][j] = self.tap(
+                            [self.pair[0].taps[i], self.pair[1].taps[j]],
+                            k,
+                            self.columns.start + o,
+                        );
                     }
                 }
                 let [channel, element] = self.step;
-                V::write_square(both(taps, S::weight), &mut self.to[k * channel + o..], [N * element, element]);
+                V::write_square(
+                    both(taps, S::weight),
+                    &mut self.to[k * channel + o..],
+                    [N * element, element],
+                );
             }
         }
     }
@@ -273,7 +307,14 @@ impl<T: Real<Wide = f32>> TransformWeight<'_, T> {
     /// The weights of one tap from input channel k to output channels from `o` on.
     #[inline(always)]
     fn tap<V: Lanes<f32>>(&self, [ky, kx]: [usize; 2], k: usize, o: usize) -> V {
-        let Gather { input: [_, _, c_in], output: [_, _, c_out], kernel: [kh, kw], weight, to_small, .. } = *self.gather;
+        let Gather {
+            input: [_, _, c_in],
+            output: [_, _, c_out],
+            kernel: [kh, kw],
+            weight,
+            to_small,
+            ..
+        } = *self.gather;
         if !to_small {
             return V::read(&weight[((k * kh + ky) * kw + kx) * c_out + o..]);
         }
@@ -295,8 +336,8 @@ impl<T: Real<Wide = f32>> Kernel for TransformWeight<'_, T> {
     }
 }
 
-/// collect() of a square of numbers, along both axes, for some channels; the elements of each square lie `apart` numbers from
-/// one another.
+/// collect() of a square of numbers, along both axes, for some channels; the elements of each
+/// square lie `apart` numbers from one another.
 pub(super) struct Collect<'a> {
     pub taps: usize,
     pub from: &'a [f32],
@@ -310,7 +351,11 @@ impl Collect<'_> {
     fn by<S: Scheme<R, N>, V: Lanes<f32>, const R: usize, const N: usize>(self) {
         for c in (0..self.channels).step_by(V::N) {
             let x: [[V; N]; N] = V::read_square(&self.from[c..], [N * self.apart, self.apart]);
-            V::write_square(both(x, S::collect), &mut self.to[c..], [R * self.apart, self.apart]);
+            V::write_square(
+                both(x, S::collect),
+                &mut self.to[c..],
+                [R * self.apart, self.apart],
+            );
         }
     }
 }

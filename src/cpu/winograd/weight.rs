@@ -1,8 +1,9 @@
 //! The gradient of the weight by the same schemes.
 //!
-//! With y = output(weight(g) input(x)), element by element between the two, the gradient of the products' left factors is
-//! spread(dy) input(x), where spread is output's transpose. Summed over all tiles of all images it goes back to taps through
-//! weight's transpose. So there is a matrix product for each of the N x N products, with one term for each tile.
+//! With y = output(weight(g) input(x)), element by element between the two, the gradient of the
+//! products' left factors is spread(dy) input(x), where spread is output's transpose. Summed over
+//! all tiles of all images it goes back to taps through weight's transpose. So there is a matrix
+//! product for each of the N x N products, with one term for each tile.
 
 use std::ops::Range;
 
@@ -19,18 +20,26 @@ use crate::cpu::{Scratch, chunks};
 use crate::storage::{as_type, as_type_mut};
 use crate::window::Geometry;
 
-/// Channels of the small image that a task works on, at most: with more, their sums would not stay near.
+/// Channels of the small image that a task works on, at most: with more, their sums would not stay
+/// near.
 const PART: usize = 128;
 
-/// Tiles of a task, at least; and tasks for each part of the channels, at most, for the memory that their sums take.
+/// Tiles of a task, at least; and tasks for each part of the channels, at most, for the memory that
+/// their sums take.
 const LONG: usize = 1024;
 const TASKS: usize = 8;
 
-/// dw[s, ky, kx, b], the sum over all pixels of small[.., s] big[.. under (ky, kx), b]; false where no scheme applies. In
-/// the types of [`convolve`](super::convolve).
-pub(crate) fn backward_weight<T: Real>(g: &Geometry, phases: [Phase; 2], images: [&[T]; 2], dw: &mut [T::Wide]) -> bool {
+/// dw[s, ky, kx, b], the sum over all pixels of small[.., s] big[.. under (ky, kx), b]; false where
+/// no scheme applies. In the types of [`convolve`](super::convolve).
+pub(crate) fn backward_weight<T: Real>(
+    g: &Geometry,
+    phases: [Phase; 2],
+    images: [&[T]; 2],
+    dw: &mut [T::Wide],
+) -> bool {
     let wide = !multiplies::<T>();
-    wide && backward_weight_in::<bf16, T>(g, &phases, images, dw) || backward_weight_in::<f32, T>(g, &phases, images, dw)
+    wide && backward_weight_in::<bf16, T>(g, &phases, images, dw)
+        || backward_weight_in::<f32, T>(g, &phases, images, dw)
 }
 
 /// As [`backward_weight`], where numbers are of type S.
@@ -40,16 +49,29 @@ pub(crate) fn backward_weight_in<S: Real<Wide = f32>, T: Real>(
     [small, big]: [&[T]; 2],
     dw: &mut [T::Wide],
 ) -> bool {
-    let (Some(small), Some(big), Some(dw)) = (as_type::<_, S>(small), as_type::<_, S>(big), as_type_mut(dw)) else {
+    let (Some(small), Some(big), Some(dw)) = (
+        as_type::<_, S>(small),
+        as_type::<_, S>(big),
+        as_type_mut(dw),
+    ) else {
         return false;
     };
-    let axes = phases.each_ref().map(|phase| lattices(phase).map(|lattices| vec![lattices]));
-    let [Some(vertical), Some(horizontal)] = axes else { return false };
+    let axes = phases
+        .each_ref()
+        .map(|phase| lattices(phase).map(|lattices| vec![lattices]));
+    let [Some(vertical), Some(horizontal)] = axes else {
+        return false;
+    };
     let axes = [vertical, horizontal];
     let ([h, w, c_small], c_big) = (g.small, g.big[2]);
-    let Some(taps) = taps(&axes).filter(|_| g.window.groups == 1 && pays([c_small, c_big])) else { return false };
+    let Some(taps) = taps(&axes).filter(|_| g.window.groups == 1 && pays([c_small, c_big])) else {
+        return false;
+    };
     let products = (taps + 1) * (taps + 1);
-    let pairs: Vec<_> = axes[0][0].iter().flat_map(|v| axes[1][0].iter().map(move |h| [v, h])).collect();
+    let pairs: Vec<_> = axes[0][0]
+        .iter()
+        .flat_map(|v| axes[1][0].iter().map(move |h| [v, h]))
+        .collect();
     let part = PART.min(c_small);
     let (parts, tiles) = (c_small.div_ceil(part), g.n * h.div_ceil(2) * w.div_ceil(2));
     let groups = (tiles / LONG).clamp(1, TASKS);
@@ -62,19 +84,37 @@ pub(crate) fn backward_weight_in<S: Real<Wide = f32>, T: Real>(
             let (first, group) = (i / groups * part, i % groups);
             let channels = first..c_small.min(first + part);
             let bound = |group: usize| group * tiles / groups;
-            Task { g, pair, taps, channels, part }.sum([small, big], bound(group)..bound(group + 1), sums);
+            Task {
+                g,
+                pair,
+                taps,
+                channels,
+                part,
+            }
+            .sum([small, big], bound(group)..bound(group + 1), sums);
         });
         // Back to taps.
         chunks(dw, kh * kw * c_big, |start, dw| {
-            let (s, mut sum, mut kernel) =
-                (start / (kh * kw * c_big), vec![0.0; products * c_big], vec![0.0; taps * taps * c_big]);
+            let (s, mut sum, mut kernel) = (
+                start / (kh * kw * c_big),
+                vec![0.0; products * c_big],
+                vec![0.0; taps * taps * c_big],
+            );
             let sums = &sums[s / part * groups * size..][..groups * size];
             for (product, sum) in sum.chunks_mut(c_big).enumerate() {
-                let rows = sums.chunks(size).map(|group| &group[(product * part + s % part) * c_big..][..c_big]);
+                let rows = sums
+                    .chunks(size)
+                    .map(|group| &group[(product * part + s % part) * c_big..][..c_big]);
                 sum.fill(0.0);
                 rows.for_each(|row| sum.iter_mut().zip(row).for_each(|(sum, x)| *sum += x));
             }
-            run_widest(Collect { taps, from: &sum, apart: c_big, channels: c_big, to: &mut kernel });
+            run_widest(Collect {
+                taps,
+                from: &sum,
+                apart: c_big,
+                channels: c_big,
+                to: &mut kernel,
+            });
             for (tap, kernel) in kernel.chunks(c_big).enumerate() {
                 let at = pair[0].taps[tap / taps] * kw + pair[1].taps[tap % taps];
                 dw[at * c_big..][..c_big].copy_from_slice(kernel);
@@ -96,19 +136,36 @@ struct Task<'a> {
 
 impl Task<'_> {
     /// Their sums over some tiles.
-    fn sum<T: Real<Wide = f32>>(&self, [small, big]: [&[T]; 2], tiles: Range<usize>, sums: &mut [f32]) {
+    fn sum<T: Real<Wide = f32>>(
+        &self,
+        [small, big]: [&[T]; 2],
+        tiles: Range<usize>,
+        sums: &mut [f32],
+    ) {
         let ([h, w, _], c_big, n, g) = (self.g.small, self.g.big[2], self.taps + 1, self.g);
         let own = self.channels.len();
         let wide = panel::<f32>().min(c_big);
         let plane = ROOM * c_big.next_multiple_of(wide);
-        // Room to the next tile's: terms a power of two apart would fall into few sets of the cache.
+        // Room to the next tile's: terms a power of two apart would fall into few sets of the
+        // cache.
         let room = own + LANES;
-        let (mut left, mut right) = (Scratch::new(n * n * ROOM * room), Scratch::new(n * n * plane));
+        let (mut left, mut right) = (
+            Scratch::new(n * n * ROOM * room),
+            Scratch::new(n * n * plane),
+        );
         // A pixel of the small image is at its own place.
-        let lattice = Lattice { first: 0, step: 1, taps: Vec::new() };
+        let lattice = Lattice {
+            first: 0,
+            step: 1,
+            taps: Vec::new(),
+        };
         for (turn, (count, strips)) in strips(0..h, w, tiles).enumerate() {
             let squares = |size, pair, n| squares(size, pair, n, &strips, 0);
-            let (taps, squares, windows) = (self.taps, squares(g.small, [&lattice; 2], 2), squares(g.big, self.pair, n));
+            let (taps, squares, windows) = (
+                self.taps,
+                squares(g.small, [&lattice; 2], 2),
+                squares(g.big, self.pair, n),
+            );
             let (apart_y, apart_x) = (apart(g.small, [&lattice; 2]), apart(g.big, self.pair));
             run_widest(TransformPixels {
                 taps,
@@ -141,8 +198,8 @@ impl Task<'_> {
     }
 }
 
-/// sum = begin + the products of all pairs of channels, over some terms: of [terms, m], `step` apart, and of panels of
-/// [ROOM, panel].
+/// sum = begin + the products of all pairs of channels, over some terms: of [terms, m], `step`
+/// apart, and of panels of [ROOM, panel].
 fn multiply(
     [left, right]: [&[f32]; 2],
     terms: usize,
@@ -150,10 +207,26 @@ fn multiply(
     [m, n]: [usize; 2],
     (begin, sum): (Begin<'_, f32>, &mut [f32]),
 ) {
-    let (runs, wide) = ([Run { a: 0, b: 0, len: terms }], panel::<f32>().min(n));
+    let (runs, wide) = (
+        [Run {
+            a: 0,
+            b: 0,
+            len: terms,
+        }],
+        panel::<f32>().min(n),
+    );
     for first in (0..n).step_by(wide) {
         let columns = wide.min(n - first);
         let sums = Sums::new(left, right, [step, wide], &runs);
-        sums.tiles(&Rows::dense::<f32>(m, [1, n], columns), first * ROOM, begin, Target { c: sum, first, columns });
+        sums.tiles(
+            &Rows::dense::<f32>(m, [1, n], columns),
+            first * ROOM,
+            begin,
+            Target {
+                c: sum,
+                first,
+                columns,
+            },
+        );
     }
 }

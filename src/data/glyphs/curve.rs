@@ -10,8 +10,9 @@ pub(super) const STEP: f32 = 0.4;
 
 /// The smooth line through the points of a stroke, in points `STEP` apart.
 ///
-/// Between two corners the line is a centripetal Catmull-Rom spline: it passes every point, and it neither loops nor
-/// cusps between them (Yuksel, Schaefer, Keyser, "On the parameterization of Catmull-Rom curves", 2009).
+/// Between two corners the line is a centripetal Catmull-Rom spline: it passes every point, and it
+/// neither loops nor cusps between them (Yuksel, Schaefer, Keyser, "On the parameterization of
+/// Catmull-Rom curves", 2009).
 pub(super) fn trace(nodes: &[Node]) -> Vec<Point> {
     let mut dense = Vec::with_capacity(nodes.len() * 8);
     let mut from = 0;
@@ -28,7 +29,8 @@ fn spline(nodes: &[Node], out: &mut Vec<Point>) {
     let point = |i: usize| [nodes[i].x, nodes[i].y];
     let last = nodes.len() - 1;
     // Past its ends a line keeps half of its bend, as a hand does.
-    let beyond = |a: Point, b: Point, c: Point| [0, 1].map(|k| 2.5 * a[k] - 2.0 * b[k] + 0.5 * c[k]);
+    let beyond =
+        |a: Point, b: Point, c: Point| [0, 1].map(|k| 2.5 * a[k] - 2.0 * b[k] + 0.5 * c[k]);
     let first_ghost = beyond(point(0), point(1), point(last.min(2)));
     let last_ghost = beyond(point(last), point(last - 1), point(last.saturating_sub(2)));
     for i in 0..last {
@@ -36,13 +38,22 @@ fn spline(nodes: &[Node], out: &mut Vec<Point>) {
             if i == 0 { first_ghost } else { point(i - 1) },
             point(i),
             point(i + 1),
-            if i + 1 == last { last_ghost } else { point(i + 2) },
+            if i + 1 == last {
+                last_ghost
+            } else {
+                point(i + 2)
+            },
         ];
-        // Knots grow with the square root of the distance; the bound keeps coincident points from dividing by zero.
+        // Knots grow with the square root of the distance; the bound keeps coincident points from
+        // dividing by zero.
         let gap = |a: Point, b: Point| distance(a, b).sqrt().max(0.05);
         let (d0, d1, d2) = (gap(p[0], p[1]), gap(p[1], p[2]), gap(p[2], p[3]));
         let slope = |k: usize| {
-            let (a, b, c) = ((p[1][k] - p[0][k]) / d0, (p[2][k] - p[1][k]) / d1, (p[3][k] - p[2][k]) / d2);
+            let (a, b, c) = (
+                (p[1][k] - p[0][k]) / d0,
+                (p[2][k] - p[1][k]) / d1,
+                (p[3][k] - p[2][k]) / d2,
+            );
             let out = a - (p[2][k] - p[0][k]) / (d0 + d1) + b;
             let into = b - (p[3][k] - p[1][k]) / (d1 + d2) + c;
             [out * d1, into * d1]
@@ -103,12 +114,28 @@ mod tests {
 
     #[test]
     fn a_line_passes_its_points_and_turns_at_corners() {
-        let nodes = [(0.0, 0.0, false), (6.0, 0.0, true), (6.0, 6.0, false), (2.0, 9.0, false)];
+        let nodes = [
+            (0.0, 0.0, false),
+            (6.0, 0.0, true),
+            (6.0, 6.0, false),
+            (2.0, 9.0, false),
+        ];
         let line = trace(&nodes.map(|(x, y, corner)| Node { x, y, corner }));
         for (x, y, _) in nodes {
-            assert!(line.iter().any(|&p| distance(p, [x, y]) < STEP), "the line misses {x},{y}");
+            assert!(
+                line.iter().any(|&p| distance(p, [x, y]) < STEP),
+                "the line misses {x},{y}"
+            );
         }
-        assert!(line.iter().filter(|p| p[0] < 5.9 && p[1] < 3.0).all(|p| p[1].abs() < 1e-5), "no bend before the corner");
-        assert!(line.windows(2).all(|pair| distance(pair[0], pair[1]) < 1.5 * STEP));
+        assert!(
+            line.iter()
+                .filter(|p| p[0] < 5.9 && p[1] < 3.0)
+                .all(|p| p[1].abs() < 1e-5),
+            "no bend before the corner"
+        );
+        assert!(
+            line.windows(2)
+                .all(|pair| distance(pair[0], pair[1]) < 1.5 * STEP)
+        );
     }
 }

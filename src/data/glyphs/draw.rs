@@ -40,7 +40,10 @@ pub(super) fn draw(ink: &[Vec<Ink>], scan: &Scan, image: &mut [u8]) {
     for line in ink {
         let placed: Vec<Ink> = line
             .iter()
-            .map(|ink| Ink { at: [0, 1].map(|k| ink.at[k] * scale + offset[k]), radius: (ink.radius * scale).max(0.7) })
+            .map(|ink| Ink {
+                at: [0, 1].map(|k| ink.at[k] * scale + offset[k]),
+                radius: (ink.radius * scale).max(0.7),
+            })
             .collect();
         for pair in placed.windows(2) {
             lay(&mut fine, pair[0], pair[1]);
@@ -50,7 +53,9 @@ pub(super) fn draw(ink: &[Vec<Ink>], scan: &Scan, image: &mut [u8]) {
     let mut grey = [0.0f32; SIDE * SIDE];
     for (i, pixel) in grey.iter_mut().enumerate() {
         let (row, column) = (i / SIDE * FINE, i % SIDE * FINE);
-        *pixel = (0..FINE * FINE).map(|j| fine[(row + j / FINE) * FINE_SIDE + column + j % FINE]).sum();
+        *pixel = (0..FINE * FINE)
+            .map(|j| fine[(row + j / FINE) * FINE_SIDE + column + j % FINE])
+            .sum();
     }
     // NIST's images use the whole range of grey, however thin the line.
     let brightest = grey.iter().fold(0.01, |a: f32, &b| a.max(b));
@@ -77,13 +82,21 @@ fn place(ink: &[Vec<Ink>], scan: &Scan) -> (f32, [f32; 2]) {
     let scale = room * FINE as f32 / (high[0] - low[0]).max(high[1] - low[1]);
     let middle = |k: usize| match scan.framing {
         Framing::Emnist => (low[k] + high[k]) / 2.0,
-        // A letter with all its weight at one end would run over the edge: the box keeps 2 pixels' distance from it.
-        Framing::Mnist => (moment[k] / mass).clamp(high[k] - 12.0 * FINE as f32 / scale, low[k] + 12.0 * FINE as f32 / scale),
+        // A letter with all its weight at one end would run over the edge: the box keeps 2 pixels'
+        // distance from it.
+        Framing::Mnist => (moment[k] / mass).clamp(
+            high[k] - 12.0 * FINE as f32 / scale,
+            low[k] + 12.0 * FINE as f32 / scale,
+        ),
     };
-    (scale, [0, 1].map(|k| (SIDE as f32 / 2.0 + scan.shift[k]) * FINE as f32 - scale * middle(k)))
+    (
+        scale,
+        [0, 1].map(|k| (SIDE as f32 / 2.0 + scan.shift[k]) * FINE as f32 - scale * middle(k)),
+    )
 }
 
-/// Lays ink from `a` to `b`: each pixel is covered as far as its centre is inside the pen's outline.
+/// Lays ink from `a` to `b`: each pixel is covered as far as its centre is inside the pen's
+/// outline.
 fn lay(fine: &mut Fine, a: Ink, b: Ink) {
     let reach = a.radius.max(b.radius) + 0.5;
     let span = |k: usize| {
@@ -120,13 +133,17 @@ fn soften(fine: &Fine, deviation: f32) -> Fine {
 
 /// The weighted sum of every cell and its neighbours at 1 to `REACH` times `stride`.
 ///
-/// Cells with a neighbour outside of the array become black: the frame's border is wider than the blur's reach.
+/// Cells with a neighbour outside of the array become black: the frame's border is wider than the
+/// blur's reach.
 fn convolve(cells: &Fine, taps: &[f32; REACH + 1], stride: usize) -> Fine {
     let (mut out, edge) = ([0.0; FINE_SIDE * FINE_SIDE], REACH * stride);
     let inner = cells.len() - 2 * edge;
     // One pass a tap: plain sums of slices, which the compiler turns into vector code.
     for (i, tap) in taps.iter().enumerate() {
-        let (before, after) = (&cells[edge - i * stride..][..inner], &cells[edge + i * stride..][..inner]);
+        let (before, after) = (
+            &cells[edge - i * stride..][..inner],
+            &cells[edge + i * stride..][..inner],
+        );
         let share = if i == 0 { 0.5 * tap } else { *tap };
         for ((sum, a), b) in out[edge..edge + inner].iter_mut().zip(before).zip(after) {
             *sum += share * (a + b);

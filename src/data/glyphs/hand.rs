@@ -42,7 +42,8 @@ pub(super) struct Hand {
     carelessness: f32,
     /// How often the pen stays down between two near strokes.
     ligature: f32,
-    /// How far the sharpness of the picture is from a scanner's best: blur, in pixels of the finished image.
+    /// How far the sharpness of the picture is from a scanner's best: blur, in pixels of the
+    /// finished image.
     pub(super) blur: f32,
 }
 
@@ -75,7 +76,11 @@ impl Hand {
     pub(super) fn write(&self, class: usize, rng: &mut Rng) -> Vec<Vec<Ink>> {
         let (way, allograph) = self.choose(class, rng);
         let mut strokes = self.own_form(class, way, allograph, rng);
-        join(&mut strokes, |rng| between(rng, 0.0, 1.0) < self.ligature, rng);
+        join(
+            &mut strokes,
+            |rng| between(rng, 0.0, 1.0) < self.ligature,
+            rng,
+        );
         let mut lines: Vec<Vec<Point>> = strokes.iter().map(|nodes| curve::trace(nodes)).collect();
         let haste = (self.haste + between(rng, 0.0, 1.2)) as usize;
         for line in &mut lines {
@@ -83,7 +88,8 @@ impl Hand {
             self.tremble(line, rng);
         }
         let height = self.bend(&mut lines, rng);
-        // A line of small letters is written larger than beside capitals, hence half of the way with a thinner pen.
+        // A line of small letters is written larger than beside capitals, hence half of the way
+        // with a thinner pen.
         let pen = self.pen * (height / 10.0).sqrt() * normal(rng, 0.0, 0.08).exp();
         lines.iter().map(|line| self.ink(line, pen, rng)).collect()
     }
@@ -93,7 +99,11 @@ impl Hand {
         let ways = &ALLOGRAPHS[class];
         let total: f32 = ways.iter().map(|way| way.weight).sum();
         let habit = between(rng, 0.0, 1.0) < 0.85;
-        let lot = if habit { self.rng.child(class as u64).uniform() } else { rng.uniform() };
+        let lot = if habit {
+            self.rng.child(class as u64).uniform()
+        } else {
+            rng.uniform()
+        };
         let mut left = lot * total;
         let way = ways.iter().position(|way| {
             left -= way.weight;
@@ -104,7 +114,13 @@ impl Hand {
     }
 
     /// The points of the letter as this writer forms it, with this time's scatter.
-    fn own_form(&self, class: usize, way: usize, allograph: &Allograph, rng: &mut Rng) -> Vec<Vec<Node>> {
+    fn own_form(
+        &self,
+        class: usize,
+        way: usize,
+        allograph: &Allograph,
+        rng: &mut Rng,
+    ) -> Vec<Vec<Node>> {
         let mut own = self.rng.child(1000 + (class * 16 + way) as u64);
         let habit = between(&mut own, 0.15, 0.6);
         let mut move_node = |node: &Node| Node {
@@ -112,12 +128,23 @@ impl Hand {
             y: node.y + normal(&mut own, 0.0, habit) + normal(rng, 0.0, self.carelessness),
             corner: node.corner,
         };
-        allograph.strokes.iter().map(|stroke| stroke.iter().map(&mut move_node).collect()).collect()
+        allograph
+            .strokes
+            .iter()
+            .map(|stroke| stroke.iter().map(&mut move_node).collect())
+            .collect()
     }
 
     /// The trembling of a slow hand: two waves across the line.
     fn tremble(&self, line: &mut [Point], rng: &mut Rng) {
-        let waves = [0; 2].map(|_| (between(rng, 0.8, 3.0), between(rng, 0.0, 6.3), between(rng, 0.0, 3.2), self.tremor));
+        let waves = [0; 2].map(|_| {
+            (
+                between(rng, 0.8, 3.0),
+                between(rng, 0.0, 6.3),
+                between(rng, 0.0, 3.2),
+                self.tremor,
+            )
+        });
         for (i, point) in line.iter_mut().enumerate() {
             for (rate, phase, angle, height) in waves {
                 let push = height * (phase + rate * curve::STEP * i as f32).sin();
@@ -127,7 +154,8 @@ impl Hand {
         }
     }
 
-    /// Waist, elastic bending, proportions, lean and tilt: the writer's, with a little of this time's. Gives the height.
+    /// Waist, elastic bending, proportions, lean and tilt: the writer's, with a little of this
+    /// time's. Gives the height.
     fn bend(&self, lines: &mut [Vec<Point>], rng: &mut Rng) -> f32 {
         let (mut top, mut bottom) = (f32::MAX, f32::MIN);
         for point in lines.iter().flatten() {
@@ -139,8 +167,14 @@ impl Hand {
         let flare = self.flare + normal(rng, 0.0, 0.08);
         let slant = self.slant + normal(rng, 0.0, 0.06);
         let (sin, cos) = (self.tilt + normal(rng, 0.0, 0.05)).sin_cos();
-        let waves =
-            [0; 4].map(|_| (normal(rng, 0.0, 0.25), between(rng, -0.6, 0.6), between(rng, -0.6, 0.6), between(rng, 0.0, 6.3)));
+        let waves = [0; 4].map(|_| {
+            (
+                normal(rng, 0.0, 0.25),
+                between(rng, -0.6, 0.6),
+                between(rng, -0.6, 0.6),
+                between(rng, 0.0, 6.3),
+            )
+        });
         for point in lines.iter_mut().flatten() {
             let y = top + height * ((point[1] - top) / height).clamp(0.0, 1.0).powf(waist);
             let x = point[0];
@@ -149,13 +183,15 @@ impl Hand {
                 reach * (kx * x + ky * y + phase).sin()
             };
             let (x, y) = (x + wave(0) + wave(1), y + wave(2) + wave(3));
-            let x = width * (4.0 + (x - 4.0) * (1.0 + flare * (5.0 - y) / 5.0)) + slant * (10.0 - y);
+            let x =
+                width * (4.0 + (x - 4.0) * (1.0 + flare * (5.0 - y) / 5.0)) + slant * (10.0 - y);
             *point = [cos * x - sin * y, sin * x + cos * y];
         }
         height.min(10.0)
     }
 
-    /// The ink along a line: the pen's width under changing pressure, thinner where the pen lands and lifts.
+    /// The ink along a line: the pen's width under changing pressure, thinner where the pen lands
+    /// and lifts.
     fn ink(&self, line: &[Point], pen: f32, rng: &mut Rng) -> Vec<Ink> {
         let (phase, rate) = (between(rng, 0.0, 6.3), between(rng, 0.3, 1.2));
         let lift = [0; 2].map(|_| between(rng, -0.4, 0.5).max(0.0));
@@ -165,9 +201,17 @@ impl Hand {
                 let (a, b) = (line[i.saturating_sub(1)], line[(i + 1).min(last)]);
                 let along = ((b[1] - a[1]).atan2(b[0] - a[0]) - self.nib_angle).cos();
                 let press = 1.0 + self.pressure * (phase + rate * curve::STEP * i as f32).sin();
-                let end = |i: usize, lift: f32| 1.0 - lift * (1.0 - i as f32 * curve::STEP / 1.5).max(0.0);
-                let share = press * (1.0 - self.nib * along * along) * end(i, lift[0]) * end(last - i, lift[1]);
-                Ink { at: line[i], radius: 0.5 * pen * share.max(0.3) + normal(rng, 0.0, self.grain) }
+                let end = |i: usize, lift: f32| {
+                    1.0 - lift * (1.0 - i as f32 * curve::STEP / 1.5).max(0.0)
+                };
+                let share = press
+                    * (1.0 - self.nib * along * along)
+                    * end(i, lift[0])
+                    * end(last - i, lift[1]);
+                Ink {
+                    at: line[i],
+                    radius: 0.5 * pen * share.max(0.3) + normal(rng, 0.0, self.grain),
+                }
             })
             .collect()
     }
@@ -183,7 +227,10 @@ fn join(strokes: &mut Vec<Vec<Node>>, stays: impl Fn(&mut Rng) -> bool, rng: &mu
             let previous = &mut strokes[i - 1];
             let last = previous.len() - 1;
             previous[last].corner = true;
-            previous.push(Node { corner: true, ..next[0] });
+            previous.push(Node {
+                corner: true,
+                ..next[0]
+            });
             previous.extend_from_slice(&next[1..]);
         } else {
             i += 1;

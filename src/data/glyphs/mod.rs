@@ -1,12 +1,15 @@
-//! The built-in set: handwriting-like glyphs of EMNIST Balanced's 47 classes, for where no data is at hand.
+//! The built-in set: handwriting-like glyphs of EMNIST Balanced's 47 classes, for where no data is
+//! at hand.
 //!
-//! Nothing is stored but the strokes of each letter's allographs. A seeded generator writes them with many
-//! *hands*. A hand is a writer: slant, proportions, pen, pressure, haste, the allograph it prefers for each class and its own
-//! form of it. Every glyph a hand writes shares these and differs by a little more chance, elastic bending and tremor. The
-//! ink is then framed, blurred and sampled as NIST's scans are in EMNIST or MNIST.
+//! Nothing is stored but the strokes of each letter's allographs. A seeded generator writes them
+//! with many *hands*. A hand is a writer: slant, proportions, pen, pressure, haste, the allograph
+//! it prefers for each class and its own form of it. Every glyph a hand writes shares these and
+//! differs by a little more chance, elastic bending and tremor. The ink is then framed, blurred and
+//! sampled as NIST's scans are in EMNIST or MNIST.
 //!
-//! The hands of the test part are never those of the training part: they are drawn from different random streams.
-//! Glyph `i` is a function of `(settings, writers, i)` alone, so any number of threads makes the same bytes.
+//! The hands of the test part are never those of the training part: they are drawn from different
+//! random streams. Glyph `i` is a function of `(settings, writers, i)` alone, so any number of
+//! threads makes the same bytes.
 
 mod alphabet;
 mod curve;
@@ -41,14 +44,19 @@ pub struct Settings {
 impl Default for Settings {
     /// The 47 classes, framed as EMNIST, seed 0.
     fn default() -> Self {
-        Settings { classes: Classes::Balanced, framing: Framing::Emnist, seed: 0 }
+        Settings {
+            classes: Classes::Balanced,
+            framing: Framing::Emnist,
+            seed: 0,
+        }
     }
 }
 
 /// A set of classes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Classes {
-    /// EMNIST Balanced's 47: `0-9`, `A-Z` (those that look alike hold the small letter too), `a b d e f g h n q r t`.
+    /// EMNIST Balanced's 47: `0-9`, `A-Z` (those that look alike hold the small letter too), `a b d
+    /// e f g h n q r t`.
     Balanced,
     /// The ten digits.
     Digits,
@@ -97,7 +105,9 @@ impl Settings {
             Writers::Train => 1,
             Writers::Test => 2,
         };
-        Rng::new(self.seed).stream(stream).child((round / PER_WRITER) as u64)
+        Rng::new(self.seed)
+            .stream(stream)
+            .child((round / PER_WRITER) as u64)
     }
 
     /// Writes glyph `round` of `class` into `image`, 28x28.
@@ -124,26 +134,34 @@ impl Settings {
 
 /// Writes `count_per_class` glyphs of every class.
 ///
-/// Image `i` shows class `i % classes`, so that any prefix is balanced as far as it can be. Size `[28, 28, 1]`.
-/// Runs in the rayon pool it is called from, at tens of thousands of glyphs a second.
+/// Image `i` shows class `i % classes`, so that any prefix is balanced as far as it can be. Size
+/// `[28, 28, 1]`. Runs in the rayon pool it is called from, at tens of thousands of glyphs a
+/// second.
 ///
 /// # Errors
 /// Where `count_per_class` is 0, or so large that the glyphs do not fit in memory.
 pub fn generate(settings: &Settings, writers: Writers, count_per_class: usize) -> Result<Dataset> {
     if count_per_class == 0 {
-        return Err(Error::Argument("the built-in set needs at least 1 glyph per class, got 0".into()));
+        return Err(Error::Argument(
+            "the built-in set needs at least 1 glyph per class, got 0".into(),
+        ));
     }
     let names = settings.class_names();
     let bytes = checked_product(&[names.len(), count_per_class, SIDE, SIDE]);
     let mut pixels = Vec::new();
     let Some(bytes) = bytes.filter(|&bytes| pixels.try_reserve_exact(bytes).is_ok()) else {
-        return Err(Error::Argument(format!("{count_per_class} glyphs per class do not fit in memory")));
+        return Err(Error::Argument(format!(
+            "{count_per_class} glyphs per class do not fit in memory"
+        )));
     };
     pixels.resize(bytes, 0);
     let count = bytes / (SIDE * SIDE);
-    pixels.par_chunks_mut(SIDE * SIDE).enumerate().for_each(|(i, image)| {
-        settings.write(writers, i % names.len(), i / names.len(), image);
-    });
+    pixels
+        .par_chunks_mut(SIDE * SIDE)
+        .enumerate()
+        .for_each(|(i, image)| {
+            settings.write(writers, i % names.len(), i / names.len(), image);
+        });
     let labels = (0..count).map(|i| (i % names.len()) as u8).collect();
     let title = match writers {
         Writers::Train => "built-in glyphs, train",

@@ -1,12 +1,13 @@
 //! How letters are written: for every class its allographs, each a few strokes of a pen.
 //!
-//! The box is about 8 wide (12 for an M); y grows downwards. Capitals and digits stand between 0 (top) and 10 (base line), small
-//! letters begin at 4, descenders end at 14. A stroke is the list of points that the pen passes, smoothly; at a point
-//! marked `!` it turns sharply; `/` lifts the pen. So `1,.3 7,.3! .8,9.8! 7.3,9.8` is a Z: to the right, back down,
-//! and to the right again. The number in front of each allograph is how often people write the class that way.
+//! The box is about 8 wide (12 for an M); y grows downwards. Capitals and digits stand between 0
+//! (top) and 10 (base line), small letters begin at 4, descenders end at 14. A stroke is the list
+//! of points that the pen passes, smoothly; at a point marked `!` it turns sharply; `/` lifts the
+//! pen. So `1,.3 7,.3! .8,9.8! 7.3,9.8` is a Z: to the right, back down, and to the right again.
+//! The number in front of each allograph is how often people write the class that way.
 //!
-//! The classes are those of EMNIST Balanced: where the small letter looks like the capital (C I J K L M O P S U V W X Y Z)
-//! one class holds both, and so both are written here.
+//! The classes are those of EMNIST Balanced: where the small letter looks like the capital (C I J K
+//! L M O P S U V W X Y Z) one class holds both, and so both are written here.
 
 /// The ways to write one class: how often, and the strokes.
 pub(super) type Ways = &'static [(f32, &'static str)];
