@@ -12,12 +12,13 @@ mod numbers;
 pub use convolution::convolution;
 pub use geometry::geometry;
 
-use crate::checkpoint::State;
 use crate::data::{Split, archive, cifar, emnist, idx};
+use crate::io::checkpoint::State;
+use crate::io::safetensors::TensorFile;
+use crate::io::weights;
 use crate::optim::{Method, Optimizer};
 use crate::params::{FileLayout, Init};
-use crate::tensorfile::TensorFile;
-use crate::{DType, Params, Result, Rng, weights};
+use crate::{DType, Params, Result, Rng};
 use std::io::Cursor;
 use std::path::Path;
 

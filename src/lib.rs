@@ -45,63 +45,49 @@
 //!
 //! | room | what is in it |
 //! |---|---|
-//! | [`error`], [`shape`], [`device`], [`precision`], [`storage`], [`tensor`] | numbers: where they live and what they look like |
-//! | [`autograd`], [`gradients`], [`gradcheck`](mod@gradcheck) | history, and the walk back through it |
-//! | [`params`], [`pass`], [`rng`], [`trace`] | named weights in one arena; what a pass borrows; counter-based random numbers; watching |
+//! | [`tensor`] | shapes, element types, devices, memory, errors, counter-based random numbers |
+//! | [`params`] | named weights in one arena |
+//! | [`autograd`] | the computation graph, the backward pass, [`gradcheck`](mod@gradcheck), watching |
 //! | [`ops`], `cpu` | each op with its formula and derivative; its arithmetic on slices, in the file of the same name |
-//! | [`nn`], [`models`] | layers that own weights; the WaveMix models |
-//! | [`optim`], [`weights`], [`checkpoint`] | update rules and schedules; files that are old or new but never half |
+//! | [`nn`], [`models`] | what a pass borrows, layers that own weights; the WaveMix models |
+//! | [`optim`] | update rules and schedules |
+//! | [`io`] | files that are old or new but never half: weights, checkpoints |
 //! | [`data`] | decoders, downloads, a generator of handwriting, batches |
 //! | [`cli`], [`console`], [`train`], [`metrics`], [`plots`] | flags, what is printed, the trainer, what it measures and draws |
 //! | [`cuda`] | the room for NVIDIA GPUs |
 
 #[macro_use]
-mod dispatch;
+pub mod tensor;
 
 pub mod autograd;
-pub mod checkpoint;
 pub mod cli;
 pub mod console;
 mod cpu;
 pub mod cuda;
 pub mod data;
-pub mod device;
-mod display;
-pub mod error;
-pub mod float;
 #[doc(hidden)]
 pub mod fuzzing;
-pub mod gradcheck;
-pub mod gradients;
+pub mod io;
 pub mod metrics;
 pub mod models;
 pub mod nn;
 pub mod ops;
 pub mod optim;
 pub mod params;
-pub mod pass;
 pub mod plots;
-pub mod precision;
-pub mod rng;
-pub mod shape;
-pub mod storage;
-pub mod tensor;
-pub mod tensorfile;
-pub mod trace;
 pub mod train;
-pub mod weights;
-pub mod window;
 
 pub use autograd::Var;
-pub use device::Device;
-pub use error::{Error, Result};
-pub use float::{Float, Real};
-pub use gradients::Gradients;
+pub use autograd::gradcheck;
+pub use autograd::gradients::Gradients;
+pub use nn::pass::Pass;
 pub use params::Params;
-pub use pass::Pass;
-pub use precision::Precision;
-pub use rng::Rng;
-pub use shape::Shape;
-pub use storage::{DType, Element};
+pub use params::precision::Precision;
 pub use tensor::Tensor;
-pub use window::Window;
+pub use tensor::device::Device;
+pub use tensor::dtype::{DType, Element};
+pub use tensor::error::{Error, Result};
+pub use tensor::float::{Float, Real};
+pub use tensor::rng::Rng;
+pub use tensor::shape::Shape;
+pub use tensor::window::Window;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::shape::checked_product;
+use crate::tensor::shape::checked_product;
 use crate::{Device, Error, Result, Tensor};
 
 /// Counts of (true class, predicted class): what top-1, per-class accuracy and intersection over
@@ -224,7 +224,7 @@ impl Throughput {
 /// counts it; elsewhere the peak of tensor memory alone.
 pub fn peak_bytes() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    resident_peak(&status).unwrap_or_else(|| crate::storage::pool_stats().peak_bytes)
+    resident_peak(&status).unwrap_or_else(|| crate::tensor::pool::pool_stats().peak_bytes)
 }
 
 /// From the line `VmHWM:   12345 kB`.

@@ -7,11 +7,12 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
+use wavemix::io::safetensors::TensorFile;
+use wavemix::io::weights;
 use wavemix::models::{Config, Family, LiteBlock, Mixing, Model, Resize, Stem, Task};
 use wavemix::ops::{CrossEntropyOptions, cross_entropy};
 use wavemix::optim::{AdamW, Lion, Method, Optimizer, Sgd};
-use wavemix::tensorfile::TensorFile;
-use wavemix::{DType, Gradients, Params, Pass, Result, Rng, Tensor, Var, weights};
+use wavemix::{DType, Gradients, Params, Pass, Result, Rng, Tensor, Var};
 
 type Tensors = BTreeMap<String, Tensor>;
 

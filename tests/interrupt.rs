@@ -12,9 +12,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
-use wavemix::checkpoint::State;
 use wavemix::cli::{self, Job};
 use wavemix::data::{Source, Split};
+use wavemix::io::checkpoint::State;
 use wavemix::{Rng, train};
 
 const KEY: &str = "WAVEMIX_TEST_ARGUMENTS";

@@ -4,13 +4,13 @@
 use std::collections::HashSet;
 use std::sync::Mutex;
 
+use wavemix::autograd::trace::{Event, Watcher, watch};
 use wavemix::models::{Config, LiteBlock, Mixing, Resize, Stem, Task};
 use wavemix::ops::{
     CrossEntropyOptions, Interpolation, conv_transpose2d, conv2d, cross_entropy, embedding, one_hot,
 };
 use wavemix::optim::{Method, Optimizer};
-use wavemix::storage::{pool_stats, release_free_memory};
-use wavemix::trace::{Event, Watcher, watch};
+use wavemix::tensor::pool::{pool_stats, release_free_memory};
 use wavemix::{DType, Device, Error, Params, Pass, Precision, Rng, Shape, Tensor, Var, Window};
 
 static ALONE: Mutex<()> = Mutex::new(());

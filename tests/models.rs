@@ -3,10 +3,11 @@
 
 use std::path::PathBuf;
 
+use wavemix::io::weights;
 use wavemix::models::{Card, Config, Family, Mixing, Resize, Saved, Stem, Task};
 use wavemix::ops::{CrossEntropyOptions, Interpolation, cross_entropy};
 use wavemix::optim::{Method, Optimizer};
-use wavemix::{DType, Params, Pass, Precision, Rng, Tensor, Var, weights};
+use wavemix::{DType, Params, Pass, Precision, Rng, Tensor, Var};
 
 use files::Folder;
 

@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 
+use wavemix::io::safetensors::TensorFile;
 use wavemix::optim::{self, Adam, AdamW, Ema, Lion, Method, Optimizer, Schedule, Sgd};
 use wavemix::params::{FileLayout, Group, Init, Updates};
-use wavemix::tensorfile::TensorFile;
 use wavemix::{DType, Params, Pass, Rng, Tensor};
 
 /// Parameters `a` [5], `b` [3, 7] and a large `c`, so that segments, odd lengths and threads all

@@ -1,12 +1,12 @@
 //! Parameters and the passes that lend them: whose identities they are, what is frozen, and that no
 //! step forgets what BatchNorm measured.
 
+use wavemix::autograd::trace::{Event, Watcher, watch};
 use wavemix::models::{Config, Model};
 use wavemix::nn::{BatchNorm, Conv2d, ConvTranspose2d, Linear};
 use wavemix::ops::{CrossEntropyOptions, cross_entropy};
 use wavemix::optim::{Method, Optimizer, StepOptions, clip_norm};
 use wavemix::params::{FileLayout, Group, Init, Names, ParamId, Updates};
-use wavemix::trace::{Event, Watcher, watch};
 use wavemix::{DType, Gradients, Params, Pass, Precision, Result, Rng, Tensor, Var, Window};
 
 fn config(name: &str) -> Config {

@@ -9,8 +9,9 @@ use std::path::Path;
 use files::*;
 use png::{BitDepth, ColorType};
 use wavemix::data::{Picture, Source, Split, read_pictures, transposed_by_name};
+use wavemix::io::weights;
 use wavemix::models::{Card, Config, Saved, Task};
-use wavemix::{DType, Rng, weights};
+use wavemix::{DType, Rng};
 
 /// A PNG of `[height, width]` with these bytes, palette and transparency.
 fn png(

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use wavemix::cli::{Job, Settings};
 use wavemix::data::{Source, Split};
+use wavemix::io::safetensors::TensorFile;
 use wavemix::models::Saved;
-use wavemix::tensorfile::TensorFile;
 use wavemix::train::{self, Outcome, Trainer};
 use wavemix::{DType, Result, Tensor};
 

@@ -4,12 +4,12 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use wavemix::checkpoint::State;
 use wavemix::cli::{Job, Settings};
 use wavemix::data::{Loader, Source, Split};
+use wavemix::io::checkpoint::State;
+use wavemix::io::weights::from_file;
 use wavemix::models::Saved;
 use wavemix::train::{Outcome, Trainer, evaluate};
-use wavemix::weights::from_file;
 use wavemix::{DType, Error, Params, Result, Tensor};
 
 const JOB: Job = Job {

@@ -8,11 +8,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use half::{bf16, f16};
-use wavemix::checkpoint::{State, write_atomic};
+use wavemix::io::atomic::write_atomic;
+use wavemix::io::checkpoint::State;
+use wavemix::io::safetensors::TensorFile;
+use wavemix::io::weights;
 use wavemix::nn::Linear;
 use wavemix::params::{FileLayout, Init, Names};
-use wavemix::tensorfile::TensorFile;
-use wavemix::{DType, Params, Pass, Rng, Shape, Tensor, Var, weights};
+use wavemix::{DType, Params, Pass, Rng, Shape, Tensor, Var};
 
 /// A folder of its own for one test, removed at the end.
 struct Folder(PathBuf);

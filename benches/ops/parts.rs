@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use wavemix::autograd::trace::{Event, Watcher, watch};
 use wavemix::ops::{CrossEntropyOptions, cross_entropy};
 use wavemix::optim::{Method, Optimizer};
-use wavemix::trace::{Event, Watcher, watch};
 use wavemix::{DType, Pass, Result, Rng, Tensor};
 
 use crate::Load;

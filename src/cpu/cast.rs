@@ -4,7 +4,7 @@ use half::bf16;
 
 use crate::Element;
 use crate::cpu::{GRAIN, chunks, wide};
-use crate::storage::{as_type, as_type_mut};
+use crate::tensor::dtype::{as_type, as_type_mut};
 
 /// y = x, rounded to nearest; to integers towards zero, saturating.
 pub(crate) fn forward<S: Element, D: Element>(x: &[S], y: &mut [D]) {

@@ -10,7 +10,7 @@ use crate::cpu::gemm::{
 use crate::cpu::taps::{Gather, Phase, TASK};
 use crate::cpu::winograd;
 use crate::cpu::{Scratch, depthwise, framed};
-use crate::window::{Geometry, Window};
+use crate::tensor::window::{Geometry, Window};
 use crate::{Float, Real};
 
 /// small = the convolution of big: conv2d forwards, conv_transpose2d's input gradient.

@@ -3,7 +3,7 @@
 use crate::Real;
 use crate::cpu::batch_norm::{Collector, Moments};
 use crate::cpu::taps::{Gather, Phase, TASK};
-use crate::window::Geometry;
+use crate::tensor::window::Geometry;
 
 /// big = the transposed convolution of small: conv_transpose2d forwards, conv2d's input gradient.
 pub(crate) fn conv_transpose2d<T: Real>(

@@ -7,7 +7,7 @@ use crate::cpu::conv2d::covered;
 use crate::cpu::gemm::factor;
 use crate::cpu::taps::{Gather, View};
 use crate::cpu::vectorize;
-use crate::window::Geometry;
+use crate::tensor::window::Geometry;
 use crate::{Float, Real};
 
 /// The weight, for each pair of phases and each tap all channels.

@@ -13,7 +13,7 @@ use crate::cpu::Scratch;
 use crate::cpu::gemm::{
     Begin, Rows, Run, Sums, Target, copy_many, factors, pair_rows, panel, together,
 };
-use crate::window::Geometry;
+use crate::tensor::window::Geometry;
 
 /// Elements that a frame may have in any case, and how many times those of its image.
 const SMALL: usize = 1 << 16;

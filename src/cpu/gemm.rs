@@ -21,7 +21,7 @@ use crate::cpu::binary::add_assign;
 use crate::cpu::lanes::has_bf16;
 use crate::cpu::wide::widen;
 use crate::cpu::{Scratch, chunks, vectorize};
-use crate::storage::{as_type, as_type_mut};
+use crate::tensor::dtype::{as_type, as_type_mut};
 use crate::{Element, Float, Real};
 
 /// Whether this processor multiplies numbers of type T as they are stored. Others become factors of

@@ -7,7 +7,7 @@
 
 use half::bf16;
 
-use crate::rng::Words;
+use crate::tensor::rng::Words;
 use crate::{Float, Real};
 
 /// Defines functions of numbers of type `T` whose loops are compiled for the widest vectors this

@@ -47,7 +47,7 @@ use std::ops::{Deref, DerefMut};
 use rayon::prelude::*;
 
 use crate::Element;
-use crate::storage::Buffer;
+use crate::tensor::pool::Buffer;
 
 pub(crate) use lanes::vectorize;
 

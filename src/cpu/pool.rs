@@ -14,7 +14,7 @@ use rayon::prelude::*;
 
 use crate::cpu::conv2d::covered;
 use crate::cpu::{GRAIN, chunks, vectorize};
-use crate::window::Geometry;
+use crate::tensor::window::Geometry;
 use crate::{Element, Float};
 
 /// Outputs side by side that meet one kernel element: elements of the small image, and of the big

@@ -16,7 +16,7 @@
 //! counts within the group. Everything is summed in the compute type (f32 for bf16) and rounded
 //! once.
 
-use crate::window::Geometry;
+use crate::tensor::window::Geometry;
 use crate::{Float, Real};
 
 /// One meeting of the two images: a pixel of the small one, a kernel element, and the pixel of the

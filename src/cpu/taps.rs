@@ -18,8 +18,8 @@ use crate::cpu::gemm::{
     Begin, Rows, Run, Sums, TERMS, Target, copy_many, factor, multiplies, panel, together,
 };
 use crate::cpu::{Scratch, chunks, depthwise, reference, winograd};
-use crate::storage::as_type;
-use crate::window::Geometry;
+use crate::tensor::dtype::as_type;
+use crate::tensor::window::Geometry;
 
 /// Outputs at `start + step j` along one axis, for j below `count`, and where their inputs are.
 #[derive(Clone, Debug)]

@@ -3,7 +3,7 @@
 
 use crate::Real;
 use crate::cpu::{Scratch, lanes, vectorize};
-use crate::storage::{as_type, as_type_mut};
+use crate::tensor::dtype::{as_type, as_type_mut};
 
 /// Numbers of a piece: four rooms of 4 KiB fit in the first-level cache.
 pub(crate) const PIECE: usize = 1024;

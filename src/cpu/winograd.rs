@@ -43,7 +43,7 @@ use crate::cpu::gemm::{Begin, Rows, Run, Sums, TERMS, Target, multiplies, panel}
 use crate::cpu::lanes::{has_32_registers, run_widest};
 use crate::cpu::taps::{Done, Gather, Phase};
 use crate::cpu::{GRAIN, Scratch, chunks};
-use crate::storage::{as_type, as_type_mut};
+use crate::tensor::dtype::{as_type, as_type_mut};
 use crate::{DType, Real};
 
 /// Channels that are transformed at a time: one vector of the widest.

@@ -4,7 +4,7 @@
 use super::launch::{Axes, Columns, together};
 use super::reduce::finish;
 use super::{Gpu, Scratch, Slice, SliceMut};
-use crate::window::{Geometry, Window};
+use crate::tensor::window::{Geometry, Window};
 use crate::{DType, Error, Result};
 
 /// `struct Window` of common.cuh.

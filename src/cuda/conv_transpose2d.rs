@@ -5,7 +5,7 @@ use super::conv2d::{Tile, depthwise, of_no_channels, window};
 use super::launch::together;
 use super::{Slice, SliceMut};
 use crate::Result;
-use crate::window::Geometry;
+use crate::tensor::window::Geometry;
 
 /// big = the transposed convolution of small: conv_transpose2d forwards, conv2d's input gradient.
 pub(crate) fn forward(

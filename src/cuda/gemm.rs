@@ -11,7 +11,7 @@ use cudarc::cublas::sys::{
 };
 
 use super::{Block, Gpu, Slice, SliceMut};
-use crate::shape::flops;
+use crate::tensor::shape::flops;
 use crate::{DType, Error, Result};
 
 /// A device's handle, which one thread at a time may use.

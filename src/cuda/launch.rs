@@ -15,7 +15,7 @@ use cudarc::driver::{CudaFunction, CudaModule, result};
 use cudarc::nvrtc::Ptx;
 
 use super::{Gpu, Slice, SliceMut, compile};
-use crate::shape::MAX_RANK;
+use crate::tensor::shape::MAX_RANK;
 use crate::{DType, Error, Result};
 
 /// The kernels of a device that are ready to run.

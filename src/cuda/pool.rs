@@ -4,7 +4,7 @@ use super::conv2d::window;
 use super::launch::together;
 use super::{Slice, SliceMut};
 use crate::Result;
-use crate::window::Geometry;
+use crate::tensor::window::Geometry;
 
 /// y = the mean over each window.
 pub(crate) fn average(g: &Geometry, x: Slice, y: &mut SliceMut) -> Result<()> {

@@ -3,7 +3,7 @@
 //! What happens to an image is a function of the seed, the epoch and the image's index, so threads
 //! and batch sizes change nothing.
 
-use crate::shape::checked_product;
+use crate::tensor::shape::checked_product;
 use crate::{Error, Result, Rng};
 
 /// Farther than any image is long.

@@ -34,7 +34,7 @@ pub use picture::{Picture, read_pictures, transposed_by_name};
 pub use place::Place;
 pub use source::{Part, Source, default_folder, default_folder_from};
 
-use crate::shape::checked_product;
+use crate::tensor::shape::checked_product;
 use crate::{Error, Result, Rng};
 
 /// The text of a file that people edit; what editors on Windows write before it is passed over.

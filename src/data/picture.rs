@@ -4,7 +4,7 @@ use std::io::Cursor;
 use std::path::Path;
 
 use crate::data::idx;
-use crate::shape::checked_product;
+use crate::tensor::shape::checked_product;
 use crate::{DType, Device, Error, Result, Tensor};
 
 /// The largest PNG that is read, in pixels: far more than any model here takes.

@@ -13,7 +13,7 @@ use super::numbers::Numbers;
 use crate::Real;
 use crate::cpu::taps::Gather;
 use crate::cpu::{conv_transpose2d, conv2d, reference};
-use crate::window::{Geometry, Window};
+use crate::tensor::window::{Geometry, Window};
 
 /// Multiply-adds of one case, and elements of one operand, at most.
 const MOST: usize = 1 << 18;

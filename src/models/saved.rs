@@ -5,10 +5,11 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use crate::autograd::trace::{Event, Watcher, watch};
+use crate::io::weights;
 use crate::models::{Config, Model, Task};
-use crate::storage::shapes_only;
-use crate::trace::{Event, Watcher, watch};
-use crate::{DType, Error, Params, Pass, Result, Rng, Tensor, weights};
+use crate::tensor::pool::shapes_only;
+use crate::{DType, Error, Params, Pass, Result, Rng, Tensor};
 
 /// The most values that a feature map of one image may have at the image size that a weight file
 /// names: 1 GiB in f32. The weights do not depend on that size, so nothing else in the file vouches

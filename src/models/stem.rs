@@ -3,7 +3,7 @@
 use crate::models::{Config, Stem};
 use crate::nn::{BatchNorm, Conv2d};
 use crate::params::Names;
-use crate::window::Window;
+use crate::tensor::window::Window;
 use crate::{Pass, Result, Var};
 
 /// The stem's layers, in either form.

@@ -3,9 +3,9 @@
 use std::collections::HashSet;
 use std::fmt;
 
+use crate::autograd::trace::{Event, Watcher, watch};
 use crate::models::Config;
-use crate::storage::shapes_only;
-use crate::trace::{Event, Watcher, watch};
+use crate::tensor::pool::shapes_only;
 use crate::{DType, Params, Pass, Precision, Result, Rng, Shape, Tensor};
 
 /// What one layer does to one image.

@@ -5,7 +5,7 @@ use crate::models::head::crop;
 use crate::nn::{BatchNorm, Conv2d, ConvTranspose2d};
 use crate::ops::concat;
 use crate::params::Names;
-use crate::window::Window;
+use crate::tensor::window::Window;
 use crate::{Pass, Result, Var};
 
 /// y = BatchNorm(GELU(DepthwiseConv5x5(concat over levels j of ConvTranspose_j(MLP(DWT_j(x)))))) +

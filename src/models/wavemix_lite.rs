@@ -5,7 +5,7 @@ use crate::models::{Config, Mixing, Resize};
 use crate::nn::{BatchNorm, Conv2d, ConvTranspose2d};
 use crate::ops::{Interpolation, concat, max_pool2d};
 use crate::params::Names;
-use crate::window::Window;
+use crate::tensor::window::Window;
 use crate::{Pass, Result, Shape, Tensor, Var};
 
 /// One block. In its plain form, with one wavelet level:

@@ -5,7 +5,7 @@ use crate::ops::{
     BatchStats, conv_transpose2d, conv_transpose2d_with_stats, conv2d, gelu_dropout_conv2d,
 };
 use crate::params::{FileLayout, Names, ParamId};
-use crate::window::Window;
+use crate::tensor::window::Window;
 use crate::{Pass, Result, Shape, Var};
 
 /// A convolution with bias, [`conv2d`]: weight `[c_out, kh, kw, c_in / groups]`.

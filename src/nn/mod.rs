@@ -8,6 +8,7 @@
 mod batch_norm;
 mod conv;
 mod linear;
+pub mod pass;
 
 pub use batch_norm::BatchNorm;
 pub use conv::{Conv2d, ConvTranspose2d};

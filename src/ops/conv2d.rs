@@ -1,13 +1,14 @@
 //! Two-dimensional convolution.
 
 use crate::autograd::Backward;
+use crate::autograd::trace;
 use crate::cpu::gelu_dropout::{Hidden, in_pieces};
 use crate::cpu::{conv_transpose2d::conv_transpose2d as spread, conv2d as cpu};
 use crate::cuda::{conv_transpose2d::forward as cuda_spread, conv2d as cuda};
 use crate::ops::gelu_dropout;
 use crate::ops::linear::{self, Linear, check_bias};
-use crate::window::{Geometry, Window};
-use crate::{DType, Device, Error, Real, Result, Rng, Shape, Tensor, Var, trace};
+use crate::tensor::window::{Geometry, Window};
+use crate::{DType, Device, Error, Real, Result, Rng, Shape, Tensor, Var};
 
 /// y\[n, i, j, o\] = bias\[o\] + the sum over ky, kx, c of x[n, i stride - padding + ky dilation, j
 /// stride - padding + kx dilation, c] weight[o, ky, kx, c], x being 0 outside.

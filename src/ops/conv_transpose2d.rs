@@ -1,13 +1,14 @@
 //! Two-dimensional transposed convolution: the adjoint of conv2d with the same weight and window.
 
 use crate::autograd::Backward;
+use crate::autograd::trace;
 use crate::cpu::{conv_transpose2d as cpu, conv2d};
 use crate::cuda;
 use crate::ops::batch_norm::BatchStats;
 use crate::ops::conv2d::biases;
 use crate::ops::linear::check_bias;
-use crate::window::{Geometry, Window};
-use crate::{DType, Device, Error, Real, Result, Tensor, Var, trace};
+use crate::tensor::window::{Geometry, Window};
+use crate::{DType, Device, Error, Real, Result, Tensor, Var};
 
 /// y\[n, i', j', o\] = bias\[o\] + the sum over all i, j, ky, kx with i' = i stride - padding + ky
 /// dilation, j' likewise, and over c, of x[n, i, j, c] weight[c, ky, kx, o].

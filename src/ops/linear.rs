@@ -1,10 +1,11 @@
 //! One matrix applied to the last axis.
 
 use crate::autograd::Backward;
+use crate::autograd::trace;
 use crate::cpu::linear as cpu;
 use crate::cuda::linear as cuda;
-use crate::shape::flops;
-use crate::{DType, Device, Error, Real, Result, Shape, Tensor, Var, trace};
+use crate::tensor::shape::flops;
+use crate::{DType, Device, Error, Real, Result, Shape, Tensor, Var};
 
 /// y = x w^T + b, along the last axis.
 ///

@@ -1,11 +1,12 @@
 //! Matrix products, batched.
 
 use crate::autograd::Backward;
+use crate::autograd::trace;
 use crate::cpu::binary::steps;
 use crate::cpu::matmul::{self as cpu, Batch};
 use crate::cuda::matmul as cuda;
-use crate::shape::flops;
-use crate::{Device, Error, Result, Shape, Tensor, Var, trace};
+use crate::tensor::shape::flops;
+use crate::{Device, Error, Result, Shape, Tensor, Var};
 
 impl Var {
     /// The matrix product with `other`; see [`matmul_with`].

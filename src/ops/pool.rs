@@ -3,7 +3,7 @@
 use crate::autograd::Backward;
 use crate::cpu::pool as cpu;
 use crate::cuda::pool as cuda;
-use crate::window::{Geometry, Window};
+use crate::tensor::window::{Geometry, Window};
 use crate::{DType, Device, Error, Float, Result, Shape, Tensor, Var};
 
 /// y[n, i, j, c] = the mean of x over a window of `kernel` rows and columns; zeros of the padding

@@ -2,7 +2,8 @@
 
 use super::identity::Layout;
 use super::{BufferId, Entry, FileLayout, Group, Init, ParamId};
-use crate::{Shape, trace};
+use crate::Shape;
+use crate::autograd::trace;
 
 /// Where a layer declares its weights, under a dotted prefix.
 pub struct Names<'a> {

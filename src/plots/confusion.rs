@@ -4,8 +4,9 @@ use std::path::Path;
 
 use super::svg::{Style, Svg, text_width};
 use super::{GREY, GRID, INK, grouped, percent};
+use crate::io::atomic;
 use crate::metrics::Confusion;
-use crate::{Error, Result, checkpoint};
+use crate::{Error, Result};
 
 /// Where things are on the page.
 struct Layout {
@@ -55,7 +56,7 @@ pub fn confusion(
         layout.side.clamp(220.0, 320.0),
     );
     pairs(&mut svg, [list, top], counts, names);
-    checkpoint::write_atomic(path, |out| out.write_all(svg.finish().as_bytes()))
+    atomic::write_atomic(path, |out| out.write_all(svg.finish().as_bytes()))
 }
 
 impl Layout {

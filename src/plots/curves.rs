@@ -4,7 +4,8 @@ use std::path::Path;
 
 use super::svg::{Style, Svg, text_width};
 use super::{GREY, GRID, INK, percent};
-use crate::{Result, checkpoint};
+use crate::Result;
+use crate::io::atomic;
 
 /// One line of a panel.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,7 +47,7 @@ pub fn curves(path: impl AsRef<Path>, title: &str, panels: &[Panel]) -> Result<(
     for (i, panel) in panels.iter().enumerate() {
         draw(&mut svg, PANEL[0] * i as f64, panel);
     }
-    checkpoint::write_atomic(path, |out| out.write_all(svg.finish().as_bytes()))
+    atomic::write_atomic(path, |out| out.write_all(svg.finish().as_bytes()))
 }
 
 fn draw(svg: &mut Svg, left: f64, panel: &Panel) {

@@ -4,8 +4,9 @@ use std::path::Path;
 
 use super::svg::{Style, Svg, text_width};
 use super::{GREY, INK, percent};
-use crate::shape::checked_product;
-use crate::{Error, Result, checkpoint};
+use crate::io::atomic;
+use crate::tensor::shape::checked_product;
+use crate::{Error, Result};
 
 /// One image that was taken for something else.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -100,7 +101,7 @@ pub fn mistakes(
             &sure,
         );
     }
-    checkpoint::write_atomic(path, |out| out.write_all(svg.finish().as_bytes()))
+    atomic::write_atomic(path, |out| out.write_all(svg.finish().as_bytes()))
 }
 
 /// A PNG file of the image, enlarged by whole numbers so that viewers which smooth show square

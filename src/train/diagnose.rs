@@ -1,8 +1,8 @@
 //! Where a loss that is not finite came from.
 
+use crate::autograd::trace::{Event, Watcher, watch};
 use crate::data::Batch;
 use crate::ops::{CrossEntropyOptions, cross_entropy};
-use crate::trace::{Event, Watcher, watch};
 use crate::train::Trainer;
 use crate::{Error, Pass, Result, Tensor};
 

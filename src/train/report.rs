@@ -7,9 +7,9 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::Precision;
-use crate::checkpoint::write_atomic;
 use crate::cli::Settings;
 use crate::console::Stderr;
+use crate::io::atomic::write_atomic;
 use crate::metrics::peak_bytes;
 use crate::optim::Progress;
 use crate::plots::{self, Curve, Mistake, Panel};

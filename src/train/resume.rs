@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
-use crate::checkpoint::State;
 use crate::console::{Stderr, quoted};
+use crate::io::checkpoint::State;
+use crate::io::weights;
 use crate::train::{Best, Position, Trainer, report};
-use crate::{Error, Result, weights};
+use crate::{Error, Result};
 
 impl Trainer {
     /// Where a resumed run reads all it needs.

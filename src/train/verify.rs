@@ -5,12 +5,13 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use crate::checkpoint::State;
 use crate::cli::{Protocol, read_config};
+use crate::io::checkpoint::State;
+use crate::io::weights;
 use crate::models::{Config, Model};
-use crate::storage::shapes_only;
+use crate::tensor::pool::shapes_only;
 use crate::train::{Best, Position, Splits, Trainer};
-use crate::{DType, Error, Params, Pass, Precision, Result, Rng, Tensor, weights};
+use crate::{DType, Error, Params, Pass, Precision, Result, Rng, Tensor};
 
 impl Trainer {
     /// That what training has made of the weights, of their running mean and of the optimizer's

@@ -4,12 +4,12 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use wavemix::autograd::trace::{Event, Watcher, watch};
 use wavemix::cuda::{self, Recording, Stage};
 use wavemix::data::{Batch, Feed};
 use wavemix::models::{Config, Model};
 use wavemix::ops::{CrossEntropyOptions, cross_entropy};
 use wavemix::optim::{Method, Optimizer};
-use wavemix::trace::{Event, Watcher, watch};
 use wavemix::{DType, Device, Params, Pass, Precision, Result, Rng, Tensor};
 
 use crate::harness::{ON_STAND_IN, gpu, part_of, unit};

@@ -377,8 +377,8 @@ fn run(device: &str, precision: &str, folder: &Path) -> f64 {
 /// Adds up the bytes that ops keep for the backward pass.
 struct Kept(usize);
 
-impl wavemix::trace::Watcher for Kept {
-    fn forward(&mut self, event: wavemix::trace::Event<'_>) {
+impl wavemix::autograd::trace::Watcher for Kept {
+    fn forward(&mut self, event: wavemix::autograd::trace::Event<'_>) {
         self.0 += event
             .saves
             .iter()
@@ -397,8 +397,9 @@ fn sixteen_bits_keep_half_the_bytes() {
         let pass = Pass::train(&params, Rng::new(3))
             .in_precision(precision)
             .unwrap();
-        let (Kept(bytes), y) =
-            wavemix::trace::watch(Kept(0), || model.forward(&pass, &(&images).into()).unwrap());
+        let (Kept(bytes), y) = wavemix::autograd::trace::watch(Kept(0), || {
+            model.forward(&pass, &(&images).into()).unwrap()
+        });
         drop(y);
         bytes
     };

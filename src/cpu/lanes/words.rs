@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use crate::rng::Words;
+use crate::tensor::rng::Words;
 
 macro_rules! words {
     ($($words:ty, $n:literal: $splat:ident $counts:expr, $add:ident $mul:ident $xor:ident $shift:ident, $write:ident;)*) => {$(

@@ -17,8 +17,8 @@ use crate::cpu::gemm::{Begin, Rows, Run, Sums, Target, multiplies, panel};
 use crate::cpu::lanes::run_widest;
 use crate::cpu::taps::Phase;
 use crate::cpu::{Scratch, chunks};
-use crate::storage::{as_type, as_type_mut};
-use crate::window::Geometry;
+use crate::tensor::dtype::{as_type, as_type_mut};
+use crate::tensor::window::Geometry;
 
 /// Channels of the small image that a task works on, at most: with more, their sums would not stay
 /// near.

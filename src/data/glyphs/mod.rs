@@ -22,7 +22,7 @@ use rayon::prelude::*;
 pub use draw::Framing;
 
 use super::{Dataset, Pair};
-use crate::shape::checked_product;
+use crate::tensor::shape::checked_product;
 use crate::{Error, Result, Rng};
 use draw::{SIDE, Scan};
 use hand::{Hand, between, normal};

@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::Path;
 
+use crate::io::safetensors::{Info, Selection, TensorFile};
 use crate::params::FileLayout;
-use crate::tensorfile::{Info, Selection, TensorFile};
 use crate::{DType, Device, Error, Params, Result, Shape, Tensor};
 
 /// Writes all parameters and buffers, with strings that describe them. An old file stays whole

@@ -7,6 +7,7 @@
 mod identity;
 mod layout;
 mod names;
+pub mod precision;
 
 use std::collections::HashMap;
 

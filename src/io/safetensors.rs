@@ -14,7 +14,8 @@ use half::{bf16, f16};
 use safetensors::tensor::{Dtype, Metadata, SafeTensors, TensorView};
 use serde_json::{Map, json};
 
-use crate::{DType, Device, Error, Result, Shape, Tensor, checkpoint};
+use crate::io::atomic;
+use crate::{DType, Device, Error, Result, Shape, Tensor};
 
 /// The key under which the header keeps strings.
 const METADATA: &str = "__metadata__";
@@ -22,7 +23,7 @@ const METADATA: &str = "__metadata__";
 /// Named tensors, and strings that describe them.
 ///
 /// ```
-/// use wavemix::{Tensor, tensorfile::TensorFile};
+/// use wavemix::{Tensor, io::safetensors::TensorFile};
 /// let mut file = TensorFile::default();
 /// file.tensors.insert("x".into(), Tensor::scalar(1.5f32));
 /// file.metadata.insert("made".into(), "by hand".into());
@@ -66,12 +67,12 @@ impl TensorFile {
     }
 
     /// Writes a file, the old one of that name staying whole until the new one is
-    /// ([`checkpoint::write_atomic`]).
+    /// ([`atomic::write_atomic`]).
     ///
     /// # Errors
     /// Where the system refuses to write.
     pub fn write(&self, path: impl AsRef<Path>) -> Result<()> {
-        checkpoint::write_atomic(path, |mut out| self.write_to(&mut out))
+        atomic::write_atomic(path, |mut out| self.write_to(&mut out))
     }
 
     /// Writes the bytes of a file. Equal contents give equal bytes.

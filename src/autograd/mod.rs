@@ -9,14 +9,19 @@
 //! Rules get and give [`Tensor`]s, which have no history: backward cannot record by accident, and
 //! second-order gradients do not exist here.
 
+pub mod gradcheck;
+pub mod gradients;
+pub mod trace;
+
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use crate::gradients::Gradients;
+use crate::autograd::gradients::Gradients;
 use crate::params::ParamKey;
-use crate::{DType, Error, Result, Shape, Tensor, trace};
+use crate::{DType, Error, Result, Shape, Tensor};
 
 /// A value in a computation: a tensor, and how it came about if gradients are wanted for that.
 ///
@@ -188,6 +193,20 @@ impl From<&Tensor> for Var {
     }
 }
 
+impl fmt::Display for Var {
+    /// Its value.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self.value(), f)
+    }
+}
+
+impl fmt::Debug for Var {
+    /// Its value.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.value(), f)
+    }
+}
+
 impl Var {
     /// A value whose gradient [`Var::backward`] shall give.
     pub fn leaf(value: Tensor) -> Var {
@@ -355,7 +374,7 @@ fn deliver(
 ) -> Result<()> {
     match waiting.get_mut(&node.id) {
         Some((_, sum)) => {
-            crate::gradients::add_into(sum, dx)?;
+            crate::autograd::gradients::add_into(sum, dx)?;
             let _layer = (!node.scope.is_empty()).then(|| trace::enter(&*node.scope));
             trace::notify_backward("sum of gradients", &[Some(sum.clone())]);
         }

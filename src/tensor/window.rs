@@ -1,14 +1,14 @@
 //! The geometry that convolutions and pooling share: how a window moves over an image, and how
 //! large the result is.
 
-use crate::shape::flops;
+use crate::tensor::shape::flops;
 use crate::{Error, Result};
 
 /// How a kernel moves over an image, as `[vertical, horizontal]` pairs. Change what differs from
 /// the default:
 ///
 /// ```
-/// use wavemix::window::Window;
+/// use wavemix::tensor::window::Window;
 /// let same = Window { padding: [1, 1], ..Window::default() };
 /// let half = Window { stride: [2, 2], ..same };
 /// assert_eq!((same.stride, half.padding, half.groups), ([1, 1], [1, 1], 1));

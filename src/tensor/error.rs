@@ -81,7 +81,7 @@ impl Error {
             expected: expected.to_string(),
             got: got.to_string(),
             at: Location::caller(),
-            scope: crate::trace::scope(),
+            scope: crate::tensor::scope::scope(),
         }))
     }
 

@@ -1,4 +1,4 @@
-//! Watching a forward pass: which layer is running, and what each op did.
+//! Watching a forward pass: what each op did, and in which layer.
 //!
 //! Ops report to one hook, a [`Watcher`] that is installed for the length of a call. The model
 //! summary, the ledger of saved activations, FLOP counts and the search for the first infinite
@@ -6,40 +6,12 @@
 
 use std::cell::{Cell, RefCell};
 
+pub use crate::tensor::scope::{Entered, enter, scope};
 use crate::{Tensor, Var};
 
 thread_local! {
-    static SCOPE: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
     static WATCHER: RefCell<Option<Box<dyn Watcher>>> = const { RefCell::new(None) };
     static FLOPS: Cell<u64> = const { Cell::new(0) };
-}
-
-/// The dotted name of the layer that is running on this thread, `layers.3.reduction`; empty outside
-/// of any.
-pub fn scope() -> String {
-    SCOPE.with_borrow(|names| names.join("."))
-}
-
-/// Names the layer that runs until the returned guard is dropped.
-///
-/// ```
-/// let _layer = wavemix::trace::enter("layers.3");
-/// let _part = wavemix::trace::enter("reduction");
-/// assert_eq!(wavemix::trace::scope(), "layers.3.reduction");
-/// ```
-pub fn enter(name: impl Into<String>) -> Entered {
-    SCOPE.with_borrow_mut(|names| names.push(name.into()));
-    Entered(std::marker::PhantomData)
-}
-
-/// Leaves its scope when dropped. Bound to the thread that entered.
-#[must_use = "the scope ends when this guard is dropped"]
-pub struct Entered(std::marker::PhantomData<*const ()>);
-
-impl Drop for Entered {
-    fn drop(&mut self) {
-        SCOPE.with_borrow_mut(|names| names.pop());
-    }
 }
 
 /// What one op did.

@@ -3,8 +3,9 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
+use crate::autograd::trace;
 use crate::params::{BufferId, ParamId, Updates};
-use crate::{DType, Device, Params, Precision, Result, Rng, Tensor, Var, trace};
+use crate::{DType, Device, Params, Precision, Result, Rng, Tensor, Var};
 
 /// What a forward pass borrows: the parameters, whether it trains, and its random numbers. Lent to
 /// each layer's `forward`, never stored.

@@ -12,7 +12,7 @@
 
 use std::fmt;
 
-use crate::{DType, Device, Element, Tensor, Var};
+use crate::{DType, Device, Element, Tensor};
 
 /// NumPy's defaults: digits after the point, elements from which on parts are left out, items shown
 /// at each end, width.
@@ -46,20 +46,6 @@ impl fmt::Debug for Tensor {
             " "
         };
         write!(f, "Tensor({numbers},{gap}{kind}")
-    }
-}
-
-impl fmt::Display for Var {
-    /// Its value.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self.value(), f)
-    }
-}
-
-impl fmt::Debug for Var {
-    /// Its value.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(self.value(), f)
     }
 }
 
