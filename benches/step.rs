@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use wavemix::console::{Stdout, exit_status};
-use wavemix::cuda::{self, Recording, Stage};
+use wavemix::cuda::{self, Capture, CapturedGraph};
 use wavemix::metrics::peak_bytes;
 use wavemix::models::{Config, Model, Task};
 use wavemix::ops::{CrossEntropyOptions, cross_entropy};
@@ -153,8 +153,8 @@ struct Load {
     precision: Precision,
     steps: u64,
     /// On a GPU, a training step and its loss, and an inference step and its logits.
-    recorded: Option<(Recording, Tensor)>,
-    recorded_inference: Option<(Recording, Tensor)>,
+    recorded: Option<(CapturedGraph, Tensor)>,
+    recorded_inference: Option<(CapturedGraph, Tensor)>,
     inferences: u64,
 }
 
@@ -206,9 +206,9 @@ impl Load {
             // The first step finds what lasts a place in memory; the second is rehearsed, and
             // recorded for all others.
             (None, Device::Cuda(ordinal)) if self.steps == 2 => {
-                let mut stage = Stage::new(ordinal)?;
-                let loss = stage.rehearse(|| self.work(&rng))?;
-                self.recorded = Some(stage.record(|| self.work(&rng))?);
+                let mut capture = Capture::new(ordinal)?;
+                let loss = capture.warm_up(|| self.work(&rng))?;
+                self.recorded = Some(capture.capture(|| self.work(&rng))?);
                 loss
             }
             _ => self.work(&rng)?,
@@ -245,9 +245,9 @@ impl Load {
                 logits.clone()
             }
             (None, Device::Cuda(ordinal)) if self.inferences == 2 => {
-                let mut stage = Stage::new(ordinal)?;
-                let logits = stage.rehearse(forward)?;
-                self.recorded_inference = Some(stage.record(forward)?);
+                let mut capture = Capture::new(ordinal)?;
+                let logits = capture.warm_up(forward)?;
+                self.recorded_inference = Some(capture.capture(forward)?);
                 logits
             }
             _ => forward()?,

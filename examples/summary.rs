@@ -37,7 +37,10 @@ fn summary() -> Result<()> {
             "Classes, or output channels when upscaling [default: 10; 3 when upscaling]",
         ))
         .arg(number("size", "Height and width of the images").default_value("32"))
-        .arg(number("ff", "Feed-forward dimension [default: dim]"))
+        .arg(number(
+            "ff",
+            "HostToDevice-forward dimension [default: dim]",
+        ))
         .arg(number("mult", "MLP multiplication factor [default: 2]"))
         .arg(
             Arg::new("upsample")

@@ -16,7 +16,7 @@ use clap::parser::ValueSource;
 use serde_json::{Map, Value, json};
 
 use crate::console::{Stderr, exit_status};
-use crate::data::{Downloader, Pair, Part, Source, default_folder, glyphs};
+use crate::data::{Downloader, Part, Source, TrainTest, default_folder, glyphs};
 use crate::models::{Config, Mixing, Resize, Task};
 use crate::optim::{Method, Schedule};
 use crate::{Device, Error, Precision, Result};
@@ -276,7 +276,7 @@ impl Settings {
     ///
     /// # Errors
     /// No such files, malformed files, a download that fails.
-    pub fn load_data(&self) -> Result<Pair> {
+    pub fn load_data(&self) -> Result<TrainTest> {
         let (drawn, asked) = (self.drawn_classes(), self.data.is_some() || self.download);
         let folder = match (self.data_folder(), drawn) {
             (Err(nowhere), Some(classes)) if !asked => {
@@ -298,7 +298,7 @@ impl Settings {
             })?;
             let mut pair = self.draw(classes)?;
             pair.test = self.source.load_test(folder)?;
-            return Pair::new(pair.train, pair.test, pair.mean, pair.std);
+            return TrainTest::new(pair.train, pair.test, pair.mean, pair.std);
         }
         match (self.source.locate(folder, Part::Both)?, drawn) {
             (None, Some(classes)) if !asked => {
@@ -332,7 +332,7 @@ impl Settings {
         }
     }
 
-    fn draw(&self, classes: glyphs::Classes) -> Result<Pair> {
+    fn draw(&self, classes: glyphs::Classes) -> Result<TrainTest> {
         let framing = if self.source == Source::Mnist {
             glyphs::Framing::Mnist
         } else {
@@ -354,7 +354,7 @@ impl Settings {
     ///
     /// # Errors
     /// Settings that contradict one another or the data.
-    pub fn fit_model(&self, [h, w, c]: [usize; 3], classes: usize) -> Result<Config> {
+    pub fn model_for(&self, [h, w, c]: [usize; 3], classes: usize) -> Result<Config> {
         let channels = self.channels.unwrap_or(c);
         if c == 3 && channels != 3 {
             return Err(Error::Argument(format!(

@@ -87,7 +87,7 @@ pub use tensor::Tensor;
 pub use tensor::device::Device;
 pub use tensor::dtype::{DType, Element};
 pub use tensor::error::{Error, Result};
-pub use tensor::float::{Float, Real};
+pub use tensor::float::{Float, Stored};
 pub use tensor::rng::Rng;
 pub use tensor::shape::Shape;
 pub use tensor::window::Window;

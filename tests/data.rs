@@ -5,7 +5,7 @@ mod files;
 
 use files::*;
 use std::path::Path;
-use wavemix::data::{Dataset, Pair, Part, Picture, Place, Source, Split, cifar, emnist, idx};
+use wavemix::data::{Dataset, Part, Picture, Place, Source, Split, TrainTest, cifar, emnist, idx};
 use wavemix::{Error, Rng};
 
 const BALANCED: Source = Source::Emnist(Split::Balanced);
@@ -711,7 +711,7 @@ fn data_sets_are_checked() {
         message(changed.subset(&[0])),
         "dots: 3 labels of 1x1x1 images need 3 pixel bytes, got 2"
     );
-    let pair = |mean: &[f32]| message(Pair::new(dots(3), dots(3), mean.to_vec(), vec![1.0]));
+    let pair = |mean: &[f32]| message(TrainTest::new(dots(3), dots(3), mean.to_vec(), vec![1.0]));
     assert_eq!(pair(&[0.5]), "no error");
     assert_eq!(pair(&[]), "dots: 0 means and 1 deviations for 1 channels");
 }

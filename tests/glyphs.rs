@@ -171,7 +171,7 @@ fn no_two_glyphs_are_equal_and_every_class_varies() {
                     / images.len() as f64
             })
             .sum();
-        // Real MNIST digits have 22 (the 1) to 60 (the 2).
+        // Stored MNIST digits have 22 (the 1) to 60 (the 2).
         assert!(
             variance > 20.0,
             "class {name} has a total variance of {variance}"

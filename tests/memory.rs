@@ -28,7 +28,7 @@ struct Kept {
 }
 
 impl Kept {
-    fn beside(params: &Params) -> Kept {
+    fn without(params: &Params) -> Kept {
         let mut seen = HashSet::new();
         for entry in params.entries() {
             seen.insert(address(&params.get(&entry.name).unwrap()));
@@ -86,7 +86,7 @@ fn a_block_keeps_two_floats_a_channel_and_pixel_and_its_output() {
         &Rng::new(1),
     ));
     let pass = Pass::train(&params, Rng::new(2));
-    let (kept, y) = watch(Kept::beside(&params), || block.forward(&pass, &x).unwrap());
+    let (kept, y) = watch(Kept::without(&params), || block.forward(&pass, &x).unwrap());
     drop((pass.into_updates(), x));
     let expected = [
         ("conv2d", map),
@@ -168,7 +168,7 @@ fn lists_of_what_is_kept_are_complete() {
             &Rng::new(1),
         ));
         let pass = Pass::train(&params, Rng::new(2));
-        let (kept, y) = watch(Kept::beside(&params), || {
+        let (kept, y) = watch(Kept::without(&params), || {
             model.forward(&pass, &images).unwrap()
         });
         drop((pass.into_updates(), images));
@@ -392,7 +392,7 @@ fn a_summary_is_that_of_a_real_pass() {
             .iter()
             .map(|row| (row.layer.clone(), row.ops.clone(), row.output, row.flops));
         assert_eq!(rows.collect::<Vec<_>>(), told.rows, "{config:?} on {h}x{w}");
-        let (kept, _y) = watch(Kept::beside(&params), || {
+        let (kept, _y) = watch(Kept::without(&params), || {
             model.forward(&pass(), &images()).unwrap()
         });
         assert_eq!(

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use wavemix::io::weights;
-use wavemix::models::{Card, Config, Family, Mixing, Resize, Saved, Stem, Task};
+use wavemix::models::{Config, Family, ImageMeta, Mixing, Resize, Saved, Stem, Task};
 use wavemix::ops::{CrossEntropyOptions, Interpolation, cross_entropy};
 use wavemix::optim::{Method, Optimizer};
 use wavemix::{DType, Params, Pass, Precision, Rng, Tensor, Var};
@@ -339,11 +339,11 @@ fn settings_out_of_range_are_named_before_anything_is_computed_from_them() {
 fn with_metadata(folder: &Folder, entry: &str, key: &str, value: serde_json::Value) -> PathBuf {
     let config = named("WaveMixLite-8/1", 1, 3);
     let (_, params) = config.build(DType::F32, &Rng::new(0)).unwrap();
-    let card = Card {
+    let card = ImageMeta {
         classes: ["a", "b", "c"].map(String::from).to_vec(),
         mean: vec![0.5],
         std: vec![0.25],
-        ..Card::default()
+        ..ImageMeta::default()
     };
     let mut metadata = card.to_metadata(&config);
     let mut json: serde_json::Value = serde_json::from_str(&metadata[entry]).unwrap();

@@ -10,7 +10,7 @@ use files::*;
 use png::{BitDepth, ColorType};
 use wavemix::data::{Picture, Source, Split, read_pictures, transposed_by_name};
 use wavemix::io::weights;
-use wavemix::models::{Card, Config, Saved, Task};
+use wavemix::models::{Config, ImageMeta, Saved, Task};
 use wavemix::{DType, Rng};
 
 /// A PNG of `[height, width]` with these bytes, palette and transparency.
@@ -332,7 +332,7 @@ fn a_weight_file_knows_what_its_model_was_trained_on() {
         ..Config::parse("WaveMixLite-8/1").unwrap()
     };
     let (_, params) = config.build(DType::F32, &Rng::new(0)).unwrap();
-    let card = Card {
+    let card = ImageMeta {
         classes: vec!["a".into(), "b".into()],
         mean: vec![0.25],
         std: vec![0.5],
@@ -367,7 +367,7 @@ fn a_weight_file_knows_what_its_model_was_trained_on() {
             "{said}"
         );
     }
-    let old = Card {
+    let old = ImageMeta {
         trained_on: String::new(),
         data_set: String::new(),
         transposed: false,

@@ -214,7 +214,7 @@ fn leaf<const N: usize>(dtype: DType, shape: [usize; N]) -> Var {
 }
 
 /// Measures the limits a few times, before an op and after it.
-fn beside(meter: &mut Meter) {
+fn at_rates(meter: &mut Meter) {
     (0..4).for_each(|_| meter.read());
 }
 
@@ -224,7 +224,7 @@ fn time(case: &Case, meter: &mut Meter) -> Result<[Row; 2]> {
     let mut again = (case.run)(&case.operands)?;
     let dy = Tensor::normal(again.shape(), 0.0, 1.0, again.dtype(), &Rng::new(5));
     again.backward_from(dy.clone(), &[])?;
-    beside(meter);
+    at_rates(meter);
     let began = Instant::now();
     while forward.len() < 5 || began.elapsed() < TIME {
         drop(again);
@@ -238,7 +238,7 @@ fn time(case: &Case, meter: &mut Meter) -> Result<[Row; 2]> {
         backward.push(start.elapsed().as_secs_f64());
         drop(gradients);
     }
-    beside(meter);
+    at_rates(meter);
     let peak = meter.peak();
     let inputs: usize = case
         .operands
@@ -280,14 +280,14 @@ fn adamw(load: &Load, meter: &mut Meter) -> Result<Row> {
     })?;
     let gradients = Tensor::normal(params.arena().shape(), 0.0, 1.0, DType::F32, &Rng::new(1));
     let mut optimizer = Optimizer::new("adamw".parse::<Method>()?, &params)?;
-    beside(meter);
+    at_rates(meter);
     let (began, mut times) = (Instant::now(), Vec::new());
     while times.len() < 5 || began.elapsed() < TIME {
         let start = Instant::now();
         optimizer.step_flat(&mut params, &gradients, Updates::none(), 1e-3)?;
         times.push(start.elapsed().as_secs_f64());
     }
-    beside(meter);
+    at_rates(meter);
     // Reads weights, gradients and two moments, writes all but the gradients.
     let bytes = 7.0 * gradients.bytes() as f64;
     Ok(Row {

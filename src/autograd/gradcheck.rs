@@ -84,7 +84,7 @@ pub fn gradcheck(f: impl Fn(&[Var]) -> Result<Var>, inputs: &[Tensor]) -> Result
 pub fn adjoint_check(f: impl Fn(&Var) -> Result<Var>, shape: &[usize]) -> Result<()> {
     let rng = Rng::new(0x6164_6a6f);
     let x = Var::leaf(Tensor::normal(
-        Tensor::room("adjoint_check", crate::Device::Cpu, shape, DType::F64)?,
+        Tensor::checked_shape("adjoint_check", crate::Device::Cpu, shape, DType::F64)?,
         0.0,
         1.0,
         DType::F64,

@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use rayon::prelude::*;
 
 use crate::cpu::{GRAIN, chunks, vectorize};
-use crate::{Element, Float, Real};
+use crate::{Element, Float, Stored};
 
 /// Numbers, or twice as many of half the size, that are summed in their own type before f64 takes
 /// over: few enough to stay in the first-level cache for the second look at them, and for rounding
@@ -48,7 +48,7 @@ impl Moments {
     }
 
     /// Of x `[rows, c]`: each block about its own mean, then the blocks merged in their order.
-    pub fn of<T: Real>(x: &[T], c: usize) -> Moments {
+    pub fn of<T: Stored>(x: &[T], c: usize) -> Moments {
         let parts: Vec<Moments> = x
             .par_chunks(block::<T>(c) * (GRAIN / BLOCK))
             .map(|x| Moments::of_part(x, c))
@@ -57,18 +57,18 @@ impl Moments {
     }
 
     /// The same on this thread.
-    fn of_part<T: Real>(x: &[T], c: usize) -> Moments {
+    fn of_part<T: Stored>(x: &[T], c: usize) -> Moments {
         x.chunks(block::<T>(c))
             .map(|x| Moments::of_block(x, c))
             .reduce(|sum, block| sum.merge(&block))
             .unwrap_or_else(|| Moments::none(c))
     }
 
-    fn of_block<T: Real>(x: &[T], c: usize) -> Moments {
+    fn of_block<T: Stored>(x: &[T], c: usize) -> Moments {
         let count = x.len() / c;
         // Sums are taken about the first row, which lies near the mean: a large mean costs no
         // digits.
-        let pivot: Vec<f64> = x[..c].iter().map(|x| x.wide().to_f64()).collect();
+        let pivot: Vec<f64> = x[..c].iter().map(|x| x.to_compute().to_f64()).collect();
         let sum = deviations(x, &pivot, false);
         let mean: Vec<f64> = sum
             .iter()
@@ -110,7 +110,7 @@ impl Collector {
     }
 
     /// Takes a part of whole pixels, which begins at element `start`.
-    pub fn add<T: Real>(&self, start: usize, part: &[T]) {
+    pub fn add<T: Stored>(&self, start: usize, part: &[T]) {
         let moments = Moments::of_part(part, self.channels);
         self.parts
             .lock()
@@ -131,30 +131,30 @@ impl Collector {
 }
 
 /// The sum over the rows of x of each channel's x - about, or of its square.
-fn deviations<T: Real>(x: &[T], about: &[f64], squared: bool) -> Vec<f64> {
+fn deviations<T: Stored>(x: &[T], about: &[f64], squared: bool) -> Vec<f64> {
     let c = about.len();
-    let mut sum = vec![T::Wide::ZERO; width(c)];
+    let mut sum = vec![T::Compute::ZERO; width(c)];
     add_deviations(x, &widen(about, c), squared, &mut sum);
     narrow(&sum, c)
 }
 
 /// y = (x - mean) scale + shift, channel by channel.
-pub(crate) fn normalise<T: Real>(x: &[T], coefficients: [&[f64]; 3], y: &mut [T]) {
+pub(crate) fn normalise<T: Stored>(x: &[T], coefficients: [&[f64]; 3], y: &mut [T]) {
     let c = coefficients[0].len();
-    let [mean, scale, shift] = coefficients.map(|v| widen::<T::Wide>(v, c));
+    let [mean, scale, shift] = coefficients.map(|v| widen::<T::Compute>(v, c));
     chunks(y, block::<T>(c) * (GRAIN / BLOCK), |start, y| {
         normalise_chunk(&x[start..], [&mean, &scale, &shift], y)
     });
 }
 
 /// The same, and + residual.
-pub(crate) fn normalise_add<T: Real>(
+pub(crate) fn normalise_add<T: Stored>(
     [x, residual]: [&[T]; 2],
     coefficients: [&[f64]; 3],
     y: &mut [T],
 ) {
     let c = coefficients[0].len();
-    let [mean, scale, shift] = coefficients.map(|v| widen::<T::Wide>(v, c));
+    let [mean, scale, shift] = coefficients.map(|v| widen::<T::Compute>(v, c));
     chunks(y, block::<T>(c) * (GRAIN / BLOCK), |start, y| {
         normalise_add_chunk(
             [&x[start..], &residual[start..]],
@@ -165,16 +165,16 @@ pub(crate) fn normalise_add<T: Real>(
 }
 
 /// The same. Returns the largest |y| of each channel, not-a-number where there is one.
-pub(crate) fn normalise_add_largest<T: Real>(
+pub(crate) fn normalise_add_largest<T: Stored>(
     [x, residual]: [&[T]; 2],
     coefficients: [&[f64]; 3],
     y: &mut [T],
 ) -> Vec<f64> {
     let c = coefficients[0].len();
-    let [mean, scale, shift] = coefficients.map(|v| widen::<T::Wide>(v, c));
+    let [mean, scale, shift] = coefficients.map(|v| widen::<T::Compute>(v, c));
     let largest = Mutex::new(vec![0.0; c]);
     chunks(y, block::<T>(c) * (GRAIN / BLOCK), |start, y| {
-        let mut own = vec![T::Wide::ZERO; width(c)];
+        let mut own = vec![T::Compute::ZERO; width(c)];
         // A few rows at a time, which are then still in the L1 cache. One loop that writes both
         // would have more slices than the compiler tells apart, and would not be vectorized.
         let few = NEAR.div_ceil(own.len()).next_multiple_of(4) * own.len();
@@ -196,14 +196,14 @@ pub(crate) fn normalise_add_largest<T: Real>(
 
 /// The first sweep back: of each channel, the sum of dy (x - about) and the sum of dy; with a
 /// residual, of x - residual for x.
-pub(crate) fn gradient_sums<T: Real>(
+pub(crate) fn gradient_sums<T: Stored>(
     x: &[T],
     residual: Option<&[T]>,
     dy: &[T],
     about: &[f64],
 ) -> [Vec<f64>; 2] {
     let c = about.len();
-    let (about, block) = (widen::<T::Wide>(about, c), block::<T>(c));
+    let (about, block) = (widen::<T::Compute>(about, c), block::<T>(c));
     let add = |mut a: [Vec<f64>; 2], b: [Vec<f64>; 2]| {
         a.iter_mut()
             .flatten()
@@ -213,7 +213,10 @@ pub(crate) fn gradient_sums<T: Real>(
     };
     let none = || [vec![0.0; c], vec![0.0; c]];
     let of_block = |(i, dy): (usize, &[T])| {
-        let [mut slope, mut pull] = [vec![T::Wide::ZERO; width(c)], vec![T::Wide::ZERO; width(c)]];
+        let [mut slope, mut pull] = [
+            vec![T::Compute::ZERO; width(c)],
+            vec![T::Compute::ZERO; width(c)],
+        ];
         let (x, start) = (&x[i * block..][..dy.len()], i * block);
         match residual {
             Some(residual) => {
@@ -240,14 +243,14 @@ pub(crate) fn gradient_sums<T: Real>(
 
 /// The second sweep back: dx = (dy - pull - (x - about) slope) scale, channel by channel, in the
 /// place of x; with a residual, of x - residual for x.
-pub(crate) fn backward_input<T: Real>(
+pub(crate) fn backward_input<T: Stored>(
     dy: &[T],
     residual: Option<&[T]>,
     coefficients: [&[f64]; 4],
     x: &mut [T],
 ) {
     let c = coefficients[0].len();
-    let [about, scale, pull, slope] = coefficients.map(|v| widen::<T::Wide>(v, c));
+    let [about, scale, pull, slope] = coefficients.map(|v| widen::<T::Compute>(v, c));
     chunks(x, block::<T>(c) * (GRAIN / BLOCK), |start, x| {
         let (dy, coefficients) = (&dy[start..], [&about[..], &scale, &pull, &slope]);
         match residual {
@@ -259,90 +262,90 @@ pub(crate) fn backward_input<T: Real>(
 
 // The loops, over rows as wide as their coefficients.
 vectorize! {
-    fn add_deviations<T: Real>(x: &[T], about: &[T::Wide], squared: bool, sum: &mut [T::Wide]) {
+    fn add_deviations<T: Stored>(x: &[T], about: &[T::Compute], squared: bool, sum: &mut [T::Compute]) {
         if squared {
-            add_terms(x, about, sum, |x, about| (x.wide() - about) * (x.wide() - about));
+            add_terms(x, about, sum, |x, about| (x.to_compute() - about) * (x.to_compute() - about));
         } else {
-            add_terms(x, about, sum, |x, about| x.wide() - about);
+            add_terms(x, about, sum, |x, about| x.to_compute() - about);
         }
     }
 
-    fn add_gradients<T: Real>(inputs: [&[T]; 2], about: &[T::Wide], slope: &mut [T::Wide], pull: &mut [T::Wide]) {
+    fn add_gradients<T: Stored>(inputs: [&[T]; 2], about: &[T::Compute], slope: &mut [T::Compute], pull: &mut [T::Compute]) {
         let [x, dy] = inputs.map(|input| input.chunks(about.len()));
         for (x, dy) in x.zip(dy) {
             for ((((slope, pull), &x), &dy), &about) in slope.iter_mut().zip(&mut *pull).zip(x).zip(dy).zip(about) {
-                *slope = *slope + dy.wide() * (x.wide() - about);
-                *pull = *pull + dy.wide();
+                *slope = *slope + dy.to_compute() * (x.to_compute() - about);
+                *pull = *pull + dy.to_compute();
             }
         }
     }
 
-    fn add_gradients_beside<T: Real>(inputs: [&[T]; 3], about: &[T::Wide], slope: &mut [T::Wide], pull: &mut [T::Wide]) {
+    fn add_gradients_beside<T: Stored>(inputs: [&[T]; 3], about: &[T::Compute], slope: &mut [T::Compute], pull: &mut [T::Compute]) {
         let [x, residual, dy] = inputs.map(|input| input.chunks(about.len()));
         for ((x, residual), dy) in x.zip(residual).zip(dy) {
             let sums = slope.iter_mut().zip(&mut *pull).zip(about);
             for (((slope, pull), &about), ((&x, &residual), &dy)) in sums.zip(x.iter().zip(residual).zip(dy)) {
-                *slope = *slope + dy.wide() * (x.wide() - residual.wide() - about);
-                *pull = *pull + dy.wide();
+                *slope = *slope + dy.to_compute() * (x.to_compute() - residual.to_compute() - about);
+                *pull = *pull + dy.to_compute();
             }
         }
     }
 
-    fn normalise_chunk<T: Real>(x: &[T], coefficients: [&[T::Wide]; 3], y: &mut [T]) {
+    fn normalise_chunk<T: Stored>(x: &[T], coefficients: [&[T::Compute]; 3], y: &mut [T]) {
         let [mean, scale, shift] = coefficients;
         for (y, x) in y.chunks_mut(mean.len()).zip(x.chunks(mean.len())) {
             for ((((y, &x), &mean), &scale), &shift) in y.iter_mut().zip(x).zip(mean).zip(scale).zip(shift) {
-                *y = T::narrow((x.wide() - mean) * scale + shift);
+                *y = T::from_compute((x.to_compute() - mean) * scale + shift);
             }
         }
     }
 
-    fn normalise_add_chunk<T: Real>(inputs: [&[T]; 2], coefficients: [&[T::Wide]; 3], y: &mut [T]) {
+    fn normalise_add_chunk<T: Stored>(inputs: [&[T]; 2], coefficients: [&[T::Compute]; 3], y: &mut [T]) {
         let [mean, scale, shift] = coefficients;
         let [x, residual] = inputs.map(|input| input.chunks(mean.len()));
         for ((y, x), residual) in y.chunks_mut(mean.len()).zip(x).zip(residual) {
             let coefficients = mean.iter().zip(scale).zip(shift);
             for (((y, &x), &residual), ((&mean, &scale), &shift)) in y.iter_mut().zip(x).zip(residual).zip(coefficients) {
-                *y = T::narrow((x.wide() - mean) * scale + shift + residual.wide());
+                *y = T::from_compute((x.to_compute() - mean) * scale + shift + residual.to_compute());
             }
         }
     }
 
     /// The largest |y| of each column of such rows, four rows in one pass: loading a maximum again
     /// takes until it is stored.
-    fn find_largest<T: Real>(y: &[T], largest: &mut [T::Wide]) {
+    fn find_largest<T: Stored>(y: &[T], largest: &mut [T::Compute]) {
         let width = largest.len();
         let mut groups = y.chunks_exact(4 * width);
         for rows in &mut groups {
             let (first, second) = rows.split_at(2 * width);
             let ((a, b), (c, d)) = (first.split_at(width), second.split_at(width));
             for ((((largest, &a), &b), &c), &d) in largest.iter_mut().zip(a).zip(b).zip(c).zip(d) {
-                let (a, b) = (larger(a.wide().abs(), b.wide().abs()), larger(c.wide().abs(), d.wide().abs()));
+                let (a, b) = (larger(a.to_compute().abs(), b.to_compute().abs()), larger(c.to_compute().abs(), d.to_compute().abs()));
                 *largest = larger(*largest, larger(a, b));
             }
         }
         for row in groups.remainder().chunks(width) {
-            largest.iter_mut().zip(row).for_each(|(largest, &y)| *largest = larger(*largest, y.wide().abs()));
+            largest.iter_mut().zip(row).for_each(|(largest, &y)| *largest = larger(*largest, y.to_compute().abs()));
         }
     }
 
-    fn backward_chunk<T: Real>(dy: &[T], coefficients: [&[T::Wide]; 4], x: &mut [T]) {
+    fn backward_chunk<T: Stored>(dy: &[T], coefficients: [&[T::Compute]; 4], x: &mut [T]) {
         let [about, scale, pull, slope] = coefficients;
         for (x, dy) in x.chunks_mut(about.len()).zip(dy.chunks(about.len())) {
             let coefficients = about.iter().zip(scale).zip(pull).zip(slope);
             for ((x, &dy), (((&about, &scale), &pull), &slope)) in x.iter_mut().zip(dy).zip(coefficients) {
-                *x = T::narrow((dy.wide() - pull - (x.wide() - about) * slope) * scale);
+                *x = T::from_compute((dy.to_compute() - pull - (x.to_compute() - about) * slope) * scale);
             }
         }
     }
 
-    fn backward_chunk_beside<T: Real>(inputs: [&[T]; 2], coefficients: [&[T::Wide]; 4], x: &mut [T]) {
+    fn backward_chunk_beside<T: Stored>(inputs: [&[T]; 2], coefficients: [&[T::Compute]; 4], x: &mut [T]) {
         let [about, scale, pull, slope] = coefficients;
         let [dy, residual] = inputs.map(|input| input.chunks(about.len()));
         for ((x, dy), residual) in x.chunks_mut(about.len()).zip(dy).zip(residual) {
             let coefficients = about.iter().zip(scale).zip(pull).zip(slope);
             for (((x, &dy), &residual), (((&about, &scale), &pull), &slope)) in x.iter_mut().zip(dy).zip(residual).zip(coefficients) {
-                *x = T::narrow((dy.wide() - pull - (x.wide() - residual.wide() - about) * slope) * scale);
+                *x = T::from_compute((dy.to_compute() - pull - (x.to_compute() - residual.to_compute() - about) * slope) * scale);
             }
         }
     }
@@ -357,11 +360,11 @@ fn larger<T: Float>(a: T, b: T) -> T {
 /// Adds each row's terms to the sums, four rows in one pass: loading a sum again takes until it is
 /// stored.
 #[inline(always)]
-fn add_terms<T: Real>(
+fn add_terms<T: Stored>(
     x: &[T],
-    about: &[T::Wide],
-    sum: &mut [T::Wide],
-    term: impl Fn(T, T::Wide) -> T::Wide,
+    about: &[T::Compute],
+    sum: &mut [T::Compute],
+    term: impl Fn(T, T::Compute) -> T::Compute,
 ) {
     let mut fours = x.chunks_exact(4 * about.len());
     for x in fours.by_ref() {
@@ -391,8 +394,8 @@ fn width(c: usize) -> usize {
     64usize.div_ceil(c) * c
 }
 
-fn block<T: Real>(c: usize) -> usize {
-    (BLOCK * size_of::<T::Wide>() / size_of::<T>() / width(c)).max(1) * width(c)
+fn block<T: Stored>(c: usize) -> usize {
+    (BLOCK * size_of::<T::Compute>() / size_of::<T>() / width(c)).max(1) * width(c)
 }
 
 /// One coefficient a channel, rounded and repeated to the width.

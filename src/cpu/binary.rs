@@ -1,8 +1,8 @@
 //! Two operands, element by element, with broadcasting.
 
-use crate::cpu::wide::{PIECE, narrowed, pieces, widened};
+use crate::cpu::simd::convert::{BLOCK, as_compute, for_each_block, write_as_compute};
 use crate::cpu::{GRAIN, chunks, vectorize};
-use crate::{Element, Float, Real, Shape};
+use crate::{Element, Float, Shape, Stored};
 
 /// Which function of two numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +29,7 @@ impl Kind {
 }
 
 /// y = a (op) b, both broadcast to `shape`.
-pub(crate) fn apply<T: Real>(
+pub(crate) fn apply<T: Stored>(
     kind: Kind,
     a: (&[T], &Shape),
     b: (&[T], &Shape),
@@ -38,16 +38,16 @@ pub(crate) fn apply<T: Real>(
 ) {
     rows([a, b], shape, y, &|_, [a, b], y| {
         if a.len() == y.len() && b.len() == y.len() {
-            return pieces([a, b], y, PIECE, |[a, b], y| apply_row(kind, a, b, y));
+            return for_each_block([a, b], y, BLOCK, |[a, b], y| apply_row(kind, a, b, y));
         }
         let [mut room_a, mut room_b, mut room_y] = [const { None }; 3];
-        let (a, b) = (widened(a, &mut room_a), widened(b, &mut room_b));
-        narrowed(y, &mut room_y, |y| apply_row(kind, a, b, y));
+        let (a, b) = (as_compute(a, &mut room_a), as_compute(b, &mut room_b));
+        write_as_compute(y, &mut room_y, |y| apply_row(kind, a, b, y));
     });
 }
 
 /// dx = (partial of y with respect to operand `side`) dy, all in the shape of dy.
-pub(crate) fn backward<T: Real>(
+pub(crate) fn backward<T: Stored>(
     kind: Kind,
     side: usize,
     operands: [(&[T], &Shape); 2],
@@ -56,27 +56,27 @@ pub(crate) fn backward<T: Real>(
 ) {
     rows(operands, shape, dx, &|start, [a, b], dx| {
         let dy = &dy[start..][..dx.len()];
-        let partial = |a: &_, b: &_, dy: &[T::Wide], dx: &mut [T::Wide]| {
+        let partial = |a: &_, b: &_, dy: &[T::Compute], dx: &mut [T::Compute]| {
             dx.copy_from_slice(dy);
             backward_row(kind, side, a, b, dx);
         };
         if a.len() == dx.len() && b.len() == dx.len() {
-            return pieces([a, b, dy], dx, PIECE, |[a, b, dy], dx| {
+            return for_each_block([a, b, dy], dx, BLOCK, |[a, b, dy], dx| {
                 partial(a, b, dy, dx)
             });
         }
         let [mut room_a, mut room_b, mut room_dy, mut room_dx] = [const { None }; 4];
         let (a, b, dy) = (
-            widened(a, &mut room_a),
-            widened(b, &mut room_b),
-            widened(dy, &mut room_dy),
+            as_compute(a, &mut room_a),
+            as_compute(b, &mut room_b),
+            as_compute(dy, &mut room_dy),
         );
-        narrowed(dx, &mut room_dx, |dx| partial(a, b, dy, dx));
+        write_as_compute(dx, &mut room_dx, |dx| partial(a, b, dy, dx));
     });
 }
 
 /// sum += x.
-pub(crate) fn add_assign<T: Real>(sum: &mut [T], x: &[T]) {
+pub(crate) fn add_assign<T: Stored>(sum: &mut [T], x: &[T]) {
     chunks(sum, GRAIN, |start, sum| add_chunk(sum, &x[start..]));
 }
 
@@ -107,9 +107,9 @@ vectorize! {
         }
     }
 
-    fn add_chunk<T: Real>(sum: &mut [T], x: &[T]) {
+    fn add_chunk<T: Stored>(sum: &mut [T], x: &[T]) {
         for (sum, &x) in sum.iter_mut().zip(x) {
-            *sum = T::narrow(sum.wide() + x.wide());
+            *sum = T::from_compute(sum.to_compute() + x.to_compute());
         }
     }
 }

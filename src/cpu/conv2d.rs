@@ -11,10 +11,10 @@ use crate::cpu::taps::{Gather, Phase, TASK};
 use crate::cpu::winograd;
 use crate::cpu::{Scratch, depthwise, framed};
 use crate::tensor::window::{Geometry, Window};
-use crate::{Float, Real};
+use crate::{Float, Stored};
 
 /// small = the convolution of big: conv2d forwards, conv_transpose2d's input gradient.
-pub(crate) fn conv2d<T: Real>(
+pub(crate) fn conv2d<T: Stored>(
     g: &Geometry,
     big: &[T],
     weight: &[T],
@@ -72,10 +72,15 @@ const PACK: usize = 512;
 ///
 /// A matrix product with one term for each pixel of the batch. Its right side, the windows, is put
 /// together a panel of columns and a few rows of pixels at a time.
-pub(crate) fn backward_weight<T: Real>(g: &Geometry, small: &[T], big: &[T], dw: &mut [T::Wide]) {
+pub(crate) fn backward_weight<T: Stored>(
+    g: &Geometry,
+    small: &[T],
+    big: &[T],
+    dw: &mut [T::Compute],
+) {
     let [h, w, _] = g.small;
     if g.n * h * w == 0 || dw.is_empty() {
-        return dw.fill(T::Wide::ZERO);
+        return dw.fill(T::Compute::ZERO);
     }
     if winograd::weight::backward_weight(g, [phase(g, 0), phase(g, 1)], [small, big], dw) {
         return;
@@ -83,17 +88,17 @@ pub(crate) fn backward_weight<T: Real>(g: &Geometry, small: &[T], big: &[T], dw:
     if multiplies::<T>() {
         backward_weight_of::<T, T>(g, small, big, dw, PIXELS);
     } else {
-        backward_weight_of::<T::Wide, T>(g, small, big, dw, PIXELS);
+        backward_weight_of::<T::Compute, T>(g, small, big, dw, PIXELS);
     }
 }
 
 /// As [`backward_weight`], of factors of type F and in tasks of so many pixels at least. There are
 /// some pixels.
-pub(crate) fn backward_weight_of<F: Real<Wide = T::Wide>, T: Real>(
+pub(crate) fn backward_weight_of<F: Stored<Compute = T::Compute>, T: Stored>(
     g: &Geometry,
     small: &[T],
     big: &[T],
-    dw: &mut [T::Wide],
+    dw: &mut [T::Compute],
     pixels: usize,
 ) {
     let [h, w, c] = g.small;
@@ -103,7 +108,7 @@ pub(crate) fn backward_weight_of<F: Real<Wide = T::Wide>, T: Real>(
     let part = |i: usize| {
         let (lines, step) = (i * task..lines.min((i + 1) * task), PACK.div_ceil(w));
         let mut part = Scratch::new(dw.len());
-        part.fill(T::Wide::ZERO);
+        part.fill(T::Compute::ZERO);
         let mut packed = [panel::<F>(), c].map(|wide| Scratch::<F>::new(step * (w + 1) * wide));
         let mut first = lines.start;
         while first < lines.end {
@@ -139,13 +144,13 @@ pub(crate) fn backward_weight_of<F: Real<Wide = T::Wide>, T: Real>(
 }
 
 /// Adds the products of some lines of pixels, counted through all images, to `dw`.
-fn add_products<T: Real, F: Real<Wide = T::Wide>>(
+fn add_products<T: Stored, F: Stored<Compute = T::Compute>>(
     g: &Geometry,
     small: &[T],
     lines: Range<usize>,
     big: &[T],
     [packed, copy]: &mut [Scratch<F>; 2],
-    dw: &mut [T::Wide],
+    dw: &mut [T::Compute],
 ) {
     let (pixels, columns, wide, t) = (
         lines.len() * g.small[1],
@@ -203,7 +208,7 @@ fn add_products<T: Real, F: Real<Wide = T::Wide>>(
 
 /// For each pixel of some lines the elements under it of kernel columns `columns`, counted through
 /// (ky, kx, channel).
-fn pack<T: Real, F: Real<Wide = T::Wide>>(
+fn pack<T: Stored, F: Stored<Compute = T::Compute>>(
     g: &Geometry,
     big: &[T],
     lines: Range<usize>,
@@ -277,14 +282,14 @@ mod tests {
     use crate::cpu::winograd::weight::backward_weight_in;
 
     /// The same whole numbers in any type: all sums of theirs are exact.
-    fn numbers<T: Real>(count: usize, step: usize) -> Vec<T> {
+    fn numbers<T: Stored>(count: usize, step: usize) -> Vec<T> {
         (0..count)
             .map(|i| T::from_f64((i * step % 7) as f64 - 3.0))
             .collect()
     }
 
     /// Big and small image, weight, and the biases of both directions.
-    fn operands<T: Real>(g: &Geometry) -> [Vec<T>; 5] {
+    fn operands<T: Stored>(g: &Geometry) -> [Vec<T>; 5] {
         let [big, small] = [g.big, g.small].map(|size| g.n * size.iter().product::<usize>());
         let weight = numbers(g.small[2] * g.columns(), 1_299_709);
         [

@@ -1,12 +1,12 @@
 //! Convolution from the small image to the big one, by output phases.
 
-use crate::Real;
+use crate::Stored;
 use crate::cpu::batch_norm::{Collector, Moments};
 use crate::cpu::taps::{Gather, Phase, TASK};
 use crate::tensor::window::Geometry;
 
 /// big = the transposed convolution of small: conv_transpose2d forwards, conv2d's input gradient.
-pub(crate) fn conv_transpose2d<T: Real>(
+pub(crate) fn conv_transpose2d<T: Stored>(
     g: &Geometry,
     small: &[T],
     weight: &[T],
@@ -17,7 +17,7 @@ pub(crate) fn conv_transpose2d<T: Real>(
 }
 
 /// The same, and the moments of big's channels.
-pub(crate) fn with_moments<T: Real>(
+pub(crate) fn with_moments<T: Stored>(
     g: &Geometry,
     small: &[T],
     weight: &[T],

@@ -8,10 +8,10 @@ use crate::cpu::gemm::factor;
 use crate::cpu::taps::{Gather, View};
 use crate::cpu::vectorize;
 use crate::tensor::window::Geometry;
-use crate::{Float, Real};
+use crate::{Float, Stored};
 
 /// The weight, for each pair of phases and each tap all channels.
-pub(crate) fn pack<T: Real, F: Real<Wide = T::Wide>>(gather: &Gather<'_, T>) -> Vec<F> {
+pub(crate) fn pack<T: Stored, F: Stored<Compute = T::Compute>>(gather: &Gather<'_, T>) -> Vec<F> {
     let ([kh, kw], channels) = (gather.kernel, gather.groups);
     let mut packed = Vec::with_capacity(gather.weight.len());
     for (v, h) in gather.pairs() {
@@ -29,7 +29,7 @@ pub(crate) fn pack<T: Real, F: Real<Wide = T::Wide>>(gather: &Gather<'_, T>) -> 
 }
 
 /// Output rows `rows` of one image.
-pub(crate) fn rows<T: Real, F: Real<Wide = T::Wide>>(
+pub(crate) fn rows<T: Stored, F: Stored<Compute = T::Compute>>(
     gather: &Gather<'_, T>,
     (data, view): (&[F], View),
     rows: &Range<usize>,
@@ -37,7 +37,7 @@ pub(crate) fn rows<T: Real, F: Real<Wide = T::Wide>>(
     y: &mut [T],
 ) {
     let [_, width, c] = gather.output;
-    let (mut rest, mut sums) = (packed, vec![T::Wide::ZERO; c]);
+    let (mut rest, mut sums) = (packed, vec![T::Compute::ZERO; c]);
     for (v, h) in gather.pairs() {
         let (weight, after) = rest.split_at(v.taps.len() * h.taps.len() * c);
         rest = after;
@@ -50,8 +50,8 @@ pub(crate) fn rows<T: Real, F: Real<Wide = T::Wide>>(
                     Some(bias) => sums
                         .iter_mut()
                         .zip(bias)
-                        .for_each(|(sum, bias)| *sum = bias.wide()),
-                    None => sums.fill(T::Wide::ZERO),
+                        .for_each(|(sum, bias)| *sum = bias.to_compute()),
+                    None => sums.fill(T::Compute::ZERO),
                 }
                 for (_, dy) in &v.taps {
                     for ((_, dx), w) in h.taps.iter().zip(weights.by_ref()) {
@@ -63,30 +63,30 @@ pub(crate) fn rows<T: Real, F: Real<Wide = T::Wide>>(
                 }
                 y.iter_mut()
                     .zip(&sums)
-                    .for_each(|(y, &sum)| *y = T::narrow(sum));
+                    .for_each(|(y, &sum)| *y = T::from_compute(sum));
             }
         }
     }
 }
 
 /// Adds the products of some lines of pixels, counted through all images, to `dw`, [c, kh, kw].
-pub(crate) fn add_products<T: Real>(
+pub(crate) fn add_products<T: Stored>(
     g: &Geometry,
     small: &[T],
     lines: Range<usize>,
     big: &[T],
-    dw: &mut [T::Wide],
+    dw: &mut [T::Compute],
 ) {
     let (c, [h, w, _]) = (g.small[2], g.big);
     let taps = g.kernel[0] * g.kernel[1];
-    let mut sum = vec![T::Wide::ZERO; c];
+    let mut sum = vec![T::Compute::ZERO; c];
     for tap in 0..taps {
         let (down, right) = (
             tap / g.kernel[1] * g.window.dilation[0],
             tap % g.kernel[1] * g.window.dilation[1],
         );
         let (covered_rows, columns) = (covered(g, 0, down), covered(g, 1, right));
-        sum.fill(T::Wide::ZERO);
+        sum.fill(T::Compute::ZERO);
         for (line, small) in lines.clone().zip(small.chunks(g.small[1] * c)) {
             let (image, line) = (line / g.small[0], line % g.small[0]);
             if columns.is_empty() || !covered_rows.contains(&line) {
@@ -107,18 +107,18 @@ pub(crate) fn add_products<T: Real>(
 
 vectorize! {
     /// y += x w.
-    fn add_product<T: Real>(y: &mut [T::Wide], x: &[T], w: &[T]) {
+    fn add_product<T: Stored>(y: &mut [T::Compute], x: &[T], w: &[T]) {
         for ((y, &x), &w) in y.iter_mut().zip(x).zip(w) {
-            *y = *y + x.wide() * w.wide();
+            *y = *y + x.to_compute() * w.to_compute();
         }
     }
 
     /// sum += small big, pixel by pixel; those of `big` are `stride` apart.
-    fn add_line<T: Real>(small: &[T], big: &[T], stride: usize, sum: &mut [T::Wide]) {
+    fn add_line<T: Stored>(small: &[T], big: &[T], stride: usize, sum: &mut [T::Compute]) {
         let c = sum.len();
         for (small, big) in small.chunks(c).zip(big.chunks(stride.saturating_mul(c))) {
             for ((sum, &small), &big) in sum.iter_mut().zip(small).zip(big) {
-                *sum = *sum + small.wide() * big.wide();
+                *sum = *sum + small.to_compute() * big.to_compute();
             }
         }
     }

@@ -1,10 +1,10 @@
 //! Keeping some elements and zeroing the others, by numbered random bits: as few for each element
 //! as p needs, for drawing them takes longer than anything else here.
 
-use crate::cpu::lanes::{Kernel, Lanes, run_widest};
-use crate::cpu::wide::{PIECE, edited, narrowed};
+use crate::cpu::simd::convert::{BLOCK, update_as_compute, write_as_compute};
+use crate::cpu::simd::{Kernel, Lanes, run_widest};
 use crate::cpu::{GRAIN, chunks, vectorize};
-use crate::{Element, Float, Real, Rng};
+use crate::{Element, Float, Rng, Stored};
 
 /// Of what some elements are kept.
 #[derive(Clone, Copy)]
@@ -18,12 +18,12 @@ pub(crate) enum Kind {
 }
 
 /// Random words drawn at a time, two in a number.
-const DRAWN: usize = PIECE / 4;
+const DRAWN: usize = BLOCK / 4;
 
 /// y = f(a, y) / (1 - p) where the element's [`bits`], as a fraction, reach p, else 0. Element i
 /// has the bits of the stream from `bits * i` on, of which the lowest of each word is its first. a
 /// and y begin with element `first`, a [`whole`] one.
-pub(crate) fn apply<T: Real>(
+pub(crate) fn apply<T: Stored>(
     kind: Kind,
     p: f64,
     (rng, first): (&Rng, usize),
@@ -32,7 +32,7 @@ pub(crate) fn apply<T: Real>(
 ) {
     const {
         assert!(
-            GRAIN.is_multiple_of(PIECE) && PIECE.is_multiple_of(128),
+            GRAIN.is_multiple_of(BLOCK) && BLOCK.is_multiple_of(128),
             "pieces begin with whole blocks"
         )
     };
@@ -44,7 +44,7 @@ pub(crate) fn apply<T: Real>(
     // Elements that the words are for.
     let span = 64 * DRAWN / bits;
     chunks(y, GRAIN, |start, y| {
-        let (mut words, mut halves, mut room) = ([0; DRAWN], [0; PIECE], None);
+        let (mut words, mut halves, mut room) = ([0; DRAWN], [0; BLOCK], None);
         for (i, (a, y)) in a[start..].chunks(span).zip(y.chunks_mut(span)).enumerate() {
             let count = (y.len() * bits)
                 .div_ceil(64)
@@ -56,14 +56,14 @@ pub(crate) fn apply<T: Real>(
                 words: &mut words[..count],
             });
             for ((a, y), words) in a
-                .chunks(PIECE)
-                .zip(y.chunks_mut(PIECE))
-                .zip(words.chunks(PIECE * bits / 64))
+                .chunks(BLOCK)
+                .zip(y.chunks_mut(BLOCK))
+                .zip(words.chunks(BLOCK * bits / 64))
             {
-                let body = |y: &mut [T::Wide]| apply_piece(kind, p, words, &mut halves, a, y);
+                let body = |y: &mut [T::Compute]| apply_piece(kind, p, words, &mut halves, a, y);
                 match kind {
-                    Kind::GeluBackward => edited(y, &mut room, body),
-                    _ => narrowed(y, &mut room, body),
+                    Kind::GeluBackward => update_as_compute(y, &mut room, body),
+                    _ => write_as_compute(y, &mut room, body),
                 }
             }
         }
@@ -88,7 +88,7 @@ impl Kernel for Draw<'_> {
 }
 
 vectorize! {
-    fn apply_piece<T: Real>(kind: Kind, p: f64, words: &[u64], halves: &mut [u16; PIECE], a: &[T], y: &mut [T::Wide]) {
+    fn apply_piece<T: Stored>(kind: Kind, p: f64, words: &[u64], halves: &mut [u16; BLOCK], a: &[T], y: &mut [T::Compute]) {
         match bits(p) {
             1 => spread::<1>(words, halves),
             2 => spread::<2>(words, halves),
@@ -123,7 +123,7 @@ pub(crate) fn whole(p: f64, i: usize) -> bool {
 /// Each element's bits as the highest of 16. Those that follow are anything, and the threshold has
 /// zeros there.
 #[inline(always)]
-fn spread<const BITS: usize>(words: &[u64], halves: &mut [u16; PIECE]) {
+fn spread<const BITS: usize>(words: &[u64], halves: &mut [u16; BLOCK]) {
     for (halves, &word) in halves.chunks_exact_mut(64 / BITS).zip(words) {
         for (quarter, halves) in halves.chunks_exact_mut(16 / BITS).enumerate() {
             let bits = (word >> (16 * quarter)) as u16;
@@ -135,18 +135,18 @@ fn spread<const BITS: usize>(words: &[u64], halves: &mut [u16; PIECE]) {
 }
 
 #[inline(always)]
-fn keep<T: Real>(
+fn keep<T: Stored>(
     p: f64,
-    halves: &[u16; PIECE],
+    halves: &[u16; BLOCK],
     a: &[T],
-    y: &mut [T::Wide],
-    f: impl Fn(T::Wide, T::Wide) -> T::Wide,
+    y: &mut [T::Compute],
+    f: impl Fn(T::Compute, T::Compute) -> T::Compute,
 ) {
     let (threshold, scale) = (
         threshold(p),
-        <T::Wide as Element>::from_f64(1.0 / (1.0 - p)),
+        <T::Compute as Element>::from_f64(1.0 / (1.0 - p)),
     );
     for ((y, &a), &half) in y.iter_mut().zip(a).zip(halves) {
-        *y = (f(a.wide(), *y) * scale).only_if(u32::from(half) >= threshold);
+        *y = (f(a.to_compute(), *y) * scale).only_if(u32::from(half) >= threshold);
     }
 }

@@ -1,11 +1,11 @@
 //! The Haar wavelet on 2 x 2 blocks, and back.
 
-use crate::cpu::wide::narrowed;
+use crate::cpu::simd::convert::write_as_compute;
 use crate::cpu::{GRAIN, chunks, vectorize};
-use crate::{Element, Float, Real};
+use crate::{Element, Float, Stored};
 
 /// Sub-bands y `[n, ceil(h / 2), ceil(w / 2), 4 c]` of x `[n, h, w, c]`.
-pub(crate) fn forward<T: Real>(x: &[T], [h, w, c]: [usize; 3], y: &mut [T]) {
+pub(crate) fn forward<T: Stored>(x: &[T], [h, w, c]: [usize; 3], y: &mut [T]) {
     let (row, half_row) = (w * c, w.div_ceil(2) * 4 * c);
     if y.is_empty() {
         return;
@@ -22,7 +22,7 @@ pub(crate) fn forward<T: Real>(x: &[T], [h, w, c]: [usize; 3], y: &mut [T]) {
             } else {
                 &zeros[..]
             };
-            narrowed(y, &mut room, |y| {
+            write_as_compute(y, &mut room, |y| {
                 analyse_row([&x[..row], bottom], &zeros[..c], y, c)
             });
         }
@@ -32,7 +32,7 @@ pub(crate) fn forward<T: Real>(x: &[T], [h, w, c]: [usize; 3], y: &mut [T]) {
 vectorize! {
     /// Two rows of pixels to one row of sub-bands. The compiler makes vectors of 4 channels if it
     /// knows that there are 4.
-    fn analyse_row<T: Real>(rows: [&[T]; 2], zeros: &[T], y: &mut [T::Wide], c: usize) {
+    fn analyse_row<T: Stored>(rows: [&[T]; 2], zeros: &[T], y: &mut [T::Compute], c: usize) {
         match c {
             4 => analyse(rows, zeros, y, 4),
             c => analyse(rows, zeros, y, c),
@@ -40,7 +40,7 @@ vectorize! {
     }
 
     /// One row of sub-bands to the upper (sign 1) or lower (sign -1) of its two rows of pixels.
-    fn synthesise_row<T: Real>(y: &[T], sign: T::Wide, x: &mut [T::Wide], c: usize) {
+    fn synthesise_row<T: Stored>(y: &[T], sign: T::Compute, x: &mut [T::Compute], c: usize) {
         match c {
             4 => synthesise(y, sign, x, 4),
             c => synthesise(y, sign, x, c),
@@ -51,8 +51,8 @@ vectorize! {
 /// In two sweeps, the second from the cache: each writes to one place, so that the compiler has few
 /// enough overlaps to rule out and makes vectors.
 #[inline(always)]
-fn analyse<T: Real>([top, bottom]: [&[T]; 2], zeros: &[T], y: &mut [T::Wide], c: usize) {
-    let half = <T::Wide as Element>::from_f64(0.5);
+fn analyse<T: Stored>([top, bottom]: [&[T]; 2], zeros: &[T], y: &mut [T::Compute], c: usize) {
+    let half = <T::Compute as Element>::from_f64(0.5);
     for ((y, top), bottom) in y
         .chunks_exact_mut(4 * c)
         .zip(top.chunks(2 * c))
@@ -62,7 +62,7 @@ fn analyse<T: Real>([top, bottom]: [&[T]; 2], zeros: &[T], y: &mut [T::Wide], c:
         let ((a, b), (c, d)) = (top.split_at(c), bottom.split_at(c));
         let (b, d) = if b.is_empty() { (zeros, zeros) } else { (b, d) };
         for ((((low, &a), &b), &c), &d) in low.iter_mut().zip(a).zip(b).zip(c).zip(d) {
-            *low = ((a.wide() + b.wide()) + (c.wide() + d.wide())) * half;
+            *low = ((a.to_compute() + b.to_compute()) + (c.to_compute() + d.to_compute())) * half;
         }
         for ((((high, &a), &b), &c), &d) in high
             .as_chunks_mut::<3>()
@@ -73,7 +73,12 @@ fn analyse<T: Real>([top, bottom]: [&[T]; 2], zeros: &[T], y: &mut [T::Wide], c:
             .zip(c)
             .zip(d)
         {
-            let [a, b, c, d] = [a.wide(), b.wide(), c.wide(), d.wide()];
+            let [a, b, c, d] = [
+                a.to_compute(),
+                b.to_compute(),
+                c.to_compute(),
+                d.to_compute(),
+            ];
             let (diff_top, diff_bottom) = (a - b, c - d);
             *high = [
                 ((a + b) - (c + d)) * half,
@@ -85,7 +90,7 @@ fn analyse<T: Real>([top, bottom]: [&[T]; 2], zeros: &[T], y: &mut [T::Wide], c:
 }
 
 /// The image x `[n, h, w, c]` of sub-bands y `[n, ceil(h / 2), ceil(w / 2), 4 c]`.
-pub(crate) fn inverse<T: Real>(y: &[T], [h, w, c]: [usize; 3], x: &mut [T]) {
+pub(crate) fn inverse<T: Stored>(y: &[T], [h, w, c]: [usize; 3], x: &mut [T]) {
     let (row, half_row) = (w * c, w.div_ceil(2) * 4 * c);
     if x.is_empty() {
         return;
@@ -97,18 +102,18 @@ pub(crate) fn inverse<T: Real>(y: &[T], [h, w, c]: [usize; 3], x: &mut [T]) {
             let (image, r) = divide(i, h);
             let y = &y[(image * h.div_ceil(2) + r / 2) * half_row..][..half_row];
             let sign = if r % 2 == 0 {
-                T::Wide::ONE
+                T::Compute::ONE
             } else {
-                -T::Wide::ONE
+                -T::Compute::ONE
             };
-            narrowed(x, &mut room, |x| synthesise_row(y, sign, x, c));
+            write_as_compute(x, &mut room, |x| synthesise_row(y, sign, x, c));
         }
     });
 }
 
 #[inline(always)]
-fn synthesise<T: Real>(y: &[T], sign: T::Wide, x: &mut [T::Wide], c: usize) {
-    let half = <T::Wide as Element>::from_f64(0.5);
+fn synthesise<T: Stored>(y: &[T], sign: T::Compute, x: &mut [T::Compute], c: usize) {
+    let half = <T::Compute as Element>::from_f64(0.5);
     let (mut pairs, bands) = (x.chunks_exact_mut(2 * c), y.chunks_exact(4 * c));
     for (x, y) in pairs.by_ref().zip(bands.clone()) {
         let ((left, right), (low, high)) = (x.split_at_mut(c), y.split_at(c));
@@ -119,8 +124,8 @@ fn synthesise<T: Real>(y: &[T], sign: T::Wide, x: &mut [T::Wide], c: usize) {
             .zip(high.as_chunks::<3>().0)
         {
             let (sum, diff) = (
-                low.wide() + sign * high[0].wide(),
-                high[1].wide() + sign * high[2].wide(),
+                low.to_compute() + sign * high[0].to_compute(),
+                high[1].to_compute() + sign * high[2].to_compute(),
             );
             *left = (sum + diff) * half;
             *right = (sum - diff) * half;
@@ -134,7 +139,8 @@ fn synthesise<T: Real>(y: &[T], sign: T::Wide, x: &mut [T::Wide], c: usize) {
     {
         let (low, high) = y.split_at(c);
         for ((x, &low), high) in x.iter_mut().zip(low).zip(high.as_chunks::<3>().0) {
-            *x = ((low.wide() + sign * high[0].wide()) + (high[1].wide() + sign * high[2].wide()))
+            *x = ((low.to_compute() + sign * high[0].to_compute())
+                + (high[1].to_compute() + sign * high[2].to_compute()))
                 * half;
         }
     }

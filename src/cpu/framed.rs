@@ -8,7 +8,7 @@
 
 use std::ops::Range;
 
-use crate::Real;
+use crate::Stored;
 use crate::cpu::Scratch;
 use crate::cpu::gemm::{
     Begin, Rows, Run, Sums, Target, copy_many, factors, pair_rows, panel, together,
@@ -27,7 +27,7 @@ const PIXELS: usize = 64;
 
 /// Whether the elements under a row of the kernel lie side by side, and the frame is not nearly all
 /// zeros, as it is around windows far apart or far outside, nor holds everything many times.
-pub(crate) fn applies<F: Real>(g: &Geometry) -> bool {
+pub(crate) fn applies<F: Stored>(g: &Geometry) -> bool {
     let side_by_side = g.kernel[1] == 1 || g.window.dilation[1] == 1;
     g.window.groups == 1 && side_by_side && {
         let span = |axis: usize| {
@@ -56,13 +56,13 @@ pub(crate) fn applies<F: Real>(g: &Geometry) -> bool {
 
 /// Adds the products of lines `lines` of one image to `dw`: `small` are those lines, `big` is the
 /// whole image. `room` is as large as `small` with a pixel more in each line.
-pub(crate) fn add_products<T: Real, F: Real<Wide = T::Wide>>(
+pub(crate) fn add_products<T: Stored, F: Stored<Compute = T::Compute>>(
     g: &Geometry,
     small: &[T],
     big: &[T],
     lines: Range<usize>,
     room: &mut [F],
-    dw: &mut [T::Wide],
+    dw: &mut [T::Compute],
 ) {
     let ([_, w, c_small], c, [kh, kw], t) = (g.small, g.big[2], g.kernel, together::<F>());
     let ([down, right], dilation, terms) =
@@ -127,7 +127,7 @@ pub(crate) fn add_products<T: Real, F: Real<Wide = T::Wide>>(
 
 /// `height` rows of an image from `top` on and `width` columns, both counted from where the padding
 /// begins; zeros where the image is not, and a panel of zeros behind, which tiles read and drop.
-fn frame<T: Real, F: Real<Wide = T::Wide>>(
+fn frame<T: Stored, F: Stored<Compute = T::Compute>>(
     g: &Geometry,
     big: &[T],
     top: usize,

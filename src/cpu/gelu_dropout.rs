@@ -4,15 +4,15 @@
 use crate::cpu::dropout::{Kind, apply, whole};
 use crate::cpu::gemm::{Begin, Matrix, TILE, gemm, gemm_then};
 use crate::cpu::{Scratch, unary};
-use crate::{Real, Rng};
+use crate::{Rng, Stored};
 
 /// y = dropout(x Phi(x)).
-pub(crate) fn forward<T: Real>(p: f64, rng: &Rng, x: &[T], y: &mut [T]) {
+pub(crate) fn forward<T: Stored>(p: f64, rng: &Rng, x: &[T], y: &mut [T]) {
     apply(Kind::Gelu, p, (rng, 0), x, y);
 }
 
 /// dx = dropout(dy) (Phi(x) + x phi(x)), in the place of dy.
-pub(crate) fn backward<T: Real>(p: f64, rng: &Rng, x: &[T], dy: &mut [T]) {
+pub(crate) fn backward<T: Stored>(p: f64, rng: &Rng, x: &[T], dy: &mut [T]) {
     apply(Kind::GeluBackward, p, (rng, 0), x, dy);
 }
 
@@ -31,9 +31,9 @@ pub(crate) struct Hidden<'a, T> {
     pub dropout: Option<(f64, &'a Rng)>,
 }
 
-impl<T: Real> Hidden<'_, T> {
+impl<T: Stored> Hidden<'_, T> {
     /// dw = dy^T h, with h made where it is packed.
-    pub fn backward_weight(&self, dy: &[T], dw: &mut [T::Wide]) {
+    pub fn backward_weight(&self, dy: &[T], dw: &mut [T::Compute]) {
         let make = |first: usize, x: &[T], h: &mut [T]| match self.dropout {
             Some((p, rng)) => apply(Kind::Gelu, p, (rng, first), x, h),
             None => unary::apply(unary::Kind::Gelu, x, h),

@@ -18,29 +18,29 @@ pub(crate) use rows::Rows;
 pub(crate) use tile::{Begin, Run, Sums, TERMS, TILE, Target, panel, together};
 
 use crate::cpu::binary::add_assign;
-use crate::cpu::lanes::has_bf16;
-use crate::cpu::wide::widen;
+use crate::cpu::simd::convert::convert;
+use crate::cpu::simd::has_bf16;
 use crate::cpu::{Scratch, chunks, vectorize};
 use crate::tensor::dtype::{as_type, as_type_mut};
-use crate::{Element, Float, Real};
+use crate::{Element, Float, Stored};
 
 /// Whether this processor multiplies numbers of type T as they are stored. Others become factors of
 /// the type they are computed in, where they are laid out for a product.
-pub(crate) fn multiplies<T: Real>() -> bool {
-    T::DTYPE == T::Wide::DTYPE || has_bf16()
+pub(crate) fn multiplies<T: Stored>() -> bool {
+    T::DTYPE == T::Compute::DTYPE || has_bf16()
 }
 
 /// A number as it is multiplied: as it is stored, or wide.
 #[inline(always)]
-pub(crate) fn factor<T: Real, F: Real<Wide = T::Wide>>(x: T) -> F {
+pub(crate) fn factor<T: Stored, F: Stored<Compute = T::Compute>>(x: T) -> F {
     match as_type(std::slice::from_ref(&x)) {
         Some(&[x]) => x,
-        _ => F::narrow(x.wide()),
+        _ => F::from_compute(x.to_compute()),
     }
 }
 
 /// Numbers as they are multiplied, or the first of `room` that they are written to.
-pub(crate) fn factors<'a, T: Real, F: Real<Wide = T::Wide>>(
+pub(crate) fn factors<'a, T: Stored, F: Stored<Compute = T::Compute>>(
     x: &'a [T],
     room: &'a mut [F],
 ) -> &'a [F] {
@@ -53,7 +53,7 @@ pub(crate) fn factors<'a, T: Real, F: Real<Wide = T::Wide>>(
 /// Copies a few elements, as they are multiplied, without the call that the compiler would make of
 /// it.
 #[inline(always)]
-pub(crate) fn copy<T: Real, F: Real<Wide = T::Wide>>(from: &[T], to: &mut [F]) {
+pub(crate) fn copy<T: Stored, F: Stored<Compute = T::Compute>>(from: &[T], to: &mut [F]) {
     if let Some(from) = as_type::<T, F>(from) {
         let ((from, last), (to, rest)) = (from.as_chunks::<8>(), to.as_chunks_mut::<8>());
         to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
@@ -70,17 +70,17 @@ pub(crate) fn copy<T: Real, F: Real<Wide = T::Wide>>(from: &[T], to: &mut [F]) {
 }
 
 /// Copies many elements, as they are multiplied.
-pub(crate) fn copy_many<T: Real, F: Real<Wide = T::Wide>>(from: &[T], to: &mut [F]) {
+pub(crate) fn copy_many<T: Stored, F: Stored<Compute = T::Compute>>(from: &[T], to: &mut [F]) {
     match (as_type(from), as_type_mut(to)) {
         (Some(from), _) => to.copy_from_slice(from),
-        (None, Some(to)) => widen(from, to),
+        (None, Some(to)) => convert(from, to),
         (None, None) => unreachable!("factors are as they are stored, or wide"),
     }
 }
 
 /// `count` rows of some elements two by two, element by element: a0 b0 a1 b1 ..., the last one of
 /// an odd number with zeros. Rows begin `step` apart, and pairs of them are written 2 `wide` apart.
-pub(crate) fn pair_rows<'a, T: Real, F: Real<Wide = T::Wide>>(
+pub(crate) fn pair_rows<'a, T: Stored, F: Stored<Compute = T::Compute>>(
     rows: &[T],
     [count, elements, step]: [usize; 3],
     to: &'a mut [F],
@@ -109,7 +109,7 @@ pub(crate) fn pair_rows<'a, T: Real, F: Real<Wide = T::Wide>>(
 }
 
 vectorize! {
-    fn interleave<T: Real>(rows: &[T], from: [usize; 2], to: &mut [T], wide: usize) {
+    fn interleave<T: Stored>(rows: &[T], from: [usize; 2], to: &mut [T], wide: usize) {
         let [elements, step] = from;
         for (i, to) in to.chunks_exact_mut(2 * wide).enumerate() {
             let (a, b) = (&rows[2 * i * step..][..elements], &rows[(2 * i + 1) * step..][..elements]);
@@ -150,7 +150,7 @@ const MOVED: usize = 1 << 16;
 ///
 /// Large products are cut into blocks of rows, or of terms where there are many of those; by size
 /// alone.
-pub(crate) fn gemm<T: Real, O: Real<Wide = T::Wide>>(
+pub(crate) fn gemm<T: Stored, O: Stored<Compute = T::Compute>>(
     size: [usize; 3],
     a: Matrix<'_, T>,
     b: Matrix<'_, T>,
@@ -165,7 +165,7 @@ pub(crate) fn gemm<T: Real, O: Real<Wide = T::Wide>>(
 pub(crate) type Then<'a, O> = &'a (dyn Fn(usize, &mut [O]) + Sync);
 
 /// As [`gemm`], and `then` for all rows of C. They begin at multiples of [`TILE`].
-pub(crate) fn gemm_then<T: Real, O: Real<Wide = T::Wide>>(
+pub(crate) fn gemm_then<T: Stored, O: Stored<Compute = T::Compute>>(
     size: [usize; 3],
     a: Matrix<'_, T>,
     b: Matrix<'_, T>,
@@ -177,12 +177,12 @@ pub(crate) fn gemm_then<T: Real, O: Real<Wide = T::Wide>>(
     if multiplies::<T>() {
         gemm_of::<T, T, O>(size, a, b, begin, c, then)
     } else {
-        gemm_of::<T::Wide, T, O>(size, a, b, begin, c, then)
+        gemm_of::<T::Compute, T, O>(size, a, b, begin, c, then)
     }
 }
 
 /// As [`gemm_then`], of factors of type F.
-fn gemm_of<F: Real<Wide = T::Wide>, T: Real, O: Real<Wide = T::Wide>>(
+fn gemm_of<F: Stored<Compute = T::Compute>, T: Stored, O: Stored<Compute = T::Compute>>(
     [m, k, n]: [usize; 3],
     a: Matrix<'_, T>,
     b: Matrix<'_, T>,
@@ -209,7 +209,7 @@ fn gemm_of<F: Real<Wide = T::Wide>, T: Real, O: Real<Wide = T::Wide>>(
         // Each block of terms makes a matrix of its own. No more than 64, for the memory they take.
         let length = LONG.max(k.div_ceil(64)).next_multiple_of(TILE);
         let partial = |i: usize| {
-            let (first, mut c) = (i * length, Scratch::<T::Wide>::new(m * n));
+            let (first, mut c) = (i * length, Scratch::<T::Compute>::new(m * n));
             let count = length.min(k - first);
             let (b, mut made) = (b.skip(first, 0), None);
             match b.as_panel::<F>(count, n, &mut made) {
@@ -240,16 +240,16 @@ fn gemm_of<F: Real<Wide = T::Wide>, T: Real, O: Real<Wide = T::Wide>>(
                 Begin::Zero => c
                     .iter_mut()
                     .zip(sums)
-                    .for_each(|(c, &sum)| *c = O::narrow(sum)),
+                    .for_each(|(c, &sum)| *c = O::from_compute(sum)),
                 Begin::Bias(bias) => c
                     .iter_mut()
                     .zip(sums)
                     .zip(bias)
-                    .for_each(|((c, &sum), b)| *c = O::narrow(b.wide() + sum)),
+                    .for_each(|((c, &sum), b)| *c = O::from_compute(b.to_compute() + sum)),
                 Begin::Add => c
                     .iter_mut()
                     .zip(sums)
-                    .for_each(|(c, &sum)| *c = O::narrow(c.wide() + sum)),
+                    .for_each(|(c, &sum)| *c = O::from_compute(c.to_compute() + sum)),
             }
         }
         return then(0, c);
@@ -276,8 +276,8 @@ fn gemm_of<F: Real<Wide = T::Wide>, T: Real, O: Real<Wide = T::Wide>>(
 }
 
 /// Terms that are added up before the next panel's turn. Where C rounds what it holds, all at once.
-fn block<F: Real, O: Real>(k: usize) -> usize {
-    if size_of::<O>() == size_of::<O::Wide>() {
+fn block<F: Stored, O: Stored>(k: usize) -> usize {
+    if size_of::<O>() == size_of::<O::Compute>() {
         TERMS * together::<F>()
     } else {
         k.max(1)
@@ -285,7 +285,11 @@ fn block<F: Real, O: Real>(k: usize) -> usize {
 }
 
 /// B as panels: for each block of terms, for each panel of columns, the rows of the block.
-fn pack<F: Real<Wide = T::Wide>, T: Real>(b: Matrix<'_, T>, k: usize, n: usize) -> Scratch<F> {
+fn pack<F: Stored<Compute = T::Compute>, T: Stored>(
+    b: Matrix<'_, T>,
+    k: usize,
+    n: usize,
+) -> Scratch<F> {
     let (wide, t) = (panel::<F>(), together::<F>());
     let columns = n.next_multiple_of(wide);
     let mut packed = Scratch::new(k.next_multiple_of(t) * columns);
@@ -304,7 +308,7 @@ fn pack<F: Real<Wide = T::Wide>, T: Real>(b: Matrix<'_, T>, k: usize, n: usize) 
 }
 
 /// C = begin + A B on this thread, with B packed into panels of some width.
-fn multiply<F: Real<Wide = T::Wide>, T: Real, O: Real<Wide = T::Wide>>(
+fn multiply<F: Stored<Compute = T::Compute>, T: Stored, O: Stored<Compute = T::Compute>>(
     a: Matrix<'_, T>,
     (packed, wide): (&[F], usize),
     [k, n]: [usize; 2],
@@ -425,14 +429,16 @@ mod tests {
             for turned in [[false, false], [true, false], [false, true], [true, true]] {
                 let left = Matrix::new(&a, if turned[0] { m } else { k }, turned[0]);
                 let right = Matrix::new(&b, if turned[1] { k } else { n }, turned[1]);
-                let at =
-                    |of: Matrix<bf16>, i: usize, j: usize| of.data[i * of.row + j * of.col].wide();
+                let at = |of: Matrix<bf16>, i: usize, j: usize| {
+                    of.data[i * of.row + j * of.col].to_compute()
+                };
                 let sum = |i: usize, j: usize| {
                     (0..k)
                         .map(|p| at(left, i, p) * at(right, p, j))
                         .sum::<f32>()
                 };
-                let want = |i: usize| bf16::narrow(sum(i / n, i % n) + bias[i % n].wide());
+                let want =
+                    |i: usize| bf16::from_compute(sum(i / n, i % n) + bias[i % n].to_compute());
                 let [mut pairs, mut wide] = [vec![bf16::ZERO; m * n], vec![bf16::ZERO; m * n]];
                 gemm_of::<bf16, _, _>(
                     [m, k, n],

@@ -1,10 +1,10 @@
 //! One matrix for all rows.
 
-use crate::Real;
+use crate::Stored;
 use crate::cpu::gemm::{Begin, Matrix, gemm};
 
 /// y = x w^T + bias; x is [rows, k], w [n, k], y [rows, n].
-pub(crate) fn linear<T: Real>(
+pub(crate) fn linear<T: Stored>(
     x: &[T],
     w: &[T],
     bias: Option<&[T]>,
@@ -22,7 +22,7 @@ pub(crate) fn linear<T: Real>(
 }
 
 /// dx = dy w.
-pub(crate) fn backward_input<T: Real>(dy: &[T], w: &[T], [n, k]: [usize; 2], dx: &mut [T]) {
+pub(crate) fn backward_input<T: Stored>(dy: &[T], w: &[T], [n, k]: [usize; 2], dx: &mut [T]) {
     let rows = dx.len().checked_div(k).unwrap_or(0);
     gemm(
         [rows, n, k],
@@ -34,7 +34,12 @@ pub(crate) fn backward_input<T: Real>(dy: &[T], w: &[T], [n, k]: [usize; 2], dx:
 }
 
 /// dw = dy^T x.
-pub(crate) fn backward_weight<T: Real>(dy: &[T], x: &[T], [n, k]: [usize; 2], dw: &mut [T::Wide]) {
+pub(crate) fn backward_weight<T: Stored>(
+    dy: &[T],
+    x: &[T],
+    [n, k]: [usize; 2],
+    dw: &mut [T::Compute],
+) {
     let rows = x.len().checked_div(k).unwrap_or(0);
     gemm(
         [n, rows, k],

@@ -22,11 +22,9 @@ pub(crate) mod framed;
 pub(crate) mod gelu_dropout;
 pub(crate) mod gemm;
 pub(crate) mod index;
-pub(crate) mod lanes;
 pub(crate) mod layer_norm;
 pub(crate) mod linear;
 pub(crate) mod lion;
-pub(crate) mod math;
 pub(crate) mod matmul;
 pub(crate) mod mse;
 pub(crate) mod pool;
@@ -34,11 +32,11 @@ pub(crate) mod reduce;
 pub(crate) mod reference;
 pub(crate) mod sgd;
 pub(crate) mod shape;
+pub(crate) mod simd;
 pub(crate) mod softmax;
 pub(crate) mod taps;
 pub(crate) mod unary;
 pub(crate) mod upsample;
-pub(crate) mod wide;
 pub(crate) mod winograd;
 
 use std::marker::PhantomData;
@@ -49,7 +47,7 @@ use rayon::prelude::*;
 use crate::Element;
 use crate::tensor::pool::Buffer;
 
-pub(crate) use lanes::vectorize;
+pub(crate) use simd::vectorize;
 
 /// Elements of elementwise work below which a second thread costs more than it saves: 32 Ki floats
 /// are two L2-sized slices, some ten microseconds of copying, which is what waking a thread takes.
@@ -119,7 +117,7 @@ pub(crate) struct Scratch<T>(Buffer, PhantomData<T>);
 impl<T: Element> Scratch<T> {
     /// Room for `count` numbers, holding leftovers.
     pub fn new(count: usize) -> Self {
-        Scratch(Buffer::stale(count * size_of::<T>()), PhantomData)
+        Scratch(Buffer::uninit(count * size_of::<T>()), PhantomData)
     }
 }
 

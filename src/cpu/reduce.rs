@@ -5,24 +5,24 @@ use rayon::prelude::*;
 
 use std::cmp::Ordering;
 
-use crate::cpu::wide::widened;
+use crate::cpu::simd::convert::as_compute;
 use crate::cpu::{GRAIN, chunks, vectorize};
-use crate::{Element, Float, Real};
+use crate::{Element, Float, Stored};
 
 /// Partial sums that run side by side, one a vector lane: breaks the chain of dependent additions.
 const LANES: usize = 16;
 
 /// y[o, i] = sum over l of x[o, l, i], in the type it is computed in.
-pub(crate) fn sum<T: Real>(x: &[T], outer: usize, inner: usize, y: &mut [T::Wide]) {
+pub(crate) fn sum<T: Stored>(x: &[T], outer: usize, inner: usize, y: &mut [T::Compute]) {
     let length = if y.is_empty() { 0 } else { x.len() / y.len() };
     if length == 0 {
-        return y.fill(T::Wide::ZERO);
+        return y.fill(T::Compute::ZERO);
     }
     if inner == 1 {
         let rows = (GRAIN / length).max(1);
         return chunks(y, rows, |start, y| {
             let mut room = None;
-            let x = widened(&x[start * length..][..y.len() * length], &mut room);
+            let x = as_compute(&x[start * length..][..y.len() * length], &mut room);
             y.iter_mut()
                 .zip(x.chunks_exact(length))
                 .for_each(|(y, x)| *y = sum_all(x));
@@ -32,8 +32,9 @@ pub(crate) fn sum<T: Real>(x: &[T], outer: usize, inner: usize, y: &mut [T::Wide
     for (o, y) in (0..outer).zip(y.chunks_mut(inner)) {
         let x = &x[o * length * inner..][..length * inner];
         // Blocks of rows are summed side by side, then their sums one after the other.
-        let of_block = |x: &[T]| sum_rows(widened(x, &mut None), inner);
-        let partial: Vec<Vec<T::Wide>> = x.par_chunks(block_rows * inner).map(of_block).collect();
+        let of_block = |x: &[T]| sum_rows(as_compute(x, &mut None), inner);
+        let partial: Vec<Vec<T::Compute>> =
+            x.par_chunks(block_rows * inner).map(of_block).collect();
         y.copy_from_slice(&partial[0]);
         partial[1..]
             .iter()

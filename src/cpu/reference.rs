@@ -17,7 +17,7 @@
 //! once.
 
 use crate::tensor::window::Geometry;
-use crate::{Float, Real};
+use crate::{Float, Stored};
 
 /// One meeting of the two images: a pixel of the small one, a kernel element, and the pixel of the
 /// big one under it.
@@ -76,34 +76,34 @@ fn pairs(g: &Geometry, tap: usize, mut body: impl FnMut(usize, usize, usize)) {
 }
 
 /// Each image of `y` from the one of `x`: `begin`s as the bias, adds what `add` says, and rounds.
-fn images<T: Real>(
+fn images<T: Stored>(
     sizes: [usize; 2],
     x: &[T],
     bias: Option<&[T]>,
     y: &mut [T],
-    add: impl Fn(&[T], &mut [T::Wide]),
+    add: impl Fn(&[T], &mut [T::Compute]),
 ) {
     if y.is_empty() {
         return;
     }
-    let mut sums = vec![T::Wide::ZERO; sizes[1]];
+    let mut sums = vec![T::Compute::ZERO; sizes[1]];
     for (n, y) in y.chunks_mut(sizes[1]).enumerate() {
         match bias {
             Some(bias) => sums
                 .iter_mut()
                 .zip(bias.iter().cycle())
-                .for_each(|(sum, b)| *sum = b.wide()),
-            None => sums.fill(T::Wide::ZERO),
+                .for_each(|(sum, b)| *sum = b.to_compute()),
+            None => sums.fill(T::Compute::ZERO),
         }
         add(&x[n * sizes[0]..][..sizes[0]], &mut sums);
         y.iter_mut()
             .zip(&sums)
-            .for_each(|(y, &sum)| *y = T::narrow(sum));
+            .for_each(|(y, &sum)| *y = T::from_compute(sum));
     }
 }
 
 /// small = the convolution of big.
-pub(crate) fn forward<T: Real>(
+pub(crate) fn forward<T: Stored>(
     g: &Geometry,
     big: &[T],
     weight: &[T],
@@ -115,7 +115,7 @@ pub(crate) fn forward<T: Real>(
         meetings(g, |at| {
             pairs(g, at.tap, |s, b, w| {
                 let sum = &mut sums[at.small * g.small[2] + s];
-                *sum = *sum + big[at.big * g.big[2] + b].wide() * weight[w].wide();
+                *sum = *sum + big[at.big * g.big[2] + b].to_compute() * weight[w].to_compute();
             });
         });
     });
@@ -123,7 +123,7 @@ pub(crate) fn forward<T: Real>(
 
 /// big = the transposed convolution of small, which is the gradient of [`forward`] with respect to
 /// big.
-pub(crate) fn transposed<T: Real>(
+pub(crate) fn transposed<T: Stored>(
     g: &Geometry,
     small: &[T],
     weight: &[T],
@@ -135,15 +135,21 @@ pub(crate) fn transposed<T: Real>(
         meetings(g, |at| {
             pairs(g, at.tap, |s, b, w| {
                 let sum = &mut sums[at.big * g.big[2] + b];
-                *sum = *sum + small[at.small * g.small[2] + s].wide() * weight[w].wide();
+                *sum =
+                    *sum + small[at.small * g.small[2] + s].to_compute() * weight[w].to_compute();
             });
         });
     });
 }
 
 /// dw = the gradient of the weight in either direction.
-pub(crate) fn backward_weight<T: Real>(g: &Geometry, small: &[T], big: &[T], dw: &mut [T::Wide]) {
-    dw.fill(T::Wide::ZERO);
+pub(crate) fn backward_weight<T: Stored>(
+    g: &Geometry,
+    small: &[T],
+    big: &[T],
+    dw: &mut [T::Compute],
+) {
+    dw.fill(T::Compute::ZERO);
     let sizes = [g.small, g.big].map(|size| size.iter().product::<usize>());
     for n in 0..g.n {
         let (small, big) = (
@@ -153,7 +159,8 @@ pub(crate) fn backward_weight<T: Real>(g: &Geometry, small: &[T], big: &[T], dw:
         meetings(g, |at| {
             pairs(g, at.tap, |s, b, w| {
                 dw[w] = dw[w]
-                    + small[at.small * g.small[2] + s].wide() * big[at.big * g.big[2] + b].wide();
+                    + small[at.small * g.small[2] + s].to_compute()
+                        * big[at.big * g.big[2] + b].to_compute();
             });
         });
     }

@@ -13,7 +13,7 @@
 
 use std::ops::Range;
 
-use crate::Real;
+use crate::Stored;
 use crate::cpu::gemm::{
     Begin, Rows, Run, Sums, TERMS, Target, copy_many, factor, multiplies, panel, together,
 };
@@ -90,7 +90,7 @@ const TASKS: usize = 64;
 const NEAR: usize = 1 << 18;
 const FRAME: usize = 1 << 24;
 
-impl<T: Real> Gather<'_, T> {
+impl<T: Stored> Gather<'_, T> {
     /// y = the convolution of each image of x, and calls `done` with where it begins and all of it
     /// for each part of y that is done.
     pub fn run(&self, x: &[T], y: &mut [T], done: &Done<T>) {
@@ -100,12 +100,12 @@ impl<T: Real> Gather<'_, T> {
         if multiplies::<T>() {
             self.run_of::<T>(x, y, done)
         } else {
-            self.run_of::<T::Wide>(x, y, done)
+            self.run_of::<T::Compute>(x, y, done)
         }
     }
 
     /// As [`Gather::run`], of factors of type F.
-    pub fn run_of<F: Real<Wide = T::Wide>>(&self, x: &[T], y: &mut [T], done: &Done<T>) {
+    pub fn run_of<F: Stored<Compute = T::Compute>>(&self, x: &[T], y: &mut [T], done: &Done<T>) {
         let [_, w, c] = self.output;
         let (size_x, size_y) = (
             self.input.iter().product::<usize>(),
@@ -180,13 +180,13 @@ impl<T: Real> Gather<'_, T> {
     }
 
     /// Channels into each group, filled up to those that go together.
-    fn terms<F: Real>(&self) -> usize {
+    fn terms<F: Stored>(&self) -> usize {
         self.channels()[0].next_multiple_of(together::<F>())
     }
 
     /// The weight as the right side of matrix products: for each group, pair of phases and panel of
     /// output channels, the panel's columns for each tap and input channel.
-    fn pack<F: Real<Wide = T::Wide>>(&self) -> Scratch<F> {
+    fn pack<F: Stored<Compute = T::Compute>>(&self) -> Scratch<F> {
         let ([_, c_out], wide) = (self.channels(), panel::<F>());
         let panels = c_out.div_ceil(wide);
         let mut packed = Scratch::new(
@@ -217,7 +217,7 @@ impl<T: Real> Gather<'_, T> {
     }
 
     /// One tap's [c_in, panel] of the weight; rows that go together lie element by element.
-    fn pack_tap<F: Real<Wide = T::Wide>>(
+    fn pack_tap<F: Stored<Compute = T::Compute>>(
         &self,
         group: usize,
         tap: usize,
@@ -256,7 +256,7 @@ impl<T: Real> Gather<'_, T> {
     }
 
     /// One part of an image's output rows.
-    fn rows<F: Real<Wide = T::Wide>>(
+    fn rows<F: Stored<Compute = T::Compute>>(
         &self,
         x: &[T],
         part: &Part,
@@ -282,14 +282,14 @@ impl<T: Real> Gather<'_, T> {
     }
 
     /// What output rows `rows` of all images have in common.
-    fn part<F: Real>(&self, rows: Range<usize>) -> Part {
+    fn part<F: Stored>(&self, rows: Range<usize>) -> Part {
         let view = self.view::<F>(&rows);
         let (wide, t) = (panel::<F>(), together::<F>());
         let phase = |pair| {
             let runs = runs(pair, view.width, (self.terms::<F>(), t), wide);
             let terms = runs.iter().map(|run| run.len * t).sum::<usize>();
             // Where y rounds what it holds, all terms are added up at once.
-            let room = if size_of::<T>() == size_of::<T::Wide>() {
+            let room = if size_of::<T>() == size_of::<T::Compute>() {
                 TERMS
             } else {
                 terms.max(1)
@@ -330,7 +330,7 @@ impl<T: Real> Gather<'_, T> {
 
     /// Where output rows `rows` read: in the image itself, if nothing has to be added or widened,
     /// or in a frame.
-    fn view<F: Real>(&self, rows: &Range<usize>) -> View {
+    fn view<F: Stored>(&self, rows: &Range<usize>) -> View {
         let [h, w, c] = self.input;
         let [vertical, horizontal] = self.spans(rows);
         let inside =
@@ -371,7 +371,7 @@ impl<T: Real> Gather<'_, T> {
 
     /// Some channels of an image, as `view` sees them; in memory that all frames of this view may
     /// share.
-    fn frame<'s, F: Real<Wide = T::Wide>>(
+    fn frame<'s, F: Stored<Compute = T::Compute>>(
         &self,
         x: &'s [T],
         view: View,
@@ -419,7 +419,7 @@ impl<T: Real> Gather<'_, T> {
     }
 
     /// The outputs of one pair of phases within a part, for one group.
-    fn phase<F: Real<Wide = T::Wide>>(
+    fn phase<F: Stored<Compute = T::Compute>>(
         &self,
         phase: &PhaseOfPart,
         group: usize,
@@ -447,7 +447,7 @@ impl<T: Real> Gather<'_, T> {
 
     /// The pixels of a pair of phases: where their windows begin in the view, and their results
     /// among the output rows `rows`.
-    fn tiles<F: Real>(&self, [v, h]: [&Phase; 2], view: View, rows: &Range<usize>) -> Rows {
+    fn tiles<F: Stored>(&self, [v, h]: [&Phase; 2], view: View, rows: &Range<usize>) -> Rows {
         let ([_, width, c], lines) = (self.output, v.within(rows));
         let step = lines.clone().next().map_or(0, |j| view.window([v, h], j).1);
         let line = |j| {

@@ -1,8 +1,8 @@
 //! One operand, element by element.
 
-use crate::cpu::wide::{PIECE, pieces};
+use crate::cpu::simd::convert::{BLOCK, for_each_block};
 use crate::cpu::{GRAIN, chunks, vectorize};
-use crate::{Float, Real};
+use crate::{Float, Stored};
 
 /// Which function of a number; see [`crate::ops`] for what each is.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -75,19 +75,19 @@ impl Kind {
 }
 
 /// y = f(x).
-pub(crate) fn apply<T: Real>(kind: Kind, x: &[T], y: &mut [T]) {
+pub(crate) fn apply<T: Stored>(kind: Kind, x: &[T], y: &mut [T]) {
     chunks(y, GRAIN, |start, y| {
-        pieces([&x[start..][..y.len()]], y, PIECE, |[x], y| {
+        for_each_block([&x[start..][..y.len()]], y, BLOCK, |[x], y| {
             apply_chunk(kind, x, y)
         });
     });
 }
 
 /// dx = f'(x) dy, where `kept` is what [`Kind::saves`] names: x, or y, or anything of dy's size.
-pub(crate) fn backward<T: Real>(kind: Kind, kept: &[T], dy: &[T], dx: &mut [T]) {
+pub(crate) fn backward<T: Stored>(kind: Kind, kept: &[T], dy: &[T], dx: &mut [T]) {
     chunks(dx, GRAIN, |start, dx| {
         let inputs = [kept, dy].map(|x| &x[start..][..dx.len()]);
-        pieces(inputs, dx, PIECE, |[kept, dy], dx| {
+        for_each_block(inputs, dx, BLOCK, |[kept, dy], dx| {
             backward_chunk(kind, kept, dy, dx)
         });
     });

@@ -40,11 +40,11 @@ use half::bf16;
 use scheme::{Restore, Square, TransformPixels, TransformWeight};
 
 use crate::cpu::gemm::{Begin, Rows, Run, Sums, TERMS, Target, multiplies, panel};
-use crate::cpu::lanes::{has_32_registers, run_widest};
+use crate::cpu::simd::{has_32_registers, run_widest};
 use crate::cpu::taps::{Done, Gather, Phase};
 use crate::cpu::{GRAIN, Scratch, chunks};
 use crate::tensor::dtype::{as_type, as_type_mut};
-use crate::{DType, Real};
+use crate::{DType, Stored};
 
 /// Channels that are transformed at a time: one vector of the widest.
 const LANES: usize = 16;
@@ -133,7 +133,7 @@ fn few(taps: usize, [c_in, c_out]: [usize; 2]) -> bool {
 /// True where these schemes apply, and pay: y is then the convolution of each image of x. Never for
 /// bf16 where it is multiplied in pairs: that takes half the time as it is, and sums of inputs
 /// would have to be rounded for it.
-pub(crate) fn convolve<T: Real>(
+pub(crate) fn convolve<T: Stored>(
     gather: &Gather<'_, T>,
     x: &[T],
     y: &mut [T],
@@ -144,7 +144,7 @@ pub(crate) fn convolve<T: Real>(
 }
 
 /// As [`convolve`], where numbers are of type S.
-pub(crate) fn convolve_in<S: Real<Wide = f32>, T: Real>(
+pub(crate) fn convolve_in<S: Stored<Compute = f32>, T: Stored>(
     gather: &Gather<T>,
     x: &[T],
     y: &mut [T],
@@ -196,7 +196,7 @@ struct Winograd<'a, T> {
     few: bool,
 }
 
-impl<'a, T: Real<Wide = f32>> Winograd<'a, T> {
+impl<'a, T: Stored<Compute = f32>> Winograd<'a, T> {
     /// Whether the schemes apply, and pay. In f64, the oracle's type, convolutions are always
     /// computed as they are defined.
     fn of(gather: &'a Gather<'a, T>) -> Option<Self> {

@@ -123,7 +123,7 @@ pub(crate) fn gemm(
     };
     // The turn first, as everywhere: a thread that records waits for locks while others wait for
     // their turn.
-    let _turn = gpu.turn()?;
+    let _guard = gpu.stream_guard()?;
     let mut blas = lock();
     let handle = match (&mut *blas, workspace) {
         (Some(blas), _) => blas.handle,

@@ -1,9 +1,9 @@
-//! Recording a piece of work once and replaying it: one call to the driver instead of some hundred
+//! CapturedGraph a piece of work once and replaying it: one call to the driver instead of some hundred
 //! launches.
 //!
 //! What is replayed are the very launches, with their arguments and addresses. So whatever changes
 //! from time to time must lie in device memory at a place that stays: inputs, learning rate, and
-//! the keys of random streams, which [`Recording`] keeps in a table. The work's own buffers come
+//! the keys of random streams, which [`CapturedGraph`] keeps in a table. The work's own buffers come
 //! from lists that nobody else is served from while the recording lives; a rehearsal fills them, as
 //! the driver lends no memory while it records.
 
@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use cudarc::driver::CudaGraph;
 use cudarc::driver::sys::{CUgraphInstantiate_flags, CUstreamCaptureMode};
 
-use super::memory::{SERVING, Serving};
+use super::memory::{ALLOC_SCOPE, AllocScope};
 use super::{Gpu, Scratch, Slice, gpu};
 use crate::{DType, Error, Result, Rng};
 
@@ -62,12 +62,12 @@ pub(super) fn key(rng: &Rng) -> Option<Slice<'static>> {
 /// such work:
 ///
 /// ```no_run
-/// # use wavemix::{Result, Rng, Tensor, cuda::Stage};
+/// # use wavemix::{Result, Rng, Tensor, cuda::Capture};
 /// # fn step(_: &Rng) -> Result<Tensor> { unimplemented!() }
 /// # fn main() -> Result<()> {
-/// let mut stage = Stage::new(0)?;
-/// stage.rehearse(|| step(&Rng::new(0).child(0)))?; // once in earnest
-/// let (mut recording, loss) = stage.record(|| step(&Rng::new(0).child(1)))?; // recorded, not done
+/// let mut capture = Capture::new(0)?;
+/// capture.warm_up(|| step(&Rng::new(0).child(0)))?; // once in earnest
+/// let (mut recording, loss) = capture.capture(|| step(&Rng::new(0).child(1)))?; // recorded, not done
 /// for i in 1..100 {
 ///     recording.replay(&Rng::new(0).child(i))?; // done
 /// }
@@ -75,25 +75,25 @@ pub(super) fn key(rng: &Rng) -> Option<Slice<'static>> {
 /// # Ok(())
 /// # }
 /// ```
-pub struct Stage {
+pub struct Capture {
     gpu: &'static Gpu,
     id: u64,
     streams: Vec<u64>,
 }
 
-impl Stage {
-    /// A stage on the GPU with this ordinal.
+impl Capture {
+    /// A capture on the GPU with this ordinal.
     ///
     /// # Errors
     /// Where it cannot be used.
-    pub fn new(ordinal: usize) -> Result<Stage> {
+    pub fn new(ordinal: usize) -> Result<Capture> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let (gpu, id) = (gpu(ordinal)?, NEXT.fetch_add(1, Ordering::Relaxed));
-        // Everyone's free blocks are of no use to the stage, and would take the memory that it
+        // Everyone's free blocks are of no use to the capture, and would take the memory that it
         // needs.
         super::release_free_memory(ordinal)?;
         gpu.lock_pool().recordings.insert(id);
-        Ok(Stage {
+        Ok(Capture {
             gpu,
             id,
             streams: Vec::new(),
@@ -104,7 +104,7 @@ impl Stage {
     ///
     /// # Errors
     /// Those of the work.
-    pub fn rehearse<R>(&mut self, work: impl FnOnce() -> Result<R>) -> Result<R> {
+    pub fn warm_up<R>(&mut self, work: impl FnOnce() -> Result<R>) -> Result<R> {
         KEYS.set(Keys::Noted(Vec::new()));
         let result = self.served(false, work);
         if let Keys::Noted(streams) = KEYS.replace(Keys::Arguments) {
@@ -118,7 +118,7 @@ impl Stage {
     ///
     /// # Errors
     /// Those of the work; work that a GPU cannot record.
-    pub fn record<R>(self, work: impl FnOnce() -> Result<R>) -> Result<(Recording, R)> {
+    pub fn capture<R>(self, work: impl FnOnce() -> Result<R>) -> Result<(CapturedGraph, R)> {
         let gpu = self.gpu;
         let failed = |e| gpu.failed("recording a step", e);
         gpu.replace_lent(self.id)?;
@@ -148,10 +148,10 @@ impl Stage {
             ))
         })?;
         Ok((
-            Recording {
+            CapturedGraph {
                 graph,
                 table,
-                stage: self,
+                capture: self,
             },
             result,
         ))
@@ -162,11 +162,11 @@ impl Stage {
         struct Restore;
         impl Drop for Restore {
             fn drop(&mut self) {
-                SERVING.set(Serving::default());
+                ALLOC_SCOPE.set(AllocScope::default());
             }
         }
         let _restore = Restore;
-        SERVING.set(Serving {
+        ALLOC_SCOPE.set(AllocScope {
             owner: Some(self.id),
             recording,
         });
@@ -174,7 +174,7 @@ impl Stage {
     }
 }
 
-impl Drop for Stage {
+impl Drop for Capture {
     fn drop(&mut self) {
         self.gpu.forget_recording(self.id);
     }
@@ -182,35 +182,35 @@ impl Drop for Stage {
 
 /// Recorded work, to be done again and again. What it returned when it was recorded holds the
 /// latest results.
-pub struct Recording {
+pub struct CapturedGraph {
     graph: CudaGraph,
     table: Scratch,
-    stage: Stage,
+    capture: Capture,
 }
 
 // SAFETY: the driver's graphs belong to no thread; `replay` asks for the recording alone.
-unsafe impl Send for Recording {}
+unsafe impl Send for CapturedGraph {}
 
-impl Drop for Recording {
+impl Drop for CapturedGraph {
     /// Waits for the last replay: what is destroyed must not be running. An error shows at the next
     /// call too.
     fn drop(&mut self) {
-        if let Ok(_turn) = self.stage.gpu.turn() {
-            let _ = self.stage.gpu.wait("waiting for the last replay");
+        if let Ok(_guard) = self.capture.gpu.stream_guard() {
+            let _ = self.capture.gpu.wait("waiting for the last replay");
         }
     }
 }
 
-impl Recording {
+impl CapturedGraph {
     /// Does the work once more, its random streams being children of this one.
     ///
     /// # Errors
     /// Those of a GPU.
     pub fn replay(&mut self, rng: &Rng) -> Result<()> {
-        let gpu = self.stage.gpu;
-        if !self.stage.streams.is_empty() {
+        let gpu = self.capture.gpu;
+        if !self.capture.streams.is_empty() {
             let keys = self
-                .stage
+                .capture
                 .streams
                 .iter()
                 .map(|&stream| rng.child(stream).key());
@@ -220,7 +220,7 @@ impl Recording {
                 .collect();
             self.table.write().write(&bytes)?;
         }
-        let _turn = gpu.turn()?;
+        let _guard = gpu.stream_guard()?;
         self.graph
             .launch()
             .map_err(|e| gpu.failed("replaying a step", e))

@@ -39,7 +39,7 @@ impl Gpu {
     ) -> Result<Launch> {
         // Loading a kernel is not allowed while a thread records; and that thread may wait for the
         // lock, so the turn comes first.
-        let _turn = self.turn()?;
+        let _guard = self.stream_guard()?;
         let mut kernels = self.kernels.lock().unwrap_or_else(|e| e.into_inner());
         let key = (file, name, dtype);
         if !kernels.functions.contains_key(&key) {
@@ -379,7 +379,7 @@ impl Launch {
             return Ok(());
         }
         let gpu = self.gpu;
-        let _turn = gpu.turn()?;
+        let _guard = gpu.stream_guard()?;
         let failed = |e| gpu.failed(&format!("starting {} of {}.cu", self.name, self.file), e);
         let ([gx, gy, gz], [bx, by]) = (self.grid, self.block);
         let words = self.words.as_mut_ptr();

@@ -47,13 +47,13 @@ pub struct CudaPoolStats {
 /// What this thread does with a device: whose lists its blocks come from, and whether it is
 /// recording, when the driver must not be asked to wait.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Serving {
+pub(super) struct AllocScope {
     pub owner: Owner,
     pub recording: bool,
 }
 
 thread_local! {
-    pub(super) static SERVING: Cell<Serving> = const { Cell::new(Serving { owner: None, recording: false }) };
+    pub(super) static ALLOC_SCOPE: Cell<AllocScope> = const { Cell::new(AllocScope { owner: None, recording: false }) };
 }
 
 #[derive(Default)]
@@ -90,7 +90,7 @@ pub fn pool_stats(ordinal: usize) -> Result<CudaPoolStats> {
 pub fn release_free_memory(ordinal: usize) -> Result<()> {
     let gpu = gpu(ordinal)?;
     {
-        let _turn = gpu.turn()?;
+        let _guard = gpu.stream_guard()?;
         gpu.release()?;
     }
     let mut pool = gpu.lock_pool();
@@ -100,7 +100,7 @@ pub fn release_free_memory(ordinal: usize) -> Result<()> {
 
 /// Bytes that the driver still has.
 pub(super) fn free(gpu: &Gpu) -> Result<usize> {
-    let _turn = gpu.turn()?;
+    let _guard = gpu.stream_guard()?;
     mem_get_info()
         .map(|(free, _)| free)
         .map_err(|e| gpu.failed("asking for its memory", e))
@@ -114,7 +114,7 @@ impl Gpu {
     /// An error while a step is recorded: what would be replayed is the address of memory that is
     /// gone by then.
     pub(super) fn not_recording(&self, doing: &str) -> Result<()> {
-        if SERVING.get().recording {
+        if ALLOC_SCOPE.get().recording {
             return Err(Error::Device(format!(
                 "cuda:{}: {doing}: not while a step is recorded",
                 self.ordinal
@@ -131,7 +131,7 @@ impl Gpu {
             size_class(bytes)
         };
         let mut pool = self.lock_pool();
-        let owner = SERVING.get().owner;
+        let owner = ALLOC_SCOPE.get().owner;
         let reused = pool.free.get_mut(&(owner, class)).and_then(Vec::pop);
         let address = match reused {
             Some(address) => {
@@ -162,13 +162,13 @@ impl Gpu {
 
     /// From the driver; where it has no more, once again after giving back what is free.
     fn allocate_anew(&self, class: usize, bytes: usize) -> Result<CUdeviceptr> {
-        let _turn = self.turn()?;
+        let _guard = self.stream_guard()?;
         // SAFETY: the memory is unset, and every op writes all of its output before anything reads
         // it.
         let attempt = || unsafe { malloc_sync(class) };
         let full = CUresult::CUDA_ERROR_OUT_OF_MEMORY;
         let mut outcome = attempt();
-        if outcome.is_err_and(|e| e.0 == full) && !SERVING.get().recording {
+        if outcome.is_err_and(|e| e.0 == full) && !ALLOC_SCOPE.get().recording {
             self.release()?;
             outcome = attempt();
         }

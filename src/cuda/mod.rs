@@ -59,10 +59,10 @@ use cudarc::driver::{CudaContext, CudaStream, DriverError, result, sys};
 use crate::{DType, Error, Result};
 
 pub(crate) use gemm::{Matrix, gemm};
-pub use graph::{Recording, Stage};
+pub use graph::{Capture, CapturedGraph};
 pub(crate) use launch::Axes;
+use memory::ALLOC_SCOPE;
 pub(crate) use memory::Block;
-use memory::SERVING;
 pub use memory::{CudaPoolStats, pool_stats, release_free_memory};
 pub use profile::{KernelTime, copy_rate, matrix_rate, profile};
 pub(crate) use staging::Staging;
@@ -101,7 +101,7 @@ pub fn allow_tf32(ordinal: usize, allow: bool) -> Result<()> {
 /// As [`usable`]; those of work that was asked for earlier and failed since.
 pub fn synchronize(ordinal: usize) -> Result<()> {
     let gpu = gpu(ordinal)?;
-    let _turn = gpu.turn()?;
+    let _guard = gpu.stream_guard()?;
     gpu.wait("waiting for the GPU")
 }
 
@@ -231,9 +231,9 @@ impl Gpu {
     /// Lets this thread talk to the device while what is returned lives; not while another thread
     /// records what it asks for, as the stream would record this one's too. Before any lock that a
     /// thread may want that records, and once: not while this thread has a turn.
-    fn turn(&self) -> Result<Option<RwLockReadGuard<'_, ()>>> {
-        let turn =
-            (!SERVING.get().recording).then(|| self.gate.read().unwrap_or_else(|e| e.into_inner()));
+    fn stream_guard(&self) -> Result<Option<RwLockReadGuard<'_, ()>>> {
+        let turn = (!ALLOC_SCOPE.get().recording)
+            .then(|| self.gate.read().unwrap_or_else(|e| e.into_inner()));
         self.context
             .bind_to_thread()
             .map_err(|e| self.failed("binding a thread", e))?;
@@ -340,7 +340,7 @@ impl<'a> Slice<'a> {
         assert_eq!(to.len(), self.bytes(), "the copy is as long as the slice");
         let doing = "copying from the device";
         self.gpu.not_recording(doing)?;
-        let _turn = self.gpu.turn()?;
+        let _guard = self.gpu.stream_guard()?;
         // SAFETY: both sides are `to.len()` bytes long, and `to` outlives the wait below.
         unsafe { result::memcpy_dtoh_async(to, self.address, self.gpu.stream.cu_stream()) }
             .map_err(|e| self.gpu.failed(doing, e))?;
@@ -374,7 +374,7 @@ impl<'a> SliceMut<'a> {
             "the copy is as long as the slice"
         );
         gpu.not_recording("copying to the device")?;
-        let _turn = gpu.turn()?;
+        let _guard = gpu.stream_guard()?;
         // SAFETY: both sides are `from.len()` bytes long; the driver has read pageable memory when
         // it returns.
         unsafe { result::memcpy_htod_async(address, from, gpu.stream.cu_stream()) }
@@ -383,12 +383,12 @@ impl<'a> SliceMut<'a> {
 
     /// Copies elements of the same type on the device.
     pub fn copy(&mut self, from: Slice) -> Result<()> {
-        let _turn = self.0.gpu.turn()?;
-        self.copy_in_turn(from)
+        let _guard = self.0.gpu.stream_guard()?;
+        self.copy_with_guard(from)
     }
 
     /// The same in a turn of the caller's, which must not take two.
-    fn copy_in_turn(&mut self, from: Slice) -> Result<()> {
+    fn copy_with_guard(&mut self, from: Slice) -> Result<()> {
         let Slice { gpu, address, .. } = self.0;
         assert_eq!(
             (from.bytes(), from.gpu.ordinal),
@@ -417,7 +417,7 @@ impl<'a> SliceMut<'a> {
         if elements == 0 {
             return Ok(());
         }
-        let _turn = gpu.turn()?;
+        let _guard = gpu.stream_guard()?;
         let stream = gpu.stream.cu_stream();
         // SAFETY: the slice is `elements` elements long, each of them as wide as the call says.
         let filled = unsafe {

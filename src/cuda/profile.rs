@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use cudarc::driver::{CudaEvent, DriverError, sys};
 
-use super::{Gpu, SERVING, gpu};
+use super::{ALLOC_SCOPE, Gpu, gpu};
 use crate::{DType, Result};
 
 /// All launches of one kernel while a profile was taken.
@@ -107,7 +107,7 @@ impl Gpu {
         start: impl FnOnce() -> Result<()>,
     ) -> Result<()> {
         let profiles = || self.profiles.lock().unwrap_or_else(|e| e.into_inner());
-        if profiles().is_empty() || SERVING.get().recording {
+        if profiles().is_empty() || ALLOC_SCOPE.get().recording {
             return start();
         }
         let event = || {
@@ -148,9 +148,9 @@ pub fn copy_rate(ordinal: usize) -> Result<f64> {
     );
     from.write().fill(0.0)?;
     let mut copy = || {
-        let _turn = gpu.turn()?;
+        let _guard = gpu.stream_guard()?;
         gpu.timed(("copy", 8 * elements, 0), || {
-            to.write().copy_in_turn(from.read())
+            to.write().copy_with_guard(from.read())
         })
     };
     copy()?;

@@ -117,7 +117,7 @@ impl Staging {
             locked.as_mut_slice()[at..at + part.0.len()].copy_from_slice(part.0);
             at += room(part);
         }
-        let _turn = gpu.turn()?;
+        let _guard = gpu.stream_guard()?;
         gpu.copies.wait(emptied).map_err(failed)?;
         // SAFETY: the block is at least as long, and both live until `filled`, which is waited for
         // before either is dropped.
@@ -135,7 +135,7 @@ impl Staging {
         for part in parts.iter_mut() {
             let bytes = part.0.len();
             part.1
-                .copy_in_turn(Slice::new(block, at, bytes, DType::U8))?;
+                .copy_with_guard(Slice::new(block, at, bytes, DType::U8))?;
             at += room(part);
         }
         emptied.record(&gpu.stream).map_err(failed)
@@ -153,7 +153,7 @@ impl Slot {
         if held.as_ref().is_none_or(|(locked, _)| locked.bytes < bytes) {
             *held = None;
             let block = gpu.allocate(bytes)?;
-            let _turn = gpu.turn()?;
+            let _guard = gpu.stream_guard()?;
             // The block was others' before, who may not be done with it: the second stream does not
             // come after them by itself.
             let locked = emptied

@@ -70,7 +70,7 @@ impl Constants {
     /// Images on another device than the constants; those of a GPU.
     pub fn normalised(&self, images: &Tensor, dtype: DType) -> Result<Tensor> {
         if images.device() != Device::Cpu && images.device() == self.scale.device() {
-            return images.beside(images.shape(), dtype, |y| {
+            return images.build_on_same_device(images.shape(), dtype, |y| {
                 crate::cuda::cast::images(
                     images.on_device(),
                     self.scale.on_device(),

@@ -8,16 +8,16 @@ use crate::{Device, Error, Result, Tensor};
 ///
 /// Each travels while the GPU computes on the one before: from page-locked memory, of which there
 /// is a batch's worth twice.
-pub struct Feed(Staging);
+pub struct HostToDevice(Staging);
 
-impl Feed {
+impl HostToDevice {
     /// A way to this device.
     ///
     /// # Errors
     /// A processor, whose steps read batches where they are; a GPU that cannot be used.
-    pub fn new(device: Device) -> Result<Feed> {
+    pub fn new(device: Device) -> Result<HostToDevice> {
         match device {
-            Device::Cuda(ordinal) => Staging::new(ordinal).map(Feed),
+            Device::Cuda(ordinal) => Staging::new(ordinal).map(HostToDevice),
             Device::Cpu => Err(Error::Argument(
                 "a feed leads to a GPU; steps on the cpu read batches where they are".into(),
             )),

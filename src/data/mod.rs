@@ -2,8 +2,8 @@
 //! batches of both.
 //!
 //! From a folder to a model: [`Source`] finds a set's files ([`Place`]: a folder or an archive read
-//! in place), decodes them ([`idx`] with [`emnist`], [`cifar`]) to a [`Pair`] of [`Dataset`]s, and
-//! a [`Loader`] makes batches of one. [`glyphs`] draws a `Pair` instead of reading it.
+//! in place), decodes them ([`idx`] with [`emnist`], [`cifar`]) to a [`TrainTest`] of [`Dataset`]s, and
+//! a [`Loader`] makes batches of one. [`glyphs`] draws a `TrainTest` instead of reading it.
 //! [`Downloader`] fetches what is missing, when told to.
 //!
 //! Decoders take any bytes: what is wrong with a file is an error that names the file and the
@@ -29,7 +29,7 @@ pub use augment::Augment;
 pub use batches::{Batch, Batches, Constants, Loader};
 pub use download::Downloader;
 pub use emnist::Split;
-pub use feed::Feed;
+pub use feed::HostToDevice;
 pub use picture::{Picture, read_pictures, transposed_by_name};
 pub use place::Place;
 pub use source::{Part, Source, default_folder, default_folder_from};
@@ -82,7 +82,7 @@ fn transpose(pixels: &mut [u8], [h, w, c]: [usize; 3]) {
 
 /// Training and test images of one kind, and the constants that normalise both.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Pair {
+pub struct TrainTest {
     /// Images to learn from.
     pub train: Dataset,
     /// Images to be judged by.
@@ -93,7 +93,7 @@ pub struct Pair {
     pub std: Vec<f32>,
 }
 
-impl Pair {
+impl TrainTest {
     /// Checks that the two sets and the constants go together. Where no constants are published,
     /// take those of [`Dataset::statistics`] of the training set.
     ///
@@ -118,7 +118,7 @@ impl Pair {
                 train.name
             )));
         }
-        Ok(Pair {
+        Ok(TrainTest {
             train,
             test,
             mean,

@@ -193,7 +193,8 @@ impl Picture {
                 self.name
             )));
         }
-        let shape = Tensor::room("to_tensor", Device::Cpu, &[1, h, w, channels], DType::F32)?;
+        let shape =
+            Tensor::checked_shape("to_tensor", Device::Cpu, &[1, h, w, channels], DType::F32)?;
         let mut values = Vec::with_capacity(shape.elements());
         for y in 0..h {
             for x in 0..w {

@@ -4,7 +4,7 @@ use super::archive::File;
 use super::cifar::{self, Kind};
 use super::emnist::{self, Split};
 use super::place::{Layout, Place};
-use super::{Dataset, Pair, idx};
+use super::{Dataset, TrainTest, idx};
 use crate::{Error, Result};
 use std::ffi::OsString;
 use std::fmt;
@@ -122,13 +122,13 @@ impl Source {
     ///
     /// # Errors
     /// Nothing or not everything there, or a malformed file.
-    pub fn load(self, dir: &Path) -> Result<Pair> {
+    pub fn load(self, dir: &Path) -> Result<TrainTest> {
         let mut sets = self.read(dir, Part::Both)?;
         let (Some(test), Some(train)) = (sets.pop(), sets.pop()) else {
             return Err(self.missing(dir, Part::Both));
         };
         let (mean, std) = self.statistics();
-        Pair::new(train, test, mean, std)
+        TrainTest::new(train, test, mean, std)
     }
 
     /// Test images alone, from a `dir` that need not hold others. Errors as for

@@ -10,7 +10,7 @@ use std::sync::Mutex;
 use half::bf16;
 
 use super::numbers::Numbers;
-use crate::Real;
+use crate::Stored;
 use crate::cpu::taps::Gather;
 use crate::cpu::{conv_transpose2d, conv2d, reference};
 use crate::tensor::window::{Geometry, Window};
@@ -80,13 +80,13 @@ fn geometry(bytes: &mut Numbers) -> Option<Geometry> {
 }
 
 /// The same integers of -2 to 2 in any type.
-fn integers<T: Real>(count: usize, step: usize) -> Vec<T> {
+fn integers<T: Stored>(count: usize, step: usize) -> Vec<T> {
     (0..count)
         .map(|i| T::from_f64((i * step % 5) as f64 - 2.0))
         .collect()
 }
 
-fn check<T: Real>(g: &Geometry, task: usize) {
+fn check<T: Stored>(g: &Geometry, task: usize) {
     let [big, small] = [g.big, g.small].map(|size| g.n * size.iter().product::<usize>());
     let (big, small, weight) = (
         integers(big, 7919),
@@ -118,11 +118,11 @@ fn check<T: Real>(g: &Geometry, task: usize) {
     );
 
     let [mut want, mut got, mut general] =
-        [(); 3].map(|()| vec![<T::Wide as crate::Float>::ZERO; weight.len()]);
+        [(); 3].map(|()| vec![<T::Compute as crate::Float>::ZERO; weight.len()]);
     reference::backward_weight(g, &small, &big, &mut want);
     conv2d::backward_weight(g, &small, &big, &mut got);
     assert!(got == want, "the gradient of the weight: {g:?}");
-    conv2d::backward_weight_of::<T::Wide, T>(g, &small, &big, &mut general, task);
+    conv2d::backward_weight_of::<T::Compute, T>(g, &small, &big, &mut general, task);
     assert!(
         general == want,
         "the gradient of the weight in tasks of {task}: {g:?}"
@@ -130,8 +130,8 @@ fn check<T: Real>(g: &Geometry, task: usize) {
 }
 
 /// By the algorithm that is chosen for such shapes, and by the general one.
-fn run<T: Real>(gather: Gather<T>, x: &[T], want: &[T]) {
-    type Compute<T> = <T as Real>::Wide;
+fn run<T: Stored>(gather: Gather<T>, x: &[T], want: &[T]) {
+    type Compute<T> = <T as Stored>::Compute;
     let algorithms: [&dyn Fn(&mut [T], &(dyn Fn(usize, &[T]) + Sync)); 3] = [
         &|y, done| gather.run(x, y, done),
         &|y, done| gather.run_of::<T>(x, y, done),

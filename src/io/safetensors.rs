@@ -86,7 +86,7 @@ impl TensorFile {
                 format!("no tensor can be named {METADATA}"),
             ));
         }
-        // Wide elements first, so that each tensor is aligned to its element.
+        // Compute elements first, so that each tensor is aligned to its element.
         let mut order: Vec<(&String, &Tensor)> = self.tensors.iter().collect();
         order.sort_by_key(|(_, tensor)| std::cmp::Reverse(tensor.dtype().bytes()));
         let (mut header, mut offset) = (Map::new(), 0);

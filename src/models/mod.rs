@@ -11,7 +11,7 @@ mod wavemix;
 mod wavemix_lite;
 
 pub use config::{Config, Family, Mixing, Resize, Stem, Task};
-pub use saved::{Card, Saved};
+pub use saved::{ImageMeta, Saved};
 pub use summary::{Row, Summary};
 pub use wavemix_lite::Block as LiteBlock;
 

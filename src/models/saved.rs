@@ -23,12 +23,12 @@ pub struct Saved {
     /// The weights.
     pub params: Params,
     /// How its images look.
-    pub card: Card,
+    pub card: ImageMeta,
 }
 
 /// What a weight file's metadata tells besides the model's configuration.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Card {
+pub struct ImageMeta {
     /// The names of the classes.
     pub classes: Vec<String>,
     /// Mean of each channel of the images, in units of 0..1.
@@ -45,7 +45,7 @@ pub struct Card {
     pub transposed: bool,
 }
 
-impl Card {
+impl ImageMeta {
     /// The metadata of a weight file: this and the configuration.
     pub fn to_metadata(&self, config: &Config) -> BTreeMap<String, String> {
         let images = json!({
@@ -58,9 +58,9 @@ impl Card {
         ])
     }
 
-    /// From what [`Card::to_metadata`] wrote under `images`; empty where the file has no such
+    /// From what [`ImageMeta::to_metadata`] wrote under `images`; empty where the file has no such
     /// entry.
-    fn from_json(images: &Value, config: &Config) -> Result<Card> {
+    fn from_json(images: &Value, config: &Config) -> Result<ImageMeta> {
         let wrong = |what: String| Error::Argument(format!("its metadata `images`: {what}"));
         let list = |key: &str| match &images[key] {
             Value::Null => Ok(Vec::new()),
@@ -110,7 +110,7 @@ impl Card {
             Value::Bool(transposed) => transposed,
             _ => return Err(wrong("`transposed` is neither true nor false".into())),
         };
-        Ok(Card {
+        Ok(ImageMeta {
             classes,
             mean,
             std,
@@ -150,7 +150,7 @@ impl Saved {
                 ));
             }
         };
-        let card = Card::from_json(&parse("images")?.unwrap_or(Value::Null), &config)
+        let card = ImageMeta::from_json(&parse("images")?.unwrap_or(Value::Null), &config)
             .map_err(|e| Error::data(path, e))?;
         shapes_only(|| weights::load(path, &mut config.build(DType::F32, &Rng::new(0))?.1))?;
         let (model, mut params) = config.build(DType::F32, &Rng::new(0))?;

@@ -392,7 +392,7 @@ fn channels<const N: usize>(
         ));
     }
     for (name, vector) in vectors {
-        crate::ops::beside(op, x.value(), (name, vector))?;
+        crate::ops::same_float_or_f32(op, x.value(), (name, vector))?;
         if **vector.shape() != [c] {
             return Err(Error::operand(
                 op,
@@ -465,7 +465,7 @@ mod on_device {
     pub fn train(inputs @ [x, gamma, _]: [&Var; 3], eps: f64) -> Result<(Var, BatchStats)> {
         let (from, c) = (x.value(), gamma.value().elements());
         let mut mean = Tensor::full_on(from.device(), [c], 0.0, DType::F32)?;
-        let var = from.beside([c], DType::F32, |var| {
+        let var = from.build_on_same_device([c], DType::F32, |var| {
             cuda::moments(from.on_device(), &mut mean.on_device_mut()?, var)
         })?;
         let stats = BatchStats {
@@ -491,7 +491,7 @@ mod on_device {
         given: bool,
     ) -> Result<Var> {
         let from = x.value();
-        let y = from.beside(x.shape(), x.dtype(), |y| {
+        let y = from.build_on_same_device(x.shape(), x.dtype(), |y| {
             let vectors = [gamma.value(), beta.value()].map(Tensor::on_device);
             cuda::normalise(
                 from.on_device(),
@@ -539,7 +539,7 @@ mod on_device {
             let mut sums = None;
             if !given || wanted[1] || wanted[2] {
                 let mut dgamma = Tensor::full_on(x.device(), gamma.shape(), 0.0, DType::F32)?;
-                let dbeta = x.beside(gamma.shape(), DType::F32, |dbeta| {
+                let dbeta = x.build_on_same_device(gamma.shape(), DType::F32, |dbeta| {
                     cuda::gradient_sums(pair, moments, eps, &mut dgamma.on_device_mut()?, dbeta)
                 })?;
                 sums = Some([dgamma, dbeta]);
@@ -549,7 +549,7 @@ mod on_device {
                     .as_ref()
                     .filter(|_| !given)
                     .map(|sums| sums.each_ref().map(Tensor::on_device));
-                x.beside(x.shape(), x.dtype(), |dx| {
+                x.build_on_same_device(x.shape(), x.dtype(), |dx| {
                     cuda::backward_input(pair, moments, (gamma.on_device(), eps), sums, dx)
                 })
             };

@@ -5,7 +5,7 @@ use std::ops::{Add, Div, Mul, Sub};
 use crate::autograd::Backward;
 use crate::cpu::binary::{self as cpu, Kind};
 use crate::cuda::{Slice, binary as cuda};
-use crate::{Device, Error, Real, Result, Shape, Tensor, Var};
+use crate::{Device, Error, Result, Shape, Stored, Tensor, Var};
 
 macro_rules! operator {
     ($trait:ident, $method:ident, $kind:expr, $doc:literal) => {
@@ -71,12 +71,12 @@ fn apply(kind: Kind, a: &Var, b: &Var) -> Result<Var> {
         ));
     };
     let (va, vb) = (a.value(), b.value());
-    let shape = Tensor::room(kind.name(), va.device(), &shape, a.dtype())?;
+    let shape = Tensor::checked_shape(kind.name(), va.device(), &shape, a.dtype())?;
     let y = match va.device() {
         Device::Cpu => each_real!(kind.name(), a.dtype(), T => Tensor::build(shape, |y: &mut [T]| {
             cpu::apply(kind, operand(va), operand(vb), &shape, y);
         })),
-        Device::Cuda(_) => va.beside(shape, a.dtype(), |y| {
+        Device::Cuda(_) => va.build_on_same_device(shape, a.dtype(), |y| {
             cuda::forward(kind, [va, vb].map(on_device), &shape, y)
         })?,
     };
@@ -141,7 +141,7 @@ impl Backward for Product {
                             cpu::backward(self.kind, side, [operand(&self.a), operand(&self.b)], (dy.data(), dy.shape()), dx);
                         }))
                     }
-                    Device::Cuda(_) => dy.beside(dy.shape(), dy.dtype(), |dx| {
+                    Device::Cuda(_) => dy.build_on_same_device(dy.shape(), dy.dtype(), |dx| {
                         cuda::backward(
                             self.kind,
                             side,
@@ -166,6 +166,6 @@ fn on_device(x: &Tensor) -> (Slice<'_>, &Shape) {
     (x.on_device(), x.shape())
 }
 
-fn operand<T: Real>(x: &Tensor) -> (&[T], &Shape) {
+fn operand<T: Stored>(x: &Tensor) -> (&[T], &Shape) {
     (x.data(), x.shape())
 }

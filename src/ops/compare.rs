@@ -43,14 +43,14 @@ fn compare(op: &'static str, holds: u8, a: &Tensor, b: &Tensor) -> Result<Tensor
     }
     let shape = broadcast(op, "b", a.shape(), b.shape())?;
     super::same_device(op, ("a", a), ("b", b))?;
-    let shape = Tensor::room(op, a.device(), &shape, DType::U8)?;
+    let shape = Tensor::checked_shape(op, a.device(), &shape, DType::U8)?;
     match a.device() {
         Device::Cpu => Ok(
             each_dtype!(a.dtype(), T => Tensor::build(shape, |y: &mut [u8]| {
                 cpu::apply::<T>(holds, (a.data(), a.shape()), (b.data(), b.shape()), &shape, y);
             })),
         ),
-        Device::Cuda(_) => a.beside(shape, DType::U8, |y| {
+        Device::Cuda(_) => a.build_on_same_device(shape, DType::U8, |y| {
             cuda::apply(
                 holds,
                 [(a.on_device(), a.shape()), (b.on_device(), b.shape())],
@@ -94,7 +94,12 @@ pub fn select(mask: &Tensor, a: &Var, b: &Var) -> Result<Var> {
     super::same_device("select", ("mask", mask), ("b", b.value()))?;
     let shape = broadcast("select", "b", a.shape(), b.shape())?;
     let shape = broadcast("select", "mask", &shape, mask.shape())?;
-    let mask = mask.expand(&Tensor::room("select", mask.device(), &shape, a.dtype())?)?;
+    let mask = mask.expand(&Tensor::checked_shape(
+        "select",
+        mask.device(),
+        &shape,
+        a.dtype(),
+    )?)?;
     let y = chosen(&mask, a.value(), b.value())?;
     let shapes = [*a.shape(), *b.shape()];
     Ok(Var::record("select", &[a, b], y, || Select {
@@ -135,7 +140,7 @@ fn chosen(mask: &Tensor, a: &Tensor, b: &Tensor) -> Result<Tensor> {
                 cpu::select(mask.data(), a.data(), b.data(), y);
             })),
         ),
-        Device::Cuda(_) => mask.beside(mask.shape(), a.dtype(), |y| {
+        Device::Cuda(_) => mask.build_on_same_device(mask.shape(), a.dtype(), |y| {
             cuda::select(mask.on_device(), a.on_device(), b.on_device(), y)
         }),
     }

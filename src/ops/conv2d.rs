@@ -8,7 +8,7 @@ use crate::cuda::{conv_transpose2d::forward as cuda_spread, conv2d as cuda};
 use crate::ops::gelu_dropout;
 use crate::ops::linear::{self, Linear, check_bias};
 use crate::tensor::window::{Geometry, Window};
-use crate::{DType, Device, Error, Real, Result, Rng, Shape, Tensor, Var};
+use crate::{DType, Device, Error, Result, Rng, Shape, Stored, Tensor, Var};
 
 /// y\[n, i, j, o\] = bias\[o\] + the sum over ky, kx, c of x[n, i stride - padding + ky dilation, j
 /// stride - padding + kx dilation, c] weight[o, ky, kx, c], x being 0 outside.
@@ -52,7 +52,8 @@ pub fn conv2d(x: &Var, weight: &Var, bias: Option<&Var>, window: Window) -> Resu
         ));
     }
     check_bias("conv2d", x, bias, c_out)?;
-    let shape = Tensor::room("conv2d", x.value().device(), &[n, oh, ow, c_out], x.dtype())?;
+    let shape =
+        Tensor::checked_shape("conv2d", x.value().device(), &[n, oh, ow, c_out], x.dtype())?;
     let geometry = Geometry::new(n, [h, w, c_in], [oh, ow, c_out], [kh, kw], window);
     let (from, w, b) = (x.value(), weight.value(), bias.map(Var::value));
     let y = match from.device() {
@@ -61,7 +62,7 @@ pub fn conv2d(x: &Var, weight: &Var, bias: Option<&Var>, window: Window) -> Resu
         Device::Cpu => each_real!("conv2d", x.dtype(), T => Tensor::build(shape, |y: &mut [T]| {
             cpu::conv2d(&geometry, from.data(), w.data(), b.map(Tensor::data), y);
         })),
-        Device::Cuda(_) => from.beside(shape, x.dtype(), |y| {
+        Device::Cuda(_) => from.build_on_same_device(shape, x.dtype(), |y| {
             cuda::forward(
                 &geometry,
                 from.on_device(),
@@ -111,7 +112,7 @@ impl Backward for Conv2d {
         let mut out = vec![None; wanted.len()];
         match dy.device() {
             Device::Cpu => each_real!("conv2d", dy.dtype(), T => {
-                out[1] = wanted[1].then(|| Tensor::build(*weight.shape(), |dw: &mut [<T as Real>::Wide]| {
+                out[1] = wanted[1].then(|| Tensor::build(*weight.shape(), |dw: &mut [<T as Stored>::Compute]| {
                     cpu::backward_weight::<T>(&g, dy.data(), x.data(), dw)
                 }));
                 // dx comes where x was, if nothing else needs that.
@@ -121,9 +122,13 @@ impl Backward for Conv2d {
             }),
             Device::Cuda(_) => {
                 let [dy, big, w] = [&dy, &x, &weight].map(Tensor::on_device);
-                let dx = || x.beside(x.shape(), x.dtype(), |dx| cuda_spread(&g, dy, w, None, dx));
+                let dx = || {
+                    x.build_on_same_device(x.shape(), x.dtype(), |dx| {
+                        cuda_spread(&g, dy, w, None, dx)
+                    })
+                };
                 let dw = || {
-                    x.beside(weight.shape(), DType::F32, |dw| {
+                    x.build_on_same_device(weight.shape(), DType::F32, |dw| {
                         cuda::backward_weight(&g, dy, big, dw)
                     })
                 };
@@ -250,7 +255,7 @@ impl GeluDropoutConv2d {
         );
         each_real!("gelu_dropout_conv2d", dy.dtype(), T => {
             let hidden = Hidden { x: x.data::<T>(), size: [geometry.small[2], geometry.big[2]], dropout };
-            out[1] = wanted[1].then(|| Tensor::build(*weight.shape(), |dw: &mut [<T as Real>::Wide]| {
+            out[1] = wanted[1].then(|| Tensor::build(*weight.shape(), |dw: &mut [<T as Stored>::Compute]| {
                 hidden.backward_weight(dy.data(), dw);
             }));
             out[0] = wanted[0].then(|| Tensor::build(*x.shape(), |dx: &mut [T]| {

@@ -8,7 +8,7 @@ use crate::ops::batch_norm::BatchStats;
 use crate::ops::conv2d::biases;
 use crate::ops::linear::check_bias;
 use crate::tensor::window::{Geometry, Window};
-use crate::{DType, Device, Error, Real, Result, Tensor, Var};
+use crate::{DType, Device, Error, Result, Stored, Tensor, Var};
 
 /// y\[n, i', j', o\] = bias\[o\] + the sum over all i, j, ky, kx with i' = i stride - padding + ky
 /// dilation, j' likewise, and over c, of x[n, i, j, c] weight[c, ky, kx, o].
@@ -89,7 +89,7 @@ fn forward(
         ));
     };
     check_bias("conv_transpose2d", x, bias, c_out)?;
-    let shape = Tensor::room(
+    let shape = Tensor::checked_shape(
         "conv_transpose2d",
         x.value().device(),
         &[n, oh, ow, c_out],
@@ -110,7 +110,7 @@ fn forward(
                 }
             }))
         }
-        Device::Cuda(_) => from.beside(shape, x.dtype(), |y| {
+        Device::Cuda(_) => from.build_on_same_device(shape, x.dtype(), |y| {
             cuda::conv_transpose2d::forward(
                 &geometry,
                 from.on_device(),
@@ -152,7 +152,7 @@ impl Backward for ConvTranspose2d {
         let mut out = vec![None; wanted.len()];
         match dy.device() {
             Device::Cpu => each_real!("conv_transpose2d", dy.dtype(), T => {
-                out[1] = wanted[1].then(|| Tensor::build(*weight.shape(), |dw: &mut [<T as Real>::Wide]| {
+                out[1] = wanted[1].then(|| Tensor::build(*weight.shape(), |dw: &mut [<T as Stored>::Compute]| {
                     conv2d::backward_weight::<T>(&g, x.data(), dy.data(), dw)
                 }));
                 // dx comes where x was, if nothing else needs that.
@@ -165,12 +165,12 @@ impl Backward for ConvTranspose2d {
             Device::Cuda(_) => {
                 let [big, small, w] = [&dy, &x, &weight].map(Tensor::on_device);
                 let dx = || {
-                    x.beside(x.shape(), x.dtype(), |dx| {
+                    x.build_on_same_device(x.shape(), x.dtype(), |dx| {
                         cuda::conv2d::forward(&g, big, w, None, dx)
                     })
                 };
                 let dw = || {
-                    x.beside(weight.shape(), DType::F32, |dw| {
+                    x.build_on_same_device(weight.shape(), DType::F32, |dw| {
                         cuda::conv2d::backward_weight(&g, small, big, dw)
                     })
                 };

@@ -64,7 +64,7 @@ pub fn cross_entropy(logits: &Var, labels: &Tensor, options: CrossEntropyOptions
         Device::Cuda(_) => {
             let counted = counted_on_device(x, labels, ignore_index)?;
             let mut stats = Tensor::full_on(x.device(), [labels.elements(), 2], 0.0, DType::F32)?;
-            let y = x.beside([], DType::F32, |loss| {
+            let y = x.build_on_same_device([], DType::F32, |loss| {
                 let inputs = [x, labels, &counted].map(Tensor::on_device);
                 cuda::forward(
                     inputs,
@@ -114,16 +114,20 @@ impl Backward for CrossEntropy {
         let count = match &self.count {
             Count::Known(count) => *count,
             Count::OnDevice(counted) => {
-                return Ok(vec![Some(x.beside(x.shape(), x.dtype(), |dx| {
-                    let [x, stats, labels, dy, counted] =
-                        [x, &self.stats, &self.labels, &dy, counted].map(Tensor::on_device);
-                    cuda::backward(
-                        [x, stats, labels],
-                        [dy, counted],
-                        (label_smoothing, ignore_index),
-                        dx,
-                    )
-                })?)]);
+                return Ok(vec![Some(x.build_on_same_device(
+                    x.shape(),
+                    x.dtype(),
+                    |dx| {
+                        let [x, stats, labels, dy, counted] =
+                            [x, &self.stats, &self.labels, &dy, counted].map(Tensor::on_device);
+                        cuda::backward(
+                            [x, stats, labels],
+                            [dy, counted],
+                            (label_smoothing, ignore_index),
+                            dx,
+                        )
+                    },
+                )?)]);
             }
         };
         let (labels, weight) = (self.labels.data::<i64>(), dy.item()? / count.max(1) as f64);
@@ -190,7 +194,7 @@ pub(crate) fn counted_on_device(
     ignored: Option<i64>,
 ) -> Result<Tensor> {
     let k = logits.shape().last().copied().unwrap_or(0);
-    labels.beside([], DType::F32, |counted| {
+    labels.build_on_same_device([], DType::F32, |counted| {
         cuda::count(labels.on_device(), k, ignored, counted)
     })
 }

@@ -57,7 +57,7 @@ fn drop(x: &Tensor, p: f64, rng: &Rng) -> Result<Tensor> {
                 cpu::apply(cpu::Kind::Identity, p, (rng, 0), x.data(), y);
             })),
         ),
-        Device::Cuda(_) => x.beside(x.shape(), x.dtype(), |y| {
+        Device::Cuda(_) => x.build_on_same_device(x.shape(), x.dtype(), |y| {
             cuda::apply(p, rng, x.on_device(), y)
         }),
     }

@@ -117,7 +117,7 @@ fn analyse(x: &Tensor) -> Result<Tensor> {
         return Err(Error::operand("dwt", "x", "[n, h, w, c]", x.shape()));
     };
     super::float("dwt", ("x", x))?;
-    let shape = Tensor::room(
+    let shape = Tensor::checked_shape(
         "dwt",
         x.device(),
         &[n, h.div_ceil(2), w.div_ceil(2), c.saturating_mul(4)],
@@ -127,7 +127,7 @@ fn analyse(x: &Tensor) -> Result<Tensor> {
         Device::Cpu => Ok(
             each_real!("dwt", x.dtype(), T => Tensor::build(shape, |y: &mut [T]| cpu::forward(x.data(), [h, w, c], y))),
         ),
-        Device::Cuda(_) => x.beside(shape, x.dtype(), |y| {
+        Device::Cuda(_) => x.build_on_same_device(shape, x.dtype(), |y| {
             cuda::forward(x.on_device(), [n, h, w, c], y)
         }),
     }
@@ -147,12 +147,12 @@ fn synthesise(y: &Tensor, [h, w]: [usize; 2]) -> Result<Tensor> {
         }
     };
     super::float("idwt", ("x", y))?;
-    let shape = Tensor::room("idwt", y.device(), &[n, h, w, c], y.dtype())?;
+    let shape = Tensor::checked_shape("idwt", y.device(), &[n, h, w, c], y.dtype())?;
     match y.device() {
         Device::Cpu => Ok(
             each_real!("idwt", y.dtype(), T => Tensor::build(shape, |x: &mut [T]| cpu::inverse(y.data(), [h, w, c], x))),
         ),
-        Device::Cuda(_) => y.beside(shape, y.dtype(), |x| {
+        Device::Cuda(_) => y.build_on_same_device(shape, y.dtype(), |x| {
             cuda::inverse(y.on_device(), [n, h, w, c], x)
         }),
     }

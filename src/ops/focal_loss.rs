@@ -60,7 +60,7 @@ pub fn focal_loss(
         Device::Cuda(_) => {
             let counted = counted_on_device(x, labels, ignore_index)?;
             let mut stats = Tensor::full_on(x.device(), [labels.elements(), 2], 0.0, DType::F32)?;
-            let y = x.beside([], DType::F32, |loss| {
+            let y = x.build_on_same_device([], DType::F32, |loss| {
                 let inputs = [x, labels, &counted].map(Tensor::on_device);
                 cuda::forward(
                     inputs,
@@ -99,16 +99,20 @@ impl Backward for FocalLoss {
         let count = match &self.count {
             Count::Known(count) => *count,
             Count::OnDevice(counted) => {
-                return Ok(vec![Some(x.beside(x.shape(), x.dtype(), |dx| {
-                    let [x, stats, labels, dy, counted] =
-                        [x, stats, &self.labels, &dy, counted].map(Tensor::on_device);
-                    cuda::backward(
-                        [x, stats, labels],
-                        [dy, counted],
-                        (self.gamma, self.ignore_index),
-                        dx,
-                    )
-                })?)]);
+                return Ok(vec![Some(x.build_on_same_device(
+                    x.shape(),
+                    x.dtype(),
+                    |dx| {
+                        let [x, stats, labels, dy, counted] =
+                            [x, stats, &self.labels, &dy, counted].map(Tensor::on_device);
+                        cuda::backward(
+                            [x, stats, labels],
+                            [dy, counted],
+                            (self.gamma, self.ignore_index),
+                            dx,
+                        )
+                    },
+                )?)]);
             }
         };
         let (labels, scale) = (self.labels.data::<i64>(), dy.item()? / count.max(1) as f64);

@@ -32,7 +32,7 @@ impl Var {
                     cpu::forward(p, rng, x.data(), y);
                 }))
             }
-            Device::Cuda(_) => x.beside(x.shape(), x.dtype(), |y| {
+            Device::Cuda(_) => x.build_on_same_device(x.shape(), x.dtype(), |y| {
                 cuda::forward(p, rng, x.on_device(), y)
             })?,
         };
@@ -67,7 +67,7 @@ impl Backward for GeluDropout {
                 each_real!("gelu_dropout", x.dtype(), T => cpu::backward::<T>(p, &rng, x.data(), dy.data_mut()));
                 dy
             }
-            Device::Cuda(_) => x.beside(x.shape(), x.dtype(), |dx| {
+            Device::Cuda(_) => x.build_on_same_device(x.shape(), x.dtype(), |dx| {
                 cuda::backward(p, &rng, x.on_device(), dy.on_device(), dx)
             })?,
         };

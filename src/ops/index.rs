@@ -48,7 +48,7 @@ impl Var {
                     cpu::gather(x.data(), indices.data(), inner, outer, y);
                 }))
             }
-            Device::Cuda(_) => x.beside(indices.shape(), x.dtype(), |y| {
+            Device::Cuda(_) => x.build_on_same_device(indices.shape(), x.dtype(), |y| {
                 cuda::gather(
                     x.on_device(),
                     indices.on_device(),
@@ -87,7 +87,7 @@ impl Var {
         check_indices("index_select", "indices", indices, shape[axis])?;
         let (outer, inner) = around(&shape, axis);
         let x = self.value();
-        let chosen = Tensor::room(
+        let chosen = Tensor::checked_shape(
             "index_select",
             x.device(),
             &shape.with(axis, indices.elements()),
@@ -98,7 +98,7 @@ impl Var {
             Device::Cpu => each_dtype!(self.dtype(), T => Tensor::build(chosen, |y: &mut [T]| {
                 cpu::rows::<T>(x.data(), indices.data(), inner, outer, y);
             })),
-            Device::Cuda(_) => x.beside(chosen, x.dtype(), |y| {
+            Device::Cuda(_) => x.build_on_same_device(chosen, x.dtype(), |y| {
                 cuda::rows(
                     x.on_device(),
                     indices.on_device(),
@@ -139,7 +139,7 @@ impl Backward for Gather {
                 let add = |dx: &mut SliceMut| {
                     cuda::backward(false, dy.on_device(), self.indices.on_device(), sizes, dx)
                 };
-                dy.beside(self.used, DType::F32, add)?
+                dy.build_on_same_device(self.used, DType::F32, add)?
             }
         };
         let dx = dx.cast(given)?;
@@ -183,7 +183,7 @@ impl Backward for Rows {
                 let add = |dx: &mut SliceMut| {
                     cuda::backward(true, dy.on_device(), self.indices.on_device(), sizes, dx)
                 };
-                dy.beside(self.shape, DType::F32, add)?
+                dy.build_on_same_device(self.shape, DType::F32, add)?
             }
         };
         Ok(vec![Some(dx.cast(given)?)])
@@ -229,7 +229,7 @@ pub fn embedding(weight: &Var, indices: &Tensor) -> Result<Var> {
 #[track_caller]
 pub fn one_hot(labels: &Tensor, classes: usize, dtype: DType) -> Result<Tensor> {
     check_indices("one_hot", "labels", labels, classes)?;
-    let shape = Tensor::room(
+    let shape = Tensor::checked_shape(
         "one_hot",
         labels.device(),
         &[&labels.shape()[..], &[classes]].concat(),
@@ -237,7 +237,7 @@ pub fn one_hot(labels: &Tensor, classes: usize, dtype: DType) -> Result<Tensor> 
     )?;
     if labels.device() != Device::Cpu {
         return labels
-            .beside(shape, DType::F32, |y| {
+            .build_on_same_device(shape, DType::F32, |y| {
                 cuda::one_hot(labels.on_device(), classes, y)
             })?
             .cast(dtype);

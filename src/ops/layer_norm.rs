@@ -33,7 +33,7 @@ pub fn layer_norm(x: &Var, gamma: &Var, beta: &Var, eps: f64) -> Result<Var> {
         ));
     }
     for (name, vector) in [("gamma", gamma), ("beta", beta)] {
-        crate::ops::beside("layer_norm", x.value(), (name, vector.value()))?;
+        crate::ops::same_float_or_f32("layer_norm", x.value(), (name, vector.value()))?;
         if **vector.shape() != [c] {
             return Err(Error::operand(
                 "layer_norm",
@@ -67,7 +67,7 @@ pub fn layer_norm(x: &Var, gamma: &Var, beta: &Var, eps: f64) -> Result<Var> {
                 cpu::forward([from.data(), weight.data(), bias.data()], eps, y, stats.data_mut());
             }))
         }
-        Device::Cuda(_) => from.beside(x.shape(), x.dtype(), |y| {
+        Device::Cuda(_) => from.build_on_same_device(x.shape(), x.dtype(), |y| {
             cuda::forward(
                 from.on_device(),
                 [weight, bias].map(Tensor::on_device),
@@ -105,7 +105,7 @@ impl Backward for LayerNorm {
                         cpu::backward_input([x.data(), dy.data(), gamma.data(), stats.data()], dx);
                     }))
                 }
-                Device::Cuda(_) => x.beside(x.shape(), x.dtype(), |dx| {
+                Device::Cuda(_) => x.build_on_same_device(x.shape(), x.dtype(), |dx| {
                     cuda::backward_input(
                         [&x, &dy, &stats].map(Tensor::on_device),
                         gamma.on_device(),
@@ -123,7 +123,7 @@ impl Backward for LayerNorm {
                     });
                     Tensor::from_vec(sums.concat(), [2 * c])?
                 }
-                Device::Cuda(_) => x.beside([2 * c], DType::F32, |sums| {
+                Device::Cuda(_) => x.build_on_same_device([2 * c], DType::F32, |sums| {
                     cuda::gradient_sums([&x, &dy, &stats].map(Tensor::on_device), sums)
                 })?,
             };

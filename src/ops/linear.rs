@@ -5,7 +5,7 @@ use crate::autograd::trace;
 use crate::cpu::linear as cpu;
 use crate::cuda::linear as cuda;
 use crate::tensor::shape::flops;
-use crate::{DType, Device, Error, Real, Result, Shape, Tensor, Var};
+use crate::{DType, Device, Error, Result, Shape, Stored, Tensor, Var};
 
 /// y = x w^T + b, along the last axis.
 ///
@@ -38,7 +38,7 @@ pub fn linear(x: &Var, weight: &Var, bias: Option<&Var>) -> Result<Var> {
     }
     check_bias("linear", x, bias, c_out)?;
     let rows: usize = before.iter().product();
-    let shape = Tensor::room(
+    let shape = Tensor::checked_shape(
         "linear",
         x.value().device(),
         &x.shape().with(before.len(), c_out),
@@ -73,7 +73,7 @@ pub(super) fn product(
         Device::Cpu => each_real!(op, x.dtype(), T => Tensor::build(shape, |y: &mut [T]| {
             cpu::linear(x.data(), w.data(), b.map(Tensor::data), size, y);
         })),
-        Device::Cuda(_) => x.beside(shape, x.dtype(), |y| {
+        Device::Cuda(_) => x.build_on_same_device(shape, x.dtype(), |y| {
             cuda::forward(
                 x.on_device(),
                 w.on_device(),
@@ -102,7 +102,7 @@ impl Backward for Linear {
         let mut out = vec![None; wanted.len()];
         match dy.device() {
             Device::Cpu => each_real!("linear", dy.dtype(), T => {
-                out[1] = wanted[1].then(|| Tensor::build(*weight.shape(), |dw: &mut [<T as Real>::Wide]| {
+                out[1] = wanted[1].then(|| Tensor::build(*weight.shape(), |dw: &mut [<T as Stored>::Compute]| {
                     cpu::backward_weight::<T>(dy.data(), x.data(), size, dw)
                 }));
                 // dx comes where x was, if nothing else needs that.
@@ -115,12 +115,12 @@ impl Backward for Linear {
             Device::Cuda(_) => {
                 let [dy, x_, w] = [&dy, &x, &weight].map(Tensor::on_device);
                 let dx = || {
-                    x.beside(x.shape(), x.dtype(), |dx| {
+                    x.build_on_same_device(x.shape(), x.dtype(), |dx| {
                         cuda::backward_input(dy, w, size, dx)
                     })
                 };
                 let dw = || {
-                    x.beside(weight.shape(), DType::F32, |dw| {
+                    x.build_on_same_device(weight.shape(), DType::F32, |dw| {
                         cuda::backward_weight(dy, x_, size, dw)
                     })
                 };

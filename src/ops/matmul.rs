@@ -35,7 +35,7 @@ pub fn matmul_with(a: &Var, b: &Var, transpose_a: bool, transpose_b: bool) -> Re
         Device::Cpu => {
             each_real!("matmul", a.dtype(), T => Tensor::build(shape, |y: &mut [T]| cpu::matmul(&batch, va.data(), vb.data(), y)))
         }
-        Device::Cuda(_) => va.beside(shape, a.dtype(), |y| {
+        Device::Cuda(_) => va.build_on_same_device(shape, a.dtype(), |y| {
             cuda::forward(&batch, va.on_device(), vb.on_device(), y)
         })?,
     };
@@ -155,7 +155,7 @@ fn plan(a: &Tensor, b: &Tensor, transposed: [bool; 2]) -> Result<(Batch, Shape)>
             b.shape(),
         ));
     };
-    let whole = Tensor::room(
+    let whole = Tensor::checked_shape(
         "matmul",
         a.device(),
         &[&shape[..], &[m, n]].concat(),

@@ -120,7 +120,11 @@ pub(crate) fn float(op: &'static str, (name, tensor): (&'static str, &Tensor)) -
 /// A vector of statistics, or of what belongs to them, beside x: of x's type, or f32 beside an x of
 /// 16 bits.
 #[track_caller]
-pub(crate) fn beside(op: &'static str, x: &Tensor, vector: (&'static str, &Tensor)) -> Result<()> {
+pub(crate) fn same_float_or_f32(
+    op: &'static str,
+    x: &Tensor,
+    vector: (&'static str, &Tensor),
+) -> Result<()> {
     if vector.1.dtype() == DType::F32 && matches!(x.dtype(), DType::BF16 | DType::F16) {
         float(op, ("x", x))?;
         return same_device(op, ("x", x), vector);

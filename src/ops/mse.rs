@@ -28,7 +28,7 @@ pub fn mse(prediction: &Var, target: &Var) -> Result<Var> {
             let sum = each_float!("mse", a.dtype(), T => cpu::forward::<T>(a.data(), b.data()));
             Tensor::full([], sum / a.elements() as f64, a.dtype())
         }
-        Device::Cuda(_) => a.beside([], DType::F32, |y| {
+        Device::Cuda(_) => a.build_on_same_device([], DType::F32, |y| {
             cuda::forward(a.on_device(), b.on_device(), y)
         })?,
     };
@@ -58,7 +58,7 @@ impl Backward for Mse {
                         })),
                     )
                 }
-                Device::Cuda(_) => a.beside(a.shape(), a.dtype(), |da| {
+                Device::Cuda(_) => a.build_on_same_device(a.shape(), a.dtype(), |da| {
                     cuda::backward(a.on_device(), b.on_device(), dy.on_device(), scale, da)
                 }),
             }

@@ -30,7 +30,7 @@ pub fn avg_pool2d(x: &Var, kernel: [usize; 2], window: Window) -> Result<Var> {
             each_float!("avg_pool2d", x.dtype(), T => Tensor::build(shape, |y: &mut [T]| cpu::average(&g, from.data(), y)))
         }
         Device::Cuda(_) => {
-            from.beside(shape, x.dtype(), |y| cuda::average(&g, from.on_device(), y))?
+            from.build_on_same_device(shape, x.dtype(), |y| cuda::average(&g, from.on_device(), y))?
         }
     };
     Ok(Var::record("avg_pool2d", &[x], shared(y, share)?, || {
@@ -66,7 +66,7 @@ impl Backward for Average {
             Device::Cpu => each_float!("avg_pool2d", dy.dtype(), T => {
                 Tensor::build(self.shape, |dx: &mut [T]| cpu::backward_average(&self.g, dy.data(), dx))
             }),
-            Device::Cuda(_) => dy.beside(self.shape, dy.dtype(), |dx| {
+            Device::Cuda(_) => dy.build_on_same_device(self.shape, dy.dtype(), |dx| {
                 cuda::backward_average(&self.g, dy.on_device(), dx)
             })?,
         };
@@ -109,7 +109,8 @@ pub fn max_pool2d(x: &Var, kernel: [usize; 2], window: Window) -> Result<Var> {
             each_float!("max_pool2d", dtype, T => Tensor::build(shape, |y: &mut [T]| cpu::maximum(&g, from.data(), y)))
         }
         Device::Cuda(_) => {
-            let y = from.beside(shape, dtype, |y| cuda::maximum(&g, from.on_device(), y))?;
+            let y = from
+                .build_on_same_device(shape, dtype, |y| cuda::maximum(&g, from.on_device(), y))?;
             saved = vec![from.clone(), y.clone()];
             y
         }
@@ -159,7 +160,7 @@ impl Backward for Maximum {
                     }
                 }))
             }
-            Device::Cuda(_) => dy.beside(self.shape, dy.dtype(), |dx| {
+            Device::Cuda(_) => dy.build_on_same_device(self.shape, dy.dtype(), |dx| {
                 cuda::backward_maximum(g, [&saved[0], &saved[1], &dy].map(Tensor::on_device), dx)
             })?,
         };
@@ -285,6 +286,6 @@ fn geometry(
     let g = Geometry::new(n, [h, w, c], [oh, ow, c], kernel, window);
     Ok((
         g,
-        Tensor::room(op, x.value().device(), &[n, oh, ow, c], x.dtype())?,
+        Tensor::checked_shape(op, x.value().device(), &[n, oh, ow, c], x.dtype())?,
     ))
 }

@@ -3,7 +3,7 @@
 use crate::autograd::Backward;
 use crate::cpu::reduce as cpu;
 use crate::cuda::reduce as cuda;
-use crate::{DType, Device, Error, Real, Result, Shape, Tensor, Var};
+use crate::{DType, Device, Error, Result, Shape, Stored, Tensor, Var};
 
 impl Var {
     /// The sum over `axes`; they stay as axes of length 1 where `keep` is set, and go otherwise.
@@ -288,7 +288,7 @@ impl Backward for Extreme {
                 let to = self.at.data::<i64>().iter().zip(dy.data::<T>());
                 dx.chunks_exact_mut(self.length).zip(to).for_each(|(row, (&i, &dy))| row[i as usize] = dy);
             })),
-            Device::Cuda(_) => dy.beside(self.shape, dy.dtype(), |dx| {
+            Device::Cuda(_) => dy.build_on_same_device(self.shape, dy.dtype(), |dx| {
                 cuda::extreme_backward(self.at.on_device(), dy.on_device(), self.length, dx)
             })?,
         };
@@ -348,7 +348,7 @@ impl Tensor {
                 shape,
                 |at: &mut [i64]| each_dtype!(self.dtype(), T => cpu::topk(self.data::<T>(), length, k, at)),
             ),
-            Device::Cuda(_) => self.beside(shape, DType::I64, |at| {
+            Device::Cuda(_) => self.build_on_same_device(shape, DType::I64, |at| {
                 cuda::topk(self.on_device(), length, k, at)
             })?,
         };
@@ -361,7 +361,7 @@ impl Tensor {
             Device::Cpu => Ok(Tensor::build(shape, |at: &mut [i64]| {
                 each_dtype!(self.dtype(), T => cpu::extreme(self.data::<T>(), length, largest, at));
             })),
-            Device::Cuda(_) => self.beside(shape, DType::I64, |at| {
+            Device::Cuda(_) => self.build_on_same_device(shape, DType::I64, |at| {
                 cuda::extreme(self.on_device(), length, largest, at)
             }),
         }
@@ -370,7 +370,7 @@ impl Tensor {
     /// The elements at `k` places of each row of `length`, in the shape of the places.
     fn picked(&self, at: &Tensor, length: usize, k: usize) -> Result<Tensor> {
         if self.device() != Device::Cpu {
-            return self.beside(at.shape(), self.dtype(), |y| {
+            return self.build_on_same_device(at.shape(), self.dtype(), |y| {
                 cuda::pick(self.on_device(), at.on_device(), length, k, y)
             });
         }
@@ -444,7 +444,7 @@ impl Tensor {
                 .fold(*self.shape(), |shape, &axis| shape.with(axis, 1));
             return Tensor::full_on(
                 self.device(),
-                Tensor::room("sum", self.device(), &kept, dtype)?,
+                Tensor::checked_shape("sum", self.device(), &kept, dtype)?,
                 0.0,
                 dtype,
             );
@@ -469,7 +469,7 @@ impl Tensor {
                     x.shape()[axis + group..].iter().product(),
                 );
                 let shape = (axis..axis + group).fold(*x.shape(), |shape, a| shape.with(a, 1));
-                x = each_real!("sum", x.dtype(), T => Tensor::build(shape, |y: &mut [<T as Real>::Wide]| {
+                x = each_real!("sum", x.dtype(), T => Tensor::build(shape, |y: &mut [<T as Stored>::Compute]| {
                     cpu::sum::<T>(x.data(), outer, inner, y);
                 }));
             }
@@ -515,7 +515,7 @@ impl Tensor {
                 DType::F32
             };
             x = x
-                .beside(shape, own, |y| cuda::sum(x.on_device(), sizes, scale, y))?
+                .build_on_same_device(shape, own, |y| cuda::sum(x.on_device(), sizes, scale, y))?
                 .cast(dtype)?;
         }
         Ok(x)

@@ -233,7 +233,7 @@ impl Var {
                 old,
             ));
         }
-        let shape = Tensor::room("expand", self.value().device(), &shape, self.dtype())?;
+        let shape = Tensor::checked_shape("expand", self.value().device(), &shape, self.dtype())?;
         let y = self.value().expand(&shape)?;
         Ok(Var::record("expand", &[self], y, || {
             Linear(move |dy: Tensor| dy.sum_to(&old))
@@ -282,22 +282,24 @@ pub fn concat(parts: &[&Var], axis: usize) -> Result<Var> {
         }
         shape = shape.with(axis, shape[axis].saturating_add(part.shape()[axis]));
     }
-    let shape = Tensor::room("concat", first.value().device(), &shape, first.dtype())?;
+    let shape = Tensor::checked_shape("concat", first.value().device(), &shape, first.dtype())?;
     let outer = shape[..axis].iter().product();
     let y = match first.value().device() {
         Device::Cpu => each_dtype!(first.dtype(), T => Tensor::build(shape, |y: &mut [T]| {
             cpu::concat(&parts.iter().map(|x| x.value().data()).collect::<Vec<_>>(), outer, y);
         })),
-        Device::Cuda(_) => first.value().beside(shape, first.dtype(), |y| {
-            let (row, mut start) = (shape[axis..].iter().product::<usize>(), 0);
-            for part in parts {
-                let own: usize = part.shape()[axis..].iter().product();
-                let axes = Axes::new([(outer, [own as isize, row as isize]), (own, [1, 1])]);
-                cuda::copy_box((part.value().on_device(), 0), (y, start), axes)?;
-                start += own;
-            }
-            Ok(())
-        })?,
+        Device::Cuda(_) => first
+            .value()
+            .build_on_same_device(shape, first.dtype(), |y| {
+                let (row, mut start) = (shape[axis..].iter().product::<usize>(), 0);
+                for part in parts {
+                    let own: usize = part.shape()[axis..].iter().product();
+                    let axes = Axes::new([(outer, [own as isize, row as isize]), (own, [1, 1])]);
+                    cuda::copy_box((part.value().on_device(), 0), (y, start), axes)?;
+                    start += own;
+                }
+                Ok(())
+            })?,
     };
     let lengths = parts.iter().map(|part| part.shape()[axis]).collect();
     Ok(Var::record("concat", parts, y, || Concat { axis, lengths }))
@@ -341,7 +343,7 @@ impl Tensor {
             let axes = Axes::new(
                 (0..shape.len()).map(|axis| (shape[axis], [steps[axis], own[axis] as isize])),
             );
-            return self.beside(shape, self.dtype(), |y| {
+            return self.build_on_same_device(shape, self.dtype(), |y| {
                 cuda::copy_box((self.on_device(), start as usize), (y, 0), axes)
             });
         }
@@ -398,7 +400,7 @@ impl Tensor {
             length.saturating_add(before).saturating_add(after)
         };
         let wide: Vec<usize> = self.shape().iter().zip(around).map(sum).collect();
-        let shape = Tensor::room("pad", self.device(), &wide, self.dtype())?;
+        let shape = Tensor::checked_shape("pad", self.device(), &wide, self.dtype())?;
         if self.device() != Device::Cpu {
             let (own, wide) = (self.shape().strides(), shape.strides());
             let start = around
@@ -412,7 +414,7 @@ impl Tensor {
                     [own[axis] as isize, wide[axis] as isize],
                 )
             };
-            return self.beside(shape, self.dtype(), |y| {
+            return self.build_on_same_device(shape, self.dtype(), |y| {
                 y.fill(0.0)?;
                 cuda::copy_box(
                     (self.on_device(), 0),

@@ -48,7 +48,7 @@ fn along(op: &'static str, x: &Var, axis: usize) -> Result<Var> {
         Device::Cpu => {
             each_float!(op, x.dtype(), T => Tensor::build(*shape, |y: &mut [T]| cpu::forward(log, from.data(), k, y)))
         }
-        Device::Cuda(_) => from.beside(shape, x.dtype(), |y| {
+        Device::Cuda(_) => from.build_on_same_device(shape, x.dtype(), |y| {
             cuda::forward(log, from.on_device(), k, y)
         })?,
     };
@@ -71,7 +71,7 @@ impl Backward for Softmax {
                     cpu::backward(self.log, y.data(), dy.data(), k, dx);
                 }))
             }
-            Device::Cuda(_) => dy.beside(shape, dy.dtype(), |dx| {
+            Device::Cuda(_) => dy.build_on_same_device(shape, dy.dtype(), |dx| {
                 cuda::backward(self.log, y.on_device(), dy.on_device(), k, dx)
             })?,
         };

@@ -86,7 +86,7 @@ fn apply(kind: Kind, x: &Var) -> Result<Var> {
                 cpu::apply(kind, from.data(), y);
             }))
         }
-        Device::Cuda(_) => from.beside(x.shape(), x.dtype(), |y| {
+        Device::Cuda(_) => from.build_on_same_device(x.shape(), x.dtype(), |y| {
             cuda::forward(kind, from.on_device(), y)
         })?,
     };
@@ -125,7 +125,7 @@ impl Backward for Unary {
                     cpu::backward(self.kind, kept.data(), dy.data(), dx);
                 }))
             }
-            Device::Cuda(_) => dy.beside(dy.shape(), dy.dtype(), |dx| {
+            Device::Cuda(_) => dy.build_on_same_device(dy.shape(), dy.dtype(), |dx| {
                 cuda::backward(self.kind, kept.on_device(), dy.on_device(), dx)
             })?,
         };

@@ -60,7 +60,7 @@ impl Var {
                 format!("{size:?}"),
             ));
         }
-        let shape = Tensor::room(
+        let shape = Tensor::checked_shape(
             "upsample",
             self.value().device(),
             &[n, size[0], size[1], c],
@@ -126,7 +126,7 @@ fn resized(x: &Tensor, tables: &[Table; 2], order: [usize; 2]) -> Result<Tensor>
     }
     let size @ [n, _, _, c] = std::array::from_fn(|axis| x.shape()[axis]);
     let [oh, ow] = tables.each_ref().map(Table::len);
-    x.beside([n, oh, ow, c], x.dtype(), |y| {
+    x.build_on_same_device([n, oh, ow, c], x.dtype(), |y| {
         cuda::apply(x.on_device(), size, tables, y)
     })
 }
@@ -136,7 +136,7 @@ fn resized(x: &Tensor, tables: &[Table; 2], order: [usize; 2]) -> Result<Tensor>
 fn along(x: &Tensor, axis: usize, table: &Table) -> Result<Tensor> {
     let mut lengths = x.shape().to_vec();
     lengths[axis] = table.len();
-    let shape = Tensor::room("upsample", x.device(), &lengths, x.dtype())?;
+    let shape = Tensor::checked_shape("upsample", x.device(), &lengths, x.dtype())?;
     let inner = shape[axis + 1..].iter().product();
     Ok(
         each_float!("upsample", x.dtype(), T => Tensor::build(shape, |y: &mut [T]| table.apply(x.data(), inner, y))),

@@ -81,7 +81,7 @@ impl OnDevice {
 
     /// A copy of the loss scale, for the backward pass to begin with.
     pub fn loss_scale(&self) -> Result<Tensor> {
-        self.step.beside([], DType::F32, |scale| {
+        self.step.build_on_same_device([], DType::F32, |scale| {
             scale.copy(self.step.on_device().part(LOSS_SCALE, 1))
         })
     }
@@ -113,7 +113,7 @@ impl OnDevice {
         self.set_segments(params)?;
         let (list, dw) = (self.segments.on_device(), gradients.on_device());
         let parts = Shape::from([cuda::parts(list, self.longest)]);
-        let part = gradients.beside(parts, DType::F64, |part| {
+        let part = gradients.build_on_same_device(parts, DType::F64, |part| {
             cuda::sum_squares(dw, list, self.longest, part)
         })?;
         cuda::begin_step(
@@ -224,7 +224,7 @@ pub(super) fn norm(params: &Params, gradients: &Tensor) -> Result<f64> {
     let list = segments(params);
     let (there, longest) = uploaded(&list, &packed(&list), gradients.device())?;
     let parts = Shape::from([cuda::parts(there.on_device(), longest)]);
-    let part = gradients.beside(parts, DType::F64, |part| {
+    let part = gradients.build_on_same_device(parts, DType::F64, |part| {
         cuda::sum_squares(gradients.on_device(), there.on_device(), longest, part)
     })?;
     Ok(part.to_vec::<f64>()?.iter().sum::<f64>().sqrt())

@@ -130,7 +130,7 @@ impl Tensor {
     /// padding or two operands that broadcast, can ask for more than any machine has: an error,
     /// where [`Tensor::build`] would end the process.
     #[track_caller]
-    pub(crate) fn room(
+    pub(crate) fn checked_shape(
         op: &'static str,
         device: Device,
         dims: &[usize],
@@ -139,7 +139,7 @@ impl Tensor {
         // On a GPU building it is an error soon enough.
         let fits = |shape: &Shape| {
             let bytes = shape.elements().saturating_mul(dtype.bytes());
-            device != Device::Cpu || is_shapes_only() || Buffer::try_stale(bytes).is_some()
+            device != Device::Cpu || is_shapes_only() || Buffer::try_uninit(bytes).is_some()
         };
         match Shape::new(dims) {
             Ok(shape) if !fits(&shape) => Err(too_large(op, dims, dtype)),
@@ -161,7 +161,7 @@ impl Tensor {
                 start: 0,
             };
         }
-        let mut buffer = Buffer::stale(bytes);
+        let mut buffer = Buffer::uninit(bytes);
         if elements > 0 {
             fill(buffer.as_mut_slice());
         }
@@ -193,7 +193,7 @@ pub(super) fn checked(op: &'static str, shape: Shape) -> Result<Shape> {
 /// A shape for which the CPU has memory; a panic otherwise.
 #[track_caller]
 fn there_is_room(op: &'static str, shape: Shape, dtype: DType) -> Shape {
-    Tensor::room(op, Device::Cpu, &shape, dtype).unwrap_or_else(|error| panic!("{error}"))
+    Tensor::checked_shape(op, Device::Cpu, &shape, dtype).unwrap_or_else(|error| panic!("{error}"))
 }
 
 #[track_caller]

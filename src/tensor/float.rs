@@ -1,4 +1,4 @@
-//! `Float`: the two types that are computed with. `Real`: the types that numbers are stored in
+//! `Float`: the two types that are computed with. `Stored`: the types that numbers are stored in
 //! meanwhile.
 
 use std::ops::{Add, Div, Mul, Neg, Sub};
@@ -6,11 +6,11 @@ use std::ops::{Add, Div, Mul, Neg, Sub};
 use half::bf16;
 
 use crate::Element;
-use crate::cpu::math;
+use crate::cpu::simd::math;
 
 /// f32 or f64, with the arithmetic that ops are written in.
 pub trait Float:
-    Real<Wide = Self>
+    Stored<Compute = Self>
     + Add<Output = Self>
     + Sub<Output = Self>
     + Mul<Output = Self>
@@ -70,36 +70,36 @@ pub trait Float:
 
 /// A type that numbers are stored in, and the type they are computed in: bf16 takes half the memory
 /// of f32, and is f32 for as long as anything is done with it.
-pub trait Real: Element {
+pub trait Stored: Element {
     /// What it is computed in.
-    type Wide: Float;
+    type Compute: Float;
     /// The same number.
-    fn wide(self) -> Self::Wide;
+    fn to_compute(self) -> Self::Compute;
     /// The nearest number of this type, ties to even.
-    fn narrow(x: Self::Wide) -> Self;
+    fn from_compute(x: Self::Compute) -> Self;
     /// [`Float::gelu`] for a result that is rounded to this type: in 16 bits off by 1e-5 at most,
     /// which is less than their rounding of any number above 0.0025.
     #[inline(always)]
-    fn gelu_to_round<const FUSED: bool>(x: Self::Wide) -> Self::Wide {
+    fn gelu_to_round<const FUSED: bool>(x: Self::Compute) -> Self::Compute {
         x.gelu::<FUSED>()
     }
     /// [`Float::gelu_slope`] as `gelu_to_round`.
     #[inline(always)]
-    fn gelu_slope_to_round<const FUSED: bool>(x: Self::Wide) -> Self::Wide {
+    fn gelu_slope_to_round<const FUSED: bool>(x: Self::Compute) -> Self::Compute {
         x.gelu_slope::<FUSED>()
     }
 }
 
-impl Real for bf16 {
-    type Wide = f32;
+impl Stored for bf16 {
+    type Compute = f32;
     /// bf16 is the upper half of an f32.
     #[inline(always)]
-    fn wide(self) -> f32 {
+    fn to_compute(self) -> f32 {
         f32::from_bits(u32::from(self.to_bits()) << 16)
     }
     /// Without branches, so that a loop becomes vector instructions.
     #[inline(always)]
-    fn narrow(x: f32) -> bf16 {
+    fn from_compute(x: f32) -> bf16 {
         let bits = x.to_bits();
         // A half and, where the last bit kept is odd, one more carry into it.
         let rounded = bits.wrapping_add(0x7fff + (bits >> 16 & 1)) >> 16;
@@ -119,12 +119,12 @@ impl Real for bf16 {
 
 macro_rules! float {
     ($($t:ident: $exp:path, $ln:path, $tanh:path, $gelu:path, $slope:path;)*) => {$(
-        impl Real for $t {
-            type Wide = $t;
+        impl Stored for $t {
+            type Compute = $t;
             #[inline(always)]
-            fn wide(self) -> $t { self }
+            fn to_compute(self) -> $t { self }
             #[inline(always)]
-            fn narrow(x: $t) -> $t { x }
+            fn from_compute(x: $t) -> $t { x }
         }
 
         impl Float for $t {
@@ -168,11 +168,11 @@ mod tests {
             [0, 1, 0x7fff, 0x8000, 0x8001, 0xffff].map(|low| f32::from_bits(x.to_bits() | low))
         }) {
             assert_eq!(
-                bf16::narrow(x).to_bits(),
+                bf16::from_compute(x).to_bits(),
                 bf16::from_f32(x).to_bits(),
                 "{x}"
             );
         }
-        assert_eq!(bf16::from_f32(-3.25).wide(), -3.25);
+        assert_eq!(bf16::from_f32(-3.25).to_compute(), -3.25);
     }
 }

@@ -269,7 +269,7 @@ impl Tensor {
             return Ok(self.clone());
         }
         if self.device() != Device::Cpu {
-            return self.beside(self.shape, dtype, |y| {
+            return self.build_on_same_device(self.shape, dtype, |y| {
                 crate::cuda::cast::forward(self.on_device(), y)
             });
         }
@@ -323,7 +323,7 @@ impl Tensor {
         let shape = checked("full_on", shape.into())?;
         match (device, dtype) {
             (Device::Cpu, _) => Ok(Tensor::filled(
-                Tensor::room("full_on", device, &shape, dtype)?,
+                Tensor::checked_shape("full_on", device, &shape, dtype)?,
                 value,
                 dtype,
             )),
@@ -357,7 +357,7 @@ impl Tensor {
     }
 
     /// As [`Tensor::build_on`], on the GPU where this one is.
-    pub(crate) fn beside(
+    pub(crate) fn build_on_same_device(
         &self,
         shape: impl Into<Shape>,
         dtype: DType,
@@ -377,7 +377,8 @@ impl Tensor {
     /// Its elements on a GPU, to write; a copy is made first where the memory is shared.
     pub(crate) fn on_device_mut(&mut self) -> Result<SliceMut<'_>> {
         if Arc::get_mut(&mut self.memory).is_none() {
-            *self = self.beside(self.shape, self.dtype, |out| out.copy(self.on_device()))?;
+            *self = self
+                .build_on_same_device(self.shape, self.dtype, |out| out.copy(self.on_device()))?;
         }
         let (start, elements, dtype) = (self.start, self.elements(), self.dtype);
         let memory = Arc::get_mut(&mut self.memory).expect("owned alone since the lines above");

@@ -48,13 +48,13 @@ unsafe impl Sync for Buffer {}
 
 impl Buffer {
     /// A buffer of `bytes` bytes holding whatever its last user left, zeros at first.
-    pub fn stale(bytes: usize) -> Buffer {
-        Buffer::try_stale(bytes).unwrap_or_else(|| handle_alloc_error(layout(bytes)))
+    pub fn uninit(bytes: usize) -> Buffer {
+        Buffer::try_uninit(bytes).unwrap_or_else(|| handle_alloc_error(layout(bytes)))
     }
 
-    /// As [`Buffer::stale`]; `None` where the system has no such memory. What it gives stays in the
+    /// As [`Buffer::uninit`]; `None` where the system has no such memory. What it gives stays in the
     /// pool.
-    pub fn try_stale(bytes: usize) -> Option<Buffer> {
+    pub fn try_uninit(bytes: usize) -> Option<Buffer> {
         let mut pool = pool();
         let room = if bytes < LARGE {
             size_class(bytes)

@@ -2,7 +2,7 @@
 
 use crate::cli::Settings;
 use crate::console::{Stderr, Stdout};
-use crate::cuda::Stage;
+use crate::cuda::Capture;
 use crate::models::{Config, Task};
 use crate::ops::{CrossEntropyOptions, cross_entropy};
 use crate::optim::Optimizer;
@@ -23,7 +23,7 @@ pub(super) fn print(settings: &Settings) -> Result<()> {
         ));
     };
     let pair = settings.load_data()?;
-    let config = settings.fit_model(pair.train.size, pair.train.classes.len())?;
+    let config = settings.model_for(pair.train.size, pair.train.classes.len())?;
     let size = [pair.train.size[0], pair.train.size[1]];
     let fits = |batch: usize| match try_step(settings, &config, size, batch) {
         Err(Error::OutOfMemory(why)) => {
@@ -88,6 +88,6 @@ fn try_step(settings: &Settings, config: &Config, [h, w]: [usize; 2], batch: usi
         optimizer.step_flat(params, &gradients, statistics, settings.lr)
     };
     step(&mut params)?;
-    Stage::new(ordinal)?.rehearse(|| step(&mut params))?;
+    Capture::new(ordinal)?.warm_up(|| step(&mut params))?;
     cuda::synchronize(ordinal)
 }

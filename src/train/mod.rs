@@ -26,8 +26,8 @@ use step::{Losses, Replay};
 
 use crate::cli::{Protocol, Settings};
 use crate::console::Stdout;
-use crate::data::{Augment, Constants, Dataset, Loader, Pair};
-use crate::models::{Card, Model, Saved};
+use crate::data::{Augment, Constants, Dataset, Loader, TrainTest};
+use crate::models::{ImageMeta, Model, Saved};
 use crate::optim::{Ema, Method, Optimizer, Sgd};
 use crate::{DType, Device, Error, Params, Result, Rng, Tensor, Var};
 
@@ -73,7 +73,7 @@ struct Splits {
     /// where they come as numbers.
     constants: Option<Constants>,
     /// What weight files say of the images.
-    card: Card,
+    card: ImageMeta,
     /// What checkpoints say of the images: names of parts, and what they are.
     fingerprints: Vec<(String, String)>,
 }
@@ -122,7 +122,7 @@ impl Trainer {
     pub fn new(settings: Settings) -> Result<Trainer> {
         let existing = RunFolder::existing(&settings)?;
         let pair = settings.load_data()?;
-        let config = settings.fit_model(pair.train.size, pair.train.classes.len())?;
+        let config = settings.model_for(pair.train.size, pair.train.classes.len())?;
         let (model, mut params) = config.build(DType::F32, &Rng::new(settings.seed))?;
         let mut data = Splits::new(pair, &settings, config.channels)?;
         data.fit_batches(&model, &params)?;
@@ -345,7 +345,7 @@ pub fn run(settings: Settings) -> Result<()> {
 /// The test results of a weight file. Where that says which model it is of, `--model` is not asked.
 fn evaluate_weights(settings: &Settings, weights: &Path) -> Result<Evaluation> {
     let pair = settings.load_data()?;
-    let config = settings.fit_model(pair.test.size, pair.test.classes.len())?;
+    let config = settings.model_for(pair.test.size, pair.test.classes.len())?;
     let Saved {
         model,
         mut params,
@@ -390,7 +390,7 @@ impl Splits {
         }
     }
 
-    fn new(pair: Pair, settings: &Settings, channels: usize) -> Result<Splits> {
+    fn new(pair: TrainTest, settings: &Settings, channels: usize) -> Result<Splits> {
         let mut train = pair.train;
         if let Some(limit) = settings.limit.filter(|&limit| limit < train.len()) {
             train = train
@@ -428,7 +428,7 @@ impl Splits {
         } else {
             Some(loader(validation)?)
         };
-        let card = Card {
+        let card = ImageMeta {
             classes: pair.test.classes.clone(),
             mean: pair.mean.clone(),
             std: pair.std.clone(),

@@ -1,8 +1,8 @@
 //! One step of training, on the processor or on a GPU, where it is recorded and replayed.
 
 use crate::console::Stderr;
-use crate::cuda::{Recording, Stage};
-use crate::data::{Batch, Feed};
+use crate::cuda::{Capture, CapturedGraph};
+use crate::data::{Batch, HostToDevice};
 use crate::ops::{CrossEntropyOptions, cross_entropy};
 use crate::train::Trainer;
 use crate::{DType, Device, Error, Pass, Result, Rng, Tensor};
@@ -17,9 +17,9 @@ pub(super) enum Replay {
     /// a place in memory.
     Begun(usize),
     /// One more was done from memory of its own.
-    Rehearsed(Stage, Inputs),
+    WarmedUp(Capture, Inputs),
     Recorded {
-        recording: Recording,
+        recording: CapturedGraph,
         inputs: Inputs,
         loss: Tensor,
     },
@@ -40,7 +40,7 @@ impl Replay {
 /// Where a recorded step reads its batch, and how the next one comes there.
 pub(super) struct Inputs {
     batch: Batch,
-    feed: Feed,
+    feed: HostToDevice,
 }
 
 /// Losses of steps whose values are not known here yet.
@@ -135,17 +135,17 @@ impl Trainer {
             Replay::Begun(_) => {
                 let inputs = Inputs {
                     batch: self.uploaded(batch)?,
-                    feed: Feed::new(self.params.device())?,
+                    feed: HostToDevice::new(self.params.device())?,
                 };
-                let mut stage = Stage::new(ordinal)?;
-                let loss = stage.rehearse(|| self.work(&inputs.batch, &rng))?;
-                self.replay = Replay::Rehearsed(stage, inputs);
+                let mut capture = Capture::new(ordinal)?;
+                let loss = capture.warm_up(|| self.work(&inputs.batch, &rng))?;
+                self.replay = Replay::WarmedUp(capture, inputs);
                 Ok(loss)
             }
-            Replay::Rehearsed(stage, mut inputs) => {
+            Replay::WarmedUp(capture, mut inputs) => {
                 inputs.feed.send(batch, &mut inputs.batch)?;
                 let before = self.params.arena().block();
-                match stage.record(|| self.work(&inputs.batch, &rng)) {
+                match capture.capture(|| self.work(&inputs.batch, &rng)) {
                     Ok((mut recording, loss)) if self.params.arena().block() == before => {
                         recording.replay(&rng)?;
                         self.replayed_steps += 1;

@@ -18,7 +18,7 @@ fn integers(shape: &[usize], end: usize, seed: u64) -> Tensor {
 }
 
 /// The same tensor where x is.
-fn beside(x: &Var, constant: &Tensor) -> Result<Tensor> {
+fn like(x: &Var, constant: &Tensor) -> Result<Tensor> {
     constant.to_device(x.value().device())
 }
 
@@ -90,7 +90,7 @@ proptest! {
         }
         let var = Var::from(draw(&[c], 3)).square()?.add_scalar(0.1)?.into_value();
         let eval = |v: &[Var]| {
-            let running = [draw(&[c], 4), var.clone()].map(|t| beside(&v[0], &t.cast(v[0].dtype())?));
+            let running = [draw(&[c], 4), var.clone()].map(|t| like(&v[0], &t.cast(v[0].dtype())?));
             let [mean, var] = running;
             batch_norm_eval(&v[0], &v[1], &v[2], &mean?, &var?, 1e-5)
         };
@@ -110,9 +110,9 @@ proptest! {
         let labels = integers(&[rows], k, !seed);
         let (plain, smooth) = (CrossEntropyOptions::default(), CrossEntropyOptions { label_smoothing: e, ignore_index: Some(0) });
         let bound = Bound { roundings: 4.0, terms: 64 + rows };
-        agrees(bound, |v| loss(cross_entropy(&v[0], &beside(&v[0], &labels)?, plain)), &x)?;
-        agrees(bound, |v| loss(cross_entropy(&v[0], &beside(&v[0], &labels)?, smooth)), &x)?;
-        agrees(Bound { terms: 8 * bound.terms, ..bound }, |v| loss(focal_loss(&v[0], &beside(&v[0], &labels)?, gamma, Some(0))), &x)?;
+        agrees(bound, |v| loss(cross_entropy(&v[0], &like(&v[0], &labels)?, plain)), &x)?;
+        agrees(bound, |v| loss(cross_entropy(&v[0], &like(&v[0], &labels)?, smooth)), &x)?;
+        agrees(Bound { terms: 8 * bound.terms, ..bound }, |v| loss(focal_loss(&v[0], &like(&v[0], &labels)?, gamma, Some(0))), &x)?;
         agrees(bound, |v| loss(mse(&v[0], &v[1])), &[x[0].clone(), draw(&[rows, k], 3)])?;
     }
 
@@ -164,10 +164,10 @@ proptest! {
         let x = [draw(&[rows, width], seed)];
         let chosen = integers(&[m], rows, 1);
         // Gradients of rows that are picked often add up in f32 and are rounded once.
-        agrees(sums(m), |v| v[0].index_select(0, &beside(&v[0], &chosen)?), &x)?;
-        agrees(sums(m), |v| embedding(&v[0], &beside(&v[0], &chosen)?), &x)?;
+        agrees(sums(m), |v| v[0].index_select(0, &like(&v[0], &chosen)?), &x)?;
+        agrees(sums(m), |v| embedding(&v[0], &like(&v[0], &chosen)?), &x)?;
         let columns = integers(&[rows, m], width, 2);
-        agrees(sums(m), |v| v[0].gather(1, &beside(&v[0], &columns)?), &x)?;
+        agrees(sums(m), |v| v[0].gather(1, &like(&v[0], &columns)?), &x)?;
         let Some(gpu) = gpu() else { return Ok(()) };
         prop_assert_eq!(one_hot(&chosen.to_device(gpu)?, rows, DType::F32)?.to_vec::<f32>()?, one_hot(&chosen, rows, DType::F32)?.to_vec::<f32>()?);
         let far = Tensor::from_vec(vec![0i64, rows as i64, 0], [3])?.to_device(gpu)?;

@@ -5,8 +5,8 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use wavemix::autograd::trace::{Event, Watcher, watch};
-use wavemix::cuda::{self, Recording, Stage};
-use wavemix::data::{Batch, Feed};
+use wavemix::cuda::{self, Capture, CapturedGraph};
+use wavemix::data::{Batch, HostToDevice};
 use wavemix::models::{Config, Model};
 use wavemix::ops::{CrossEntropyOptions, cross_entropy};
 use wavemix::optim::{Method, Optimizer};
@@ -236,15 +236,18 @@ fn alone_a_thousand_steps_take_no_more_memory() {
                 .unwrap(),
         )
     });
-    let (mut feed, mut place) = (Feed::new(gpu).unwrap(), there(Load::batch(0)).unwrap());
-    let mut stage = Stage::new(ordinal).unwrap();
+    let (mut feed, mut place) = (
+        HostToDevice::new(gpu).unwrap(),
+        there(Load::batch(0)).unwrap(),
+    );
+    let mut capture = Capture::new(ordinal).unwrap();
     drop(
-        stage
-            .rehearse(|| load.step(&place, &Rng::new(3).child(0)))
+        capture
+            .warm_up(|| load.step(&place, &Rng::new(3).child(0)))
             .unwrap(),
     );
-    let (mut recording, loss): (Recording, Tensor) = stage
-        .record(|| load.step(&place, &Rng::new(3).child(1)))
+    let (mut recording, loss): (CapturedGraph, Tensor) = capture
+        .capture(|| load.step(&place, &Rng::new(3).child(1)))
         .unwrap();
     constant("replayed", &mut |i| {
         feed.send(&Load::batch(i % 7), &mut place).unwrap();

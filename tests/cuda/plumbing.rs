@@ -5,7 +5,7 @@ use std::sync::{Barrier, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use wavemix::data::{Batch, Feed};
+use wavemix::data::{Batch, HostToDevice};
 use wavemix::ops::Interpolation;
 use wavemix::{DType, Device, Error, Rng, Tensor, Var, cuda};
 
@@ -148,9 +148,9 @@ fn work_is_recorded_and_replayed() {
             .and_then(|y| y.dropout(0.5, &rng.child(7)))
             .map(Var::into_value)
     };
-    let mut stage = cuda::Stage::new(ordinal).unwrap();
-    let kept = stage.rehearse(|| work(&there, &Rng::new(1))).unwrap();
-    let (mut recording, result) = stage.record(|| work(&there, &Rng::new(2))).unwrap();
+    let mut capture = cuda::Capture::new(ordinal).unwrap();
+    let kept = capture.warm_up(|| work(&there, &Rng::new(1))).unwrap();
+    let (mut recording, result) = capture.capture(|| work(&there, &Rng::new(2))).unwrap();
     for seed in [2, 3, 4] {
         recording.replay(&Rng::new(seed)).unwrap();
         let want = work(&Var::from(&x), &Rng::new(seed)).unwrap();
@@ -166,9 +166,9 @@ fn work_is_recorded_and_replayed() {
         first.to_vec::<f32>().unwrap(),
         "a replay touches nobody else's memory"
     );
-    let reads = cuda::Stage::new(ordinal)
+    let reads = cuda::Capture::new(ordinal)
         .unwrap()
-        .record(|| there.value().to_vec::<f32>());
+        .capture(|| there.value().to_vec::<f32>());
     let error = reads.err().unwrap().to_string();
     assert_eq!(
         error,
@@ -200,8 +200,8 @@ fn others_wait_while_a_step_is_recorded() {
             let kernel = scope.spawn(|| (begun.wait(), words.eq(&words)).1);
             let other = scope.spawn(|| (begun.wait(), product()).1);
             let table = scope.spawn(|| (begun.wait(), larger(5)).1);
-            let mut stage = cuda::Stage::new(ordinal)?;
-            stage.rehearse(|| Ok((product()?, larger(3)?)))?;
+            let mut capture = cuda::Capture::new(ordinal)?;
+            capture.warm_up(|| Ok((product()?, larger(3)?)))?;
             // Free memory for the results of the others: they need not wait for the driver's.
             let bytes = Tensor::full_on(gpu, [4], 0.0, DType::U8)?;
             drop((
@@ -209,7 +209,7 @@ fn others_wait_while_a_step_is_recorded() {
                 bytes,
                 Tensor::full_on(gpu, [25], 0.0, DType::F32)?,
             ));
-            let recorded = stage.record(|| {
+            let recorded = capture.capture(|| {
                 begun.wait();
                 // Long enough for all to come as far as they get, the kernel's compiler included.
                 thread::sleep(Duration::from_secs(3));
@@ -248,7 +248,7 @@ fn images(n: usize, seed: u64) -> Batch {
 #[test]
 fn batches_come_in_time() {
     let Some(gpu) = gpu() else { return };
-    let mut feed = Feed::new(gpu).unwrap();
+    let mut feed = HostToDevice::new(gpu).unwrap();
     let number = |x: &Tensor| x.cast(DType::F32).unwrap();
     let (mut there, mut seen): (Option<Batch>, _) = (None, Vec::new());
     for (round, n) in [4, 4, 4, 4, 4, 7, 7, 7, 7, 2, 2, 2].into_iter().enumerate() {
@@ -290,7 +290,7 @@ fn batches_come_in_time() {
     }
     let (mut there, sent) = (images(3, 1), images(4, 1));
     let said = |result: wavemix::Result<()>| result.unwrap_err().to_string();
-    assert!(Feed::new(Device::Cpu).is_err());
+    assert!(HostToDevice::new(Device::Cpu).is_err());
     let same = said(feed.send(&images(3, 2), &mut there));
     assert!(
         same.starts_with("feed: images expects one form, on the cpu and on a GPU: for u8 [3, 5, 5, 3] on cpu, got"),

@@ -2,7 +2,7 @@
 
 use super::tile::{panel, together};
 use super::{copy, factor, pair_rows};
-use crate::Real;
+use crate::Stored;
 use crate::cpu::Scratch;
 
 /// A matrix inside a slice: element (i, j) is `data[i * row + j * col]`. Transposing one is
@@ -20,7 +20,7 @@ pub(crate) struct Matrix<'a, T> {
 /// number on.
 pub(crate) type Make<'a, T> = &'a (dyn Fn(usize, &[T], &mut [T]) + Sync);
 
-impl<'a, T: Real> Matrix<'a, T> {
+impl<'a, T: Stored> Matrix<'a, T> {
     /// A dense matrix of `columns` columns, row after row; with `transposed` its transpose, as a
     /// view.
     pub fn new(data: &'a [T], columns: usize, transposed: bool) -> Self {
@@ -75,7 +75,7 @@ impl<'a, T: Real> Matrix<'a, T> {
 
     /// Its first `rows` rows, where they are what packing would make of them: of a panel's width,
     /// or half of it, side by side.
-    pub(super) fn as_panel<F: Real>(
+    pub(super) fn as_panel<F: Stored>(
         self,
         rows: usize,
         columns: usize,
@@ -89,7 +89,7 @@ impl<'a, T: Real> Matrix<'a, T> {
     /// Its first `rows` rows of columns `first..first + count` as a panel `wide` columns wide, rows
     /// that go together element by element; what is left of the width and of the last pair of rows
     /// is 0.
-    pub(super) fn pack<F: Real<Wide = T::Wide>>(
+    pub(super) fn pack<F: Stored<Compute = T::Compute>>(
         self,
         rows: usize,
         (first, count): (usize, usize),

@@ -7,11 +7,11 @@ use half::bf16;
 use super::products::Products;
 use super::rows::Tile;
 use super::tile::{Begin, Sums, TILE, Target, same, same_mut};
-use crate::{DType, Real};
+use crate::{DType, Stored};
 
 /// # Safety
 /// As `Sums::columns`; T is f32 or f64.
-pub(super) unsafe fn neon<T: Real, O: Real>(
+pub(super) unsafe fn neon<T: Stored, O: Stored>(
     sums: &Sums<T>,
     tiles: &[Tile],
     at: usize,
@@ -36,7 +36,7 @@ pub(super) unsafe fn neon<T: Real, O: Real>(
 ///
 /// # Safety
 /// As `Sums::columns`.
-unsafe fn by<T: Real, O: Real<Wide = T::Wide>, V: Products<T>>(
+unsafe fn by<T: Stored, O: Stored<Compute = T::Compute>, V: Products<T>>(
     sums: &Sums<T>,
     tiles: &[Tile],
     at: usize,

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::tile::together;
 use super::{Matrix, copy, copy_many};
-use crate::Real;
+use crate::Stored;
 
 /// Where the terms of A are.
 #[derive(Clone, Copy)]
@@ -34,7 +34,11 @@ impl Place {
     /// have to lie side by side. And where rows, or columns, are a large power of two apart, they
     /// meet in the same few sets of the caches, and what is read for one panel of B is gone at the
     /// next.
-    pub fn of<F: Real, T: Real>(a: Matrix<'_, T>, [m, k, n]: [usize; 3], terms: usize) -> Place {
+    pub fn of<F: Stored, T: Stored>(
+        a: Matrix<'_, T>,
+        [m, k, n]: [usize; 3],
+        terms: usize,
+    ) -> Place {
         let far = |bytes: usize, step: usize| n >= 128 && step * size_of::<T>() >= bytes;
         let rows = Place::InRows {
             apart: terms + LINE,
@@ -69,7 +73,7 @@ impl Place {
     }
 
     /// Copies the first `count` terms of m rows, if they go to columns.
-    pub fn lay_columns<T: Real, F: Real<Wide = T::Wide>>(
+    pub fn lay_columns<T: Stored, F: Stored<Compute = T::Compute>>(
         self,
         a: Matrix<'_, T>,
         [m, count]: [usize; 2],
@@ -91,7 +95,7 @@ impl Place {
     }
 
     /// Copies the first `count` terms of some rows, if they go to rows.
-    pub fn lay_rows<T: Real, F: Real<Wide = T::Wide>>(
+    pub fn lay_rows<T: Stored, F: Stored<Compute = T::Compute>>(
         self,
         a: Matrix<'_, T>,
         rows: Range<usize>,

@@ -2,11 +2,11 @@
 
 use half::bf16;
 
-use crate::Real;
-use crate::cpu::lanes::Lanes;
+use crate::Stored;
+use crate::cpu::simd::Lanes;
 
 /// A register of sums, to which products of T are added.
-pub(super) trait Products<T: Real>: Lanes<T::Wide> {
+pub(super) trait Products<T: Stored>: Lanes<T::Compute> {
     /// One factor for each sum, or those that go together.
     type Factor: Copy;
     /// The same for all sums.
@@ -27,9 +27,9 @@ pub(super) trait Products<T: Real>: Lanes<T::Wide> {
     /// # Safety
     /// As `Lanes::store_first`.
     #[inline(always)]
-    unsafe fn put<O: Real<Wide = T::Wide>>(self, count: usize, to: *mut O) {
+    unsafe fn put<O: Stored<Compute = T::Compute>>(self, count: usize, to: *mut O) {
         // SAFETY: the caller's promise.
-        unsafe { self.narrow(count, to) }
+        unsafe { self.store_converted(count, to) }
     }
 }
 
@@ -74,7 +74,9 @@ impl Products<bf16> for [f32; 4] {
     fn add_products(self, a: Self::Factor, b: Self::Factor) -> Self {
         // The upper one first, as the instruction does.
         std::array::from_fn(|i| {
-            self[i] + a[i][1].wide() * b[i][1].wide() + a[i][0].wide() * b[i][0].wide()
+            self[i]
+                + a[i][1].to_compute() * b[i][1].to_compute()
+                + a[i][0].to_compute() * b[i][0].to_compute()
         })
     }
 }
@@ -83,7 +85,7 @@ impl Products<bf16> for [f32; 4] {
 mod x86 {
     use super::*;
     use crate::DType;
-    use crate::cpu::lanes::x86::store_rounded;
+    use crate::cpu::simd::x86::store_rounded;
     use std::arch::x86_64::{
         __m512, __m512bh, _mm512_dpbf16_ps, _mm512_loadu_si512, _mm512_set1_epi32,
     };
@@ -108,13 +110,13 @@ mod x86 {
         }
         /// With the instruction that rounds 16 at once.
         #[inline(always)]
-        unsafe fn put<O: Real<Wide = f32>>(self, count: usize, to: *mut O) {
+        unsafe fn put<O: Stored<Compute = f32>>(self, count: usize, to: *mut O) {
             // SAFETY: the caller's promise.
             unsafe {
                 if O::DTYPE == DType::BF16 {
                     store_rounded(self, count, to.cast())
                 } else {
-                    self.narrow(count, to)
+                    self.store_converted(count, to)
                 }
             }
         }

@@ -1,7 +1,7 @@
 //! Which rows of a product are computed together.
 
 use super::tile::{TILE, rows_of_a_tile};
-use crate::Real;
+use crate::Stored;
 
 /// Rows of A, and the rows of C that they make, tile by tile.
 pub(crate) struct Rows {
@@ -20,7 +20,7 @@ pub(super) struct Tile {
 impl Rows {
     /// Lines of `count` rows each: the first row of each line begins at `lines` in A and in C, and
     /// the rows after it `steps` further on in each. `columns` of C are computed at a time.
-    pub fn lines<T: Real>(
+    pub fn lines<T: Stored>(
         lines: impl Iterator<Item = [usize; 2]>,
         count: usize,
         steps: [usize; 2],
@@ -73,7 +73,7 @@ impl Rows {
     }
 
     /// `count` rows, the first of which is the first of A and of C.
-    pub fn dense<T: Real>(count: usize, steps: [usize; 2], columns: usize) -> Rows {
+    pub fn dense<T: Stored>(count: usize, steps: [usize; 2], columns: usize) -> Rows {
         Rows::lines::<T>(std::iter::once([0, 0]), count, steps, columns)
     }
 }

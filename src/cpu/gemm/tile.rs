@@ -14,8 +14,8 @@ use half::bf16;
 
 use super::products::Products;
 use super::rows::{Rows, Tile};
-use crate::cpu::lanes::{has_avx2, has_avx512, prefetch};
-use crate::{DType, Float, Real};
+use crate::cpu::simd::{has_avx2, has_avx512, prefetch};
+use crate::{DType, Float, Stored};
 
 #[cfg(target_arch = "x86_64")]
 use super::x86;
@@ -24,7 +24,7 @@ use super::x86;
 pub(crate) const TILE: usize = 8;
 
 /// Rows of a tile of so many columns here.
-pub(super) fn rows_of_a_tile<T: Real>(columns: usize) -> usize {
+pub(super) fn rows_of_a_tile<T: Stored>(columns: usize) -> usize {
     if has_avx2() && !has_avx512() {
         rows_for_avx2::<T>(columns)
     } else {
@@ -34,7 +34,7 @@ pub(super) fn rows_of_a_tile<T: Real>(columns: usize) -> usize {
 
 /// 16 registers hold the sums of 6 rows and two vectors of columns, and the factors, or those of 8
 /// rows and one vector.
-pub(super) fn rows_for_avx2<T: Real>(columns: usize) -> usize {
+pub(super) fn rows_for_avx2<T: Stored>(columns: usize) -> usize {
     if 4 * columns > panel::<T>() {
         SIX
     } else {
@@ -46,13 +46,13 @@ pub(super) const SIX: usize = 6;
 /// Columns of a tile, and of a panel: 32, or 16 where sums are of f64. Either fills two of the
 /// widest vector registers: a tile is 16 registers, and each element of A, loaded once for all
 /// lanes, serves two multiplications.
-pub(crate) const fn panel<T: Real>() -> usize {
-    128 / size_of::<T::Wide>()
+pub(crate) const fn panel<T: Stored>() -> usize {
+    128 / size_of::<T::Compute>()
 }
 
 /// Terms that go together: two of bf16, else one.
-pub(crate) const fn together<T: Real>() -> usize {
-    size_of::<T::Wide>() / size_of::<T>()
+pub(crate) const fn together<T: Stored>() -> usize {
+    size_of::<T::Compute>() / size_of::<T>()
 }
 
 /// Terms of a sum that are added before the next panel's turn: so many rows of a panel are half of
@@ -107,7 +107,7 @@ pub(crate) struct Sums<'a, T> {
     ahead: bool,
 }
 
-impl<'a, T: Real> Sums<'a, T> {
+impl<'a, T: Stored> Sums<'a, T> {
     pub fn new(a: &'a [T], b: &'a [T], steps: [usize; 2], runs: &'a [Run]) -> Self {
         let reach = |start: fn(&Run) -> usize, step: usize| {
             runs.iter()
@@ -129,7 +129,7 @@ impl<'a, T: Real> Sums<'a, T> {
 
     /// c[i, first + j] = begin + the sum over all terms p of a[i, p] b[at + p + j], for each row i
     /// and column j.
-    pub fn tiles<O: Real<Wide = T::Wide>>(
+    pub fn tiles<O: Stored<Compute = T::Compute>>(
         &self,
         rows: &Rows,
         at: usize,
@@ -168,7 +168,7 @@ impl<'a, T: Real> Sums<'a, T> {
         #[cfg(target_arch = "x86_64")]
         {
             if T::DTYPE == DType::BF16 {
-                if crate::cpu::lanes::has_bf16() {
+                if crate::cpu::simd::has_bf16() {
                     // SAFETY: the processor was just asked, and the largest indices compared with
                     // the lengths.
                     return unsafe { x86::avx512_bf16(self, tiles, at, begin, &mut to) };
@@ -222,7 +222,7 @@ impl<'a, T: Real> Sums<'a, T> {
     #[inline(always)]
     pub(super) unsafe fn columns<
         V: Products<T>,
-        O: Real<Wide = T::Wide>,
+        O: Stored<Compute = T::Compute>,
         const C: usize,
         const R: usize,
     >(
@@ -259,7 +259,7 @@ impl<'a, T: Real> Sums<'a, T> {
     #[inline(always)]
     unsafe fn tile<
         V: Products<T>,
-        O: Real<Wide = T::Wide>,
+        O: Stored<Compute = T::Compute>,
         const C: usize,
         const R: usize,
         const WHOLE: bool,
@@ -279,13 +279,14 @@ impl<'a, T: Real> Sums<'a, T> {
                 to.columns.saturating_sub(first + c * V::N).min(V::N)
             }
         };
-        let mut sum = [[V::splat(T::Wide::ZERO); C]; R];
+        let mut sum = [[V::splat(T::Compute::ZERO); C]; R];
         // Loops of fixed length, so that all sums stay in registers. SAFETY: every index is at most
         // the one that was compared, and `first` + C N at most the width of a panel.
         unsafe {
             if let Begin::Bias(bias) = begin {
                 for c in 0..C {
-                    let bias = V::widen(wanted(c), bias.as_ptr().wrapping_add(first + c * V::N));
+                    let bias =
+                        V::load_converted(wanted(c), bias.as_ptr().wrapping_add(first + c * V::N));
                     for i in 0..R {
                         sum[i][c] = bias;
                     }
@@ -323,7 +324,7 @@ impl<'a, T: Real> Sums<'a, T> {
                     );
                     let sum = sum[i][c];
                     let sum = if matches!(begin, Begin::Add) {
-                        sum.add(V::widen(count, to))
+                        sum.add(V::load_converted(count, to))
                     } else {
                         sum
                     };
@@ -338,7 +339,7 @@ impl<'a, T: Real> Sums<'a, T> {
 ///
 /// # Safety
 /// As `Sums::columns`.
-unsafe fn portable<T: Real, O: Real>(
+unsafe fn portable<T: Stored, O: Stored>(
     sums: &Sums<T>,
     tiles: &[Tile],
     at: usize,
@@ -412,9 +413,9 @@ mod tests {
 
     /// Whole numbers, so that every order of additions and every instruction set gives the same
     /// bits.
-    fn narrow_kernels_agree<T: Real, O: Real<Wide = T::Wide>>() {
+    fn narrow_kernels_agree<T: Stored, O: Stored<Compute = T::Compute>>() {
         let (wide, terms, t) = (panel::<T>(), 37, together::<T>());
-        fn numbers<T: Real>(n: usize) -> Vec<T> {
+        fn numbers<T: Stored>(n: usize) -> Vec<T> {
             (0..n)
                 .map(|i| T::from_f64((i * 7919 % 17) as f64))
                 .collect()

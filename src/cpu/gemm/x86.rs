@@ -6,12 +6,12 @@ use half::bf16;
 
 use super::rows::Tile;
 use super::tile::{Begin, SIX, Sums, TILE, Target, panel, same, same_mut};
-use crate::{DType, Real};
+use crate::{DType, Stored};
 
 /// # Safety
 /// As `Sums::columns`.
 #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")]
-pub(super) unsafe fn avx512<T: Real, O: Real>(
+pub(super) unsafe fn avx512<T: Stored, O: Stored>(
     sums: &Sums<T>,
     tiles: &[Tile],
     at: usize,
@@ -53,7 +53,7 @@ pub(super) unsafe fn avx512<T: Real, O: Real>(
 /// # Safety
 /// As `Sums::columns`.
 #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")]
-unsafe fn avx512_f32<O: Real<Wide = f32>>(
+unsafe fn avx512_f32<O: Stored<Compute = f32>>(
     sums: &Sums<f32>,
     tiles: &[Tile],
     at: usize,
@@ -75,7 +75,7 @@ unsafe fn avx512_f32<O: Real<Wide = f32>>(
 /// # Safety
 /// As `Sums::columns`; T is bf16.
 #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx512bf16,avx2,fma")]
-pub(super) unsafe fn avx512_bf16<T: Real, O: Real>(
+pub(super) unsafe fn avx512_bf16<T: Stored, O: Stored>(
     sums: &Sums<T>,
     tiles: &[Tile],
     at: usize,
@@ -106,7 +106,7 @@ pub(super) unsafe fn avx512_bf16<T: Real, O: Real>(
 /// # Safety
 /// As `Sums::columns`.
 #[target_feature(enable = "avx2,fma")]
-pub(super) unsafe fn avx2<T: Real, O: Real>(
+pub(super) unsafe fn avx2<T: Stored, O: Stored>(
     sums: &Sums<T>,
     tiles: &[Tile],
     at: usize,
@@ -148,7 +148,7 @@ pub(super) unsafe fn avx2<T: Real, O: Real>(
 /// # Safety
 /// As `Sums::columns`.
 #[target_feature(enable = "avx2,fma")]
-unsafe fn avx2_f32<O: Real<Wide = f32>>(
+unsafe fn avx2_f32<O: Stored<Compute = f32>>(
     sums: &Sums<f32>,
     tiles: &[Tile],
     at: usize,

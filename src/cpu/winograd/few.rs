@@ -4,8 +4,8 @@
 
 use super::LANES;
 use super::scheme::{Scheme, Square, Two, both, write_outputs};
-use crate::Real;
-use crate::cpu::lanes::{Kernel, Lanes};
+use crate::Stored;
+use crate::cpu::simd::{Kernel, Lanes};
 
 /// Channels in, at most: the weight of one vector of outputs then fills half of the first-level
 /// cache.
@@ -28,7 +28,7 @@ pub(super) struct Few<'a, T> {
     pub y: &'a mut [T],
 }
 
-impl<T: Real<Wide = f32>> Kernel for Few<'_, T> {
+impl<T: Stored<Compute = f32>> Kernel for Few<'_, T> {
     #[inline(always)]
     fn run<V: Lanes<f32>>(self) {
         let mut inputs = [[0.0; CHANNELS]; 9 * TOGETHER];
@@ -79,7 +79,7 @@ fn multiply<V: Lanes<f32>>(
 }
 
 #[inline(always)]
-fn restore<V: Lanes<f32>, T: Real<Wide = f32>>(
+fn restore<V: Lanes<f32>, T: Stored<Compute = f32>>(
     sums: [[V; 3]; 3],
     to: Option<&Square>,
     apart: [usize; 2],
@@ -94,7 +94,7 @@ fn restore<V: Lanes<f32>, T: Real<Wide = f32>>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cpu::lanes::run_widest;
+    use crate::cpu::simd::run_widest;
 
     /// Whole numbers, so that every width of registers gives the same bits; more tiles than go
     /// together, one at an edge.

@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use super::Lattice;
-use crate::Real;
-use crate::cpu::lanes::{Kernel, Lanes};
+use crate::Stored;
+use crate::cpu::simd::{Kernel, Lanes};
 use crate::cpu::taps::Gather;
 
 /// A scheme of R taps g and N = R + 1 products m: m = weight(g) input(x), element by element, and y
@@ -125,7 +125,7 @@ impl Square {
 
     /// All pixels' channels from `c` on.
     #[inline(always)]
-    pub fn read<V: Lanes<f32>, T: Real<Wide = f32>, const N: usize>(
+    pub fn read<V: Lanes<f32>, T: Stored<Compute = f32>, const N: usize>(
         self,
         x: &[T],
         apart: [usize; 2],
@@ -163,7 +163,7 @@ pub(super) struct TransformPixels<'a, T> {
     pub to: &'a mut [f32],
 }
 
-impl<T: Real<Wide = f32>> TransformPixels<'_, T> {
+impl<T: Stored<Compute = f32>> TransformPixels<'_, T> {
     #[inline(always)]
     fn by<V: Lanes<f32>, const I: usize, const N: usize>(self, map: impl Fn([V; I]) -> [V; N]) {
         for (i, square) in self.squares.iter().enumerate() {
@@ -180,7 +180,7 @@ impl<T: Real<Wide = f32>> TransformPixels<'_, T> {
     }
 }
 
-impl<T: Real<Wide = f32>> Kernel for TransformPixels<'_, T> {
+impl<T: Stored<Compute = f32>> Kernel for TransformPixels<'_, T> {
     #[inline(always)]
     fn run<V: Lanes<f32>>(self) {
         match (self.taps, self.spread) {
@@ -205,7 +205,7 @@ pub(super) struct Restore<'a, T> {
     pub y: &'a mut [T],
 }
 
-impl<T: Real<Wide = f32>> Restore<'_, T> {
+impl<T: Stored<Compute = f32>> Restore<'_, T> {
     #[inline(always)]
     fn by<S: Scheme<R, N>, V: Lanes<f32>, const R: usize, const N: usize>(self) {
         let channels = self.bias.len();
@@ -230,7 +230,7 @@ impl<T: Real<Wide = f32>> Restore<'_, T> {
 /// Writes those of 2 x 2 pixels that exist, from channel `c` on: plus bias, or else plus what is
 /// there.
 #[inline(always)]
-pub(super) fn write_outputs<V: Lanes<f32>, T: Real<Wide = f32>>(
+pub(super) fn write_outputs<V: Lanes<f32>, T: Stored<Compute = f32>>(
     pixels: [[V; 2]; 2],
     square: &Square,
     apart: [usize; 2],
@@ -258,7 +258,7 @@ pub(super) fn write_outputs<V: Lanes<f32>, T: Real<Wide = f32>>(
     }
 }
 
-impl<T: Real<Wide = f32>> Kernel for Restore<'_, T> {
+impl<T: Stored<Compute = f32>> Kernel for Restore<'_, T> {
     #[inline(always)]
     fn run<V: Lanes<f32>>(self) {
         match self.taps {
@@ -279,7 +279,7 @@ pub(super) struct TransformWeight<'a, T> {
     pub to: &'a mut [f32],
 }
 
-impl<T: Real<Wide = f32>> TransformWeight<'_, T> {
+impl<T: Stored<Compute = f32>> TransformWeight<'_, T> {
     #[inline(always)]
     fn by<S: Scheme<R, N>, V: Lanes<f32>, const R: usize, const N: usize>(self) {
         for k in 0..self.gather.input[2] {
@@ -320,13 +320,13 @@ impl<T: Real<Wide = f32>> TransformWeight<'_, T> {
         }
         let mut lanes = [0.0; 16];
         for i in 0..V::N {
-            lanes[i] = weight[(((o + i) * kh + ky) * kw + kx) * c_in + k].wide();
+            lanes[i] = weight[(((o + i) * kh + ky) * kw + kx) * c_in + k].to_compute();
         }
         V::read(&lanes[..])
     }
 }
 
-impl<T: Real<Wide = f32>> Kernel for TransformWeight<'_, T> {
+impl<T: Stored<Compute = f32>> Kernel for TransformWeight<'_, T> {
     #[inline(always)]
     fn run<V: Lanes<f32>>(self) {
         match self.pair[0].taps.len() {

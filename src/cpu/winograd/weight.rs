@@ -12,9 +12,9 @@ use rayon::prelude::*;
 
 use super::scheme::{Collect, TransformPixels};
 use super::{LANES, Lattice, ROOM, apart, lattices, pays, squares, strips, taps};
-use crate::Real;
+use crate::Stored;
 use crate::cpu::gemm::{Begin, Rows, Run, Sums, Target, multiplies, panel};
-use crate::cpu::lanes::run_widest;
+use crate::cpu::simd::run_widest;
 use crate::cpu::taps::Phase;
 use crate::cpu::{Scratch, chunks};
 use crate::tensor::dtype::{as_type, as_type_mut};
@@ -31,11 +31,11 @@ const TASKS: usize = 8;
 
 /// dw[s, ky, kx, b], the sum over all pixels of small[.., s] big[.. under (ky, kx), b]; false where
 /// no scheme applies. In the types of [`convolve`](super::convolve).
-pub(crate) fn backward_weight<T: Real>(
+pub(crate) fn backward_weight<T: Stored>(
     g: &Geometry,
     phases: [Phase; 2],
     images: [&[T]; 2],
-    dw: &mut [T::Wide],
+    dw: &mut [T::Compute],
 ) -> bool {
     let wide = !multiplies::<T>();
     wide && backward_weight_in::<bf16, T>(g, &phases, images, dw)
@@ -43,11 +43,11 @@ pub(crate) fn backward_weight<T: Real>(
 }
 
 /// As [`backward_weight`], where numbers are of type S.
-pub(crate) fn backward_weight_in<S: Real<Wide = f32>, T: Real>(
+pub(crate) fn backward_weight_in<S: Stored<Compute = f32>, T: Stored>(
     g: &Geometry,
     phases: &[Phase; 2],
     [small, big]: [&[T]; 2],
-    dw: &mut [T::Wide],
+    dw: &mut [T::Compute],
 ) -> bool {
     let (Some(small), Some(big), Some(dw)) = (
         as_type::<_, S>(small),
@@ -136,7 +136,7 @@ struct Task<'a> {
 
 impl Task<'_> {
     /// Their sums over some tiles.
-    fn sum<T: Real<Wide = f32>>(
+    fn sum<T: Stored<Compute = f32>>(
         &self,
         [small, big]: [&[T]; 2],
         tiles: Range<usize>,

@@ -21,7 +21,7 @@ use rayon::prelude::*;
 
 pub use draw::Framing;
 
-use super::{Dataset, Pair};
+use super::{Dataset, TrainTest};
 use crate::tensor::shape::checked_product;
 use crate::{Error, Result, Rng};
 use draw::{SIDE, Scan};
@@ -174,11 +174,15 @@ pub fn generate(settings: &Settings, writers: Writers, count_per_class: usize) -
 ///
 /// # Errors
 /// Where either count is 0.
-pub fn pair(settings: &Settings, train_per_class: usize, test_per_class: usize) -> Result<Pair> {
+pub fn pair(
+    settings: &Settings,
+    train_per_class: usize,
+    test_per_class: usize,
+) -> Result<TrainTest> {
     let train = generate(settings, Writers::Train, train_per_class)?;
     let test = generate(settings, Writers::Test, test_per_class)?;
     let (mean, std) = settings.mean_std();
-    Pair::new(train, test, vec![mean], vec![std])
+    TrainTest::new(train, test, vec![mean], vec![std])
 }
 
 /// A page of samples: one row a writer, one column a class.

@@ -1,14 +1,17 @@
-//! Wide vectors, chosen at run time.
+//! Compute vectors, chosen at run time.
 //!
 //! The compiler turns a plain loop over slices into vector instructions, but only into those it may
 //! assume. A release binary may assume SSE2; this machine may have AVX-512. So each hot loop is
 //! compiled three times and the widest version that the processor has is run. Loops over f64, the
 //! oracle's type, are compiled once: that halves what a build of this crate takes.
 
+pub(crate) mod convert;
+pub(crate) mod math;
+
 use half::bf16;
 
 use crate::tensor::rng::Words;
-use crate::{Float, Real};
+use crate::{Float, Stored};
 
 /// Defines functions of numbers of type `T` whose loops are compiled for the widest vectors this
 /// processor has.
@@ -55,11 +58,11 @@ macro_rules! vectorize {
                     body::<T, false>($($x),*)
                 }
                 if const { matches!(<T as $crate::Element>::DTYPE, $crate::DType::F32 | $crate::DType::BF16) } {
-                    if $crate::cpu::lanes::has_avx512() {
+                    if $crate::cpu::simd::has_avx512() {
                         // SAFETY: the processor was just asked for these features.
                         return unsafe { avx512($($x),*) };
                     }
-                    if $crate::cpu::lanes::has_avx2() {
+                    if $crate::cpu::simd::has_avx2() {
                         // SAFETY: the processor was just asked for these features.
                         return unsafe { avx2($($x),*) };
                     }
@@ -155,7 +158,7 @@ pub(crate) trait Lanes<T: Float>: Copy {
     /// # Safety
     /// As `load_first`.
     #[inline(always)]
-    unsafe fn widen<S: Real<Wide = T>>(count: usize, from: *const S) -> Self {
+    unsafe fn load_converted<S: Stored<Compute = T>>(count: usize, from: *const S) -> Self {
         // SAFETY: the caller's promise; types with one name are one type; no type has more than 16
         // lanes.
         unsafe {
@@ -170,7 +173,7 @@ pub(crate) trait Lanes<T: Float>: Copy {
             std::ptr::copy_nonoverlapping(from, stored.as_mut_ptr(), count);
             // Loops, not `map`: a closure might not be compiled for these instructions.
             for i in 0..Self::N {
-                lanes[i] = stored[i].wide();
+                lanes[i] = stored[i].to_compute();
             }
             Self::load(lanes.as_ptr())
         }
@@ -180,7 +183,7 @@ pub(crate) trait Lanes<T: Float>: Copy {
     /// # Safety
     /// As `store_first`.
     #[inline(always)]
-    unsafe fn narrow<S: Real<Wide = T>>(self, count: usize, to: *mut S) {
+    unsafe fn store_converted<S: Stored<Compute = T>>(self, count: usize, to: *mut S) {
         // SAFETY: as in `widen`.
         unsafe {
             if S::DTYPE == T::DTYPE {
@@ -193,30 +196,30 @@ pub(crate) trait Lanes<T: Float>: Copy {
             let (mut stored, mut lanes) = ([S::default(); 16], [T::ZERO; 16]);
             self.store(lanes.as_mut_ptr());
             for i in 0..Self::N {
-                stored[i] = S::narrow(lanes[i]);
+                stored[i] = S::from_compute(lanes[i]);
             }
             std::ptr::copy_nonoverlapping(stored.as_ptr(), to, count);
         }
     }
     /// The first N numbers of a slice.
     #[inline(always)]
-    fn read<S: Real<Wide = T>>(from: &[S]) -> Self {
+    fn read<S: Stored<Compute = T>>(from: &[S]) -> Self {
         assert!(from.len() >= Self::N, "a register is filled");
         // SAFETY: the length was compared; only kernels compiled for its instructions use this
         // type.
-        unsafe { Self::widen(Self::N, from.as_ptr()) }
+        unsafe { Self::load_converted(Self::N, from.as_ptr()) }
     }
     /// Writes the first N numbers of a slice.
     #[inline(always)]
-    fn write<S: Real<Wide = T>>(self, to: &mut [S]) {
+    fn write<S: Stored<Compute = T>>(self, to: &mut [S]) {
         assert!(to.len() >= Self::N, "a register is written whole");
         // SAFETY: as in `read`.
-        unsafe { self.narrow(Self::N, to.as_mut_ptr()) }
+        unsafe { self.store_converted(Self::N, to.as_mut_ptr()) }
     }
     /// A square of registers of a slice, whose rows and columns lie `apart` numbers from one
     /// another.
     #[inline(always)]
-    fn read_square<S: Real<Wide = T>, const N: usize>(
+    fn read_square<S: Stored<Compute = T>, const N: usize>(
         from: &[S],
         apart: [usize; 2],
     ) -> [[Self; N]; N] {
@@ -229,15 +232,16 @@ pub(crate) trait Lanes<T: Float>: Copy {
             for j in 0..N {
                 // SAFETY: the length was compared with where the last register ends; as to
                 // instructions, as in `read`.
-                square[i][j] =
-                    unsafe { Self::widen(Self::N, from.as_ptr().add(i * apart[0] + j * apart[1])) };
+                square[i][j] = unsafe {
+                    Self::load_converted(Self::N, from.as_ptr().add(i * apart[0] + j * apart[1]))
+                };
             }
         }
         square
     }
     /// Writes a square of registers to a slice, as `read_square` reads it.
     #[inline(always)]
-    fn write_square<S: Real<Wide = T>, const N: usize>(
+    fn write_square<S: Stored<Compute = T>, const N: usize>(
         square: [[Self; N]; N],
         to: &mut [S],
         apart: [usize; 2],
@@ -250,7 +254,8 @@ pub(crate) trait Lanes<T: Float>: Copy {
             for j in 0..N {
                 // SAFETY: as in `read_square`.
                 unsafe {
-                    square[i][j].narrow(Self::N, to.as_mut_ptr().add(i * apart[0] + j * apart[1]))
+                    square[i][j]
+                        .store_converted(Self::N, to.as_mut_ptr().add(i * apart[0] + j * apart[1]))
                 };
             }
         }

@@ -98,7 +98,7 @@ unsafe fn write_8([a, b, c, d]: [__m512i; 4], to: *mut u64) {
 mod tests {
     use super::*;
     use crate::Rng;
-    use crate::cpu::lanes::{has_avx2, has_avx512};
+    use crate::cpu::simd::{has_avx2, has_avx512};
 
     #[target_feature(enable = "avx2,fma")]
     fn avx2(rng: &Rng, first: u64, words: &mut [u64]) {

@@ -1,20 +1,20 @@
 //! Numbers of 16 bits are computed as f32: widened piece by piece into rooms that stay in the
 //! first-level cache, where the loops for f32 find them; so no op needs loops of its own for them.
 
-use crate::Real;
-use crate::cpu::{Scratch, lanes, vectorize};
+use crate::Stored;
+use crate::cpu::{Scratch, simd, vectorize};
 use crate::tensor::dtype::{as_type, as_type_mut};
 
 /// Numbers of a piece: four rooms of 4 KiB fit in the first-level cache.
-pub(crate) const PIECE: usize = 1024;
+pub(crate) const BLOCK: usize = 1024;
 
 /// Calls `body(inputs, part)` for parts of y, with all numbers in the type they are computed in:
 /// once where that is how they are stored, else for each `piece` of them.
-pub(crate) fn pieces<T: Real, const N: usize>(
+pub(crate) fn for_each_block<T: Stored, const N: usize>(
     x: [&[T]; N],
     y: &mut [T],
     piece: usize,
-    mut body: impl FnMut([&[T::Wide]; N], &mut [T::Wide]),
+    mut body: impl FnMut([&[T::Compute]; N], &mut [T::Compute]),
 ) {
     if let Some(y) = as_type_mut(y) {
         return body(
@@ -27,57 +27,64 @@ pub(crate) fn pieces<T: Real, const N: usize>(
     for (i, y) in y.chunks_mut(piece).enumerate() {
         let count = y.len();
         for (room, x) in rooms.chunks_mut(piece).zip(x) {
-            widen(&x[i * piece..][..count], &mut room[..count]);
+            convert(&x[i * piece..][..count], &mut room[..count]);
         }
         body(
             std::array::from_fn(|k| &rooms[k * piece..][..count]),
             &mut out[..count],
         );
-        round(&out[..count], y);
+        round_fast(&out[..count], y);
     }
 }
 
 /// Numbers widened or to be rounded, from the pool: taken where they are needed, and kept from one
 /// call to the next.
-pub(crate) type Room<T> = Option<Scratch<<T as Real>::Wide>>;
+pub(crate) type ConvertBuffer<T> = Option<Scratch<<T as Stored>::Compute>>;
 
 /// Numbers in the type they are computed in: themselves, or widened into `room`.
-pub(crate) fn widened<'a, T: Real>(x: &'a [T], room: &'a mut Room<T>) -> &'a [T::Wide] {
+pub(crate) fn as_compute<'a, T: Stored>(
+    x: &'a [T],
+    room: &'a mut ConvertBuffer<T>,
+) -> &'a [T::Compute] {
     as_type(x).unwrap_or_else(|| {
         let room = reserve::<T>(room, x.len());
-        widen(x, room);
+        convert(x, room);
         room
     })
 }
 
 /// Calls `body` on y in the type it is computed in: y itself, or `room`, which is then rounded into
 /// y.
-pub(crate) fn narrowed<T: Real>(
+pub(crate) fn write_as_compute<T: Stored>(
     y: &mut [T],
-    room: &mut Room<T>,
-    body: impl FnOnce(&mut [T::Wide]),
+    room: &mut ConvertBuffer<T>,
+    body: impl FnOnce(&mut [T::Compute]),
 ) {
     if let Some(y) = as_type_mut(y) {
         return body(y);
     }
     let room = reserve::<T>(room, y.len());
     body(room);
-    round(room, y);
+    round_fast(room, y);
 }
 
 /// As [`narrowed`], with the numbers of y in what `body` gets.
-pub(crate) fn edited<T: Real>(y: &mut [T], room: &mut Room<T>, body: impl FnOnce(&mut [T::Wide])) {
+pub(crate) fn update_as_compute<T: Stored>(
+    y: &mut [T],
+    room: &mut ConvertBuffer<T>,
+    body: impl FnOnce(&mut [T::Compute]),
+) {
     if let Some(y) = as_type_mut(y) {
         return body(y);
     }
     let room = reserve::<T>(room, y.len());
-    widen(y, room);
+    convert(y, room);
     body(room);
-    round(room, y);
+    round_fast(room, y);
 }
 
 /// The first `count` numbers of a room, of one as large as that at least.
-fn reserve<T: Real>(room: &mut Room<T>, count: usize) -> &mut [T::Wide] {
+fn reserve<T: Stored>(room: &mut ConvertBuffer<T>, count: usize) -> &mut [T::Compute] {
     let room = match room.take() {
         Some(large) if large.len() >= count => room.insert(large),
         _ => room.insert(Scratch::new(count)),
@@ -86,36 +93,36 @@ fn reserve<T: Real>(room: &mut Room<T>, count: usize) -> &mut [T::Wide] {
 }
 
 /// y = x.
-pub(crate) fn widen<T: Real>(x: &[T], y: &mut [T::Wide]) {
-    widen_loop(x, y);
+pub(crate) fn convert<T: Stored>(x: &[T], y: &mut [T::Compute]) {
+    convert_loop(x, y);
 }
 
 /// y = x, rounded to nearest.
-pub(crate) fn narrow<T: Real>(x: &[T::Wide], y: &mut [T]) {
-    narrow_loop(x, y);
+pub(crate) fn round<T: Stored>(x: &[T::Compute], y: &mut [T]) {
+    round_loop(x, y);
 }
 
-/// As [`narrow`], by the processor's own instruction where it has one, which takes subnormal
-/// numbers for 0.
-fn round<T: Real>(x: &[T::Wide], y: &mut [T]) {
+/// As [`round`], by the CPU's own instruction where it has one, which takes subnormal numbers for
+/// 0.
+fn round_fast<T: Stored>(x: &[T::Compute], y: &mut [T]) {
     if !as_type(x)
         .zip(as_type_mut(y))
-        .is_some_and(|(x, y)| lanes::round(x, y))
+        .is_some_and(|(x, y)| simd::round(x, y))
     {
-        narrow(x, y);
+        round(x, y);
     }
 }
 
 vectorize! {
-    fn widen_loop<T: Real>(x: &[T], y: &mut [T::Wide]) {
+    fn convert_loop<T: Stored>(x: &[T], y: &mut [T::Compute]) {
         for (y, &x) in y.iter_mut().zip(x) {
-            *y = x.wide();
+            *y = x.to_compute();
         }
     }
 
-    fn narrow_loop<T: Real>(x: &[T::Wide], y: &mut [T]) {
+    fn round_loop<T: Stored>(x: &[T::Compute], y: &mut [T]) {
         for (y, &x) in y.iter_mut().zip(x) {
-            *y = T::narrow(x);
+            *y = T::from_compute(x);
         }
     }
 }
@@ -137,8 +144,8 @@ mod tests {
             .chain([0.0, -0.0])
             .collect();
         let [mut plain, mut quick] = [vec![bf16::ZERO; x.len()], vec![bf16::ZERO; x.len()]];
-        narrow(&x, &mut plain);
-        round(&x, &mut quick);
+        round(&x, &mut plain);
+        round_fast(&x, &mut quick);
         for ((x, plain), quick) in x.iter().zip(plain).zip(quick) {
             let want = bf16::from_f32(*x);
             assert!(
@@ -153,7 +160,7 @@ mod tests {
         for count in 0..50 {
             let x: Vec<f32> = (0..count).map(|i| i as f32 + 0.001).collect();
             let mut y = vec![bf16::ONE; count + 1];
-            round(&x, &mut y[..count]);
+            round_fast(&x, &mut y[..count]);
             assert!(
                 y.iter().zip(&x).all(|(y, x)| *y == bf16::from_f32(*x)) && y[count] == bf16::ONE,
                 "{count}"
