@@ -2,7 +2,7 @@
 //! numbers piece by piece.
 
 use crate::cpu::dropout::{Kind, apply, whole};
-use crate::cpu::gemm::{Begin, Matrix, TILE, gemm, gemm_then};
+use crate::cpu::gemm::{Accumulate, MR, Operand, gemm, gemm_with_epilogue};
 use crate::cpu::{Scratch, unary};
 use crate::{Rng, Stored};
 
@@ -19,7 +19,7 @@ pub(crate) fn backward<T: Stored>(p: f64, rng: &Rng, x: &[T], dy: &mut [T]) {
 /// Whether the rows of k numbers that a product begins a task with have the first random bits of a
 /// block.
 pub(crate) fn in_pieces(k: usize, p: f64) -> bool {
-    whole(p, TILE * k)
+    whole(p, MR * k)
 }
 
 /// h = dropout(gelu(x)), or gelu(x), between two products: never in memory as a whole, nor is its
@@ -41,9 +41,9 @@ impl<T: Stored> Hidden<'_, T> {
         let [n, k] = self.size;
         gemm(
             [n, self.rows(), k],
-            Matrix::new(dy, n, true),
-            Matrix::made(self.x, k, &make),
-            Begin::Zero,
+            Operand::new(dy, n, true),
+            Operand::computed(self.x, k, &make),
+            Accumulate::Zero,
             dw,
         );
     }
@@ -60,11 +60,11 @@ impl<T: Stored> Hidden<'_, T> {
             unary::backward(unary::Kind::Gelu, x, &dy, dh);
         };
         let [n, k] = self.size;
-        gemm_then(
+        gemm_with_epilogue(
             [self.rows(), n, k],
-            Matrix::new(dy, n, false),
-            Matrix::new(w, k, false),
-            Begin::Zero,
+            Operand::new(dy, n, false),
+            Operand::new(w, k, false),
+            Accumulate::Zero,
             dx,
             &slope,
         );

@@ -1,7 +1,7 @@
 //! One matrix for all rows.
 
 use crate::Stored;
-use crate::cpu::gemm::{Begin, Matrix, gemm};
+use crate::cpu::gemm::{Accumulate, Operand, gemm};
 
 /// y = x w^T + bias; x is [rows, k], w [n, k], y [rows, n].
 pub(crate) fn linear<T: Stored>(
@@ -14,9 +14,9 @@ pub(crate) fn linear<T: Stored>(
     let rows = y.len().checked_div(n).unwrap_or(0);
     gemm(
         [rows, k, n],
-        Matrix::new(x, k, false),
-        Matrix::new(w, k, true),
-        bias.map_or(Begin::Zero, Begin::Bias),
+        Operand::new(x, k, false),
+        Operand::new(w, k, true),
+        bias.map_or(Accumulate::Zero, Accumulate::Bias),
         y,
     );
 }
@@ -26,9 +26,9 @@ pub(crate) fn backward_input<T: Stored>(dy: &[T], w: &[T], [n, k]: [usize; 2], d
     let rows = dx.len().checked_div(k).unwrap_or(0);
     gemm(
         [rows, n, k],
-        Matrix::new(dy, n, false),
-        Matrix::new(w, k, false),
-        Begin::Zero,
+        Operand::new(dy, n, false),
+        Operand::new(w, k, false),
+        Accumulate::Zero,
         dx,
     );
 }
@@ -43,9 +43,9 @@ pub(crate) fn backward_weight<T: Stored>(
     let rows = x.len().checked_div(k).unwrap_or(0);
     gemm(
         [n, rows, k],
-        Matrix::new(dy, n, true),
-        Matrix::new(x, k, false),
-        Begin::Zero,
+        Operand::new(dy, n, true),
+        Operand::new(x, k, false),
+        Accumulate::Zero,
         dw,
     );
 }

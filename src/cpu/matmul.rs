@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use crate::cpu::binary::locate;
-use crate::cpu::gemm::{Begin, Matrix, gemm};
+use crate::cpu::gemm::{Accumulate, Operand, gemm};
 use crate::{Shape, Stored};
 
 /// How the matrices of a batch lie in the slices of both operands.
@@ -24,17 +24,17 @@ pub(crate) fn matmul<T: Stored>(batch: &Batch, a: &[T], b: &[T], y: &mut [T]) {
     let [m, k, n] = batch.size;
     let one = |i: usize, y: &mut [T]| {
         let [at_a, at_b] = batch.steps.map(|steps| locate(i, &steps, &batch.shape));
-        let a = Matrix::new(
+        let a = Operand::new(
             &a[at_a * m * k..][..m * k],
             if batch.transposed[0] { m } else { k },
             batch.transposed[0],
         );
-        let b = Matrix::new(
+        let b = Operand::new(
             &b[at_b * k * n..][..k * n],
             if batch.transposed[1] { k } else { n },
             batch.transposed[1],
         );
-        gemm([m, k, n], a, b, Begin::Zero, y);
+        gemm([m, k, n], a, b, Accumulate::Zero, y);
     };
     match batch.shape.elements() {
         1 => one(0, y),

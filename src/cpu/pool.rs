@@ -12,7 +12,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use crate::cpu::conv2d::covered;
+use crate::cpu::conv::covered;
 use crate::cpu::{GRAIN, chunks, vectorize};
 use crate::tensor::window::Geometry;
 use crate::{Element, Float};

@@ -11,8 +11,8 @@ use half::bf16;
 
 use super::numbers::Numbers;
 use crate::Stored;
-use crate::cpu::taps::Gather;
-use crate::cpu::{conv_transpose2d, conv2d, reference};
+use crate::cpu::conv::indirect::Gather;
+use crate::cpu::conv::{self as conv2d, reference, transposed as conv_transpose2d};
 use crate::tensor::window::{Geometry, Window};
 
 /// Multiply-adds of one case, and elements of one operand, at most.

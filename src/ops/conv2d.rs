@@ -2,8 +2,9 @@
 
 use crate::autograd::Backward;
 use crate::autograd::trace;
+use crate::cpu::conv as cpu;
+use crate::cpu::conv::transposed::conv_transpose2d as spread;
 use crate::cpu::gelu_dropout::{Hidden, in_pieces};
-use crate::cpu::{conv_transpose2d::conv_transpose2d as spread, conv2d as cpu};
 use crate::cuda::{conv_transpose2d::forward as cuda_spread, conv2d as cuda};
 use crate::ops::gelu_dropout;
 use crate::ops::linear::{self, Linear, check_bias};

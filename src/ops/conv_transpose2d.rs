@@ -2,7 +2,7 @@
 
 use crate::autograd::Backward;
 use crate::autograd::trace;
-use crate::cpu::{conv_transpose2d as cpu, conv2d};
+use crate::cpu::conv::{self as conv2d, transposed as cpu};
 use crate::cuda;
 use crate::ops::batch_norm::BatchStats;
 use crate::ops::conv2d::biases;

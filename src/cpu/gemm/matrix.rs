@@ -1,6 +1,6 @@
 //! The sides of a product.
 
-use super::tile::{panel, together};
+use super::tile::{dot_width, nr};
 use super::{copy, factor, pair_rows};
 use crate::Stored;
 use crate::cpu::Scratch;
@@ -8,19 +8,19 @@ use crate::cpu::Scratch;
 /// A matrix inside a slice: element (i, j) is `data[i * row + j * col]`. Transposing one is
 /// swapping the steps.
 #[derive(Clone, Copy)]
-pub(crate) struct Matrix<'a, T> {
+pub(crate) struct Operand<'a, T> {
     pub(super) data: &'a [T],
     pub(super) row: usize,
     pub(super) col: usize,
     /// What makes its elements of those in `data`, which begin with the element of this number.
-    pub(super) made: Option<(usize, Make<'a, T>)>,
+    pub(super) made: Option<(usize, Prologue<'a, T>)>,
 }
 
 /// Makes as many elements as the second slice holds of those in the first, from the element of this
 /// number on.
-pub(crate) type Make<'a, T> = &'a (dyn Fn(usize, &[T], &mut [T]) + Sync);
+pub(crate) type Prologue<'a, T> = &'a (dyn Fn(usize, &[T], &mut [T]) + Sync);
 
-impl<'a, T: Stored> Matrix<'a, T> {
+impl<'a, T: Stored> Operand<'a, T> {
     /// A dense matrix of `columns` columns, row after row; with `transposed` its transpose, as a
     /// view.
     pub fn new(data: &'a [T], columns: usize, transposed: bool) -> Self {
@@ -29,7 +29,7 @@ impl<'a, T: Stored> Matrix<'a, T> {
         } else {
             [columns, 1]
         };
-        Matrix {
+        Operand {
             data,
             row,
             col,
@@ -39,17 +39,17 @@ impl<'a, T: Stored> Matrix<'a, T> {
 
     /// A dense matrix of `columns` columns of what `make` makes of `data`, as the right side of a
     /// product: some rows at a time, where they are packed. They begin at multiples of
-    /// [`TILE`](super::TILE).
-    pub fn made(data: &'a [T], columns: usize, make: Make<'a, T>) -> Self {
-        Matrix {
+    /// [`MR`](super::MR).
+    pub fn computed(data: &'a [T], columns: usize, make: Prologue<'a, T>) -> Self {
+        Operand {
             made: Some((0, make)),
-            ..Matrix::new(data, columns, false)
+            ..Operand::new(data, columns, false)
         }
     }
 
     pub(super) fn skip(self, rows: usize, cols: usize) -> Self {
         let by = rows * self.row + cols * self.col;
-        Matrix {
+        Operand {
             data: &self.data[by..],
             made: self.made.map(|(first, make)| (first + by, make)),
             ..self
@@ -57,7 +57,7 @@ impl<'a, T: Stored> Matrix<'a, T> {
     }
 
     /// Its first `count` rows, at least: as they are, or made in `room`.
-    pub(super) fn rows<'r>(self, count: usize, room: &'r mut Option<Scratch<T>>) -> Matrix<'r, T>
+    pub(super) fn rows<'r>(self, count: usize, room: &'r mut Option<Scratch<T>>) -> Operand<'r, T>
     where
         'a: 'r,
     {
@@ -66,7 +66,7 @@ impl<'a, T: Stored> Matrix<'a, T> {
         };
         let room = room.insert(Scratch::new(count * self.row));
         make(first, &self.data[..room.len()], room);
-        Matrix {
+        Operand {
             data: room,
             made: None,
             ..self
@@ -81,8 +81,8 @@ impl<'a, T: Stored> Matrix<'a, T> {
         columns: usize,
         room: &'a mut Option<Scratch<T>>,
     ) -> Option<&'a [T]> {
-        let fits = columns == panel::<F>() || columns == panel::<F>() / 2;
-        let fits = fits && together::<F>() == 1 && [self.row, self.col] == [columns, 1];
+        let fits = columns == nr::<F>() || columns == nr::<F>() / 2;
+        let fits = fits && dot_width::<F>() == 1 && [self.row, self.col] == [columns, 1];
         fits.then(|| &self.rows(rows, room).data[..rows * columns])
     }
 
@@ -96,7 +96,7 @@ impl<'a, T: Stored> Matrix<'a, T> {
         wide: usize,
         to: &mut [F],
     ) {
-        let (t, from) = (together::<F>(), &self.data[first * self.col..]);
+        let (t, from) = (dot_width::<F>(), &self.data[first * self.col..]);
         if self.col > 1 && (t > 1 && !rows.is_multiple_of(t) || count < wide) {
             to.fill(F::default());
         }

@@ -6,17 +6,17 @@ use half::bf16;
 
 use super::products::Products;
 use super::rows::Tile;
-use super::tile::{Begin, Sums, TILE, Target, same, same_mut};
+use super::tile::{Accumulate, MR, OutputTile, TileProduct, same, same_mut};
 use crate::{DType, Stored};
 
 /// # Safety
-/// As `Sums::columns`; T is f32 or f64.
+/// As `TileProduct::columns`; T is f32 or f64.
 pub(super) unsafe fn neon<T: Stored, O: Stored>(
-    sums: &Sums<T>,
+    sums: &TileProduct<T>,
     tiles: &[Tile],
     at: usize,
-    begin: Begin<O>,
-    to: &mut Target<O>,
+    begin: Accumulate<O>,
+    to: &mut OutputTile<O>,
 ) {
     // SAFETY: the caller's promise; T and O are the types that their DTYPEs name.
     unsafe {
@@ -35,20 +35,20 @@ pub(super) unsafe fn neon<T: Stored, O: Stored>(
 /// Two vectors of columns at a time: with 8 rows 16 of the 32 registers hold sums.
 ///
 /// # Safety
-/// As `Sums::columns`.
+/// As `TileProduct::columns`.
 unsafe fn by<T: Stored, O: Stored<Compute = T::Compute>, V: Products<T>>(
-    sums: &Sums<T>,
+    sums: &TileProduct<T>,
     tiles: &[Tile],
     at: usize,
-    begin: Begin<O>,
-    to: &mut Target<O>,
+    begin: Accumulate<O>,
+    to: &mut OutputTile<O>,
 ) {
     for first in (0..to.columns).step_by(2 * V::N) {
         // SAFETY: the caller's promise.
         unsafe {
             match to.columns - first > V::N {
-                true => sums.columns::<V, O, 2, TILE>(tiles, at, begin, to, first),
-                false => sums.columns::<V, O, 1, TILE>(tiles, at, begin, to, first),
+                true => sums.columns::<V, O, 2, MR>(tiles, at, begin, to, first),
+                false => sums.columns::<V, O, 1, MR>(tiles, at, begin, to, first),
             }
         }
     }

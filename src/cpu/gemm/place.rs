@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use super::tile::together;
-use super::{Matrix, copy, copy_many};
+use super::tile::dot_width;
+use super::{Operand, copy, copy_many};
 use crate::Stored;
 
 /// Where the terms of A are.
@@ -35,7 +35,7 @@ impl Place {
     /// meet in the same few sets of the caches, and what is read for one panel of B is gone at the
     /// next.
     pub fn of<F: Stored, T: Stored>(
-        a: Matrix<'_, T>,
+        a: Operand<'_, T>,
         [m, k, n]: [usize; 3],
         terms: usize,
     ) -> Place {
@@ -63,7 +63,7 @@ impl Place {
                 _ => columns,
             };
         }
-        match (together::<F>(), a.col) {
+        match (dot_width::<F>(), a.col) {
             (1, 1) if far(4096, a.row) && m > 1 => rows,
             (1, _) if far(512, a.col) && a.row == 1 => columns,
             (1, _) => Place::Here,
@@ -75,7 +75,7 @@ impl Place {
     /// Copies the first `count` terms of m rows, if they go to columns.
     pub fn lay_columns<T: Stored, F: Stored<Compute = T::Compute>>(
         self,
-        a: Matrix<'_, T>,
+        a: Operand<'_, T>,
         [m, count]: [usize; 2],
         to: &mut [F],
     ) {
@@ -85,8 +85,8 @@ impl Place {
         if dense {
             return copy_many(&a.data[..count * m], &mut to[..count * m]);
         }
-        let to = &mut to[..count.next_multiple_of(together::<F>()) * apart];
-        Matrix {
+        let to = &mut to[..count.next_multiple_of(dot_width::<F>()) * apart];
+        Operand {
             row: a.col,
             col: a.row,
             ..a
@@ -97,7 +97,7 @@ impl Place {
     /// Copies the first `count` terms of some rows, if they go to rows.
     pub fn lay_rows<T: Stored, F: Stored<Compute = T::Compute>>(
         self,
-        a: Matrix<'_, T>,
+        a: Operand<'_, T>,
         rows: Range<usize>,
         count: usize,
         to: &mut [F],

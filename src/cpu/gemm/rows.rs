@@ -1,10 +1,10 @@
 //! Which rows of a product are computed together.
 
-use super::tile::{TILE, rows_of_a_tile};
+use super::tile::{MR, rows_of_a_tile};
 use crate::Stored;
 
-/// Rows of A, and the rows of C that they make, tile by tile.
-pub(crate) struct Rows {
+/// RowOffsets of A, and the rows of C that they make, tile by tile.
+pub(crate) struct RowOffsets {
     pub(super) tiles: Vec<Tile>,
     /// The last row of A, and of C, which none of the others is behind.
     pub(super) last: [usize; 2],
@@ -12,12 +12,12 @@ pub(crate) struct Rows {
 
 /// A tile that is not full does its first row several times.
 pub(super) struct Tile {
-    pub from: [usize; TILE],
-    pub to: [usize; TILE],
+    pub from: [usize; MR],
+    pub to: [usize; MR],
     pub count: usize,
 }
 
-impl Rows {
+impl RowOffsets {
     /// Lines of `count` rows each: the first row of each line begins at `lines` in A and in C, and
     /// the rows after it `steps` further on in each. `columns` of C are computed at a time.
     pub fn lines<T: Stored>(
@@ -25,8 +25,8 @@ impl Rows {
         count: usize,
         steps: [usize; 2],
         columns: usize,
-    ) -> Rows {
-        Rows::of_height(rows_of_a_tile::<T>(columns), lines, count, steps)
+    ) -> RowOffsets {
+        RowOffsets::of_height(rows_of_a_tile::<T>(columns), lines, count, steps)
     }
 
     /// In tiles of so many rows.
@@ -35,7 +35,7 @@ impl Rows {
         lines: impl Iterator<Item = [usize; 2]>,
         count: usize,
         steps: [usize; 2],
-    ) -> Rows {
+    ) -> RowOffsets {
         let mut tiles: Vec<Tile> =
             Vec::with_capacity((lines.size_hint().0 * count).div_ceil(height));
         let mut last = [0; 2];
@@ -50,8 +50,8 @@ impl Rows {
             while left > 0 {
                 if tiles.last().is_none_or(|tile| tile.count == height) {
                     tiles.push(Tile {
-                        from: [from; TILE],
-                        to: [to; TILE],
+                        from: [from; MR],
+                        to: [to; MR],
                         count: 0,
                     });
                 }
@@ -69,11 +69,11 @@ impl Rows {
                 left -= after - before;
             }
         }
-        Rows { tiles, last }
+        RowOffsets { tiles, last }
     }
 
     /// `count` rows, the first of which is the first of A and of C.
-    pub fn dense<T: Stored>(count: usize, steps: [usize; 2], columns: usize) -> Rows {
-        Rows::lines::<T>(std::iter::once([0, 0]), count, steps, columns)
+    pub fn dense<T: Stored>(count: usize, steps: [usize; 2], columns: usize) -> RowOffsets {
+        RowOffsets::lines::<T>(std::iter::once([0, 0]), count, steps, columns)
     }
 }

@@ -13,56 +13,52 @@
 use half::bf16;
 
 use super::products::Products;
-use super::rows::{Rows, Tile};
+use super::rows::{RowOffsets, Tile};
 use crate::cpu::simd::{has_avx2, has_avx512, prefetch};
 use crate::{DType, Float, Stored};
 
 #[cfg(target_arch = "x86_64")]
 use super::x86;
 
-/// Rows of a tile, at most.
-pub(crate) const TILE: usize = 8;
+/// RowOffsets of a tile, at most.
+pub(crate) const MR: usize = 8;
 
-/// Rows of a tile of so many columns here.
+/// RowOffsets of a tile of so many columns here.
 pub(super) fn rows_of_a_tile<T: Stored>(columns: usize) -> usize {
     if has_avx2() && !has_avx512() {
         rows_for_avx2::<T>(columns)
     } else {
-        TILE
+        MR
     }
 }
 
 /// 16 registers hold the sums of 6 rows and two vectors of columns, and the factors, or those of 8
 /// rows and one vector.
 pub(super) fn rows_for_avx2<T: Stored>(columns: usize) -> usize {
-    if 4 * columns > panel::<T>() {
-        SIX
-    } else {
-        TILE
-    }
+    if 4 * columns > nr::<T>() { SIX } else { MR }
 }
 pub(super) const SIX: usize = 6;
 
 /// Columns of a tile, and of a panel: 32, or 16 where sums are of f64. Either fills two of the
 /// widest vector registers: a tile is 16 registers, and each element of A, loaded once for all
 /// lanes, serves two multiplications.
-pub(crate) const fn panel<T: Stored>() -> usize {
+pub(crate) const fn nr<T: Stored>() -> usize {
     128 / size_of::<T::Compute>()
 }
 
 /// Terms that go together: two of bf16, else one.
-pub(crate) const fn together<T: Stored>() -> usize {
+pub(crate) const fn dot_width<T: Stored>() -> usize {
     size_of::<T::Compute>() / size_of::<T>()
 }
 
 /// Terms of a sum that are added before the next panel's turn: so many rows of a panel are half of
 /// the first-level cache.
-pub(crate) const TERMS: usize = 128;
+pub(crate) const KC: usize = 128;
 
 /// `len` consecutive terms of the sums in a tile, those that go together counted once, and where
 /// they begin in A and B.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Run {
+pub(crate) struct KSegment {
     pub a: usize,
     pub b: usize,
     pub len: usize,
@@ -70,54 +66,54 @@ pub(crate) struct Run {
 
 /// What the sums in a tile start from.
 #[derive(Clone, Copy)]
-pub(crate) enum Begin<'a, T> {
+pub(crate) enum Accumulate<'a, T> {
     Zero,
     /// One value for each column.
     Bias(&'a [T]),
     /// What is there.
-    Add,
+    Existing,
 }
 
-impl<'a, T> Begin<'a, T> {
+impl<'a, T> Accumulate<'a, T> {
     /// From column `first` on.
     pub fn skip(self, first: usize) -> Self {
         match self {
-            Begin::Bias(bias) => Begin::Bias(&bias[first..]),
+            Accumulate::Bias(bias) => Accumulate::Bias(&bias[first..]),
             other => other,
         }
     }
 }
 
 /// Where tiles go: `columns` of C from column `first` on, at most a panel.
-pub(crate) struct Target<'a, T> {
+pub(crate) struct OutputTile<'a, T> {
     pub c: &'a mut [T],
     pub first: usize,
     pub columns: usize,
 }
 
 /// The sums that tiles of C are made of.
-pub(crate) struct Sums<'a, T> {
+pub(crate) struct TileProduct<'a, T> {
     a: &'a [T],
     b: &'a [T],
     /// From one term, or those that go together, to the next, in A and in B.
     steps: [usize; 2],
-    runs: &'a [Run],
+    runs: &'a [KSegment],
     /// Behind the last term, in A and in B.
     reach: [usize; 2],
     ahead: bool,
 }
 
-impl<'a, T: Stored> Sums<'a, T> {
-    pub fn new(a: &'a [T], b: &'a [T], steps: [usize; 2], runs: &'a [Run]) -> Self {
-        let reach = |start: fn(&Run) -> usize, step: usize| {
+impl<'a, T: Stored> TileProduct<'a, T> {
+    pub fn new(a: &'a [T], b: &'a [T], steps: [usize; 2], runs: &'a [KSegment]) -> Self {
+        let reach = |start: fn(&KSegment) -> usize, step: usize| {
             runs.iter()
                 .filter(|run| run.len > 0)
                 .map(|run| start(run) + (run.len - 1) * step)
                 .max()
-                .map_or(0, |at| at + together::<T>())
+                .map_or(0, |at| at + dot_width::<T>())
         };
         let reach = [reach(|run| run.a, steps[0]), reach(|run| run.b, steps[1])];
-        Sums {
+        TileProduct {
             a,
             b,
             steps,
@@ -131,10 +127,10 @@ impl<'a, T: Stored> Sums<'a, T> {
     /// and column j.
     pub fn tiles<O: Stored<Compute = T::Compute>>(
         &self,
-        rows: &Rows,
+        rows: &RowOffsets,
         at: usize,
-        begin: Begin<'_, O>,
-        mut to: Target<'_, O>,
+        begin: Accumulate<'_, O>,
+        mut to: OutputTile<'_, O>,
     ) {
         // Without rows nothing is read or written, so there is nothing to compare: a band of a
         // strided convolution's output may hold no row of some phase, whose terms then need not lie
@@ -144,11 +140,11 @@ impl<'a, T: Stored> Sums<'a, T> {
         }
         let begin = begin.skip(to.first);
         assert!(
-            to.columns <= panel::<T>(),
+            to.columns <= nr::<T>(),
             "a tile is at most as wide as a panel"
         );
         assert!(
-            !matches!(begin, Begin::Bias(bias) if bias.len() < to.columns),
+            !matches!(begin, Accumulate::Bias(bias) if bias.len() < to.columns),
             "the bias is as long as a row"
         );
         let ([last_a, last_c], tiles) = (rows.last, &rows.tiles[..]);
@@ -159,9 +155,9 @@ impl<'a, T: Stored> Sums<'a, T> {
         if self.reach[0] > 0 {
             assert!(last_a + self.reach[0] <= self.a.len(), "terms lie within A");
             // Half a panel is read, or a whole one.
-            let wide = to.columns.next_multiple_of(panel::<T>() / 2);
+            let wide = to.columns.next_multiple_of(nr::<T>() / 2);
             assert!(
-                at + self.reach[1] + (wide - 1) * together::<T>() <= self.b.len(),
+                at + self.reach[1] + (wide - 1) * dot_width::<T>() <= self.b.len(),
                 "and within B"
             );
         }
@@ -200,7 +196,7 @@ impl<'a, T: Stored> Sums<'a, T> {
     }
 
     #[inline(always)]
-    fn prefetch(&self, rows: &[usize; TILE]) {
+    fn prefetch(&self, rows: &[usize; MR]) {
         for (run, row) in self
             .runs
             .iter()
@@ -229,8 +225,8 @@ impl<'a, T: Stored> Sums<'a, T> {
         &self,
         tiles: &[Tile],
         at: usize,
-        begin: Begin<'_, O>,
-        to: &mut Target<'_, O>,
+        begin: Accumulate<'_, O>,
+        to: &mut OutputTile<'_, O>,
         first: usize,
     ) {
         for (i, tile) in tiles.iter().enumerate() {
@@ -243,10 +239,10 @@ impl<'a, T: Stored> Sums<'a, T> {
                     (count, true) if count == R => {
                         self.tile::<V, O, C, R, true>(tile, at, begin, to, first)
                     }
-                    (count, _) if count > TILE / 2 => {
+                    (count, _) if count > MR / 2 => {
                         self.tile::<V, O, C, R, false>(tile, at, begin, to, first)
                     }
-                    _ => self.tile::<V, O, C, { TILE / 2 }, false>(tile, at, begin, to, first),
+                    _ => self.tile::<V, O, C, { MR / 2 }, false>(tile, at, begin, to, first),
                 }
             }
         }
@@ -267,8 +263,8 @@ impl<'a, T: Stored> Sums<'a, T> {
         &self,
         tile: &Tile,
         at: usize,
-        begin: Begin<'_, O>,
-        to: &mut Target<'_, O>,
+        begin: Accumulate<'_, O>,
+        to: &mut OutputTile<'_, O>,
         first: usize,
     ) {
         // Lanes of vector c that are columns of C.
@@ -283,7 +279,7 @@ impl<'a, T: Stored> Sums<'a, T> {
         // Loops of fixed length, so that all sums stay in registers. SAFETY: every index is at most
         // the one that was compared, and `first` + C N at most the width of a panel.
         unsafe {
-            if let Begin::Bias(bias) = begin {
+            if let Accumulate::Bias(bias) = begin {
                 for c in 0..C {
                     let bias =
                         V::load_converted(wanted(c), bias.as_ptr().wrapping_add(first + c * V::N));
@@ -292,7 +288,7 @@ impl<'a, T: Stored> Sums<'a, T> {
                     }
                 }
             }
-            let b = self.b.as_ptr().wrapping_add(at + first * together::<T>());
+            let b = self.b.as_ptr().wrapping_add(at + first * dot_width::<T>());
             for run in self.runs {
                 let a: [_; R] =
                     std::array::from_fn(|i| self.a.as_ptr().wrapping_add(tile.from[i] + run.a));
@@ -300,7 +296,7 @@ impl<'a, T: Stored> Sums<'a, T> {
                 for _ in 0..run.len {
                     let mut columns = [V::all(b); C];
                     for c in 0..C {
-                        columns[c] = V::each(b.add(c * V::N * together::<T>()));
+                        columns[c] = V::each(b.add(c * V::N * dot_width::<T>()));
                     }
                     for i in 0..R {
                         let x = V::all(a[i].add(p));
@@ -323,7 +319,7 @@ impl<'a, T: Stored> Sums<'a, T> {
                         wanted(c),
                     );
                     let sum = sum[i][c];
-                    let sum = if matches!(begin, Begin::Add) {
+                    let sum = if matches!(begin, Accumulate::Existing) {
                         sum.add(V::load_converted(count, to))
                     } else {
                         sum
@@ -338,48 +334,33 @@ impl<'a, T: Stored> Sums<'a, T> {
 /// Four columns at a time, on any processor.
 ///
 /// # Safety
-/// As `Sums::columns`.
+/// As `TileProduct::columns`.
 unsafe fn portable<T: Stored, O: Stored>(
-    sums: &Sums<T>,
+    sums: &TileProduct<T>,
     tiles: &[Tile],
     at: usize,
-    begin: Begin<O>,
-    to: &mut Target<O>,
+    begin: Accumulate<O>,
+    to: &mut OutputTile<O>,
 ) {
     for first in (0..to.columns).step_by(4) {
         // SAFETY: the caller's promise; T and O are the types that their DTYPEs name.
         unsafe {
             match (T::DTYPE, O::DTYPE) {
-                (DType::F32, DType::F32) => same::<_, Sums<f32>>(sums)
-                    .columns::<[f32; 4], f32, 1, TILE>(
+                (DType::F32, DType::F32) => same::<_, TileProduct<f32>>(sums)
+                    .columns::<[f32; 4], f32, 1, MR>(tiles, at, *same(&begin), same_mut(to), first),
+                (DType::F32, _) => same::<_, TileProduct<f32>>(sums)
+                    .columns::<[f32; 4], bf16, 1, MR>(
                         tiles,
                         at,
                         *same(&begin),
                         same_mut(to),
                         first,
                     ),
-                (DType::F32, _) => same::<_, Sums<f32>>(sums).columns::<[f32; 4], bf16, 1, TILE>(
-                    tiles,
-                    at,
-                    *same(&begin),
-                    same_mut(to),
-                    first,
-                ),
-                (DType::F64, _) => same::<_, Sums<f64>>(sums).columns::<[f64; 4], f64, 1, TILE>(
-                    tiles,
-                    at,
-                    *same(&begin),
-                    same_mut(to),
-                    first,
-                ),
-                (_, DType::F32) => same::<_, Sums<bf16>>(sums).columns::<[f32; 4], f32, 1, TILE>(
-                    tiles,
-                    at,
-                    *same(&begin),
-                    same_mut(to),
-                    first,
-                ),
-                _ => same::<_, Sums<bf16>>(sums).columns::<[f32; 4], bf16, 1, TILE>(
+                (DType::F64, _) => same::<_, TileProduct<f64>>(sums)
+                    .columns::<[f64; 4], f64, 1, MR>(tiles, at, *same(&begin), same_mut(to), first),
+                (_, DType::F32) => same::<_, TileProduct<bf16>>(sums)
+                    .columns::<[f32; 4], f32, 1, MR>(tiles, at, *same(&begin), same_mut(to), first),
+                _ => same::<_, TileProduct<bf16>>(sums).columns::<[f32; 4], bf16, 1, MR>(
                     tiles,
                     at,
                     *same(&begin),
@@ -414,35 +395,35 @@ mod tests {
     /// Whole numbers, so that every order of additions and every instruction set gives the same
     /// bits.
     fn narrow_kernels_agree<T: Stored, O: Stored<Compute = T::Compute>>() {
-        let (wide, terms, t) = (panel::<T>(), 37, together::<T>());
+        let (wide, terms, t) = (nr::<T>(), 37, dot_width::<T>());
         fn numbers<T: Stored>(n: usize) -> Vec<T> {
             (0..n)
                 .map(|i| T::from_f64((i * 7919 % 17) as f64))
                 .collect()
         }
         let (a, b, bias) = (
-            numbers::<T>(2 * TILE * terms * t),
+            numbers::<T>(2 * MR * terms * t),
             numbers::<T>(terms * wide * t),
             numbers::<O>(wide),
         );
-        let runs = [Run {
+        let runs = [KSegment {
             a: 0,
             b: 0,
             len: terms,
         }];
-        let sums = Sums::new(&a, &b, [t, t * wide], &runs);
+        let sums = TileProduct::new(&a, &b, [t, t * wide], &runs);
         for (columns, rows) in [1, 3, 4, 8, wide / 2, wide - 5, wide]
             .into_iter()
-            .flat_map(|c| [3, TILE + 7].map(|r| (c, r)))
+            .flat_map(|c| [3, MR + 7].map(|r| (c, r)))
         {
-            let places = Rows::dense::<T>(rows, [terms * t, wide], columns);
+            let places = RowOffsets::dense::<T>(rows, [terms * t, wide], columns);
             let mut c: [Vec<O>; 3] = std::array::from_fn(|_| vec![O::from_f64(1.0); rows * wide]);
-            let begin = Begin::Bias(&bias[..]);
+            let begin = Accumulate::Bias(&bias[..]);
             sums.tiles(
                 &places,
                 0,
                 begin,
-                Target {
+                OutputTile {
                     c: &mut c[0],
                     first: 0,
                     columns,
@@ -451,7 +432,7 @@ mod tests {
             #[cfg(target_arch = "x86_64")]
             if T::DTYPE != DType::BF16 && has_avx2() {
                 // With tiles of its height, which others than AVX2's processors do not make.
-                let places = Rows::of_height(
+                let places = RowOffsets::of_height(
                     rows_for_avx2::<T>(columns),
                     [[0, 0]].into_iter(),
                     rows,
@@ -465,7 +446,7 @@ mod tests {
                         &places.tiles,
                         0,
                         begin,
-                        &mut Target {
+                        &mut OutputTile {
                             c: &mut c[1],
                             first: 0,
                             columns,
@@ -481,7 +462,7 @@ mod tests {
                     &places.tiles,
                     0,
                     begin,
-                    &mut Target {
+                    &mut OutputTile {
                         c: &mut c[2],
                         first: 0,
                         columns,

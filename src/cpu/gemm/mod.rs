@@ -1,4 +1,4 @@
-//! Matrix products, and how they are cut into tasks.
+//! Operand products, and how they are cut into tasks.
 
 mod matrix;
 #[cfg(target_arch = "aarch64")]
@@ -12,10 +12,10 @@ mod x86;
 
 use std::ops::Range;
 
-pub(crate) use matrix::Matrix;
+pub(crate) use matrix::Operand;
 use place::Place;
-pub(crate) use rows::Rows;
-pub(crate) use tile::{Begin, Run, Sums, TERMS, TILE, Target, panel, together};
+pub(crate) use rows::RowOffsets;
+pub(crate) use tile::{Accumulate, KC, KSegment, MR, OutputTile, TileProduct, dot_width, nr};
 
 use crate::cpu::binary::add_assign;
 use crate::cpu::simd::convert::convert;
@@ -26,7 +26,7 @@ use crate::{Element, Float, Stored};
 
 /// Whether this processor multiplies numbers of type T as they are stored. Others become factors of
 /// the type they are computed in, where they are laid out for a product.
-pub(crate) fn multiplies<T: Stored>() -> bool {
+pub(crate) fn multiplies_natively<T: Stored>() -> bool {
     T::DTYPE == T::Compute::DTYPE || has_bf16()
 }
 
@@ -79,7 +79,7 @@ pub(crate) fn copy_many<T: Stored, F: Stored<Compute = T::Compute>>(from: &[T], 
 }
 
 /// `count` rows of some elements two by two, element by element: a0 b0 a1 b1 ..., the last one of
-/// an odd number with zeros. Rows begin `step` apart, and pairs of them are written 2 `wide` apart.
+/// an odd number with zeros. RowOffsets begin `step` apart, and pairs of them are written 2 `wide` apart.
 pub(crate) fn pair_rows<'a, T: Stored, F: Stored<Compute = T::Compute>>(
     rows: &[T],
     [count, elements, step]: [usize; 3],
@@ -120,7 +120,7 @@ vectorize! {
     }
 }
 
-/// Rows of C a task works on, at least; and at most where it takes all of a large B through the
+/// RowOffsets of C a task works on, at least; and at most where it takes all of a large B through the
 /// caches.
 const ROWS: usize = 64;
 const MANY_ROWS: usize = 192;
@@ -128,8 +128,8 @@ const MANY_ROWS: usize = 192;
 /// Elements of B that stay in the second-level cache.
 const NEAR: usize = 1 << 16;
 
-/// Rows whose places are written down at a time.
-const TURN: usize = 32 * TILE;
+/// RowOffsets whose places are written down at a time.
+const TURN: usize = 32 * MR;
 
 /// Bytes of a row of A from which on the next rows are fetched ahead; shorter ones are foreseen,
 /// being one stream.
@@ -152,62 +152,62 @@ const MOVED: usize = 1 << 16;
 /// alone.
 pub(crate) fn gemm<T: Stored, O: Stored<Compute = T::Compute>>(
     size: [usize; 3],
-    a: Matrix<'_, T>,
-    b: Matrix<'_, T>,
-    begin: Begin<'_, O>,
+    a: Operand<'_, T>,
+    b: Operand<'_, T>,
+    begin: Accumulate<'_, O>,
     c: &mut [O],
 ) {
-    gemm_then(size, a, b, begin, c, &|_, _| {});
+    gemm_with_epilogue(size, a, b, begin, c, &|_, _| {});
 }
 
 /// What is called with rows of C when their products are done, while they are in a cache, and the
 /// number of their first element.
-pub(crate) type Then<'a, O> = &'a (dyn Fn(usize, &mut [O]) + Sync);
+pub(crate) type Epilogue<'a, O> = &'a (dyn Fn(usize, &mut [O]) + Sync);
 
-/// As [`gemm`], and `then` for all rows of C. They begin at multiples of [`TILE`].
-pub(crate) fn gemm_then<T: Stored, O: Stored<Compute = T::Compute>>(
+/// As [`gemm`], and `then` for all rows of C. They begin at multiples of [`MR`].
+pub(crate) fn gemm_with_epilogue<T: Stored, O: Stored<Compute = T::Compute>>(
     size: [usize; 3],
-    a: Matrix<'_, T>,
-    b: Matrix<'_, T>,
-    begin: Begin<'_, O>,
+    a: Operand<'_, T>,
+    b: Operand<'_, T>,
+    begin: Accumulate<'_, O>,
     c: &mut [O],
-    then: Then<'_, O>,
+    then: Epilogue<'_, O>,
 ) {
     assert!(a.made.is_none(), "only the right side may be made");
-    if multiplies::<T>() {
+    if multiplies_natively::<T>() {
         gemm_of::<T, T, O>(size, a, b, begin, c, then)
     } else {
         gemm_of::<T::Compute, T, O>(size, a, b, begin, c, then)
     }
 }
 
-/// As [`gemm_then`], of factors of type F.
+/// As [`gemm_with_epilogue`], of factors of type F.
 fn gemm_of<F: Stored<Compute = T::Compute>, T: Stored, O: Stored<Compute = T::Compute>>(
     [m, k, n]: [usize; 3],
-    a: Matrix<'_, T>,
-    b: Matrix<'_, T>,
-    begin: Begin<'_, O>,
+    a: Operand<'_, T>,
+    b: Operand<'_, T>,
+    begin: Accumulate<'_, O>,
     c: &mut [O],
-    then: Then<'_, O>,
+    then: Epilogue<'_, O>,
 ) {
     assert_eq!(c.len(), m * n, "C is dense");
     if m * n == 0 {
         return;
     }
     if k == 0 {
-        // Sums of no products.
+        // TileProduct of no products.
         for c in c.chunks_mut(n) {
             match begin {
-                Begin::Zero => c.fill(O::default()),
-                Begin::Bias(bias) => c.copy_from_slice(&bias[..n]),
-                Begin::Add => {}
+                Accumulate::Zero => c.fill(O::default()),
+                Accumulate::Bias(bias) => c.copy_from_slice(&bias[..n]),
+                Accumulate::Existing => {}
             }
         }
         return then(0, c);
     }
     if k >= 2 * LONG && m * n <= 1 << 18 {
         // Each block of terms makes a matrix of its own. No more than 64, for the memory they take.
-        let length = LONG.max(k.div_ceil(64)).next_multiple_of(TILE);
+        let length = LONG.max(k.div_ceil(64)).next_multiple_of(MR);
         let partial = |i: usize| {
             let (first, mut c) = (i * length, Scratch::<T::Compute>::new(m * n));
             let count = length.min(k - first);
@@ -220,15 +220,15 @@ fn gemm_of<F: Stored<Compute = T::Compute>, T: Stored, O: Stored<Compute = T::Co
                         a.skip(0, first),
                         (panel, n),
                         [count, n],
-                        Begin::Zero,
+                        Accumulate::Zero,
                         &mut c,
                     );
                 }
                 None => multiply(
                     a.skip(0, first),
-                    (&pack::<F, T>(b, count, n), panel::<F>()),
+                    (&pack::<F, T>(b, count, n), nr::<F>()),
                     [count, n],
-                    Begin::Zero,
+                    Accumulate::Zero,
                     &mut c,
                 ),
             }
@@ -237,16 +237,16 @@ fn gemm_of<F: Stored<Compute = T::Compute>, T: Stored, O: Stored<Compute = T::Co
         let sums = sum_pairwise(0..k.div_ceil(length), &partial);
         for (c, sums) in c.chunks_mut(n).zip(sums.chunks(n)) {
             match begin {
-                Begin::Zero => c
+                Accumulate::Zero => c
                     .iter_mut()
                     .zip(sums)
                     .for_each(|(c, &sum)| *c = O::from_compute(sum)),
-                Begin::Bias(bias) => c
+                Accumulate::Bias(bias) => c
                     .iter_mut()
                     .zip(sums)
                     .zip(bias)
                     .for_each(|((c, &sum), b)| *c = O::from_compute(b.to_compute() + sum)),
-                Begin::Add => c
+                Accumulate::Existing => c
                     .iter_mut()
                     .zip(sums)
                     .for_each(|(c, &sum)| *c = O::from_compute(c.to_compute() + sum)),
@@ -262,15 +262,9 @@ fn gemm_of<F: Stored<Compute = T::Compute>, T: Stored, O: Stored<Compute = T::Co
     };
     let rows = (SMALL / (k * n).max(1)).min(MOVED / (k + n)).max(least);
     // As many tasks as that makes, but of one size.
-    let rows = m.div_ceil(m.div_ceil(rows)).next_multiple_of(TILE);
+    let rows = m.div_ceil(m.div_ceil(rows)).next_multiple_of(MR);
     chunks(c, rows * n, |start, c| {
-        multiply(
-            a.skip(start / n, 0),
-            (&packed, panel::<F>()),
-            [k, n],
-            begin,
-            c,
-        );
+        multiply(a.skip(start / n, 0), (&packed, nr::<F>()), [k, n], begin, c);
         then(start, c);
     });
 }
@@ -278,7 +272,7 @@ fn gemm_of<F: Stored<Compute = T::Compute>, T: Stored, O: Stored<Compute = T::Co
 /// Terms that are added up before the next panel's turn. Where C rounds what it holds, all at once.
 fn block<F: Stored, O: Stored>(k: usize) -> usize {
     if size_of::<O>() == size_of::<O::Compute>() {
-        TERMS * together::<F>()
+        KC * dot_width::<F>()
     } else {
         k.max(1)
     }
@@ -286,14 +280,14 @@ fn block<F: Stored, O: Stored>(k: usize) -> usize {
 
 /// B as panels: for each block of terms, for each panel of columns, the rows of the block.
 fn pack<F: Stored<Compute = T::Compute>, T: Stored>(
-    b: Matrix<'_, T>,
+    b: Operand<'_, T>,
     k: usize,
     n: usize,
 ) -> Scratch<F> {
-    let (wide, t) = (panel::<F>(), together::<F>());
+    let (wide, t) = (nr::<F>(), dot_width::<F>());
     let columns = n.next_multiple_of(wide);
     let mut packed = Scratch::new(k.next_multiple_of(t) * columns);
-    chunks(&mut packed, TERMS * t * columns, |start, to| {
+    chunks(&mut packed, KC * t * columns, |start, to| {
         let (first, rows) = (start / columns, to.len() / columns);
         let (count, mut made) = (rows.min(k - first), None);
         let b = b.skip(first, 0).rows(count, &mut made);
@@ -309,13 +303,17 @@ fn pack<F: Stored<Compute = T::Compute>, T: Stored>(
 
 /// C = begin + A B on this thread, with B packed into panels of some width.
 fn multiply<F: Stored<Compute = T::Compute>, T: Stored, O: Stored<Compute = T::Compute>>(
-    a: Matrix<'_, T>,
+    a: Operand<'_, T>,
     (packed, wide): (&[F], usize),
     [k, n]: [usize; 2],
-    begin: Begin<'_, O>,
+    begin: Accumulate<'_, O>,
     c: &mut [O],
 ) {
-    let (t, m, size) = (together::<F>(), c.len() / n, block::<F, O>(k).min(k.max(1)));
+    let (t, m, size) = (
+        dot_width::<F>(),
+        c.len() / n,
+        block::<F, O>(k).min(k.max(1)),
+    );
     let place = Place::of::<F, T>(a, [m, k, n], size);
     let ([row, step], elements) = match place {
         Place::Here => ([a.row, a.col * t], 0),
@@ -325,29 +323,29 @@ fn multiply<F: Stored<Compute = T::Compute>, T: Stored, O: Stored<Compute = T::C
     let mut room = (elements > 0).then(|| Scratch::new(elements));
     let room = room.as_deref_mut().unwrap_or_default();
     let [turn, last] = [m.min(TURN) / TURN * TURN, m % TURN]
-        .map(|rows| Rows::dense::<F>(rows, [row, n], n.min(wide)));
+        .map(|rows| RowOffsets::dense::<F>(rows, [row, n], n.min(wide)));
     for first in (0..k.max(1)).step_by(size) {
         let (count, block) = (size.min(k - first), a.skip(0, first));
         place.lay_columns(block, [m, count], room);
-        // The panels of B are cut at every TERMS terms; a longer block goes from piece to piece.
-        let (terms, piece, columns) = (
-            count.next_multiple_of(t),
-            TERMS * t,
-            n.next_multiple_of(wide),
-        );
-        let runs = |panel: usize| -> Vec<Run> {
+        // The panels of B are cut at every KC terms; a longer block goes from piece to piece.
+        let (terms, piece, columns) = (count.next_multiple_of(t), KC * t, n.next_multiple_of(wide));
+        let runs = |panel: usize| -> Vec<KSegment> {
             let pieces = (0..terms)
                 .step_by(piece)
                 .map(|at| (at, piece.min(terms - at)));
-            let run = |(at, len)| Run {
+            let run = |(at, len)| KSegment {
                 a: at / t * step,
                 b: (first + at) * columns + panel * len * wide,
                 len: len / t,
             };
             pieces.map(run).collect()
         };
-        let panels: Vec<Vec<Run>> = (0..n.div_ceil(wide)).map(runs).collect();
-        let begin = if first == 0 { begin } else { Begin::Add };
+        let panels: Vec<Vec<KSegment>> = (0..n.div_ceil(wide)).map(runs).collect();
+        let begin = if first == 0 {
+            begin
+        } else {
+            Accumulate::Existing
+        };
         for (top, rows) in (0..m)
             .step_by(TURN)
             .zip(std::iter::repeat_n(&turn, m / TURN).chain([&last]))
@@ -365,12 +363,12 @@ fn multiply<F: Stored<Compute = T::Compute>, T: Stored, O: Stored<Compute = T::C
                     && matches!(place, Place::Here)
                     && a.col == 1
                     && k * size_of::<T>() >= FAR;
-                let sums = Sums::new(data, packed, [step, wide * t], runs).ahead(ahead);
+                let sums = TileProduct::new(data, packed, [step, wide * t], runs).ahead(ahead);
                 sums.tiles(
                     rows,
                     0,
                     begin,
-                    Target {
+                    OutputTile {
                         c: &mut c[top * n..],
                         first: column,
                         columns: wide.min(n - column),
@@ -427,9 +425,9 @@ mod tests {
         ] {
             let (a, b, bias) = (numbers(m * k, 7919), numbers(k * n, 104_729), numbers(n, 5));
             for turned in [[false, false], [true, false], [false, true], [true, true]] {
-                let left = Matrix::new(&a, if turned[0] { m } else { k }, turned[0]);
-                let right = Matrix::new(&b, if turned[1] { k } else { n }, turned[1]);
-                let at = |of: Matrix<bf16>, i: usize, j: usize| {
+                let left = Operand::new(&a, if turned[0] { m } else { k }, turned[0]);
+                let right = Operand::new(&b, if turned[1] { k } else { n }, turned[1]);
+                let at = |of: Operand<bf16>, i: usize, j: usize| {
                     of.data[i * of.row + j * of.col].to_compute()
                 };
                 let sum = |i: usize, j: usize| {
@@ -444,7 +442,7 @@ mod tests {
                     [m, k, n],
                     left,
                     right,
-                    Begin::Bias(&bias),
+                    Accumulate::Bias(&bias),
                     &mut pairs,
                     &|_, _| {},
                 );
@@ -452,7 +450,7 @@ mod tests {
                     [m, k, n],
                     left,
                     right,
-                    Begin::Bias(&bias),
+                    Accumulate::Bias(&bias),
                     &mut wide,
                     &|_, _| {},
                 );
@@ -461,17 +459,24 @@ mod tests {
                     "{m} x {k} x {n}, {turned:?}: pairs"
                 );
                 assert!(wide == pairs, "{m} x {k} x {n}, {turned:?}: as f32");
-                // Sums that stay wide are added up block by block.
+                // TileProduct that stay wide are added up block by block.
                 let [mut pairs, mut wide] = [vec![1.0; m * n], vec![1.0; m * n]];
                 gemm_of::<bf16, _, f32>(
                     [m, k, n],
                     left,
                     right,
-                    Begin::Zero,
+                    Accumulate::Zero,
                     &mut pairs,
                     &|_, _| {},
                 );
-                gemm_of::<f32, _, f32>([m, k, n], left, right, Begin::Zero, &mut wide, &|_, _| {});
+                gemm_of::<f32, _, f32>(
+                    [m, k, n],
+                    left,
+                    right,
+                    Accumulate::Zero,
+                    &mut wide,
+                    &|_, _| {},
+                );
                 let exact = |sums: &[f32]| {
                     sums.iter()
                         .enumerate()

@@ -14,10 +14,12 @@
 use std::ops::Range;
 
 use crate::Stored;
+use crate::cpu::conv::{depthwise, reference, winograd};
 use crate::cpu::gemm::{
-    Begin, Rows, Run, Sums, TERMS, Target, copy_many, factor, multiplies, panel, together,
+    Accumulate, KC, KSegment, OutputTile, RowOffsets, TileProduct, copy_many, dot_width, factor,
+    multiplies_natively, nr,
 };
-use crate::cpu::{Scratch, chunks, depthwise, reference, winograd};
+use crate::cpu::{Scratch, chunks};
 use crate::tensor::dtype::as_type;
 use crate::tensor::window::Geometry;
 
@@ -97,7 +99,7 @@ impl<T: Stored> Gather<'_, T> {
         if y.is_empty() || winograd::convolve(self, x, y, done) {
             return;
         }
-        if multiplies::<T>() {
+        if multiplies_natively::<T>() {
             self.run_of::<T>(x, y, done)
         } else {
             self.run_of::<T::Compute>(x, y, done)
@@ -119,7 +121,7 @@ impl<T: Stored> Gather<'_, T> {
         let work = |rows: usize| {
             rows * w * packed.len() / (self.phases[0].len() * self.phases[1].len()).max(1)
         };
-        // Rows that make a task, a whole image where it is small or one of many whose frames stay
+        // RowOffsets that make a task, a whole image where it is small or one of many whose frames stay
         // near; and images, if tiny.
         let frame = |rows| {
             self.spans(&(0..rows))
@@ -181,13 +183,13 @@ impl<T: Stored> Gather<'_, T> {
 
     /// Channels into each group, filled up to those that go together.
     fn terms<F: Stored>(&self) -> usize {
-        self.channels()[0].next_multiple_of(together::<F>())
+        self.channels()[0].next_multiple_of(dot_width::<F>())
     }
 
     /// The weight as the right side of matrix products: for each group, pair of phases and panel of
     /// output channels, the panel's columns for each tap and input channel.
     fn pack<F: Stored<Compute = T::Compute>>(&self) -> Scratch<F> {
-        let ([_, c_out], wide) = (self.channels(), panel::<F>());
+        let ([_, c_out], wide) = (self.channels(), nr::<F>());
         let panels = c_out.div_ceil(wide);
         let mut packed = Scratch::new(
             self.groups * self.kernel[0] * self.kernel[1] * self.terms::<F>() * panels * wide,
@@ -227,9 +229,9 @@ impl<T: Stored> Gather<'_, T> {
         let ([c_in, c_out], taps, t) = (
             self.channels(),
             self.kernel[0] * self.kernel[1],
-            together::<F>(),
+            dot_width::<F>(),
         );
-        for (i, row) in (0..c_in).map(|i| (i, i / t * t * panel::<F>() + i % t)) {
+        for (i, row) in (0..c_in).map(|i| (i, i / t * t * nr::<F>() + i % t)) {
             let row = block[row..].iter_mut().step_by(t);
             if self.to_small {
                 let at = |o: usize| ((group * c_out + o) * taps + tap) * c_in + i;
@@ -274,7 +276,7 @@ impl<T: Stored> Gather<'_, T> {
             let data = self.frame(x, part.view, group * c_in..(group + 1) * c_in, scratch);
             for phase in &part.phases {
                 let (weight, rest) =
-                    packed.split_at(phase.terms * c_out.next_multiple_of(panel::<F>()));
+                    packed.split_at(phase.terms * c_out.next_multiple_of(nr::<F>()));
                 packed = rest;
                 self.phase(phase, group, (data, weight), y);
             }
@@ -284,13 +286,13 @@ impl<T: Stored> Gather<'_, T> {
     /// What output rows `rows` of all images have in common.
     fn part<F: Stored>(&self, rows: Range<usize>) -> Part {
         let view = self.view::<F>(&rows);
-        let (wide, t) = (panel::<F>(), together::<F>());
+        let (wide, t) = (nr::<F>(), dot_width::<F>());
         let phase = |pair| {
             let runs = runs(pair, view.width, (self.terms::<F>(), t), wide);
             let terms = runs.iter().map(|run| run.len * t).sum::<usize>();
             // Where y rounds what it holds, all terms are added up at once.
             let room = if size_of::<T>() == size_of::<T::Compute>() {
-                TERMS
+                KC
             } else {
                 terms.max(1)
             };
@@ -426,16 +428,16 @@ impl<T: Stored> Gather<'_, T> {
         (data, weight): (&[F], &[F]),
         y: &mut [T],
     ) {
-        let ([_, c_out], wide, t) = (self.channels(), panel::<F>(), together::<F>());
+        let ([_, c_out], wide, t) = (self.channels(), nr::<F>(), dot_width::<F>());
         for (i, runs) in phase.blocks.iter().enumerate() {
-            let sums = Sums::new(data, weight, [t, t * wide], runs);
+            let sums = TileProduct::new(data, weight, [t, t * wide], runs);
             let begin = match self.bias {
-                Some(bias) if i == 0 => Begin::Bias(bias),
-                None if i == 0 => Begin::Zero,
-                _ => Begin::Add,
+                Some(bias) if i == 0 => Accumulate::Bias(bias),
+                None if i == 0 => Accumulate::Zero,
+                _ => Accumulate::Existing,
             };
             for (panel, first) in (0..c_out).step_by(wide).enumerate() {
-                let target = Target {
+                let target = OutputTile {
                     c: y,
                     first: group * c_out + first,
                     columns: wide.min(c_out - first),
@@ -447,7 +449,7 @@ impl<T: Stored> Gather<'_, T> {
 
     /// The pixels of a pair of phases: where their windows begin in the view, and their results
     /// among the output rows `rows`.
-    fn tiles<F: Stored>(&self, [v, h]: [&Phase; 2], view: View, rows: &Range<usize>) -> Rows {
+    fn tiles<F: Stored>(&self, [v, h]: [&Phase; 2], view: View, rows: &Range<usize>) -> RowOffsets {
         let ([_, width, c], lines) = (self.output, v.within(rows));
         let step = lines.clone().next().map_or(0, |j| view.window([v, h], j).1);
         let line = |j| {
@@ -456,11 +458,11 @@ impl<T: Stored> Gather<'_, T> {
                 ((v.start + j * v.step - rows.start) * width + h.start) * c,
             ]
         };
-        Rows::lines::<F>(
+        RowOffsets::lines::<F>(
             lines.map(line),
             h.count,
             [step, h.step * c],
-            self.channels()[1].min(panel::<F>()),
+            self.channels()[1].min(nr::<F>()),
         )
     }
 }
@@ -475,11 +477,11 @@ struct Part {
 
 /// The products that make the outputs of a pair of phases.
 struct PhaseOfPart {
-    tiles: Rows,
+    tiles: RowOffsets,
     /// Of each output.
     terms: usize,
     /// The terms, so many at a time as stay in the first-level cache.
-    blocks: Vec<Vec<Run>>,
+    blocks: Vec<Vec<KSegment>>,
 }
 
 /// Where a part of an image lies: it begins at row `top` and column `left`, and is a copy with
@@ -511,7 +513,7 @@ impl View {
 
 /// Cuts runs into blocks of so many terms that their part of a panel stays in the first-level
 /// cache. At least one block.
-fn blocks(runs: &[Run], (t, wide): (usize, usize), size: usize) -> Vec<Vec<Run>> {
+fn blocks(runs: &[KSegment], (t, wide): (usize, usize), size: usize) -> Vec<Vec<KSegment>> {
     let (mut blocks, mut room) = (vec![Vec::new()], size);
     for run in runs {
         let mut done = 0;
@@ -521,7 +523,7 @@ fn blocks(runs: &[Run], (t, wide): (usize, usize), size: usize) -> Vec<Vec<Run>>
                 room = size;
             }
             let len = room.min(run.len - done);
-            let part = Run {
+            let part = KSegment {
                 a: run.a + done * t,
                 b: run.b + done * t * wide,
                 len,
@@ -538,8 +540,13 @@ fn blocks(runs: &[Run], (t, wide): (usize, usize), size: usize) -> Vec<Vec<Run>>
 }
 
 /// Where the terms of a pixel's sum lie, from the first tap on. Taps side by side make one run.
-fn runs([v, h]: [&Phase; 2], width: usize, (c_in, t): (usize, usize), wide: usize) -> Vec<Run> {
-    let mut runs: Vec<Run> = Vec::new();
+fn runs(
+    [v, h]: [&Phase; 2],
+    width: usize,
+    (c_in, t): (usize, usize),
+    wide: usize,
+) -> Vec<KSegment> {
+    let mut runs: Vec<KSegment> = Vec::new();
     let mut terms = 0;
     for &(_, dy) in &v.taps {
         for &(_, dx) in &h.taps {
@@ -547,7 +554,7 @@ fn runs([v, h]: [&Phase; 2], width: usize, (c_in, t): (usize, usize), wide: usiz
             let a = (below * width + right) * c_in;
             match runs.last_mut() {
                 Some(last) if last.a + last.len * t == a => last.len += c_in / t,
-                _ => runs.push(Run {
+                _ => runs.push(KSegment {
                     a,
                     b: terms * wide,
                     len: c_in / t,

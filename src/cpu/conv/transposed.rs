@@ -2,7 +2,7 @@
 
 use crate::Stored;
 use crate::cpu::batch_norm::{Collector, Moments};
-use crate::cpu::taps::{Gather, Phase, TASK};
+use crate::cpu::conv::indirect::{Gather, Phase, TASK};
 use crate::tensor::window::Geometry;
 
 /// big = the transposed convolution of small: conv_transpose2d forwards, conv2d's input gradient.

@@ -13,9 +13,11 @@ use rayon::prelude::*;
 use super::scheme::{Collect, TransformPixels};
 use super::{LANES, Lattice, ROOM, apart, lattices, pays, squares, strips, taps};
 use crate::Stored;
-use crate::cpu::gemm::{Begin, Rows, Run, Sums, Target, multiplies, panel};
+use crate::cpu::conv::indirect::Phase;
+use crate::cpu::gemm::{
+    Accumulate, KSegment, OutputTile, RowOffsets, TileProduct, multiplies_natively, nr,
+};
 use crate::cpu::simd::run_widest;
-use crate::cpu::taps::Phase;
 use crate::cpu::{Scratch, chunks};
 use crate::tensor::dtype::{as_type, as_type_mut};
 use crate::tensor::window::Geometry;
@@ -37,7 +39,7 @@ pub(crate) fn backward_weight<T: Stored>(
     images: [&[T]; 2],
     dw: &mut [T::Compute],
 ) -> bool {
-    let wide = !multiplies::<T>();
+    let wide = !multiplies_natively::<T>();
     wide && backward_weight_in::<bf16, T>(g, &phases, images, dw)
         || backward_weight_in::<f32, T>(g, &phases, images, dw)
 }
@@ -130,7 +132,7 @@ struct Task<'a> {
     pair: [&'a Lattice; 2],
     taps: usize,
     channels: Range<usize>,
-    /// Rows that each product's sums have room for.
+    /// RowOffsets that each product's sums have room for.
     part: usize,
 }
 
@@ -144,7 +146,7 @@ impl Task<'_> {
     ) {
         let ([h, w, _], c_big, n, g) = (self.g.small, self.g.big[2], self.taps + 1, self.g);
         let own = self.channels.len();
-        let wide = panel::<f32>().min(c_big);
+        let wide = nr::<f32>().min(c_big);
         let plane = ROOM * c_big.next_multiple_of(wide);
         // Room to the next tile's: terms a power of two apart would fall into few sets of the
         // cache.
@@ -189,7 +191,11 @@ impl Task<'_> {
                 panel: [wide, ROOM * wide],
                 to: &mut right,
             });
-            let begin = if turn == 0 { Begin::Zero } else { Begin::Add };
+            let begin = if turn == 0 {
+                Accumulate::Zero
+            } else {
+                Accumulate::Existing
+            };
             for (i, sum) in sums.chunks_mut(self.part * c_big).enumerate() {
                 let factors = [&left[i * ROOM * room..], &right[i * plane..]];
                 multiply(factors, count, room, [own, c_big], (begin, sum));
@@ -205,24 +211,24 @@ fn multiply(
     terms: usize,
     step: usize,
     [m, n]: [usize; 2],
-    (begin, sum): (Begin<'_, f32>, &mut [f32]),
+    (begin, sum): (Accumulate<'_, f32>, &mut [f32]),
 ) {
     let (runs, wide) = (
-        [Run {
+        [KSegment {
             a: 0,
             b: 0,
             len: terms,
         }],
-        panel::<f32>().min(n),
+        nr::<f32>().min(n),
     );
     for first in (0..n).step_by(wide) {
         let columns = wide.min(n - first);
-        let sums = Sums::new(left, right, [step, wide], &runs);
+        let sums = TileProduct::new(left, right, [step, wide], &runs);
         sums.tiles(
-            &Rows::dense::<f32>(m, [1, n], columns),
+            &RowOffsets::dense::<f32>(m, [1, n], columns),
             first * ROOM,
             begin,
-            Target {
+            OutputTile {
                 c: sum,
                 first,
                 columns,

@@ -39,9 +39,11 @@ use few::Few;
 use half::bf16;
 use scheme::{Restore, Square, TransformPixels, TransformWeight};
 
-use crate::cpu::gemm::{Begin, Rows, Run, Sums, TERMS, Target, multiplies, panel};
+use crate::cpu::conv::indirect::{Done, Gather, Phase};
+use crate::cpu::gemm::{
+    Accumulate, KC, KSegment, OutputTile, RowOffsets, TileProduct, multiplies_natively, nr,
+};
 use crate::cpu::simd::{has_32_registers, run_widest};
-use crate::cpu::taps::{Done, Gather, Phase};
 use crate::cpu::{GRAIN, Scratch, chunks};
 use crate::tensor::dtype::{as_type, as_type_mut};
 use crate::{DType, Stored};
@@ -140,7 +142,7 @@ pub(crate) fn convolve<T: Stored>(
     done: &Done<T>,
 ) -> bool {
     convolve_in::<f32, T>(gather, x, y, done)
-        || !multiplies::<T>() && convolve_in::<bf16, T>(gather, x, y, done)
+        || !multiplies_natively::<T>() && convolve_in::<bf16, T>(gather, x, y, done)
 }
 
 /// As [`convolve`], where numbers are of type S.
@@ -318,7 +320,7 @@ impl<'a, T: Stored<Compute = f32>> Winograd<'a, T> {
     /// input channel and a product, how far from one another those of the next channel and of the
     /// next product lie.
     fn panel(&self) -> (usize, usize, [usize; 2]) {
-        let (wide, c_in) = (panel::<f32>(), self.gather.input[2]);
+        let (wide, c_in) = (nr::<f32>(), self.gather.input[2]);
         if self.few {
             return (
                 LANES,
@@ -468,7 +470,11 @@ impl<'a, T: Stored<Compute = f32>> Winograd<'a, T> {
                     panel: [c_in; 2],
                     to: &mut inputs,
                 });
-                let begin = if i == 0 { Begin::Zero } else { Begin::Add };
+                let begin = if i == 0 {
+                    Accumulate::Zero
+                } else {
+                    Accumulate::Existing
+                };
                 for (first, weight) in (0..c_out).step_by(wide).zip(weight.chunks(panel)) {
                     let bias = &bias[first..c_out.min(first + wide)];
                     let outputs = &mut outputs[if kept == c_out {
@@ -500,29 +506,33 @@ impl<'a, T: Stored<Compute = f32>> Winograd<'a, T> {
         &self,
         inputs: &[f32],
         panel: &[f32],
-        begin: Begin<'_, f32>,
+        begin: Accumulate<'_, f32>,
         [tiles, columns]: [usize; 2],
         outputs: &mut [f32],
     ) {
         let (c_in, (wide, _, [_, next])) = (self.gather.input[2], self.panel());
-        let rows = Rows::dense::<f32>(tiles, [c_in, columns], columns);
+        let rows = RowOffsets::dense::<f32>(tiles, [c_in, columns], columns);
         let sums = inputs
             .chunks(ROOM * c_in)
             .zip(outputs.chunks_mut(ROOM * columns));
         for (weight, (inputs, c)) in panel.chunks(next).zip(sums) {
-            for term in (0..c_in).step_by(TERMS) {
-                let runs = [Run {
+            for term in (0..c_in).step_by(KC) {
+                let runs = [KSegment {
                     a: term,
                     b: term * wide,
-                    len: TERMS.min(c_in - term),
+                    len: KC.min(c_in - term),
                 }];
-                let begin = if term == 0 { begin } else { Begin::Add };
-                let target = Target {
+                let begin = if term == 0 {
+                    begin
+                } else {
+                    Accumulate::Existing
+                };
+                let target = OutputTile {
                     c: &mut *c,
                     first: 0,
                     columns,
                 };
-                Sums::new(inputs, weight, [1, wide], &runs).tiles(&rows, 0, begin, target);
+                TileProduct::new(inputs, weight, [1, wide], &runs).tiles(&rows, 0, begin, target);
             }
         }
     }

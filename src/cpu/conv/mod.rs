@@ -1,15 +1,21 @@
 //! Convolution from the big image to the small one, and the gradient of the weight, which both
 //! directions share.
 
+pub(crate) mod depthwise;
+pub(crate) mod indirect;
+pub(crate) mod padded;
+pub(crate) mod reference;
+pub(crate) mod transposed;
+pub(crate) mod winograd;
+
 use std::ops::Range;
 
+use crate::cpu::Scratch;
+use crate::cpu::conv::indirect::{Gather, Phase, TASK};
 use crate::cpu::gemm::{
-    Begin, Rows, Run, Sums, Target, copy, factors, multiplies, pair_rows, panel, sum_pairwise,
-    together,
+    Accumulate, KSegment, OutputTile, RowOffsets, TileProduct, copy, dot_width, factors,
+    multiplies_natively, nr, pair_rows, sum_pairwise,
 };
-use crate::cpu::taps::{Gather, Phase, TASK};
-use crate::cpu::winograd;
-use crate::cpu::{Scratch, depthwise, framed};
 use crate::tensor::window::{Geometry, Window};
 use crate::{Float, Stored};
 
@@ -85,7 +91,7 @@ pub(crate) fn backward_weight<T: Stored>(
     if winograd::weight::backward_weight(g, [phase(g, 0), phase(g, 1)], [small, big], dw) {
         return;
     }
-    if multiplies::<T>() {
+    if multiplies_natively::<T>() {
         backward_weight_of::<T, T>(g, small, big, dw, PIXELS);
     } else {
         backward_weight_of::<T::Compute, T>(g, small, big, dw, PIXELS);
@@ -109,11 +115,11 @@ pub(crate) fn backward_weight_of<F: Stored<Compute = T::Compute>, T: Stored>(
         let (lines, step) = (i * task..lines.min((i + 1) * task), PACK.div_ceil(w));
         let mut part = Scratch::new(dw.len());
         part.fill(T::Compute::ZERO);
-        let mut packed = [panel::<F>(), c].map(|wide| Scratch::<F>::new(step * (w + 1) * wide));
+        let mut packed = [nr::<F>(), c].map(|wide| Scratch::<F>::new(step * (w + 1) * wide));
         let mut first = lines.start;
         while first < lines.end {
             let (image, line) = (first / h, first % h);
-            let framed = !g.is_depthwise() && framed::applies::<F>(g);
+            let framed = !g.is_depthwise() && padded::applies::<F>(g);
             // A frame is of one image.
             let last =
                 lines
@@ -123,7 +129,7 @@ pub(crate) fn backward_weight_of<F: Stored<Compute = T::Compute>, T: Stored>(
             let small = &small[first * w * c..last * w * c];
             if framed {
                 let big = &big[image * g.big.iter().product::<usize>()..];
-                framed::add_products(
+                padded::add_products(
                     g,
                     small,
                     big,
@@ -155,15 +161,15 @@ fn add_products<T: Stored, F: Stored<Compute = T::Compute>>(
     let (pixels, columns, wide, t) = (
         lines.len() * g.small[1],
         g.columns(),
-        panel::<F>(),
-        together::<F>(),
+        nr::<F>(),
+        dot_width::<F>(),
     );
     let (c, c_small, terms) = (
         g.small[2],
         g.small[2] / g.window.groups,
         pixels.next_multiple_of(t),
     );
-    let runs = [Run {
+    let runs = [KSegment {
         a: 0,
         b: 0,
         len: terms / t,
@@ -184,9 +190,9 @@ fn add_products<T: Stored, F: Stored<Compute = T::Compute>>(
                 pack(g, big, lines.clone(), within, &mut windows);
                 pair_rows(&windows[..], [pixels, wide, wide], packed, wide);
             }
-            let sums = Sums::new(small, &packed[..], [t * c, t * wide], &runs);
+            let sums = TileProduct::new(small, &packed[..], [t * c, t * wide], &runs);
             let start = group * c_small;
-            let tiles = Rows::lines::<F>(
+            let tiles = RowOffsets::lines::<F>(
                 [[t * start, start * columns]].into_iter(),
                 c_small,
                 [t, columns],
@@ -195,8 +201,8 @@ fn add_products<T: Stored, F: Stored<Compute = T::Compute>>(
             sums.tiles(
                 &tiles,
                 0,
-                Begin::Add,
-                Target {
+                Accumulate::Existing,
+                OutputTile {
                     c: dw,
                     first,
                     columns: count,
@@ -215,7 +221,7 @@ fn pack<T: Stored, F: Stored<Compute = T::Compute>>(
     (group, columns): (usize, Range<usize>),
     packed: &mut [F],
 ) {
-    let ([h, w, c], channels, wide) = (g.big, g.big[2] / g.window.groups, panel::<F>());
+    let ([h, w, c], channels, wide) = (g.big, g.big[2] / g.window.groups, nr::<F>());
     let Window {
         stride,
         padding,
@@ -261,7 +267,7 @@ fn pack<T: Stored, F: Stored<Compute = T::Compute>>(
     }
 }
 
-/// Rows (axis 0) or columns (1) of the small image whose tap `offset` elements into the window lies
+/// RowOffsets (axis 0) or columns (1) of the small image whose tap `offset` elements into the window lies
 /// within the big one.
 pub(crate) fn covered(g: &Geometry, axis: usize, offset: usize) -> Range<usize> {
     let (stride, padding) = (g.window.stride[axis], g.window.padding[axis]);
@@ -278,8 +284,7 @@ mod tests {
     use half::bf16;
 
     use super::*;
-    use crate::cpu::conv_transpose2d;
-    use crate::cpu::winograd::weight::backward_weight_in;
+    use crate::cpu::conv::winograd::weight::backward_weight_in;
 
     /// The same whole numbers in any type: all sums of theirs are exact.
     fn numbers<T: Stored>(count: usize, step: usize) -> Vec<T> {
@@ -419,8 +424,8 @@ mod tests {
                 &wide[0],
             );
             let to_big = (
-                conv_transpose2d::gather(&g, &weight, Some(&bias_big)),
-                conv_transpose2d::gather(&g, &wide[2], Some(&wide[4])),
+                transposed::gather(&g, &weight, Some(&bias_big)),
+                transposed::gather(&g, &wide[2], Some(&wide[4])),
                 &small,
                 &wide[1],
             );

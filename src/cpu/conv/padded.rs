@@ -11,7 +11,8 @@ use std::ops::Range;
 use crate::Stored;
 use crate::cpu::Scratch;
 use crate::cpu::gemm::{
-    Begin, Rows, Run, Sums, Target, copy_many, factors, pair_rows, panel, together,
+    Accumulate, KSegment, OutputTile, RowOffsets, TileProduct, copy_many, dot_width, factors, nr,
+    pair_rows,
 };
 use crate::tensor::window::Geometry;
 
@@ -40,7 +41,7 @@ pub(crate) fn applies<F: Stored>(g: &Geometry) -> bool {
             span(1).saturating_mul(g.big[2]),
             g.small[0] * g.small[1] >= PIXELS,
         );
-        if together::<F>() > 1 {
+        if dot_width::<F>() > 1 {
             row = row.max(
                 g.small[1].saturating_mul(
                     g.kernel[1]
@@ -49,7 +50,7 @@ pub(crate) fn applies<F: Stored>(g: &Geometry) -> bool {
                 ),
             );
         }
-        (many || together::<F>() == 1)
+        (many || dot_width::<F>() == 1)
             && span(0).saturating_mul(row) <= SMALL.max(TIMES * g.big.iter().product::<usize>())
     }
 }
@@ -64,10 +65,10 @@ pub(crate) fn add_products<T: Stored, F: Stored<Compute = T::Compute>>(
     room: &mut [F],
     dw: &mut [T::Compute],
 ) {
-    let ([_, w, c_small], c, [kh, kw], t) = (g.small, g.big[2], g.kernel, together::<F>());
+    let ([_, w, c_small], c, [kh, kw], t) = (g.small, g.big[2], g.kernel, dot_width::<F>());
     let ([down, right], dilation, terms) =
         (g.window.stride, g.window.dilation[0], w.next_multiple_of(t));
-    // Rows and columns that these windows see.
+    // RowOffsets and columns that these windows see.
     let height = (lines.len() - 1) * down + (kh - 1) * dilation + 1;
     let width = (w - 1) * right + kw;
     let frame: Scratch<F> = frame(g, big, lines.start * down, [height, width]);
@@ -77,7 +78,7 @@ pub(crate) fn add_products<T: Stored, F: Stored<Compute = T::Compute>>(
     } else {
         let step = t * kw * c + APART;
         let row = terms / t * step;
-        let mut windows = Scratch::new(height * row + t * panel::<F>());
+        let mut windows = Scratch::new(height * row + t * nr::<F>());
         for (from, to) in frame
             .chunks(width * c)
             .zip(windows.chunks_exact_mut(row))
@@ -93,20 +94,18 @@ pub(crate) fn add_products<T: Stored, F: Stored<Compute = T::Compute>>(
         }
         ([step, row], &*room, windows)
     };
-    let run = |i: usize| Run {
+    let run = |i: usize| KSegment {
         a: i * terms * c_small,
         b: i * down * row,
         len: terms / t,
     };
-    let runs: Vec<Run> = (0..lines.len()).map(run).collect();
-    let sums = Sums::new(small, &windows[..], [t * c_small, step], &runs);
-    for (ky, first) in (0..kh).flat_map(|ky| {
-        (0..kw * c)
-            .step_by(panel::<F>())
-            .map(move |first| (ky, first))
-    }) {
-        let columns = panel::<F>().min(kw * c - first);
-        let tiles = Rows::lines::<F>(
+    let runs: Vec<KSegment> = (0..lines.len()).map(run).collect();
+    let sums = TileProduct::new(small, &windows[..], [t * c_small, step], &runs);
+    for (ky, first) in
+        (0..kh).flat_map(|ky| (0..kw * c).step_by(nr::<F>()).map(move |first| (ky, first)))
+    {
+        let columns = nr::<F>().min(kw * c - first);
+        let tiles = RowOffsets::lines::<F>(
             [[0, ky * kw * c]].into_iter(),
             c_small,
             [t, kh * kw * c],
@@ -115,8 +114,8 @@ pub(crate) fn add_products<T: Stored, F: Stored<Compute = T::Compute>>(
         sums.tiles(
             &tiles,
             ky * dilation * row + t * first,
-            Begin::Add,
-            Target {
+            Accumulate::Existing,
+            OutputTile {
                 c: dw,
                 first,
                 columns,
@@ -134,7 +133,7 @@ fn frame<T: Stored, F: Stored<Compute = T::Compute>>(
     [height, width]: [usize; 2],
 ) -> Scratch<F> {
     let ([h, w, c], [above, left]) = (g.big, g.window.padding);
-    let mut frame = Scratch::new(height * width * c + panel::<F>());
+    let mut frame = Scratch::new(height * width * c + nr::<F>());
     let (inside, behind) = frame.split_at_mut(height * width * c);
     behind.fill(F::default());
     let before = left.min(width);

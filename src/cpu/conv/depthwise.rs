@@ -3,9 +3,9 @@
 
 use std::ops::Range;
 
-use crate::cpu::conv2d::covered;
+use crate::cpu::conv::covered;
+use crate::cpu::conv::indirect::{Gather, View};
 use crate::cpu::gemm::factor;
-use crate::cpu::taps::{Gather, View};
 use crate::cpu::vectorize;
 use crate::tensor::window::Geometry;
 use crate::{Float, Stored};

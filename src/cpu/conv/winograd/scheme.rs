@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use super::Lattice;
 use crate::Stored;
+use crate::cpu::conv::indirect::Gather;
 use crate::cpu::simd::{Kernel, Lanes};
-use crate::cpu::taps::Gather;
 
 /// A scheme of R taps g and N = R + 1 products m: m = weight(g) input(x), element by element, and y
 /// = output(m).
