@@ -23,7 +23,7 @@ impl Backward for Whole {
         let gradients = self.y.backward_from(dy, &[])?;
         Ok(vec![
             gradients.of(&self.images).cloned(),
-            Some(self.params.flatten(&gradients)?),
+            Some(gradients.flatten(&self.params)?),
         ])
     }
 

@@ -99,6 +99,7 @@ fn child(folder: &Path, filter: &[&str], variables: &[(&str, &str)]) -> (bool, S
     command
         .args(filter)
         .env(ON_STAND_IN, "1")
+        .env("WAVEMIX_EXACT_ALLOCATIONS", "1")
         .env("LD_LIBRARY_PATH", folder)
         .env("WAVEMIX_KERNELS", &kernels);
     let output = command.envs(variables.iter().copied()).output().unwrap();

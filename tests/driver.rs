@@ -93,7 +93,7 @@ fn run(name: &str, call: fn(&mut Draw) -> Result<Var>, bytes: &[u8]) -> TestCase
         let Ok(y) = call(&mut draw) else {
             return Ok(());
         };
-        if !y.has_history() {
+        if !y.requires_grad() {
             return Ok(());
         }
         let dy = Tensor::full_on(y.value().device(), y.shape(), 1.0, y.dtype())?;

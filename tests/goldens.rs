@@ -189,7 +189,7 @@ impl Net {
 
 /// The gradients of all parameters, by name, in the layout of files.
 fn in_file_layout(params: &Params, gradients: &Gradients) -> Tensors {
-    let (flat, mut copy) = (params.flatten(gradients).unwrap(), params.clone());
+    let (flat, mut copy) = (gradients.flatten(params).unwrap(), params.clone());
     for entry in params.entries() {
         let dw = flat
             .rows(entry.offset..entry.offset + entry.shape.elements())

@@ -303,7 +303,7 @@ struct Told {
 
 impl Watcher for Told {
     fn forward(&mut self, event: Event<'_>) {
-        if event.inputs.iter().all(|input| !input.has_history()) {
+        if !event.recorded {
             return;
         }
         match self.rows.last_mut() {

@@ -831,11 +831,11 @@ fn parts_of_a_batch_add_up_to_the_whole() {
     };
     let mut parts = loss(&[1.0, 2.0]);
     parts.accumulate(loss(&[3.0, 4.0])).unwrap();
-    let mut sum = params.flatten(&parts).unwrap();
+    let mut sum = parts.flatten(&params).unwrap();
     assert_eq!(
         sum.to_vec::<f64>().unwrap(),
-        params
-            .flatten(&loss(&[1.0, 2.0, 3.0, 4.0]))
+        loss(&[1.0, 2.0, 3.0, 4.0])
+            .flatten(&params)
             .unwrap()
             .to_vec::<f64>()
             .unwrap()

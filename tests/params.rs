@@ -59,7 +59,7 @@ fn one_models_layers_serve_all_parameters_of_their_layout() {
         let loss = loss(model, &pass, &images(DType::F32)).unwrap();
         (
             loss.value().item().unwrap(),
-            floats(&params.flatten(&loss.backward().unwrap()).unwrap()),
+            floats(&loss.backward().unwrap().flatten(&params).unwrap()),
         )
     };
     assert_eq!(gradients(&model, &other), gradients(&other_model, &other));
@@ -181,22 +181,22 @@ fn gradients_of_two_models_of_one_layout_are_told_apart() {
     let sum = (&(&square(&two) + &square(&three)).unwrap() + &square(&five)).unwrap();
     let gradients = sum.backward().unwrap();
     for (params, want) in [(&two, 4.0), (&three, 6.0), (&five, 10.0)] {
-        assert_eq!(floats(&params.flatten(&gradients).unwrap()), [want; 2]);
+        assert_eq!(floats(&gradients.flatten(&params).unwrap()), [want; 2]);
         assert_eq!(floats(gradients.of_param(params, x).unwrap()), [want; 2]);
     }
     // Gradients that a copy gave are taken by the original, where no other model's are there.
     let of_copy = square(&five).backward().unwrap();
-    assert_eq!(floats(&two.flatten(&of_copy).unwrap()), [10.0; 2]);
-    let e = message(two.clone().flatten(&gradients));
+    assert_eq!(floats(&of_copy.flatten(&two).unwrap()), [10.0; 2]);
+    let e = message(gradients.flatten(&two.clone()));
     let expected = "flatten: gradients expects gradients of these parameters, or of a copy of them, got gradients of several";
     assert!(e.starts_with(expected), "{e}");
     let (_, other) = built("WaveMixLite-8/1", 1);
     assert!(
-        message(other.flatten(&of_copy))
+        message(of_copy.flatten(&other))
             .starts_with("params: ParamId expects one of the 16 that this layout has")
     );
     assert_eq!(
-        floats(&two.flatten(&Gradients::default()).unwrap()),
+        floats(&Gradients::default().flatten(&two).unwrap()),
         [0.0; 2]
     );
 }
@@ -289,7 +289,7 @@ fn one_call_does_what_the_long_way_does() {
             .unwrap();
         let pass = Pass::train(&long, rng).in_precision(precision).unwrap();
         let second = loss(&model, &pass, &images(DType::F32)).unwrap();
-        let mut gradients = long.flatten(&second.backward().unwrap()).unwrap();
+        let mut gradients = second.backward().unwrap().flatten(&long).unwrap();
         assert!(
             clip_norm(&long, &mut gradients, 0.05).unwrap() > 0.05,
             "the gradients are clipped"
@@ -482,7 +482,7 @@ struct Ledger {
 impl Watcher for Ledger {
     fn forward(&mut self, event: Event<'_>) {
         self.flops += event.flops;
-        if event.inputs.iter().any(|input| input.has_history()) {
+        if event.recorded {
             self.keeping.push(event.scope);
         }
     }

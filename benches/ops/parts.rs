@@ -60,7 +60,7 @@ impl Clock {
 
 impl Watcher for Clock {
     fn forward(&mut self, event: Event<'_>) {
-        let read: usize = event.inputs.iter().map(|input| input.value().bytes()).sum();
+        let read: usize = event.inputs.iter().map(|input| input.bytes()).sum();
         let saved: usize = event.saves.iter().map(|tensor| tensor.bytes()).sum();
         let (flops, written) = (event.flops as f64, event.output.bytes());
         self.spend(
@@ -142,7 +142,7 @@ pub fn training(load: &Load, meter: &mut Meter) -> Result<Table> {
         });
         let (mut clock, (gradients, statistics)) = (clock, gradients?);
         let arena = params.arena().bytes() as f64;
-        let flat = params.flatten(&gradients)?;
+        let flat = gradients.flatten(&params)?;
         drop(gradients);
         clock.spend(UPDATE, "gradients into one array".into(), 0.0, 2.0 * arena);
         optimizer.step_flat(&mut params, &flat, statistics, 1e-3)?;

@@ -32,7 +32,7 @@ impl Gradients {
     /// # Errors
     /// Where there are gradients of other parameters only, and not of one copy.
     #[track_caller]
-    pub(crate) fn of_params(&self, params: &Params) -> Result<Vec<(ParamId, &Tensor)>> {
+    fn of_params(&self, params: &Params) -> Result<Vec<(ParamId, &Tensor)>> {
         let owner = self.owner(params);
         if owner.is_none() && !self.params.is_empty() {
             let got = "gradients of several other models";
@@ -78,6 +78,49 @@ impl Gradients {
             add_entry(&mut self.params, param, dy)?;
         }
         Ok(())
+    }
+
+    /// The gradients of all of these parameters as one array like their arena; 0 where the loss
+    /// does not depend on one.
+    ///
+    /// Where several models were part of the loss, these are the gradients of the one given.
+    /// Gradients that were computed with a copy of these parameters, and with no others, are taken
+    /// as theirs.
+    ///
+    /// # Errors
+    /// Where the gradients are on another device, or of other parameters only.
+    #[track_caller]
+    pub fn flatten(&self, params: &Params) -> Result<Tensor> {
+        let mut given = Vec::new();
+        for (id, dw) in self.of_params(params)? {
+            given.push((params.entry(id)?, dw));
+        }
+        let (device, dtype) = (params.device(), params.dtype());
+        let mut flat = Tensor::full_on(device, params.arena().shape(), 0.0, dtype)?;
+        if device == Device::Cpu {
+            each_float!("flatten", dtype, T => {
+                let out = flat.data_mut::<T>();
+                for (entry, dw) in given {
+                    let range = entry.offset..entry.offset + entry.shape.elements();
+                    out[range].copy_from_slice(dw.cast(dtype)?.as_slice::<T>()?);
+                }
+            });
+            return Ok(flat);
+        }
+        let pieces = given
+            .into_iter()
+            .map(|(entry, dw)| match dw.device() == device {
+                true => Ok((dw.on_device(), entry.offset)),
+                false => Err(Error::operand(
+                    "flatten",
+                    "gradients",
+                    format!("gradients on {device}"),
+                    dw.device(),
+                )),
+            });
+        let pieces = pieces.collect::<Result<Vec<_>>>()?;
+        crate::cuda::cast::gather(&pieces, &mut flat.on_device_mut()?)?;
+        Ok(flat)
     }
 
     pub(crate) fn file(&mut self, id: u64, dy: Tensor) {

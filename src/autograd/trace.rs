@@ -4,14 +4,36 @@
 //! summary, the ledger of saved activations, FLOP counts and the search for the first infinite
 //! value are all watchers; when none is installed an op pays one thread-local read.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 
+use crate::Tensor;
 pub use crate::tensor::scope::{Entered, enter, scope};
-use crate::{Tensor, Var};
 
 thread_local! {
     static WATCHER: RefCell<Option<Box<dyn Watcher>>> = const { RefCell::new(None) };
-    static FLOPS: Cell<u64> = const { Cell::new(0) };
+}
+
+/// An op as it is recorded: its name, and what it computed.
+#[derive(Clone, Copy)]
+pub struct Op {
+    pub(crate) name: &'static str,
+    flops: u64,
+}
+
+impl Op {
+    /// An op that made matrix products of so many floating-point operations, a multiplication and
+    /// an addition counting as two. Those that its parts reported themselves are not to be counted
+    /// again.
+    pub fn with_flops(name: &'static str, flops: u64) -> Op {
+        Op { name, flops }
+    }
+}
+
+impl From<&'static str> for Op {
+    /// An op without matrix products.
+    fn from(name: &'static str) -> Op {
+        Op { name, flops: 0 }
+    }
 }
 
 /// What one op did.
@@ -21,10 +43,12 @@ pub struct Event<'a> {
     /// The layer it ran in.
     pub scope: String,
     /// Its operands.
-    pub inputs: &'a [&'a Var],
+    pub inputs: &'a [&'a Tensor],
     /// Its result.
     pub output: &'a Tensor,
-    /// What it keeps for the backward pass; nothing where no gradient is wanted.
+    /// Whether it is recorded in a computation graph: whether any operand requires a gradient.
+    pub recorded: bool,
+    /// What it keeps for the backward pass; nothing where it is not recorded.
     pub saves: &'a [&'a Tensor],
     /// Floating-point operations of its matrix products (a multiplication and an addition count as
     /// two); elementwise work is not counted, as is usual.
@@ -61,27 +85,26 @@ pub fn watch<W: Watcher, R>(watcher: W, body: impl FnOnce() -> R) -> (W, R) {
     )
 }
 
-/// Counts floating-point operations towards the op that reports next.
-pub(crate) fn count_flops(flops: u64) {
-    FLOPS.set(FLOPS.get().saturating_add(flops));
-}
-
-pub(crate) fn notify(op: &'static str, inputs: &[&Var], output: &Tensor, saves: &[&Tensor]) {
-    let flops = FLOPS.take();
+pub(crate) fn notify<'a>(
+    op: Op,
+    inputs: impl FnOnce() -> Vec<&'a Tensor>,
+    output: &Tensor,
+    saves: Option<&[&Tensor]>,
+) {
     with_watcher(|watcher| {
         watcher.forward(Event {
-            op,
+            op: op.name,
             scope: scope(),
-            inputs,
+            inputs: &inputs(),
             output,
-            saves,
-            flops,
+            recorded: saves.is_some(),
+            saves: saves.unwrap_or_default(),
+            flops: op.flops,
         })
     });
 }
 
 pub(crate) fn notify_backward(op: &'static str, gradients: &[Option<Tensor>]) {
-    FLOPS.set(0);
     with_watcher(|watcher| watcher.backward(op, scope(), gradients));
 }
 

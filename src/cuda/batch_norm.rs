@@ -1,7 +1,7 @@
 //! Mean and variance of each channel, and the normalisation by them. Statistics are f32, whatever x
 //! is.
 
-use super::launch::{Columns, together};
+use super::runtime::launch::{Columns, together};
 use super::{Slice, SliceMut};
 use crate::{DType, Result};
 

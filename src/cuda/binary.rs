@@ -1,6 +1,6 @@
 //! Two operands, element by element, with broadcasting.
 
-use super::launch::{Axes, pack};
+use super::runtime::launch::{Axes, pack};
 use super::{Slice, SliceMut};
 use crate::cpu::binary::{Kind, steps};
 use crate::{DType, Result, Shape};

@@ -1,6 +1,6 @@
 //! Elements as other types.
 
-use super::launch::pack;
+use super::runtime::launch::pack;
 use super::{Slice, SliceMut};
 use crate::{DType, Error, Result};
 

@@ -1,8 +1,8 @@
 //! Convolutions as implicit products of matrices: rows are output pixels, columns output channels,
 //! and the sum runs over taps and input channels. No column buffer is ever laid out.
 
-use super::launch::{Axes, Columns, together};
 use super::reduce::finish;
+use super::runtime::launch::{Axes, Columns, together};
 use super::{Gpu, Scratch, Slice, SliceMut};
 use crate::tensor::window::{Geometry, Window};
 use crate::{DType, Error, Result};

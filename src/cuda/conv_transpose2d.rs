@@ -2,7 +2,7 @@
 //! by the stride.
 
 use super::conv2d::{Tile, depthwise, of_no_channels, window};
-use super::launch::together;
+use super::runtime::launch::together;
 use super::{Slice, SliceMut};
 use crate::Result;
 use crate::tensor::window::Geometry;

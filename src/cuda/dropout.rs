@@ -1,7 +1,8 @@
 //! Keeping some elements and zeroing the others, by the processor's numbered random bits.
 
-use super::launch::pack;
-use super::{Slice, SliceMut, graph};
+use super::runtime::graph;
+use super::runtime::launch::pack;
+use super::{Slice, SliceMut};
 use crate::cpu::dropout::threshold;
 use crate::{Result, Rng};
 

@@ -1,6 +1,6 @@
 //! The Haar transform and its inverse.
 
-use super::launch::together;
+use super::runtime::launch::together;
 use super::{Slice, SliceMut};
 use crate::Result;
 

@@ -1,8 +1,9 @@
 //! GELU and dropout in one pass.
 
 use super::dropout::drop;
-use super::launch::pack;
-use super::{Slice, SliceMut, graph};
+use super::runtime::graph;
+use super::runtime::launch::pack;
+use super::{Slice, SliceMut};
 use crate::{Result, Rng};
 
 /// y = dropout(gelu(x)).

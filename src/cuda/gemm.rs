@@ -10,43 +10,28 @@ use cudarc::cublas::sys::{
     self, cublasComputeType_t as Compute, cublasOperation_t as Operation, cudaDataType_t as Type,
 };
 
+use super::runtime::context::BlasHandle;
 use super::{Block, Gpu, Slice, SliceMut};
 use crate::tensor::shape::flops;
 use crate::{DType, Error, Result};
 
-/// A device's handle, which one thread at a time may use.
-pub(super) struct Blas {
-    handle: sys::cublasHandle_t,
-    /// cuBLAS's own memory would be asked for while a step is recorded.
-    _workspace: Block,
-}
-
-// SAFETY: the handle is bound to a context, not to a thread; the mutex around it lets one thread
-// use it at a time.
-unsafe impl Send for Blas {}
-
 /// Bytes of workspace that NVIDIA recommends for its newest devices.
 const WORKSPACE: usize = 32 << 20;
 
-impl Blas {
-    /// In the caller's turn.
-    fn new(gpu: &'static Gpu, workspace: Block) -> Result<Blas> {
-        let handle = result::create_handle().map_err(|e| failed(gpu, "does not start", e))?;
-        let blas = Blas {
-            handle,
-            _workspace: workspace,
-        };
-        // SAFETY: handle and stream live as long as the process, the workspace as long as the
-        // handle.
-        unsafe {
-            result::set_stream(handle, gpu.stream.cu_stream() as sys::cudaStream_t)
-                .map_err(|e| failed(gpu, "takes no stream", e))?;
-            let memory = blas._workspace.address() as *mut c_void;
-            let given = sys::cublasSetWorkspace_v2(handle, memory, WORKSPACE).result();
-            given.map_err(|e| failed(gpu, "takes no workspace", e))?;
-        }
-        Ok(blas)
+/// Starts cuBLAS, with the caller's stream guard. Its own memory would be asked for while a step is
+/// captured, so it is given a workspace, for as long as the program runs.
+fn start(gpu: &'static Gpu, workspace: Block) -> Result<BlasHandle> {
+    let handle = result::create_handle().map_err(|e| failed(gpu, "does not start", e))?;
+    let workspace: &'static Block = Box::leak(Box::new(workspace));
+    // SAFETY: handle, stream and workspace live as long as the process.
+    unsafe {
+        result::set_stream(handle, gpu.stream.cu_stream() as sys::cudaStream_t)
+            .map_err(|e| failed(gpu, "takes no stream", e))?;
+        let memory = workspace.address() as *mut c_void;
+        let given = sys::cublasSetWorkspace_v2(handle, memory, WORKSPACE).result();
+        given.map_err(|e| failed(gpu, "takes no workspace", e))?;
     }
+    Ok(BlasHandle(handle))
 }
 
 fn failed(gpu: &Gpu, what: &str, e: CublasError) -> Error {
@@ -126,8 +111,8 @@ pub(crate) fn gemm(
     let _guard = gpu.stream_guard()?;
     let mut blas = lock();
     let handle = match (&mut *blas, workspace) {
-        (Some(blas), _) => blas.handle,
-        (empty, Some(workspace)) => empty.insert(Blas::new(gpu, workspace)?).handle,
+        (Some(blas), _) => blas.0,
+        (empty, Some(workspace)) => empty.insert(start(gpu, workspace)?).0,
         (None, None) => unreachable!("cuBLAS, once started, stays"),
     };
     let (bytes, flops) = (

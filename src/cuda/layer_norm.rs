@@ -1,8 +1,8 @@
 //! Layer normalisation, a warp a position.
 
 use super::batch_norm::wide;
-use super::launch::{Columns, together};
 use super::reduce::finish;
+use super::runtime::launch::{Columns, together};
 use super::{Slice, SliceMut};
 use crate::{DType, Result};
 

@@ -1,6 +1,6 @@
 //! One matrix for all rows: cuBLAS, and the bias.
 
-use super::launch::pack;
+use super::runtime::launch::pack;
 use super::{Matrix, Slice, SliceMut, gemm};
 use crate::Result;
 

@@ -1,6 +1,6 @@
 //! Products of many pairs of matrices.
 
-use super::launch::Axes;
+use super::runtime::launch::Axes;
 use super::{Matrix, Slice, SliceMut, gemm};
 use crate::Result;
 use crate::cpu::matmul::Batch;

@@ -1,7 +1,7 @@
 //! Mean squared error.
 
-use super::launch::pack;
 use super::reduce::finish;
+use super::runtime::launch::pack;
 use super::{Slice, SliceMut};
 use crate::{DType, Result};
 

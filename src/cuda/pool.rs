@@ -1,7 +1,7 @@
 //! Averages and maxima over windows.
 
 use super::conv2d::window;
-use super::launch::together;
+use super::runtime::launch::together;
 use super::{Slice, SliceMut};
 use crate::Result;
 use crate::tensor::window::Geometry;

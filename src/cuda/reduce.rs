@@ -1,7 +1,7 @@
 //! Sums over the middle of `[outer, length, inner]`, in an order that depends on the sizes alone;
 //! extremes of rows.
 
-use super::launch::{Columns, pack, together};
+use super::runtime::launch::{Columns, pack, together};
 use super::{Scratch, Slice, SliceMut};
 use crate::{DType, Result};
 

@@ -1,7 +1,7 @@
 //! Moving elements about: all of it is copying a box of elements, with a step along each axis on
 //! either side.
 
-use super::launch::Axes;
+use super::runtime::launch::Axes;
 use super::{Slice, SliceMut};
 use crate::{DType, Result};
 

@@ -1,6 +1,6 @@
 //! One operand, element by element.
 
-use super::launch::pack;
+use super::runtime::launch::pack;
 use super::{Slice, SliceMut};
 use crate::Result;
 use crate::cpu::unary::Kind;

@@ -1,16 +1,9 @@
 //! Resizing rows and columns in one pass, by tables of which pixels make each new one.
 
-use std::collections::HashMap;
-use std::sync::Mutex;
-
-use super::launch::{Argument, together};
-use super::{Gpu, Scratch, Slice, SliceMut};
+use super::runtime::launch::{Argument, together};
+use super::{Gpu, Slice, SliceMut};
+use crate::Result;
 use crate::cpu::upsample::Table;
-use crate::{DType, Result};
-
-/// Tables that were copied to the device, by their contents. There is one for each pair of sizes
-/// that a model uses.
-pub(super) type Tables = Mutex<HashMap<Vec<u8>, &'static Scratch>>;
 
 /// `struct Table` of kernels/README.md, in one block: where each row begins, its elements, its
 /// weights.
@@ -64,23 +57,8 @@ fn on_device(gpu: &'static Gpu, table: &Table) -> Result<OnDevice> {
         .flatten()
         .flat_map(|word| word.to_le_bytes())
         .collect();
-    // Not locked while it is copied: the copy waits while a thread records, which may ask for a
-    // table itself.
-    let tables = || gpu.tables.lock().unwrap_or_else(|e| e.into_inner());
-    let known = tables().get(&bytes).copied();
-    let kept = match known {
-        Some(kept) => kept,
-        None => {
-            let mut scratch = gpu.scratch(first.len() + 2 * elements.len(), DType::F32)?;
-            scratch.write().write(&bytes)?;
-            // It is launched with for as long as the program runs.
-            let kept: &'static Scratch = tables()
-                .entry(bytes)
-                .or_insert_with(|| Box::leak(Box::new(scratch)));
-            kept
-        }
-    };
-    let address = |at: usize| kept.read().address + 4 * at as u64;
+    let start = gpu.constant(&bytes)?;
+    let address = |at: usize| start + 4 * at as u64;
     Ok(OnDevice {
         words: [
             address(0),

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::autograd::trace::{Event, Watcher, watch};
 use crate::io::weights;
 use crate::models::{Config, Model, Task};
-use crate::tensor::pool::shapes_only;
+use crate::tensor::memory::shapes_only;
 use crate::{DType, Error, Params, Pass, Result, Rng, Tensor};
 
 /// The most values that a feature map of one image may have at the image size that a weight file

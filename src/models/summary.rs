@@ -5,7 +5,7 @@ use std::fmt;
 
 use crate::autograd::trace::{Event, Watcher, watch};
 use crate::models::Config;
-use crate::tensor::pool::shapes_only;
+use crate::tensor::memory::shapes_only;
 use crate::{DType, Params, Pass, Precision, Result, Rng, Shape, Tensor};
 
 /// What one layer does to one image.
@@ -86,7 +86,7 @@ impl Watcher for Ledger {
     fn forward(&mut self, event: Event<'_>) {
         // What is made of constants alone is not the image's way: BatchNorm's running statistics,
         // for instance.
-        if event.inputs.iter().all(|input| !input.has_history()) {
+        if !event.recorded {
             return;
         }
         let fresh = event

@@ -28,7 +28,7 @@ use crate::{DType, Device, Params, Precision, Result, Rng, Tensor, Var};
 /// assert_eq!(gradients.of_param(&params, x).unwrap().to_vec::<f32>()?, [4.0; 3]);
 /// // A frozen parameter is lent as a constant.
 /// params.set_groups(|_| Group { frozen: true, ..Group::default() });
-/// assert!(!Pass::train(&params, Rng::new(1)).var(x)?.has_history());
+/// assert!(!Pass::train(&params, Rng::new(1)).var(x)?.requires_grad());
 /// # Ok::<(), wavemix::Error>(())
 /// ```
 pub struct Pass<'a> {

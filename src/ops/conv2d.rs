@@ -1,7 +1,7 @@
 //! Two-dimensional convolution.
 
 use crate::autograd::Backward;
-use crate::autograd::trace;
+use crate::autograd::trace::Op;
 use crate::cpu::conv as cpu;
 use crate::cpu::conv::transposed::conv_transpose2d as spread;
 use crate::cpu::gelu_dropout::{Hidden, in_pieces};
@@ -73,10 +73,10 @@ pub fn conv2d(x: &Var, weight: &Var, bias: Option<&Var>, window: Window) -> Resu
             )
         })?,
     };
-    trace::count_flops(geometry.flops());
+    let op = Op::with_flops("conv2d", geometry.flops());
     let mut inputs = vec![x, weight];
     inputs.extend(bias);
-    Ok(Var::record("conv2d", &inputs, y, || Conv2d {
+    Ok(Var::record(op, &inputs, y, || Conv2d {
         geometry,
         x: x.value().clone(),
         weight: weight.value().clone(),

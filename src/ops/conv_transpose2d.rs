@@ -1,7 +1,7 @@
 //! Two-dimensional transposed convolution: the adjoint of conv2d with the same weight and window.
 
 use crate::autograd::Backward;
-use crate::autograd::trace;
+use crate::autograd::trace::Op;
 use crate::cpu::conv::{self as conv2d, transposed as cpu};
 use crate::cuda;
 use crate::ops::batch_norm::BatchStats;
@@ -120,7 +120,7 @@ fn forward(
             )
         })?,
     };
-    trace::count_flops(geometry.flops());
+    let op = Op::with_flops("conv_transpose2d", geometry.flops());
     let mut inputs = vec![x, weight];
     inputs.extend(bias);
     let rule = || ConvTranspose2d {
@@ -131,7 +131,7 @@ fn forward(
     let stats = moments
         .map(|moments| BatchStats::of(&moments, x.dtype()))
         .transpose()?;
-    Ok((Var::record("conv_transpose2d", &inputs, y, rule), stats))
+    Ok((Var::record(op, &inputs, y, rule), stats))
 }
 
 /// y = x convolved with the weight, transposed, plus bias.

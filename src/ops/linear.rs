@@ -1,7 +1,7 @@
 //! One matrix applied to the last axis.
 
 use crate::autograd::Backward;
-use crate::autograd::trace;
+use crate::autograd::trace::Op;
 use crate::cpu::linear as cpu;
 use crate::cuda::linear as cuda;
 use crate::tensor::shape::flops;
@@ -51,10 +51,10 @@ pub fn linear(x: &Var, weight: &Var, bias: Option<&Var>) -> Result<Var> {
         bias.map(Var::value),
         shape,
     )?;
-    trace::count_flops(flops(&[rows, c_in, c_out]));
+    let op = Op::with_flops("linear", flops(&[rows, c_in, c_out]));
     let mut inputs = vec![x, weight];
     inputs.extend(bias);
-    Ok(Var::record("linear", &inputs, y, || Linear {
+    Ok(Var::record(op, &inputs, y, || Linear {
         x: x.value().clone(),
         weight: weight.value().clone(),
     }))

@@ -1,7 +1,7 @@
 //! Matrix products, batched.
 
 use crate::autograd::Backward;
-use crate::autograd::trace;
+use crate::autograd::trace::Op;
 use crate::cpu::binary::steps;
 use crate::cpu::matmul::{self as cpu, Batch};
 use crate::cuda::matmul as cuda;
@@ -39,11 +39,11 @@ pub fn matmul_with(a: &Var, b: &Var, transpose_a: bool, transpose_b: bool) -> Re
             cuda::forward(&batch, va.on_device(), vb.on_device(), y)
         })?,
     };
-    trace::count_flops(flops(&[batch.shape.elements(), m, k, n]));
+    let op = Op::with_flops("matmul", flops(&[batch.shape.elements(), m, k, n]));
     // Each operand serves the other's gradient.
-    let kept = |x: &Var, other: &Var| other.has_history().then(|| x.value().clone());
+    let kept = |x: &Var, other: &Var| other.requires_grad().then(|| x.value().clone());
     let shapes = [*a.shape(), *b.shape()];
-    Ok(Var::record("matmul", &[a, b], y, || Matmul {
+    Ok(Var::record(op, &[a, b], y, || Matmul {
         kept: [kept(a, b), kept(b, a)],
         shapes,
         transposed,

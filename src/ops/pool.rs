@@ -96,7 +96,7 @@ pub fn max_pool2d(x: &Var, kernel: [usize; 2], window: Window) -> Result<Var> {
     let (g, shape) = geometry("max_pool2d", x, kernel, window)?;
     check_meets(&g)?;
     let g = g.without_idle_edges();
-    let (from, dtype, recorded) = (x.value(), x.dtype(), x.has_history());
+    let (from, dtype, recorded) = (x.value(), x.dtype(), x.requires_grad());
     let mut saved = Vec::new();
     let y = match from.device() {
         Device::Cpu if recorded && g.kernel[0] * g.kernel[1] <= 256 => {

@@ -1,6 +1,6 @@
 //! What is done to gradients before a step: measured, scaled, clipped.
 //!
-//! All take gradients in the arena's layout, as [`Params::flatten`] gives them, and pass over
+//! All take gradients in the arena's layout, as [`Gradients::flatten`] gives them, and pass over
 //! frozen parameters.
 
 use super::{like_arena, segments};

@@ -1,7 +1,7 @@
 //! Optimizers: what turns gradients into better weights.
 //!
 //! All weights lie in one arena ([`Params::arena`]), all gradients in an array of the same layout
-//! ([`Params::flatten`]), and so do an optimizer's moments. A step is therefore one pass over three
+//! ([`Gradients::flatten`]), and so do an optimizer's moments. A step is therefore one pass over three
 //! or four long arrays, cut into segments only where neighbouring parameters belong to different
 //! [`Group`]s.
 //!
@@ -205,11 +205,11 @@ impl Optimizer {
         updates: Updates,
         lr: f64,
     ) -> Result<()> {
-        let gradients = params.flatten(gradients)?;
+        let gradients = gradients.flatten(params)?;
         self.step_flat(params, &gradients, updates, lr)
     }
 
-    /// As [`Optimizer::step`], from gradients in the layout of the arena, as [`Params::flatten`]
+    /// As [`Optimizer::step`], from gradients in the layout of the arena, as [`Gradients::flatten`]
     /// gives them.
     ///
     /// Parameters of a frozen group and their moments stay as they are. Whether the gradients are
@@ -405,7 +405,7 @@ fn like_arena(op: &'static str, params: &Params, gradients: &Tensor) -> Result<(
     crate::ops::same_device(op, ("the parameters", arena), ("gradients", gradients))?;
     if (gradients.shape(), gradients.dtype()) != (arena.shape(), arena.dtype()) {
         let expected = format!(
-            "{} of {}, as Params::flatten gives",
+            "{} of {}, as Gradients::flatten gives",
             arena.shape(),
             arena.dtype()
         );

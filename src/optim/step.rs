@@ -84,7 +84,9 @@ impl Optimizer {
         } = options;
         let pass = Pass::train(params, rng).in_precision(precision)?;
         let loss = loss(&pass)?;
-        let mut gradients = params.flatten(&loss.backward_from(self.loss_scale(&loss)?, &[])?)?;
+        let mut gradients = loss
+            .backward_from(self.loss_scale(&loss)?, &[])?
+            .flatten(&params)?;
         if let Some(max) = max_norm {
             clip_norm(params, &mut gradients, max * self.progress()?.loss_scale)?;
         }

@@ -4,6 +4,7 @@
 //! once, one after the other in the order of the forward pass. So an optimizer updates one long
 //! array, a checkpoint is a map of names, and a gradient norm is one loop.
 
+mod entry;
 mod identity;
 mod layout;
 mod names;
@@ -11,70 +12,16 @@ pub mod precision;
 
 use std::collections::HashMap;
 
-use crate::{DType, Device, Error, Gradients, Result, Rng, Shape, Tensor};
+use crate::{DType, Device, Error, Result, Rng, Shape, Tensor};
 
 use identity::Owner;
 use names::Plan;
 
+pub use entry::{Entry, Group, Init};
 pub(crate) use identity::ParamKey;
 pub use identity::{BufferId, ParamId, Updates};
 pub use layout::FileLayout;
 pub use names::Names;
-
-/// How a parameter begins.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Init {
-    /// Uniform in [-bound, bound).
-    Uniform(f64),
-    /// Normal with mean 0 and this standard deviation.
-    Normal(f64),
-    /// All elements the same.
-    Constant(f64),
-}
-
-/// What an optimizer does with one parameter, relative to its own settings.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Group {
-    /// Multiplies the learning rate.
-    pub lr_scale: f64,
-    /// Multiplies the weight decay.
-    pub decay_scale: f64,
-    /// Left as it is. A [`Pass`](crate::Pass) lends it as a constant, so a body of frozen layers is
-    /// not differentiated.
-    ///
-    /// As in PyTorch, training stays training in frozen layers: dropout drops, and BatchNorm
-    /// normalises by the batch and moves its running statistics. To keep those too, run the frozen
-    /// layers in [`Pass::eval`](crate::Pass::eval), whose output the layers of a training pass take
-    /// as a constant.
-    pub frozen: bool,
-}
-
-impl Default for Group {
-    fn default() -> Group {
-        Group {
-            lr_scale: 1.0,
-            decay_scale: 1.0,
-            frozen: false,
-        }
-    }
-}
-
-/// One parameter's place in the arena.
-#[derive(Clone, Debug)]
-pub struct Entry {
-    /// Its dotted name, `layers.3.reduction.weight`.
-    pub name: String,
-    /// Its shape in memory.
-    pub shape: Shape,
-    /// Where it starts in the arena, in elements.
-    pub offset: usize,
-    /// How it begins.
-    pub init: Init,
-    /// Its axes' order in files.
-    pub layout: FileLayout,
-    /// What optimizers do with it.
-    pub group: Group,
-}
 
 /// All parameters and buffers of a model.
 ///
@@ -417,47 +364,6 @@ impl Params {
     /// values stay.
     pub(crate) fn arena_mut(&mut self) -> &mut Tensor {
         &mut self.arena
-    }
-
-    /// The gradients of all parameters as one array like the arena; 0 where the loss does not
-    /// depend on one.
-    ///
-    /// Where several models were part of the loss, these are the gradients of this one. Gradients
-    /// that were computed with a copy of these parameters, and with no others, are taken as theirs.
-    ///
-    /// # Errors
-    /// Where the gradients are on another device, or of other parameters only.
-    #[track_caller]
-    pub fn flatten(&self, gradients: &Gradients) -> Result<Tensor> {
-        let mut given = Vec::new();
-        for (id, dw) in gradients.of_params(self)? {
-            given.push((self.entry(id)?, dw));
-        }
-        let mut flat = Tensor::full_on(self.device(), self.arena.shape(), 0.0, self.dtype())?;
-        if self.device() == Device::Cpu {
-            each_float!("flatten", self.dtype(), T => {
-                let out = flat.data_mut::<T>();
-                for (entry, dw) in given {
-                    let dw = dw.cast(self.dtype())?;
-                    out[entry.offset..entry.offset + entry.shape.elements()].copy_from_slice(dw.as_slice::<T>()?);
-                }
-            });
-            return Ok(flat);
-        }
-        let pieces = given
-            .into_iter()
-            .map(|(entry, dw)| match dw.device() == self.device() {
-                true => Ok((dw.on_device(), entry.offset)),
-                false => Err(Error::operand(
-                    "flatten",
-                    "gradients",
-                    format!("gradients on {}", self.device()),
-                    dw.device(),
-                )),
-            });
-        let pieces = pieces.collect::<Result<Vec<_>>>()?;
-        crate::cuda::cast::gather(&pieces, &mut flat.on_device_mut()?)?;
-        Ok(flat)
     }
 
     fn value(&self, i: usize) -> Tensor {

@@ -3,7 +3,7 @@
 use super::identity::Layout;
 use super::{BufferId, Entry, FileLayout, Group, Init, ParamId};
 use crate::Shape;
-use crate::autograd::trace;
+use crate::tensor::scope;
 
 /// Where a layer declares its weights, under a dotted prefix.
 pub struct Names<'a> {
@@ -53,8 +53,8 @@ impl Names<'_> {
 
     /// Names the layer that is being declared, for error messages, as
     /// [`Pass::enter`](crate::Pass::enter) does one that runs.
-    pub fn enter(&self) -> trace::Entered {
-        trace::enter(&*self.prefix)
+    pub fn enter(&self) -> scope::Entered {
+        scope::enter(&*self.prefix)
     }
 
     /// Declares a trained parameter.

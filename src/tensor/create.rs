@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::tensor::pool::{Buffer, Memory, is_shapes_only};
+use crate::tensor::memory::{Memory, is_shapes_only};
+use crate::tensor::pool::Buffer;
 use crate::tensor::rng::{normal_pair, unit_f32};
 use crate::tensor::shape::MAX_RANK;
 use crate::{DType, Device, Element, Error, Result, Rng, Shape, Tensor};
@@ -26,7 +27,7 @@ impl Tensor {
     /// As [`Tensor::from_vec`], from borrowed values.
     #[track_caller]
     pub fn from_slice<T: Element>(values: &[T], shape: impl Into<Shape>) -> Result<Tensor> {
-        let shape = checked("from_vec", shape.into())?;
+        let shape = shape.into().checked("from_vec")?;
         if values.len() != shape.elements() {
             let expected = format!("{} elements for shape {shape}", shape.elements());
             return Err(Error::operand("from_vec", "values", expected, values.len()));
@@ -108,7 +109,34 @@ impl Tensor {
         })
     }
 
-    pub(super) fn filled(shape: Shape, value: f64, dtype: DType) -> Tensor {
+    /// All elements `value`, rounded to the dtype, on `device`.
+    ///
+    /// # Errors
+    /// Where the device cannot be used, or its memory is full; a shape that no tensor can have.
+    #[track_caller]
+    pub fn full_on(
+        device: Device,
+        shape: impl Into<Shape>,
+        value: f64,
+        dtype: DType,
+    ) -> Result<Tensor> {
+        let shape = shape.into().checked("full_on")?;
+        match (device, dtype) {
+            (Device::Cpu, _) => Ok(Tensor::filled(
+                Tensor::checked_shape("full_on", device, &shape, dtype)?,
+                value,
+                dtype,
+            )),
+            (Device::Cuda(_), DType::I64 | DType::F64) if value != 0.0 => {
+                Tensor::full(shape, value, dtype).to_device(device)
+            }
+            (Device::Cuda(ordinal), _) => {
+                Tensor::build_on(ordinal, shape, dtype, |out| out.fill(value))
+            }
+        }
+    }
+
+    fn filled(shape: Shape, value: f64, dtype: DType) -> Tensor {
         each_dtype!(dtype, T => Tensor::build(shape, |out: &mut [T]| out.fill(T::from_f64(value))))
     }
 
@@ -171,22 +199,6 @@ impl Tensor {
             memory: Arc::new(Memory::Host(buffer)),
             start: 0,
         }
-    }
-}
-
-/// A shape from a caller, once a tensor can have it.
-#[track_caller]
-pub(super) fn checked(op: &'static str, shape: Shape) -> Result<Shape> {
-    // No closure: it would have a line of its own.
-    if Shape::new(&shape).is_ok() {
-        Ok(shape)
-    } else {
-        Err(Error::operand(
-            op,
-            "shape",
-            "one that fits in memory",
-            shape,
-        ))
     }
 }
 

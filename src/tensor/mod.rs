@@ -8,6 +8,7 @@ mod display;
 pub mod dtype;
 pub mod error;
 pub mod float;
+pub(crate) mod memory;
 pub mod pool;
 pub mod rng;
 pub mod scope;
@@ -18,8 +19,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::cuda::{Slice, SliceMut, gpu};
-use crate::tensor::create::checked;
-use crate::tensor::pool::Memory;
+use crate::tensor::memory::Memory;
 use crate::{DType, Device, Element, Error, Result, Shape};
 
 /// A dense, row-major array of up to six dimensions.
@@ -186,7 +186,7 @@ impl Tensor {
         (Arc::as_ptr(&self.memory) as usize, bytes)
     }
 
-    /// Whether it was created by [`shapes_only`](crate::tensor::pool::shapes_only), so that it has no
+    /// Whether it was created by [`shapes_only`](crate::tensor::memory::shapes_only), so that it has no
     /// elements to read.
     pub(crate) fn is_absent(&self) -> bool {
         matches!(*self.memory, Memory::Absent(_))
@@ -206,7 +206,7 @@ impl Tensor {
     /// Where the number of elements differs, or no tensor can have the shape.
     #[track_caller]
     pub fn reshape(&self, shape: impl Into<Shape>) -> Result<Tensor> {
-        let shape = checked("reshape", shape.into())?;
+        let shape = shape.into().checked("reshape")?;
         if shape.elements() != self.elements() {
             let expected = format!("{} elements to make {shape}", shape.elements());
             return Err(Error::operand("reshape", "tensor", expected, self.shape));
@@ -307,33 +307,6 @@ impl Tensor {
     /// The memory of its elements where they are known to be on the processor.
     pub(crate) fn as_bytes(&self) -> &[u8] {
         each_dtype!(self.dtype, T => crate::tensor::dtype::as_bytes(self.data::<T>()))
-    }
-
-    /// All elements `value`, rounded to the dtype, on `device`.
-    ///
-    /// # Errors
-    /// Where the device cannot be used, or its memory is full; a shape that no tensor can have.
-    #[track_caller]
-    pub fn full_on(
-        device: Device,
-        shape: impl Into<Shape>,
-        value: f64,
-        dtype: DType,
-    ) -> Result<Tensor> {
-        let shape = checked("full_on", shape.into())?;
-        match (device, dtype) {
-            (Device::Cpu, _) => Ok(Tensor::filled(
-                Tensor::checked_shape("full_on", device, &shape, dtype)?,
-                value,
-                dtype,
-            )),
-            (Device::Cuda(_), DType::I64 | DType::F64) if value != 0.0 => {
-                Tensor::full(shape, value, dtype).to_device(device)
-            }
-            (Device::Cuda(ordinal), _) => {
-                Tensor::build_on(ordinal, shape, dtype, |out| out.fill(value))
-            }
-        }
     }
 
     /// A new tensor on a GPU, whose elements `fill` writes, all of them: they hold leftovers

@@ -76,6 +76,17 @@ impl Shape {
         shape
     }
 
+    /// The same, once a tensor can have it: a shape from a caller.
+    #[track_caller]
+    pub(crate) fn checked(self, op: &'static str) -> Result<Shape> {
+        // No closure: it would have a line of its own.
+        if Shape::new(&self).is_ok() {
+            Ok(self)
+        } else {
+            Err(Error::operand(op, "shape", "one that fits in memory", self))
+        }
+    }
+
     /// Number of elements; 1 for a scalar's empty shape, `usize::MAX` where there would be more
     /// than that.
     pub fn elements(&self) -> usize {

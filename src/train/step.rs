@@ -108,9 +108,9 @@ impl Trainer {
         if loss.value().device() == Device::Cpu && !loss.value().item()?.is_finite() {
             return Err(self.why_not_finite(batch, loss.value().item()?));
         }
-        let gradients = self
-            .params
-            .flatten(&loss.backward_from(self.optimizer.loss_scale(&loss)?, &[])?)?;
+        let gradients = loss
+            .backward_from(self.optimizer.loss_scale(&loss)?, &[])?
+            .flatten(&self.params)?;
         let statistics = pass.into_updates();
         self.optimizer
             .advance(&mut self.params, &gradients, statistics)?;

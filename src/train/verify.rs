@@ -9,7 +9,7 @@ use crate::cli::{Protocol, read_config};
 use crate::io::checkpoint::State;
 use crate::io::weights;
 use crate::models::{Config, Model};
-use crate::tensor::pool::shapes_only;
+use crate::tensor::memory::shapes_only;
 use crate::train::{Best, Position, Splits, Trainer};
 use crate::{DType, Error, Params, Pass, Precision, Result, Rng, Tensor};
 

@@ -83,9 +83,9 @@ impl Load {
         let pass = Pass::train(&self.params, rng.clone()).in_precision(self.precision)?;
         let logits = self.model.forward(&pass, &(&batch.images).into())?;
         let loss = cross_entropy(&logits, &batch.labels, CrossEntropyOptions::default())?;
-        let gradients = self
-            .params
-            .flatten(&loss.backward_from(self.optimizer.loss_scale(&loss)?, &[])?)?;
+        let gradients = loss
+            .backward_from(self.optimizer.loss_scale(&loss)?, &[])?
+            .flatten(&self.params)?;
         let statistics = pass.into_updates();
         self.optimizer
             .advance(&mut self.params, &gradients, statistics)?;
@@ -122,7 +122,7 @@ impl Watcher for Rounded {
     fn forward(&mut self, event: Event<'_>) {
         self.results += 1;
         if event.op == "cross_entropy" {
-            let logits = event.inputs[0].value().to_vec::<f32>().unwrap();
+            let logits = event.inputs[0].to_vec::<f32>().unwrap();
             self.logits.push(
                 (logits.iter().map(|x| f64::from(x * x)).sum::<f64>() / logits.len() as f64).sqrt(),
             );

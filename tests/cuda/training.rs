@@ -63,7 +63,7 @@ fn trace(
             .backward_from(optimizer.loss_scale(&loss).unwrap(), &[])
             .unwrap();
         let statistics = pass.into_updates();
-        let flat = params.flatten(&gradients).unwrap();
+        let flat = gradients.flatten(&params).unwrap();
         optimizer
             .step_flat(&mut params, &flat, statistics, 1e-3)
             .unwrap();
@@ -164,8 +164,8 @@ fn gradients_are_gathered_from_all_over() {
             .backward()
             .unwrap();
         (
-            params
-                .flatten(&gradients)
+            gradients
+                .flatten(&params)
                 .unwrap()
                 .to_device(Device::Cpu)
                 .unwrap(),
@@ -211,9 +211,9 @@ fn gradients_are_gathered_from_all_over() {
     }
     params.to_device(Device::Cpu).unwrap();
     params.to_device(gpu).unwrap();
-    assert!(params.flatten(&gradients).is_ok());
+    assert!(gradients.flatten(&params).is_ok());
     params.to_device(Device::Cpu).unwrap();
-    assert!(params.flatten(&gradients).is_err());
+    assert!(gradients.flatten(&params).is_err());
 }
 
 #[test]

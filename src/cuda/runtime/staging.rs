@@ -19,7 +19,9 @@ use std::ptr::NonNull;
 
 use cudarc::driver::{CudaEvent, DriverError, result};
 
-use super::{Block, Gpu, Slice, SliceMut, gpu};
+use super::context::{Gpu, gpu};
+use super::memory::Block;
+use super::slice::{Slice, SliceMut};
 use crate::{DType, Result};
 
 /// Page-locked memory of the processor.

@@ -19,10 +19,10 @@ use crate::{DType, Error, Result};
 
 /// What kernels include, by name.
 const HEADERS: [(&str, &str); 4] = [
-    ("common.cuh", include_str!("../../kernels/common.cuh")),
-    ("mma.cuh", include_str!("../../kernels/mma.cuh")),
-    ("tiles.cuh", include_str!("../../kernels/tiles.cuh")),
-    ("windows.cuh", include_str!("../../kernels/windows.cuh")),
+    ("common.cuh", include_str!("../../../kernels/common.cuh")),
+    ("mma.cuh", include_str!("../../../kernels/mma.cuh")),
+    ("tiles.cuh", include_str!("../../../kernels/tiles.cuh")),
+    ("windows.cuh", include_str!("../../../kernels/windows.cuh")),
 ];
 
 /// Machine code of `kernels/<file>.cu` with elements of type `dtype`, for a device of compute

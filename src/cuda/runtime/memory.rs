@@ -8,13 +8,11 @@
 //! A recorded step is replayed with the addresses it was recorded with. Its blocks come from lists
 //! of its own, which nobody else is served from while the recording lives.
 
-use std::cell::Cell;
-use std::collections::{BTreeMap, BTreeSet};
-
 use cudarc::driver::result::{free_sync, malloc_sync, mem_get_info};
 use cudarc::driver::sys::{CUdeviceptr, CUresult};
 
-use super::{Gpu, gpu};
+use super::context::{Gpu, gpu};
+use super::lists::{ALLOC_SCOPE, Owner, Pool};
 use crate::{Error, Result};
 
 /// A block of device memory that returns to the pool when dropped.
@@ -28,9 +26,6 @@ pub(crate) struct Block {
     owner: Owner,
 }
 
-/// Everyone's lists, or those of one recorded step.
-pub(super) type Owner = Option<u64>;
-
 /// What a device's pool holds now and has held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CudaPoolStats {
@@ -42,31 +37,6 @@ pub struct CudaPoolStats {
     pub cached_bytes: usize,
     /// How often the driver was asked for memory.
     pub driver_allocations: u64,
-}
-
-/// What this thread does with a device: whose lists its blocks come from, and whether it is
-/// recording, when the driver must not be asked to wait.
-#[derive(Clone, Copy, Default)]
-pub(super) struct AllocScope {
-    pub owner: Owner,
-    pub recording: bool,
-}
-
-thread_local! {
-    pub(super) static ALLOC_SCOPE: Cell<AllocScope> = const { Cell::new(AllocScope { owner: None, recording: false }) };
-}
-
-#[derive(Default)]
-pub(super) struct Pool {
-    free: BTreeMap<(Owner, usize), Vec<CUdeviceptr>>,
-    live: usize,
-    peak: usize,
-    cached: usize,
-    driver_allocations: u64,
-    /// Blocks of each recorded step's lists, by size, that are lent.
-    lent: BTreeMap<(u64, usize), usize>,
-    /// The recorded steps that live.
-    pub recordings: BTreeSet<u64>,
 }
 
 /// The counters of a device's pool.
@@ -268,7 +238,7 @@ impl Block {
         self.bytes
     }
 
-    pub(super) fn address(&self) -> CUdeviceptr {
+    pub(in crate::cuda) fn address(&self) -> CUdeviceptr {
         self.address
     }
 }

@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use cudarc::driver::{CudaEvent, DriverError, sys};
 
-use super::{ALLOC_SCOPE, Gpu, gpu};
+use super::context::{Gpu, Mark, gpu, synchronize};
+use super::lists::ALLOC_SCOPE;
 use crate::{DType, Result};
 
 /// All launches of one kernel while a profile was taken.
@@ -27,20 +28,11 @@ pub struct KernelTime {
     pub flops: u64,
 }
 
-/// One launch, between two events.
-#[derive(Clone)]
-pub(super) struct Mark {
-    name: String,
-    bytes: usize,
-    flops: u64,
-    events: [Arc<CudaEvent>; 2],
-}
-
 /// Runs `work`, and gives beside its result what each kernel took that was started meanwhile, by
 /// any thread; the longest first. Recorded steps are replayed as a whole and cannot be looked into.
 ///
 /// # Errors
-/// As [`usable`](super::usable), and those of `work`.
+/// As [`usable`](super::context::usable), and those of `work`.
 pub fn profile<T>(
     ordinal: usize,
     work: impl FnOnce() -> Result<T>,
@@ -56,7 +48,7 @@ pub fn profile<T>(
     };
     let done = work();
     let marks = profiles().remove(&own).unwrap_or_default();
-    super::synchronize(ordinal)?;
+    synchronize(ordinal)?;
     let mut times: BTreeMap<String, KernelTime> = BTreeMap::new();
     for Mark {
         name,
@@ -101,7 +93,7 @@ fn elapsed(begin: &CudaEvent, end: &CudaEvent) -> std::result::Result<f64, Drive
 impl Gpu {
     /// Runs what starts one kernel, between two events where a profile is taken, in the caller's
     /// turn.
-    pub(super) fn timed(
+    pub(in crate::cuda) fn timed(
         &self,
         (name, bytes, flops): (&str, usize, u64),
         start: impl FnOnce() -> Result<()>,
@@ -137,7 +129,7 @@ impl Gpu {
 /// most a GiB.
 ///
 /// # Errors
-/// As [`usable`](super::usable); memory that runs out.
+/// As [`usable`](super::context::usable); memory that runs out.
 pub fn copy_rate(ordinal: usize) -> Result<f64> {
     let gpu = gpu(ordinal)?;
     let free = super::memory::free(gpu)?;
@@ -166,7 +158,7 @@ pub fn copy_rate(ordinal: usize) -> Result<f64> {
 /// f32 otherwise. From registers alone.
 ///
 /// # Errors
-/// As [`usable`](super::usable).
+/// As [`usable`](super::context::usable).
 pub fn matrix_rate(ordinal: usize, dtype: DType, tf32: bool) -> Result<f64> {
     const ROUNDS: usize = 4096;
     let gpu = gpu(ordinal)?;

@@ -7,23 +7,17 @@
 //! Each launch states its grid, and the bytes it has to move: divided by its time those are what
 //! the kernel achieves of the device's bandwidth.
 
-use std::collections::HashMap;
 use std::ffi::c_void;
-use std::sync::Arc;
 
-use cudarc::driver::{CudaFunction, CudaModule, result};
+use cudarc::driver::{CudaFunction, result};
 use cudarc::nvrtc::Ptx;
 
-use super::{Gpu, Slice, SliceMut, compile};
+use super::compile;
+use super::context::Gpu;
+use super::slice::{Slice, SliceMut};
+use super::sources::source;
 use crate::tensor::shape::MAX_RANK;
 use crate::{DType, Error, Result};
-
-/// The kernels of a device that are ready to run.
-#[derive(Default)]
-pub(super) struct Kernels {
-    modules: HashMap<(&'static str, DType), Arc<CudaModule>>,
-    functions: HashMap<(&'static str, &'static str, DType), CudaFunction>,
-}
 
 /// Threads of a block, where kernels/README.md does not say otherwise.
 const BLOCK: u32 = 256;
@@ -134,29 +128,6 @@ impl Columns {
         [self.across, self.splits, 1]
     }
 }
-
-/// A kernel's text.
-fn source(file: &str) -> Result<&'static str> {
-    let found = SOURCES
-        .iter()
-        .find(|(name, _)| *name == file)
-        .map(|(_, text)| *text);
-    found.ok_or_else(|| Error::Device(format!("{file}: there is no kernel of this name")))
-}
-
-/// Whether there are kernels at all.
-pub(super) fn ready() -> bool {
-    !SOURCES.is_empty()
-}
-
-macro_rules! sources {
-    ($($file:literal)*) => {
-        &[$(($file, include_str!(concat!("../../kernels/", $file, ".cu")))),*]
-    };
-}
-const SOURCES: &[(&str, &str)] = sources! {
-    "adamw" "batch_norm" "binary" "cast" "clip" "compare" "conv2d" "conv_transpose2d" "cross_entropy" "dropout" "dwt" "ema" "focal_loss" "gelu_dropout" "index" "layer_norm" "linear" "lion" "mse" "pool" "reduce" "sgd" "shape" "softmax" "unary" "upsample"
-};
 
 /// A kernel about to be started, with its arguments in their order.
 #[must_use = "nothing runs before launch()"]

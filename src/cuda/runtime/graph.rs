@@ -1,4 +1,4 @@
-//! CapturedGraph a piece of work once and replaying it: one call to the driver instead of some hundred
+//! Capturing a piece of work once and replaying it: one call to the driver instead of some hundred
 //! launches.
 //!
 //! What is replayed are the very launches, with their arguments and addresses. So whatever changes
@@ -13,8 +13,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use cudarc::driver::CudaGraph;
 use cudarc::driver::sys::{CUgraphInstantiate_flags, CUstreamCaptureMode};
 
-use super::memory::{ALLOC_SCOPE, AllocScope};
-use super::{Gpu, Scratch, Slice, gpu};
+use super::context::{Gpu, gpu};
+use super::lists::{ALLOC_SCOPE, AllocScope};
+use super::memory::release_free_memory;
+use super::slice::{Scratch, Slice};
 use crate::{DType, Error, Result, Rng};
 
 /// What becomes of the keys of random streams on this thread.
@@ -36,7 +38,7 @@ thread_local! {
 
 /// Where the key of this random stream is in device memory, for a launch that is being recorded;
 /// none outside of that.
-pub(super) fn key(rng: &Rng) -> Option<Slice<'static>> {
+pub(in crate::cuda) fn key(rng: &Rng) -> Option<Slice<'static>> {
     let (_, stream) = rng.key();
     KEYS.with_borrow_mut(|keys| match keys {
         Keys::Arguments => None,
@@ -91,7 +93,7 @@ impl Capture {
         let (gpu, id) = (gpu(ordinal)?, NEXT.fetch_add(1, Ordering::Relaxed));
         // Everyone's free blocks are of no use to the capture, and would take the memory that it
         // needs.
-        super::release_free_memory(ordinal)?;
+        release_free_memory(ordinal)?;
         gpu.lock_pool().recordings.insert(id);
         Ok(Capture {
             gpu,

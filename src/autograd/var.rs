@@ -1,0 +1,277 @@
+//! `Var`: a tensor with a computation graph behind it.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use crate::autograd::trace::{self, Op};
+use crate::params::ParamKey;
+use crate::tensor::scope::scope;
+use crate::{DType, Result, Shape, Tensor};
+
+/// A value in a computation: a tensor, and how it came about if gradients are wanted for that.
+///
+/// Constants (`Var::from(tensor)`) have no history, and neither has what is computed from constants
+/// alone: evaluation builds no graph. History begins at [`Var::leaf`] and at parameters.
+///
+/// ```
+/// use wavemix::{Tensor, Var};
+/// let x = Var::leaf(Tensor::from_vec(vec![1.0, 2.0, 3.0], [3])?);
+/// let loss = (&x * &x)?.sum_all()?;
+/// let gradients = loss.backward()?;
+/// assert_eq!(gradients.of(&x).unwrap().to_vec::<f64>()?, [2.0, 4.0, 6.0]);
+/// # Ok::<(), wavemix::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Var {
+    value: Tensor,
+    pub(super) node: Option<Arc<Node>>,
+}
+
+/// The backward rule of one op. Its fields are what the op saves for it.
+///
+/// ```
+/// use wavemix::{Result, Tensor, Var};
+/// use wavemix::autograd::Backward;
+///
+/// /// y = x^2.
+/// fn square(x: &Var) -> Result<Var> {
+///     let y = (&x.detach() * &x.detach())?.into_value();
+///     Ok(Var::record("square", &[x], y, || Square { x: x.value().clone() }))
+/// }
+/// struct Square { x: Tensor }
+/// impl Backward for Square {
+///     /// dx = 2 x dy.
+///     fn backward(self: Box<Self>, dy: Tensor, _wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
+///         let twice = (&Var::from(&self.x) + &Var::from(&self.x))?;
+///         Ok(vec![Some((&twice * &Var::from(dy))?.into_value())])
+///     }
+///     fn saves(&self) -> Vec<&Tensor> { vec![&self.x] }
+/// }
+/// let x = Var::leaf(Tensor::from_vec(vec![3.0], [])?);
+/// let gradients = square(&x)?.backward()?;
+/// assert_eq!(gradients.of(&x).unwrap().item()?, 6.0);
+/// # Ok::<(), wavemix::Error>(())
+/// ```
+pub trait Backward: Send {
+    /// From the gradient of the output to one gradient per input, in the order of the inputs.
+    ///
+    /// `None` is a gradient of zero. Where `wanted[i]` is false nobody asks for input i's: leave it
+    /// `None` and save the work. Each returned gradient has its input's shape and dtype.
+    ///
+    /// # Errors
+    /// Whatever computing it may run into; the walk ends there.
+    fn backward(self: Box<Self>, dy: Tensor, wanted: &[bool]) -> Result<Vec<Option<Tensor>>>;
+
+    /// The tensors it keeps alive until then, for those who count memory.
+    fn saves(&self) -> Vec<&Tensor>;
+}
+
+/// One op's place in the history. Ids rise with time, so inputs always have smaller ones.
+pub(crate) struct Node {
+    pub id: u64,
+    pub op: &'static str,
+    pub scope: String,
+    pub shape: Shape,
+    pub dtype: DType,
+    pub inputs: Vec<Option<Arc<Node>>>,
+    pub kind: Kind,
+}
+
+pub(crate) enum Kind {
+    /// An input to take the gradient for.
+    Leaf,
+    /// A named weight.
+    Param(ParamKey),
+    /// An op's output; the rule is there until a backward pass has used it.
+    Op(Mutex<Option<Box<dyn Backward>>>),
+}
+
+impl Node {
+    fn new(
+        op: &'static str,
+        value: &Tensor,
+        inputs: Vec<Option<Arc<Node>>>,
+        kind: Kind,
+    ) -> Option<Arc<Node>> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        let node = Node {
+            id,
+            op,
+            scope: scope(),
+            shape: *value.shape(),
+            dtype: value.dtype(),
+            inputs,
+            kind,
+        };
+        Some(Arc::new(node))
+    }
+}
+
+impl Drop for Node {
+    /// Frees a long chain link by link. The derived drop would recurse once for each op, along its
+    /// inputs, and along the `Var`s that a rule may hold: so what a node holds is not dropped
+    /// within its drop, but put on a list, which the outermost drop on this thread works off.
+    fn drop(&mut self) {
+        let inputs = std::mem::take(&mut self.inputs);
+        let rule = match &mut self.kind {
+            Kind::Op(rule) => rule.get_mut().unwrap_or_else(|e| e.into_inner()).take(),
+            _ => None,
+        };
+        if inputs.is_empty() && rule.is_none() {
+            return;
+        }
+        let mut held = Some((inputs, rule));
+        // Where the thread is ending and its list is gone, what is still held is dropped here, by
+        // recursion.
+        let first = DROPPED.try_with(|list| {
+            let mut list = list.borrow_mut();
+            list.waiting.extend(held.take());
+            !std::mem::replace(&mut list.busy, true)
+        });
+        if first == Ok(true) {
+            work_off();
+        }
+    }
+}
+
+/// What a node held: its inputs' nodes and its rule.
+type Held = (Vec<Option<Arc<Node>>>, Option<Box<dyn Backward>>);
+
+/// What dropped nodes held and is still to be dropped.
+#[derive(Default)]
+struct Dropped {
+    waiting: Vec<Held>,
+    /// Whether a drop further up on this thread's stack works it off.
+    busy: bool,
+}
+
+thread_local! {
+    static DROPPED: RefCell<Dropped> = RefCell::default();
+}
+
+/// Drops what waits, one after the other, and what is added meanwhile.
+fn work_off() {
+    /// The list is free for the next drop even where a rule's own drop panicked.
+    struct Free;
+    impl Drop for Free {
+        fn drop(&mut self) {
+            _ = DROPPED.try_with(|list| list.borrow_mut().busy = false);
+        }
+    }
+    let _free = Free;
+    // Not borrowed while one is dropped: that adds to the list.
+    while let Ok(Some(held)) = DROPPED.try_with(|list| list.borrow_mut().waiting.pop()) {
+        drop(held);
+    }
+}
+
+impl From<Tensor> for Var {
+    fn from(value: Tensor) -> Var {
+        Var { value, node: None }
+    }
+}
+
+impl From<&Tensor> for Var {
+    fn from(value: &Tensor) -> Var {
+        Var::from(value.clone())
+    }
+}
+
+impl fmt::Display for Var {
+    /// Its value.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self.value(), f)
+    }
+}
+
+impl fmt::Debug for Var {
+    /// Its value.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.value(), f)
+    }
+}
+
+impl Var {
+    /// A value whose gradient [`Var::backward`] shall give.
+    pub fn leaf(value: Tensor) -> Var {
+        Var {
+            node: Node::new("leaf", &value, Vec::new(), Kind::Leaf),
+            value,
+        }
+    }
+
+    /// A weight, whose gradient is filed under its key.
+    pub(crate) fn param(value: Tensor, key: ParamKey) -> Var {
+        Var {
+            node: Node::new("param", &value, Vec::new(), Kind::Param(key)),
+            value,
+        }
+    }
+
+    /// The output of `op`, with the rule for the gradients of its `inputs`. Where none of them has a
+    /// computation graph, `rule` is not called and the output is a constant.
+    ///
+    /// This is how every op of this crate enters the graph, and how yours does. An op's name is
+    /// enough; with [`Op::with_flops`] watchers also learn what it computed.
+    pub fn record<R: Backward + 'static>(
+        op: impl Into<Op>,
+        inputs: &[&Var],
+        output: Tensor,
+        rule: impl FnOnce() -> R,
+    ) -> Var {
+        let (op, values) = (op.into(), || inputs.iter().map(|x| x.value()).collect());
+        if inputs.iter().all(|x| x.node.is_none()) {
+            trace::notify(op, values, &output, None);
+            return Var::from(output);
+        }
+        let rule = rule();
+        trace::notify(op, values, &output, Some(&rule.saves()));
+        let nodes = inputs.iter().map(|x| x.node.clone()).collect();
+        Var {
+            node: Node::new(
+                op.name,
+                &output,
+                nodes,
+                Kind::Op(Mutex::new(Some(Box::new(rule)))),
+            ),
+            value: output,
+        }
+    }
+
+    /// Its numbers.
+    pub fn value(&self) -> &Tensor {
+        &self.value
+    }
+
+    /// Its numbers, letting go of the history.
+    pub fn into_value(self) -> Tensor {
+        self.value
+    }
+
+    /// The same numbers as a constant: no gradient flows through.
+    pub fn detach(&self) -> Var {
+        Var::from(&self.value)
+    }
+
+    /// The lengths of its dimensions.
+    pub fn shape(&self) -> &Shape {
+        self.value.shape()
+    }
+
+    /// What one element is.
+    pub fn dtype(&self) -> DType {
+        self.value.dtype()
+    }
+
+    /// Whether it has a history, so that a gradient can flow back through it.
+    pub fn requires_grad(&self) -> bool {
+        self.node.is_some()
+    }
+
+    pub(crate) fn id(&self) -> Option<u64> {
+        self.node.as_ref().map(|node| node.id)
+    }
+}

@@ -1,0 +1,249 @@
+//! One context and one stream of work a device.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard};
+
+use cudarc::cublas::sys::cublasHandle_t;
+use cudarc::driver::sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT;
+use cudarc::driver::sys::{self, CUdeviceptr};
+use cudarc::driver::{CudaContext, CudaEvent, CudaFunction, CudaModule, CudaStream, DriverError};
+
+use super::library;
+use super::lists::{ALLOC_SCOPE, Pool};
+use crate::{DType, Error, Result};
+
+/// Whether the GPU with this ordinal can be computed with; starts it if so.
+///
+/// # Errors
+/// What is missing: libraries, a driver new enough, a device, one new enough.
+pub fn usable(ordinal: usize) -> Result<()> {
+    gpu(ordinal).map(drop)
+}
+
+/// What the driver calls the GPU.
+///
+/// # Errors
+/// As [`usable`].
+pub fn name(ordinal: usize) -> Result<String> {
+    let gpu = gpu(ordinal)?;
+    gpu.context
+        .name()
+        .map_err(|e| gpu.failed("asking for its name", e))
+}
+
+/// Whether products of f32 matrices may round their operands to tf32, 10 bits after the point, on
+/// this device: faster, with three digits. Not unless asked for.
+///
+/// # Errors
+/// As [`usable`].
+pub fn allow_tf32(ordinal: usize, allow: bool) -> Result<()> {
+    gpu(ordinal).map(|gpu| gpu.tf32.store(allow, Ordering::Relaxed))
+}
+
+/// Waits until the GPU has done all that it was asked to do.
+///
+/// # Errors
+/// As [`usable`]; those of work that was asked for earlier and failed since.
+pub fn synchronize(ordinal: usize) -> Result<()> {
+    let gpu = gpu(ordinal)?;
+    let _guard = gpu.stream_guard()?;
+    gpu.wait("waiting for the GPU")
+}
+
+/// One GPU in use. It is started once, and lives as long as the process.
+pub(crate) struct Gpu {
+    pub(in crate::cuda) ordinal: usize,
+    pub(in crate::cuda) context: Arc<CudaContext>,
+    /// Not the null stream, which cannot be recorded into a graph.
+    pub(in crate::cuda) stream: Arc<CudaStream>,
+    /// Where batches are copied to the device, beside all work.
+    pub(in crate::cuda) copies: Arc<CudaStream>,
+    /// Compute capability, 90 for 9.0.
+    pub(in crate::cuda) arch: u32,
+    /// Processors that blocks are spread over.
+    pub(in crate::cuda) processors: u32,
+    /// Whether blocks of memory are just as long as asked for: where tests look for accesses beyond
+    /// their ends.
+    pub(in crate::cuda) exact: bool,
+    pub(super) pool: Mutex<Pool>,
+    /// Closed while a thread records.
+    pub(in crate::cuda) gate: RwLock<()>,
+    pub(super) kernels: Mutex<Kernels>,
+    /// cuBLAS, once a product was asked for.
+    pub(in crate::cuda) blas: Mutex<Option<BlasHandle>>,
+    /// Constants that were copied to the device, by their contents: see [`Gpu::constant`].
+    pub(super) constants: Mutex<HashMap<Vec<u8>, CUdeviceptr>>,
+    /// For each profile that is being taken, the launches since it was begun.
+    pub(super) profiles: Mutex<BTreeMap<usize, Vec<Mark>>>,
+    /// Whether products of f32 may round their operands to tf32.
+    tf32: AtomicBool,
+}
+
+/// The environment variable that makes blocks of memory just as long as asked for. Tests set it,
+/// which look for accesses beyond their ends.
+const EXACT: &str = "WAVEMIX_EXACT_ALLOCATIONS";
+/// The oldest driver whose interface is enough, as the driver counts: CUDA 12.0.
+const DRIVER: i32 = 12_000;
+/// The oldest compute capability that kernels are written for.
+const ARCH: u32 = 70;
+
+/// The GPU with this ordinal, started at the first call.
+pub(crate) fn gpu(ordinal: usize) -> Result<&'static Gpu> {
+    static STARTED: Mutex<BTreeMap<usize, std::result::Result<&'static Gpu, String>>> =
+        Mutex::new(BTreeMap::new());
+    let mut started = STARTED.lock().unwrap_or_else(|e| e.into_inner());
+    let gpu = started.entry(ordinal).or_insert_with(|| {
+        // A library that opens but lacks a symbol makes cudarc panic; nothing of ours is left
+        // half-done by that.
+        let begun = std::panic::catch_unwind(|| Gpu::start(ordinal))
+            .unwrap_or_else(|_| Err("a library lacks a function".into()));
+        let why =
+            |what| format!("cuda:{ordinal} cannot be used: {what}; --device cpu works everywhere");
+        begun.map(|gpu| &*Box::leak(Box::new(gpu))).map_err(why)
+    });
+    gpu.clone().map_err(Error::Device)
+}
+
+impl Gpu {
+    fn start(ordinal: usize) -> std::result::Result<Gpu, String> {
+        let missing = library::missing();
+        if !missing.is_empty() {
+            return Err(format!("{} not found", missing.join(", ")));
+        }
+        let refused = |what: &'static str| {
+            move |e: DriverError| format!("the NVIDIA driver refuses {what}: {}", describe(e))
+        };
+        let count = CudaContext::device_count().map_err(refused("to count devices"))?;
+        if ordinal >= count.max(0) as usize {
+            return Err(format!(
+                "the devices that the NVIDIA driver sees are counted from 0, and there are {count}"
+            ));
+        }
+        let mut version = 0;
+        // SAFETY: the driver's library is there, and writes one int.
+        unsafe { sys::cuDriverGetVersion(&mut version) }
+            .result()
+            .map_err(refused("to tell its version"))?;
+        if version < DRIVER {
+            let (major, minor) = (version / 1000, version % 1000 / 10);
+            return Err(format!(
+                "its driver is of CUDA {major}.{minor}, and 12.0 is the oldest that will do"
+            ));
+        }
+        let context = CudaContext::new(ordinal).map_err(refused("a context"))?;
+        // SAFETY: all work is on one stream, so there is nothing for events to order; `staging`
+        // orders its copies itself.
+        unsafe { context.disable_event_tracking() };
+        let (major, minor) = context
+            .compute_capability()
+            .map_err(refused("to tell the device's age"))?;
+        let arch = (major * 10 + minor) as u32;
+        if arch < ARCH {
+            return Err(format!(
+                "it has compute capability {major}.{minor}, and 7.0 is the oldest that kernels are written for"
+            ));
+        }
+        let number = |what| {
+            context
+                .attribute(what)
+                .map(|n| n.max(1) as u32)
+                .map_err(refused("to tell the device's sizes"))
+        };
+        Ok(Gpu {
+            ordinal,
+            stream: context.new_stream().map_err(refused("a stream"))?,
+            copies: context.new_stream().map_err(refused("a stream"))?,
+            arch,
+            exact: std::env::var_os(EXACT).is_some(),
+            processors: number(CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?,
+            context,
+            pool: Mutex::default(),
+            gate: RwLock::default(),
+            kernels: Mutex::default(),
+            blas: Mutex::default(),
+            constants: Mutex::default(),
+            profiles: Mutex::default(),
+            tf32: AtomicBool::new(false),
+        })
+    }
+
+    pub fn ordinal(&self) -> usize {
+        self.ordinal
+    }
+
+    pub(in crate::cuda) fn tf32(&self) -> bool {
+        self.tf32.load(Ordering::Relaxed)
+    }
+
+    /// Lets this thread talk to the device while what is returned lives; not while another thread
+    /// records what it asks for, as the stream would record this one's too. Before any lock that a
+    /// thread may want that records, and once: not while this thread has a turn.
+    pub(in crate::cuda) fn stream_guard(&self) -> Result<Option<RwLockReadGuard<'_, ()>>> {
+        let turn = (!ALLOC_SCOPE.get().recording)
+            .then(|| self.gate.read().unwrap_or_else(|e| e.into_inner()));
+        self.context
+            .bind_to_thread()
+            .map_err(|e| self.failed("binding a thread", e))?;
+        Ok(turn)
+    }
+
+    pub(in crate::cuda) fn failed(&self, doing: &str, e: DriverError) -> Error {
+        Error::Device(format!("cuda:{}: {doing}: {}", self.ordinal, describe(e)))
+    }
+
+    pub(in crate::cuda) fn wait(&self, doing: &str) -> Result<()> {
+        self.stream.synchronize().map_err(|e| self.failed(doing, e))
+    }
+}
+
+/// An error of the driver as a sentence, with its name for searching.
+fn describe(e: DriverError) -> String {
+    use sys::cudaError_enum as code;
+    let sentence = match e.0 {
+        code::CUDA_ERROR_OUT_OF_MEMORY => "out of memory",
+        code::CUDA_ERROR_NO_DEVICE => "there is no device",
+        code::CUDA_ERROR_INVALID_DEVICE => "there is no such device",
+        code::CUDA_ERROR_ILLEGAL_ADDRESS => {
+            "a kernel touched memory that is not its own; all work on this device is lost, start the program again"
+        }
+        code::CUDA_ERROR_LAUNCH_FAILED => "a kernel failed while it ran; start the program again",
+        code::CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES => {
+            "a kernel asks for more registers or shared memory than there is"
+        }
+        code::CUDA_ERROR_LAUNCH_TIMEOUT => "a kernel ran longer than the system allows",
+        code::CUDA_ERROR_NO_BINARY_FOR_GPU => "a kernel was compiled for another device",
+        code::CUDA_ERROR_UNSUPPORTED_PTX_VERSION => "the kernel compiler is newer than the driver",
+        code::CUDA_ERROR_SYSTEM_DRIVER_MISMATCH => {
+            "the driver's library and its kernel module differ; restart the machine"
+        }
+        code::CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED => {
+            "this cannot be done while a step is recorded"
+        }
+        _ => "the driver says",
+    };
+    format!("{sentence} ({:?})", e.0)
+}
+
+/// The kernels of a device that are ready to run.
+#[derive(Default)]
+pub(super) struct Kernels {
+    pub modules: HashMap<(&'static str, DType), Arc<CudaModule>>,
+    pub functions: HashMap<(&'static str, &'static str, DType), CudaFunction>,
+}
+
+/// One launch, between two events.
+#[derive(Clone)]
+pub(super) struct Mark {
+    pub name: String,
+    pub bytes: usize,
+    pub flops: u64,
+    pub events: [Arc<CudaEvent>; 2],
+}
+
+/// cuBLAS's handle, which one thread at a time may use.
+pub(in crate::cuda) struct BlasHandle(pub cublasHandle_t);
+
+// SAFETY: the handle is bound to a context, not to a thread; the mutex around it lets one thread use
+// it at a time.
+unsafe impl Send for BlasHandle {}

@@ -1,0 +1,14 @@
+//! What all launches stand on: devices and their streams, memory, the kernel compiler, captured
+//! steps. No op is known here.
+
+pub(super) mod compile;
+pub(super) mod context;
+pub(super) mod graph;
+pub(super) mod launch;
+mod library;
+mod lists;
+pub(super) mod memory;
+pub(super) mod profile;
+pub(super) mod slice;
+mod sources;
+pub(super) mod staging;

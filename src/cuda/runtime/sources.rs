@@ -1,0 +1,48 @@
+//! The kernels' texts.
+
+use crate::{Error, Result};
+
+/// A kernel's text.
+pub(super) fn source(file: &str) -> Result<&'static str> {
+    let found = SOURCES
+        .iter()
+        .find(|(name, _)| *name == file)
+        .map(|(_, text)| *text);
+    found.ok_or_else(|| Error::Device(format!("{file}: there is no kernel of this name")))
+}
+
+macro_rules! sources {
+    ($($file:literal)*) => {
+        &[$(($file, include_str!(concat!("../../../kernels/", $file, ".cu")))),*]
+    };
+}
+
+/// Every file of kernels/ but the headers.
+const SOURCES: &[(&str, &str)] = sources! {
+    "adamw"
+    "batch_norm"
+    "binary"
+    "cast"
+    "clip"
+    "compare"
+    "conv2d"
+    "conv_transpose2d"
+    "cross_entropy"
+    "dropout"
+    "dwt"
+    "ema"
+    "focal_loss"
+    "gelu_dropout"
+    "index"
+    "layer_norm"
+    "linear"
+    "lion"
+    "mse"
+    "pool"
+    "reduce"
+    "sgd"
+    "shape"
+    "softmax"
+    "unary"
+    "upsample"
+};

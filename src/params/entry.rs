@@ -1,0 +1,59 @@
+//! What is known of one parameter beside its values.
+
+use crate::Shape;
+use crate::params::FileLayout;
+
+/// How a parameter begins.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Init {
+    /// Uniform in [-bound, bound).
+    Uniform(f64),
+    /// Normal with mean 0 and this standard deviation.
+    Normal(f64),
+    /// All elements the same.
+    Constant(f64),
+}
+
+/// What an optimizer does with one parameter, relative to its own settings.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Group {
+    /// Multiplies the learning rate.
+    pub lr_scale: f64,
+    /// Multiplies the weight decay.
+    pub decay_scale: f64,
+    /// Left as it is. A [`Pass`](crate::Pass) lends it as a constant, so a body of frozen layers is
+    /// not differentiated.
+    ///
+    /// As in PyTorch, training stays training in frozen layers: dropout drops, and BatchNorm
+    /// normalises by the batch and moves its running statistics. To keep those too, run the frozen
+    /// layers in [`Pass::eval`](crate::Pass::eval), whose output the layers of a training pass take
+    /// as a constant.
+    pub frozen: bool,
+}
+
+impl Default for Group {
+    fn default() -> Group {
+        Group {
+            lr_scale: 1.0,
+            decay_scale: 1.0,
+            frozen: false,
+        }
+    }
+}
+
+/// One parameter's place in the arena.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// Its dotted name, `layers.3.reduction.weight`.
+    pub name: String,
+    /// Its shape in memory.
+    pub shape: Shape,
+    /// Where it starts in the arena, in elements.
+    pub offset: usize,
+    /// How it begins.
+    pub init: Init,
+    /// Its axes' order in files.
+    pub layout: FileLayout,
+    /// What optimizers do with it.
+    pub group: Group,
+}
