@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+#[path = "house/arrows.rs"]
+mod arrows;
 #[path = "house/tables.rs"]
 mod tables;
 
@@ -210,47 +212,6 @@ fn nothing_is_printed_by_macros_that_panic() {
                 i + 1,
                 printed.unwrap()
             );
-        }
-    }
-}
-
-/// Rooms from the ground up: each may use those before it, and its own.
-const FLOORS: [&[&str]; 8] = [
-    &["console"],
-    &["tensor", "cpu", "cuda"],
-    &["params", "autograd"],
-    &["ops"],
-    &["nn"],
-    &["optim", "io", "data", "models"],
-    &["metrics", "plots", "cli", "train"],
-    &["lib", "fuzzing"],
-];
-
-#[test]
-fn arrows_point_downward() {
-    let floor = |room: &str| FLOORS.iter().position(|rooms| rooms.contains(&room));
-    for (name, text) in files("src", &["rs"]) {
-        let room = name["src/".len()..].split(['/', '.']).next().unwrap();
-        let own = floor(room).unwrap_or_else(|| panic!("{name}: which floor is `{room}` on?"));
-        let code = text.split("#[cfg(test)]").next().unwrap();
-        for (i, line) in code
-            .lines()
-            .enumerate()
-            .filter(|(_, line)| !line.trim_start().starts_with("//"))
-        {
-            for used in line.match_indices("crate::").map(|(at, _)| &line[at + 7..]) {
-                let used = used
-                    .split(|c: char| !c.is_alphanumeric() && c != '_')
-                    .next()
-                    .unwrap();
-                if let Some(theirs) = floor(used) {
-                    assert!(
-                        theirs <= own,
-                        "{name}:{}: `{room}` uses `{used}` above it",
-                        i + 1
-                    );
-                }
-            }
         }
     }
 }

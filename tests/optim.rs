@@ -511,7 +511,7 @@ fn mistakes_are_named() {
         Updates::none(),
         0.1,
     ));
-    let expected = "step: gradients expects [70027] of f32, as Params::flatten gives, got [3] of f32 (optim.rs:";
+    let expected = "step: gradients expects [70027] of f32, as Gradients::flatten gives, got [3] of f32 (optim.rs:";
     assert!(short.starts_with(expected), "{short}");
     let dw = gradients(&params, 0);
     for (lr, printed) in [(f64::NAN, "NaN"), (-0.5, "-0.5"), (f64::INFINITY, "inf")] {

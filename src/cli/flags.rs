@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
-use crate::cli::Job;
+use crate::cli::job::Job;
 use crate::console::Stdout;
 use crate::{Error, Result};
 

@@ -1,6 +1,6 @@
 //! Adam and AdamW.
 
-use super::Step;
+use super::segment::Step;
 use crate::Float;
 use crate::cpu::adamw as cpu;
 

@@ -3,7 +3,7 @@
 //! All take gradients in the arena's layout, as [`Gradients::flatten`] gives them, and pass over
 //! frozen parameters.
 
-use super::{like_arena, segments};
+use super::segment::{like_arena, segments};
 use crate::cpu::clip as cpu;
 use crate::cuda::clip as cuda;
 use crate::{Device, Error, Params, Result, Tensor};

@@ -1,6 +1,6 @@
 //! Lion.
 
-use super::Step;
+use super::segment::Step;
 use crate::Float;
 use crate::cpu::lion as cpu;
 

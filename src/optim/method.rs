@@ -3,7 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{Adam, AdamW, Lion, Sgd, Step};
+use super::segment::Step;
+use super::{Adam, AdamW, Lion, Sgd};
 use crate::{Error, Float, Result};
 
 /// How weights follow their gradients, with its settings.

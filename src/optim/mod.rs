@@ -3,7 +3,7 @@
 //! All weights lie in one arena ([`Params::arena`]), all gradients in an array of the same layout
 //! ([`Gradients::flatten`]), and so do an optimizer's moments. A step is therefore one pass over three
 //! or four long arrays, cut into segments only where neighbouring parameters belong to different
-//! [`Group`]s.
+//! [`Group`](crate::params::Group)s.
 //!
 //! ```
 //! use wavemix::optim::{Method, Optimizer, StepOptions};
@@ -27,17 +27,18 @@ mod lion;
 mod method;
 mod on_device;
 mod schedule;
+mod segment;
 mod sgd;
 mod state;
 mod step;
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 
-use crate::params::{Group, Updates};
+use crate::params::Updates;
 use crate::{DType, Device, Error, Gradients, Params, Result, Tensor, Var};
 
 use on_device::OnDevice;
+use segment::{Step, like_arena, segments};
 
 pub use adamw::{Adam, AdamW};
 pub use clip::{clip_norm, clip_value, finite_norm, norm, scale};
@@ -62,16 +63,6 @@ pub struct Optimizer {
     moments: Vec<Tensor>,
     /// Its numbers where the weights are on a GPU.
     on_device: Option<OnDevice>,
-}
-
-/// What one step asks of a method, for one segment of the arena.
-struct Step {
-    /// The number of this step, from 1.
-    number: u64,
-    /// The learning rate, the group's scale included.
-    lr: f64,
-    /// The group's factor on the weight decay.
-    decay_scale: f64,
 }
 
 impl Optimizer {
@@ -383,38 +374,4 @@ impl Optimizer {
         (self.steps, self.moments) = (steps, moments);
         Ok(())
     }
-}
-
-/// The arena cut where the group changes: neighbours of one group are updated in one go.
-fn segments(params: &Params) -> Vec<(Range<usize>, Group)> {
-    let mut segments: Vec<(Range<usize>, Group)> = Vec::new();
-    for entry in params.entries() {
-        let end = entry.offset + entry.shape.elements();
-        match segments.last_mut() {
-            Some((range, group)) if *group == entry.group => range.end = end,
-            _ => segments.push((entry.offset..end, entry.group)),
-        }
-    }
-    segments
-}
-
-/// Checks that `gradients` is laid out like the arena.
-#[track_caller]
-fn like_arena(op: &'static str, params: &Params, gradients: &Tensor) -> Result<()> {
-    let arena = params.arena();
-    crate::ops::same_device(op, ("the parameters", arena), ("gradients", gradients))?;
-    if (gradients.shape(), gradients.dtype()) != (arena.shape(), arena.dtype()) {
-        let expected = format!(
-            "{} of {}, as Gradients::flatten gives",
-            arena.shape(),
-            arena.dtype()
-        );
-        return Err(Error::operand(
-            op,
-            "gradients",
-            expected,
-            format!("{} of {}", gradients.shape(), gradients.dtype()),
-        ));
-    }
-    Ok(())
 }

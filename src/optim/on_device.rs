@@ -3,7 +3,8 @@
 
 use std::ops::Range;
 
-use super::{Adam, AdamW, Lion, Method, Sgd, segments};
+use super::segment::segments;
+use super::{Adam, AdamW, Lion, Method, Sgd};
 use crate::cuda::clip::{
     self as cuda, GOOD, LOSS_SCALE, LR, SEGMENT_WORDS, SKIPPED, STEP_WORDS, Step,
 };

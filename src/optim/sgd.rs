@@ -1,6 +1,6 @@
 //! Stochastic gradient descent.
 
-use super::Step;
+use super::segment::Step;
 use crate::Float;
 use crate::cpu::sgd as cpu;
 

@@ -3,7 +3,7 @@
 use crate::autograd::trace::{Event, Watcher, watch};
 use crate::data::Batch;
 use crate::ops::{CrossEntropyOptions, cross_entropy};
-use crate::train::Trainer;
+use crate::train::trainer::Trainer;
 use crate::{Error, Pass, Result, Tensor};
 
 /// Remembers the first op whose output is infinite or not a number.

@@ -6,7 +6,7 @@ use crate::cuda::Capture;
 use crate::models::{Config, Task};
 use crate::ops::{CrossEntropyOptions, cross_entropy};
 use crate::optim::Optimizer;
-use crate::train::verify::least_batch;
+use crate::train::splits::least_batch;
 use crate::{DType, Device, Error, Params, Pass, Result, Rng, Tensor, cuda};
 
 /// Where the search ends where nothing fills the memory.

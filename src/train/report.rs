@@ -13,7 +13,8 @@ use crate::io::atomic::write_atomic;
 use crate::metrics::peak_bytes;
 use crate::optim::Progress;
 use crate::plots::{self, Curve, Mistake, Panel};
-use crate::train::{Best, Evaluation, Trainer, evaluate};
+use crate::train::evaluate::{Evaluation, evaluate};
+use crate::train::trainer::{Best, Trainer};
 use crate::{Error, Result};
 
 /// What is known of an epoch before it is evaluated.

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use crate::console::{Stderr, quoted};
 use crate::io::checkpoint::State;
 use crate::io::weights;
-use crate::train::{Best, Position, Trainer, report};
+use crate::train::report;
+use crate::train::trainer::{Best, Position, Trainer};
 use crate::{Error, Result};
 
 impl Trainer {

@@ -1,76 +1,12 @@
 //! One step of training, on the processor or on a GPU, where it is recorded and replayed.
 
 use crate::console::Stderr;
-use crate::cuda::{Capture, CapturedGraph};
+use crate::cuda::Capture;
 use crate::data::{Batch, HostToDevice};
 use crate::ops::{CrossEntropyOptions, cross_entropy};
-use crate::train::Trainer;
-use crate::{DType, Device, Error, Pass, Result, Rng, Tensor};
-
-/// Losses that are fetched from a GPU together: waiting for each would leave the device idle
-/// between steps.
-const TOGETHER: usize = 32;
-
-/// How far the recording of a step has come.
-pub(super) enum Replay {
-    /// This many full batches were done one launch after the other. The first finds all that lasts
-    /// a place in memory.
-    Begun(usize),
-    /// One more was done from memory of its own.
-    WarmedUp(Capture, Inputs),
-    Recorded {
-        recording: CapturedGraph,
-        inputs: Inputs,
-        loss: Tensor,
-    },
-    /// Steps are not recorded: on the processor, or where recording failed.
-    Never,
-}
-
-impl Replay {
-    pub fn begin(device: Device) -> Replay {
-        if device == Device::Cpu {
-            Replay::Never
-        } else {
-            Replay::Begun(0)
-        }
-    }
-}
-
-/// Where a recorded step reads its batch, and how the next one comes there.
-pub(super) struct Inputs {
-    batch: Batch,
-    feed: HostToDevice,
-}
-
-/// Losses of steps whose values are not known here yet.
-#[derive(Default)]
-pub(super) struct Losses {
-    /// One number each, on the device.
-    values: Option<Tensor>,
-    /// The images of each.
-    images: Vec<usize>,
-}
-
-impl Losses {
-    /// Images whose losses are not known yet.
-    pub fn images(&self) -> usize {
-        self.images.iter().sum()
-    }
-
-    fn push(&mut self, loss: &Tensor, images: usize) -> Result<()> {
-        let values = match &mut self.values {
-            Some(values) => values,
-            empty => empty.insert(Tensor::full_on(loss.device(), [TOGETHER], 0.0, DType::F32)?),
-        };
-        values
-            .on_device_mut()?
-            .part(self.images.len(), 1)
-            .copy(loss.on_device())?;
-        self.images.push(images);
-        Ok(())
-    }
-}
+use crate::train::replay::{Inputs, LOSSES, Replay};
+use crate::train::trainer::Trainer;
+use crate::{Device, Error, Pass, Result, Rng, Tensor};
 
 impl Trainer {
     /// One step: forward, backward, update. Its loss joins the epoch's sum, on a GPU some steps
@@ -90,7 +26,7 @@ impl Trainer {
             .map_or(Ok(()), |ema| ema.update(&self.params))?;
         self.at.step += 1;
         self.at.images += images;
-        if self.losses.images.len() == TOGETHER {
+        if self.losses.images.len() == LOSSES {
             self.settle(batch)
         } else {
             Ok(())

@@ -5,7 +5,10 @@
 //! set but not kept.
 
 mod flags;
+mod job;
 mod kept;
+
+pub use job::Job;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -20,33 +23,6 @@ use crate::data::{Downloader, Part, Source, TrainTest, default_folder, glyphs};
 use crate::models::{Config, Mixing, Resize, Task};
 use crate::optim::{Method, Schedule};
 use crate::{Device, Error, Precision, Result};
-
-/// What one example trains, and its defaults.
-pub struct Job {
-    /// The example's name, which also names its folders under `runs/`.
-    pub name: &'static str,
-    /// One line for `--help`.
-    pub about: &'static str,
-    /// The names that `--split` takes, and the sets they stand for; the first is the default.
-    pub splits: &'static [(&'static str, Source)],
-    /// Default of `--model`.
-    pub model: &'static str,
-    /// The stem of the default model, as `--stem` takes it; models asked for by name take what the
-    /// image size calls for.
-    pub stem: Option<&'static str>,
-    /// Default of `--batch-size`.
-    pub batch_size: &'static str,
-    /// Default of `--epochs`.
-    pub epochs: &'static str,
-    /// Default of `--dropout`.
-    pub dropout: &'static str,
-    /// Default of `--lr` with Adam and AdamW.
-    pub lr: f64,
-    /// Built-in glyphs a class to train on and to test on.
-    pub glyphs: [usize; 2],
-    /// Whether a mirrored image is still of its class: true of photographs, not of characters.
-    pub mirrors: bool,
-}
 
 /// How training is divided into phases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,0 +1,70 @@
+//! Steps on a GPU: warmed up, captured, and replayed; and their losses, fetched some at a time.
+
+use crate::cuda::{Capture, CapturedGraph};
+use crate::data::{Batch, HostToDevice};
+use crate::{DType, Device, Result, Tensor};
+
+/// Losses that are fetched from a GPU together: waiting for each would leave the device idle
+/// between steps.
+pub(super) const LOSSES: usize = 32;
+
+/// How far the recording of a step has come.
+pub(super) enum Replay {
+    /// This many full batches were done one launch after the other. The first finds all that lasts
+    /// a place in memory.
+    Begun(usize),
+    /// One more was done from memory of its own.
+    WarmedUp(Capture, Inputs),
+    Recorded {
+        recording: CapturedGraph,
+        inputs: Inputs,
+        loss: Tensor,
+    },
+    /// Steps are not recorded: on the processor, or where recording failed.
+    Never,
+}
+
+impl Replay {
+    pub fn begin(device: Device) -> Replay {
+        if device == Device::Cpu {
+            Replay::Never
+        } else {
+            Replay::Begun(0)
+        }
+    }
+}
+
+/// Where a recorded step reads its batch, and how the next one comes there.
+pub(super) struct Inputs {
+    pub batch: Batch,
+    pub feed: HostToDevice,
+}
+
+/// Losses of steps whose values are not known here yet.
+#[derive(Default)]
+pub(super) struct Losses {
+    /// One number each, on the device.
+    pub values: Option<Tensor>,
+    /// The images of each.
+    pub images: Vec<usize>,
+}
+
+impl Losses {
+    /// Images whose losses are not known yet.
+    pub fn images(&self) -> usize {
+        self.images.iter().sum()
+    }
+
+    pub fn push(&mut self, loss: &Tensor, images: usize) -> Result<()> {
+        let values = match &mut self.values {
+            Some(values) => values,
+            empty => empty.insert(Tensor::full_on(loss.device(), [LOSSES], 0.0, DType::F32)?),
+        };
+        values
+            .on_device_mut()?
+            .part(self.images.len(), 1)
+            .copy(loss.on_device())?;
+        self.images.push(images);
+        Ok(())
+    }
+}

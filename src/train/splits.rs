@@ -1,0 +1,156 @@
+//! The images of a run, in the parts that training needs.
+
+use std::sync::Arc;
+
+use crate::cli::Settings;
+use crate::data::{Augment, Constants, Dataset, Loader, TrainTest};
+use crate::models::{Config, ImageMeta, Model};
+use crate::tensor::memory::shapes_only;
+use crate::{DType, Device, Error, Params, Pass, Precision, Result, Rng, Tensor, Var};
+
+/// The share of the training images that is held out to choose the best weights on.
+const VALIDATION: f64 = 0.1;
+
+/// The images, in the parts that training needs.
+pub(super) struct Splits {
+    pub train: Loader,
+    /// None where the best weights are chosen on the test set.
+    pub validation: Option<Loader>,
+    pub test: Loader,
+    /// What makes numbers of the bytes that training images are on a GPU; none on the processor,
+    /// where they come as numbers.
+    pub constants: Option<Constants>,
+    /// What weight files say of the images.
+    pub card: ImageMeta,
+    /// What checkpoints say of the images: names of parts, and what they are.
+    pub fingerprints: Vec<(String, String)>,
+}
+
+impl Splits {
+    /// A batch's images as a model takes them, in this type.
+    pub fn pixels(&self, images: &Tensor, dtype: DType) -> Result<Var> {
+        match &self.constants {
+            Some(constants) => Ok(constants.normalised(images, dtype)?.into()),
+            None => Ok(images.into()),
+        }
+    }
+
+    pub fn new(pair: TrainTest, settings: &Settings, channels: usize) -> Result<Splits> {
+        let mut train = pair.train;
+        if let Some(limit) = settings.limit.filter(|&limit| limit < train.len()) {
+            train = train
+                .subset(&Rng::new(settings.seed).stream(4).permutation(train.len())[..limit])?;
+        }
+        let share = if settings.select_on_test {
+            0.0
+        } else {
+            VALIDATION
+        };
+        let (train, validation) =
+            train.split_stratified(share, &mut Rng::new(settings.seed).stream(3));
+        if validation.is_empty() && !settings.select_on_test {
+            let (name, n) = (&train.name, train.len());
+            return Err(Error::Argument(format!(
+                "{name}: {n} images are too few to hold some of each class out for validation"
+            )));
+        }
+        let loader = |data: Dataset| {
+            Loader::new(Arc::new(data), settings.batch_size, &pair.mean, &pair.std)?
+                .with_channels(channels)
+        };
+        let crop = if settings.mirrors { 4 } else { 2 };
+        let augment = if settings.augment {
+            Augment {
+                flip: settings.mirrors,
+                crop,
+                fill: Vec::new(),
+            }
+        } else {
+            Augment::default()
+        };
+        let validation = if validation.is_empty() {
+            None
+        } else {
+            Some(loader(validation)?)
+        };
+        let card = ImageMeta {
+            classes: pair.test.classes.clone(),
+            mean: pair.mean.clone(),
+            std: pair.std.clone(),
+            trained_on: train.name.clone(),
+            data_set: settings.source.to_string(),
+            transposed: settings.source.is_transposed(),
+        };
+        let mut train = loader(train)?.with_augment(augment);
+        let mut constants = None;
+        if settings.device != Device::Cpu {
+            constants = Some(train.constants(settings.device)?);
+            train = train.as_bytes();
+        }
+        let mut splits = Splits {
+            train,
+            validation,
+            test: loader(pair.test)?,
+            constants,
+            card,
+            fingerprints: Vec::new(),
+        };
+        splits.take_fingerprints();
+        Ok(splits)
+    }
+
+    /// Names of what a checkpoint keeps of the data, and what it keeps.
+    pub fn take_fingerprints(&mut self) {
+        let mut all = vec![("training set".to_owned(), self.train.data().fingerprint())];
+        if let Some(validation) = &self.validation {
+            all.push(("validation set".to_owned(), validation.data().fingerprint()));
+        }
+        all.push(("test set".to_owned(), self.test.data().fingerprint()));
+        all.push((
+            "normalisation".to_owned(),
+            format!("means {:?}, deviations {:?}", self.card.mean, self.card.std),
+        ));
+        self.fingerprints = all;
+    }
+
+    /// That the model can be trained with batches of the sizes that an epoch has. A last batch of a
+    /// single image joins the one before where BatchNorm would find a single value a channel in it.
+    ///
+    /// # Errors
+    /// Whatever an op or BatchNorm has against the shapes: said now, not at the end of the first
+    /// epoch.
+    pub fn fit_batches(&mut self, model: &Model, params: &Params) -> Result<()> {
+        let [h, w, c] = self.train.size();
+        let attempt = |images: usize| attempt_step(model, params, [images, h, w, c]);
+        let sizes = self.train.batch_sizes();
+        if sizes.contains(&1) && attempt(1).is_err() {
+            self.train = self.train.clone().joining_a_single_image();
+        }
+        for size in self.train.batch_sizes() {
+            attempt(size).map_err(|why| match attempt(2) {
+                Ok(()) if size == 1 => Error::Argument(format!(
+                    "{}: on images of {h}x{w} this model trains with batches of at least 2 images, by --batch-size and the number of images: {why}",
+                    model.config()
+                )),
+                _ => why,
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// The forward pass of a training step on images `[n, h, w, c]`, on shapes alone, which takes no
+/// time. The parameters are on the CPU.
+pub(super) fn attempt_step(model: &Model, params: &Params, images: [usize; 4]) -> Result<()> {
+    let pass = Pass::train(params, Rng::new(0)).in_precision(Precision::F32)?;
+    shapes_only(|| model.forward(&pass, &Tensor::zeros(images, DType::F32).into())).map(drop)
+}
+
+/// The smallest batch that a model can be trained with: 2 where BatchNorm has maps of one pixel.
+pub(super) fn least_batch(config: &Config, [h, w]: [usize; 2]) -> Result<usize> {
+    let (model, params) = config.build(DType::F32, &Rng::new(0))?;
+    let alone = attempt_step(&model, &params, [1, h, w, config.channels]);
+    alone
+        .map(|()| 1)
+        .or_else(|_| attempt_step(&model, &params, [2, h, w, config.channels]).map(|()| 2))
+}
