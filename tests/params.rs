@@ -59,7 +59,7 @@ fn one_models_layers_serve_all_parameters_of_their_layout() {
         let loss = loss(model, &pass, &images(DType::F32)).unwrap();
         (
             loss.value().item().unwrap(),
-            floats(&loss.backward().unwrap().flatten(&params).unwrap()),
+            floats(&loss.backward().unwrap().flatten(params).unwrap()),
         )
     };
     assert_eq!(gradients(&model, &other), gradients(&other_model, &other));
@@ -181,7 +181,7 @@ fn gradients_of_two_models_of_one_layout_are_told_apart() {
     let sum = (&(&square(&two) + &square(&three)).unwrap() + &square(&five)).unwrap();
     let gradients = sum.backward().unwrap();
     for (params, want) in [(&two, 4.0), (&three, 6.0), (&five, 10.0)] {
-        assert_eq!(floats(&gradients.flatten(&params).unwrap()), [want; 2]);
+        assert_eq!(floats(&gradients.flatten(params).unwrap()), [want; 2]);
         assert_eq!(floats(gradients.of_param(params, x).unwrap()), [want; 2]);
     }
     // Gradients that a copy gave are taken by the original, where no other model's are there.

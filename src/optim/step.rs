@@ -86,7 +86,7 @@ impl Optimizer {
         let loss = loss(&pass)?;
         let mut gradients = loss
             .backward_from(self.loss_scale(&loss)?, &[])?
-            .flatten(&params)?;
+            .flatten(params)?;
         if let Some(max) = max_norm {
             clip_norm(params, &mut gradients, max * self.progress()?.loss_scale)?;
         }

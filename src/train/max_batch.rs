@@ -83,7 +83,7 @@ fn try_step(settings: &Settings, config: &Config, [h, w]: [usize; 2], batch: usi
         let pass = Pass::train(params, Rng::new(0)).in_precision(settings.precision)?;
         let logits = model.forward(&pass, &(&images).into())?;
         let loss = cross_entropy(&logits, &labels, CrossEntropyOptions::default())?;
-        let gradients = loss.backward()?.flatten(&params)?;
+        let gradients = loss.backward()?.flatten(params)?;
         let statistics = pass.into_updates();
         optimizer.step_flat(params, &gradients, statistics, settings.lr)
     };
