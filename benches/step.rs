@@ -109,7 +109,7 @@ fn bench() -> Result<()> {
         return kernels(&mut load, ordinal);
     }
     let (train, infer) = pool.install(|| Ok((load.rate(Load::train)?, load.rate(Load::infer)?)))?;
-    // The summary counts what the processor keeps; a GPU keeps other things.
+    // The summary counts what the CPU keeps; a GPU keeps other things.
     let saved = match device {
         Device::Cpu => Some(config.summary([size, size], precision)?.saved_bytes() * batch),
         Device::Cuda(_) => None,

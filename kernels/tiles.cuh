@@ -1,23 +1,25 @@
-// Products of matrices that are gathered while they are multiplied: tiles in shared memory, tensor
-// cores, and the convolution that goes from windows of one image to pixels of another.
+// Implicit GEMM: a convolution as one matrix product, C[m, n] += A[m, k] B[k, n], whose operand A is
+// gathered from the image while it is multiplied (im2col without the copy). m counts output pixels,
+// n output channels, k kernel elements times input channels.
 //
-// A tile holds, for each of its rows, 64 bytes along the sum: 32 products of 16-bit floats or 16 of
-// f32, in four chunks of 16 bytes. Tiles are filled several steps ahead, by copies that run beside
-// the arithmetic.
+// A block multiplies tiles in shared memory by tensor cores (mma.sync). For each of its rows a tile
+// holds 64 bytes along k: 32 elements of 16 bits or 16 of f32, in four chunks of 16 bytes. Tiles are
+// filled several steps ahead by asynchronous copies (cp.async), which overlap with the arithmetic.
 #pragma once
 
 constexpr int CHUNKS = 4;           // of a row
-constexpr int DEPTH = CHUNKS * P;   // products of a row
+constexpr int DEPTH = CHUNKS * P;   // elements of a row: the step along k
 
-// Where chunk `chunk` of row `row` lies. Eight rows are read at once, one chunk of each: turned
-// about by the row, they lie in different banks.
+// Where chunk `chunk` of row `row` is stored. Eight rows are read at once, one chunk of each: the
+// chunks are swizzled (xor with the row), so that they lie in different banks.
 DEVICE int chunk_at(int row, int chunk) { return row * CHUNKS + (chunk ^ (row >> 1 & 3)); }
 
-// ---- Convolution as one product: rows are output pixels, columns output channels, the sum runs over taps and input channels.
+// ---- Where the elements of A come from.
 //
-// Along each axis output j of a phase sees, at its tap t, input stride j + offset + t apart,
-// through kernel element first + t every. A convolution has one phase. A transposed one has as many
-// as its stride: outputs that are a stride apart have the same taps.
+// Along each axis, output j of a phase reads at its tap t the input at stride j + offset + t apart,
+// multiplied by kernel element first + t every. A convolution has one phase. A transposed one has
+// as many as its stride: its outputs form polyphase components, and outputs of one component, a
+// stride apart, have the same taps.
 struct Side {
     int start, step, count;             // outputs: start + j step, so many
     int stride, offset, apart;          // inputs

@@ -137,7 +137,7 @@ fn a_drop_that_panics_does_not_stop_later_ones() {
     });
 }
 
-/// In every floating-point type: on the processor f16 is only stored and cast.
+/// In every floating-point type: on the CPU f16 is only stored and cast.
 #[test]
 fn gradients_of_two_uses_add_up_in_every_type() {
     for dtype in [DType::F32, DType::F64, DType::BF16, DType::F16] {

@@ -1,4 +1,4 @@
-//! Every op on a GPU against f64 on the processor, gradients included; errors; whole training
+//! Every op on a GPU against f64 on the CPU, gradients included; errors; whole training
 //! steps.
 //!
 //! Where there is a GPU these tests run on it, and `all_of_these_on_the_stand_in` runs them once

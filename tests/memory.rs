@@ -65,7 +65,7 @@ fn address(x: &Tensor) -> usize {
 }
 
 /// Per pixel, in units of C floats: the input 1, its wavelets 1/4, before GELU 1/2, the MLP's
-/// output 1/4. What is behind GELU is made again; so is what BatchNorm was given, from the block's
+/// output 1/4. What is behind GELU is recomputed; so is what BatchNorm was given, from the block's
 /// output, which is the next block's input.
 #[test]
 fn a_block_keeps_two_floats_a_channel_and_pixel_and_its_output() {
@@ -196,7 +196,7 @@ fn lists_of_what_is_kept_are_complete() {
     }
 }
 
-/// A few large numbers ask for 2^46 elements or more: what no processor of today can address,
+/// A few large numbers ask for 2^46 elements or more: what no CPU of today can address,
 /// whatever its system promises.
 #[test]
 fn what_no_machine_can_hold_is_an_error() {
@@ -508,7 +508,7 @@ fn a_steady_training_step_takes_no_memory_from_the_system() {
 }
 
 /// What a training step takes of the machine: the weights and their two moments, in 16 bits a copy
-/// of the weights, what is kept for the way back, and one more map where that begins, the gradient
+/// of the weights, what is kept for the backward pass, and one more map where that begins, the gradient
 /// of the last block's output.
 #[test]
 fn a_training_step_holds_what_is_kept_and_one_gradient() {

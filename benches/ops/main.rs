@@ -11,7 +11,7 @@
 //! registers, and its operands and results, each once, at the rate of a large copy. BatchNorm reads
 //! its operands twice, for each of its results depends on all of them; but for x where the
 //! convolution before it has taken the statistics. With `--precision bf16` the multiply-adds are
-//! those of bf16 dot products where the processor has them, else of f32. Both rates are measured
+//! those of bf16 dot products where the CPU has them, else of f32. Both rates are measured
 //! with as many threads, between the steps, or before and after each op, and medians are held
 //! against medians. What lies in a cache may be faster than a copy: a share above 100 % says so.
 

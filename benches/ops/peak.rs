@@ -104,15 +104,15 @@ fn chains(dtype: DType, steps: u64) -> u64 {
             && is_x86_feature_detected!("avx512f")
             && is_x86_feature_detected!("avx512bf16")
         {
-            // SAFETY: the processor was just asked for these instructions.
+            // SAFETY: the CPU was just asked for these instructions.
             return unsafe { chains_bf16(steps) };
         }
         if is_x86_feature_detected!("avx512f") {
-            // SAFETY: the processor was just asked for these instructions.
+            // SAFETY: the CPU was just asked for these instructions.
             return unsafe { chains_avx512(steps) };
         }
         if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-            // SAFETY: the processor was just asked for these instructions.
+            // SAFETY: the CPU was just asked for these instructions.
             return unsafe { chains_avx2(steps) };
         }
     }

@@ -21,7 +21,7 @@ impl Var {
     ///
     /// # Errors
     /// Where this is not a single number ([`Var::backward_from`] takes a gradient to begin with),
-    /// where it has no history, or where a part of the history was used up by an earlier call.
+    /// where it has no computation graph, or where a part of it was used up by an earlier call.
     pub fn backward(&self) -> Result<Gradients> {
         self.backward_keeping(&[])
     }

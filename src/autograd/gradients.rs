@@ -164,7 +164,7 @@ pub(crate) fn add_into(sum: &mut Tensor, mut dy: Tensor) -> Result<()> {
         return crate::cuda::binary::add_assign(&mut sum.on_device_mut()?, dy.on_device());
     }
     if sum.dtype() == DType::F16 {
-        // The processor has no arithmetic of f16.
+        // The CPU has no arithmetic of f16.
         let mut wide = sum.cast(DType::F32)?;
         add_into(&mut wide, dy.cast(DType::F32)?)?;
         *sum = wide.cast(DType::F16)?;

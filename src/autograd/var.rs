@@ -10,10 +10,10 @@ use crate::params::ParamKey;
 use crate::tensor::scope::scope;
 use crate::{DType, Result, Shape, Tensor};
 
-/// A value in a computation: a tensor, and how it came about if gradients are wanted for that.
+/// A tensor with a computation graph behind it, if gradients are wanted.
 ///
-/// Constants (`Var::from(tensor)`) have no history, and neither has what is computed from constants
-/// alone: evaluation builds no graph. History begins at [`Var::leaf`] and at parameters.
+/// Constants (`Var::from(tensor)`) have no graph, and neither has what is computed from constants
+/// alone: evaluation builds none. A graph begins at leaves ([`Var::leaf`]) and at parameters.
 ///
 /// ```
 /// use wavemix::{Tensor, Var};
@@ -55,20 +55,21 @@ pub struct Var {
 /// # Ok::<(), wavemix::Error>(())
 /// ```
 pub trait Backward: Send {
-    /// From the gradient of the output to one gradient per input, in the order of the inputs.
+    /// The vector-Jacobian product: from the gradient dy of the output to one gradient per input, in
+    /// the order of the inputs.
     ///
     /// `None` is a gradient of zero. Where `wanted[i]` is false nobody asks for input i's: leave it
     /// `None` and save the work. Each returned gradient has its input's shape and dtype.
     ///
     /// # Errors
-    /// Whatever computing it may run into; the walk ends there.
+    /// Whatever computing it may run into; the backward pass ends there.
     fn backward(self: Box<Self>, dy: Tensor, wanted: &[bool]) -> Result<Vec<Option<Tensor>>>;
 
-    /// The tensors it keeps alive until then, for those who count memory.
+    /// The saved tensors, which it keeps alive until then, for those who count memory.
     fn saves(&self) -> Vec<&Tensor>;
 }
 
-/// One op's place in the history. Ids rise with time, so inputs always have smaller ones.
+/// A node of the computation graph. Ids rise with time, so inputs always have smaller ones.
 pub(crate) struct Node {
     pub id: u64,
     pub op: &'static str,
@@ -241,17 +242,17 @@ impl Var {
         }
     }
 
-    /// Its numbers.
+    /// Its tensor.
     pub fn value(&self) -> &Tensor {
         &self.value
     }
 
-    /// Its numbers, letting go of the history.
+    /// Its tensor, dropping the computation graph.
     pub fn into_value(self) -> Tensor {
         self.value
     }
 
-    /// The same numbers as a constant: no gradient flows through.
+    /// The same tensor as a constant: no gradient flows through. Copies nothing.
     pub fn detach(&self) -> Var {
         Var::from(&self.value)
     }
@@ -261,12 +262,12 @@ impl Var {
         self.value.shape()
     }
 
-    /// What one element is.
+    /// The type of its elements.
     pub fn dtype(&self) -> DType {
         self.value.dtype()
     }
 
-    /// Whether it has a history, so that a gradient can flow back through it.
+    /// Whether it has a computation graph, so that a gradient can flow back through it.
     pub fn requires_grad(&self) -> bool {
         self.node.is_some()
     }

@@ -388,7 +388,7 @@ fn model(job: &Job, m: &ArgMatches) -> Result<Config> {
     config.check().map(|()| config)
 }
 
-/// `auto` is a GPU where one can be used, which a line on stderr says, else the processor.
+/// `auto` is a GPU where one can be used, which a line on stderr says, else the CPU.
 fn device(name: &str) -> Result<Device> {
     if name == "auto" {
         let Ok(name) = crate::cuda::name(0) else {

@@ -1,4 +1,4 @@
-//! The arithmetic on the processor: slices in, slices out, never a tensor.
+//! The arithmetic on the CPU: slices in, slices out, never a tensor.
 //!
 //! Every function here is plain: shapes have been checked above, so it only computes. Work is cut
 //! into pieces by its size, never by the number of threads, and sums follow a fixed tree; so one

@@ -192,8 +192,8 @@ pub(crate) fn backward_weight(
         return depthwise_weight(g, small, big, dw);
     }
     let tiles = groups * (g.small[2] / groups).div_ceil(128) * g.columns().div_ceil(128);
-    // Some two blocks a processor, each with enough pixels to be worth its partial sums.
-    let splits = (2 * gpu.processors as usize)
+    // Two blocks a multiprocessor, each with enough pixels to be worth its partial sums.
+    let splits = (2 * gpu.multiprocessors as usize)
         .div_ceil(tiles.max(1))
         .clamp(1, pixels.div_ceil(1024));
     let span = pixels.div_ceil(splits);

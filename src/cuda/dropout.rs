@@ -1,4 +1,4 @@
-//! Keeping some elements and zeroing the others, by the processor's numbered random bits.
+//! Keeping some elements and zeroing the others, by the CPU's numbered random bits.
 
 use super::runtime::graph;
 use super::runtime::launch::pack;

@@ -100,14 +100,14 @@ pub(crate) fn gemm(
     let (one, zero) = (1.0f32, 0.0f32);
     let [one, zero] = [&one, &zero].map(|x| (&raw const *x).cast::<c_void>());
     let lock = || gpu.blas.lock().unwrap_or_else(|e| e.into_inner());
-    // A statement of its own, as memory takes a turn of its own.
+    // A statement of its own, as allocating takes a guard of its own.
     let workspace = if lock().is_none() {
         Some(gpu.allocate(WORKSPACE)?)
     } else {
         None
     };
-    // The turn first, as everywhere: a thread that records waits for locks while others wait for
-    // their turn.
+    // The guard before the lock, as everywhere: a thread that captures waits for locks while others
+    // wait for the stream.
     let _guard = gpu.stream_guard()?;
     let mut blas = lock();
     let handle = match (&mut *blas, workspace) {

@@ -14,7 +14,7 @@ impl HostToDevice {
     /// A way to this device.
     ///
     /// # Errors
-    /// A processor, whose steps read batches where they are; a GPU that cannot be used.
+    /// The CPU, whose steps read batches where they are; a GPU that cannot be used.
     pub fn new(device: Device) -> Result<HostToDevice> {
         match device {
             Device::Cuda(ordinal) => Staging::new(ordinal).map(HostToDevice),
@@ -24,7 +24,7 @@ impl HostToDevice {
         }
     }
 
-    /// Overwrites a batch on the GPU by one on the processor, which may be changed at once. Work
+    /// Overwrites a batch on the GPU by one on the CPU, which may be changed at once. Work
     /// that is asked for later finds the new batch; work that was asked for before has read the old
     /// one.
     ///

@@ -81,7 +81,7 @@ fn select(path: impl AsRef<Path>, params: &Params) -> Result<Selection> {
     Selection::read(path, |name| names.contains(name))
 }
 
-/// All parameters and buffers by name, in the layout of files, on the processor.
+/// All parameters and buffers by name, in the layout of files, on the CPU.
 ///
 /// # Errors
 /// Those of a GPU.

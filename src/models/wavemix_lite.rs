@@ -110,7 +110,7 @@ impl Block {
     }
 }
 
-/// The MLP of one map and the way back to the next finer one: `.0` and `.3`, `.4`, `.5` of the
+/// The MLP of one map and the upsampling to the next finer one: `.0` and `.3`, `.4`, `.5` of the
 /// authors' names.
 struct Stage {
     name: String,

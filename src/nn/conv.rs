@@ -76,7 +76,7 @@ impl Conv2d {
         )
     }
 
-    /// The same of GELU and dropout of x, with x alone kept for the way back:
+    /// The same of GELU and dropout of x, with x alone kept for the backward pass:
     /// [`gelu_dropout_conv2d`].
     ///
     /// # Errors

@@ -23,7 +23,7 @@ const GROWTH: u32 = 2000;
 pub(super) struct OnDevice {
     /// `struct Step` of the kernels, word by word.
     step: Tensor,
-    /// `struct Segment` of the kernels, likewise, and the same on the processor to see whether it
+    /// `struct Segment` of the kernels, likewise, and the same on the CPU to see whether it
     /// changed.
     segments: Tensor,
     known: Vec<u8>,

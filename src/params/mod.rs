@@ -325,7 +325,7 @@ impl Params {
     }
 
     /// Moves parameters and buffers to a device. Counters, which only the program reads, stay on
-    /// the processor.
+    /// the CPU.
     ///
     /// # Errors
     /// Where the device cannot be used, or its memory is full.

@@ -5,10 +5,10 @@ use std::str::FromStr;
 
 use crate::{Error, Result};
 
-/// A place to compute: the processor, or the n-th NVIDIA GPU.
+/// A place to compute: the CPU, or the n-th NVIDIA GPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum Device {
-    /// The processor: every core of the rayon pool one works in, with the widest vectors it has.
+    /// The CPU: every core of the rayon pool one works in, with the widest vectors it has.
     #[default]
     Cpu,
     /// The GPU with this ordinal, as the NVIDIA driver counts.

@@ -49,7 +49,7 @@ impl fmt::Debug for Tensor {
     }
 }
 
-/// The tensor on the processor. That a GPU cannot be read has no other way out of here.
+/// The tensor on the CPU. That a GPU cannot be read has no other way out of here.
 fn here(x: &Tensor) -> std::result::Result<Tensor, fmt::Error> {
     x.to_device(Device::Cpu).map_err(|_| fmt::Error)
 }

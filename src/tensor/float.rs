@@ -37,8 +37,7 @@ pub trait Float:
         if self > other { self } else { other }
     }
 
-    /// Itself, or 0 unless `kept`: of its bits alone, so that no loop asks before it computes what
-    /// may not be kept.
+    /// This value if `kept`, else 0. A bit mask, not a branch, so that loops stay vectorized.
     fn only_if(self, kept: bool) -> Self;
     /// The absolute value.
     fn abs(self) -> Self;
@@ -50,11 +49,10 @@ pub trait Float:
     fn ln(self) -> Self;
     /// The hyperbolic tangent.
     fn tanh(self) -> Self;
-    /// x Phi(x), with the standard normal distribution's cumulative function Phi, (1 + erf(x / sqrt
-    /// 2)) / 2. With `FUSED` a product and a sum are rounded once: for where the processor has an
-    /// instruction that does so.
+    /// GELU: x Phi(x), with the cumulative distribution function of the standard normal, Phi(x) =
+    /// (1 + erf(x / sqrt 2)) / 2. `FUSED` uses FMAs, which round once: for where the CPU has them.
     fn gelu<const FUSED: bool>(self) -> Self;
-    /// Its slope, Phi(x) + x phi(x), with Phi's derivative phi(x) = e^(-x^2/2) / sqrt(2 pi).
+    /// GELU's derivative, Phi(x) + x phi(x), with the density phi(x) = e^(-x^2/2) / sqrt(2 pi).
     /// `FUSED` as in `gelu`.
     fn gelu_slope<const FUSED: bool>(self) -> Self;
     /// This to the power `p`. Slow: one library call each.
@@ -68,10 +66,10 @@ pub trait Float:
     }
 }
 
-/// A type that numbers are stored in, and the type they are computed in: bf16 takes half the memory
-/// of f32, and is f32 for as long as anything is done with it.
+/// A storage type, and its compute type: bf16 takes half the memory of f32, and is converted to f32
+/// for every computation.
 pub trait Stored: Element {
-    /// What it is computed in.
+    /// The type that it is computed in.
     type Compute: Float;
     /// The same number.
     fn to_compute(self) -> Self::Compute;

@@ -1,4 +1,4 @@
-//! `Tensor`: numbers with a shape, and no history.
+//! `Tensor`: an array of numbers with a shape, and no computation graph.
 
 #[macro_use]
 mod dispatch;
@@ -145,7 +145,7 @@ impl Tensor {
         )
     }
 
-    /// Its elements where they are known to be on the processor, and of type `T`.
+    /// Its elements where they are known to be on the CPU, and of type `T`.
     pub(crate) fn data<T: Element>(&self) -> &[T] {
         assert_eq!(
             T::DTYPE,
@@ -304,7 +304,7 @@ impl Tensor {
         }
     }
 
-    /// The memory of its elements where they are known to be on the processor.
+    /// The memory of its elements where they are known to be on the CPU.
     pub(crate) fn as_bytes(&self) -> &[u8] {
         each_dtype!(self.dtype, T => crate::tensor::dtype::as_bytes(self.data::<T>()))
     }

@@ -31,14 +31,14 @@ const SEGMENT: usize = 1 << 30;
 pub(crate) struct Buffer {
     start: NonNull<u8>,
     bytes: usize,
-    /// Bytes really held.
-    room: usize,
-    /// Where, if it is a part of a segment.
-    place: Option<Place>,
+    /// Bytes really held, at least `bytes`.
+    capacity: usize,
+    /// Where it is, if it is a part of a segment.
+    slot: Option<Slot>,
 }
 
 /// The number of a segment, and an offset into it.
-type Place = (usize, usize);
+type Slot = (usize, usize);
 
 // SAFETY: a Buffer owns its memory like a Box<[u8]> does; shared access only reads.
 unsafe impl Send for Buffer {}
@@ -55,23 +55,23 @@ impl Buffer {
     /// pool.
     pub fn try_uninit(bytes: usize) -> Option<Buffer> {
         let mut pool = pool();
-        let room = if bytes < LARGE {
+        let capacity = if bytes < LARGE {
             size_class(bytes)
         } else {
             bytes.checked_next_multiple_of(ALIGN)?
         };
-        let (start, place) = if bytes < LARGE {
-            (pool.block(room)?, None)
+        let (start, slot) = if bytes < LARGE {
+            (pool.block(capacity)?, None)
         } else {
-            pool.part(room)?
+            pool.part(capacity)?
         };
-        pool.live += room;
+        pool.live += capacity;
         pool.peak = pool.peak.max(pool.live);
         Some(Buffer {
             start,
             bytes,
-            room,
-            place,
+            capacity,
+            slot,
         })
     }
 
@@ -96,12 +96,12 @@ impl Buffer {
 impl Drop for Buffer {
     fn drop(&mut self) {
         let mut pool = pool();
-        pool.live -= self.room;
-        match self.place {
-            Some(place) => pool.join(place, self.room),
+        pool.live -= self.capacity;
+        match self.slot {
+            Some(slot) => pool.join(slot, self.capacity),
             None => pool
                 .blocks
-                .entry(self.room)
+                .entry(self.capacity)
                 .or_default()
                 .push(Start(self.start)),
         }
@@ -129,7 +129,7 @@ struct Pool {
     blocks: BTreeMap<usize, Vec<Start>>,
     segments: BTreeMap<usize, Segment>,
     /// Free parts of segments, and their lengths. No two of them touch.
-    parts: BTreeMap<Place, usize>,
+    parts: BTreeMap<Slot, usize>,
     live: usize,
     peak: usize,
     held: usize,
@@ -157,32 +157,31 @@ impl Pool {
 
     /// The first `bytes` bytes of the first free part that has as many: what lies behind may stay
     /// untouched.
-    fn part(&mut self, bytes: usize) -> Option<(NonNull<u8>, Option<Place>)> {
-        let (place, free) = match self.parts.iter().find(|(_, free)| **free >= bytes) {
-            Some((&place, &free)) => (place, free),
+    fn part(&mut self, bytes: usize) -> Option<(NonNull<u8>, Option<Slot>)> {
+        let (slot, free) = match self.parts.iter().find(|(_, free)| **free >= bytes) {
+            Some((&slot, &free)) => (slot, free),
             None => self
                 .segment(SEGMENT.max(bytes))
                 .or_else(|| self.segment(bytes))?,
         };
-        self.parts.remove(&place);
-        let end = place.1 + bytes;
+        self.parts.remove(&slot);
+        let end = slot.1 + bytes;
         if free > bytes {
-            self.parts.insert((place.0, end), free - bytes);
+            self.parts.insert((slot.0, end), free - bytes);
         }
-        let segment = self.segments.get_mut(&place.0)?;
+        let segment = self.segments.get_mut(&slot.0)?;
         if end > segment.used {
             self.held += end - segment.used;
             self.system_allocations += 1;
             segment.used = end;
         }
         // SAFETY: the part lies within the segment.
-        Some((unsafe { segment.start.0.add(place.1) }, Some(place)))
+        Some((unsafe { segment.start.0.add(slot.1) }, Some(slot)))
     }
 
     /// A new segment, free as a whole.
-    fn segment(&mut self, bytes: usize) -> Option<(Place, usize)> {
-        // Memory that shall be zero and need not be aligned comes as pages that take nothing before
-        // they are used.
+    fn segment(&mut self, bytes: usize) -> Option<(Slot, usize)> {
+        // `alloc_zeroed` at the default alignment maps lazily: untouched pages cost nothing.
         let layout = Layout::array::<u8>(bytes.checked_add(ALIGN)?).ok()?;
         // SAFETY: it is not empty.
         let start = NonNull::new(unsafe { alloc_zeroed(layout) })?;
@@ -204,15 +203,15 @@ impl Pool {
         Some(((number, first), bytes))
     }
 
-    /// Takes a part back, as one with those beside it.
-    fn join(&mut self, mut place: Place, mut bytes: usize) {
-        bytes += self.parts.remove(&(place.0, place.1 + bytes)).unwrap_or(0);
-        if let Some((&before, &length)) = self.parts.range(..place).next_back()
-            && (before.0, before.1 + length) == place
+    /// Takes a part back, and joins it with its free neighbours.
+    fn join(&mut self, mut slot: Slot, mut bytes: usize) {
+        bytes += self.parts.remove(&(slot.0, slot.1 + bytes)).unwrap_or(0);
+        if let Some((&before, &length)) = self.parts.range(..slot).next_back()
+            && (before.0, before.1 + length) == slot
         {
-            (place, bytes) = (before, bytes + length);
+            (slot, bytes) = (before, bytes + length);
         }
-        self.parts.insert(place, bytes);
+        self.parts.insert(slot, bytes);
     }
 }
 
@@ -247,8 +246,8 @@ pub fn pool_stats() -> PoolStats {
     }
 }
 
-/// Returns all memory to the system that nothing lives in or beside, for instance between training
-/// and serving.
+/// Returns free blocks and wholly free segments to the system, for instance between training and
+/// serving.
 pub fn release_free_memory() {
     let mut pool = pool();
     let Pool {
@@ -273,11 +272,11 @@ pub fn release_free_memory() {
              range,
              used,
          }| {
-            let place = (number, range.start);
-            if parts.get(&place) != Some(&range.len()) {
+            let slot = (number, range.start);
+            if parts.get(&slot) != Some(&range.len()) {
                 return true;
             }
-            parts.remove(&place);
+            parts.remove(&slot);
             *held -= *used - range.start;
             // SAFETY: as above; it is free as a whole.
             unsafe { dealloc(start.0.as_ptr(), *layout) };
@@ -316,25 +315,25 @@ mod tests {
 
     #[test]
     fn parts_that_are_given_back_become_one() {
-        let (mut pool, mut lent) = (Pool::default(), Vec::<(Place, usize)>::new());
+        let (mut pool, mut lent) = (Pool::default(), Vec::<(Slot, usize)>::new());
         for i in 0..2000 {
             let [pick, size, ..] = crate::Rng::new(7).block(i).map(|word| word as usize);
             if pick % 5 < 2 && !lent.is_empty() {
-                let (place, bytes) = lent.swap_remove(size % lent.len());
-                pool.join(place, bytes);
+                let (slot, bytes) = lent.swap_remove(size % lent.len());
+                pool.join(slot, bytes);
             } else {
                 let bytes = (size % 1000 + 1) * ALIGN;
-                let (start, place) = pool.part(bytes).unwrap();
+                let (start, slot) = pool.part(bytes).unwrap();
                 assert!((start.as_ptr() as usize).is_multiple_of(ALIGN));
-                lent.push((place.unwrap(), bytes));
+                lent.push((slot.unwrap(), bytes));
             }
             // Lent and free parts follow one another without gap or overlap; no two free ones do.
             let free = pool
                 .parts
                 .iter()
-                .map(|(place, &bytes)| (place.1, bytes, true));
+                .map(|(slot, &bytes)| (slot.1, bytes, true));
             let mut all: Vec<_> = free
-                .chain(lent.iter().map(|&(place, bytes)| (place.1, bytes, false)))
+                .chain(lent.iter().map(|&(slot, bytes)| (slot.1, bytes, false)))
                 .collect();
             all.sort();
             assert!(
@@ -344,7 +343,7 @@ mod tests {
             );
         }
         lent.into_iter()
-            .for_each(|(place, bytes)| pool.join(place, bytes));
+            .for_each(|(slot, bytes)| pool.join(slot, bytes));
         assert_eq!(
             pool.parts.values().collect::<Vec<_>>(),
             [&SEGMENT],
@@ -354,7 +353,7 @@ mod tests {
         pool.part(held).unwrap();
         assert_eq!(pool.held, held, "what was used is used again");
         assert_eq!(
-            pool.part(SEGMENT).unwrap().1.map(|place| place.0),
+            pool.part(SEGMENT).unwrap().1.map(|slot| slot.0),
             Some(1),
             "what does not fit has its own segment"
         );

@@ -16,9 +16,9 @@ const MULTIPLIERS: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
 /// round.
 const KEY_STEPS: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
 
-/// Words side by side, each the lower half of a lane of 64 bits. What stands in the upper half does
-/// not matter: the processor's product of lower halves takes no notice of it, and the lower half of
-/// a product need not be cut out to be a word.
+/// A vector of 32-bit words, each in the lower half of a 64-bit lane. The upper halves are ignored:
+/// a 32 x 32 -> 64 bit multiplication reads the lower halves only, so its product can be used as the
+/// next word without masking.
 pub(crate) trait Words: Copy {
     /// How many.
     const N: usize;
@@ -28,10 +28,10 @@ pub(crate) trait Words: Copy {
     /// All 64 bits of the products.
     fn times(self, b: Self) -> Self;
     fn xor(self, b: Self) -> Self;
-    /// What stands in the upper halves, and nothing above it.
+    /// The upper halves, shifted down.
     fn upper(self) -> Self;
-    /// The four words of each block, block by block, two in a number: the first of them is its
-    /// lower half.
+    /// Writes the four words of each block, block by block, two in an element: the first of them in
+    /// its lower half.
     fn write(block: [Self; 4], to: &mut [u64]);
 }
 

@@ -15,7 +15,7 @@ const MOST: usize = 1 << 20;
 /// Finds the largest batch by training steps on random images, and says so on stdout.
 ///
 /// # Errors
-/// A processor, whose memory is the system's to give; a device without the memory for one image.
+/// The CPU, whose memory is the system's to give; a device without the memory for one image.
 pub(super) fn print(settings: &Settings) -> Result<()> {
     let Device::Cuda(ordinal) = settings.device else {
         return Err(Error::Argument(

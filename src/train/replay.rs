@@ -8,7 +8,7 @@ use crate::{DType, Device, Result, Tensor};
 /// between steps.
 pub(super) const LOSSES: usize = 32;
 
-/// How far the recording of a step has come.
+/// How far the capture of a step has come.
 pub(super) enum Replay {
     /// This many full batches were done one launch after the other. The first finds all that lasts
     /// a place in memory.
@@ -20,7 +20,7 @@ pub(super) enum Replay {
         inputs: Inputs,
         loss: Tensor,
     },
-    /// Steps are not recorded: on the processor, or where recording failed.
+    /// Steps are not captured: on the CPU, or where capturing failed.
     Never,
 }
 
@@ -34,7 +34,7 @@ impl Replay {
     }
 }
 
-/// Where a recorded step reads its batch, and how the next one comes there.
+/// Where a captured step reads its batch, and how the next one comes there.
 pub(super) struct Inputs {
     pub batch: Batch,
     pub feed: HostToDevice,

@@ -17,8 +17,8 @@ pub(super) struct Splits {
     /// None where the best weights are chosen on the test set.
     pub validation: Option<Loader>,
     pub test: Loader,
-    /// What makes numbers of the bytes that training images are on a GPU; none on the processor,
-    /// where they come as numbers.
+    /// Normalises images on a GPU, which gets them as bytes; none on the CPU, where the loader
+    /// normalises.
     pub constants: Option<Constants>,
     /// What weight files say of the images.
     pub card: ImageMeta,

@@ -1,4 +1,4 @@
-//! One step of training, on the processor or on a GPU, where it is recorded and replayed.
+//! One step of training, on the CPU or on a GPU, where it is captured and replayed.
 
 use crate::console::Stderr;
 use crate::cuda::Capture;
@@ -53,7 +53,7 @@ impl Trainer {
         Ok(loss.into_value())
     }
 
-    /// The same on a GPU, with a batch from the processor: done, rehearsed, recorded or replayed,
+    /// The same on a GPU, with a batch from the CPU: done, warmed up, captured or replayed,
     /// as it is time to.
     fn replayed(&mut self, batch: &Batch) -> Result<Tensor> {
         let Device::Cuda(ordinal) = self.params.device() else {

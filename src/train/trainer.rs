@@ -12,7 +12,7 @@ use crate::{Params, Result};
 /// The papers' second phase has this learning rate throughout.
 const PAPERS_SGD_LR: f64 = 1e-3;
 
-/// A model in training: everything that changes from step to step, and what it is fed with.
+/// A training run: the model with everything that changes from step to step, and its data.
 pub struct Trainer {
     pub(super) settings: Settings,
     pub(super) folder: RunFolder,
@@ -97,7 +97,7 @@ impl Trainer {
         }
     }
 
-    /// Goes on with another method; what was recorded of the old one is forgotten.
+    /// Goes on with another method; the step that was captured with the old one is forgotten.
     pub(super) fn set_method(&mut self, method: Method) -> Result<()> {
         self.optimizer = optimizer(&self.settings, method, &self.params)?;
         self.replay = Replay::begin(self.settings.device);

@@ -116,7 +116,7 @@ fn forgotten_waits_are_found() {
         Ok(folder) => folder,
         Err(why) => return skip(&why),
     };
-    // The work for the copies, the copies for the work, the processor for the copies.
+    // The work for the copies, the copies for the work, the CPU for the copies.
     for (late, deaf) in [("2", "1"), ("1", "2"), ("12", "0")] {
         let variables = [
             ("WAVEMIX_STAND_IN_LATE", late),

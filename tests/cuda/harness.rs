@@ -1,4 +1,4 @@
-//! What compares a GPU with the processor.
+//! What compares a GPU with the CPU.
 
 use std::io::Write;
 
@@ -111,7 +111,7 @@ pub fn sums(terms: usize) -> Bound {
     }
 }
 
-/// Compares f on the GPU, in one storage type, with f in f64 on the processor: its value, and the
+/// Compares f on the GPU, in one storage type, with f in f64 on the CPU: its value, and the
 /// gradients of a random dy. Inputs are rounded to the storage type first, so that both begin with
 /// the same numbers.
 pub fn agrees_in(

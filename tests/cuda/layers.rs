@@ -131,7 +131,7 @@ proptest! {
         agrees_in(DType::F32, sums(9), &|v| max_pool2d(&v[0], kernel, window), &x)?;
         agrees(Bound { roundings: 4.0, terms: 64 }, |v| v[0].global_avg_pool(), &x)?;
         for kind in [Interpolation::Nearest, Interpolation::Bilinear, Interpolation::Bicubic] {
-            // On the processor rows and columns are rounded one after the other; on the GPU once.
+            // On the CPU rows and columns are rounded one after the other; on the GPU once.
             agrees(Bound { roundings: 3.0, terms: 64 }, |v| v[0].upsample([size[0] * 2, size[1] + 3], kind), &x)?;
         }
     }

@@ -17,7 +17,7 @@ const FILES: [&str; 6] = [
 ];
 
 /// Thread-locals are reached without a call that g++ 12 makes through a null pointer; shared memory
-/// is read as several types; what the processor would forgive, a misaligned pack or an index beyond
+/// is read as several types; what the CPU would forgive, a misaligned pack or an index beyond
 /// a shared array, stops the kernel.
 const KERNEL_FLAGS: [&str; 3] = [
     "-fno-strict-aliasing",

@@ -1,4 +1,4 @@
-//! Optimizers, averages and whole training steps on the GPU, against the processor.
+//! Optimizers, averages and whole training steps on the GPU, against the CPU.
 
 use std::ffi::OsString;
 use std::path::Path;

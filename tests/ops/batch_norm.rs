@@ -134,7 +134,7 @@ fn two_threads_give_the_bits_of_one() {
 }
 
 /// With a residual: the numbers of the two ops, to the bit, forward and backward. Where x is made
-/// again of y on the way back, what depends on x may be off by what its roundings become.
+/// again of y in the backward pass, what depends on x may be off by what its roundings become.
 #[test]
 fn fused_is_composed() {
     let shape = [5, 31, 31, 24];

@@ -381,7 +381,7 @@ fn fewer_multiplications_give_the_same() {
     }
 }
 
-/// What keeps x alone gives the bits of its two parts, on the way back too, and so it does without
+/// What keeps x alone gives the bits of its two parts, in the backward pass too, and so it does without
 /// dropout: also where GELU is made a piece at a time, by a kernel of one pixel, in products of few
 /// and many terms, rows and columns.
 #[test]

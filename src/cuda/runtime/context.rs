@@ -55,19 +55,19 @@ pub fn synchronize(ordinal: usize) -> Result<()> {
 pub(crate) struct Gpu {
     pub(in crate::cuda) ordinal: usize,
     pub(in crate::cuda) context: Arc<CudaContext>,
-    /// Not the null stream, which cannot be recorded into a graph.
+    /// Not the null stream, which cannot be captured into a graph.
     pub(in crate::cuda) stream: Arc<CudaStream>,
     /// Where batches are copied to the device, beside all work.
     pub(in crate::cuda) copies: Arc<CudaStream>,
     /// Compute capability, 90 for 9.0.
     pub(in crate::cuda) arch: u32,
-    /// Processors that blocks are spread over.
-    pub(in crate::cuda) processors: u32,
+    /// Multiprocessors that blocks are spread over.
+    pub(in crate::cuda) multiprocessors: u32,
     /// Whether blocks of memory are just as long as asked for: where tests look for accesses beyond
     /// their ends.
     pub(in crate::cuda) exact: bool,
     pub(super) pool: Mutex<Pool>,
-    /// Closed while a thread records.
+    /// Closed while a thread captures a step.
     pub(in crate::cuda) gate: RwLock<()>,
     pub(super) kernels: Mutex<Kernels>,
     /// cuBLAS, once a product was asked for.
@@ -156,7 +156,7 @@ impl Gpu {
             copies: context.new_stream().map_err(refused("a stream"))?,
             arch,
             exact: std::env::var_os(EXACT).is_some(),
-            processors: number(CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?,
+            multiprocessors: number(CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?,
             context,
             pool: Mutex::default(),
             gate: RwLock::default(),
@@ -176,16 +176,16 @@ impl Gpu {
         self.tf32.load(Ordering::Relaxed)
     }
 
-    /// Lets this thread talk to the device while what is returned lives; not while another thread
-    /// records what it asks for, as the stream would record this one's too. Before any lock that a
-    /// thread may want that records, and once: not while this thread has a turn.
+    /// Lets this thread use the stream while the guard lives. Waits while another thread captures a
+    /// step, as the capture would include this thread's work too. Taken before any lock that a
+    /// capturing thread may want, and only once: not while this thread holds one already.
     pub(in crate::cuda) fn stream_guard(&self) -> Result<Option<RwLockReadGuard<'_, ()>>> {
-        let turn = (!ALLOC_SCOPE.get().recording)
+        let guard = (!ALLOC_SCOPE.get().recording)
             .then(|| self.gate.read().unwrap_or_else(|e| e.into_inner()));
         self.context
             .bind_to_thread()
             .map_err(|e| self.failed("binding a thread", e))?;
-        Ok(turn)
+        Ok(guard)
     }
 
     pub(in crate::cuda) fn failed(&self, doing: &str, e: DriverError) -> Error {

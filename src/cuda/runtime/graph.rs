@@ -4,8 +4,8 @@
 //! What is replayed are the very launches, with their arguments and addresses. So whatever changes
 //! from time to time must lie in device memory at a place that stays: inputs, learning rate, and
 //! the keys of random streams, which [`CapturedGraph`] keeps in a table. The work's own buffers come
-//! from lists that nobody else is served from while the recording lives; a rehearsal fills them, as
-//! the driver lends no memory while it records.
+//! from lists that nobody else is served from while the captured graph lives; the warm-up fills them,
+//! as the driver gives no memory during a capture.
 
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -36,7 +36,7 @@ thread_local! {
     static KEYS: RefCell<Keys> = const { RefCell::new(Keys::Arguments) };
 }
 
-/// Where the key of this random stream is in device memory, for a launch that is being recorded;
+/// Where the key of this random stream is in device memory, for a launch that is being captured;
 /// none outside of that.
 pub(in crate::cuda) fn key(rng: &Rng) -> Option<Slice<'static>> {
     let (_, stream) = rng.key();
@@ -56,10 +56,10 @@ pub(in crate::cuda) fn key(rng: &Rng) -> Option<Slice<'static>> {
     })
 }
 
-/// Where a piece of work is rehearsed and recorded: lists of memory of its own, and the random
-/// streams it draws from.
+/// A piece of work that is warmed up and captured: its own lists of memory, and the random streams
+/// that it draws from.
 ///
-/// Work that is recorded must not read from or write to the processor's memory, and what it reads
+/// Work that is captured must not read from or write to the CPU's memory, and what it reads
 /// and writes must stay where it is: tensors that are overwritten, not replaced. A training step is
 /// such work:
 ///
@@ -69,7 +69,7 @@ pub(in crate::cuda) fn key(rng: &Rng) -> Option<Slice<'static>> {
 /// # fn main() -> Result<()> {
 /// let mut capture = Capture::new(0)?;
 /// capture.warm_up(|| step(&Rng::new(0).child(0)))?; // once in earnest
-/// let (mut recording, loss) = capture.capture(|| step(&Rng::new(0).child(1)))?; // recorded, not done
+/// let (mut recording, loss) = capture.capture(|| step(&Rng::new(0).child(1)))?; // captured, not done
 /// for i in 1..100 {
 ///     recording.replay(&Rng::new(0).child(i))?; // done
 /// }
@@ -115,11 +115,11 @@ impl Capture {
         result
     }
 
-    /// Records the work without doing it. Its random streams are children of one stream, and known
+    /// Captures the work without doing it. Its random streams are children of one stream, and known
     /// by their numbers.
     ///
     /// # Errors
-    /// Those of the work; work that a GPU cannot record.
+    /// Those of the work; work that a GPU cannot capture.
     pub fn capture<R>(self, work: impl FnOnce() -> Result<R>) -> Result<(CapturedGraph, R)> {
         let gpu = self.gpu;
         let failed = |e| gpu.failed("recording a step", e);
@@ -137,7 +137,7 @@ impl Capture {
             .map_err(failed);
         let result = begun.and_then(|()| self.served(true, work));
         KEYS.set(Keys::Arguments);
-        // Ended in any case: the stream would otherwise record whatever comes next.
+        // Ended in any case: the stream would otherwise capture whatever comes next.
         let graph = gpu
             .stream
             .end_capture(CUgraphInstantiate_flags(0))
@@ -182,7 +182,7 @@ impl Drop for Capture {
     }
 }
 
-/// Recorded work, to be done again and again. What it returned when it was recorded holds the
+/// Captured work, to be replayed. What it returned when it was captured holds the
 /// latest results.
 pub struct CapturedGraph {
     graph: CudaGraph,

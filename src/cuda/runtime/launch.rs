@@ -31,8 +31,8 @@ impl Gpu {
         name: &'static str,
         dtype: DType,
     ) -> Result<Launch> {
-        // Loading a kernel is not allowed while a thread records; and that thread may wait for the
-        // lock, so the turn comes first.
+        // Loading a kernel is not allowed while a thread captures; and that thread may wait for the
+        // lock, so the guard comes first.
         let _guard = self.stream_guard()?;
         let mut kernels = self.kernels.lock().unwrap_or_else(|e| e.into_inner());
         let key = (file, name, dtype);

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cudarc::driver::sys::CUdeviceptr;
 
-/// Everyone's lists, or those of one recorded step.
+/// Everyone's lists, or those of one captured step.
 pub(super) type Owner = Option<u64>;
 
 /// What this thread does with a device: whose lists its blocks come from, and whether it is
@@ -27,7 +27,7 @@ pub(super) struct Pool {
     pub peak: usize,
     pub cached: usize,
     pub driver_allocations: u64,
-    /// Blocks of each recorded step's lists, by size, that are lent.
+    /// Blocks of each captured step's lists, by size, that are lent.
     pub lent: BTreeMap<(u64, usize), usize>,
     /// The captured steps that live.
     pub recordings: BTreeSet<u64>,

@@ -5,8 +5,8 @@
 //! step on every buffer comes from there. There is one stream, so a block can be lent again at
 //! once: its next user comes later in the stream than its last one.
 //!
-//! A recorded step is replayed with the addresses it was recorded with. Its blocks come from lists
-//! of its own, which nobody else is served from while the recording lives.
+//! A captured step is replayed with the addresses it was captured with. Its blocks come from lists
+//! of its own, which nobody else is served from while the captured graph lives.
 
 use cudarc::driver::result::{free_sync, malloc_sync, mem_get_info};
 use cudarc::driver::sys::{CUdeviceptr, CUresult};
@@ -81,7 +81,7 @@ impl Gpu {
         self.pool.lock().unwrap_or_else(|e| e.into_inner())
     }
 
-    /// An error while a step is recorded: what would be replayed is the address of memory that is
+    /// An error while a step is captured: what would be replayed is the address of memory that is
     /// gone by then.
     pub(super) fn not_recording(&self, doing: &str) -> Result<()> {
         if ALLOC_SCOPE.get().recording {
@@ -169,7 +169,7 @@ impl Gpu {
         ))
     }
 
-    /// Gives everyone's free blocks back to the driver, in a turn of the caller's.
+    /// Gives everyone's free blocks back to the driver, with the guard of its caller.
     fn release(&self) -> Result<()> {
         self.wait("waiting to release memory")?;
         let mut pool = self.lock_pool();
@@ -188,8 +188,8 @@ impl Gpu {
         Ok(())
     }
 
-    /// Adds a block to a rehearsed step's lists for each that is still lent: what a rehearsal gave
-    /// may be kept, and the recording needs as many again.
+    /// Adds a block to a captured step's lists for each that is still lent: what the warm-up gave
+    /// may be kept, and the capture needs as many again.
     pub(super) fn replace_lent(&self, id: u64) -> Result<()> {
         let lent: Vec<_> = self
             .lock_pool()
@@ -212,7 +212,7 @@ impl Gpu {
         Ok(())
     }
 
-    /// Moves the free blocks of a recorded step that is no more to everyone's lists.
+    /// Moves the free blocks of a captured step that is dropped to everyone's lists.
     pub(super) fn forget_recording(&self, id: u64) {
         let mut pool = self.lock_pool();
         pool.recordings.remove(&id);
@@ -262,7 +262,7 @@ impl Drop for Block {
     }
 }
 
-/// Sizes are rounded up to four steps per power of two, as on the processor, from 512 bytes on.
+/// Sizes are rounded up to four steps per power of two, as on the CPU, from 512 bytes on.
 fn size_class(bytes: usize) -> usize {
     let step = (bytes.max(1).next_power_of_two() / 8).max(512);
     bytes.max(1).next_multiple_of(step)

@@ -91,8 +91,8 @@ fn elapsed(begin: &CudaEvent, end: &CudaEvent) -> std::result::Result<f64, Drive
 }
 
 impl Gpu {
-    /// Runs what starts one kernel, between two events where a profile is taken, in the caller's
-    /// turn.
+    /// Runs what starts one kernel, between two events where a profile is taken, with the guard
+    /// of its caller.
     pub(in crate::cuda) fn timed(
         &self,
         (name, bytes, flops): (&str, usize, u64),
@@ -162,7 +162,10 @@ pub fn copy_rate(ordinal: usize) -> Result<f64> {
 pub fn matrix_rate(ordinal: usize, dtype: DType, tf32: bool) -> Result<f64> {
     const ROUNDS: usize = 4096;
     let gpu = gpu(ordinal)?;
-    let (blocks, on_tensor_cores) = (4 * gpu.processors as usize, dtype != DType::F32 || tf32);
+    let (blocks, on_tensor_cores) = (
+        4 * gpu.multiprocessors as usize,
+        dtype != DType::F32 || tf32,
+    );
     // On the stand-in the number means nothing, and would take minutes.
     let rounds = if gpu.exact { 4 } else { ROUNDS };
     let mut out = gpu.scratch(blocks * 256, DType::F32)?;

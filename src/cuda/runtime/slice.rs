@@ -67,7 +67,7 @@ impl<'a> Slice<'a> {
         }
     }
 
-    /// Copies the elements to the processor's memory, once all that was asked for before is done.
+    /// Copies the elements to the CPU's memory, once all that was asked for before is done.
     pub fn read(&self, to: &mut [u8]) -> Result<()> {
         assert_eq!(to.len(), self.bytes(), "the copy is as long as the slice");
         let doing = "copying from the device";
@@ -96,7 +96,7 @@ impl<'a> SliceMut<'a> {
         SliceMut(self.0.part(start, elements))
     }
 
-    /// Copies bytes from the processor's memory. The driver takes 64 KiB and less along at once;
+    /// Copies bytes from the CPU's memory. The driver takes 64 KiB and less along at once;
     /// for more it first waits for the stream, where [`Staging`] does not.
     pub fn write(&mut self, from: &[u8]) -> Result<()> {
         let Slice { gpu, address, .. } = self.0;
@@ -119,7 +119,7 @@ impl<'a> SliceMut<'a> {
         self.copy_with_guard(from)
     }
 
-    /// The same in a turn of the caller's, which must not take two.
+    /// The same with the guard of its caller, which must not take two.
     pub(super) fn copy_with_guard(&mut self, from: Slice) -> Result<()> {
         let Slice { gpu, address, .. } = self.0;
         assert_eq!(

@@ -5,14 +5,14 @@
 //! while it lasts. Here bytes go by way of a slot: page-locked memory, which the device reads by
 //! itself, and a block on the device. The second stream fills the block while the first one
 //! computes; then the first copies it to its place, at the speed of device memory. So what is
-//! computed with stays where it is, as a recorded step wants it, and no recording knows of the
+//! computed with stays where it is, as a captured step wants it, and no capture knows of the
 //! second stream. (Two places by turns would save that copy, some microseconds, and take two
 //! recordings, each with memory of its own.)
 //!
-//! Three orders must hold. The processor writes to a slot once the last copy has read it: it waits
+//! Three orders must hold. The CPU writes to a slot once the last copy has read it: it waits
 //! for `filled`. The second stream fills the block once the copy out of it is done, and all else
 //! its memory was used for before: it waits for `emptied`. The first stream copies out of the block
-//! once that is full: it waits for `filled`. With two slots, taken by turns, the processor prepares
+//! once that is full: it waits for `filled`. With two slots, taken by turns, the CPU prepares
 //! a batch while another one travels and a third is computed with.
 
 use std::ptr::NonNull;
@@ -24,7 +24,7 @@ use super::memory::Block;
 use super::slice::{Slice, SliceMut};
 use crate::{DType, Result};
 
-/// Page-locked memory of the processor.
+/// Page-locked memory of the CPU.
 struct Locked {
     start: NonNull<u8>,
     bytes: usize,
@@ -72,7 +72,7 @@ struct Slot {
 pub(crate) struct Staging {
     gpu: &'static Gpu,
     slots: [Slot; 2],
-    turn: usize,
+    next: usize,
 }
 
 impl Staging {
@@ -94,7 +94,7 @@ impl Staging {
         Ok(Staging {
             gpu,
             slots: [slot()?, slot()?],
-            turn: 0,
+            next: 0,
         })
     }
 
@@ -106,12 +106,12 @@ impl Staging {
         let failed = |e| gpu.failed(doing, e);
         // Each part begins where every type is aligned.
         let room = |part: &(&[u8], SliceMut)| part.0.len().next_multiple_of(16);
-        self.turn = 1 - self.turn;
+        self.next = 1 - self.next;
         let Slot {
             room: held,
             filled,
             emptied,
-        } = &mut self.slots[self.turn];
+        } = &mut self.slots[self.next];
         filled.synchronize().map_err(failed)?;
         let (locked, block) = Slot::with_room(held, gpu, parts.iter().map(room).sum(), emptied)?;
         let mut at = 0;
