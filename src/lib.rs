@@ -56,6 +56,10 @@
 //! | [`cli`], [`console`], [`train`], [`metrics`], [`plots`] | flags, what is printed, the trainer, what it measures and draws |
 //! | [`cuda`] | the room for NVIDIA GPUs |
 
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 #[macro_use]
 pub mod tensor;
 

@@ -192,3 +192,90 @@ fn every_kind_is_in_the_lists_of_what_is_tested() {
         }
     }
 }
+
+/// kernels/README.md lists every kernel, with the parameters of its file.
+#[test]
+fn the_readme_has_the_signatures_of_the_kernels() {
+    let readme = text("kernels/README.md");
+    let mut compared = 0;
+    for (file, code) in crate::files("kernels", &["cu"]) {
+        for (name, parameters) in signatures(&code) {
+            // Kernels for several sizes of elements are written once, as `gather_S`.
+            let stem = name.trim_end_matches(|c: char| c.is_ascii_digit());
+            let family = stem != name && readme.contains(&format!("`{stem}S("));
+            let listed = readme.contains(&format!("`{name}`")) || family;
+            match readme.split_once(&format!("`{name}(")) {
+                Some((_, rest)) => {
+                    // A pointer that may be null has a question mark.
+                    let signature = rest.split(")`").next().unwrap().replace('?', "");
+                    assert_eq!(signature, parameters, "{file}: {name} in kernels/README.md");
+                    compared += 1;
+                }
+                None => assert!(listed, "{file}: `{name}` is not in kernels/README.md"),
+            }
+        }
+    }
+    assert!(compared > 60, "{compared} kernels were compared");
+}
+
+/// Names and parameters of a file's kernels.
+fn signatures(code: &str) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for start in code.match_indices("\nKERNEL").map(|(at, _)| at + 1) {
+        let (head, rest) = code[start..].split_once('(').unwrap();
+        let mut depth = 1;
+        let end = rest.find(|c| {
+            depth += i32::from(c == '(') - i32::from(c == ')');
+            depth == 0
+        });
+        // KERNEL_OF begins with the bounds of its launch.
+        let skip = if head == "KERNEL_OF" { 2 } else { 0 };
+        let words = |part: &str| part.split_whitespace().collect::<Vec<_>>().join(" ");
+        let mut parts = rest[..end.unwrap()].split(',').skip(skip).map(words);
+        let name = parts.next().unwrap();
+        found.push((name, parts.collect::<Vec<_>>().join(", ")));
+    }
+    found
+}
+
+/// The list of kernels that are compiled in holds every file of kernels/.
+#[test]
+fn every_kernel_file_is_compiled_in() {
+    let list = text("src/cuda/runtime/sources.rs");
+    for (file, _) in crate::files("kernels", &["cu"]) {
+        let name = file.trim_start_matches("kernels/").trim_end_matches(".cu");
+        let quoted = format!("\"{name}\"");
+        assert!(list.contains(&quoted), "sources.rs does not list {file}");
+    }
+}
+
+/// Files that the documents name are there.
+#[test]
+fn documents_name_files_that_exist() {
+    let mut seen = 0;
+    for document in [
+        "README.md",
+        "ARCHITECTURE.md",
+        "CONTRIBUTING.md",
+        "benches/README.md",
+    ] {
+        let text = text(document);
+        for name in text.split('`').skip(1).step_by(2) {
+            let root = [
+                "src/",
+                "tests/",
+                "kernels/",
+                "examples/",
+                "benches/",
+                "fuzz/",
+            ];
+            let path = name.split_whitespace().next().unwrap_or_default();
+            let plain = !path.contains(['{', '*', '<']) && !path.contains("X.");
+            if root.iter().any(|folder| path.starts_with(folder)) && plain {
+                assert!(crate::root().join(path).exists(), "{document} names {path}");
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen > 30, "{seen} names were found");
+}
