@@ -1,21 +1,23 @@
 //! Operand products, and how they are cut into tasks.
 
-mod matrix;
+mod accumulator;
+mod indirection;
+mod microkernel;
 #[cfg(target_arch = "aarch64")]
 mod neon;
-mod place;
-mod products;
-mod rows;
-mod tile;
+mod operand;
+mod pack;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
 use std::ops::Range;
 
-pub(crate) use matrix::Operand;
-use place::Place;
-pub(crate) use rows::RowOffsets;
-pub(crate) use tile::{Accumulate, KC, KSegment, MR, OutputTile, TileProduct, dot_width, nr};
+pub(crate) use indirection::RowOffsets;
+pub(crate) use microkernel::{
+    Accumulate, KC, KSegment, MR, OutputTile, TileProduct, dot_width, nr,
+};
+pub(crate) use operand::Operand;
+use pack::Place;
 
 use crate::cpu::binary::add_assign;
 use crate::cpu::simd::convert::convert;
@@ -226,7 +228,7 @@ fn gemm_of<F: Stored<Compute = T::Compute>, T: Stored, O: Stored<Compute = T::Co
                 }
                 None => multiply(
                     a.skip(0, first),
-                    (&pack::<F, T>(b, count, n), nr::<F>()),
+                    (&pack_b::<F, T>(b, count, n), nr::<F>()),
                     [count, n],
                     Accumulate::Zero,
                     &mut c,
@@ -254,7 +256,7 @@ fn gemm_of<F: Stored<Compute = T::Compute>, T: Stored, O: Stored<Compute = T::Co
         }
         return then(0, c);
     }
-    let packed = pack::<F, T>(b, k, n);
+    let packed = pack_b::<F, T>(b, k, n);
     let least = if k * n > NEAR {
         (m / 16).clamp(ROWS, MANY_ROWS)
     } else {
@@ -279,7 +281,7 @@ fn block<F: Stored, O: Stored>(k: usize) -> usize {
 }
 
 /// B as panels: for each block of terms, for each panel of columns, the rows of the block.
-fn pack<F: Stored<Compute = T::Compute>, T: Stored>(
+fn pack_b<F: Stored<Compute = T::Compute>, T: Stored>(
     b: Operand<'_, T>,
     k: usize,
     n: usize,

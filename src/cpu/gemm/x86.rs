@@ -4,8 +4,8 @@ use std::arch::x86_64::{__m128, __m256, __m256d, __m512, __m512d};
 
 use half::bf16;
 
-use super::rows::Tile;
-use super::tile::{Accumulate, MR, OutputTile, SIX, TileProduct, nr, same, same_mut};
+use super::indirection::Tile;
+use super::microkernel::{Accumulate, MR, OutputTile, SIX, TileProduct, nr, same, same_mut};
 use crate::{DType, Stored};
 
 /// # Safety

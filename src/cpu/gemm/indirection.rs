@@ -1,6 +1,6 @@
 //! Which rows of a product are computed together.
 
-use super::tile::{MR, rows_of_a_tile};
+use super::microkernel::{MR, rows_of_a_tile};
 use crate::Stored;
 
 /// RowOffsets of A, and the rows of C that they make, tile by tile.

@@ -12,8 +12,8 @@
 
 use half::bf16;
 
-use super::products::Products;
-use super::rows::{RowOffsets, Tile};
+use super::accumulator::Products;
+use super::indirection::{RowOffsets, Tile};
 use crate::cpu::simd::{has_avx2, has_avx512, prefetch};
 use crate::{DType, Float, Stored};
 
