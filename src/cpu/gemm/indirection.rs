@@ -1,6 +1,6 @@
 //! Which rows of a product are computed together.
 
-use super::microkernel::{MR, rows_of_a_tile};
+use super::blocking::{MR, tile_rows};
 use crate::Stored;
 
 /// RowOffsets of A, and the rows of C that they make, tile by tile.
@@ -26,7 +26,7 @@ impl RowOffsets {
         steps: [usize; 2],
         columns: usize,
     ) -> RowOffsets {
-        RowOffsets::of_height(rows_of_a_tile::<T>(columns), lines, count, steps)
+        RowOffsets::of_height(tile_rows::<T>(columns), lines, count, steps)
     }
 
     /// In tiles of so many rows.

@@ -13,47 +13,13 @@
 use half::bf16;
 
 use super::accumulator::Products;
+use super::blocking::{MR, dot_width, nr};
 use super::indirection::{RowOffsets, Tile};
 use crate::cpu::simd::{has_avx2, has_avx512, prefetch};
 use crate::{DType, Float, Stored};
 
 #[cfg(target_arch = "x86_64")]
 use super::x86;
-
-/// RowOffsets of a tile, at most.
-pub(crate) const MR: usize = 8;
-
-/// RowOffsets of a tile of so many columns here.
-pub(super) fn rows_of_a_tile<T: Stored>(columns: usize) -> usize {
-    if has_avx2() && !has_avx512() {
-        rows_for_avx2::<T>(columns)
-    } else {
-        MR
-    }
-}
-
-/// 16 registers hold the sums of 6 rows and two vectors of columns, and the factors, or those of 8
-/// rows and one vector.
-pub(super) fn rows_for_avx2<T: Stored>(columns: usize) -> usize {
-    if 4 * columns > nr::<T>() { SIX } else { MR }
-}
-pub(super) const SIX: usize = 6;
-
-/// Columns of a tile, and of a panel: 32, or 16 where sums are of f64. Either fills two of the
-/// widest vector registers: a tile is 16 registers, and each element of A, loaded once for all
-/// lanes, serves two multiplications.
-pub(crate) const fn nr<T: Stored>() -> usize {
-    128 / size_of::<T::Compute>()
-}
-
-/// Terms that go together: two of bf16, else one.
-pub(crate) const fn dot_width<T: Stored>() -> usize {
-    size_of::<T::Compute>() / size_of::<T>()
-}
-
-/// Terms of a sum that are added before the next panel's turn: so many rows of a panel are half of
-/// the first-level cache.
-pub(crate) const KC: usize = 128;
 
 /// `len` consecutive terms of the sums in a tile, those that go together counted once, and where
 /// they begin in A and B.
@@ -391,6 +357,7 @@ pub(super) unsafe fn same_mut<X, Y>(x: &mut X) -> &mut Y {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cpu::gemm::blocking::tile_rows_avx2;
 
     /// Whole numbers, so that every order of additions and every instruction set gives the same
     /// bits.
@@ -433,7 +400,7 @@ mod tests {
             if T::DTYPE != DType::BF16 && has_avx2() {
                 // With tiles of its height, which others than AVX2's processors do not make.
                 let places = RowOffsets::of_height(
-                    rows_for_avx2::<T>(columns),
+                    tile_rows_avx2::<T>(columns),
                     [[0, 0]].into_iter(),
                     rows,
                     [terms * t, wide],

@@ -1,6 +1,7 @@
 //! Operand products, and how they are cut into tasks.
 
 mod accumulator;
+mod blocking;
 mod indirection;
 mod microkernel;
 #[cfg(target_arch = "aarch64")]
@@ -12,10 +13,10 @@ mod x86;
 
 use std::ops::Range;
 
+pub(crate) use blocking::{KC, MR, Size, dot_width, nr};
+use blocking::{PREFETCH_MIN_BYTES, ROW_BATCH, k_block, rows_per_task, terms_per_task};
 pub(crate) use indirection::RowOffsets;
-pub(crate) use microkernel::{
-    Accumulate, KC, KSegment, MR, OutputTile, TileProduct, dot_width, nr,
-};
+pub(crate) use microkernel::{Accumulate, KSegment, OutputTile, TileProduct};
 pub(crate) use operand::Operand;
 use pack::Place;
 
@@ -122,32 +123,6 @@ vectorize! {
     }
 }
 
-/// RowOffsets of C a task works on, at least; and at most where it takes all of a large B through the
-/// caches.
-const ROWS: usize = 64;
-const MANY_ROWS: usize = 192;
-
-/// Elements of B that stay in the second-level cache.
-const NEAR: usize = 1 << 16;
-
-/// RowOffsets whose places are written down at a time.
-const TURN: usize = 32 * MR;
-
-/// Bytes of a row of A from which on the next rows are fetched ahead; shorter ones are foreseen,
-/// being one stream.
-const FAR: usize = 512;
-
-/// Terms a task adds up when C is too small to be cut by rows, as in a weight's gradient over all
-/// pixels.
-const LONG: usize = 2048;
-
-/// Multiply-adds below which a second thread costs more than it saves: some twenty microseconds'
-/// worth.
-const SMALL: usize = 1 << 20;
-
-/// Elements read and written that take as long, where a product is thin.
-const MOVED: usize = 1 << 16;
-
 /// C = begin + A B; A is m x k, B k x n, and C m x n, dense, row after row.
 ///
 /// Large products are cut into blocks of rows, or of terms where there are many of those; by size
@@ -207,9 +182,9 @@ fn gemm_of<F: Stored<Compute = T::Compute>, T: Stored, O: Stored<Compute = T::Co
         }
         return then(0, c);
     }
-    if k >= 2 * LONG && m * n <= 1 << 18 {
-        // Each block of terms makes a matrix of its own. No more than 64, for the memory they take.
-        let length = LONG.max(k.div_ceil(64)).next_multiple_of(MR);
+    let size = Size { m, k, n };
+    if let Some(length) = terms_per_task(size) {
+        // Each block of terms makes a matrix of its own.
         let partial = |i: usize| {
             let (first, mut c) = (i * length, Scratch::<T::Compute>::new(m * n));
             let count = length.min(k - first);
@@ -257,27 +232,11 @@ fn gemm_of<F: Stored<Compute = T::Compute>, T: Stored, O: Stored<Compute = T::Co
         return then(0, c);
     }
     let packed = pack_b::<F, T>(b, k, n);
-    let least = if k * n > NEAR {
-        (m / 16).clamp(ROWS, MANY_ROWS)
-    } else {
-        ROWS
-    };
-    let rows = (SMALL / (k * n).max(1)).min(MOVED / (k + n)).max(least);
-    // As many tasks as that makes, but of one size.
-    let rows = m.div_ceil(m.div_ceil(rows)).next_multiple_of(MR);
+    let rows = rows_per_task(size);
     chunks(c, rows * n, |start, c| {
         multiply(a.skip(start / n, 0), (&packed, nr::<F>()), [k, n], begin, c);
         then(start, c);
     });
-}
-
-/// Terms that are added up before the next panel's turn. Where C rounds what it holds, all at once.
-fn block<F: Stored, O: Stored>(k: usize) -> usize {
-    if size_of::<O>() == size_of::<O::Compute>() {
-        KC * dot_width::<F>()
-    } else {
-        k.max(1)
-    }
 }
 
 /// B as panels: for each block of terms, for each panel of columns, the rows of the block.
@@ -311,22 +270,18 @@ fn multiply<F: Stored<Compute = T::Compute>, T: Stored, O: Stored<Compute = T::C
     begin: Accumulate<'_, O>,
     c: &mut [O],
 ) {
-    let (t, m, size) = (
-        dot_width::<F>(),
-        c.len() / n,
-        block::<F, O>(k).min(k.max(1)),
-    );
+    let (t, m, size) = (dot_width::<F>(), c.len() / n, k_block::<F, O>(k));
     let place = Place::of::<F, T>(a, [m, k, n], size);
     let ([row, step], elements) = match place {
         Place::Here => ([a.row, a.col * t], 0),
-        Place::InRows { apart, .. } => ([apart, 1], m.min(TURN) * apart),
+        Place::InRows { apart, .. } => ([apart, 1], m.min(ROW_BATCH) * apart),
         Place::InColumns { apart, .. } => ([t, apart * t], size.next_multiple_of(t) * apart),
     };
     let mut room = (elements > 0).then(|| Scratch::new(elements));
     let room = room.as_deref_mut().unwrap_or_default();
-    let [turn, last] = [m.min(TURN) / TURN * TURN, m % TURN]
+    let [turn, last] = [m.min(ROW_BATCH) / ROW_BATCH * ROW_BATCH, m % ROW_BATCH]
         .map(|rows| RowOffsets::dense::<F>(rows, [row, n], n.min(wide)));
-    for first in (0..k.max(1)).step_by(size) {
+    for first in (0..k).step_by(size) {
         let (count, block) = (size.min(k - first), a.skip(0, first));
         place.lay_columns(block, [m, count], room);
         // The panels of B are cut at every KC terms; a longer block goes from piece to piece.
@@ -349,10 +304,10 @@ fn multiply<F: Stored<Compute = T::Compute>, T: Stored, O: Stored<Compute = T::C
             Accumulate::Existing
         };
         for (top, rows) in (0..m)
-            .step_by(TURN)
-            .zip(std::iter::repeat_n(&turn, m / TURN).chain([&last]))
+            .step_by(ROW_BATCH)
+            .zip(std::iter::repeat_n(&turn, m / ROW_BATCH).chain([&last]))
         {
-            place.lay_rows(block, top..m.min(top + TURN), count, room);
+            place.lay_rows(block, top..m.min(top + ROW_BATCH), count, room);
             let data = match place {
                 Place::Here => {
                     &as_type(block.data).expect("they are factors as they are")[top * row..]
@@ -364,7 +319,7 @@ fn multiply<F: Stored<Compute = T::Compute>, T: Stored, O: Stored<Compute = T::C
                 let ahead = i == 0
                     && matches!(place, Place::Here)
                     && a.col == 1
-                    && k * size_of::<T>() >= FAR;
+                    && k * size_of::<T>() >= PREFETCH_MIN_BYTES;
                 let sums = TileProduct::new(data, packed, [step, wide * t], runs).ahead(ahead);
                 sums.tiles(
                     rows,
@@ -422,7 +377,7 @@ mod tests {
             (1, 47, 5),
             (300, 147, 33),
             (9, 0, 4),
-            (7, 2 * LONG + 1, 32),
+            (7, 2 * blocking::SPLIT_K + 1, 32),
             (130, 150, 136),
         ] {
             let (a, b, bias) = (numbers(m * k, 7919), numbers(k * n, 104_729), numbers(n, 5));

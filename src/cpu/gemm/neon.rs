@@ -5,8 +5,9 @@ use std::arch::aarch64::{float32x4_t, float64x2_t};
 use half::bf16;
 
 use super::accumulator::Products;
+use super::blocking::MR;
 use super::indirection::Tile;
-use super::microkernel::{Accumulate, MR, OutputTile, TileProduct, same, same_mut};
+use super::microkernel::{Accumulate, OutputTile, TileProduct, same, same_mut};
 use crate::{DType, Stored};
 
 /// # Safety

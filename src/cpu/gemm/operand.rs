@@ -1,6 +1,6 @@
 //! The sides of a product.
 
-use super::microkernel::{dot_width, nr};
+use super::blocking::{dot_width, nr};
 use super::{copy, factor, pair_rows};
 use crate::Stored;
 use crate::cpu::Scratch;

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::microkernel::dot_width;
+use super::blocking::dot_width;
 use super::{Operand, copy, copy_many};
 use crate::Stored;
 

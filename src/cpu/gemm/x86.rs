@@ -4,8 +4,9 @@ use std::arch::x86_64::{__m128, __m256, __m256d, __m512, __m512d};
 
 use half::bf16;
 
+use super::blocking::{MR, MR_AVX2, nr};
 use super::indirection::Tile;
-use super::microkernel::{Accumulate, MR, OutputTile, SIX, TileProduct, nr, same, same_mut};
+use super::microkernel::{Accumulate, OutputTile, TileProduct, same, same_mut};
 use crate::{DType, Stored};
 
 /// # Safety
@@ -127,7 +128,7 @@ pub(super) unsafe fn avx2<T: Stored, O: Stored>(
                 );
                 for first in (0..to.columns).step_by(nr::<T>() / 2) {
                     match 4 * (to.columns - first) > nr::<T>() {
-                        true => sums.columns::<__m256d, f64, 2, SIX>(
+                        true => sums.columns::<__m256d, f64, 2, MR_AVX2>(
                             tiles,
                             at,
                             *same(&begin),
@@ -161,9 +162,11 @@ unsafe fn avx2_f32<O: Stored<Compute = f32>>(
             match to.columns - first {
                 4 => sums.columns::<__m128, O, 1, MR>(tiles, at, begin, to, first),
                 // What is left of wider tiles.
-                ..=8 if first > 0 => sums.columns::<__m256, O, 1, SIX>(tiles, at, begin, to, first),
+                ..=8 if first > 0 => {
+                    sums.columns::<__m256, O, 1, MR_AVX2>(tiles, at, begin, to, first)
+                }
                 ..=8 => sums.columns::<__m256, O, 1, MR>(tiles, at, begin, to, first),
-                _ => sums.columns::<__m256, O, 2, SIX>(tiles, at, begin, to, first),
+                _ => sums.columns::<__m256, O, 2, MR_AVX2>(tiles, at, begin, to, first),
             }
         }
     }

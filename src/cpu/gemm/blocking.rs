@@ -1,0 +1,129 @@
+//! Block sizes of the five loops: which loop each one cuts, which operand, and what it fits.
+//!
+//! | constant    | loop it cuts          | operand            | fits                             |
+//! |-------------|-----------------------|--------------------|----------------------------------|
+//! | `MR`, `nr`  | micro-kernel          | tile of C          | registers: 8 rows of two vectors |
+//! | `nr`        | 2, columns            | panel of B         | 128 bytes of C a row             |
+//! | `KC`        | 4, terms              | panel of B         | half of L1: KC x nr is 16 KiB    |
+//! | `ROW_BATCH` | rows within a task    | block of A         | L2: ROW_BATCH x KC is 128 KiB    |
+//! | `MC`        | 3, rows, in parallel  | A and C            | a task, so that B is read seldom |
+//! | `SPLIT_K`   | terms, in parallel    | A and B            | a task, where C is small         |
+//!
+//! There is no NC: the whole of B is packed before the first multiply-accumulate. All sizes in bytes
+//! are of f32; f64 takes half as many columns, and bf16 twice as many terms.
+
+use crate::Stored;
+use crate::cpu::simd::{has_avx2, has_avx512};
+
+/// The sizes of a product: [m, k] x [k, n] -> [m, n].
+#[derive(Clone, Copy)]
+pub(crate) struct Size {
+    /// Rows of A and C.
+    pub m: usize,
+    /// Columns of A, rows of B: the terms of each element of C.
+    pub k: usize,
+    /// Columns of B and C.
+    pub n: usize,
+}
+
+/// Rows of a tile of C, at most: with two vectors of columns 16 accumulators, which leaves 16 of the
+/// 32 registers of AVX-512 and NEON for operands.
+pub(crate) const MR: usize = 8;
+
+/// Rows of a tile two vectors wide in the 16 registers of AVX2: 12 accumulators, 2 vectors of B and
+/// one element of A.
+pub(super) const MR_AVX2: usize = 6;
+
+/// Columns of a packed panel of B, and of a tile of C: 32, or 16 where C is accumulated in f64.
+/// They fill two of the widest vectors: each element of A, broadcast once, serves two FMAs.
+pub(crate) const fn nr<T: Stored>() -> usize {
+    128 / size_of::<T::Compute>()
+}
+
+/// Terms that one instruction multiplies and accumulates in each lane: a VNNI pair of bf16, else one.
+pub(crate) const fn dot_width<T: Stored>() -> usize {
+    size_of::<T::Compute>() / size_of::<T>()
+}
+
+/// Rows of a tile of C that is `columns` wide, on this CPU.
+pub(super) fn tile_rows<T: Stored>(columns: usize) -> usize {
+    if has_avx2() && !has_avx512() {
+        tile_rows_avx2::<T>(columns)
+    } else {
+        MR
+    }
+}
+
+/// As [`tile_rows`], in the registers of AVX2. A tile one vector wide has 8 rows there too.
+pub(super) fn tile_rows_avx2<T: Stored>(columns: usize) -> usize {
+    if 4 * columns > nr::<T>() { MR_AVX2 } else { MR }
+}
+
+/// Terms accumulated in registers before C is written: KC rows of a panel of B, 16 KiB, take half of
+/// L1 and stay there while all tiles of a batch of rows read them. [`dot_width`] of bf16 count once.
+pub(crate) const KC: usize = 128;
+
+/// Terms that a tile accumulates before it is written: KC where C holds the compute type. Where C is
+/// rounded, all terms, so that each element is rounded once.
+pub(super) fn k_block<F: Stored, O: Stored>(k: usize) -> usize {
+    if size_of::<O>() == size_of::<O::Compute>() {
+        k.min(KC * dot_width::<F>())
+    } else {
+        k
+    }
+}
+
+/// Rows that all panels of B pass over in turn: their block of A, 128 KiB, stays in L2. The offsets
+/// of their tiles are computed once for all batches.
+pub(super) const ROW_BATCH: usize = 32 * MR;
+
+/// Rows of C of a task, at least; and at most where a B larger than L2 has to come from L3 again for
+/// each task.
+const MC: usize = 64;
+const MC_LARGE_B: usize = 192;
+
+/// Elements of a packed B that stays in L2: 256 KiB.
+const L2_ELEMENTS: usize = 1 << 16;
+
+/// Multiply-adds below which a second thread costs more than it saves: some twenty microseconds'
+/// worth.
+const MIN_TASK_FMAS: usize = 1 << 20;
+
+/// Elements read and written that take as long, where a product is thin.
+const MIN_TASK_ELEMENTS: usize = 1 << 16;
+
+/// Rows of C that are a task: a function of the sizes alone, so that results do not depend on the
+/// number of threads.
+pub(super) fn rows_per_task(Size { m, k, n }: Size) -> usize {
+    let min = if k * n > L2_ELEMENTS {
+        (m / 16).clamp(MC, MC_LARGE_B)
+    } else {
+        MC
+    };
+    let rows = (MIN_TASK_FMAS / (k * n)).min(MIN_TASK_ELEMENTS / (k + n));
+    // As many tasks as that makes, but of one size.
+    let tasks = m.div_ceil(rows.max(min));
+    m.div_ceil(tasks).next_multiple_of(MR)
+}
+
+/// Terms of a task where C is too small to be cut by rows, as in a weight's gradient over all pixels.
+pub(super) const SPLIT_K: usize = 2048;
+
+/// Tasks that terms are split into, at most: each has a C of its own, of at most so many elements
+/// (1 MiB).
+const SPLIT_K_MAX_TASKS: usize = 64;
+const SPLIT_K_MAX_C: usize = 1 << 18;
+
+/// Terms of a task where they are split, else nothing: two tasks at least, and a small C.
+pub(super) fn terms_per_task(Size { m, k, n }: Size) -> Option<usize> {
+    let split = k >= 2 * SPLIT_K && m * n <= SPLIT_K_MAX_C;
+    split.then(|| {
+        SPLIT_K
+            .max(k.div_ceil(SPLIT_K_MAX_TASKS))
+            .next_multiple_of(MR)
+    })
+}
+
+/// Bytes of a row of A from which on the rows of the next tile are prefetched. Shorter rows follow
+/// one another as one stream, which the CPU prefetches by itself.
+pub(super) const PREFETCH_MIN_BYTES: usize = 512;
