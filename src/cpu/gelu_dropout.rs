@@ -2,7 +2,7 @@
 //! numbers piece by piece.
 
 use crate::cpu::dropout::{Kind, apply, whole};
-use crate::cpu::gemm::{Accumulate, MR, Operand, gemm, gemm_with_epilogue};
+use crate::cpu::gemm::{Accumulate, GemmElement, MR, Operand, gemm, gemm_with_epilogue};
 use crate::cpu::{Scratch, unary};
 use crate::{Rng, Stored};
 
@@ -31,7 +31,7 @@ pub(crate) struct Hidden<'a, T> {
     pub dropout: Option<(f64, &'a Rng)>,
 }
 
-impl<T: Stored> Hidden<'_, T> {
+impl<T: GemmElement> Hidden<'_, T> {
     /// dw = dy^T h, with h made where it is packed.
     pub fn backward_weight(&self, dy: &[T], dw: &mut [T::Compute]) {
         let make = |first: usize, x: &[T], h: &mut [T]| match self.dropout {

@@ -1,10 +1,9 @@
 //! One matrix for all rows.
 
-use crate::Stored;
-use crate::cpu::gemm::{Accumulate, Operand, gemm};
+use crate::cpu::gemm::{Accumulate, GemmElement, Operand, gemm};
 
 /// y = x w^T + bias; x is [rows, k], w [n, k], y [rows, n].
-pub(crate) fn linear<T: Stored>(
+pub(crate) fn linear<T: GemmElement>(
     x: &[T],
     w: &[T],
     bias: Option<&[T]>,
@@ -22,7 +21,7 @@ pub(crate) fn linear<T: Stored>(
 }
 
 /// dx = dy w.
-pub(crate) fn backward_input<T: Stored>(dy: &[T], w: &[T], [n, k]: [usize; 2], dx: &mut [T]) {
+pub(crate) fn backward_input<T: GemmElement>(dy: &[T], w: &[T], [n, k]: [usize; 2], dx: &mut [T]) {
     let rows = dx.len().checked_div(k).unwrap_or(0);
     gemm(
         [rows, n, k],
@@ -34,7 +33,7 @@ pub(crate) fn backward_input<T: Stored>(dy: &[T], w: &[T], [n, k]: [usize; 2], d
 }
 
 /// dw = dy^T x.
-pub(crate) fn backward_weight<T: Stored>(
+pub(crate) fn backward_weight<T: GemmElement>(
     dy: &[T],
     x: &[T],
     [n, k]: [usize; 2],

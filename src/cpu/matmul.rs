@@ -2,9 +2,9 @@
 
 use rayon::prelude::*;
 
+use crate::Shape;
 use crate::cpu::binary::locate;
-use crate::cpu::gemm::{Accumulate, Operand, gemm};
-use crate::{Shape, Stored};
+use crate::cpu::gemm::{Accumulate, GemmElement, Operand, gemm};
 
 /// How the matrices of a batch lie in the slices of both operands.
 pub(crate) struct Batch {
@@ -20,7 +20,7 @@ pub(crate) struct Batch {
 }
 
 /// y = a b for each pair of the batch.
-pub(crate) fn matmul<T: Stored>(batch: &Batch, a: &[T], b: &[T], y: &mut [T]) {
+pub(crate) fn matmul<T: GemmElement>(batch: &Batch, a: &[T], b: &[T], y: &mut [T]) {
     let [m, k, n] = batch.size;
     let one = |i: usize, y: &mut [T]| {
         let [at_a, at_b] = batch.steps.map(|steps| locate(i, &steps, &batch.shape));

@@ -13,6 +13,7 @@ use super::numbers::Numbers;
 use crate::Stored;
 use crate::cpu::conv::indirect::Gather;
 use crate::cpu::conv::{self as conv2d, reference, transposed as conv_transpose2d};
+use crate::cpu::gemm::GemmElement;
 use crate::tensor::window::{Geometry, Window};
 
 /// Multiply-adds of one case, and elements of one operand, at most.
@@ -86,7 +87,7 @@ fn integers<T: Stored>(count: usize, step: usize) -> Vec<T> {
         .collect()
 }
 
-fn check<T: Stored>(g: &Geometry, task: usize) {
+fn check<T: GemmElement>(g: &Geometry, task: usize) {
     let [big, small] = [g.big, g.small].map(|size| g.n * size.iter().product::<usize>());
     let (big, small, weight) = (
         integers(big, 7919),
@@ -130,7 +131,7 @@ fn check<T: Stored>(g: &Geometry, task: usize) {
 }
 
 /// By the algorithm that is chosen for such shapes, and by the general one.
-fn run<T: Stored>(gather: Gather<T>, x: &[T], want: &[T]) {
+fn run<T: GemmElement>(gather: Gather<T>, x: &[T], want: &[T]) {
     type Compute<T> = <T as Stored>::Compute;
     let algorithms: [&dyn Fn(&mut [T], &(dyn Fn(usize, &[T]) + Sync)); 3] = [
         &|y, done| gather.run(x, y, done),

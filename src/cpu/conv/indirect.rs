@@ -16,8 +16,8 @@ use std::ops::Range;
 use crate::Stored;
 use crate::cpu::conv::{depthwise, reference, winograd};
 use crate::cpu::gemm::{
-    Accumulate, KC, KSegment, OutputTile, RowOffsets, TileProduct, copy_many, dot_width, factor,
-    multiplies_natively, nr,
+    Accumulate, GemmElement, KC, KSegment, Microkernel, OutputTile, RowOffsets, TileProduct,
+    copy_many, dot_width, factor, multiplies_natively, nr,
 };
 use crate::cpu::{Scratch, chunks};
 use crate::tensor::dtype::as_type;
@@ -95,7 +95,10 @@ const FRAME: usize = 1 << 24;
 impl<T: Stored> Gather<'_, T> {
     /// y = the convolution of each image of x, and calls `done` with where it begins and all of it
     /// for each part of y that is done.
-    pub fn run(&self, x: &[T], y: &mut [T], done: &Done<T>) {
+    pub fn run(&self, x: &[T], y: &mut [T], done: &Done<T>)
+    where
+        T: GemmElement,
+    {
         if y.is_empty() || winograd::convolve(self, x, y, done) {
             return;
         }
@@ -107,7 +110,12 @@ impl<T: Stored> Gather<'_, T> {
     }
 
     /// As [`Gather::run`], of factors of type F.
-    pub fn run_of<F: Stored<Compute = T::Compute>>(&self, x: &[T], y: &mut [T], done: &Done<T>) {
+    pub fn run_of<F: Microkernel<Compute = T::Compute>>(
+        &self,
+        x: &[T],
+        y: &mut [T],
+        done: &Done<T>,
+    ) {
         let [_, w, c] = self.output;
         let (size_x, size_y) = (
             self.input.iter().product::<usize>(),
@@ -258,7 +266,7 @@ impl<T: Stored> Gather<'_, T> {
     }
 
     /// One part of an image's output rows.
-    fn rows<F: Stored<Compute = T::Compute>>(
+    fn rows<F: Microkernel<Compute = T::Compute>>(
         &self,
         x: &[T],
         part: &Part,
@@ -421,7 +429,7 @@ impl<T: Stored> Gather<'_, T> {
     }
 
     /// The outputs of one pair of phases within a part, for one group.
-    fn phase<F: Stored<Compute = T::Compute>>(
+    fn phase<F: Microkernel<Compute = T::Compute>>(
         &self,
         phase: &PhaseOfPart,
         group: usize,

@@ -13,14 +13,14 @@ use std::ops::Range;
 use crate::cpu::Scratch;
 use crate::cpu::conv::indirect::{Gather, Phase, TASK};
 use crate::cpu::gemm::{
-    Accumulate, KSegment, OutputTile, RowOffsets, TileProduct, copy, dot_width, factors,
-    multiplies_natively, nr, pair_rows, sum_pairwise,
+    Accumulate, GemmElement, KSegment, Microkernel, OutputTile, RowOffsets, TileProduct, copy,
+    dot_width, factors, multiplies_natively, nr, pair_rows, sum_pairwise,
 };
 use crate::tensor::window::{Geometry, Window};
 use crate::{Float, Stored};
 
 /// small = the convolution of big: conv2d forwards, conv_transpose2d's input gradient.
-pub(crate) fn conv2d<T: Stored>(
+pub(crate) fn conv2d<T: GemmElement>(
     g: &Geometry,
     big: &[T],
     weight: &[T],
@@ -78,7 +78,7 @@ const PACK: usize = 512;
 ///
 /// A matrix product with one term for each pixel of the batch. Its right side, the windows, is put
 /// together a panel of columns and a few rows of pixels at a time.
-pub(crate) fn backward_weight<T: Stored>(
+pub(crate) fn backward_weight<T: GemmElement>(
     g: &Geometry,
     small: &[T],
     big: &[T],
@@ -100,7 +100,7 @@ pub(crate) fn backward_weight<T: Stored>(
 
 /// As [`backward_weight`], of factors of type F and in tasks of so many pixels at least. There are
 /// some pixels.
-pub(crate) fn backward_weight_of<F: Stored<Compute = T::Compute>, T: Stored>(
+pub(crate) fn backward_weight_of<F: Microkernel<Compute = T::Compute>, T: Stored>(
     g: &Geometry,
     small: &[T],
     big: &[T],
@@ -150,7 +150,7 @@ pub(crate) fn backward_weight_of<F: Stored<Compute = T::Compute>, T: Stored>(
 }
 
 /// Adds the products of some lines of pixels, counted through all images, to `dw`.
-fn add_products<T: Stored, F: Stored<Compute = T::Compute>>(
+fn add_products<T: Stored, F: Microkernel<Compute = T::Compute>>(
     g: &Geometry,
     small: &[T],
     lines: Range<usize>,

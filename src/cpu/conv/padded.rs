@@ -11,8 +11,8 @@ use std::ops::Range;
 use crate::Stored;
 use crate::cpu::Scratch;
 use crate::cpu::gemm::{
-    Accumulate, KSegment, OutputTile, RowOffsets, TileProduct, copy_many, dot_width, factors, nr,
-    pair_rows,
+    Accumulate, KSegment, Microkernel, OutputTile, RowOffsets, TileProduct, copy_many, dot_width,
+    factors, nr, pair_rows,
 };
 use crate::tensor::window::Geometry;
 
@@ -57,7 +57,7 @@ pub(crate) fn applies<F: Stored>(g: &Geometry) -> bool {
 
 /// Adds the products of lines `lines` of one image to `dw`: `small` are those lines, `big` is the
 /// whole image. `room` is as large as `small` with a pixel more in each line.
-pub(crate) fn add_products<T: Stored, F: Stored<Compute = T::Compute>>(
+pub(crate) fn add_products<T: Stored, F: Microkernel<Compute = T::Compute>>(
     g: &Geometry,
     small: &[T],
     big: &[T],

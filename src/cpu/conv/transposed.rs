@@ -1,12 +1,12 @@
 //! Convolution from the small image to the big one, by output phases.
 
-use crate::Stored;
 use crate::cpu::batch_norm::{Collector, Moments};
 use crate::cpu::conv::indirect::{Gather, Phase, TASK};
+use crate::cpu::gemm::GemmElement;
 use crate::tensor::window::Geometry;
 
 /// big = the transposed convolution of small: conv_transpose2d forwards, conv2d's input gradient.
-pub(crate) fn conv_transpose2d<T: Stored>(
+pub(crate) fn conv_transpose2d<T: GemmElement>(
     g: &Geometry,
     small: &[T],
     weight: &[T],
@@ -17,7 +17,7 @@ pub(crate) fn conv_transpose2d<T: Stored>(
 }
 
 /// The same, and the moments of big's channels.
-pub(crate) fn with_moments<T: Stored>(
+pub(crate) fn with_moments<T: GemmElement>(
     g: &Geometry,
     small: &[T],
     weight: &[T],

@@ -1,33 +1,33 @@
-//! Registers of sums: what is added to them, and what they are stored as.
+//! Accumulator registers and their multiply-accumulate step: FMA, or the dot product of VNNI pairs
+//! of bf16.
 
 use half::bf16;
 
 use crate::Stored;
 use crate::cpu::simd::Lanes;
 
-/// A register of sums, to which products of T are added.
-pub(super) trait Products<T: Stored>: Lanes<T::Compute> {
-    /// One factor for each sum, or those that go together.
-    type Factor: Copy;
-    /// The same for all sums.
+/// A register of accumulators, in the compute type of operands of type T.
+pub(super) trait Accumulator<T: Stored>: Lanes<T::Compute> {
+    /// A register of operands: for each accumulator one element, or a VNNI pair.
+    type Operand: Copy;
+    /// One element or pair of A, for all lanes.
     ///
     /// # Safety
-    /// What goes together is readable at `from`; for the types of x86 the processor has the
-    /// instructions.
-    unsafe fn all(from: *const T) -> Self::Factor;
-    /// Another for each sum.
+    /// It is readable at `from`; for the types of x86 the CPU has the instructions.
+    unsafe fn broadcast(from: *const T) -> Self::Operand;
+    /// N elements or pairs of a row of B, one for each lane.
     ///
     /// # Safety
-    /// As `all`, N times as many.
-    unsafe fn each(from: *const T) -> Self::Factor;
+    /// As `broadcast`, N times as many.
+    unsafe fn load_columns(from: *const T) -> Self::Operand;
     /// self + a b.
-    fn add_products(self, a: Self::Factor, b: Self::Factor) -> Self;
-    /// Writes the first `count` sums.
+    fn multiply_accumulate(self, a: Self::Operand, b: Self::Operand) -> Self;
+    /// Writes the first `count` accumulators to C, rounded to its type.
     ///
     /// # Safety
     /// As `Lanes::store_first`.
     #[inline(always)]
-    unsafe fn put<O: Stored<Compute = T::Compute>>(self, count: usize, to: *mut O) {
+    unsafe fn store_output<O: Stored<Compute = T::Compute>>(self, count: usize, to: *mut O) {
         // SAFETY: the caller's promise.
         unsafe { self.store_converted(count, to) }
     }
@@ -35,20 +35,20 @@ pub(super) trait Products<T: Stored>: Lanes<T::Compute> {
 
 macro_rules! one_by_one {
     ($($t:ty)*) => {$(
-        impl<V: Lanes<$t>> Products<$t> for V {
-            type Factor = V;
+        impl<V: Lanes<$t>> Accumulator<$t> for V {
+            type Operand = V;
             #[inline(always)]
-            unsafe fn all(from: *const $t) -> V {
+            unsafe fn broadcast(from: *const $t) -> V {
                 // SAFETY: the caller's promise.
                 V::splat(unsafe { *from })
             }
             #[inline(always)]
-            unsafe fn each(from: *const $t) -> V {
+            unsafe fn load_columns(from: *const $t) -> V {
                 // SAFETY: the caller's promise.
                 unsafe { V::load(from) }
             }
             #[inline(always)]
-            fn add_products(self, a: V, b: V) -> V {
+            fn multiply_accumulate(self, a: V, b: V) -> V {
                 self.add_product(a, b)
             }
         }
@@ -56,69 +56,27 @@ macro_rules! one_by_one {
 }
 one_by_one! { f32 f64 }
 
-/// In pairs by the definition, which tests hold the instruction against: a processor without it
-/// multiplies bf16 as f32.
-impl Products<bf16> for [f32; 4] {
-    type Factor = [[bf16; 2]; 4];
+/// VNNI pairs by their definition, which tests compare the instruction with. A CPU without the
+/// instruction multiplies bf16 as f32.
+impl Accumulator<bf16> for [f32; 4] {
+    type Operand = [[bf16; 2]; 4];
     #[inline(always)]
-    unsafe fn all(from: *const bf16) -> Self::Factor {
+    unsafe fn broadcast(from: *const bf16) -> Self::Operand {
         // SAFETY: the caller's promise.
         [unsafe { *from.cast() }; 4]
     }
     #[inline(always)]
-    unsafe fn each(from: *const bf16) -> Self::Factor {
+    unsafe fn load_columns(from: *const bf16) -> Self::Operand {
         // SAFETY: the caller's promise.
         unsafe { *from.cast() }
     }
     #[inline(always)]
-    fn add_products(self, a: Self::Factor, b: Self::Factor) -> Self {
-        // The upper one first, as the instruction does.
+    fn multiply_accumulate(self, a: Self::Operand, b: Self::Operand) -> Self {
+        // The second element first, as VDPBF16PS does.
         std::array::from_fn(|i| {
             self[i]
                 + a[i][1].to_compute() * b[i][1].to_compute()
                 + a[i][0].to_compute() * b[i][0].to_compute()
         })
-    }
-}
-
-#[cfg(target_arch = "x86_64")]
-mod x86 {
-    use super::*;
-    use crate::DType;
-    use crate::cpu::simd::x86::store_rounded;
-    use std::arch::x86_64::{
-        __m512, __m512bh, _mm512_dpbf16_ps, _mm512_loadu_si512, _mm512_set1_epi32,
-    };
-
-    impl Products<bf16> for __m512 {
-        type Factor = __m512bh;
-        #[inline(always)]
-        unsafe fn all(from: *const bf16) -> __m512bh {
-            // SAFETY: the caller's promise; both types are 64 bytes for which every pattern is a
-            // value.
-            unsafe { std::mem::transmute(_mm512_set1_epi32(from.cast::<i32>().read_unaligned())) }
-        }
-        #[inline(always)]
-        unsafe fn each(from: *const bf16) -> __m512bh {
-            // SAFETY: as above.
-            unsafe { std::mem::transmute(_mm512_loadu_si512(from.cast())) }
-        }
-        #[inline(always)]
-        fn add_products(self, a: __m512bh, b: __m512bh) -> Self {
-            // SAFETY: only kernels compiled for these instructions use this type.
-            unsafe { _mm512_dpbf16_ps(self, a, b) }
-        }
-        /// With the instruction that rounds 16 at once.
-        #[inline(always)]
-        unsafe fn put<O: Stored<Compute = f32>>(self, count: usize, to: *mut O) {
-            // SAFETY: the caller's promise.
-            unsafe {
-                if O::DTYPE == DType::BF16 {
-                    store_rounded(self, count, to.cast())
-                } else {
-                    self.store_converted(count, to)
-                }
-            }
-        }
     }
 }

@@ -36,11 +36,13 @@ pub(super) const MR_AVX2: usize = 6;
 
 /// Columns of a packed panel of B, and of a tile of C: 32, or 16 where C is accumulated in f64.
 /// They fill two of the widest vectors: each element of A, broadcast once, serves two FMAs.
+#[inline(always)]
 pub(crate) const fn nr<T: Stored>() -> usize {
     128 / size_of::<T::Compute>()
 }
 
 /// Terms that one instruction multiplies and accumulates in each lane: a VNNI pair of bf16, else one.
+#[inline(always)]
 pub(crate) const fn dot_width<T: Stored>() -> usize {
     size_of::<T::Compute>() / size_of::<T>()
 }

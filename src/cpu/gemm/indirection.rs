@@ -1,25 +1,31 @@
-//! Which rows of a product are computed together.
+//! Row offsets: where the rows of A begin, and those of C that they make.
+//!
+//! The micro-kernel finds each of its rows through an offset, so rows need not lie at one distance.
+//! With the offsets of a convolution's windows, a GEMM reads them where they lie in the image, and
+//! im2col's copy is not written (M. Dukhan, "The Indirect Convolution Algorithm", arXiv:1907.02129).
 
 use super::blocking::{MR, tile_rows};
 use crate::Stored;
 
-/// RowOffsets of A, and the rows of C that they make, tile by tile.
+/// Offsets of rows in A and in C, tile by tile.
 pub(crate) struct RowOffsets {
-    pub(super) tiles: Vec<Tile>,
-    /// The last row of A, and of C, which none of the others is behind.
+    pub(super) tiles: Vec<RowTile>,
+    /// The largest offset in A, and in C: what is compared with their lengths.
     pub(super) last: [usize; 2],
 }
 
-/// A tile that is not full does its first row several times.
-pub(super) struct Tile {
-    pub from: [usize; MR],
-    pub to: [usize; MR],
+/// Rows that one micro-kernel computes. A tile that is not full repeats its first row.
+pub(super) struct RowTile {
+    /// Where they begin in A.
+    pub a: [usize; MR],
+    /// Where they begin in C.
+    pub c: [usize; MR],
     pub count: usize,
 }
 
 impl RowOffsets {
-    /// Lines of `count` rows each: the first row of each line begins at `lines` in A and in C, and
-    /// the rows after it `steps` further on in each. `columns` of C are computed at a time.
+    /// Lines of `count` rows each. `lines` are the offsets of each line's first row in A and in C;
+    /// the rows after it follow at distances of `steps` in each. C is computed `columns` at a time.
     pub fn lines<T: Stored>(
         lines: impl Iterator<Item = [usize; 2]>,
         count: usize,
@@ -29,51 +35,48 @@ impl RowOffsets {
         RowOffsets::of_height(tile_rows::<T>(columns), lines, count, steps)
     }
 
-    /// In tiles of so many rows.
+    /// `count` rows, the first of which is the first of A and of C.
+    pub fn dense<T: Stored>(count: usize, steps: [usize; 2], columns: usize) -> RowOffsets {
+        RowOffsets::lines::<T>(std::iter::once([0, 0]), count, steps, columns)
+    }
+
+    /// As [`RowOffsets::lines`], in tiles of `height` rows.
     pub(super) fn of_height(
         height: usize,
         lines: impl Iterator<Item = [usize; 2]>,
         count: usize,
         steps: [usize; 2],
     ) -> RowOffsets {
-        let mut tiles: Vec<Tile> =
-            Vec::with_capacity((lines.size_hint().0 * count).div_ceil(height));
+        let capacity = (lines.size_hint().0 * count).div_ceil(height);
+        let mut tiles: Vec<RowTile> = Vec::with_capacity(capacity);
         let mut last = [0; 2];
-        for [mut from, mut to] in lines {
+        for [mut a, mut c] in lines {
             if let Some(steps_on) = count.checked_sub(1) {
                 last = [
-                    last[0].max(from + steps_on * steps[0]),
-                    last[1].max(to + steps_on * steps[1]),
+                    last[0].max(a + steps_on * steps[0]),
+                    last[1].max(c + steps_on * steps[1]),
                 ];
             }
             let mut left = count;
             while left > 0 {
                 if tiles.last().is_none_or(|tile| tile.count == height) {
-                    tiles.push(Tile {
-                        from: [from; MR],
-                        to: [to; MR],
+                    tiles.push(RowTile {
+                        a: [a; MR],
+                        c: [c; MR],
                         count: 0,
                     });
                 }
                 let Some(tile) = tiles.last_mut() else { break };
                 let (before, after) = (tile.count, height.min(tile.count + left));
-                for (a, c) in tile.from[before..after]
-                    .iter_mut()
-                    .zip(&mut tile.to[before..after])
-                {
-                    (*a, *c) = (from, to);
-                    from += steps[0];
-                    to += steps[1];
+                for row in before..after {
+                    (tile.a[row], tile.c[row]) = (a, c);
+                    a += steps[0];
+                    c += steps[1];
                 }
                 tile.count = after;
                 left -= after - before;
             }
         }
         RowOffsets { tiles, last }
-    }
-
-    /// `count` rows, the first of which is the first of A and of C.
-    pub fn dense<T: Stored>(count: usize, steps: [usize; 2], columns: usize) -> RowOffsets {
-        RowOffsets::lines::<T>(std::iter::once([0, 0]), count, steps, columns)
     }
 }

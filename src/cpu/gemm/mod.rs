@@ -2,6 +2,8 @@
 
 mod accumulator;
 mod blocking;
+mod dispatch;
+mod epilogue;
 mod indirection;
 mod microkernel;
 #[cfg(target_arch = "aarch64")]
@@ -15,23 +17,18 @@ use std::ops::Range;
 
 pub(crate) use blocking::{KC, MR, Size, dot_width, nr};
 use blocking::{PREFETCH_MIN_BYTES, ROW_BATCH, k_block, rows_per_task, terms_per_task};
+pub(crate) use dispatch::{GemmElement, Microkernel, multiplies_natively};
+pub(crate) use epilogue::{Accumulate, Epilogue};
 pub(crate) use indirection::RowOffsets;
-pub(crate) use microkernel::{Accumulate, KSegment, OutputTile, TileProduct};
+pub(crate) use microkernel::{KSegment, OutputTile, TileProduct};
 pub(crate) use operand::Operand;
 use pack::Place;
 
 use crate::cpu::binary::add_assign;
 use crate::cpu::simd::convert::convert;
-use crate::cpu::simd::has_bf16;
 use crate::cpu::{Scratch, chunks, vectorize};
 use crate::tensor::dtype::{as_type, as_type_mut};
-use crate::{Element, Float, Stored};
-
-/// Whether this processor multiplies numbers of type T as they are stored. Others become factors of
-/// the type they are computed in, where they are laid out for a product.
-pub(crate) fn multiplies_natively<T: Stored>() -> bool {
-    T::DTYPE == T::Compute::DTYPE || has_bf16()
-}
+use crate::{Float, Stored};
 
 /// A number as it is multiplied: as it is stored, or wide.
 #[inline(always)]
@@ -127,7 +124,7 @@ vectorize! {
 ///
 /// Large products are cut into blocks of rows, or of terms where there are many of those; by size
 /// alone.
-pub(crate) fn gemm<T: Stored, O: Stored<Compute = T::Compute>>(
+pub(crate) fn gemm<T: GemmElement, O: Stored<Compute = T::Compute>>(
     size: [usize; 3],
     a: Operand<'_, T>,
     b: Operand<'_, T>,
@@ -137,12 +134,8 @@ pub(crate) fn gemm<T: Stored, O: Stored<Compute = T::Compute>>(
     gemm_with_epilogue(size, a, b, begin, c, &|_, _| {});
 }
 
-/// What is called with rows of C when their products are done, while they are in a cache, and the
-/// number of their first element.
-pub(crate) type Epilogue<'a, O> = &'a (dyn Fn(usize, &mut [O]) + Sync);
-
 /// As [`gemm`], and `then` for all rows of C. They begin at multiples of [`MR`].
-pub(crate) fn gemm_with_epilogue<T: Stored, O: Stored<Compute = T::Compute>>(
+pub(crate) fn gemm_with_epilogue<T: GemmElement, O: Stored<Compute = T::Compute>>(
     size: [usize; 3],
     a: Operand<'_, T>,
     b: Operand<'_, T>,
@@ -159,7 +152,7 @@ pub(crate) fn gemm_with_epilogue<T: Stored, O: Stored<Compute = T::Compute>>(
 }
 
 /// As [`gemm_with_epilogue`], of factors of type F.
-fn gemm_of<F: Stored<Compute = T::Compute>, T: Stored, O: Stored<Compute = T::Compute>>(
+fn gemm_of<F: Microkernel<Compute = T::Compute>, T: Stored, O: Stored<Compute = T::Compute>>(
     [m, k, n]: [usize; 3],
     a: Operand<'_, T>,
     b: Operand<'_, T>,
@@ -263,7 +256,7 @@ fn pack_b<F: Stored<Compute = T::Compute>, T: Stored>(
 }
 
 /// C = begin + A B on this thread, with B packed into panels of some width.
-fn multiply<F: Stored<Compute = T::Compute>, T: Stored, O: Stored<Compute = T::Compute>>(
+fn multiply<F: Microkernel<Compute = T::Compute>, T: Stored, O: Stored<Compute = T::Compute>>(
     a: Operand<'_, T>,
     (packed, wide): (&[F], usize),
     [k, n]: [usize; 2],
@@ -320,7 +313,8 @@ fn multiply<F: Stored<Compute = T::Compute>, T: Stored, O: Stored<Compute = T::C
                     && matches!(place, Place::Here)
                     && a.col == 1
                     && k * size_of::<T>() >= PREFETCH_MIN_BYTES;
-                let sums = TileProduct::new(data, packed, [step, wide * t], runs).ahead(ahead);
+                let sums = TileProduct::new(data, packed, [step, wide * t], runs)
+                    .prefetch_next_tile(ahead);
                 sums.tiles(
                     rows,
                     0,

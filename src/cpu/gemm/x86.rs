@@ -1,172 +1,138 @@
-//! The kernel of all products, in the registers of x86.
+//! Micro-kernels in the registers of x86-64: AVX2 with FMA, AVX-512, and AVX512-BF16's VNNI pairs.
 
-use std::arch::x86_64::{__m128, __m256, __m256d, __m512, __m512d};
+use std::arch::x86_64::{
+    __m128, __m256, __m256d, __m512, __m512bh, __m512d, _mm512_dpbf16_ps, _mm512_loadu_si512,
+    _mm512_set1_epi32,
+};
 
 use half::bf16;
 
+use super::accumulator::Accumulator;
 use super::blocking::{MR, MR_AVX2, nr};
-use super::indirection::Tile;
-use super::microkernel::{Accumulate, OutputTile, TileProduct, same, same_mut};
+use super::microkernel::{PanelTiles, TileProduct};
+use crate::cpu::simd::Lanes;
+use crate::cpu::simd::x86::store_rounded;
 use crate::{DType, Stored};
 
 /// # Safety
-/// As `TileProduct::columns`.
+/// As `TileProduct::row_tiles`.
 #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")]
-pub(super) unsafe fn avx512<T: Stored, O: Stored>(
-    sums: &TileProduct<T>,
-    tiles: &[Tile],
-    at: usize,
-    begin: Accumulate<O>,
-    to: &mut OutputTile<O>,
-) {
-    // SAFETY: the caller's promise; T and O are the types that their DTYPEs name.
-    unsafe {
-        match (T::DTYPE, O::DTYPE) {
-            (DType::F32, DType::F32) => {
-                avx512_f32::<f32>(same(sums), tiles, at, *same(&begin), same_mut(to))
-            }
-            (DType::F32, _) => {
-                avx512_f32::<bf16>(same(sums), tiles, at, *same(&begin), same_mut(to))
-            }
-            _ => {
-                let sums = same::<_, TileProduct<f64>>(sums);
-                match 2 * to.columns > nr::<T>() {
-                    true => sums.columns::<__m512d, f64, 2, MR>(
-                        tiles,
-                        at,
-                        *same(&begin),
-                        same_mut(to),
-                        0,
-                    ),
-                    false => sums.columns::<__m512d, f64, 1, MR>(
-                        tiles,
-                        at,
-                        *same(&begin),
-                        same_mut(to),
-                        0,
-                    ),
-                }
-            }
-        }
-    }
-}
-
-/// # Safety
-/// As `TileProduct::columns`.
-#[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")]
-unsafe fn avx512_f32<O: Stored<Compute = f32>>(
-    sums: &TileProduct<f32>,
-    tiles: &[Tile],
-    at: usize,
-    begin: Accumulate<O>,
-    to: &mut OutputTile<O>,
+pub(super) unsafe fn avx512<O: Stored<Compute = f32>>(
+    product: &TileProduct<'_, f32>,
+    to: &mut PanelTiles<'_, O>,
 ) {
     // SAFETY: the caller's promise.
     unsafe {
-        match to.columns {
-            // Two of the narrower registers are multiplied at a time.
-            4 => sums.columns::<__m128, O, 1, MR>(tiles, at, begin, to, 0),
-            8 => sums.columns::<__m256, O, 1, MR>(tiles, at, begin, to, 0),
-            ..=16 => sums.columns::<__m512, O, 1, MR>(tiles, at, begin, to, 0),
-            _ => sums.columns::<__m512, O, 2, MR>(tiles, at, begin, to, 0),
+        match to.output.columns {
+            // The CPU multiplies two of the narrower registers at a time.
+            4 => product.row_tiles::<__m128, O, 1, MR>(to, 0),
+            8 => product.row_tiles::<__m256, O, 1, MR>(to, 0),
+            ..=16 => product.row_tiles::<__m512, O, 1, MR>(to, 0),
+            _ => product.row_tiles::<__m512, O, 2, MR>(to, 0),
         }
     }
 }
 
 /// # Safety
-/// As `TileProduct::columns`; T is bf16.
+/// As `TileProduct::row_tiles`.
 #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx512bf16,avx2,fma")]
-pub(super) unsafe fn avx512_bf16<T: Stored, O: Stored>(
-    sums: &TileProduct<T>,
-    tiles: &[Tile],
-    at: usize,
-    begin: Accumulate<O>,
-    to: &mut OutputTile<O>,
+pub(super) unsafe fn avx512_bf16<O: Stored<Compute = f32>>(
+    product: &TileProduct<'_, bf16>,
+    to: &mut PanelTiles<'_, O>,
 ) {
-    let wide = 2 * to.columns > nr::<T>();
-    // SAFETY: the caller's promise; O is the type that its DTYPE names.
+    // SAFETY: the caller's promise.
     unsafe {
-        let sums = same::<_, TileProduct<bf16>>(sums);
-        match (O::DTYPE, wide) {
-            (DType::BF16, true) => {
-                sums.columns::<__m512, bf16, 2, MR>(tiles, at, *same(&begin), same_mut(to), 0)
-            }
-            (DType::BF16, false) => {
-                sums.columns::<__m512, bf16, 1, MR>(tiles, at, *same(&begin), same_mut(to), 0)
-            }
-            (_, true) => {
-                sums.columns::<__m512, f32, 2, MR>(tiles, at, *same(&begin), same_mut(to), 0)
-            }
-            (_, false) => {
-                sums.columns::<__m512, f32, 1, MR>(tiles, at, *same(&begin), same_mut(to), 0)
-            }
+        match 2 * to.output.columns > nr::<bf16>() {
+            true => product.row_tiles::<__m512, O, 2, MR>(to, 0),
+            false => product.row_tiles::<__m512, O, 1, MR>(to, 0),
         }
     }
 }
 
+/// Half a panel at a time, which is two vectors, or a quarter of it.
+///
 /// # Safety
-/// As `TileProduct::columns`.
+/// As `TileProduct::row_tiles`.
 #[target_feature(enable = "avx2,fma")]
-pub(super) unsafe fn avx2<T: Stored, O: Stored>(
-    sums: &TileProduct<T>,
-    tiles: &[Tile],
-    at: usize,
-    begin: Accumulate<O>,
-    to: &mut OutputTile<O>,
+pub(super) unsafe fn avx2<O: Stored<Compute = f32>>(
+    product: &TileProduct<'_, f32>,
+    to: &mut PanelTiles<'_, O>,
 ) {
-    // SAFETY: the caller's promise; T and O are the types that their DTYPEs name.
-    unsafe {
-        match (T::DTYPE, O::DTYPE) {
-            (DType::F32, DType::F32) => {
-                avx2_f32::<f32>(same(sums), tiles, at, *same(&begin), same_mut(to))
-            }
-            (DType::F32, _) => avx2_f32::<bf16>(same(sums), tiles, at, *same(&begin), same_mut(to)),
-            _ => {
-                let (sums, to) = (
-                    same::<_, TileProduct<f64>>(sums),
-                    same_mut::<_, OutputTile<f64>>(to),
-                );
-                for first in (0..to.columns).step_by(nr::<T>() / 2) {
-                    match 4 * (to.columns - first) > nr::<T>() {
-                        true => sums.columns::<__m256d, f64, 2, MR_AVX2>(
-                            tiles,
-                            at,
-                            *same(&begin),
-                            to,
-                            first,
-                        ),
-                        false => {
-                            sums.columns::<__m256d, f64, 1, MR>(tiles, at, *same(&begin), to, first)
-                        }
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// # Safety
-/// As `TileProduct::columns`.
-#[target_feature(enable = "avx2,fma")]
-unsafe fn avx2_f32<O: Stored<Compute = f32>>(
-    sums: &TileProduct<f32>,
-    tiles: &[Tile],
-    at: usize,
-    begin: Accumulate<O>,
-    to: &mut OutputTile<O>,
-) {
-    // Half a panel, or a quarter of it.
-    for first in (0..to.columns).step_by(nr::<f32>() / 2) {
+    for first in (0..to.output.columns).step_by(nr::<f32>() / 2) {
         // SAFETY: the caller's promise.
         unsafe {
-            match to.columns - first {
-                4 => sums.columns::<__m128, O, 1, MR>(tiles, at, begin, to, first),
-                // What is left of wider tiles.
-                ..=8 if first > 0 => {
-                    sums.columns::<__m256, O, 1, MR_AVX2>(tiles, at, begin, to, first)
-                }
-                ..=8 => sums.columns::<__m256, O, 1, MR>(tiles, at, begin, to, first),
-                _ => sums.columns::<__m256, O, 2, MR_AVX2>(tiles, at, begin, to, first),
+            match to.output.columns - first {
+                4 => product.row_tiles::<__m128, O, 1, MR>(to, first),
+                // The last columns of a wider panel, whose tiles have 6 rows.
+                ..=8 if first > 0 => product.row_tiles::<__m256, O, 1, MR_AVX2>(to, first),
+                ..=8 => product.row_tiles::<__m256, O, 1, MR>(to, first),
+                _ => product.row_tiles::<__m256, O, 2, MR_AVX2>(to, first),
+            }
+        }
+    }
+}
+
+/// # Safety
+/// As `TileProduct::row_tiles`.
+#[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")]
+pub(super) unsafe fn avx512_f64<O: Stored<Compute = f64>>(
+    product: &TileProduct<'_, f64>,
+    to: &mut PanelTiles<'_, O>,
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match 2 * to.output.columns > nr::<f64>() {
+            true => product.row_tiles::<__m512d, O, 2, MR>(to, 0),
+            false => product.row_tiles::<__m512d, O, 1, MR>(to, 0),
+        }
+    }
+}
+
+/// # Safety
+/// As `TileProduct::row_tiles`.
+#[target_feature(enable = "avx2,fma")]
+pub(super) unsafe fn avx2_f64<O: Stored<Compute = f64>>(
+    product: &TileProduct<'_, f64>,
+    to: &mut PanelTiles<'_, O>,
+) {
+    for first in (0..to.output.columns).step_by(nr::<f64>() / 2) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            match 4 * (to.output.columns - first) > nr::<f64>() {
+                true => product.row_tiles::<__m256d, O, 2, MR_AVX2>(to, first),
+                false => product.row_tiles::<__m256d, O, 1, MR>(to, first),
+            }
+        }
+    }
+}
+
+/// VNNI pairs of bf16, multiplied and accumulated by VDPBF16PS.
+impl Accumulator<bf16> for __m512 {
+    type Operand = __m512bh;
+    #[inline(always)]
+    unsafe fn broadcast(from: *const bf16) -> __m512bh {
+        // SAFETY: the caller's promise; both types are 64 bytes for which every pattern is a value.
+        unsafe { std::mem::transmute(_mm512_set1_epi32(from.cast::<i32>().read_unaligned())) }
+    }
+    #[inline(always)]
+    unsafe fn load_columns(from: *const bf16) -> __m512bh {
+        // SAFETY: as above.
+        unsafe { std::mem::transmute(_mm512_loadu_si512(from.cast())) }
+    }
+    #[inline(always)]
+    fn multiply_accumulate(self, a: __m512bh, b: __m512bh) -> Self {
+        // SAFETY: only kernels compiled for these instructions use this type.
+        unsafe { _mm512_dpbf16_ps(self, a, b) }
+    }
+    /// By the instruction that rounds 16 elements.
+    #[inline(always)]
+    unsafe fn store_output<O: Stored<Compute = f32>>(self, count: usize, to: *mut O) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            if O::DTYPE == DType::BF16 {
+                store_rounded(self, count, to.cast())
+            } else {
+                self.store_converted(count, to)
             }
         }
     }

@@ -1,0 +1,265 @@
+//! Which micro-kernel runs: chosen by the element type at compile time and by the CPU at run time.
+
+use half::bf16;
+
+use super::accumulator::Accumulator;
+use super::blocking::{MR, dot_width, nr};
+use super::epilogue::Accumulate;
+use super::indirection::RowOffsets;
+use super::microkernel::{OutputTile, PanelTiles, TileProduct};
+#[cfg(target_arch = "aarch64")]
+use super::neon;
+#[cfg(target_arch = "x86_64")]
+use super::x86;
+use crate::cpu::simd::has_bf16;
+#[cfg(target_arch = "x86_64")]
+use crate::cpu::simd::{has_avx2, has_avx512};
+use crate::{Element, Stored};
+
+/// An element type that micro-kernels multiply: operands are packed as it.
+pub(crate) trait Microkernel: Stored {
+    /// Computes the tiles of a panel with the widest micro-kernel that this CPU has.
+    ///
+    /// # Safety
+    /// The largest offsets have been compared with the lengths of A, B and C.
+    unsafe fn run<O: Stored<Compute = Self::Compute>>(
+        product: &TileProduct<'_, Self>,
+        to: &mut PanelTiles<'_, O>,
+    );
+}
+
+/// An element type of GEMM's operands: they are multiplied as they are stored or, where the CPU
+/// cannot do that, in their compute type.
+pub(crate) trait GemmElement: Microkernel<Compute: Microkernel> {}
+impl<T: Microkernel<Compute: Microkernel>> GemmElement for T {}
+
+/// Whether this CPU multiplies elements of type T as they are stored. Others are converted to their
+/// compute type while they are packed.
+pub(crate) fn multiplies_natively<T: Stored>() -> bool {
+    T::DTYPE == T::Compute::DTYPE || has_bf16()
+}
+
+impl Microkernel for f32 {
+    /// # Safety
+    /// As declared.
+    unsafe fn run<O: Stored<Compute = f32>>(
+        product: &TileProduct<'_, f32>,
+        to: &mut PanelTiles<'_, O>,
+    ) {
+        // SAFETY: the caller's promise, and the CPU was asked for the instructions.
+        unsafe {
+            #[cfg(target_arch = "x86_64")]
+            if has_avx512() {
+                return x86::avx512(product, to);
+            } else if has_avx2() {
+                return x86::avx2(product, to);
+            }
+            #[cfg(target_arch = "aarch64")]
+            neon::neon::<f32, O, std::arch::aarch64::float32x4_t>(product, to);
+            #[cfg(not(target_arch = "aarch64"))]
+            portable(product, to);
+        }
+    }
+}
+
+impl Microkernel for bf16 {
+    /// # Safety
+    /// As declared.
+    unsafe fn run<O: Stored<Compute = f32>>(
+        product: &TileProduct<'_, bf16>,
+        to: &mut PanelTiles<'_, O>,
+    ) {
+        // SAFETY: the caller's promise, and the CPU was asked for the instructions.
+        unsafe {
+            #[cfg(target_arch = "x86_64")]
+            if has_bf16() {
+                return x86::avx512_bf16(product, to);
+            }
+            portable(product, to)
+        }
+    }
+}
+
+impl Microkernel for f64 {
+    /// # Safety
+    /// As declared.
+    unsafe fn run<O: Stored<Compute = f64>>(
+        product: &TileProduct<'_, f64>,
+        to: &mut PanelTiles<'_, O>,
+    ) {
+        // SAFETY: the caller's promise, and the CPU was asked for the instructions.
+        unsafe {
+            #[cfg(target_arch = "x86_64")]
+            if has_avx512() {
+                return x86::avx512_f64(product, to);
+            } else if has_avx2() {
+                return x86::avx2_f64(product, to);
+            }
+            #[cfg(target_arch = "aarch64")]
+            neon::neon::<f64, O, std::arch::aarch64::float64x2_t>(product, to);
+            #[cfg(not(target_arch = "aarch64"))]
+            portable(product, to);
+        }
+    }
+}
+
+impl<T: Microkernel> TileProduct<'_, T> {
+    /// c[i, first + j] = the sum over all terms p of a[i, p] b[panel + p, j], accumulated onto
+    /// `accumulate`, for each row i and column j.
+    pub fn tiles<O: Stored<Compute = T::Compute>>(
+        &self,
+        rows: &RowOffsets,
+        panel: usize,
+        accumulate: Accumulate<'_, O>,
+        output: OutputTile<'_, O>,
+    ) {
+        // Without rows nothing is read or written, so there is nothing to compare: a band of a
+        // strided convolution's output may hold no row of some phase, whose terms then need not lie
+        // within the band's input.
+        if rows.tiles.is_empty() {
+            return;
+        }
+        let accumulate = accumulate.skip(output.first);
+        assert!(
+            output.columns <= nr::<T>(),
+            "a tile is at most as wide as a panel"
+        );
+        assert!(
+            !matches!(accumulate, Accumulate::Bias(bias) if bias.len() < output.columns),
+            "the bias is as long as a row"
+        );
+        let [last_a, last_c] = rows.last;
+        assert!(
+            last_c + output.first + output.columns <= output.c.len(),
+            "rows lie within C"
+        );
+        let [end_a, end_b] = self.ends;
+        if end_a > 0 {
+            assert!(last_a + end_a <= self.a.len(), "terms lie within A");
+            // Half a panel is read, or a whole one.
+            let width = output.columns.next_multiple_of(nr::<T>() / 2);
+            assert!(
+                panel + end_b + (width - 1) * dot_width::<T>() <= self.b.len(),
+                "and within B"
+            );
+        }
+        let mut to = PanelTiles {
+            rows: &rows.tiles,
+            panel,
+            accumulate,
+            output,
+        };
+        // SAFETY: the largest offsets were compared with the lengths.
+        unsafe { T::run(self, &mut to) };
+    }
+}
+
+/// The micro-kernel for any CPU, four columns wide.
+///
+/// # Safety
+/// As `TileProduct::row_tiles`.
+unsafe fn portable<T: Stored, O: Stored<Compute = T::Compute>>(
+    product: &TileProduct<'_, T>,
+    to: &mut PanelTiles<'_, O>,
+) where
+    [T::Compute; 4]: Accumulator<T>,
+{
+    for first in (0..to.output.columns).step_by(4) {
+        // SAFETY: the caller's promise.
+        unsafe { product.row_tiles::<[T::Compute; 4], O, 1, MR>(to, first) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cpu::gemm::blocking::tile_rows;
+    #[cfg(target_arch = "x86_64")]
+    use crate::cpu::gemm::blocking::tile_rows_avx2;
+    use crate::cpu::gemm::microkernel::KSegment;
+
+    /// A micro-kernel, and the rows of its tiles of some columns.
+    ///
+    /// # Safety
+    /// As `Microkernel::run`.
+    type Kernel<T, O> = (
+        unsafe fn(&TileProduct<'_, T>, &mut PanelTiles<'_, O>),
+        fn(usize) -> usize,
+    );
+
+    fn integers<T: Stored>(count: usize) -> Vec<T> {
+        (0..count)
+            .map(|i| T::from_f64((i * 7919 % 17) as f64))
+            .collect()
+    }
+
+    /// Integers, so that every order of additions and every instruction set gives the same bits.
+    fn kernels_agree<T: Microkernel, O: Stored<Compute = T::Compute>>(others: &[Kernel<T, O>]) {
+        let (width, terms, t) = (nr::<T>(), 37, dot_width::<T>());
+        let (a, b, bias) = (
+            integers::<T>(2 * MR * terms * t),
+            integers::<T>(terms * width * t),
+            integers::<O>(width),
+        );
+        let segments = [KSegment {
+            a: 0,
+            b: 0,
+            len: terms,
+        }];
+        let product = TileProduct::new(&a, &b, [t, t * width], &segments);
+        let dispatched: Kernel<T, O> = (T::run, tile_rows::<T>);
+        for (columns, rows) in [1, 3, 4, 8, width / 2, width - 5, width]
+            .into_iter()
+            .flat_map(|columns| [3, MR + 7].map(|rows| (columns, rows)))
+        {
+            // By the definition. Elements beside the columns stay.
+            let want = |i: usize, j: usize| {
+                let b = |p: usize| b[(p / t * width + j) * t + p % t].to_f64();
+                let products = (0..terms * t).map(|p| a[i * terms * t + p].to_f64() * b(p));
+                match j < columns {
+                    true => O::from_f64(products.sum::<f64>() + bias[j].to_f64()),
+                    false => O::from_f64(1.0),
+                }
+            };
+            let want: Vec<O> = (0..rows * width)
+                .map(|at| want(at / width, at % width))
+                .collect();
+            for (kernel, height) in others.iter().chain([&dispatched]) {
+                let steps = [terms * t, width];
+                let rows =
+                    RowOffsets::of_height(height(columns), [[0, 0]].into_iter(), rows, steps);
+                let mut c = vec![O::from_f64(1.0); want.len()];
+                let mut to = PanelTiles {
+                    rows: &rows.tiles,
+                    panel: 0,
+                    accumulate: Accumulate::Bias(&bias),
+                    output: OutputTile {
+                        c: &mut c,
+                        first: 0,
+                        columns,
+                    },
+                };
+                // SAFETY: all offsets lie within the slices made above; `others` are micro-kernels
+                // that this CPU has.
+                unsafe { kernel(&product, &mut to) };
+                assert!(c == want, "{columns} columns");
+            }
+        }
+    }
+
+    #[test]
+    fn every_micro_kernel_computes_the_same() {
+        // AVX2's is compared on CPUs too that have AVX-512.
+        #[cfg(target_arch = "x86_64")]
+        if has_avx2() {
+            kernels_agree::<f32, f32>(&[(x86::avx2, tile_rows_avx2::<f32>)]);
+            kernels_agree::<f32, bf16>(&[(x86::avx2, tile_rows_avx2::<f32>)]);
+            kernels_agree::<f64, f64>(&[(x86::avx2_f64, tile_rows_avx2::<f64>)]);
+        }
+        kernels_agree::<f32, f32>(&[(portable, |_| MR)]);
+        kernels_agree::<f32, bf16>(&[(portable, |_| MR)]);
+        kernels_agree::<f64, f64>(&[(portable, |_| MR)]);
+        kernels_agree::<bf16, f32>(&[(portable, |_| MR)]);
+        kernels_agree::<bf16, bf16>(&[(portable, |_| MR)]);
+    }
+}
