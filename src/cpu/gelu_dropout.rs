@@ -1,8 +1,7 @@
-//! GELU and dropout: in one pass over memory, or in none, where a product takes or gives the
-//! numbers piece by piece.
+//! GELU and dropout: in one pass over memory, or fused into the GEMMs around them.
 
 use crate::cpu::dropout::{Kind, apply, whole};
-use crate::cpu::gemm::{Accumulate, GemmElement, MR, Operand, gemm, gemm_with_epilogue};
+use crate::cpu::gemm::{Accumulate, GemmElement, MR, Operand, Size, gemm, gemm_with_epilogue};
 use crate::cpu::{Scratch, unary};
 use crate::{Rng, Stored};
 
@@ -11,44 +10,46 @@ pub(crate) fn forward<T: Stored>(p: f64, rng: &Rng, x: &[T], y: &mut [T]) {
     apply(Kind::Gelu, p, (rng, 0), x, y);
 }
 
-/// dx = dropout(dy) (Phi(x) + x phi(x)), in the place of dy.
+/// dx = dropout(dy) (Phi(x) + x phi(x)), written over dy.
 pub(crate) fn backward<T: Stored>(p: f64, rng: &Rng, x: &[T], dy: &mut [T]) {
     apply(Kind::GeluBackward, p, (rng, 0), x, dy);
 }
 
-/// Whether the rows of k numbers that a product begins a task with have the first random bits of a
-/// block.
+/// Whether each task of a GEMM with rows of k elements begins with the first random bits of a block,
+/// so that the dropout mask can be drawn task by task.
 pub(crate) fn in_pieces(k: usize, p: f64) -> bool {
     whole(p, MR * k)
 }
 
-/// h = dropout(gelu(x)), or gelu(x), between two products: never in memory as a whole, nor is its
-/// gradient.
+/// h = dropout(gelu(x)), or gelu(x), between two GEMMs: neither h nor its gradient is ever in memory
+/// as a whole.
 pub(crate) struct Hidden<'a, T> {
     pub x: &'a [T],
-    /// Numbers of a row behind and before: n of y, k of x and h.
+    /// Elements of a row of y, n, and of a row of x and h, k.
     pub size: [usize; 2],
     pub dropout: Option<(f64, &'a Rng)>,
 }
 
 impl<T: GemmElement> Hidden<'_, T> {
-    /// dw = dy^T h, with h made where it is packed.
+    /// dw = dy^T h. The prologue recomputes h while it is packed.
     pub fn backward_weight(&self, dy: &[T], dw: &mut [T::Compute]) {
-        let make = |first: usize, x: &[T], h: &mut [T]| match self.dropout {
+        let recompute = |first: usize, x: &[T], h: &mut [T]| match self.dropout {
             Some((p, rng)) => apply(Kind::Gelu, p, (rng, first), x, h),
             None => unary::apply(unary::Kind::Gelu, x, h),
         };
         let [n, k] = self.size;
+        // [n, rows] x [rows, k] -> [n, k]
         gemm(
-            [n, self.rows(), k],
+            Size::new(n, self.rows(), k),
             Operand::new(dy, n, true),
-            Operand::computed(self.x, k, &make),
+            Operand::computed(self.x, k, &recompute),
             Accumulate::Zero,
             dw,
         );
     }
 
-    /// dx = dropout(dh) (Phi(x) + x phi(x)) of dh = dy w, in its place, before it leaves the cache.
+    /// dx = dropout(dh) (Phi(x) + x phi(x)) with dh = dy w. The epilogue computes it in place, before
+    /// dh leaves the cache.
     pub fn backward_input(&self, dy: &[T], w: &[T], dx: &mut [T]) {
         let slope = |first: usize, dh: &mut [T]| {
             let x = &self.x[first..][..dh.len()];
@@ -60,8 +61,9 @@ impl<T: GemmElement> Hidden<'_, T> {
             unary::backward(unary::Kind::Gelu, x, &dy, dh);
         };
         let [n, k] = self.size;
+        // [rows, n] x [n, k] -> [rows, k]
         gemm_with_epilogue(
-            [self.rows(), n, k],
+            Size::new(self.rows(), n, k),
             Operand::new(dy, n, false),
             Operand::new(w, k, false),
             Accumulate::Zero,

@@ -1,6 +1,6 @@
 //! One matrix for all rows.
 
-use crate::cpu::gemm::{Accumulate, GemmElement, Operand, gemm};
+use crate::cpu::gemm::{Accumulate, GemmElement, Operand, Size, gemm};
 
 /// y = x w^T + bias; x is [rows, k], w [n, k], y [rows, n].
 pub(crate) fn linear<T: GemmElement>(
@@ -11,8 +11,9 @@ pub(crate) fn linear<T: GemmElement>(
     y: &mut [T],
 ) {
     let rows = y.len().checked_div(n).unwrap_or(0);
+    // [rows, k] x [k, n] -> [rows, n]
     gemm(
-        [rows, k, n],
+        Size::new(rows, k, n),
         Operand::new(x, k, false),
         Operand::new(w, k, true),
         bias.map_or(Accumulate::Zero, Accumulate::Bias),
@@ -23,8 +24,9 @@ pub(crate) fn linear<T: GemmElement>(
 /// dx = dy w.
 pub(crate) fn backward_input<T: GemmElement>(dy: &[T], w: &[T], [n, k]: [usize; 2], dx: &mut [T]) {
     let rows = dx.len().checked_div(k).unwrap_or(0);
+    // [rows, n] x [n, k] -> [rows, k]
     gemm(
-        [rows, n, k],
+        Size::new(rows, n, k),
         Operand::new(dy, n, false),
         Operand::new(w, k, false),
         Accumulate::Zero,
@@ -40,8 +42,9 @@ pub(crate) fn backward_weight<T: GemmElement>(
     dw: &mut [T::Compute],
 ) {
     let rows = x.len().checked_div(k).unwrap_or(0);
+    // [n, rows] x [rows, k] -> [n, k]
     gemm(
-        [n, rows, k],
+        Size::new(n, rows, k),
         Operand::new(dy, n, true),
         Operand::new(x, k, false),
         Accumulate::Zero,

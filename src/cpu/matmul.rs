@@ -1,10 +1,10 @@
-//! Products of many pairs of matrices.
+//! Matrix products of batches, pair by pair.
 
 use rayon::prelude::*;
 
 use crate::Shape;
 use crate::cpu::binary::locate;
-use crate::cpu::gemm::{Accumulate, GemmElement, Operand, gemm};
+use crate::cpu::gemm::{Accumulate, GemmElement, Operand, Size, gemm};
 
 /// How the matrices of a batch lie in the slices of both operands.
 pub(crate) struct Batch {
@@ -34,7 +34,8 @@ pub(crate) fn matmul<T: GemmElement>(batch: &Batch, a: &[T], b: &[T], y: &mut [T
             if batch.transposed[1] { k } else { n },
             batch.transposed[1],
         );
-        gemm([m, k, n], a, b, Accumulate::Zero, y);
+        // [m, k] x [k, n] -> [m, n]
+        gemm(Size::new(m, k, n), a, b, Accumulate::Zero, y);
     };
     match batch.shape.elements() {
         1 => one(0, y),

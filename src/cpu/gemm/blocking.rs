@@ -15,15 +15,19 @@
 use crate::Stored;
 use crate::cpu::simd::{has_avx2, has_avx512};
 
-/// The sizes of a product: [m, k] x [k, n] -> [m, n].
+/// The sizes of a product, [m, k] x [k, n] -> [m, n].
 #[derive(Clone, Copy)]
 pub(crate) struct Size {
-    /// Rows of A and C.
     pub m: usize,
-    /// Columns of A, rows of B: the terms of each element of C.
+    /// The terms of each element of C.
     pub k: usize,
-    /// Columns of B and C.
     pub n: usize,
+}
+
+impl Size {
+    pub fn new(m: usize, k: usize, n: usize) -> Size {
+        Size { m, k, n }
+    }
 }
 
 /// Rows of a tile of C, at most: with two vectors of columns 16 accumulators, which leaves 16 of the

@@ -1,108 +1,324 @@
-//! Where a product finds the terms of its left side.
+//! Packing: B into panels that the micro-kernel reads as one stream, and A where it cannot be read
+//! where it lies.
+//!
+//! ```text
+//! a panel of B   b[0, 0..nr]  b[1, 0..nr]  b[2, 0..nr] ...
+//! in VNNI pairs  b[0, 0] b[1, 0]  b[0, 1] b[1, 1] ... b[0, nr-1] b[1, nr-1]  b[2, 0] b[3, 0] ...
+//! ```
+//!
+//! Columns that a panel lacks are 0, and so is the second element of an odd last row's pairs. Packing
+//! converts too: bf16 to f32, on a CPU that does not multiply bf16.
 
 use std::ops::Range;
 
-use super::blocking::dot_width;
-use super::{Operand, copy, copy_many};
+use super::blocking::{KC, ROW_BATCH, Size, dot_width, nr};
+use super::operand::Operand;
 use crate::Stored;
+use crate::cpu::simd::convert::convert;
+use crate::cpu::{Scratch, chunks, vectorize};
+use crate::tensor::dtype::{as_type, as_type_mut};
 
-/// Where the terms of A are.
-#[derive(Clone, Copy)]
-pub(super) enum Place {
-    Here,
-    /// In a copy of some terms of some rows, which begin so far apart; or of all terms in one
-    /// piece, where the rows are dense.
-    InRows {
-        apart: usize,
-        dense: bool,
-    },
-    /// In a copy of some columns, which begin so far apart, those that go together element by
-    /// element; or in one piece, as above.
-    InColumns {
-        apart: usize,
-        dense: bool,
-    },
+/// An element as it is multiplied: as it is stored, or converted.
+#[inline(always)]
+pub(crate) fn factor<T: Stored, F: Stored<Compute = T::Compute>>(x: T) -> F {
+    match as_type(std::slice::from_ref(&x)) {
+        Some(&[x]) => x,
+        _ => F::from_compute(x.to_compute()),
+    }
 }
 
-/// Elements between what is copied, so that it lies in all sets of a cache.
+/// Elements as they are multiplied: as they are stored, or converted into the first of `buffer`.
+pub(crate) fn factors<'a, T: Stored, F: Stored<Compute = T::Compute>>(
+    x: &'a [T],
+    buffer: &'a mut [F],
+) -> &'a [F] {
+    as_type(x).unwrap_or_else(|| {
+        copy_many(x, &mut buffer[..x.len()]);
+        &buffer[..x.len()]
+    })
+}
+
+/// Copies a few elements, converted. Pieces of constant length keep the compiler from calling memcpy,
+/// which takes longer than they do.
+#[inline(always)]
+pub(crate) fn copy<T: Stored, F: Stored<Compute = T::Compute>>(from: &[T], to: &mut [F]) {
+    if let Some(from) = as_type::<T, F>(from) {
+        let ((from, last), (to, rest)) = (from.as_chunks::<8>(), to.as_chunks_mut::<8>());
+        to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
+        let rest = if to.len() > from.len() {
+            to[from.len()].as_mut_slice()
+        } else {
+            rest
+        };
+        return rest.iter_mut().zip(last).for_each(|(to, from)| *to = *from);
+    }
+    to.iter_mut()
+        .zip(from)
+        .for_each(|(to, from)| *to = factor(*from));
+}
+
+/// Copies many elements, converted.
+pub(crate) fn copy_many<T: Stored, F: Stored<Compute = T::Compute>>(from: &[T], to: &mut [F]) {
+    match (as_type(from), as_type_mut(to)) {
+        (Some(from), _) => to.copy_from_slice(from),
+        (None, Some(to)) => convert(from, to),
+        (None, None) => unreachable!("operands are of the storage or the compute type"),
+    }
+}
+
+/// Interleaves rows in VNNI pairs: a0 b0 a1 b1 ..., with zeros for the partner of an odd last one.
+/// There are `count` rows of `elements` elements, `step` apart; pairs are written 2 `width` apart.
+pub(crate) fn pair_rows<'a, T: Stored, F: Stored<Compute = T::Compute>>(
+    rows: &[T],
+    [count, elements, step]: [usize; 3],
+    to: &'a mut [F],
+    width: usize,
+) -> &'a [F] {
+    let rows: &[F] = as_type(rows).expect("VNNI pairs are multiplied as they are stored");
+    interleave(
+        rows,
+        [elements, step],
+        &mut to[..count / 2 * 2 * width],
+        width,
+    );
+    if count % 2 == 1 {
+        let odd = &rows[(count - 1) * step..][..elements];
+        let (to, _) = to[(count - 1) * width..].as_chunks_mut::<2>();
+        to.iter_mut()
+            .zip(odd)
+            .for_each(|(to, &a)| *to = [a, F::default()]);
+    }
+    &to[..count.next_multiple_of(2) * width]
+}
+
+vectorize! {
+    fn interleave<T: Stored>(rows: &[T], from: [usize; 2], to: &mut [T], width: usize) {
+        let [elements, step] = from;
+        for (i, to) in to.chunks_exact_mut(2 * width).enumerate() {
+            let (a, b) = (&rows[2 * i * step..][..elements], &rows[(2 * i + 1) * step..][..elements]);
+            for ((to, &a), &b) in to.as_chunks_mut::<2>().0.iter_mut().zip(a).zip(b) {
+                *to = [a, b];
+            }
+        }
+    }
+}
+
+/// B [k, n] in panels: for each block of KC terms, for each panel of columns, the rows of the block.
+#[derive(Clone, Copy)]
+pub(super) struct PackedB<'a, F> {
+    pub data: &'a [F],
+    /// Columns of a panel.
+    pub width: usize,
+    pub k: usize,
+    pub n: usize,
+}
+
+/// Packs B [k, n] into panels of [`nr`] columns.
+pub(super) fn pack_b<F: Stored<Compute = T::Compute>, T: Stored>(
+    b: Operand<'_, T>,
+    k: usize,
+    n: usize,
+) -> Scratch<F> {
+    let (width, t) = (nr::<F>(), dot_width::<F>());
+    let columns = n.next_multiple_of(width);
+    let mut packed = Scratch::new(k.next_multiple_of(t) * columns);
+    chunks(&mut packed, KC * t * columns, |start, to| {
+        let (first, rows) = (start / columns, to.len() / columns);
+        let (count, mut computed) = (rows.min(k - first), None);
+        let b = b.skip(first, 0).rows(count, &mut computed);
+        for (column, to) in (0..n)
+            .step_by(width)
+            .zip(to.chunks_mut((rows * width).max(1)))
+        {
+            b.pack_panel(count, column..n.min(column + width), width, to);
+        }
+    });
+    packed
+}
+
+impl<'a, T: Stored> Operand<'a, T> {
+    /// Its first `rows` rows, where packing would copy them as they are: dense rows as wide as one
+    /// panel, or half a panel.
+    pub(super) fn as_panel<F: Stored>(
+        self,
+        rows: usize,
+        columns: usize,
+        buffer: &'a mut Option<Scratch<T>>,
+    ) -> Option<&'a [T]> {
+        let fits = columns == nr::<F>() || columns == nr::<F>() / 2;
+        let dense = [self.row_stride, self.col_stride] == [columns, 1];
+        let fits = fits && dense && dot_width::<F>() == 1;
+        fits.then(|| &self.rows(rows, buffer).data[..rows * columns])
+    }
+
+    /// Packs the first `rows` rows of some columns into a panel `width` columns wide.
+    fn pack_panel<F: Stored<Compute = T::Compute>>(
+        self,
+        rows: usize,
+        columns: Range<usize>,
+        width: usize,
+        to: &mut [F],
+    ) {
+        let (t, count) = (dot_width::<F>(), columns.len());
+        let from = &self.data[columns.start * self.col_stride..];
+        if self.col_stride > 1 {
+            if t > 1 && !rows.is_multiple_of(t) || count < width {
+                to.fill(F::default());
+            }
+            return pack_transposed(from, self.col_stride, [rows, count], to, width);
+        }
+        if t > 1 {
+            to.chunks_mut(width * t)
+                .for_each(|to| to[count * t..].fill(F::default()));
+            pair_rows(from, [rows, count, self.row_stride], to, width);
+            return;
+        }
+        for (p, to) in to.chunks_mut(width).enumerate() {
+            copy(&from[p * self.row_stride..][..count], to);
+            to[count..].fill(F::default());
+        }
+    }
+}
+
+/// Packs the columns of a transposed matrix, each of them dense and `stride` from the next, in squares
+/// of 4 x 4: the elements of more columns could map to one set of L1.
+fn pack_transposed<T: Stored, F: Stored<Compute = T::Compute>>(
+    from: &[T],
+    stride: usize,
+    [rows, columns]: [usize; 2],
+    to: &mut [F],
+    width: usize,
+) {
+    let t = dot_width::<F>();
+    let at = |p: usize, j: usize| (p / t * width + j) * t + p % t;
+    for (j, p) in (0..columns)
+        .step_by(4)
+        .flat_map(|j| (0..rows).step_by(4).map(move |p| (j, p)))
+    {
+        if t == 1 && j + 4 <= columns && p + 4 <= rows {
+            let square: [&[T]; 4] = std::array::from_fn(|i| &from[(j + i) * stride + p..][..4]);
+            (0..4).for_each(|i| {
+                to[at(p + i, j)..][..4].copy_from_slice(&square.map(|column| factor(column[i])))
+            });
+            continue;
+        }
+        for (j, p) in
+            (j..columns.min(j + 4)).flat_map(|j| (p..rows.min(p + 4)).map(move |p| (j, p)))
+        {
+            to[at(p, j)] = factor(from[j * stride + p]);
+        }
+    }
+}
+
+/// Where the micro-kernel reads A.
+#[derive(Clone, Copy)]
+pub(super) enum ALayout {
+    /// Where it lies.
+    InPlace,
+    /// In a copy of some terms of a batch of rows, `stride` apart. If `dense`, rows that hold nothing
+    /// but those terms are copied in one piece.
+    PackedRows { stride: usize, dense: bool },
+    /// In a copy of some terms of all rows, column after column, `stride` apart, with VNNI pairs side
+    /// by side. If `dense`, columns that follow one another are copied in one piece.
+    PackedColumns { stride: usize, dense: bool },
+}
+
+/// Elements of a cache line of f32. An odd number of lines between rows spreads them over all sets of
+/// the caches.
 const LINE: usize = 16;
 
-impl Place {
-    /// For an A of m x k, of which `terms` are taken at a time, and n columns of B.
-    ///
-    /// Numbers that are multiplied as another type are written down as that. Terms that go together
-    /// have to lie side by side. And where rows, or columns, are a large power of two apart, they
-    /// meet in the same few sets of the caches, and what is read for one panel of B is gone at the
-    /// next.
-    pub fn of<F: Stored, T: Stored>(
+/// Columns of B from which on A is read often enough that cache misses cost more than a copy.
+const MANY_COLUMNS: usize = 128;
+
+/// Bytes between rows, and between columns, that map many of them to few sets of the caches: what is
+/// read for one panel of B is evicted before the next.
+const CONFLICT_ROWS: usize = 4096;
+const CONFLICT_COLUMNS: usize = 512;
+
+impl ALayout {
+    /// For A [m, k], of which `terms` are taken at a time, and n columns of B. A copy is made where A
+    /// has to be converted, where VNNI pairs do not lie side by side, or where conflict misses would
+    /// cost more.
+    pub fn choose<F: Stored, T: Stored>(
         a: Operand<'_, T>,
-        [m, k, n]: [usize; 3],
+        Size { m, k, n }: Size,
         terms: usize,
-    ) -> Place {
-        let far = |bytes: usize, step: usize| n >= 128 && step * size_of::<T>() >= bytes;
-        let rows = Place::InRows {
-            apart: terms + LINE,
-            dense: false,
-        };
-        // An odd number of lines.
-        let columns = Place::InColumns {
-            apart: m | LINE,
-            dense: false,
-        };
+    ) -> ALayout {
+        let conflicts =
+            |bytes: usize, step: usize| n >= MANY_COLUMNS && step * size_of::<T>() >= bytes;
+        let rows = |stride, dense| ALayout::PackedRows { stride, dense };
+        let columns = |stride, dense| ALayout::PackedColumns { stride, dense };
         if F::DTYPE != T::DTYPE {
-            return match a.col {
-                1 if [a.row, terms] == [k; 2] => Place::InRows {
-                    apart: k,
-                    dense: true,
-                },
-                1 => rows,
-                col if col == m => Place::InColumns {
-                    apart: m,
-                    dense: true,
-                },
-                _ => columns,
+            return match a.col_stride {
+                1 if [a.row_stride, terms] == [k; 2] => rows(k, true),
+                1 => rows(terms + LINE, false),
+                stride if stride == m => columns(m, true),
+                _ => columns(m | LINE, false),
             };
         }
-        match (dot_width::<F>(), a.col) {
-            (1, 1) if far(4096, a.row) && m > 1 => rows,
-            (1, _) if far(512, a.col) && a.row == 1 => columns,
-            (1, _) => Place::Here,
-            (t, 1) if k.is_multiple_of(t) => Place::Here,
-            _ => columns,
+        match (dot_width::<F>(), a.col_stride) {
+            (1, 1) if conflicts(CONFLICT_ROWS, a.row_stride) && m > 1 => rows(terms + LINE, false),
+            (1, stride) if conflicts(CONFLICT_COLUMNS, stride) && a.row_stride == 1 => {
+                columns(m | LINE, false)
+            }
+            (1, _) => ALayout::InPlace,
+            (t, 1) if k.is_multiple_of(t) => ALayout::InPlace,
+            _ => columns(m | LINE, false),
         }
     }
 
-    /// Copies the first `count` terms of m rows, if they go to columns.
-    pub fn lay_columns<T: Stored, F: Stored<Compute = T::Compute>>(
+    /// From one row to the next, and from one term or VNNI pair to the next.
+    pub fn steps<F: Stored, T: Stored>(self, a: Operand<'_, T>) -> [usize; 2] {
+        let t = dot_width::<F>();
+        match self {
+            ALayout::InPlace => [a.row_stride, a.col_stride * t],
+            ALayout::PackedRows { stride, .. } => [stride, 1],
+            ALayout::PackedColumns { stride, .. } => [t, stride * t],
+        }
+    }
+
+    /// Memory for `terms` terms of m rows.
+    pub fn buffer<F: Stored>(self, m: usize, terms: usize) -> Option<Scratch<F>> {
+        match self {
+            ALayout::InPlace => None,
+            ALayout::PackedRows { stride, .. } => Some(Scratch::new(m.min(ROW_BATCH) * stride)),
+            ALayout::PackedColumns { stride, .. } => Some(Scratch::new(
+                terms.next_multiple_of(dot_width::<F>()) * stride,
+            )),
+        }
+    }
+
+    /// Packs the first `count` terms of all m rows, if A is packed by columns.
+    pub fn pack_columns<T: Stored, F: Stored<Compute = T::Compute>>(
         self,
         a: Operand<'_, T>,
         [m, count]: [usize; 2],
         to: &mut [F],
     ) {
-        let Place::InColumns { apart, dense } = self else {
+        let ALayout::PackedColumns { stride, dense } = self else {
             return;
         };
         if dense {
             return copy_many(&a.data[..count * m], &mut to[..count * m]);
         }
-        let to = &mut to[..count.next_multiple_of(dot_width::<F>()) * apart];
-        Operand {
-            row: a.col,
-            col: a.row,
+        let to = &mut to[..count.next_multiple_of(dot_width::<F>()) * stride];
+        let transposed = Operand {
+            row_stride: a.col_stride,
+            col_stride: a.row_stride,
             ..a
-        }
-        .pack(count, (0, m), apart, to);
+        };
+        transposed.pack_panel(count, 0..m, stride, to);
     }
 
-    /// Copies the first `count` terms of some rows, if they go to rows.
-    pub fn lay_rows<T: Stored, F: Stored<Compute = T::Compute>>(
+    /// Packs the first `count` terms of some rows, if A is packed by rows.
+    pub fn pack_rows<T: Stored, F: Stored<Compute = T::Compute>>(
         self,
         a: Operand<'_, T>,
         rows: Range<usize>,
         count: usize,
         to: &mut [F],
     ) {
-        let Place::InRows { apart, dense } = self else {
+        let ALayout::PackedRows { stride, dense } = self else {
             return;
         };
         if dense {
@@ -111,8 +327,25 @@ impl Place {
                 &mut to[..rows.len() * count],
             );
         }
-        for (row, to) in rows.zip(to.chunks_mut(apart)) {
-            copy(&a.data[row * a.row..][..count], &mut to[..count]);
+        for (row, to) in rows.zip(to.chunks_mut(stride)) {
+            copy(&a.data[row * a.row_stride..][..count], &mut to[..count]);
+        }
+    }
+
+    /// The rows from `first` on: of A itself, or of what was packed of it.
+    pub fn rows_from<'a, T: Stored, F: Stored>(
+        self,
+        a: Operand<'a, T>,
+        first: usize,
+        packed: &'a [F],
+    ) -> &'a [F] {
+        match self {
+            ALayout::InPlace => {
+                let data = as_type(a.data).expect("A is multiplied as it is stored");
+                &data[first * a.row_stride..]
+            }
+            ALayout::PackedRows { .. } => packed,
+            ALayout::PackedColumns { .. } => &packed[first * dot_width::<F>()..],
         }
     }
 }
