@@ -15,14 +15,14 @@ pub(crate) fn backward<T: Stored>(p: f64, rng: &Rng, x: &[T], dy: &mut [T]) {
     apply(Kind::GeluBackward, p, (rng, 0), x, dy);
 }
 
-/// Whether each task of a GEMM with rows of k elements begins with the first random bits of a block,
-/// so that the dropout mask can be drawn task by task.
+/// Whether each task of a GEMM with rows of k elements begins with the first random bits of a
+/// block, so that the dropout mask can be drawn task by task.
 pub(crate) fn in_pieces(k: usize, p: f64) -> bool {
     whole(p, MR * k)
 }
 
-/// h = dropout(gelu(x)), or gelu(x), between two GEMMs: neither h nor its gradient is ever in memory
-/// as a whole.
+/// h = dropout(gelu(x)), or gelu(x), between two GEMMs: neither h nor its gradient is ever in
+/// memory as a whole.
 pub(crate) struct Hidden<'a, T> {
     pub x: &'a [T],
     /// Elements of a row of y, n, and of a row of x and h, k.
@@ -48,8 +48,8 @@ impl<T: GemmElement> Hidden<'_, T> {
         );
     }
 
-    /// dx = dropout(dh) (Phi(x) + x phi(x)) with dh = dy w. The epilogue computes it in place, before
-    /// dh leaves the cache.
+    /// dx = dropout(dh) (Phi(x) + x phi(x)) with dh = dy w. The epilogue computes it in place,
+    /// before dh leaves the cache.
     pub fn backward_input(&self, dy: &[T], w: &[T], dx: &mut [T]) {
         let slope = |first: usize, dh: &mut [T]| {
             let x = &self.x[first..][..dh.len()];

@@ -9,8 +9,8 @@
 //! | `MC`        | 3, rows, in parallel  | A and C            | a task, so that B is read seldom |
 //! | `SPLIT_K`   | terms, in parallel    | A and B            | a task, where C is small         |
 //!
-//! There is no NC: the whole of B is packed before the first multiply-accumulate. All sizes in bytes
-//! are of f32; f64 takes half as many columns, and bf16 twice as many terms.
+//! There is no NC: the whole of B is packed before the first multiply-accumulate. All sizes in
+//! bytes are of f32; f64 takes half as many columns, and bf16 twice as many terms.
 
 use crate::Stored;
 use crate::cpu::simd::{has_avx2, has_avx512};
@@ -30,8 +30,8 @@ impl Size {
     }
 }
 
-/// Rows of a tile of C, at most: with two vectors of columns 16 accumulators, which leaves 16 of the
-/// 32 registers of AVX-512 and NEON for operands.
+/// Rows of a tile of C, at most: with two vectors of columns 16 accumulators, which leaves 16 of
+/// the 32 registers of AVX-512 and NEON for operands.
 pub(crate) const MR: usize = 8;
 
 /// Rows of a tile two vectors wide in the 16 registers of AVX2: 12 accumulators, 2 vectors of B and
@@ -45,7 +45,8 @@ pub(crate) const fn nr<T: Stored>() -> usize {
     128 / size_of::<T::Compute>()
 }
 
-/// Terms that one instruction multiplies and accumulates in each lane: a VNNI pair of bf16, else one.
+/// Terms that one instruction multiplies and accumulates in each lane: a VNNI pair of bf16, else
+/// one.
 #[inline(always)]
 pub(crate) const fn dot_width<T: Stored>() -> usize {
     size_of::<T::Compute>() / size_of::<T>()
@@ -65,12 +66,13 @@ pub(super) fn tile_rows_avx2<T: Stored>(columns: usize) -> usize {
     if 4 * columns > nr::<T>() { MR_AVX2 } else { MR }
 }
 
-/// Terms accumulated in registers before C is written: KC rows of a panel of B, 16 KiB, take half of
-/// L1 and stay there while all tiles of a batch of rows read them. [`dot_width`] of bf16 count once.
+/// Terms accumulated in registers before C is written: KC rows of a panel of B, 16 KiB, take half
+/// of L1 and stay there while all tiles of a batch of rows read them. [`dot_width`] of bf16 count
+/// once.
 pub(crate) const KC: usize = 128;
 
-/// Terms that a tile accumulates before it is written: KC where C holds the compute type. Where C is
-/// rounded, all terms, so that each element is rounded once.
+/// Terms that a tile accumulates before it is written: KC where C holds the compute type. Where C
+/// is rounded, all terms, so that each element is rounded once.
 pub(super) fn k_block<F: Stored, O: Stored>(k: usize) -> usize {
     if size_of::<O>() == size_of::<O::Compute>() {
         k.min(KC * dot_width::<F>())
@@ -83,8 +85,8 @@ pub(super) fn k_block<F: Stored, O: Stored>(k: usize) -> usize {
 /// of their tiles are computed once for all batches.
 pub(super) const ROW_BATCH: usize = 32 * MR;
 
-/// Rows of C of a task, at least; and at most where a B larger than L2 has to come from L3 again for
-/// each task.
+/// Rows of C of a task, at least; and at most where a B larger than L2 has to come from L3 again
+/// for each task.
 const MC: usize = 64;
 const MC_LARGE_B: usize = 192;
 
@@ -112,7 +114,8 @@ pub(super) fn rows_per_task(Size { m, k, n }: Size) -> usize {
     m.div_ceil(tasks).next_multiple_of(MR)
 }
 
-/// Terms of a task where C is too small to be cut by rows, as in a weight's gradient over all pixels.
+/// Terms of a task where C is too small to be cut by rows, as in a weight's gradient over all
+/// pixels.
 pub(super) const SPLIT_K: usize = 2048;
 
 /// Tasks that terms are split into, at most: each has a C of its own, of at most so many elements

@@ -2,7 +2,8 @@
 //!
 //! The micro-kernel finds each of its rows through an offset, so rows need not lie at one distance.
 //! With the offsets of a convolution's windows, a GEMM reads them where they lie in the image, and
-//! im2col's copy is not written (M. Dukhan, "The Indirect Convolution Algorithm", arXiv:1907.02129).
+//! im2col's copy is not written (M. Dukhan, "The Indirect Convolution Algorithm",
+//! arXiv:1907.02129).
 
 use super::blocking::{MR, tile_rows};
 use crate::Stored;

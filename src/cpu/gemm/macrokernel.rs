@@ -63,8 +63,9 @@ pub(super) fn macro_kernel<F, T, O>(
 }
 
 impl<F: Stored> PackedB<'_, F> {
-    /// For each panel, where terms `first..first + count` lie: in A, whose terms are `step` apart, and
-    /// in B, whose panels are cut after every KC terms, so that a longer block has several segments.
+    /// For each panel, where terms `first..first + count` lie: in A, whose terms are `step` apart,
+    /// and in B, whose panels are cut after every KC terms, so that a longer block has several
+    /// segments.
     fn segments(&self, first: usize, count: usize, step: usize) -> Vec<Vec<KSegment>> {
         let (width, t) = (self.width, dot_width::<F>());
         let (terms, columns) = (count.next_multiple_of(t), self.n.next_multiple_of(width));

@@ -13,10 +13,10 @@
 //! B is packed in panels, which makes it one stream. Each row of A has an offset of its own and is
 //! read where it lies: dense or strided, packed or not, or under a convolution's window.
 //!
-//! Where the CPU multiplies bf16, one instruction multiplies VNNI pairs, two neighbouring terms of A
-//! and of B, and accumulates both products in f32. So bf16 operands come in pairs, and an odd last
-//! term is paired with 0. Elsewhere they are converted to f32 while they are packed, and only C is
-//! bf16.
+//! Where the CPU multiplies bf16, one instruction multiplies VNNI pairs, two neighbouring terms of
+//! A and of B, and accumulates both products in f32. So bf16 operands come in pairs, and an odd
+//! last term is paired with 0. Elsewhere they are converted to f32 while they are packed, and only
+//! C is bf16.
 
 use super::accumulator::Accumulator;
 use super::blocking::{MR, dot_width};

@@ -20,8 +20,8 @@
 //! * B is packed, once for all tasks, and becomes one stream; A is read where it lies, unless its
 //!   strides miss the caches, and through row offsets, so convolutions need no im2col;
 //! * bf16 is multiplied in VNNI pairs where the CPU has AVX512-BF16, else converted while packed;
-//! * a product with many terms and a small C is cut along k (split-K) into tasks of their own, whose
-//!   results are added up in a tree;
+//! * a product with many terms and a small C is cut along k (split-K) into tasks of their own,
+//!   whose results are added up in a tree;
 //! * a prologue computes B while it is packed, an epilogue works on rows of C just written: an
 //!   activation between two products is never in memory as a whole.
 //!

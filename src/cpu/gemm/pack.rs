@@ -6,8 +6,8 @@
 //! in VNNI pairs  b[0, 0] b[1, 0]  b[0, 1] b[1, 1] ... b[0, nr-1] b[1, nr-1]  b[2, 0] b[3, 0] ...
 //! ```
 //!
-//! Columns that a panel lacks are 0, and so is the second element of an odd last row's pairs. Packing
-//! converts too: bf16 to f32, on a CPU that does not multiply bf16.
+//! Columns that a panel lacks are 0, and so is the second element of an odd last row's pairs.
+//! Packing converts too: bf16 to f32, on a CPU that does not multiply bf16.
 
 use std::ops::Range;
 
@@ -38,8 +38,8 @@ pub(crate) fn factors<'a, T: Stored, F: Stored<Compute = T::Compute>>(
     })
 }
 
-/// Copies a few elements, converted. Pieces of constant length keep the compiler from calling memcpy,
-/// which takes longer than they do.
+/// Copies a few elements, converted. Pieces of constant length keep the compiler from calling
+/// memcpy, which takes longer than they do.
 #[inline(always)]
 pub(crate) fn copy<T: Stored, F: Stored<Compute = T::Compute>>(from: &[T], to: &mut [F]) {
     if let Some(from) = as_type::<T, F>(from) {
@@ -103,7 +103,8 @@ vectorize! {
     }
 }
 
-/// B [k, n] in panels: for each block of KC terms, for each panel of columns, the rows of the block.
+/// B [k, n] in panels: for each block of KC terms, for each panel of columns, the rows of the
+/// block.
 #[derive(Clone, Copy)]
 pub(super) struct PackedB<'a, F> {
     pub data: &'a [F],
@@ -180,8 +181,8 @@ impl<'a, T: Stored> Operand<'a, T> {
     }
 }
 
-/// Packs the columns of a transposed matrix, each of them dense and `stride` from the next, in squares
-/// of 4 x 4: the elements of more columns could map to one set of L1.
+/// Packs the columns of a transposed matrix, each of them dense and `stride` from the next, in
+/// squares of 4 x 4: the elements of more columns could map to one set of L1.
 fn pack_transposed<T: Stored, F: Stored<Compute = T::Compute>>(
     from: &[T],
     stride: usize,
@@ -215,30 +216,30 @@ fn pack_transposed<T: Stored, F: Stored<Compute = T::Compute>>(
 pub(super) enum ALayout {
     /// Where it lies.
     InPlace,
-    /// In a copy of some terms of a batch of rows, `stride` apart. If `dense`, rows that hold nothing
-    /// but those terms are copied in one piece.
+    /// In a copy of some terms of a batch of rows, `stride` apart. If `dense`, rows that hold
+    /// nothing but those terms are copied in one piece.
     PackedRows { stride: usize, dense: bool },
-    /// In a copy of some terms of all rows, column after column, `stride` apart, with VNNI pairs side
-    /// by side. If `dense`, columns that follow one another are copied in one piece.
+    /// In a copy of some terms of all rows, column after column, `stride` apart, with VNNI pairs
+    /// side by side. If `dense`, columns that follow one another are copied in one piece.
     PackedColumns { stride: usize, dense: bool },
 }
 
-/// Elements of a cache line of f32. An odd number of lines between rows spreads them over all sets of
-/// the caches.
+/// Elements of a cache line of f32. An odd number of lines between rows spreads them over all sets
+/// of the caches.
 const LINE: usize = 16;
 
 /// Columns of B from which on A is read often enough that cache misses cost more than a copy.
 const MANY_COLUMNS: usize = 128;
 
-/// Bytes between rows, and between columns, that map many of them to few sets of the caches: what is
-/// read for one panel of B is evicted before the next.
+/// Bytes between rows, and between columns, that map many of them to few sets of the caches: what
+/// is read for one panel of B is evicted before the next.
 const CONFLICT_ROWS: usize = 4096;
 const CONFLICT_COLUMNS: usize = 512;
 
 impl ALayout {
-    /// For A [m, k], of which `terms` are taken at a time, and n columns of B. A copy is made where A
-    /// has to be converted, where VNNI pairs do not lie side by side, or where conflict misses would
-    /// cost more.
+    /// For A [m, k], of which `terms` are taken at a time, and n columns of B. A copy is made where
+    /// A has to be converted, where VNNI pairs do not lie side by side, or where conflict misses
+    /// would cost more.
     pub fn choose<F: Stored, T: Stored>(
         a: Operand<'_, T>,
         Size { m, k, n }: Size,
