@@ -253,7 +253,10 @@ impl Settings {
     /// # Errors
     /// No such files, malformed files, a download that fails.
     pub fn load_data(&self) -> Result<TrainTest> {
-        let (drawn, asked) = (self.drawn_classes(), self.data.is_some() || self.download);
+        let (drawn, asked) = (
+            self.source.spec().glyphs,
+            self.data.is_some() || self.download,
+        );
         let folder = match (self.data_folder(), drawn) {
             (Err(nowhere), Some(classes)) if !asked => {
                 writeln!(Stderr, "{nowhere}: using the built-in glyphs");
@@ -297,33 +300,15 @@ impl Settings {
             .map_or_else(default_folder, |folder| Ok(folder.clone()))
     }
 
-    /// The built-in glyphs of the source's classes, if there are any.
-    fn drawn_classes(&self) -> Option<glyphs::Classes> {
-        match self.source.classes().len() {
-            47 => Some(glyphs::Classes::Balanced),
-            10 if !self.mirrors && self.source != Source::FashionMnist => {
-                Some(glyphs::Classes::Digits)
-            }
-            _ => None,
-        }
-    }
-
-    fn draw(&self, classes: glyphs::Classes) -> Result<TrainTest> {
-        let framing = if self.source == Source::Mnist {
-            glyphs::Framing::Mnist
-        } else {
-            glyphs::Framing::Emnist
-        };
+    fn draw(&self, (classes, framing): (glyphs::Classes, glyphs::Framing)) -> Result<TrainTest> {
         let [train, test] = self.glyphs;
-        glyphs::pair(
-            &glyphs::Settings {
-                classes,
-                framing,
-                seed: self.seed,
-            },
-            train,
-            test,
-        )
+        let seed = self.seed;
+        let settings = glyphs::Settings {
+            classes,
+            framing,
+            seed,
+        };
+        glyphs::pair(&settings, train, test)
     }
 
     /// The model, fitted to images of this `[h, w, c]` and so many classes.

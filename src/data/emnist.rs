@@ -73,17 +73,6 @@ impl Split {
     pub(crate) fn first_label(self) -> u8 {
         u8::from(self == Split::Letters)
     }
-
-    /// Mean and standard deviation of its pixels in units of 0..1, as published in lightning-bolts'
-    /// EMNIST data module.
-    pub(crate) fn statistics(self) -> (f32, f32) {
-        match self {
-            Split::Balanced => (0.175, 0.333),
-            Split::ByClass | Split::ByMerge => (0.174, 0.332),
-            Split::Letters => (0.172, 0.331),
-            Split::Digits | Split::Mnist => (0.173, 0.332),
-        }
-    }
 }
 
 const DIGITS: &str = "0123456789";

@@ -22,6 +22,8 @@ mod gzip;
 pub mod idx;
 mod picture;
 mod place;
+mod remotes;
+mod sets;
 mod source;
 mod tar;
 

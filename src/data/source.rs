@@ -1,10 +1,10 @@
-//! The published sets: their names, files, constants, and one way to read them all.
+//! The published sets: one way to find and read them all, by the table of `sets`.
 
 use super::archive::File;
-use super::cifar::{self, Kind};
 use super::emnist::{self, Split};
 use super::place::{Layout, Place};
-use super::{Dataset, TrainTest, idx};
+use super::sets::{self, Format, Spec};
+use super::{Dataset, TrainTest, cifar, idx};
 use crate::{Error, Result};
 use std::ffi::OsString;
 use std::fmt;
@@ -59,25 +59,28 @@ impl Source {
             .collect()
     }
 
+    /// Its row of the table.
+    pub(crate) fn spec(self) -> &'static Spec {
+        match self {
+            Source::Emnist(split) => &sets::EMNIST[split as usize],
+            Source::Mnist => &sets::MNIST,
+            Source::FashionMnist => &sets::FASHION_MNIST,
+            Source::Cifar10 => &sets::CIFAR10,
+            Source::Cifar100 => &sets::CIFAR100,
+        }
+    }
+
     /// Its name as its authors write it: `EMNIST balanced`.
     pub fn title(self) -> String {
-        match self {
-            Source::Emnist(split) => format!("EMNIST {split}"),
-            Source::Mnist => "MNIST".into(),
-            Source::FashionMnist => "Fashion-MNIST".into(),
-            Source::Cifar10 => "CIFAR-10".into(),
-            Source::Cifar100 => "CIFAR-100".into(),
-        }
+        self.spec().title.to_owned()
     }
 
     /// The published names of its classes.
     pub fn classes(self) -> Vec<String> {
-        match self {
-            Source::Emnist(split) => split.classes(),
-            Source::Mnist => Split::Mnist.classes(),
-            Source::FashionMnist => FASHION.map(String::from).to_vec(),
-            Source::Cifar10 => Kind::Cifar10.classes(),
-            Source::Cifar100 => Kind::Cifar100.classes(),
+        match self.spec().format {
+            Format::Idx(classes) => classes.iter().map(|name| name.to_string()).collect(),
+            Format::Emnist(split) => split.classes(),
+            Format::Cifar(kind) => kind.classes(),
         }
     }
 
@@ -85,18 +88,12 @@ impl Source {
     /// published: EMNIST in lightning-bolts, the others in the customary transforms of
     /// torchvision's examples.
     pub fn statistics(self) -> (Vec<f32>, Vec<f32>) {
-        match self {
-            Source::Emnist(split) => (vec![split.statistics().0], vec![split.statistics().1]),
-            Source::Mnist => (vec![0.1307], vec![0.3081]),
-            Source::FashionMnist => (vec![0.2861], vec![0.3530]),
-            Source::Cifar10 => (vec![0.4914, 0.4822, 0.4465], vec![0.2470, 0.2435, 0.2616]),
-            Source::Cifar100 => (vec![0.5071, 0.4867, 0.4408], vec![0.2675, 0.2565, 0.2761]),
-        }
+        (self.spec().mean.to_vec(), self.spec().std.to_vec())
     }
 
     /// Whether its IDX files keep images column by column, as EMNIST's do, instead of row by row.
     pub fn is_transposed(self) -> bool {
-        matches!(self, Source::Emnist(_))
+        matches!(self.spec().format, Format::Emnist(_))
     }
 
     /// Looks for the set in `dir`: its files there or in torchvision's folders (`EMNIST/raw`,
@@ -141,9 +138,9 @@ impl Source {
 
     /// The sets of `part`, the test set last.
     fn read(self, dir: &Path, part: Part) -> Result<Vec<Dataset>> {
-        let layout = self.layout(part);
+        let (spec, layout) = (self.spec(), self.layout(part));
         let place = layout.locate(dir)?.ok_or_else(|| layout.missing(dir))?;
-        let (mut names, extra) = (layout.files, self.names_file());
+        let (mut names, extra) = (layout.files, spec.names.map(str::to_owned));
         names.extend(extra.clone());
         let mut files = place.read(&names)?;
         let classes = match extra.and_then(|_| files.pop()).flatten() {
@@ -155,201 +152,68 @@ impl Source {
             .iter()
             .zip(files)
             .map(|(name, file)| file.ok_or_else(|| absent(name)));
-        let files = files.collect::<Result<Vec<File>>>()?;
-        let test = if self.is_cifar() { 1 } else { 2 };
-        let train = files.len() - test;
-        let (mut files, mut sets) = (files.into_iter(), Vec::new());
-        for (part, count) in [("training", train), ("test", test)]
-            .into_iter()
-            .filter(|&(_, count)| count > 0)
-        {
-            let (name, files) = (
-                format!("{}, {part}", self.title()),
-                files.by_ref().take(count),
-            );
-            sets.push(if self.is_cifar() {
-                self.cifar(name, files, &classes)
-            } else {
-                self.idx(name, files, &classes)
-            }?);
-        }
-        Ok(sets)
+        let mut files = files.collect::<Result<Vec<File>>>()?.into_iter();
+        let parts = match part {
+            Part::Both => vec![("training", spec.files[0]), ("test", spec.files[1])],
+            Part::Test => vec![("test", spec.files[1])],
+        };
+        let sets = parts.into_iter().map(|(part, list)| {
+            let name = format!("{}, {part}", spec.title);
+            self.decode(name, files.by_ref().take(list.len()), &classes)
+        });
+        sets.collect()
     }
 
-    /// From a file of images and a file of labels.
-    fn idx(
+    fn decode(
         self,
         name: String,
         mut files: impl Iterator<Item = File>,
         classes: &[String],
     ) -> Result<Dataset> {
+        if let Format::Cifar(kind) = self.spec().format {
+            let (mut pixels, mut labels) = (Vec::new(), Vec::new());
+            for file in files {
+                cifar::decode(&file.path, &file.bytes, kind, &mut pixels, &mut labels)?;
+            }
+            return Dataset::new(name, [32, 32, 3], pixels, labels, classes.to_vec());
+        }
         let (Some(images), Some(labels)) = (files.next(), files.next()) else {
             return Err(Error::Argument(format!("{name}: no files")));
         };
-        let first = if let Source::Emnist(split) = self {
-            split.first_label()
-        } else {
-            0
+        let first = match self.spec().format {
+            Format::Emnist(split) => split.first_label(),
+            _ => 0,
         };
-        idx::dataset(
-            name,
-            [images, labels],
-            self.is_transposed(),
-            first,
-            classes.to_vec(),
-        )
-    }
-
-    /// From any number of files of records.
-    fn cifar(
-        self,
-        name: String,
-        files: impl Iterator<Item = File>,
-        classes: &[String],
-    ) -> Result<Dataset> {
-        let (mut pixels, mut labels) = (Vec::new(), Vec::new());
-        for file in files {
-            cifar::decode(
-                &file.path,
-                &file.bytes,
-                self.kind(),
-                &mut pixels,
-                &mut labels,
-            )?;
-        }
-        Dataset::new(name, [32, 32, 3], pixels, labels, classes.to_vec())
-    }
-
-    fn is_cifar(self) -> bool {
-        matches!(self, Source::Cifar10 | Source::Cifar100)
-    }
-
-    fn kind(self) -> Kind {
-        if self == Source::Cifar100 {
-            Kind::Cifar100
-        } else {
-            Kind::Cifar10
-        }
-    }
-
-    /// The file that names the classes. It need not be there: torchvision's folders lack EMNIST's.
-    fn names_file(self) -> Option<String> {
-        match self {
-            Source::Emnist(split) => Some(format!("emnist-{split}-mapping.txt")),
-            Source::Mnist | Source::FashionMnist => None,
-            Source::Cifar10 => Some("batches.meta.txt".into()),
-            Source::Cifar100 => Some("fine_label_names.txt".into()),
-        }
+        let files = [images, labels];
+        idx::dataset(name, files, self.is_transposed(), first, classes.to_vec())
     }
 
     fn class_names(self, file: &File) -> Result<Vec<String>> {
-        match self {
-            Source::Emnist(split) => emnist::mapping(&file.path, &file.bytes, split),
-            _ => cifar::names(&file.path, &file.bytes, self.kind()),
+        match self.spec().format {
+            Format::Emnist(split) => emnist::mapping(&file.path, &file.bytes, split),
+            Format::Cifar(kind) => cifar::names(&file.path, &file.bytes, kind),
+            Format::Idx(_) => Ok(self.classes()),
         }
     }
 
     fn layout(self, part: Part) -> Layout {
-        let idx = |stem: String, part| {
-            [
-                format!("{stem}{part}-images-idx3-ubyte"),
-                format!("{stem}{part}-labels-idx1-ubyte"),
-            ]
-        };
-        let (train, test) = match self {
-            Source::Emnist(split) => {
-                let stem = format!("emnist-{split}-");
-                (
-                    idx(stem.clone(), "train").to_vec(),
-                    idx(stem, "test").to_vec(),
-                )
-            }
-            Source::Mnist | Source::FashionMnist => (
-                idx(String::new(), "train").to_vec(),
-                idx(String::new(), "t10k").to_vec(),
-            ),
-            Source::Cifar10 => (
-                (1..=5).map(|i| format!("data_batch_{i}.bin")).collect(),
-                vec!["test_batch.bin".into()],
-            ),
-            Source::Cifar100 => (vec!["train.bin".into()], vec!["test.bin".into()]),
-        };
-        // Fashion-MNIST's files are named as MNIST's, so the folder that says which comes before
-        // the one given.
-        let (folders, archive, pickles): (&[&str], _, &[&str]) = match self {
-            Source::Emnist(_) => (
-                &[
-                    "EMNIST/raw",
-                    "EMNIST",
-                    "raw",
-                    "gzip",
-                    "emnist_source_files",
-                    "",
-                ],
-                Some("gzip.zip"),
-                &[],
-            ),
-            Source::Mnist => (&["MNIST/raw", "MNIST", "raw", ""], None, &[]),
-            Source::FashionMnist => (
-                &[
-                    "FashionMNIST/raw",
-                    "FashionMNIST",
-                    "raw",
-                    "data/fashion",
-                    "",
-                ],
-                None,
-                &[],
-            ),
-            Source::Cifar10 => {
-                let pickles = &[
-                    "cifar-10-batches-py",
-                    "cifar-10-python.tar.gz",
-                    "data_batch_1",
-                ];
-                (
-                    &["cifar-10-batches-bin", ""],
-                    Some("cifar-10-binary.tar.gz"),
-                    pickles,
-                )
-            }
-            Source::Cifar100 => {
-                let pickles = &["cifar-100-python", "cifar-100-python.tar.gz", "meta"];
-                (
-                    &["cifar-100-binary", ""],
-                    Some("cifar-100-binary.tar.gz"),
-                    pickles,
-                )
-            }
-        };
-        let files = if part == Part::Test {
-            test
-        } else {
-            train.into_iter().chain(test).collect()
-        };
+        let spec = self.spec();
+        let [train, test] = spec.files;
+        let train = if part == Part::Test { &[] } else { train };
         Layout {
-            title: self.title(),
-            folders,
-            archive,
-            url: self.remotes()[0].bases[0],
-            files,
-            pickles,
+            title: spec.title.to_owned(),
+            folders: spec.folders,
+            archive: spec.archive,
+            url: spec.remotes[0].bases[0],
+            files: train
+                .iter()
+                .chain(test)
+                .map(|name| name.to_string())
+                .collect(),
+            pickles: spec.pickles,
         }
     }
 }
-
-const FASHION: [&str; 10] = [
-    "T-shirt/top",
-    "Trouser",
-    "Pullover",
-    "Dress",
-    "Coat",
-    "Sandal",
-    "Shirt",
-    "Sneaker",
-    "Bag",
-    "Ankle boot",
-];
 
 /// The name that [`FromStr`] reads: `emnist-balanced`, `mnist`, `fashion-mnist`, `cifar-10`,
 /// `cifar-100`.
