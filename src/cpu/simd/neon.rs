@@ -2,7 +2,7 @@
 
 use std::arch::aarch64::*;
 
-use super::Lanes;
+use super::lanes::{Lanes, registers};
 
 registers! {
     f32, float32x4_t, 4, [u64; 16]: vdupq_n_f32 vld1q_f32 vst1q_f32 vaddq_f32 vsubq_f32 add_product_f32;

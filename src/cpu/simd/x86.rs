@@ -4,7 +4,7 @@ use std::arch::x86_64::*;
 
 use half::bf16;
 
-use super::Lanes;
+use super::lanes::{Lanes, registers};
 
 registers! {
     f32, __m128, 4, __m256i: _mm_set1_ps _mm_loadu_ps _mm_storeu_ps _mm_add_ps _mm_sub_ps _mm_fmadd_ps;
