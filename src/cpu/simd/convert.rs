@@ -1,19 +1,18 @@
-//! Numbers of 16 bits are computed as f32: widened piece by piece into rooms that stay in the
-//! first-level cache, where the loops for f32 find them; so no op needs loops of its own for them.
+//! bf16 inputs are converted to f32 in blocks that fit in L1; every op has f32 and f64 loops only.
 
 use crate::Stored;
 use crate::cpu::{Scratch, simd, vectorize};
 use crate::tensor::dtype::{as_type, as_type_mut};
 
-/// Numbers of a piece: four rooms of 4 KiB fit in the first-level cache.
+/// Elements of a block: four buffers of 4 KiB fit in L1.
 pub(crate) const BLOCK: usize = 1024;
 
-/// Calls `body(inputs, part)` for parts of y, with all numbers in the type they are computed in:
-/// once where that is how they are stored, else for each `piece` of them.
+/// Calls `body(inputs, output)` with blocks of x and y in their compute type: once with all of them
+/// where they are stored in it, else for each block of `size` elements.
 pub(crate) fn for_each_block<T: Stored, const N: usize>(
     x: [&[T]; N],
     y: &mut [T],
-    piece: usize,
+    size: usize,
     mut body: impl FnMut([&[T::Compute]; N], &mut [T::Compute]),
 ) {
     if let Some(y) = as_type_mut(y) {
@@ -22,74 +21,73 @@ pub(crate) fn for_each_block<T: Stored, const N: usize>(
             y,
         );
     }
-    let mut rooms = Scratch::new((N + 1) * piece);
-    let (out, rooms) = rooms.split_at_mut(piece);
-    for (i, y) in y.chunks_mut(piece).enumerate() {
+    let mut buffers = Scratch::new((N + 1) * size);
+    let (out, buffers) = buffers.split_at_mut(size);
+    for (i, y) in y.chunks_mut(size).enumerate() {
         let count = y.len();
-        for (room, x) in rooms.chunks_mut(piece).zip(x) {
-            convert(&x[i * piece..][..count], &mut room[..count]);
+        for (buffer, x) in buffers.chunks_mut(size).zip(x) {
+            convert(&x[i * size..][..count], &mut buffer[..count]);
         }
         body(
-            std::array::from_fn(|k| &rooms[k * piece..][..count]),
+            std::array::from_fn(|k| &buffers[k * size..][..count]),
             &mut out[..count],
         );
         round_fast(&out[..count], y);
     }
 }
 
-/// Numbers widened or to be rounded, from the pool: taken where they are needed, and kept from one
-/// call to the next.
+/// A buffer for elements in their compute type, allocated when it is first needed and kept for the
+/// next call.
 pub(crate) type ConvertBuffer<T> = Option<Scratch<<T as Stored>::Compute>>;
 
-/// Numbers in the type they are computed in: themselves, or widened into `room`.
+/// Elements in their compute type: x itself, or converted into `buffer`.
 pub(crate) fn as_compute<'a, T: Stored>(
     x: &'a [T],
-    room: &'a mut ConvertBuffer<T>,
+    buffer: &'a mut ConvertBuffer<T>,
 ) -> &'a [T::Compute] {
     as_type(x).unwrap_or_else(|| {
-        let room = reserve::<T>(room, x.len());
-        convert(x, room);
-        room
+        let buffer = reserve::<T>(buffer, x.len());
+        convert(x, buffer);
+        buffer
     })
 }
 
-/// Calls `body` on y in the type it is computed in: y itself, or `room`, which is then rounded into
-/// y.
+/// Calls `body` to write y in its compute type: y itself, or `buffer`, which is then rounded to y.
 pub(crate) fn write_as_compute<T: Stored>(
     y: &mut [T],
-    room: &mut ConvertBuffer<T>,
+    buffer: &mut ConvertBuffer<T>,
     body: impl FnOnce(&mut [T::Compute]),
 ) {
     if let Some(y) = as_type_mut(y) {
         return body(y);
     }
-    let room = reserve::<T>(room, y.len());
-    body(room);
-    round_fast(room, y);
+    let buffer = reserve::<T>(buffer, y.len());
+    body(buffer);
+    round_fast(buffer, y);
 }
 
-/// As [`narrowed`], with the numbers of y in what `body` gets.
+/// As [`write_as_compute`], but `body` finds the elements of y in what it gets.
 pub(crate) fn update_as_compute<T: Stored>(
     y: &mut [T],
-    room: &mut ConvertBuffer<T>,
+    buffer: &mut ConvertBuffer<T>,
     body: impl FnOnce(&mut [T::Compute]),
 ) {
     if let Some(y) = as_type_mut(y) {
         return body(y);
     }
-    let room = reserve::<T>(room, y.len());
-    convert(y, room);
-    body(room);
-    round_fast(room, y);
+    let buffer = reserve::<T>(buffer, y.len());
+    convert(y, buffer);
+    body(buffer);
+    round_fast(buffer, y);
 }
 
-/// The first `count` numbers of a room, of one as large as that at least.
-fn reserve<T: Stored>(room: &mut ConvertBuffer<T>, count: usize) -> &mut [T::Compute] {
-    let room = match room.take() {
-        Some(large) if large.len() >= count => room.insert(large),
-        _ => room.insert(Scratch::new(count)),
+/// The first `count` elements of the buffer, which is replaced if it is smaller.
+fn reserve<T: Stored>(buffer: &mut ConvertBuffer<T>, count: usize) -> &mut [T::Compute] {
+    let buffer = match buffer.take() {
+        Some(large) if large.len() >= count => buffer.insert(large),
+        _ => buffer.insert(Scratch::new(count)),
     };
-    &mut room[..count]
+    &mut buffer[..count]
 }
 
 /// y = x.
@@ -102,8 +100,7 @@ pub(crate) fn round<T: Stored>(x: &[T::Compute], y: &mut [T]) {
     round_loop(x, y);
 }
 
-/// As [`round`], by the CPU's own instruction where it has one, which takes subnormal numbers for
-/// 0.
+/// As [`round`], by the CPU's instruction where it has one, which flushes subnormals to 0.
 fn round_fast<T: Stored>(x: &[T::Compute], y: &mut [T]) {
     if !as_type(x)
         .zip(as_type_mut(y))
@@ -133,8 +130,8 @@ mod tests {
 
     use super::*;
 
-    /// By an instruction and by the definition: every normal number of bf16, what lies between it
-    /// and the next; and any count.
+    /// By the CPU's instruction and by the definition: all normal bf16, values between neighbours,
+    /// and any count.
     #[test]
     fn rounding_is_to_nearest_and_even() {
         let between = [0x0000, 0x0001, 0x7fff, 0x8000, 0x8001, 0xffff];

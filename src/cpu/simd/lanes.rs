@@ -1,21 +1,21 @@
-//! Vector registers, each instruction set's under one trait.
+//! Vector registers of all instruction sets behind one trait, and the portable one, an array.
 
 use crate::tensor::rng::Words;
 use crate::{Float, Stored};
 
-/// A vector register of numbers: what the inner loop of a matrix product is written in.
+/// A vector register of floats: what micro-kernels and Winograd's transforms are written with.
 pub(crate) trait Lanes<T: Float>: Copy {
-    /// How many.
+    /// How many lanes it has.
     const N: usize;
-    /// Registers as wide, of random words.
+    /// A register as wide, of random words.
     type Words: Words;
     /// All lanes the same.
     fn splat(x: T) -> Self;
     /// # Safety
-    /// N elements are readable at `from`; for the types of x86 the processor has the instructions.
+    /// N elements are readable at `from`; for the types of x86 the CPU has the instructions.
     unsafe fn load(from: *const T) -> Self;
     /// # Safety
-    /// N elements are writable at `to`; for the types of x86 the processor has the instructions.
+    /// N elements are writable at `to`; for the types of x86 the CPU has the instructions.
     unsafe fn store(self, to: *mut T);
     /// As `load`, of the first `count` lanes; the others are 0.
     ///
@@ -43,7 +43,7 @@ pub(crate) trait Lanes<T: Float>: Copy {
             std::ptr::copy_nonoverlapping(lanes.as_ptr(), to, count);
         }
     }
-    /// As `load_first`, from a type that numbers are stored in.
+    /// As `load_first`, converted from a storage type.
     ///
     /// # Safety
     /// As `load_first`.
@@ -61,20 +61,20 @@ pub(crate) trait Lanes<T: Float>: Copy {
             }
             let (mut stored, mut lanes) = ([S::default(); 16], [T::ZERO; 16]);
             std::ptr::copy_nonoverlapping(from, stored.as_mut_ptr(), count);
-            // Loops, not `map`: a closure might not be compiled for these instructions.
+            // A loop, not `map`: a closure may not be compiled for these instructions.
             for i in 0..Self::N {
                 lanes[i] = stored[i].to_compute();
             }
             Self::load(lanes.as_ptr())
         }
     }
-    /// As `store_first`, to a type that numbers are stored in, rounded.
+    /// As `store_first`, rounded to a storage type.
     ///
     /// # Safety
     /// As `store_first`.
     #[inline(always)]
     unsafe fn store_converted<S: Stored<Compute = T>>(self, count: usize, to: *mut S) {
-        // SAFETY: as in `widen`.
+        // SAFETY: as in `load_converted`.
         unsafe {
             if S::DTYPE == T::DTYPE {
                 return if count == Self::N {
@@ -91,7 +91,7 @@ pub(crate) trait Lanes<T: Float>: Copy {
             std::ptr::copy_nonoverlapping(stored.as_ptr(), to, count);
         }
     }
-    /// The first N numbers of a slice.
+    /// The first N elements of a slice.
     #[inline(always)]
     fn read<S: Stored<Compute = T>>(from: &[S]) -> Self {
         assert!(from.len() >= Self::N, "a register is filled");
@@ -99,15 +99,14 @@ pub(crate) trait Lanes<T: Float>: Copy {
         // type.
         unsafe { Self::load_converted(Self::N, from.as_ptr()) }
     }
-    /// Writes the first N numbers of a slice.
+    /// Writes the first N elements of a slice.
     #[inline(always)]
     fn write<S: Stored<Compute = T>>(self, to: &mut [S]) {
         assert!(to.len() >= Self::N, "a register is written whole");
         // SAFETY: as in `read`.
         unsafe { self.store_converted(Self::N, to.as_mut_ptr()) }
     }
-    /// A square of registers of a slice, whose rows and columns lie `apart` numbers from one
-    /// another.
+    /// N x N registers of a slice, whose rows and columns are `apart` elements from one another.
     #[inline(always)]
     fn read_square<S: Stored<Compute = T>, const N: usize>(
         from: &[S],
@@ -129,7 +128,7 @@ pub(crate) trait Lanes<T: Float>: Copy {
         }
         square
     }
-    /// Writes a square of registers to a slice, as `read_square` reads it.
+    /// Writes N x N registers to a slice, as `read_square` reads them.
     #[inline(always)]
     fn write_square<S: Stored<Compute = T>, const N: usize>(
         square: [[Self; N]; N],
@@ -154,11 +153,11 @@ pub(crate) trait Lanes<T: Float>: Copy {
     fn add(self, b: Self) -> Self;
     /// self - b.
     fn sub(self, b: Self) -> Self;
-    /// a b + self.
+    /// self + a b, by an FMA where the CPU has one.
     fn add_product(self, a: Self, b: Self) -> Self;
 }
 
-/// Where the last register of a square of n x n ends.
+/// The end of the last of n x n registers.
 #[inline(always)]
 fn reach(n: usize, apart: [usize; 2], register: usize) -> usize {
     (n - 1)
@@ -197,7 +196,7 @@ impl<T: Float> Lanes<T> for [T; 4] {
     }
 }
 
-/// A processor's registers, by the names of its instructions. Those for the first few lanes are
+/// Implements [`Lanes`] for registers by the names of their intrinsics. Masked loads and stores are
 /// left out where there are none.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 macro_rules! registers {

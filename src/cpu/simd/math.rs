@@ -1,25 +1,25 @@
 //! The transcendental functions.
 //!
-//! In f64 they are the standard library's, and `erf`, which it lacks. In f32 each is a few
-//! multiplications and additions without branches or tables, so that a loop over a slice becomes
-//! vector instructions. Products and sums are rounded separately, so that every processor gives the
-//! same bits; but for GELU, which takes as long as all others together, and half as long where both
-//! are one instruction.
+//! f64 uses the standard library's, and an `erf` written here, which it lacks. In f32 each function
+//! is a few multiplications and additions without branches or tables, so that loops over slices are
+//! vectorized. Multiplications and additions are rounded separately, which gives the same bits on
+//! every CPU. GELU is the exception: it takes as long as all other functions together, and half as
+//! long with FMAs.
 //!
-//! The recipe is always the same. Map the argument to a short interval by an identity, `exp(x) =
-//! 2^n exp(x - n ln 2)`; there take a polynomial; map back. The polynomials here are minimax:
-//! Remez's exchange, run in 40-digit arithmetic with the error weighted to be relative to the
-//! result, then rounded to the type. The interval and the error before rounding stand beside each.
-//! Terms that are exact (1 + x in exp, x in tanh) are kept apart and added last: that, more than
-//! the polynomial, keeps the error at about one unit in the last place.
+//! The recipe is always the same: reduce the argument to a short interval by an identity, such as
+//! `exp(x) = 2^n exp(x - n ln 2)`, evaluate a polynomial there, and undo the reduction. The
+//! polynomials are minimax, found by the Remez exchange algorithm in 40-digit arithmetic with the
+//! error relative to the result, then rounded to the type. The interval and the error before
+//! rounding stand beside each. Exact terms (1 + x in exp, x in tanh) are kept apart and added last:
+//! that, more than the polynomial, keeps the error at about one unit in the last place.
 
 #![allow(
     clippy::excessive_precision,
     reason = "coefficients stand as the fit gave them; the compiler rounds them"
 )]
 
-/// c0 + c1 x + c2 x^2 + ..., the highest coefficient first, by Horner's rule; in f32, if `fused`,
-/// with one rounding for each.
+/// c0 + c1 x + c2 x^2 + ..., the highest coefficient first, by Horner's rule: in f32, if `fused`,
+/// with an FMA for each coefficient.
 macro_rules! polynomial {
     ($x:expr; $first:expr $(, $c:expr)*) => {{
         let x = $x;
@@ -38,8 +38,8 @@ macro_rules! polynomial {
     };
 }
 
-/// Adding it pushes the fraction of an f32 below 2^22 out of the last bit: what is left is rounded
-/// to nearest.
+/// 1.5 2^23: adding it to an f32 below 2^22 shifts the fraction out, which rounds to the nearest
+/// integer.
 const ROUND: f32 = 12_582_912.0;
 /// ln 2 in two parts. The first has few enough bits that its product with any exponent is exact.
 const LN2_HIGH: f32 = 355.0 / 512.0;
@@ -98,7 +98,7 @@ pub(crate) fn tanh_f32(x: f32) -> f32 {
     (if size <= 0.625 { near } else { far }).copysign(x)
 }
 
-/// |x|, at most `end`. Not-a-number fails the comparison and passes through.
+/// min(|x|, end). Not-a-number fails the comparison and passes through.
 #[inline(always)]
 fn size_up_to(end: f32, x: f32) -> f32 {
     let t = x.abs();
@@ -145,8 +145,8 @@ pub(crate) fn gelu_slope_f32<const FUSED: bool>(x: f32) -> f32 {
     if x < 0.0 { tail } else { 1.0 - tail }
 }
 
-/// [`gelu_f32`] for a result that is rounded to bf16, with half as many terms: error 8.1e-6 of 1 /
-/// (1 + t), 0 before -4.875.
+/// [`gelu_f32`] for a result that is rounded to bf16, with half as many coefficients: error 8.1e-6
+/// of 1 / (1 + t), 0 before -4.875.
 #[inline(always)]
 pub(crate) fn gelu_for_bf16<const FUSED: bool>(x: f32) -> f32 {
     const END: f32 = 4.875;
@@ -234,8 +234,7 @@ mod tests {
             let x = f32::from_bits(bits);
             if x >= low && x <= high {
                 let want = truth(f64::from(x));
-                // Below the normal numbers the unit in the last place stays that of the smallest
-                // normal one.
+                // Subnormal values have the unit in the last place of the smallest normal one.
                 let exponent =
                     (want.abs().max(f64::from(f32::MIN_POSITIVE)).to_bits() >> 52) as i32 - 1023;
                 let error = (f64::from(f(x)) - want).abs() / 2f64.powi(exponent - 23);
@@ -301,8 +300,8 @@ mod tests {
         assert!(tanh_f32(-0.0).is_sign_negative() && tanh_f32(0.0).is_sign_positive());
     }
 
-    /// The slope is a sum to 1 by halves, and GELU of a size with them: errors are counted in units
-    /// of 1's last place.
+    /// The slope is built from 1 and a half, and GELU is of their magnitude, so errors are counted
+    /// in units of 1's last place.
     fn gelu_and_its_slope_are_off_by_two_units_of_one_at_most<const FUSED: bool>() {
         let unit = f64::from(f32::EPSILON);
         for bits in (0..=u32::MAX).step_by(1009) {
@@ -333,7 +332,7 @@ mod tests {
         short_gelu_and_its_slope_are_off_by_a_hundred_thousandth::<false>();
     }
 
-    /// Of every number of bf16.
+    /// Of every finite bf16.
     fn short_gelu_and_its_slope_are_off_by_a_hundred_thousandth<const FUSED: bool>() {
         for x in (0..=u16::MAX)
             .map(half::bf16::from_bits)

@@ -1,9 +1,12 @@
-//! Compute vectors, chosen at run time.
+//! SIMD, with the instruction set chosen at run time.
 //!
-//! The compiler turns a plain loop over slices into vector instructions, but only into those it may
-//! assume. A release binary may assume SSE2; this machine may have AVX-512. So each hot loop is
-//! compiled three times and the widest version that the processor has is run. Loops over f64, the
-//! oracle's type, are compiled once: that halves what a build of this crate takes.
+//! The compiler vectorizes plain loops over slices, but only with instructions that every CPU of
+//! the target has: SSE2 on x86-64, while this CPU may have AVX-512. So [`vectorize`] compiles a hot
+//! loop for SSE2, AVX2 and AVX-512 and runs the widest version that the CPU has. Loops over f64,
+//! the tests' oracle, are compiled for SSE2 only, which halves the time that a build takes.
+//!
+//! What a plain loop cannot express, such as keeping a tile in registers, is written with
+//! [`Lanes`], one type for each register width, and run by [`run_widest`].
 
 pub(crate) mod convert;
 mod lanes;
@@ -19,17 +22,18 @@ use half::bf16;
 
 pub(crate) use lanes::Lanes;
 
-/// Defines functions of numbers of type `T` whose loops are compiled for the widest vectors this
-/// processor has.
+/// Defines functions over elements of type `T` whose loops are compiled for several instruction
+/// sets; each call runs the widest version that this CPU has.
 ///
-/// The body becomes a function that is inlined, always, into one wrapper for each set of
-/// instructions: only what is inlined there is compiled for them. A closure in place of the body
-/// would be called from all the wrappers, and what several callers share the compiler inlines only
-/// if it is small. So a body should be plain loops over slices that call `#[inline(always)]`
-/// functions; where it has a choice of formulas, let it match first and then run a loop of its own
-/// for each. It computes the same numbers in every version, as Rust never contracts a product and a
-/// sum by itself; but for what asks for it by the constant `FUSED`, which a body may name: whether
-/// this version has an instruction for both.
+/// The body is inlined into one wrapper for each instruction set, since only what is inlined there
+/// is compiled for it. (A closure would be called by all wrappers, and the compiler inlines what
+/// has several callers only if it is small.) So a body should be plain loops over slices that call
+/// `#[inline(always)]` functions. Where it has a choice of formulas, it should match first and then
+/// run a loop for each.
+///
+/// All versions give the same bits, since Rust never contracts a multiplication and an addition to
+/// an FMA by itself. A body may ask for an FMA where the constant `FUSED` says that this version
+/// has one; then bits differ between CPUs.
 ///
 /// ```text
 /// vectorize! {
@@ -58,22 +62,22 @@ macro_rules! vectorize {
                 fn avx2<T: $bound>($($x: $type),*) $(-> $result)? {
                     body::<T, true>($($x),*)
                 }
-                // A wrapper here too keeps the body in one piece until all three take it in.
+                // Without a wrapper here the body could be split before it is inlined.
                 #[target_feature(enable = "sse2")]
                 fn sse2<T: $bound>($($x: $type),*) $(-> $result)? {
                     body::<T, false>($($x),*)
                 }
                 if const { matches!(<T as $crate::Element>::DTYPE, $crate::DType::F32 | $crate::DType::BF16) } {
                     if $crate::cpu::simd::has_avx512() {
-                        // SAFETY: the processor was just asked for these features.
+                        // SAFETY: the CPU was just asked for these features.
                         return unsafe { avx512($($x),*) };
                     }
                     if $crate::cpu::simd::has_avx2() {
-                        // SAFETY: the processor was just asked for these features.
+                        // SAFETY: the CPU was just asked for these features.
                         return unsafe { avx2($($x),*) };
                     }
                 }
-                // SAFETY: every processor of this architecture has SSE2.
+                // SAFETY: every CPU of this architecture has SSE2.
                 unsafe { sse2($($x),*) }
             }
             #[cfg(not(target_arch = "x86_64"))]
@@ -83,7 +87,7 @@ macro_rules! vectorize {
 }
 pub(crate) use vectorize;
 
-/// Whether this processor has the parts of AVX-512 that loops are compiled for.
+/// Whether this CPU has the parts of AVX-512 that loops are compiled for.
 #[inline(always)]
 pub(crate) fn has_avx512() -> bool {
     #[cfg(target_arch = "x86_64")]
@@ -95,7 +99,7 @@ pub(crate) fn has_avx512() -> bool {
     false
 }
 
-/// Whether this processor multiplies and rounds bf16, 16 at a time; others do so in f32.
+/// Whether this CPU multiplies VNNI pairs of bf16 and rounds f32 to bf16 (AVX512-BF16).
 #[inline(always)]
 pub(crate) fn has_bf16() -> bool {
     #[cfg(target_arch = "x86_64")]
@@ -104,7 +108,7 @@ pub(crate) fn has_bf16() -> bool {
     false
 }
 
-/// Whether this processor has AVX2 and its companion for products and sums.
+/// Whether this CPU has AVX2 and FMA.
 #[inline(always)]
 pub(crate) fn has_avx2() -> bool {
     #[cfg(target_arch = "x86_64")]
@@ -113,19 +117,19 @@ pub(crate) fn has_avx2() -> bool {
     false
 }
 
-/// Whether there are 32 vector registers. On x86 only AVX-512 has them; before there are 16.
+/// Whether there are 32 vector registers. On x86-64 only AVX-512 has them; AVX2 has 16.
 #[inline(always)]
 pub(crate) fn has_32_registers() -> bool {
     has_avx512() || cfg!(target_arch = "aarch64")
 }
 
-/// A computation in f32 that is written with registers.
+/// A computation in f32 that is written with vector registers.
 pub(crate) trait Kernel {
-    /// Does it with registers of type V. To be `#[inline(always)]`, with all it calls.
+    /// Runs it with registers of type V. It and all that it calls have to be `#[inline(always)]`.
     fn run<V: Lanes<f32>>(self);
 }
 
-/// Runs a kernel with the widest registers that this processor has.
+/// Runs a kernel with the widest registers that this CPU has.
 #[inline]
 pub(crate) fn run_widest(kernel: impl Kernel) {
     #[cfg(target_arch = "x86_64")]
@@ -140,11 +144,11 @@ pub(crate) fn run_widest(kernel: impl Kernel) {
             kernel.run::<__m256>();
         }
         if has_avx512() {
-            // SAFETY: the processor was just asked for these features.
+            // SAFETY: the CPU was just asked for these features.
             return unsafe { avx512(kernel) };
         }
         if has_avx2() {
-            // SAFETY: the processor was just asked for these features.
+            // SAFETY: the CPU was just asked for these features.
             return unsafe { avx2(kernel) };
         }
     }
@@ -154,12 +158,12 @@ pub(crate) fn run_widest(kernel: impl Kernel) {
     kernel.run::<[f32; 4]>();
 }
 
-/// y = x, by the instruction that rounds 16 at once to bf16, and takes those that are subnormal for
-/// 0; false where there is none.
+/// y = x, rounded to bf16 by the CPU's instruction, which flushes subnormals to 0. False where it
+/// has none.
 pub(crate) fn round(x: &[f32], y: &mut [bf16]) -> bool {
     #[cfg(target_arch = "x86_64")]
     if has_bf16() {
-        // SAFETY: the processor was just asked.
+        // SAFETY: the CPU was just asked.
         unsafe { x86::round(x, y) };
         return true;
     }
@@ -167,7 +171,7 @@ pub(crate) fn round(x: &[f32], y: &mut [bf16]) -> bool {
     false
 }
 
-/// Begins to fetch what lies at an address, on x86; any address will do.
+/// Prefetches a cache line, on x86-64. Any address will do.
 #[inline(always)]
 pub(crate) fn prefetch(at: *const i8) {
     #[cfg(target_arch = "x86_64")]

@@ -1,4 +1,4 @@
-//! The registers of NEON, which every processor of aarch64 has.
+//! The registers of NEON, which every CPU of aarch64 has.
 
 use std::arch::aarch64::*;
 
@@ -9,17 +9,17 @@ registers! {
     f64, float64x2_t, 2, [u64; 16]: vdupq_n_f64 vld1q_f64 vst1q_f64 vaddq_f64 vsubq_f64 add_product_f64;
 }
 
-/// a b + sum, with the sum last as x86 has it.
+/// a b + sum, with the operands in the order of x86's FMA.
 ///
 /// # Safety
-/// None is needed: every processor of this architecture has the instruction.
+/// None is needed: every CPU of this architecture has the instruction.
 #[inline(always)]
 unsafe fn add_product_f32(a: float32x4_t, b: float32x4_t, sum: float32x4_t) -> float32x4_t {
     // SAFETY: as above.
     unsafe { vfmaq_f32(sum, a, b) }
 }
 
-/// The same.
+/// As above.
 ///
 /// # Safety
 /// As above.

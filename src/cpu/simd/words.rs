@@ -1,4 +1,4 @@
-//! Random words in the registers of x86.
+//! Random words in the registers of x86-64.
 
 use std::arch::x86_64::*;
 
@@ -35,7 +35,7 @@ macro_rules! words {
             }
             #[inline(always)]
             fn write(block: [Self; 4], to: &mut [u64]) {
-                assert!(to.len() >= 2 * $n, "two numbers a block");
+                assert!(to.len() >= 2 * $n, "two words a block");
                 // SAFETY: the length was compared; as to instructions, as above.
                 unsafe { $write(block, to.as_mut_ptr()) }
             }
@@ -49,7 +49,7 @@ words! {
 }
 
 /// # Safety
-/// 8 numbers are writable at `to`; the processor has AVX2.
+/// 8 words are writable at `to`; the CPU has AVX2.
 #[inline(always)]
 unsafe fn write_4([a, b, c, d]: [__m256i; 4], to: *mut u64) {
     // SAFETY: the caller's promise.
@@ -72,7 +72,7 @@ unsafe fn write_4([a, b, c, d]: [__m256i; 4], to: *mut u64) {
 }
 
 /// # Safety
-/// 16 numbers are writable at `to`; the processor has AVX-512.
+/// 16 words are writable at `to`; the CPU has AVX-512.
 #[inline(always)]
 unsafe fn write_8([a, b, c, d]: [__m512i; 4], to: *mut u64) {
     // SAFETY: the caller's promise.
@@ -120,12 +120,12 @@ mod tests {
         let [mut plain, mut narrow, mut wide] = [[0; 64]; 3];
         rng.fill::<[u64; 1], 1>(first, &mut plain);
         if has_avx2() {
-            // SAFETY: the processor was just asked.
+            // SAFETY: the CPU was just asked.
             unsafe { avx2(&rng, first, &mut narrow) };
             assert_eq!(narrow, plain);
         }
         if has_avx512() {
-            // SAFETY: the processor was just asked.
+            // SAFETY: the CPU was just asked.
             unsafe { avx512(&rng, first, &mut wide) };
             assert_eq!(wide, plain);
         }

@@ -1,4 +1,4 @@
-//! The registers of x86, from SSE to AVX-512.
+//! The registers of x86-64, from SSE to AVX-512.
 
 use std::arch::x86_64::*;
 
@@ -16,10 +16,10 @@ registers! {
         __mmask8 _mm512_maskz_loadu_pd _mm512_mask_storeu_pd;
 }
 
-/// The first `count` numbers, rounded as [`super::round`] says.
+/// Writes the first `count` lanes, rounded to bf16 by VCVTNEPS2BF16, which flushes subnormals to 0.
 ///
 /// # Safety
-/// `count` elements, at most 16, are writable at `to`; the processor has AVX512-BF16.
+/// `count` elements, at most 16, are writable at `to`; the CPU has AVX512-BF16.
 #[inline(always)]
 pub(crate) unsafe fn store_rounded(x: __m512, count: usize, to: *mut bf16) {
     // SAFETY: the caller's promise; both types are 32 bytes; lanes that are masked out are not
@@ -30,12 +30,14 @@ pub(crate) unsafe fn store_rounded(x: __m512, count: usize, to: *mut bf16) {
     }
 }
 
+/// y = x, rounded as `store_rounded` does.
+///
 /// # Safety
-/// The processor has AVX512-BF16.
+/// The CPU has AVX512-BF16.
 #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx512bf16,avx2,fma")]
 pub(super) unsafe fn round(x: &[f32], y: &mut [bf16]) {
     let ((x, rest_x), (y, rest_y)) = (x.as_chunks::<16>(), y.as_chunks_mut::<16>());
-    // SAFETY: arrays of 16 are read and written, and parts of one length that is below 16.
+    // SAFETY: arrays of 16 are read and written, and then less than 16 elements of both slices.
     unsafe {
         x.iter()
             .zip(y)
