@@ -1,8 +1,10 @@
 //! Adam and AdamW.
 
-use super::segment::Step;
-use crate::Float;
 use crate::cpu::adamw as cpu;
+use crate::cuda::{self, SliceMut};
+use crate::optim::rule::{Rule, is_at_least_0, is_factor};
+use crate::optim::segment::Step;
+use crate::{Float, Result};
 
 /// Adam: the running mean of gradients, divided by the root of the running mean of their squares.
 ///
@@ -44,9 +46,9 @@ impl Default for Adam {
 /// AdamW: [`Adam`] with weight decay taken from the weights themselves; its formula stands there.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AdamW {
-    /// As [`Adam::betas`].
+    /// As those of [`Adam`].
     pub betas: (f64, f64),
-    /// As [`Adam::eps`].
+    /// As that of [`Adam`].
     pub eps: f64,
     /// How strongly weights are drawn to 0. 0.01 unless set.
     pub weight_decay: f64,
@@ -62,52 +64,91 @@ impl Default for AdamW {
     }
 }
 
-impl AdamW {
-    /// The settings, for a rule that is told apart by a flag.
-    pub(super) fn settings(self) -> Adam {
-        let AdamW {
-            betas,
-            eps,
-            weight_decay,
-        } = self;
-        Adam {
-            betas,
-            eps,
-            weight_decay,
-        }
-    }
+/// What both do on the CPU; `decoupled` takes the weight decay from the weights themselves.
+fn update<T: Float>(
+    settings: &Adam,
+    decoupled: bool,
+    step: &Step,
+    w: &mut [T],
+    dw: &[T],
+    moments: Vec<&mut [T]>,
+) {
+    let Ok([m, v]) = <[&mut [T]; 2]>::try_from(moments) else {
+        unreachable!("Rule::moments names two")
+    };
+    let (beta1, beta2) = settings.betas;
+    let t = step.number as f64;
+    let (correction1, correction2) = (1.0 - beta1.powf(t), 1.0 - beta2.powf(t));
+    let decay = settings.weight_decay * step.decay_scale;
+    let (keep, coupled) = if decoupled {
+        (1.0 - step.lr * decay, 0.0)
+    } else {
+        (1.0, decay)
+    };
+    let settings = cpu::Settings {
+        beta1: T::from_f64(beta1),
+        rest1: T::from_f64(1.0 - beta1),
+        beta2: T::from_f64(beta2),
+        rest2: T::from_f64(1.0 - beta2),
+        step: T::from_f64(step.lr / correction1),
+        unbias: T::from_f64(1.0 / correction2.sqrt()),
+        eps: T::from_f64(settings.eps),
+        keep: T::from_f64(keep),
+        coupled: T::from_f64(coupled),
+    };
+    cpu::step([w, m, v], dw, settings);
 }
 
-impl Adam {
-    pub(super) fn update<T: Float>(
-        &self,
-        step: &Step,
-        decoupled: bool,
-        w: &mut [T],
-        dw: &[T],
-        moments: Vec<&mut [T]>,
-    ) {
-        let Ok([m, v]) = <[&mut [T]; 2]>::try_from(moments) else {
-            unreachable!("Method::moments names two for Adam")
-        };
-        let t = step.number as f64;
-        let (correction1, correction2) = (1.0 - self.betas.0.powf(t), 1.0 - self.betas.1.powf(t));
-        let decay = self.weight_decay * step.decay_scale;
-        let settings = cpu::Settings {
-            beta1: T::from_f64(self.betas.0),
-            rest1: T::from_f64(1.0 - self.betas.0),
-            beta2: T::from_f64(self.betas.1),
-            rest2: T::from_f64(1.0 - self.betas.1),
-            step: T::from_f64(step.lr / correction1),
-            unbias: T::from_f64(1.0 / correction2.sqrt()),
-            eps: T::from_f64(self.eps),
-            keep: T::from_f64(if decoupled {
-                1.0 - step.lr * decay
-            } else {
-                1.0
-            }),
-            coupled: T::from_f64(if decoupled { 0.0 } else { decay }),
-        };
-        cpu::step([w, m, v], dw, settings);
-    }
+macro_rules! rule {
+    ($name:ident, $called:literal, $decoupled:literal) => {
+        impl Rule for $name {
+            fn name(&self) -> &'static str {
+                $called
+            }
+            fn moments(&self) -> &'static [&'static str] {
+                &["first_moment", "second_moment"]
+            }
+            fn betas(&self) -> (f64, f64) {
+                self.betas
+            }
+            fn weight_decay(&mut self) -> &mut f64 {
+                &mut self.weight_decay
+            }
+            fn settings(&self) -> Vec<(&'static str, f64, bool)> {
+                let (beta1, beta2) = self.betas;
+                vec![
+                    ("beta", beta1, is_factor(beta1)),
+                    ("beta", beta2, is_factor(beta2)),
+                    ("eps", self.eps, is_at_least_0(self.eps)),
+                ]
+            }
+            fn update<T: Float>(&self, step: &Step, w: &mut [T], dw: &[T], moments: Vec<&mut [T]>) {
+                let $name {
+                    betas,
+                    eps,
+                    weight_decay,
+                } = *self;
+                let settings = Adam {
+                    betas,
+                    eps,
+                    weight_decay,
+                };
+                update(&settings, $decoupled, step, w, dw, moments);
+            }
+            fn launch<'a>(
+                &self,
+                w: &mut SliceMut<'a>,
+                moments: &mut [SliceMut<'a>],
+                at: cuda::clip::Step,
+            ) -> Result<()> {
+                let [m, v] = moments else {
+                    unreachable!("Rule::moments names two")
+                };
+                let rest = (self.eps, self.weight_decay, $decoupled);
+                cuda::adamw::step([w, m, v], at, self.betas, rest)
+            }
+        }
+    };
 }
+rule!(Adam, "adam", false);
+rule!(AdamW, "adamw", true);

@@ -1,8 +1,10 @@
 //! Lion.
 
-use super::segment::Step;
-use crate::Float;
 use crate::cpu::lion as cpu;
+use crate::cuda::{self, SliceMut};
+use crate::optim::rule::{Rule, is_factor};
+use crate::optim::segment::Step;
+use crate::{Float, Result};
 
 /// Lion: each weight moves by the same distance, along the sign of its momentum.
 ///
@@ -35,24 +37,45 @@ impl Default for Lion {
     }
 }
 
-impl Lion {
-    pub(super) fn update<T: Float>(
-        &self,
-        step: &Step,
-        w: &mut [T],
-        dw: &[T],
-        moments: Vec<&mut [T]>,
-    ) {
+impl Rule for Lion {
+    /// From 4.3 of the paper and the authors' examples.
+    const DEFAULT_LR: f64 = 1e-4;
+
+    fn name(&self) -> &'static str {
+        "lion"
+    }
+
+    fn moments(&self) -> &'static [&'static str] {
+        &["momentum"]
+    }
+
+    fn weight_decay(&mut self) -> &mut f64 {
+        &mut self.weight_decay
+    }
+
+    fn settings(&self) -> Vec<(&'static str, f64, bool)> {
+        let (beta1, beta2) = self.betas;
+        vec![
+            ("beta", beta1, is_factor(beta1)),
+            ("beta", beta2, is_factor(beta2)),
+        ]
+    }
+
+    fn update<T: Float>(&self, step: &Step, w: &mut [T], dw: &[T], moments: Vec<&mut [T]>) {
         let Some(m) = moments.into_iter().next() else {
-            unreachable!("Method::moments names one for Lion")
+            unreachable!("Rule::moments names one")
         };
         let keep = 1.0 - step.lr * self.weight_decay * step.decay_scale;
-        cpu::step(
-            [w, m],
-            dw,
-            T::from_f64(step.lr),
-            T::from_f64(keep),
-            [self.betas.0, self.betas.1],
-        );
+        let (lr, keep) = (T::from_f64(step.lr), T::from_f64(keep));
+        cpu::step([w, m], dw, lr, keep, [self.betas.0, self.betas.1]);
+    }
+
+    fn launch<'a>(
+        &self,
+        w: &mut SliceMut<'a>,
+        moments: &mut [SliceMut<'a>],
+        at: cuda::clip::Step,
+    ) -> Result<()> {
+        cuda::lion::step(w, &mut moments[0], at, self.betas, self.weight_decay)
     }
 }

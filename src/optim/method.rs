@@ -3,8 +3,11 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::segment::Step;
 use super::{Adam, AdamW, Lion, Sgd};
+use crate::cuda::SliceMut;
+use crate::cuda::clip as cuda;
+use crate::optim::rule::{Rule, is_at_least_0};
+use crate::optim::segment::Step;
 use crate::{Error, Float, Result};
 
 /// How weights follow their gradients, with its settings.
@@ -31,101 +34,51 @@ pub enum Method {
     Lion(Lion),
 }
 
+/// The method's rule, whichever it is.
+macro_rules! each_rule {
+    ($method:expr, $rule:ident => $body:expr) => {
+        match $method {
+            Method::Sgd($rule) => $body,
+            Method::Adam($rule) => $body,
+            Method::AdamW($rule) => $body,
+            Method::Lion($rule) => $body,
+        }
+    };
+}
+
 impl Method {
     /// The names that can be read.
     pub const NAMES: [&'static str; 5] = ["sgd", "nesterov", "adam", "adamw", "lion"];
 
-    /// A learning rate to begin with: 1e-3, for Lion 1e-4 (\[L\] 4.3 and the authors' examples).
+    /// A learning rate to begin with: 1e-3, for Lion 1e-4.
     pub fn default_lr(&self) -> f64 {
-        if matches!(self, Method::Lion(_)) {
-            1e-4
-        } else {
-            1e-3
+        fn of<R: Rule>(_rule: &R) -> f64 {
+            R::DEFAULT_LR
         }
+        each_rule!(self, rule => of(rule))
     }
 
     /// The same method with another weight decay.
     pub fn with_weight_decay(mut self, weight_decay: f64) -> Method {
-        match &mut self {
-            Method::Sgd(Sgd {
-                weight_decay: old, ..
-            })
-            | Method::Adam(Adam {
-                weight_decay: old, ..
-            })
-            | Method::AdamW(AdamW {
-                weight_decay: old, ..
-            })
-            | Method::Lion(Lion {
-                weight_decay: old, ..
-            }) => *old = weight_decay,
-        }
+        *each_rule!(&mut self, rule => rule.weight_decay()) = weight_decay;
         self
     }
 
-    /// The names of what it remembers of each weight.
+    /// As [`Rule::moments`].
     pub(super) fn moments(&self) -> &'static [&'static str] {
-        match self {
-            Method::Sgd(Sgd { momentum: 0.0, .. }) => &[],
-            Method::Sgd(_) | Method::Lion(_) => &["momentum"],
-            Method::Adam(_) | Method::AdamW(_) => &["first_moment", "second_moment"],
-        }
+        each_rule!(self, rule => rule.moments())
     }
 
-    /// The factors whose powers the moments of the first steps are corrected by; 0 for those
-    /// without.
+    /// As [`Rule::betas`].
     pub(super) fn betas(&self) -> (f64, f64) {
-        match self {
-            Method::Adam(Adam { betas, .. }) | Method::AdamW(AdamW { betas, .. }) => *betas,
-            _ => (0.0, 0.0),
-        }
+        each_rule!(self, rule => rule.betas())
     }
 
     pub(super) fn check(&self) -> Result<()> {
-        let at_least_0 = |x: f64| x >= 0.0 && x.is_finite();
-        let below_1 = |x: f64| (0.0..1.0).contains(&x);
-        let (decay, rest) = match *self {
-            Method::Sgd(Sgd {
-                momentum,
-                nesterov,
-                weight_decay,
-            }) => (
-                weight_decay,
-                [
-                    (
-                        "momentum",
-                        momentum,
-                        below_1(momentum) && (momentum > 0.0 || !nesterov),
-                    ),
-                    ("", 0.0, true),
-                ],
-            ),
-            Method::Adam(Adam {
-                betas: (b1, b2),
-                eps,
-                weight_decay,
-            })
-            | Method::AdamW(AdamW {
-                betas: (b1, b2),
-                eps,
-                weight_decay,
-            }) => {
-                let beta = if below_1(b1) { b2 } else { b1 };
-                (
-                    weight_decay,
-                    [("beta", beta, below_1(beta)), ("eps", eps, at_least_0(eps))],
-                )
-            }
-            Method::Lion(Lion {
-                betas: (b1, b2),
-                weight_decay,
-            }) => (
-                weight_decay,
-                [("beta", b1, below_1(b1)), ("beta", b2, below_1(b2))],
-            ),
-        };
-        let decay = ("weight decay", decay, at_least_0(decay));
-        match rest.into_iter().chain([decay]).find(|(_, _, fine)| !fine) {
+        let mut settings = each_rule!(self, rule => rule.settings());
+        let decay = *each_rule!(&mut self.clone(), rule => rule.weight_decay());
+        settings.push(("weight decay", decay, is_at_least_0(decay)));
+        match settings.into_iter().find(|(_, _, fits)| !fits) {
             Some((what, got, _)) => Err(Error::Argument(format!(
                 "{self}: {what} {got} is out of range"
             ))),
@@ -133,7 +86,7 @@ impl Method {
         }
     }
 
-    /// One step of one segment.
+    /// As [`Rule::update`].
     pub(super) fn update<T: Float>(
         &self,
         step: &Step,
@@ -141,26 +94,23 @@ impl Method {
         dw: &[T],
         moments: Vec<&mut [T]>,
     ) {
-        match self {
-            Method::Sgd(sgd) => sgd.update(step, w, dw, moments),
-            Method::Adam(adam) => adam.update(step, false, w, dw, moments),
-            Method::AdamW(adamw) => adamw.settings().update(step, true, w, dw, moments),
-            Method::Lion(lion) => lion.update(step, w, dw, moments),
-        }
+        each_rule!(self, rule => rule.update(step, w, dw, moments))
+    }
+
+    /// As [`Rule::launch`].
+    pub(super) fn launch<'a>(
+        &self,
+        w: &mut SliceMut<'a>,
+        moments: &mut [SliceMut<'a>],
+        at: cuda::Step,
+    ) -> Result<()> {
+        each_rule!(self, rule => rule.launch(w, moments, at))
     }
 }
 
 impl fmt::Display for Method {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Method::Sgd(Sgd {
-                nesterov: false, ..
-            }) => "sgd",
-            Method::Sgd(_) => "nesterov",
-            Method::Adam(_) => "adam",
-            Method::AdamW(_) => "adamw",
-            Method::Lion(_) => "lion",
-        })
+        f.write_str(each_rule!(self, rule => rule.name()))
     }
 }
 

@@ -26,6 +26,7 @@ mod ema;
 mod lion;
 mod method;
 mod on_device;
+mod rule;
 mod schedule;
 mod segment;
 mod sgd;

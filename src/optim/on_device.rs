@@ -3,12 +3,11 @@
 
 use std::ops::Range;
 
+use super::Method;
 use super::segment::segments;
-use super::{Adam, AdamW, Lion, Method, Sgd};
 use crate::cuda::clip::{
     self as cuda, GOOD, LOSS_SCALE, LR, SEGMENT_WORDS, SKIPPED, STEP_WORDS, Step,
 };
-use crate::cuda::{adamw, lion, sgd};
 use crate::params::Group;
 use crate::{DType, Device, Params, Result, Shape, Tensor};
 
@@ -134,46 +133,7 @@ impl OnDevice {
             .iter_mut()
             .map(Tensor::on_device_mut)
             .collect::<Result<Vec<_>>>()?;
-        match (*method, &mut moments[..]) {
-            (
-                Method::Adam(Adam {
-                    betas,
-                    eps,
-                    weight_decay,
-                }),
-                [m, v],
-            ) => adamw::step([&mut w, m, v], at, betas, (eps, weight_decay, false)),
-            (
-                Method::AdamW(AdamW {
-                    betas,
-                    eps,
-                    weight_decay,
-                }),
-                [m, v],
-            ) => adamw::step([&mut w, m, v], at, betas, (eps, weight_decay, true)),
-            (
-                Method::Lion(Lion {
-                    betas,
-                    weight_decay,
-                }),
-                [m],
-            ) => lion::step(&mut w, m, at, betas, weight_decay),
-            (
-                Method::Sgd(Sgd {
-                    momentum,
-                    nesterov,
-                    weight_decay,
-                }),
-                v,
-            ) => sgd::step(
-                &mut w,
-                v.first_mut(),
-                at,
-                (momentum, nesterov),
-                weight_decay,
-            ),
-            _ => unreachable!("Method::moments names as many"),
-        }
+        method.launch(&mut w, &mut moments, at)
     }
 
     /// Copies the arena's segments to the device where they changed.

@@ -1,8 +1,10 @@
 //! Stochastic gradient descent.
 
-use super::segment::Step;
-use crate::Float;
 use crate::cpu::sgd as cpu;
+use crate::cuda::{self, SliceMut};
+use crate::optim::rule::{Rule, is_factor};
+use crate::optim::segment::Step;
+use crate::{Float, Result};
 
 /// Stochastic gradient descent: down the gradient, with momentum down a running sum of gradients.
 ///
@@ -36,27 +38,46 @@ impl Default for Sgd {
     }
 }
 
-impl Sgd {
-    pub(super) fn update<T: Float>(
-        &self,
-        step: &Step,
-        w: &mut [T],
-        dw: &[T],
-        moments: Vec<&mut [T]>,
-    ) {
-        let (lr, decay) = (
-            T::from_f64(step.lr),
-            T::from_f64(self.weight_decay * step.decay_scale),
-        );
+impl Rule for Sgd {
+    fn name(&self) -> &'static str {
+        if self.nesterov { "nesterov" } else { "sgd" }
+    }
+
+    fn moments(&self) -> &'static [&'static str] {
+        if self.momentum == 0.0 {
+            &[]
+        } else {
+            &["momentum"]
+        }
+    }
+
+    fn weight_decay(&mut self) -> &mut f64 {
+        &mut self.weight_decay
+    }
+
+    fn settings(&self) -> Vec<(&'static str, f64, bool)> {
+        let momentum = self.momentum;
+        let fits = is_factor(momentum) && (momentum > 0.0 || !self.nesterov);
+        vec![("momentum", momentum, fits)]
+    }
+
+    fn update<T: Float>(&self, step: &Step, w: &mut [T], dw: &[T], moments: Vec<&mut [T]>) {
+        let lr = T::from_f64(step.lr);
+        let decay = T::from_f64(self.weight_decay * step.decay_scale);
+        let momentum = (T::from_f64(self.momentum), self.nesterov);
         match moments.into_iter().next() {
-            Some(v) => cpu::momentum(
-                [w, v],
-                dw,
-                lr,
-                decay,
-                (T::from_f64(self.momentum), self.nesterov),
-            ),
+            Some(v) => cpu::momentum([w, v], dw, lr, decay, momentum),
             None => cpu::plain(w, dw, lr, decay),
         }
+    }
+
+    fn launch<'a>(
+        &self,
+        w: &mut SliceMut<'a>,
+        moments: &mut [SliceMut<'a>],
+        at: cuda::clip::Step,
+    ) -> Result<()> {
+        let momentum = (self.momentum, self.nesterov);
+        cuda::sgd::step(w, moments.first_mut(), at, momentum, self.weight_decay)
     }
 }
