@@ -12,7 +12,6 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use crate::cpu::conv::covered;
 use crate::cpu::{GRAIN, chunks, vectorize};
 use crate::tensor::window::Geometry;
 use crate::{Element, Float};
@@ -51,7 +50,7 @@ fn runs(g: &Geometry, mut body: impl FnMut(Run)) {
     let across = over(g, 1, 0, (g.small[1] - 1) * stride[1]);
     let columns: Vec<Range<usize>> = across
         .clone()
-        .map(|kx| covered(g, 1, kx * dilation[1]))
+        .map(|kx| g.covered(1, kx * dilation[1]))
         .collect();
     for (i, top) in (0..g.small[0]).map(|i| (i, i * stride[0])) {
         for row in over(g, 0, top, top).map(|ky| top + ky * dilation[0] - padding[0]) {

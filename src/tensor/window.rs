@@ -1,6 +1,8 @@
 //! The geometry that convolutions and pooling share: how a window moves over an image, and how
 //! large the result is.
 
+use std::ops::Range;
+
 use crate::tensor::shape::flops;
 use crate::{Error, Result};
 
@@ -283,6 +285,18 @@ impl Geometry {
     /// integer.
     pub fn kernel_area(&self) -> f64 {
         self.kernel[0] as f64 * self.kernel[1] as f64
+    }
+
+    /// Rows (axis 0) or columns (axis 1) of the small image whose kernel element, `offset` elements
+    /// into the window, lies inside the big image.
+    pub fn covered(&self, axis: usize, offset: usize) -> Range<usize> {
+        let (stride, padding) = (self.window.stride[axis], self.window.padding[axis]);
+        let first = |at: usize| {
+            at.saturating_sub(offset)
+                .div_ceil(stride)
+                .min(self.small[axis])
+        };
+        first(padding)..first(self.big[axis] + padding)
     }
 
     /// Floating-point operations of a convolution, with zeros in the padding too.

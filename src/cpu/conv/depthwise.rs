@@ -3,7 +3,6 @@
 
 use std::ops::Range;
 
-use crate::cpu::conv::covered;
 use crate::cpu::conv::indirect::{Gather, View};
 use crate::cpu::gemm::factor;
 use crate::cpu::vectorize;
@@ -85,7 +84,7 @@ pub(crate) fn add_products<T: Stored>(
             tap / g.kernel[1] * g.window.dilation[0],
             tap % g.kernel[1] * g.window.dilation[1],
         );
-        let (covered_rows, columns) = (covered(g, 0, down), covered(g, 1, right));
+        let (covered_rows, columns) = (g.covered(0, down), g.covered(1, right));
         sum.fill(T::Compute::ZERO);
         for (line, small) in lines.clone().zip(small.chunks(g.small[1] * c)) {
             let (image, line) = (line / g.small[0], line % g.small[0]);

@@ -238,10 +238,10 @@ fn pack<T: Stored, F: Stored<Compute = T::Compute>>(
             tap / g.kernel[1] * dilation[0],
             tap % g.kernel[1] * dilation[1],
         );
-        let columns = covered(g, 1, right);
+        let columns = g.covered(1, right);
         for (line, packed) in lines.clone().zip(packed.chunks_mut(g.small[1] * wide)) {
             let (image, line) = (line / g.small[0], line % g.small[0]);
-            let inside = if covered(g, 0, down).contains(&line) {
+            let inside = if g.covered(0, down).contains(&line) {
                 columns.clone()
             } else {
                 0..0
@@ -265,18 +265,6 @@ fn pack<T: Stored, F: Stored<Compute = T::Compute>>(
         }
         at += count;
     }
-}
-
-/// RowOffsets (axis 0) or columns (1) of the small image whose tap `offset` elements into the window lies
-/// within the big one.
-pub(crate) fn covered(g: &Geometry, axis: usize, offset: usize) -> Range<usize> {
-    let (stride, padding) = (g.window.stride[axis], g.window.padding[axis]);
-    let first = |at: usize| {
-        at.saturating_sub(offset)
-            .div_ceil(stride)
-            .min(g.small[axis])
-    };
-    first(padding)..first(g.big[axis] + padding)
 }
 
 #[cfg(test)]
