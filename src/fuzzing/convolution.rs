@@ -11,7 +11,7 @@ use half::bf16;
 
 use super::numbers::Numbers;
 use crate::Stored;
-use crate::cpu::conv::indirect::Gather;
+use crate::cpu::conv::indirect::ConvPlan;
 use crate::cpu::conv::{self as conv2d, reference, transposed as conv_transpose2d};
 use crate::cpu::gemm::GemmElement;
 use crate::tensor::window::{Geometry, Window};
@@ -99,9 +99,9 @@ fn check<T: GemmElement>(g: &Geometry, task: usize) {
     let mut want = vec![T::default(); small.len()];
     reference::forward(g, &big, &weight, Some(&bias[0]), &mut want);
     run(
-        Gather {
+        ConvPlan {
             task,
-            ..conv2d::gather(g, &weight, Some(&bias[0]))
+            ..conv2d::plan(g, &weight, Some(&bias[0]))
         },
         &big,
         &want,
@@ -110,9 +110,9 @@ fn check<T: GemmElement>(g: &Geometry, task: usize) {
     let mut want = vec![T::default(); big.len()];
     reference::transposed(g, &small, &weight, Some(&bias[1]), &mut want);
     run(
-        Gather {
+        ConvPlan {
             task,
-            ..conv_transpose2d::gather(g, &weight, Some(&bias[1]))
+            ..conv_transpose2d::plan(g, &weight, Some(&bias[1]))
         },
         &small,
         &want,
@@ -131,12 +131,12 @@ fn check<T: GemmElement>(g: &Geometry, task: usize) {
 }
 
 /// By the algorithm that is chosen for such shapes, and by the general one.
-fn run<T: GemmElement>(gather: Gather<T>, x: &[T], want: &[T]) {
+fn run<T: GemmElement>(plan: ConvPlan<T>, x: &[T], want: &[T]) {
     type Compute<T> = <T as Stored>::Compute;
     let algorithms: [&dyn Fn(&mut [T], &(dyn Fn(usize, &[T]) + Sync)); 3] = [
-        &|y, done| gather.run(x, y, done),
-        &|y, done| gather.run_of::<T>(x, y, done),
-        &|y, done| gather.run_of::<Compute<T>>(x, y, done),
+        &|y, done| plan.run(x, y, done),
+        &|y, done| plan.run_of::<T>(x, y, done),
+        &|y, done| plan.run_of::<Compute<T>>(x, y, done),
     ];
     for (name, algorithm) in ["chosen", "own type", "compute type"]
         .iter()
@@ -148,7 +148,7 @@ fn run<T: GemmElement>(gather: Gather<T>, x: &[T], want: &[T]) {
             assert!(
                 right,
                 "{name}: a part reported as finished, tasks of {}: {:?}",
-                gather.task, gather.geometry
+                plan.task, plan.geometry
             );
             parts
                 .lock()
@@ -158,8 +158,8 @@ fn run<T: GemmElement>(gather: Gather<T>, x: &[T], want: &[T]) {
         assert!(
             y == want,
             "{name}, tasks of {}: {:?}",
-            gather.task,
-            gather.geometry
+            plan.task,
+            plan.geometry
         );
         let mut parts = parts.into_inner().unwrap_or_else(|e| e.into_inner());
         parts.sort_unstable();
@@ -170,7 +170,7 @@ fn run<T: GemmElement>(gather: Gather<T>, x: &[T], want: &[T]) {
         assert!(
             end == want.len(),
             "each output is reported once: {:?}",
-            gather.geometry
+            plan.geometry
         );
     }
 }

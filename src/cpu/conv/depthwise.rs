@@ -3,24 +3,24 @@
 
 use std::ops::Range;
 
-use crate::cpu::conv::indirect::{Gather, View};
+use crate::cpu::conv::indirect::{ConvPlan, InputView};
 use crate::cpu::gemm::factor;
 use crate::cpu::vectorize;
 use crate::tensor::window::Geometry;
 use crate::{Float, Stored};
 
 /// The weight, for each pair of phases and each tap all channels.
-pub(crate) fn pack<T: Stored, F: Stored<Compute = T::Compute>>(gather: &Gather<'_, T>) -> Vec<F> {
-    let ([kh, kw], channels) = (gather.kernel, gather.groups);
-    let mut packed = Vec::with_capacity(gather.weight.len());
-    for (v, h) in gather.pairs() {
+pub(crate) fn pack<T: Stored, F: Stored<Compute = T::Compute>>(plan: &ConvPlan<'_, T>) -> Vec<F> {
+    let ([kh, kw], channels) = (plan.kernel, plan.groups);
+    let mut packed = Vec::with_capacity(plan.weight.len());
+    for (v, h) in plan.pairs() {
         for (ky, kx) in v
             .taps
             .iter()
             .flat_map(|&(ky, _)| h.taps.iter().map(move |&(kx, _)| (ky, kx)))
         {
             packed.extend(
-                (0..channels).map(|c| factor::<T, F>(gather.weight[(c * kh + ky) * kw + kx])),
+                (0..channels).map(|c| factor::<T, F>(plan.weight[(c * kh + ky) * kw + kx])),
             );
         }
     }
@@ -29,15 +29,15 @@ pub(crate) fn pack<T: Stored, F: Stored<Compute = T::Compute>>(gather: &Gather<'
 
 /// Output rows `rows` of one image.
 pub(crate) fn rows<T: Stored, F: Stored<Compute = T::Compute>>(
-    gather: &Gather<'_, T>,
-    (data, view): (&[F], View),
+    plan: &ConvPlan<'_, T>,
+    (data, view): (&[F], InputView),
     rows: &Range<usize>,
     packed: &[F],
     y: &mut [T],
 ) {
-    let [_, width, c] = gather.output;
+    let [_, width, c] = plan.output;
     let (mut rest, mut sums) = (packed, vec![T::Compute::ZERO; c]);
-    for (v, h) in gather.pairs() {
+    for (v, h) in plan.pairs() {
         let (weight, after) = rest.split_at(v.taps.len() * h.taps.len() * c);
         rest = after;
         for j in v.within(rows) {
@@ -45,7 +45,7 @@ pub(crate) fn rows<T: Stored, F: Stored<Compute = T::Compute>>(
             let line = &mut y[(v.start + j * v.step - rows.start) * width * c..][..width * c];
             for (i, y) in line.chunks_mut(c).skip(h.start).step_by(h.step).enumerate() {
                 let mut weights = weight.chunks(c);
-                match gather.bias {
+                match plan.bias {
                     Some(bias) => sums
                         .iter_mut()
                         .zip(bias)

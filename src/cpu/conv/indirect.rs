@@ -55,7 +55,7 @@ impl Phase {
 }
 
 /// A convolution in either direction, ready to run.
-pub(crate) struct Gather<'a, T> {
+pub(crate) struct ConvPlan<'a, T> {
     /// Of all images.
     pub geometry: Geometry,
     /// Height, width, channels.
@@ -78,7 +78,7 @@ pub(crate) struct Gather<'a, T> {
 }
 
 /// What is called with each part of an output that is done.
-pub(crate) type Done<'a, T> = dyn Fn(usize, &[T]) + Sync + 'a;
+pub(crate) type Epilogue<'a, T> = dyn Fn(usize, &[T]) + Sync + 'a;
 
 /// Multiply-adds a task is worth starting for: some twenty microseconds.
 pub(crate) const TASK: usize = 1 << 20;
@@ -89,13 +89,13 @@ const TASKS: usize = 64;
 
 /// Elements of a frame that stays in the second-level cache, and of the largest one that a task may
 /// take.
-const NEAR: usize = 1 << 18;
-const FRAME: usize = 1 << 24;
+const L2_ELEMENTS: usize = 1 << 18;
+const MAX_PADDED: usize = 1 << 24;
 
-impl<T: Stored> Gather<'_, T> {
+impl<T: Stored> ConvPlan<'_, T> {
     /// y = the convolution of each image of x, and calls `done` with where it begins and all of it
     /// for each part of y that is done.
-    pub fn run(&self, x: &[T], y: &mut [T], done: &Done<T>)
+    pub fn run(&self, x: &[T], y: &mut [T], done: &Epilogue<T>)
     where
         T: GemmElement,
     {
@@ -109,12 +109,12 @@ impl<T: Stored> Gather<'_, T> {
         }
     }
 
-    /// As [`Gather::run`], of factors of type F.
+    /// As [`ConvPlan::run`], of factors of type F.
     pub fn run_of<F: Microkernel<Compute = T::Compute>>(
         &self,
         x: &[T],
         y: &mut [T],
-        done: &Done<T>,
+        done: &Epilogue<T>,
     ) {
         let [_, w, c] = self.output;
         let (size_x, size_y) = (
@@ -129,14 +129,14 @@ impl<T: Stored> Gather<'_, T> {
         let work = |rows: usize| {
             rows * w * packed.len() / (self.phases[0].len() * self.phases[1].len()).max(1)
         };
-        // RowOffsets that make a task, a whole image where it is small or one of many whose frames stay
+        // Rows that make a task, a whole image where it is small or one of many whose frames stay
         // near; and images, if tiny.
         let frame = |rows| {
             self.spans(&(0..rows))
                 .iter()
                 .fold(self.input[2].max(1), |n, span| n.saturating_mul(span.len()))
         };
-        let near = NEAR.saturating_mul(self.output[0]) / frame(self.output[0]).max(1);
+        let near = L2_ELEMENTS.saturating_mul(self.output[0]) / frame(self.output[0]).max(1);
         let share = self.output[0]
             .div_ceil(TASKS.div_ceil(y.len() / size_y))
             .min(near);
@@ -145,7 +145,7 @@ impl<T: Stored> Gather<'_, T> {
             .div_ceil(work(1).max(1))
             .max(share)
             .min(self.output[0]);
-        if frame(rows) > FRAME {
+        if frame(rows) > MAX_PADDED {
             return chunks(y, size_y, |start, y| {
                 let (g, x) = (
                     Geometry {
@@ -165,7 +165,7 @@ impl<T: Stored> Gather<'_, T> {
         let parts = (0..self.output[0])
             .step_by(rows)
             .map(|first| self.part::<F>(first..self.output[0].min(first + rows)));
-        let parts: Vec<Part> = parts.collect();
+        let parts: Vec<RowBand> = parts.collect();
         chunks(y, images * size_y, |start, y| {
             let mut frame = None;
             for (image, y) in (start / size_y..).zip(y.chunks_mut(size_y)) {
@@ -269,7 +269,7 @@ impl<T: Stored> Gather<'_, T> {
     fn rows<F: Microkernel<Compute = T::Compute>>(
         &self,
         x: &[T],
-        part: &Part,
+        part: &RowBand,
         packed: &[F],
         scratch: &mut Option<Scratch<F>>,
         y: &mut [T],
@@ -292,7 +292,7 @@ impl<T: Stored> Gather<'_, T> {
     }
 
     /// What output rows `rows` of all images have in common.
-    fn part<F: Stored>(&self, rows: Range<usize>) -> Part {
+    fn part<F: Stored>(&self, rows: Range<usize>) -> RowBand {
         let view = self.view::<F>(&rows);
         let (wide, t) = (nr::<F>(), dot_width::<F>());
         let phase = |pair| {
@@ -305,7 +305,7 @@ impl<T: Stored> Gather<'_, T> {
                 terms.max(1)
             };
             let blocks = blocks(&runs, (t, wide), room);
-            PhaseOfPart {
+            BandPhase {
                 tiles: self.tiles::<F>(pair, view, &rows),
                 terms,
                 blocks,
@@ -315,7 +315,7 @@ impl<T: Stored> Gather<'_, T> {
             .pairs()
             .map(|(v, h)| [v, h])
             .filter(|_| !self.is_depthwise());
-        Part {
+        RowBand {
             phases: pairs.map(phase).collect(),
             rows,
             view,
@@ -340,7 +340,7 @@ impl<T: Stored> Gather<'_, T> {
 
     /// Where output rows `rows` read: in the image itself, if nothing has to be added or widened,
     /// or in a frame.
-    fn view<F: Stored>(&self, rows: &Range<usize>) -> View {
+    fn view<F: Stored>(&self, rows: &Range<usize>) -> InputView {
         let [h, w, c] = self.input;
         let [vertical, horizontal] = self.spans(rows);
         let inside =
@@ -354,13 +354,13 @@ impl<T: Stored> Gather<'_, T> {
         // is not the group's own.
         let whole = channels == c && (self.groups == 1 || self.is_depthwise());
         if whole && F::DTYPE == T::DTYPE && inside(&vertical, h) && inside(&horizontal, w) {
-            return View {
+            return InputView {
                 top: 0,
                 left: 0,
                 height: h,
                 width: w,
                 channels,
-                framed: false,
+                padded: false,
             };
         }
         let (top, left, height, width) = (
@@ -369,13 +369,13 @@ impl<T: Stored> Gather<'_, T> {
             vertical.len(),
             horizontal.len(),
         );
-        View {
+        InputView {
             top,
             left,
             height,
             width,
             channels,
-            framed: true,
+            padded: true,
         }
     }
 
@@ -384,16 +384,16 @@ impl<T: Stored> Gather<'_, T> {
     fn frame<'s, F: Stored<Compute = T::Compute>>(
         &self,
         x: &'s [T],
-        view: View,
+        view: InputView,
         channels: Range<usize>,
         scratch: &'s mut Option<Scratch<F>>,
     ) -> &'s [F] {
-        if let Some(x) = as_type(x).filter(|_| !view.framed) {
+        if let Some(x) = as_type(x).filter(|_| !view.padded) {
             return x;
         }
         let (
             [h, w, c],
-            View {
+            InputView {
                 top,
                 left,
                 height,
@@ -431,7 +431,7 @@ impl<T: Stored> Gather<'_, T> {
     /// The outputs of one pair of phases within a part, for one group.
     fn phase<F: Microkernel<Compute = T::Compute>>(
         &self,
-        phase: &PhaseOfPart,
+        phase: &BandPhase,
         group: usize,
         (data, weight): (&[F], &[F]),
         y: &mut [T],
@@ -457,7 +457,12 @@ impl<T: Stored> Gather<'_, T> {
 
     /// The pixels of a pair of phases: where their windows begin in the view, and their results
     /// among the output rows `rows`.
-    fn tiles<F: Stored>(&self, [v, h]: [&Phase; 2], view: View, rows: &Range<usize>) -> RowOffsets {
+    fn tiles<F: Stored>(
+        &self,
+        [v, h]: [&Phase; 2],
+        view: InputView,
+        rows: &Range<usize>,
+    ) -> RowOffsets {
         let ([_, width, c], lines) = (self.output, v.within(rows));
         let step = lines.clone().next().map_or(0, |j| view.window([v, h], j).1);
         let line = |j| {
@@ -476,15 +481,15 @@ impl<T: Stored> Gather<'_, T> {
 }
 
 /// Some output rows, of any image.
-struct Part {
+struct RowBand {
     rows: Range<usize>,
-    view: View,
+    view: InputView,
     /// For each pair of phases.
-    phases: Vec<PhaseOfPart>,
+    phases: Vec<BandPhase>,
 }
 
 /// The products that make the outputs of a pair of phases.
-struct PhaseOfPart {
+struct BandPhase {
     tiles: RowOffsets,
     /// Of each output.
     terms: usize,
@@ -495,16 +500,16 @@ struct PhaseOfPart {
 /// Where a part of an image lies: it begins at row `top` and column `left`, and is a copy with
 /// zeros around if `framed`.
 #[derive(Clone, Copy)]
-pub(crate) struct View {
+pub(crate) struct InputView {
     top: isize,
     left: isize,
     height: usize,
     pub width: usize,
     channels: usize,
-    framed: bool,
+    padded: bool,
 }
 
-impl View {
+impl InputView {
     /// Where the window of the first output of line j begins, and how far apart the windows of its
     /// outputs lie.
     pub fn window(self, [v, h]: [&Phase; 2], j: usize) -> (usize, usize) {

@@ -11,7 +11,7 @@ pub(crate) mod winograd;
 use std::ops::Range;
 
 use crate::cpu::Scratch;
-use crate::cpu::conv::indirect::{Gather, Phase, TASK};
+use crate::cpu::conv::indirect::{ConvPlan, Phase, TASK};
 use crate::cpu::gemm::{
     Accumulate, GemmElement, KSegment, Microkernel, OutputTile, RowOffsets, TileProduct, copy,
     dot_width, factors, multiplies_natively, nr, pair_rows, sum_pairwise,
@@ -27,13 +27,13 @@ pub(crate) fn conv2d<T: GemmElement>(
     bias: Option<&[T]>,
     small: &mut [T],
 ) {
-    gather(g, weight, bias).run(big, small, &|_, _| {});
+    plan(g, weight, bias).run(big, small, &|_, _| {});
 }
 
-pub(crate) fn gather<'a, T>(g: &Geometry, weight: &'a [T], bias: Option<&'a [T]>) -> Gather<'a, T> {
+pub(crate) fn plan<'a, T>(g: &Geometry, weight: &'a [T], bias: Option<&'a [T]>) -> ConvPlan<'a, T> {
     let (groups, phases) = (g.window.groups, [0, 1].map(|axis| vec![phase(g, axis)]));
     let (input, output, kernel) = (g.big, g.small, g.kernel);
-    Gather {
+    ConvPlan {
         geometry: *g,
         input,
         output,
@@ -71,7 +71,7 @@ const PIXELS: usize = 2048;
 
 /// Pixels that are worked on at a time: what they read of some channels stays in the second-level
 /// cache.
-const PACK: usize = 512;
+const PIXEL_BLOCK: usize = 512;
 
 /// dw[s, ky, kx, b] = the sum over all pixels of the small image of small[.., s] big[.. under (ky,
 /// kx), b].
@@ -112,22 +112,22 @@ pub(crate) fn backward_weight_of<F: Microkernel<Compute = T::Compute>, T: Stored
     // No more than 32 partial sums, for the additions they take.
     let task = pixels.div_ceil(w).max(lines.div_ceil(32));
     let part = |i: usize| {
-        let (lines, step) = (i * task..lines.min((i + 1) * task), PACK.div_ceil(w));
+        let (lines, step) = (i * task..lines.min((i + 1) * task), PIXEL_BLOCK.div_ceil(w));
         let mut part = Scratch::new(dw.len());
         part.fill(T::Compute::ZERO);
         let mut packed = [nr::<F>(), c].map(|wide| Scratch::<F>::new(step * (w + 1) * wide));
         let mut first = lines.start;
         while first < lines.end {
             let (image, line) = (first / h, first % h);
-            let framed = !g.is_depthwise() && padded::applies::<F>(g);
+            let padded = !g.is_depthwise() && padded::applies::<F>(g);
             // A frame is of one image.
             let last =
                 lines
                     .end
                     .min(first + step)
-                    .min(if framed { (image + 1) * h } else { lines.end });
+                    .min(if padded { (image + 1) * h } else { lines.end });
             let small = &small[first * w * c..last * w * c];
-            if framed {
+            if padded {
                 let big = &big[image * g.big.iter().product::<usize>()..];
                 padded::add_products(
                     g,
@@ -406,28 +406,28 @@ mod tests {
             let ([big, small, weight, bias_small, bias_big], wide) =
                 (operands::<bf16>(&g), operands::<f64>(&g));
             let to_small = (
-                gather(&g, &weight, Some(&bias_small)),
-                gather(&g, &wide[2], Some(&wide[3])),
+                plan(&g, &weight, Some(&bias_small)),
+                plan(&g, &wide[2], Some(&wide[3])),
                 &big,
                 &wide[0],
             );
             let to_big = (
-                transposed::gather(&g, &weight, Some(&bias_big)),
-                transposed::gather(&g, &wide[2], Some(&wide[4])),
+                transposed::plan(&g, &weight, Some(&bias_big)),
+                transposed::plan(&g, &wide[2], Some(&wide[4])),
                 &small,
                 &wide[1],
             );
-            for (i, (gather, oracle, x, wide_x)) in [to_small, to_big].into_iter().enumerate() {
+            for (i, (plan, oracle, x, wide_x)) in [to_small, to_big].into_iter().enumerate() {
                 let mut want = vec![0.0; if i == 0 { small.len() } else { big.len() }];
                 oracle.run(wide_x, &mut want, &|_, _| {});
                 let want: Vec<bf16> = want.into_iter().map(bf16::from_f64).collect();
                 let [mut pairs, mut single, mut fewer] =
                     std::array::from_fn(|_| vec![bf16::from_f64(1.0); want.len()]);
-                gather.run_of::<bf16>(x, &mut pairs, &|_, _| {});
-                gather.run_of::<f32>(x, &mut single, &|_, _| {});
+                plan.run_of::<bf16>(x, &mut pairs, &|_, _| {});
+                plan.run_of::<f32>(x, &mut single, &|_, _| {});
                 assert!(pairs == want && single == want, "{g:?}");
                 assert_eq!(
-                    winograd::convolve_in::<bf16, bf16>(&gather, x, &mut fewer, &|_, _| {}),
+                    winograd::convolve_in::<bf16, bf16>(&plan, x, &mut fewer, &|_, _| {}),
                     schemes[i],
                     "{g:?}"
                 );

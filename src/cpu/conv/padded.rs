@@ -68,7 +68,7 @@ pub(crate) fn add_products<T: Stored, F: Microkernel<Compute = T::Compute>>(
     let ([_, w, c_small], c, [kh, kw], t) = (g.small, g.big[2], g.kernel, dot_width::<F>());
     let ([down, right], dilation, terms) =
         (g.window.stride, g.window.dilation[0], w.next_multiple_of(t));
-    // RowOffsets and columns that these windows see.
+    // Rows and columns that these windows see.
     let height = (lines.len() - 1) * down + (kh - 1) * dilation + 1;
     let width = (w - 1) * right + kw;
     let frame: Scratch<F> = frame(g, big, lines.start * down, [height, width]);

@@ -1,7 +1,7 @@
 //! Convolution from the small image to the big one, by output phases.
 
 use crate::cpu::batch_norm::{Collector, Moments};
-use crate::cpu::conv::indirect::{Gather, Phase, TASK};
+use crate::cpu::conv::indirect::{ConvPlan, Phase, TASK};
 use crate::cpu::gemm::GemmElement;
 use crate::tensor::window::Geometry;
 
@@ -13,7 +13,7 @@ pub(crate) fn conv_transpose2d<T: GemmElement>(
     bias: Option<&[T]>,
     big: &mut [T],
 ) {
-    gather(g, weight, bias).run(small, big, &|_, _| {});
+    plan(g, weight, bias).run(small, big, &|_, _| {});
 }
 
 /// The same, and the moments of big's channels.
@@ -25,14 +25,14 @@ pub(crate) fn with_moments<T: GemmElement>(
     big: &mut [T],
 ) -> Moments {
     let collector = Collector::new(g.big[2]);
-    gather(g, weight, bias).run(small, big, &|start, part| collector.add(start, part));
+    plan(g, weight, bias).run(small, big, &|start, part| collector.add(start, part));
     collector.finish()
 }
 
-pub(crate) fn gather<'a, T>(g: &Geometry, weight: &'a [T], bias: Option<&'a [T]>) -> Gather<'a, T> {
+pub(crate) fn plan<'a, T>(g: &Geometry, weight: &'a [T], bias: Option<&'a [T]>) -> ConvPlan<'a, T> {
     let (groups, phases) = (g.window.groups, [0, 1].map(|axis| phases(g, axis)));
     let (input, output, kernel) = (g.small, g.big, g.kernel);
-    Gather {
+    ConvPlan {
         geometry: *g,
         input,
         output,

@@ -17,7 +17,7 @@
 //! In both directions of an image that is 9 products for 2 x 2 outputs instead of 16; with three
 //! taps 16 instead of 36. With many channels each product is one of matrices, and the additions
 //! before and after it are few beside it: C for every C^2. With few channels the products of a tile
-//! stay in registers instead ([`few`]), and so cost no more than their additions. All coefficients
+//! stay in registers instead ([`in_registers`]), and so cost no more than their additions. All coefficients
 //! are 0, 1, -1 and 1/2, so that rounding errors stay as small as those of the plain sums.
 //!
 //! A stride of s splits the input into s lattices in each direction, which are convolved on their
@@ -27,19 +27,19 @@
 //! Source: S. Winograd, "Arithmetic Complexity of Computations" (1980); A. Lavin and S. Gray, "Fast
 //! Algorithms for Convolutional Neural Networks" (arXiv 1509.09308).
 
-mod few;
-mod scheme;
+mod in_registers;
+mod transforms;
 pub(crate) mod weight;
 
 use std::ops::Range;
 
 use rayon::prelude::*;
 
-use few::Few;
 use half::bf16;
-use scheme::{Restore, Square, TransformPixels, TransformWeight};
+use in_registers::InRegisters;
+use transforms::{FilterTransform, OutputTransform, PixelTransform, TileWindow};
 
-use crate::cpu::conv::indirect::{Done, Gather, Phase};
+use crate::cpu::conv::indirect::{ConvPlan, Epilogue, Phase};
 use crate::cpu::gemm::{
     Accumulate, KC, KSegment, OutputTile, RowOffsets, TileProduct, multiplies_natively, nr,
 };
@@ -55,7 +55,7 @@ const LANES: usize = 16;
 const CHANNELS: usize = 32 * 64;
 
 /// Channels out up to which few channels in are kept in registers.
-const FEW: usize = 64;
+const MAX_CHANNELS_OUT: usize = 64;
 
 /// Tiles of 2 x 2 outputs that are worked on together: their products for 128 channels are a third
 /// of the second-level cache.
@@ -63,14 +63,14 @@ const TILES: usize = 64;
 
 /// Tiles that each product has room for: one more, lest the numbers of a tile, written together, be
 /// a power of two apart and fall into one set of the cache.
-const ROOM: usize = TILES + 1;
+const TILE_STRIDE: usize = TILES + 1;
 
 /// Images of a task. Together they fill the last group of eight tiles better than each by itself.
 const IMAGES: usize = 4;
 
 /// Inputs of one axis that share their taps: output j reads input `step (j + t) + first` through
 /// tap t.
-struct Lattice {
+struct PolyphaseComponent {
     first: isize,
     step: usize,
     /// Kernel indices.
@@ -78,7 +78,7 @@ struct Lattice {
 }
 
 /// The lattices of a phase where each has two, or each has three taps in a row.
-fn lattices(phase: &Phase) -> Option<Vec<Lattice>> {
+fn components(phase: &Phase) -> Option<Vec<PolyphaseComponent>> {
     let step = phase.stride;
     let of = |q: usize| {
         let taps = phase
@@ -89,7 +89,7 @@ fn lattices(phase: &Phase) -> Option<Vec<Lattice>> {
         let in_a_row = offsets
             .windows(2)
             .all(|pair| pair[1] - pair[0] == step as isize);
-        (in_a_row && matches!(kernel.len(), 2 | 3)).then(|| Lattice {
+        (in_a_row && matches!(kernel.len(), 2 | 3)).then(|| PolyphaseComponent {
             first: offsets[0],
             step,
             taps: kernel,
@@ -99,27 +99,27 @@ fn lattices(phase: &Phase) -> Option<Vec<Lattice>> {
 }
 
 /// The number of taps that all lattices of these phases have, where one scheme fits all.
-fn taps(axes: &[Vec<Vec<Lattice>>; 2]) -> Option<usize> {
+fn taps(axes: &[Vec<Vec<PolyphaseComponent>>; 2]) -> Option<usize> {
     let mut counts = axes
         .iter()
         .flatten()
         .flatten()
-        .map(|lattice| lattice.taps.len());
+        .map(|component| component.taps.len());
     let first = counts.next()?;
     counts.all(|count| count == first).then_some(first)
 }
 
 /// What is worked on in one go: a pair of phases, and for each of its pairs of lattices their
 /// weight.
-struct Turn<'a> {
+struct PhasePair<'a> {
     phases: [&'a Phase; 2],
-    pairs: Vec<([&'a Lattice; 2], &'a [f32])>,
+    pairs: Vec<([&'a PolyphaseComponent; 2], &'a [f32])>,
 }
 
 /// Where outputs go: on which lattices of an image of this size.
-struct Place {
+struct OutputGrid {
     size: [usize; 3],
-    lattices: [Lattice; 2],
+    components: [PolyphaseComponent; 2],
 }
 
 fn pays(channels: [usize; 2]) -> bool {
@@ -129,30 +129,34 @@ fn pays(channels: [usize; 2]) -> bool {
 /// Whether the products of these channels, in and out, can stay in the registers.
 fn few(taps: usize, [c_in, c_out]: [usize; 2]) -> bool {
     let whole = c_in.is_multiple_of(LANES) && c_out.is_multiple_of(LANES);
-    taps == 2 && whole && c_in <= few::CHANNELS && c_out <= FEW && has_32_registers()
+    taps == 2
+        && whole
+        && c_in <= in_registers::CHANNELS
+        && c_out <= MAX_CHANNELS_OUT
+        && has_32_registers()
 }
 
 /// True where these schemes apply, and pay: y is then the convolution of each image of x. Never for
 /// bf16 where it is multiplied in pairs: that takes half the time as it is, and sums of inputs
 /// would have to be rounded for it.
 pub(crate) fn convolve<T: Stored>(
-    gather: &Gather<'_, T>,
+    plan: &ConvPlan<'_, T>,
     x: &[T],
     y: &mut [T],
-    done: &Done<T>,
+    done: &Epilogue<T>,
 ) -> bool {
-    convolve_in::<f32, T>(gather, x, y, done)
-        || !multiplies_natively::<T>() && convolve_in::<bf16, T>(gather, x, y, done)
+    convolve_in::<f32, T>(plan, x, y, done)
+        || !multiplies_natively::<T>() && convolve_in::<bf16, T>(plan, x, y, done)
 }
 
 /// As [`convolve`], where numbers are of type S.
 pub(crate) fn convolve_in<S: Stored<Compute = f32>, T: Stored>(
-    gather: &Gather<T>,
+    plan: &ConvPlan<T>,
     x: &[T],
     y: &mut [T],
-    done: &Done<T>,
+    done: &Epilogue<T>,
 ) -> bool {
-    let Gather {
+    let ConvPlan {
         geometry,
         input,
         output,
@@ -161,14 +165,14 @@ pub(crate) fn convolve_in<S: Stored<Compute = f32>, T: Stored>(
         to_small,
         task,
         ..
-    } = *gather;
+    } = *plan;
     let (Some(weight), Some(x), Some(y)) =
-        (as_type(gather.weight), as_type::<_, S>(x), as_type_mut(y))
+        (as_type(plan.weight), as_type::<_, S>(x), as_type_mut(y))
     else {
         return false;
     };
-    let (bias, phases) = (gather.bias.and_then(as_type), gather.phases.clone());
-    let gather = Gather {
+    let (bias, phases) = (plan.bias.and_then(as_type), plan.phases.clone());
+    let plan = ConvPlan {
         geometry,
         input,
         output,
@@ -180,7 +184,7 @@ pub(crate) fn convolve_in<S: Stored<Compute = f32>, T: Stored>(
         bias,
         task,
     };
-    let winograd = Winograd::of(&gather);
+    let winograd = Winograd::of(&plan);
     let done =
         |start: usize, part: &[S]| as_type(part).into_iter().for_each(|part| done(start, part));
     winograd
@@ -191,9 +195,9 @@ pub(crate) fn convolve_in<S: Stored<Compute = f32>, T: Stored>(
 
 /// A convolution that these schemes apply to.
 struct Winograd<'a, T> {
-    gather: &'a Gather<'a, T>,
+    plan: &'a ConvPlan<'a, T>,
     /// For each axis and phase.
-    lattices: [Vec<Vec<Lattice>>; 2],
+    components: [Vec<Vec<PolyphaseComponent>>; 2],
     taps: usize,
     few: bool,
 }
@@ -201,34 +205,34 @@ struct Winograd<'a, T> {
 impl<'a, T: Stored<Compute = f32>> Winograd<'a, T> {
     /// Whether the schemes apply, and pay. In f64, the oracle's type, convolutions are always
     /// computed as they are defined.
-    fn of(gather: &'a Gather<'a, T>) -> Option<Self> {
-        if gather.groups != 1 {
+    fn of(plan: &'a ConvPlan<'a, T>) -> Option<Self> {
+        if plan.groups != 1 {
             return None;
         }
         let axis = |axis: usize| {
-            gather.phases[axis]
+            plan.phases[axis]
                 .iter()
-                .map(lattices)
+                .map(components)
                 .collect::<Option<Vec<_>>>()
         };
-        let lattices = [axis(0)?, axis(1)?];
-        let (taps, channels) = (taps(&lattices)?, [gather.input[2], gather.output[2]]);
+        let components = [axis(0)?, axis(1)?];
+        let (taps, channels) = (taps(&components)?, [plan.input[2], plan.output[2]]);
         // Several pairs of lattices are added up in y, which has to hold sums as they are.
-        let in_place = lattices
+        let in_place = components
             .iter()
             .all(|axis| axis.iter().all(|phase| phase.len() == 1))
             || T::DTYPE == DType::F32;
         let few = in_place && few(taps, channels);
         (few || pays(channels)).then_some(Winograd {
-            gather,
-            lattices,
+            plan,
+            components,
             taps,
             few,
         })
     }
 
-    fn run(&self, x: &[T], y: &mut [T], done: &Done<T>) {
-        let (output, weight) = (self.gather.output, self.weight());
+    fn run(&self, x: &[T], y: &mut [T], done: &Epilogue<T>) {
+        let (output, weight) = (self.plan.output, self.weight());
         let size: usize = output.iter().product();
         let images = y.len() / size.max(1);
         if images >= IMAGES {
@@ -240,7 +244,7 @@ impl<'a, T: Stored<Compute = f32>> Winograd<'a, T> {
             return chunks(y, IMAGES * size, whole);
         }
         for (image, y) in y.chunks_mut(size.max(1)).enumerate() {
-            if self.gather.pairs().count() > 1 {
+            if self.plan.pairs().count() > 1 {
                 self.by_phases(x, image, &weight, y, done);
                 continue;
             }
@@ -261,35 +265,36 @@ impl<'a, T: Stored<Compute = f32>> Winograd<'a, T> {
     }
 
     /// One image, its phases side by side: each in one go, so that every weight is read once.
-    fn by_phases(&self, x: &[T], image: usize, weight: &[f32], y: &mut [T], done: &Done<T>) {
-        let ([_, width, c], turns, size_y) = (self.gather.output, self.turns(weight), y.len());
-        let largest = turns
+    fn by_phases(&self, x: &[T], image: usize, weight: &[f32], y: &mut [T], done: &Epilogue<T>) {
+        let ([_, width, c], phase_pairs, size_y) =
+            (self.plan.output, self.phase_pairs(weight), y.len());
+        let largest = phase_pairs
             .iter()
-            .map(|turn| turn.phases[0].count * turn.phases[1].count * c)
+            .map(|pair| pair.phases[0].count * pair.phases[1].count * c)
             .max();
         let size = largest.unwrap_or(0).max(1);
-        let mut parts = Scratch::new(turns.len() * size);
+        let mut parts = Scratch::new(phase_pairs.len() * size);
         parts
             .par_chunks_mut(size)
-            .zip(&turns)
-            .for_each(|(part, turn)| {
-                let [lines, columns] = turn.phases.map(|phase| phase.count);
-                let plain = || Lattice {
+            .zip(&phase_pairs)
+            .for_each(|(part, pair)| {
+                let [lines, columns] = pair.phases.map(|phase| phase.count);
+                let plain = || PolyphaseComponent {
                     first: 0,
                     step: 1,
                     taps: Vec::new(),
                 };
-                let place = Place {
+                let place = OutputGrid {
                     size: [lines, columns, c],
-                    lattices: [plain(), plain()],
+                    components: [plain(), plain()],
                 };
-                self.phase(turn, x, image..image + 1, 0..lines, place, part);
+                self.phase(pair, x, image..image + 1, 0..lines, place, part);
             });
         let row = width * c;
         chunks(y, (GRAIN / row).max(1) * row, |start, y| {
             let rows = start / row..(start + y.len()) / row;
-            for (turn, part) in turns.iter().zip(parts.chunks(size)) {
-                let [v, h] = turn.phases;
+            for (pair, part) in phase_pairs.iter().zip(parts.chunks(size)) {
+                let [v, h] = pair.phases;
                 for line in v.within(&rows) {
                     let from = part[line * h.count * c..].chunks(c).take(h.count);
                     let to = y[(v.start + line * v.step - rows.start) * row..][..row].chunks_mut(c);
@@ -308,8 +313,8 @@ impl<'a, T: Stored<Compute = f32>> Winograd<'a, T> {
     }
 
     /// Each pair of a vertical and a horizontal lattice, pair of phases by pair of phases.
-    fn pairs(&self) -> impl Iterator<Item = [&Lattice; 2]> {
-        let [vertical, horizontal] = &self.lattices;
+    fn pairs(&self) -> impl Iterator<Item = [&PolyphaseComponent; 2]> {
+        let [vertical, horizontal] = &self.components;
         let phases = vertical
             .iter()
             .flat_map(move |v| horizontal.iter().map(move |h| (v, h)));
@@ -320,7 +325,7 @@ impl<'a, T: Stored<Compute = f32>> Winograd<'a, T> {
     /// input channel and a product, how far from one another those of the next channel and of the
     /// next product lie.
     fn panel(&self) -> (usize, usize, [usize; 2]) {
-        let (wide, c_in) = (nr::<f32>(), self.gather.input[2]);
+        let (wide, c_in) = (nr::<f32>(), self.plan.input[2]);
         if self.few {
             return (
                 LANES,
@@ -337,7 +342,7 @@ impl<'a, T: Stored<Compute = f32>> Winograd<'a, T> {
     /// The transformed weight, as the right side of matrix products: for each pair of lattices and
     /// panel of output channels the panel's rows.
     fn weight(&self) -> Scratch<f32> {
-        let (g, (wide, block, [next_channel, next_product])) = (self.gather, self.panel());
+        let (g, (wide, block, [next_channel, next_product])) = (self.plan, self.panel());
         let c_out = g.output[2];
         let (pairs, panels): (Vec<_>, _) = (self.pairs().collect(), c_out.div_ceil(wide));
         let mut weight = Scratch::new(pairs.len() * panels * block);
@@ -346,8 +351,8 @@ impl<'a, T: Stored<Compute = f32>> Winograd<'a, T> {
             .enumerate()
             .for_each(|(i, to)| {
                 let columns = i % panels * wide..c_out.min((i % panels + 1) * wide);
-                run_widest(TransformWeight {
-                    gather: g,
+                run_widest(FilterTransform {
+                    plan: g,
                     pair: pairs[i / panels],
                     columns,
                     step: [next_channel, next_product],
@@ -358,46 +363,46 @@ impl<'a, T: Stored<Compute = f32>> Winograd<'a, T> {
     }
 
     /// The pairs of phases, each with its lattices and its part of the weight.
-    fn turns<'b>(&'b self, mut weight: &'b [f32]) -> Vec<Turn<'b>> {
+    fn phase_pairs<'b>(&'b self, mut weight: &'b [f32]) -> Vec<PhasePair<'b>> {
         let (wide, panel, _) = self.panel();
-        let block = panel * self.gather.output[2].div_ceil(wide);
+        let block = panel * self.plan.output[2].div_ceil(wide);
         let [vertical, horizontal] =
-            [0, 1].map(|axis| self.gather.phases[axis].iter().zip(&self.lattices[axis]));
+            [0, 1].map(|axis| self.plan.phases[axis].iter().zip(&self.components[axis]));
         let both = vertical.flat_map(|v| horizontal.clone().map(move |h| [v, h]));
-        let turn = |[(v, rows), (h, columns)]: [(&'b Phase, &'b Vec<Lattice>); 2]| {
+        let pair = |[(v, rows), (h, columns)]: [(&'b Phase, &'b Vec<PolyphaseComponent>); 2]| {
             let pairs: Vec<_> = rows
                 .iter()
                 .flat_map(|v| columns.iter().map(move |h| [v, h]))
                 .collect();
             let (own, rest) = weight.split_at(pairs.len() * block);
             weight = rest;
-            Turn {
+            PhasePair {
                 phases: [v, h],
                 pairs: pairs.into_iter().zip(own.chunks(block)).collect(),
             }
         };
-        both.map(turn).collect()
+        both.map(pair).collect()
     }
 
     /// Output rows `rows` of some images.
     fn rows(&self, x: &[T], images: Range<usize>, rows: Range<usize>, weight: &[f32], y: &mut [T]) {
-        let [_, width, c] = self.gather.output;
-        for turn in self.turns(weight) {
+        let [_, width, c] = self.plan.output;
+        for pair in self.phase_pairs(weight) {
             // Outputs lie on a lattice too.
-            let [v, h] = turn.phases;
-            let lattices = [(v, rows.start), (h, 0)].map(|(phase, start)| Lattice {
+            let [v, h] = pair.phases;
+            let components = [(v, rows.start), (h, 0)].map(|(phase, start)| PolyphaseComponent {
                 first: phase.start as isize - start as isize,
                 step: phase.step,
                 taps: Vec::new(),
             });
             self.phase(
-                &turn,
+                &pair,
                 x,
                 images.clone(),
                 v.within(&rows),
-                Place {
+                OutputGrid {
                     size: [rows.len(), width, c],
-                    lattices,
+                    components,
                 },
                 y,
             );
@@ -407,25 +412,25 @@ impl<'a, T: Stored<Compute = f32>> Winograd<'a, T> {
     /// Some lines of outputs of a pair of phases of some images, to their place in y.
     fn phase(
         &self,
-        turn: &Turn,
+        phase_pair: &PhasePair,
         x: &[T],
         images: Range<usize>,
         lines: Range<usize>,
-        place: Place,
+        place: OutputGrid,
         y: &mut [T],
     ) {
         let (taps, columns, c_in, c_out) = (
             self.taps,
-            turn.phases[1].count,
-            self.gather.input[2],
+            phase_pair.phases[1].count,
+            self.plan.input[2],
             place.size[2],
         );
         let (wide, panel, _) = self.panel();
         let zeros = vec![T::default(); c_out];
-        let bias = self.gather.bias.unwrap_or(&zeros);
+        let bias = self.plan.bias.unwrap_or(&zeros);
         // The products of one panel of channels after the other, unless they are added up over
         // several pairs of lattices.
-        let kept = if turn.pairs.len() == 1 {
+        let kept = if phase_pair.pairs.len() == 1 {
             wide.min(c_out)
         } else {
             c_out
@@ -434,39 +439,39 @@ impl<'a, T: Stored<Compute = f32>> Winograd<'a, T> {
             Scratch::new(if self.few {
                 0
             } else {
-                self.products() * ROOM * c
+                self.products() * TILE_STRIDE * c
             })
         });
-        let out = place.lattices.each_ref();
+        let out = place.components.each_ref();
         let apart_y = apart(place.size, out);
         let count = images.len() * lines.len().div_ceil(2) * columns.div_ceil(2);
-        for (tiles, strips) in strips(lines, columns, 0..count) {
-            let to = squares(place.size, out, 2, &strips, 0);
-            for (i, &(pair, weight)) in turn.pairs.iter().enumerate() {
-                let from = squares(self.gather.input, pair, taps + 1, &strips, images.start);
-                let apart = apart(self.gather.input, pair);
+        for (tiles, tile_runs) in tile_runs(lines, columns, 0..count) {
+            let to = tile_windows(place.size, out, 2, &tile_runs, 0);
+            for (i, &(pair, weight)) in phase_pair.pairs.iter().enumerate() {
+                let from = tile_windows(self.plan.input, pair, taps + 1, &tile_runs, images.start);
+                let apart = apart(self.plan.input, pair);
                 if self.few {
-                    let (squares, apart) = ([&from[..], &to], [apart, apart_y]);
+                    let (tile_windows, apart) = ([&from[..], &to], [apart, apart_y]);
                     let bias = (i == 0).then_some(bias);
-                    run_widest(Few {
+                    run_widest(InRegisters {
                         x,
                         c_in,
                         weight,
-                        squares,
+                        tile_windows,
                         apart,
                         bias,
                         y,
                     });
                     continue;
                 }
-                run_widest(TransformPixels {
+                run_widest(PixelTransform {
                     taps,
                     spread: false,
                     x,
-                    squares: &from,
+                    tile_windows: &from,
                     apart,
                     channels: 0..c_in,
-                    step: [ROOM * c_in, c_in],
+                    step: [TILE_STRIDE * c_in, c_in],
                     panel: [c_in; 2],
                     to: &mut inputs,
                 });
@@ -478,20 +483,20 @@ impl<'a, T: Stored<Compute = f32>> Winograd<'a, T> {
                 for (first, weight) in (0..c_out).step_by(wide).zip(weight.chunks(panel)) {
                     let bias = &bias[first..c_out.min(first + wide)];
                     let outputs = &mut outputs[if kept == c_out {
-                        self.products() * ROOM * first
+                        self.products() * TILE_STRIDE * first
                     } else {
                         0
                     }..];
                     self.multiply(&inputs, weight, begin, [tiles, bias.len()], outputs);
-                    if i + 1 == turn.pairs.len() {
+                    if i + 1 == phase_pair.pairs.len() {
                         let (products, step, y) =
-                            (&outputs[..], ROOM * bias.len(), &mut y[first..]);
-                        run_widest(Restore {
+                            (&outputs[..], TILE_STRIDE * bias.len(), &mut y[first..]);
+                        run_widest(OutputTransform {
                             taps,
                             products,
                             step,
                             bias,
-                            squares: &to,
+                            tile_windows: &to,
                             apart: apart_y,
                             y,
                         });
@@ -510,11 +515,11 @@ impl<'a, T: Stored<Compute = f32>> Winograd<'a, T> {
         [tiles, columns]: [usize; 2],
         outputs: &mut [f32],
     ) {
-        let (c_in, (wide, _, [_, next])) = (self.gather.input[2], self.panel());
+        let (c_in, (wide, _, [_, next])) = (self.plan.input[2], self.panel());
         let rows = RowOffsets::dense::<f32>(tiles, [c_in, columns], columns);
         let sums = inputs
-            .chunks(ROOM * c_in)
-            .zip(outputs.chunks_mut(ROOM * columns));
+            .chunks(TILE_STRIDE * c_in)
+            .zip(outputs.chunks_mut(TILE_STRIDE * columns));
         for (weight, (inputs, c)) in panel.chunks(next).zip(sums) {
             for term in (0..c_in).step_by(KC) {
                 let runs = [KSegment {
@@ -541,7 +546,7 @@ impl<'a, T: Stored<Compute = f32>> Winograd<'a, T> {
 /// Tiles of 2 x 2 outputs side by side: the image and the line and column of the first one's first
 /// output, and how many.
 #[derive(Clone, Copy)]
-struct Strip {
+struct TileRun {
     image: usize,
     at: [usize; 2],
     tiles: usize,
@@ -549,38 +554,38 @@ struct Strip {
 
 /// `tiles`, TILES at a time. They are counted through all images, of which `lines` are wanted, of
 /// `count` outputs each.
-fn strips(
+fn tile_runs(
     lines: Range<usize>,
     count: usize,
     tiles: Range<usize>,
-) -> impl Iterator<Item = (usize, Vec<Strip>)> {
+) -> impl Iterator<Item = (usize, Vec<TileRun>)> {
     let (down, across) = (lines.len().div_ceil(2), count.div_ceil(2));
     tiles.clone().step_by(TILES).map(move |first| {
         let (mut next, end) = (first, tiles.end.min(first + TILES));
-        let mut strips = Vec::new();
+        let mut tile_runs = Vec::new();
         while next < end {
             let (row, column) = (next / across, next % across);
             let tiles = (across - column).min(end - next);
-            strips.push(Strip {
+            tile_runs.push(TileRun {
                 image: row / down,
                 at: [lines.start + 2 * (row % down), 2 * column],
                 tiles,
             });
             next += tiles;
         }
-        (end - first, strips)
+        (end - first, tile_runs)
     })
 }
 
 /// The squares of n x n pixels that tiles see through a pair of lattices, images counted from
 /// `first` on.
-fn squares(
+fn tile_windows(
     [height, width, c]: [usize; 3],
-    [v, h]: [&Lattice; 2],
+    [v, h]: [&PolyphaseComponent; 2],
     n: usize,
-    strips: &[Strip],
+    tile_runs: &[TileRun],
     first: usize,
-) -> Vec<Square> {
+) -> Vec<TileWindow> {
     let exist = |at: isize, step: usize, size: usize| {
         if at >= 0 && at as usize + (n - 1) * step < size {
             return (1 << n) - 1;
@@ -589,12 +594,12 @@ fn squares(
             bits | u8::from((at as usize).wrapping_add(k * step) < size) << k
         })
     };
-    let mut squares = Vec::with_capacity(TILES);
-    for &Strip {
+    let mut tile_windows = Vec::with_capacity(TILES);
+    for &TileRun {
         image,
         at: [i, j],
         tiles,
-    } in strips
+    } in tile_runs
     {
         let (top, left) = (
             (i * v.step) as isize + v.first,
@@ -608,17 +613,17 @@ fn squares(
             .wrapping_mul(width);
         for left in (0..tiles).map(|tile| left + (2 * tile * h.step) as isize) {
             let start = line.wrapping_add(left as usize).wrapping_mul(c);
-            squares.push(Square {
+            tile_windows.push(TileWindow {
                 start,
                 rows,
                 columns: exist(left, h.step, width),
             });
         }
     }
-    squares
+    tile_windows
 }
 
 /// How far apart the rows and the columns of such squares lie.
-fn apart([_, width, c]: [usize; 3], [v, h]: [&Lattice; 2]) -> [usize; 2] {
+fn apart([_, width, c]: [usize; 3], [v, h]: [&PolyphaseComponent; 2]) -> [usize; 2] {
     [v.step * width * c, h.step * c]
 }

@@ -10,8 +10,10 @@ use std::ops::Range;
 use half::bf16;
 use rayon::prelude::*;
 
-use super::scheme::{Collect, TransformPixels};
-use super::{LANES, Lattice, ROOM, apart, lattices, pays, squares, strips, taps};
+use super::transforms::{FilterGradientTransform, PixelTransform};
+use super::{
+    LANES, PolyphaseComponent, TILE_STRIDE, apart, components, pays, taps, tile_runs, tile_windows,
+};
 use crate::Stored;
 use crate::cpu::conv::indirect::Phase;
 use crate::cpu::gemm::{
@@ -60,7 +62,7 @@ pub(crate) fn backward_weight_in<S: Stored<Compute = f32>, T: Stored>(
     };
     let axes = phases
         .each_ref()
-        .map(|phase| lattices(phase).map(|lattices| vec![lattices]));
+        .map(|phase| components(phase).map(|components| vec![components]));
     let [Some(vertical), Some(horizontal)] = axes else {
         return false;
     };
@@ -110,7 +112,7 @@ pub(crate) fn backward_weight_in<S: Stored<Compute = f32>, T: Stored>(
                 sum.fill(0.0);
                 rows.for_each(|row| sum.iter_mut().zip(row).for_each(|(sum, x)| *sum += x));
             }
-            run_widest(Collect {
+            run_widest(FilterGradientTransform {
                 taps,
                 from: &sum,
                 apart: c_big,
@@ -129,10 +131,10 @@ pub(crate) fn backward_weight_in<S: Stored<Compute = f32>, T: Stored>(
 /// The products of a pair of lattices, for some channels of the small image.
 struct Task<'a> {
     g: &'a Geometry,
-    pair: [&'a Lattice; 2],
+    pair: [&'a PolyphaseComponent; 2],
     taps: usize,
     channels: Range<usize>,
-    /// RowOffsets that each product's sums have room for.
+    /// Rows that each product's sums have room for.
     part: usize,
 }
 
@@ -147,57 +149,57 @@ impl Task<'_> {
         let ([h, w, _], c_big, n, g) = (self.g.small, self.g.big[2], self.taps + 1, self.g);
         let own = self.channels.len();
         let wide = nr::<f32>().min(c_big);
-        let plane = ROOM * c_big.next_multiple_of(wide);
+        let plane = TILE_STRIDE * c_big.next_multiple_of(wide);
         // Room to the next tile's: terms a power of two apart would fall into few sets of the
         // cache.
         let room = own + LANES;
         let (mut left, mut right) = (
-            Scratch::new(n * n * ROOM * room),
+            Scratch::new(n * n * TILE_STRIDE * room),
             Scratch::new(n * n * plane),
         );
         // A pixel of the small image is at its own place.
-        let lattice = Lattice {
+        let component = PolyphaseComponent {
             first: 0,
             step: 1,
             taps: Vec::new(),
         };
-        for (turn, (count, strips)) in strips(0..h, w, tiles).enumerate() {
-            let squares = |size, pair, n| squares(size, pair, n, &strips, 0);
-            let (taps, squares, windows) = (
+        for (pair, (count, tile_runs)) in tile_runs(0..h, w, tiles).enumerate() {
+            let tile_windows = |size, pair, n| tile_windows(size, pair, n, &tile_runs, 0);
+            let (taps, tile_windows, windows) = (
                 self.taps,
-                squares(g.small, [&lattice; 2], 2),
-                squares(g.big, self.pair, n),
+                tile_windows(g.small, [&component; 2], 2),
+                tile_windows(g.big, self.pair, n),
             );
-            let (apart_y, apart_x) = (apart(g.small, [&lattice; 2]), apart(g.big, self.pair));
-            run_widest(TransformPixels {
+            let (apart_y, apart_x) = (apart(g.small, [&component; 2]), apart(g.big, self.pair));
+            run_widest(PixelTransform {
                 taps,
                 spread: true,
                 x: small,
-                squares: &squares,
+                tile_windows: &tile_windows,
                 apart: apart_y,
                 channels: self.channels.clone(),
-                step: [ROOM * room, room],
+                step: [TILE_STRIDE * room, room],
                 panel: [own; 2],
                 to: &mut left,
             });
-            run_widest(TransformPixels {
+            run_widest(PixelTransform {
                 taps,
                 spread: false,
                 x: big,
-                squares: &windows,
+                tile_windows: &windows,
                 apart: apart_x,
                 channels: 0..c_big,
                 step: [plane, wide],
-                panel: [wide, ROOM * wide],
+                panel: [wide, TILE_STRIDE * wide],
                 to: &mut right,
             });
-            let begin = if turn == 0 {
+            let begin = if pair == 0 {
                 Accumulate::Zero
             } else {
                 Accumulate::Existing
             };
             for (i, sum) in sums.chunks_mut(self.part * c_big).enumerate() {
-                let factors = [&left[i * ROOM * room..], &right[i * plane..]];
+                let factors = [&left[i * TILE_STRIDE * room..], &right[i * plane..]];
                 multiply(factors, count, room, [own, c_big], (begin, sum));
             }
         }
@@ -205,7 +207,7 @@ impl Task<'_> {
 }
 
 /// sum = begin + the products of all pairs of channels, over some terms: of [terms, m], `step`
-/// apart, and of panels of [ROOM, panel].
+/// apart, and of panels of [TILE_STRIDE, panel].
 fn multiply(
     [left, right]: [&[f32]; 2],
     terms: usize,
@@ -226,7 +228,7 @@ fn multiply(
         let sums = TileProduct::new(left, right, [step, wide], &runs);
         sums.tiles(
             &RowOffsets::dense::<f32>(m, [1, n], columns),
-            first * ROOM,
+            first * TILE_STRIDE,
             begin,
             OutputTile {
                 c: sum,

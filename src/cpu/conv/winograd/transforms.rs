@@ -2,70 +2,70 @@
 
 use std::ops::Range;
 
-use super::Lattice;
+use super::PolyphaseComponent;
 use crate::Stored;
-use crate::cpu::conv::indirect::Gather;
+use crate::cpu::conv::indirect::ConvPlan;
 use crate::cpu::simd::{Kernel, Lanes};
 
 /// A scheme of R taps g and N = R + 1 products m: m = weight(g) input(x), element by element, and y
 /// = output(m).
-pub(super) trait Scheme<const R: usize, const N: usize> {
-    fn weight<V: Lanes<f32>>(g: [V; R]) -> [V; N];
-    fn input<V: Lanes<f32>>(x: [V; N]) -> [V; N];
-    fn output<V: Lanes<f32>>(m: [V; N]) -> [V; 2];
+pub(super) trait MinimalFilter<const R: usize, const N: usize> {
+    fn filter_transform<V: Lanes<f32>>(g: [V; R]) -> [V; N];
+    fn input_transform<V: Lanes<f32>>(x: [V; N]) -> [V; N];
+    fn output_transform<V: Lanes<f32>>(m: [V; N]) -> [V; 2];
     /// The transpose of `output`, as gradients need it.
-    fn spread<V: Lanes<f32>>(dy: [V; 2]) -> [V; N];
+    fn output_gradient_transform<V: Lanes<f32>>(dy: [V; 2]) -> [V; N];
     /// The transpose of `weight`.
-    fn collect<V: Lanes<f32>>(dm: [V; N]) -> [V; R];
+    fn filter_gradient_transform<V: Lanes<f32>>(dm: [V; N]) -> [V; R];
 }
 
 /// Of two taps, as above.
-pub(super) struct Two;
-impl Scheme<2, 3> for Two {
+pub(super) struct F2x2;
+impl MinimalFilter<2, 3> for F2x2 {
     #[inline(always)]
-    fn weight<V: Lanes<f32>>([g0, g1]: [V; 2]) -> [V; 3] {
+    fn filter_transform<V: Lanes<f32>>([g0, g1]: [V; 2]) -> [V; 3] {
         [g0, g0.add(g1), g1]
     }
     #[inline(always)]
-    fn input<V: Lanes<f32>>([x0, x1, x2]: [V; 3]) -> [V; 3] {
+    fn input_transform<V: Lanes<f32>>([x0, x1, x2]: [V; 3]) -> [V; 3] {
         [x0.sub(x1), x1, x1.sub(x2)]
     }
     #[inline(always)]
-    fn output<V: Lanes<f32>>([m0, m1, m2]: [V; 3]) -> [V; 2] {
+    fn output_transform<V: Lanes<f32>>([m0, m1, m2]: [V; 3]) -> [V; 2] {
         [m0.add(m1), m1.sub(m2)]
     }
     #[inline(always)]
-    fn spread<V: Lanes<f32>>([y0, y1]: [V; 2]) -> [V; 3] {
+    fn output_gradient_transform<V: Lanes<f32>>([y0, y1]: [V; 2]) -> [V; 3] {
         [y0, y0.add(y1), V::splat(0.0).sub(y1)]
     }
     #[inline(always)]
-    fn collect<V: Lanes<f32>>([m0, m1, m2]: [V; 3]) -> [V; 2] {
+    fn filter_gradient_transform<V: Lanes<f32>>([m0, m1, m2]: [V; 3]) -> [V; 2] {
         [m0.add(m1), m1.add(m2)]
     }
 }
 
 /// Of three taps.
-struct Three;
-impl Scheme<3, 4> for Three {
+struct F2x3;
+impl MinimalFilter<3, 4> for F2x3 {
     #[inline(always)]
-    fn weight<V: Lanes<f32>>([g0, g1, g2]: [V; 3]) -> [V; 4] {
+    fn filter_transform<V: Lanes<f32>>([g0, g1, g2]: [V; 3]) -> [V; 4] {
         let ends = g0.add(g2);
         [g0, half(ends.add(g1)), half(ends.sub(g1)), g2]
     }
     #[inline(always)]
-    fn input<V: Lanes<f32>>([x0, x1, x2, x3]: [V; 4]) -> [V; 4] {
+    fn input_transform<V: Lanes<f32>>([x0, x1, x2, x3]: [V; 4]) -> [V; 4] {
         [x0.sub(x2), x1.add(x2), x2.sub(x1), x1.sub(x3)]
     }
     #[inline(always)]
-    fn output<V: Lanes<f32>>([m0, m1, m2, m3]: [V; 4]) -> [V; 2] {
+    fn output_transform<V: Lanes<f32>>([m0, m1, m2, m3]: [V; 4]) -> [V; 2] {
         [m0.add(m1).add(m2), m1.sub(m2).sub(m3)]
     }
     #[inline(always)]
-    fn spread<V: Lanes<f32>>([y0, y1]: [V; 2]) -> [V; 4] {
+    fn output_gradient_transform<V: Lanes<f32>>([y0, y1]: [V; 2]) -> [V; 4] {
         [y0, y0.add(y1), y0.sub(y1), V::splat(0.0).sub(y1)]
     }
     #[inline(always)]
-    fn collect<V: Lanes<f32>>([m0, m1, m2, m3]: [V; 4]) -> [V; 3] {
+    fn filter_gradient_transform<V: Lanes<f32>>([m0, m1, m2, m3]: [V; 4]) -> [V; 3] {
         let sum = half(m1.add(m2));
         [m0.add(sum), half(m1.sub(m2)), sum.add(m3)]
     }
@@ -102,13 +102,13 @@ pub(super) fn both<V: Lanes<f32>, const I: usize, const O: usize>(
 /// A square of pixels in an image: where its first begins, and which of its rows and of its columns
 /// exist, a bit for each. Pixels that do not exist are zeros to read, and nowhere to write.
 #[derive(Clone, Copy)]
-pub(super) struct Square {
+pub(super) struct TileWindow {
     pub start: usize,
     pub rows: u8,
     pub columns: u8,
 }
 
-impl Square {
+impl TileWindow {
     /// Where pixel (i, j) begins, if it exists, with rows and columns that lie `apart` numbers from
     /// one another.
     #[inline(always)]
@@ -147,12 +147,12 @@ impl Square {
 }
 
 /// input() or spread() of squares of pixels, along both axes.
-pub(super) struct TransformPixels<'a, T> {
+pub(super) struct PixelTransform<'a, T> {
     pub taps: usize,
     /// spread(), of 2 x 2 pixels.
     pub spread: bool,
     pub x: &'a [T],
-    pub squares: &'a [Square],
+    pub tile_windows: &'a [TileWindow],
     pub apart: [usize; 2],
     pub channels: Range<usize>,
     /// A square's elements go `step[0]` numbers from one another, and each element's channels
@@ -163,10 +163,10 @@ pub(super) struct TransformPixels<'a, T> {
     pub to: &'a mut [f32],
 }
 
-impl<T: Stored<Compute = f32>> TransformPixels<'_, T> {
+impl<T: Stored<Compute = f32>> PixelTransform<'_, T> {
     #[inline(always)]
     fn by<V: Lanes<f32>, const I: usize, const N: usize>(self, map: impl Fn([V; I]) -> [V; N]) {
-        for (i, square) in self.squares.iter().enumerate() {
+        for (i, square) in self.tile_windows.iter().enumerate() {
             for c in (0..self.channels.len()).step_by(V::N) {
                 let x = square.read::<V, T, I>(self.x, self.apart, self.channels.start + c);
                 let at = i * self.step[1] + c / self.panel[0] * self.panel[1] + c % self.panel[0];
@@ -180,43 +180,43 @@ impl<T: Stored<Compute = f32>> TransformPixels<'_, T> {
     }
 }
 
-impl<T: Stored<Compute = f32>> Kernel for TransformPixels<'_, T> {
+impl<T: Stored<Compute = f32>> Kernel for PixelTransform<'_, T> {
     #[inline(always)]
     fn run<V: Lanes<f32>>(self) {
         match (self.taps, self.spread) {
-            (2, false) => self.by::<V, 3, 3>(Two::input),
-            (2, true) => self.by::<V, 2, 3>(Two::spread),
-            (_, false) => self.by::<V, 4, 4>(Three::input),
-            (_, true) => self.by::<V, 2, 4>(Three::spread),
+            (2, false) => self.by::<V, 3, 3>(F2x2::input_transform),
+            (2, true) => self.by::<V, 2, 3>(F2x2::output_gradient_transform),
+            (_, false) => self.by::<V, 4, 4>(F2x3::input_transform),
+            (_, true) => self.by::<V, 2, 4>(F2x3::output_gradient_transform),
         }
     }
 }
 
 /// output() of squares of products, along both axes, plus bias.
-pub(super) struct Restore<'a, T> {
+pub(super) struct OutputTransform<'a, T> {
     pub taps: usize,
     /// Those of the first square, the next one's as many channels further on; its elements `step`
     /// numbers from one another.
     pub products: &'a [f32],
     pub step: usize,
     pub bias: &'a [T],
-    pub squares: &'a [Square],
+    pub tile_windows: &'a [TileWindow],
     pub apart: [usize; 2],
     pub y: &'a mut [T],
 }
 
-impl<T: Stored<Compute = f32>> Restore<'_, T> {
+impl<T: Stored<Compute = f32>> OutputTransform<'_, T> {
     #[inline(always)]
-    fn by<S: Scheme<R, N>, V: Lanes<f32>, const R: usize, const N: usize>(self) {
+    fn by<S: MinimalFilter<R, N>, V: Lanes<f32>, const R: usize, const N: usize>(self) {
         let channels = self.bias.len();
-        for (i, square) in self.squares.iter().enumerate() {
+        for (i, square) in self.tile_windows.iter().enumerate() {
             for c in (0..channels).step_by(V::N) {
                 let products: [[V; N]; N] = V::read_square(
                     &self.products[i * channels + c..],
                     [N * self.step, self.step],
                 );
                 write_outputs(
-                    both(products, S::output),
+                    both(products, S::output_transform),
                     square,
                     self.apart,
                     (Some(self.bias), c),
@@ -232,7 +232,7 @@ impl<T: Stored<Compute = f32>> Restore<'_, T> {
 #[inline(always)]
 pub(super) fn write_outputs<V: Lanes<f32>, T: Stored<Compute = f32>>(
     pixels: [[V; 2]; 2],
-    square: &Square,
+    square: &TileWindow,
     apart: [usize; 2],
     (bias, c): (Option<&[T]>, usize),
     y: &mut [T],
@@ -258,20 +258,20 @@ pub(super) fn write_outputs<V: Lanes<f32>, T: Stored<Compute = f32>>(
     }
 }
 
-impl<T: Stored<Compute = f32>> Kernel for Restore<'_, T> {
+impl<T: Stored<Compute = f32>> Kernel for OutputTransform<'_, T> {
     #[inline(always)]
     fn run<V: Lanes<f32>>(self) {
         match self.taps {
-            2 => self.by::<Two, V, 2, 3>(),
-            _ => self.by::<Three, V, 3, 4>(),
+            2 => self.by::<F2x2, V, 2, 3>(),
+            _ => self.by::<F2x3, V, 3, 4>(),
         }
     }
 }
 
 /// weight() of the taps of a pair of lattices, along both axes, for some output channels.
-pub(super) struct TransformWeight<'a, T> {
-    pub gather: &'a Gather<'a, T>,
-    pub pair: [&'a Lattice; 2],
+pub(super) struct FilterTransform<'a, T> {
+    pub plan: &'a ConvPlan<'a, T>,
+    pub pair: [&'a PolyphaseComponent; 2],
     pub columns: Range<usize>,
     /// An input channel's vectors go `step[0]` numbers from the last one's, and the elements of its
     /// square `step[1]`.
@@ -279,10 +279,10 @@ pub(super) struct TransformWeight<'a, T> {
     pub to: &'a mut [f32],
 }
 
-impl<T: Stored<Compute = f32>> TransformWeight<'_, T> {
+impl<T: Stored<Compute = f32>> FilterTransform<'_, T> {
     #[inline(always)]
-    fn by<S: Scheme<R, N>, V: Lanes<f32>, const R: usize, const N: usize>(self) {
-        for k in 0..self.gather.input[2] {
+    fn by<S: MinimalFilter<R, N>, V: Lanes<f32>, const R: usize, const N: usize>(self) {
+        for k in 0..self.plan.input[2] {
             for o in (0..self.columns.len()).step_by(V::N) {
                 let mut taps = [[V::splat(0.0); R]; R];
                 for i in 0..R {
@@ -296,7 +296,7 @@ impl<T: Stored<Compute = f32>> TransformWeight<'_, T> {
                 }
                 let [channel, element] = self.step;
                 V::write_square(
-                    both(taps, S::weight),
+                    both(taps, S::filter_transform),
                     &mut self.to[k * channel + o..],
                     [N * element, element],
                 );
@@ -307,14 +307,14 @@ impl<T: Stored<Compute = f32>> TransformWeight<'_, T> {
     /// The weights of one tap from input channel k to output channels from `o` on.
     #[inline(always)]
     fn tap<V: Lanes<f32>>(&self, [ky, kx]: [usize; 2], k: usize, o: usize) -> V {
-        let Gather {
+        let ConvPlan {
             input: [_, _, c_in],
             output: [_, _, c_out],
             kernel: [kh, kw],
             weight,
             to_small,
             ..
-        } = *self.gather;
+        } = *self.plan;
         if !to_small {
             return V::read(&weight[((k * kh + ky) * kw + kx) * c_out + o..]);
         }
@@ -326,19 +326,19 @@ impl<T: Stored<Compute = f32>> TransformWeight<'_, T> {
     }
 }
 
-impl<T: Stored<Compute = f32>> Kernel for TransformWeight<'_, T> {
+impl<T: Stored<Compute = f32>> Kernel for FilterTransform<'_, T> {
     #[inline(always)]
     fn run<V: Lanes<f32>>(self) {
         match self.pair[0].taps.len() {
-            2 => self.by::<Two, V, 2, 3>(),
-            _ => self.by::<Three, V, 3, 4>(),
+            2 => self.by::<F2x2, V, 2, 3>(),
+            _ => self.by::<F2x3, V, 3, 4>(),
         }
     }
 }
 
 /// collect() of a square of numbers, along both axes, for some channels; the elements of each
 /// square lie `apart` numbers from one another.
-pub(super) struct Collect<'a> {
+pub(super) struct FilterGradientTransform<'a> {
     pub taps: usize,
     pub from: &'a [f32],
     pub apart: usize,
@@ -346,13 +346,13 @@ pub(super) struct Collect<'a> {
     pub to: &'a mut [f32],
 }
 
-impl Collect<'_> {
+impl FilterGradientTransform<'_> {
     #[inline(always)]
-    fn by<S: Scheme<R, N>, V: Lanes<f32>, const R: usize, const N: usize>(self) {
+    fn by<S: MinimalFilter<R, N>, V: Lanes<f32>, const R: usize, const N: usize>(self) {
         for c in (0..self.channels).step_by(V::N) {
             let x: [[V; N]; N] = V::read_square(&self.from[c..], [N * self.apart, self.apart]);
             V::write_square(
-                both(x, S::collect),
+                both(x, S::filter_gradient_transform),
                 &mut self.to[c..],
                 [R * self.apart, self.apart],
             );
@@ -360,12 +360,12 @@ impl Collect<'_> {
     }
 }
 
-impl Kernel for Collect<'_> {
+impl Kernel for FilterGradientTransform<'_> {
     #[inline(always)]
     fn run<V: Lanes<f32>>(self) {
         match self.taps {
-            2 => self.by::<Two, V, 2, 3>(),
-            _ => self.by::<Three, V, 3, 4>(),
+            2 => self.by::<F2x2, V, 2, 3>(),
+            _ => self.by::<F2x3, V, 3, 4>(),
         }
     }
 }

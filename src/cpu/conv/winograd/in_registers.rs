@@ -3,7 +3,7 @@
 //! are written to memory.
 
 use super::LANES;
-use super::scheme::{Scheme, Square, Two, both, write_outputs};
+use super::transforms::{F2x2, MinimalFilter, TileWindow, both, write_outputs};
 use crate::Stored;
 use crate::cpu::simd::{Kernel, Lanes};
 
@@ -15,30 +15,33 @@ pub(super) const CHANNELS: usize = 32;
 const TOGETHER: usize = 3;
 
 /// output(weight input(x)), with two taps along both axes, for one pair of lattices.
-pub(super) struct Few<'a, T> {
+pub(super) struct InRegisters<'a, T> {
     pub x: &'a [T],
     pub c_in: usize,
     /// For each vector of outputs and each input channel nine vectors.
     pub weight: &'a [f32],
     /// The inputs of each tile, and its outputs; and how far apart their pixels are.
-    pub squares: [&'a [Square]; 2],
+    pub tile_windows: [&'a [TileWindow]; 2],
     pub apart: [[usize; 2]; 2],
     /// What the outputs begin with, if not with what is there.
     pub bias: Option<&'a [T]>,
     pub y: &'a mut [T],
 }
 
-impl<T: Stored<Compute = f32>> Kernel for Few<'_, T> {
+impl<T: Stored<Compute = f32>> Kernel for InRegisters<'_, T> {
     #[inline(always)]
     fn run<V: Lanes<f32>>(self) {
         let mut inputs = [[0.0; CHANNELS]; 9 * TOGETHER];
-        for (from, to) in self.squares[0]
+        for (from, to) in self.tile_windows[0]
             .chunks(TOGETHER)
-            .zip(self.squares[1].chunks(TOGETHER))
+            .zip(self.tile_windows[1].chunks(TOGETHER))
         {
             for (square, inputs) in from.iter().zip(inputs.as_chunks_mut::<9>().0) {
                 for c in (0..self.c_in).step_by(V::N) {
-                    let x = both(square.read::<V, T, 3>(self.x, self.apart[0], c), Two::input);
+                    let x = both(
+                        square.read::<V, T, 3>(self.x, self.apart[0], c),
+                        F2x2::input_transform,
+                    );
                     for p in 0..9 {
                         x[p / 3][p % 3].write(&mut inputs[p][c..]);
                     }
@@ -81,13 +84,13 @@ fn multiply<V: Lanes<f32>>(
 #[inline(always)]
 fn restore<V: Lanes<f32>, T: Stored<Compute = f32>>(
     sums: [[V; 3]; 3],
-    to: Option<&Square>,
+    to: Option<&TileWindow>,
     apart: [usize; 2],
     bias: (Option<&[T]>, usize),
     y: &mut [T],
 ) {
     if let Some(to) = to {
-        write_outputs(both(sums, Two::output), to, apart, bias, y);
+        write_outputs(both(sums, F2x2::output_transform), to, apart, bias, y);
     }
 }
 
@@ -109,7 +112,7 @@ mod tests {
             numbers(2 * c * 9 * LANES),
             numbers(c),
         );
-        let square = |j: usize, columns| Square {
+        let square = |j: usize, columns| TileWindow {
             start: j * c,
             rows: 0b111,
             columns,
@@ -127,11 +130,11 @@ mod tests {
             square(6, 0b01),
         ];
         let apart = [[width * c, c]; 2];
-        let few = |y| Few {
+        let few = |y| InRegisters {
             x: &x,
             c_in: c,
             weight: &weight,
-            squares: [&from, &to],
+            tile_windows: [&from, &to],
             apart,
             bias: Some(&bias),
             y,
