@@ -11,8 +11,8 @@ use half::bf16;
 
 use super::numbers::Numbers;
 use crate::Stored;
-use crate::cpu::conv::indirect::ConvPlan;
-use crate::cpu::conv::{self as conv2d, reference, transposed as conv_transpose2d};
+use crate::cpu::conv::plan::{ConvPlan, Epilogue, Tuning};
+use crate::cpu::conv::{self as conv, reference};
 use crate::cpu::gemm::GemmElement;
 use crate::tensor::window::{Geometry, Window};
 
@@ -98,79 +98,63 @@ fn check<T: GemmElement>(g: &Geometry, task: usize) {
 
     let mut want = vec![T::default(); small.len()];
     reference::forward(g, &big, &weight, Some(&bias[0]), &mut want);
-    run(
-        ConvPlan {
-            task,
-            ..conv2d::plan(g, &weight, Some(&bias[0]))
-        },
-        &big,
-        &want,
-    );
+    let plan = ConvPlan::forward(g, &weight, Some(&bias[0]));
+    run(plan, task, &big, &want);
 
     let mut want = vec![T::default(); big.len()];
-    reference::transposed(g, &small, &weight, Some(&bias[1]), &mut want);
-    run(
-        ConvPlan {
-            task,
-            ..conv_transpose2d::plan(g, &weight, Some(&bias[1]))
-        },
-        &small,
-        &want,
-    );
+    reference::backward_input(g, &small, &weight, Some(&bias[1]), &mut want);
+    let plan = ConvPlan::transposed(g, &weight, Some(&bias[1]));
+    run(plan, task, &small, &want);
 
     let [mut want, mut got, mut general] =
         [(); 3].map(|()| vec![<T::Compute as crate::Float>::ZERO; weight.len()]);
     reference::backward_weight(g, &small, &big, &mut want);
-    conv2d::backward_weight(g, &small, &big, &mut got);
+    conv::backward_weight(g, &small, &big, &mut got);
     assert!(got == want, "the gradient of the weight: {g:?}");
-    conv2d::backward_weight_of::<T::Compute, T>(g, &small, &big, &mut general, task);
+    let tuning = Tuning {
+        min_task_pixels: task,
+        winograd: false,
+        ..Tuning::default()
+    };
+    conv::backward_weight_as::<T, T::Compute>(g, tuning, [&small, &big], &mut general);
     assert!(
         general == want,
         "the gradient of the weight in tasks of {task}: {g:?}"
     );
 }
 
-/// By the algorithm that is chosen for such shapes, and by the general one.
-fn run<T: GemmElement>(plan: ConvPlan<T>, x: &[T], want: &[T]) {
+/// By the algorithm that is chosen for such shapes, and without Winograd's, in tasks of `task`
+/// multiply-adds.
+fn run<T: GemmElement>(mut plan: ConvPlan<T>, task: usize, x: &[T], want: &[T]) {
     type Compute<T> = <T as Stored>::Compute;
-    let algorithms: [&dyn Fn(&mut [T], &(dyn Fn(usize, &[T]) + Sync)); 3] = [
-        &|y, done| plan.run(x, y, done),
-        &|y, done| plan.run_of::<T>(x, y, done),
-        &|y, done| plan.run_of::<Compute<T>>(x, y, done),
+    let algorithms: [(&str, bool, fn(&ConvPlan<T>, &[T], &mut [T], &Epilogue<T>)); 3] = [
+        ("chosen", true, conv::convolve::<T>),
+        ("own type", false, conv::convolve_as::<T, T>),
+        ("compute type", false, conv::convolve_as::<T, Compute<T>>),
     ];
-    for (name, algorithm) in ["chosen", "own type", "compute type"]
-        .iter()
-        .zip(algorithms)
-    {
+    plan.tuning.min_task = task;
+    let g = plan.geometry;
+    for (name, winograd, algorithm) in algorithms {
+        plan.tuning.winograd = winograd;
         let (mut y, parts) = (vec![T::from_f64(77.0); want.len()], Mutex::new(Vec::new()));
-        algorithm(&mut y, &|start, part| {
+        algorithm(&plan, x, &mut y, &|start, part| {
             let right = part == &want[start..start + part.len()];
             assert!(
                 right,
-                "{name}: a part reported as finished, tasks of {}: {:?}",
-                plan.task, plan.geometry
+                "{name}: a part reported as finished, tasks of {task}: {g:?}"
             );
             parts
                 .lock()
                 .unwrap_or_else(|e| e.into_inner())
                 .push((start, part.len()));
         });
-        assert!(
-            y == want,
-            "{name}, tasks of {}: {:?}",
-            plan.task,
-            plan.geometry
-        );
+        assert!(y == want, "{name}, tasks of {task}: {g:?}");
         let mut parts = parts.into_inner().unwrap_or_else(|e| e.into_inner());
         parts.sort_unstable();
         let end = parts.iter().fold(
             0,
             |at, &(start, len)| if start == at { at + len } else { usize::MAX },
         );
-        assert!(
-            end == want.len(),
-            "each output is reported once: {:?}",
-            plan.geometry
-        );
+        assert!(end == want.len(), "each output is reported once: {g:?}");
     }
 }

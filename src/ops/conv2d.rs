@@ -3,7 +3,6 @@
 use crate::autograd::Backward;
 use crate::autograd::trace::Op;
 use crate::cpu::conv as cpu;
-use crate::cpu::conv::transposed::conv_transpose2d as spread;
 use crate::cpu::gelu_dropout::{Hidden, in_pieces};
 use crate::cuda::{conv_transpose2d::forward as cuda_spread, conv2d as cuda};
 use crate::ops::gelu_dropout;
@@ -61,7 +60,7 @@ pub fn conv2d(x: &Var, weight: &Var, bias: Option<&Var>, window: Window) -> Resu
         _ if weight.value().elements() == 0 => biases(x.value(), b, shape)?,
         _ if geometry.is_matrix() => linear::product("conv2d", from, w, b, shape)?,
         Device::Cpu => each_real!("conv2d", x.dtype(), T => Tensor::build(shape, |y: &mut [T]| {
-            cpu::conv2d(&geometry, from.data(), w.data(), b.map(Tensor::data), y);
+            cpu::forward(&geometry, from.data(), w.data(), b.map(Tensor::data), y);
         })),
         Device::Cuda(_) => from.build_on_same_device(shape, x.dtype(), |y| {
             cuda::forward(
@@ -119,7 +118,7 @@ impl Backward for Conv2d {
                 // dx comes where x was, if nothing else needs that.
                 let shape = *x.shape();
                 drop(x);
-                out[0] = wanted[0].then(|| Tensor::build(shape, |dx: &mut [T]| spread(&g, dy.data(), weight.data(), None, dx)));
+                out[0] = wanted[0].then(|| Tensor::build(shape, |dx: &mut [T]| cpu::backward_input(&g, dy.data(), weight.data(), None, dx)));
             }),
             Device::Cuda(_) => {
                 let [dy, big, w] = [&dy, &x, &weight].map(Tensor::on_device);

@@ -2,7 +2,7 @@
 
 use crate::autograd::Backward;
 use crate::autograd::trace::Op;
-use crate::cpu::conv::{self as conv2d, transposed as cpu};
+use crate::cpu::conv as cpu;
 use crate::cuda;
 use crate::ops::batch_norm::BatchStats;
 use crate::ops::conv2d::biases;
@@ -104,9 +104,9 @@ fn forward(
             each_real!("conv_transpose2d", x.dtype(), T => Tensor::build(shape, |y: &mut [T]| {
                 let (x, w, b) = (from.data(), w.data(), b.map(Tensor::data));
                 if stats && !y.is_empty() {
-                    moments = Some(cpu::with_moments(&geometry, x, w, b, y));
+                    moments = Some(cpu::backward_input_with_moments(&geometry, x, w, b, y));
                 } else {
-                    cpu::conv_transpose2d(&geometry, x, w, b, y);
+                    cpu::backward_input(&geometry, x, w, b, y);
                 }
             }))
         }
@@ -153,13 +153,13 @@ impl Backward for ConvTranspose2d {
         match dy.device() {
             Device::Cpu => each_real!("conv_transpose2d", dy.dtype(), T => {
                 out[1] = wanted[1].then(|| Tensor::build(*weight.shape(), |dw: &mut [<T as Stored>::Compute]| {
-                    conv2d::backward_weight::<T>(&g, x.data(), dy.data(), dw)
+                    cpu::backward_weight::<T>(&g, x.data(), dy.data(), dw)
                 }));
                 // dx comes where x was, if nothing else needs that.
                 let shape = *x.shape();
                 drop(x);
                 out[0] = wanted[0].then(|| Tensor::build(shape, |dx: &mut [T]| {
-                    conv2d::conv2d(&g, dy.data(), weight.data(), None, dx)
+                    cpu::forward(&g, dy.data(), weight.data(), None, dx)
                 }));
             }),
             Device::Cuda(_) => {

@@ -1,106 +1,137 @@
-//! Convolutions that give each channel a kernel of its own: no sums over channels, so plain loops
-//! along them.
+//! Depthwise convolution: each channel has a kernel of its own. There is no sum over channels, so
+//! nothing for a GEMM to do; plain loops run along the channels, which are adjacent in memory.
+//!
+//! ```text
+//! y[i, j, :] = bias + sum over taps of  x[window of (i, j), tap, :] w[tap, :]
+//! ```
 
 use std::ops::Range;
 
-use crate::cpu::conv::indirect::{ConvPlan, InputView};
+use crate::cpu::conv::bands::TaskSplit;
+use crate::cpu::conv::padded::Pixels;
+use crate::cpu::conv::plan::{ConvPlan, Epilogue, InputView};
+use crate::cpu::conv::weight::{TapPixels, row_blocks};
 use crate::cpu::gemm::factor;
 use crate::cpu::vectorize;
 use crate::tensor::window::Geometry;
 use crate::{Float, Stored};
 
-/// The weight, for each pair of phases and each tap all channels.
-pub(crate) fn pack<T: Stored, F: Stored<Compute = T::Compute>>(plan: &ConvPlan<'_, T>) -> Vec<F> {
-    let ([kh, kw], channels) = (plan.kernel, plan.groups);
-    let mut packed = Vec::with_capacity(plan.weight.len());
-    for (v, h) in plan.pairs() {
-        for (ky, kx) in v
+/// y = the depthwise convolution of each image of x, multiplied as factors of type F.
+pub(crate) fn convolve<T: Stored, F: Stored<Compute = T::Compute>>(
+    plan: &ConvPlan<T>,
+    split: &TaskSplit,
+    x: &[T],
+    y: &mut [T],
+    epilogue: &Epilogue<T>,
+) {
+    let depthwise = Depthwise {
+        plan,
+        weight: pack_weight::<T, F>(plan),
+    };
+    let bands: Vec<(Range<usize>, InputView)> = split
+        .bands(plan)
+        .map(|rows| (rows.clone(), plan.view::<F>(&rows)))
+        .collect();
+    let [h, w, c] = plan.input();
+    split.for_each_band(plan, &bands, y, epilogue, |image, (rows, view), copy, y| {
+        let pixels = Pixels {
+            image: &x[image * h * w * c..][..h * w * c],
+            size: [h, w, c],
+            channels: 0..c,
+        };
+        depthwise.band(pixels.seen(view, copy), view, rows, y);
+    });
+}
+
+/// Elements of the packed weight: those taps that meet an output, of each channel.
+pub(crate) fn packed_len<T: Stored>(plan: &ConvPlan<T>) -> usize {
+    let taps = plan.phase_pairs().map(|[v, h]| v.taps.len() * h.taps.len());
+    taps.sum::<usize>() * plan.geometry.window.groups
+}
+
+/// The weight, for each phase pair [taps, channels].
+fn pack_weight<T: Stored, F: Stored<Compute = T::Compute>>(plan: &ConvPlan<T>) -> Vec<F> {
+    let ([kh, kw], channels) = (plan.geometry.kernel, plan.geometry.window.groups);
+    let mut packed = Vec::with_capacity(packed_len(plan));
+    for [v, h] in plan.phase_pairs() {
+        for (y, x) in v
             .taps
             .iter()
-            .flat_map(|&(ky, _)| h.taps.iter().map(move |&(kx, _)| (ky, kx)))
+            .flat_map(|y| h.taps.iter().map(move |x| (y, x)))
         {
-            packed.extend(
-                (0..channels).map(|c| factor::<T, F>(plan.weight[(c * kh + ky) * kw + kx])),
-            );
+            let at = |c: usize| (c * kh + y.kernel) * kw + x.kernel;
+            packed.extend((0..channels).map(|c| factor::<T, F>(plan.weight[at(c)])));
         }
     }
     packed
 }
 
-/// Output rows `rows` of one image.
-pub(crate) fn rows<T: Stored, F: Stored<Compute = T::Compute>>(
-    plan: &ConvPlan<'_, T>,
-    (data, view): (&[F], InputView),
-    rows: &Range<usize>,
-    packed: &[F],
-    y: &mut [T],
-) {
-    let [_, width, c] = plan.output;
-    let (mut rest, mut sums) = (packed, vec![T::Compute::ZERO; c]);
-    for (v, h) in plan.pairs() {
-        let (weight, after) = rest.split_at(v.taps.len() * h.taps.len() * c);
-        rest = after;
-        for j in v.within(rows) {
-            let (first, step) = view.window([v, h], j);
-            let line = &mut y[(v.start + j * v.step - rows.start) * width * c..][..width * c];
-            for (i, y) in line.chunks_mut(c).skip(h.start).step_by(h.step).enumerate() {
-                let mut weights = weight.chunks(c);
-                match plan.bias {
-                    Some(bias) => sums
-                        .iter_mut()
-                        .zip(bias)
-                        .for_each(|(sum, bias)| *sum = bias.to_compute()),
-                    None => sums.fill(T::Compute::ZERO),
-                }
-                for (_, dy) in &v.taps {
-                    for ((_, dx), w) in h.taps.iter().zip(weights.by_ref()) {
-                        let (below, right) =
-                            ((dy - v.taps[0].1) as usize, (dx - h.taps[0].1) as usize);
-                        let x = &data[first + i * step + (below * view.width + right) * c..][..c];
-                        add_product(&mut sums, x, w);
+struct Depthwise<'a, T, F> {
+    plan: &'a ConvPlan<'a, T>,
+    /// Packed.
+    weight: Vec<F>,
+}
+
+impl<T: Stored, F: Stored<Compute = T::Compute>> Depthwise<'_, T, F> {
+    /// Output rows `rows` of an image, of which `data` is what `view` sees.
+    fn band(&self, data: &[F], view: &InputView, rows: &Range<usize>, y: &mut [T]) {
+        let [_, width, c] = self.plan.output();
+        let (mut rest, mut sums) = (&self.weight[..], vec![T::Compute::ZERO; c]);
+        for [v, h] in self.plan.phase_pairs() {
+            let (weight, after) = rest.split_at(v.taps.len() * h.taps.len() * c);
+            rest = after;
+            let (distances, step) = (view.tap_distances([v, h]), view.window_step([v, h]));
+            for j in v.within(rows) {
+                let first = view.window([v, h], j);
+                let line = &mut y[(v.start + j * v.step - rows.start) * width * c..][..width * c];
+                for (i, y) in line.chunks_mut(c).skip(h.start).step_by(h.step).enumerate() {
+                    match self.plan.bias {
+                        Some(bias) => sums
+                            .iter_mut()
+                            .zip(bias)
+                            .for_each(|(sum, bias)| *sum = bias.to_compute()),
+                        None => sums.fill(T::Compute::ZERO),
                     }
+                    for (distance, w) in distances.iter().zip(weight.chunks(c)) {
+                        add_product(&mut sums, &data[first + i * step + distance..][..c], w);
+                    }
+                    y.iter_mut()
+                        .zip(&sums)
+                        .for_each(|(y, &sum)| *y = T::from_compute(sum));
                 }
-                y.iter_mut()
-                    .zip(&sums)
-                    .for_each(|(y, &sum)| *y = T::from_compute(sum));
             }
         }
     }
 }
 
-/// Adds the products of some lines of pixels, counted through all images, to `dw`, [c, kh, kw].
-pub(crate) fn add_products<T: Stored>(
+/// Adds to dw, [c, kh, kw], what rows `rows` of the small image, counted through all images,
+/// contribute.
+pub(crate) fn add_weight_gradient<T: Stored>(
     g: &Geometry,
-    small: &[T],
-    lines: Range<usize>,
-    big: &[T],
+    [small, big]: [&[T]; 2],
+    rows: Range<usize>,
     dw: &mut [T::Compute],
 ) {
-    let (c, [h, w, _]) = (g.small[2], g.big);
-    let taps = g.kernel[0] * g.kernel[1];
+    let ([_, width, c], taps) = (g.small, g.kernel[0] * g.kernel[1]);
     let mut sum = vec![T::Compute::ZERO; c];
-    for tap in 0..taps {
-        let (down, right) = (
-            tap / g.kernel[1] * g.window.dilation[0],
-            tap % g.kernel[1] * g.window.dilation[1],
-        );
-        let (covered_rows, columns) = (g.covered(0, down), g.covered(1, right));
-        sum.fill(T::Compute::ZERO);
-        for (line, small) in lines.clone().zip(small.chunks(g.small[1] * c)) {
-            let (image, line) = (line / g.small[0], line % g.small[0]);
-            if columns.is_empty() || !covered_rows.contains(&line) {
-                continue;
+    for rows in row_blocks(g, rows, false) {
+        let small = &small[rows.start * width * c..rows.end * width * c];
+        for tap in 0..taps {
+            let pixels = TapPixels::new(g, tap);
+            sum.fill(T::Compute::ZERO);
+            for (row, small) in rows.clone().zip(small.chunks(width * c)) {
+                let (columns, first) = pixels.row(row);
+                if !columns.is_empty() {
+                    let small = &small[columns.start * c..][..columns.len() * c];
+                    add_row(small, &big[first * c..], g.window.stride[1], &mut sum);
+                }
             }
-            let row = image * h + line * g.window.stride[0] + down - g.window.padding[0];
-            let first = row * w + columns.start * g.window.stride[1] + right - g.window.padding[1];
-            let small = &small[columns.start * c..][..columns.len() * c];
-            add_line(small, &big[first * c..], g.window.stride[1], &mut sum);
+            dw.iter_mut()
+                .skip(tap)
+                .step_by(taps)
+                .zip(&sum)
+                .for_each(|(dw, &sum)| *dw = *dw + sum);
         }
-        dw.iter_mut()
-            .skip(tap)
-            .step_by(taps)
-            .zip(&sum)
-            .for_each(|(dw, &sum)| *dw = *dw + sum);
     }
 }
 
@@ -112,8 +143,8 @@ vectorize! {
         }
     }
 
-    /// sum += small big, pixel by pixel; those of `big` are `stride` apart.
-    fn add_line<T: Stored>(small: &[T], big: &[T], stride: usize, sum: &mut [T::Compute]) {
+    /// sum += small big, pixel by pixel; those of `big` are `stride` pixels apart.
+    fn add_row<T: Stored>(small: &[T], big: &[T], stride: usize, sum: &mut [T::Compute]) {
         let c = sum.len();
         for (small, big) in small.chunks(c).zip(big.chunks(stride.saturating_mul(c))) {
             for ((sum, &small), &big) in sum.iter_mut().zip(small).zip(big) {

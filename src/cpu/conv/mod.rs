@@ -1,456 +1,307 @@
-//! Convolution from the big image to the small one, and the gradient of the weight, which both
-//! directions share.
+//! Convolution on the CPU, NHWC.
+//!
+//! A window lays the small image over the big one: pixel (i, j) of the small image meets, through
+//! kernel element (ky, kx), pixel (y, x) = (i, j) stride - padding + (ky, kx) dilation of the big
+//! one. The three operations of a layer are one loop nest, summed into one of its three operands:
+//!
+//! ```text
+//! for each image n, pixel (i, j), kernel element (ky, kx) with (y, x) inside the big image,
+//!     channel s of the small and b of the big image:
+//!         forward:          small[n, i, j, s] += big[n, y, x, b]   weight[s, ky, kx, b]
+//!         backward_input:   big[n, y, x, b]   += small[n, i, j, s] weight[s, ky, kx, b]
+//!         backward_weight:  dw[s, ky, kx, b]  += small[n, i, j, s] big[n, y, x, b]
+//! ```
+//!
+//! conv2d runs `forward`, and the other two in its backward pass. conv_transpose2d runs
+//! `backward_input`, and in its backward pass `forward`. [`reference`] is this loop nest in code.
+//!
+//! What makes it fast:
+//!
+//! 1. Channels are the innermost axis, so every algorithm is vectorised along them, whatever the
+//!    window, and GEMM's micro-kernel does the multiply-adds of all but depthwise convolutions.
+//! 2. im2col's matrix is not written: the micro-kernel is told where each window begins
+//!    ([`indirect`]).
+//! 3. A transposed convolution is split by output phase into convolutions of stride 1 ([`plan`]),
+//!    so each output is written once and no inserted zero is multiplied.
+//! 4. Kernels that fall apart into 2 x 2 or 3 x 3 ones take 2.25 or 1.8 times fewer
+//!    multiplications ([`winograd`]).
+//!
+//! Which of these computes a given layer is decided in one place: [`choose`] and
+//! [`choose_for_weight`].
 
-pub(crate) mod depthwise;
-pub(crate) mod indirect;
-pub(crate) mod padded;
+mod bands;
+mod depthwise;
+mod im2col;
+mod indirect;
+mod padded;
+pub(crate) mod plan;
 pub(crate) mod reference;
-pub(crate) mod transposed;
-pub(crate) mod winograd;
+mod weight;
+mod winograd;
 
-use std::ops::Range;
+use bands::TaskSplit;
+use plan::{ConvPlan, Direction, Epilogue, Phase, Tuning};
+use winograd::Polyphase;
 
-use crate::cpu::Scratch;
-use crate::cpu::conv::indirect::{ConvPlan, Phase, TASK};
-use crate::cpu::gemm::{
-    Accumulate, GemmElement, KSegment, Microkernel, OutputTile, RowOffsets, TileProduct, copy,
-    dot_width, factors, multiplies_natively, nr, pair_rows, sum_pairwise,
-};
-use crate::tensor::window::{Geometry, Window};
-use crate::{Float, Stored};
+use crate::cpu::batch_norm::{Collector, Moments};
+use crate::cpu::chunks;
+use crate::cpu::gemm::{GemmElement, Microkernel, multiplies_natively};
+use crate::cpu::simd::has_32_registers;
+use crate::tensor::window::Geometry;
+use crate::{DType, Float, Stored};
 
-/// small = the convolution of big: conv2d forwards, conv_transpose2d's input gradient.
-pub(crate) fn conv2d<T: GemmElement>(
+/// small = the convolution of big: conv2d, and the input gradient of conv_transpose2d.
+pub(crate) fn forward<T: GemmElement>(
     g: &Geometry,
     big: &[T],
     weight: &[T],
     bias: Option<&[T]>,
     small: &mut [T],
 ) {
-    plan(g, weight, bias).run(big, small, &|_, _| {});
+    convolve(&ConvPlan::forward(g, weight, bias), big, small, &|_, _| {});
 }
 
-pub(crate) fn plan<'a, T>(g: &Geometry, weight: &'a [T], bias: Option<&'a [T]>) -> ConvPlan<'a, T> {
-    let (groups, phases) = (g.window.groups, [0, 1].map(|axis| vec![phase(g, axis)]));
-    let (input, output, kernel) = (g.big, g.small, g.kernel);
-    ConvPlan {
-        geometry: *g,
-        input,
-        output,
-        groups,
-        phases,
-        kernel,
-        weight,
-        to_small: true,
-        bias,
-        task: TASK,
-    }
+/// big = the transposed convolution of small: the input gradient of conv2d, and conv_transpose2d,
+/// which may add a bias.
+pub(crate) fn backward_input<T: GemmElement>(
+    g: &Geometry,
+    small: &[T],
+    weight: &[T],
+    bias: Option<&[T]>,
+    big: &mut [T],
+) {
+    convolve(
+        &ConvPlan::transposed(g, weight, bias),
+        small,
+        big,
+        &|_, _| {},
+    );
 }
 
-/// All outputs of an axis: they have the same taps.
-fn phase(g: &Geometry, axis: usize) -> Phase {
-    let Window {
-        stride,
-        padding,
-        dilation,
-        ..
-    } = g.window;
-    let offset = |k: usize| (k * dilation[axis]) as isize - padding[axis] as isize;
-    let taps = (0..g.kernel[axis]).map(|k| (k, offset(k))).collect();
-    Phase {
-        start: 0,
-        step: 1,
-        count: g.small[axis],
-        stride: stride[axis],
-        taps,
-    }
+/// As [`backward_input`], and the moments of big's channels, for the BatchNorm behind it.
+pub(crate) fn backward_input_with_moments<T: GemmElement>(
+    g: &Geometry,
+    small: &[T],
+    weight: &[T],
+    bias: Option<&[T]>,
+    big: &mut [T],
+) -> Moments {
+    let (plan, collector) = (
+        ConvPlan::transposed(g, weight, bias),
+        Collector::new(g.big[2]),
+    );
+    convolve(&plan, small, big, &|start, part| collector.add(start, part));
+    collector.finish()
 }
 
-/// Pixels whose products a task sums up before tasks are summed, at least.
-const PIXELS: usize = 2048;
-
-/// Pixels that are worked on at a time: what they read of some channels stays in the second-level
-/// cache.
-const PIXEL_BLOCK: usize = 512;
-
-/// dw[s, ky, kx, b] = the sum over all pixels of the small image of small[.., s] big[.. under (ky,
-/// kx), b].
-///
-/// A matrix product with one term for each pixel of the batch. Its right side, the windows, is put
-/// together a panel of columns and a few rows of pixels at a time.
+/// dw = the gradient of the weight, in the compute type.
 pub(crate) fn backward_weight<T: GemmElement>(
     g: &Geometry,
     small: &[T],
     big: &[T],
     dw: &mut [T::Compute],
 ) {
+    let tuning = Tuning::default();
+    if multiplies_natively::<T>() {
+        backward_weight_as::<T, T>(g, tuning, [small, big], dw)
+    } else {
+        backward_weight_as::<T, T::Compute>(g, tuning, [small, big], dw)
+    }
+}
+
+/// y = the convolution of each image of x.
+pub(crate) fn convolve<T: GemmElement>(
+    plan: &ConvPlan<T>,
+    x: &[T],
+    y: &mut [T],
+    epilogue: &Epilogue<T>,
+) {
+    if multiplies_natively::<T>() {
+        convolve_as::<T, T>(plan, x, y, epilogue)
+    } else {
+        convolve_as::<T, T::Compute>(plan, x, y, epilogue)
+    }
+}
+
+/// How y is computed.
+///
+/// conv2d with a kernel of 1 x 1 and stride 1 does not come here: on either device the op is
+/// `linear`, one GEMM over all pixels.
+enum Algorithm {
+    WinogradInRegisters(Polyphase),
+    Winograd(Polyphase),
+    Reference,
+    Depthwise(TaskSplit),
+    Indirect(TaskSplit),
+}
+
+/// Input times output channels from which Winograd's algorithm pays: with fewer its additions, C
+/// for every C^2 multiplications, cost more than the multiplications that it saves.
+const WINOGRAD_CHANNELS: usize = 32 * 64;
+
+/// Output channels up to which Winograd's algorithm in registers is faster than in memory: each
+/// vector of them transforms the input again.
+const IN_REGISTERS_CHANNELS_OUT: usize = 64;
+
+/// Elements of the largest zero-padded copy that a task may take.
+const MAX_PADDED: usize = 1 << 24;
+
+/// The first algorithm of this ladder that applies and pays, for factors of type F.
+fn choose<T: Stored, F: Stored<Compute = T::Compute>>(plan: &ConvPlan<T>) -> Algorithm {
+    let (g, channels) = (&plan.geometry, [plan.input()[2], plan.output()[2]]);
+    // Winograd's: the fewest multiplications, for kernels that split into 2 x 2 or 3 x 3 ones.
+    if winograd_applies::<F>(g, &plan.tuning)
+        && let Some(polyphase) = Polyphase::of(plan.phases.each_ref().map(|phases| &phases[..]))
+    {
+        // With few channels the transforms are most of the work, unless what they produce stays in
+        // registers: 27 of them, and y has to hold the sums of several components as they are.
+        let sums_fit = polyphase.has_one_component() || T::DTYPE == DType::F32;
+        let few = channels[0] <= winograd::IN_REGISTERS_CHANNELS_IN
+            && channels[1] <= IN_REGISTERS_CHANNELS_OUT;
+        if few && sums_fit && polyphase.taps == 2 && has_32_registers() {
+            return Algorithm::WinogradInRegisters(polyphase);
+        }
+        if channels[0] * channels[1] >= WINOGRAD_CHANNELS {
+            return Algorithm::Winograd(polyphase);
+        }
+    }
+    let depthwise = g.is_depthwise();
+    let split = TaskSplit::of(
+        plan,
+        if depthwise {
+            depthwise::packed_len(plan)
+        } else {
+            indirect::packed_len::<T, F>(plan)
+        },
+    );
+    // The definition: a window so large, or windows so far apart, that zero-padded copies of what
+    // they span would not fit in memory. Nearly all of such a copy would be unused.
+    if plan.padded_elements(0..split.rows) > MAX_PADDED {
+        return Algorithm::Reference;
+    }
+    // One channel a group: there is no sum over channels, so nothing for a GEMM to do.
+    if depthwise {
+        return Algorithm::Depthwise(split);
+    }
+    // Everything else is a GEMM, of any window and any number of groups.
+    Algorithm::Indirect(split)
+}
+
+/// Whether Winograd's algorithm may be chosen, as far as types and channels go.
+///
+/// It multiplies f32. bf16 is converted, but not where the CPU multiplies it as it is: that takes
+/// half the time, and sums of inputs would have to be rounded for it. f64 is the oracle that the
+/// fast path is judged by. Transforms run over whole vectors of channels, of one group.
+fn winograd_applies<F: Stored>(g: &Geometry, tuning: &Tuning) -> bool {
+    let whole_vectors = [g.small[2], g.big[2]]
+        .iter()
+        .all(|c| c.is_multiple_of(winograd::VECTOR));
+    tuning.winograd && F::DTYPE == DType::F32 && g.window.groups == 1 && whole_vectors
+}
+
+/// As [`convolve`], by factors of type F.
+pub(crate) fn convolve_as<T: Stored, F: Microkernel<Compute = T::Compute>>(
+    plan: &ConvPlan<T>,
+    x: &[T],
+    y: &mut [T],
+    epilogue: &Epilogue<T>,
+) {
+    if y.is_empty() {
+        return;
+    }
+    match choose::<T, F>(plan) {
+        Algorithm::WinogradInRegisters(polyphase) => {
+            winograd::convolve(plan, &polyphase, true, x, y, epilogue)
+        }
+        Algorithm::Winograd(polyphase) => {
+            winograd::convolve(plan, &polyphase, false, x, y, epilogue)
+        }
+        Algorithm::Reference => convolve_by_definition(plan, x, y, epilogue),
+        Algorithm::Depthwise(split) => depthwise::convolve::<T, F>(plan, &split, x, y, epilogue),
+        Algorithm::Indirect(split) => indirect::convolve::<T, F>(plan, &split, x, y, epilogue),
+    }
+}
+
+/// One image a task, by the definition.
+fn convolve_by_definition<T: Stored>(
+    plan: &ConvPlan<T>,
+    x: &[T],
+    y: &mut [T],
+    epilogue: &Epilogue<T>,
+) {
+    let [x_len, y_len] = [plan.input(), plan.output()].map(|size| size.iter().product::<usize>());
+    let g = Geometry {
+        n: 1,
+        ..plan.geometry
+    };
+    chunks(y, y_len, |start, y| {
+        let x = &x[start / y_len * x_len..][..x_len];
+        match plan.direction {
+            Direction::Forward => reference::forward(&g, x, plan.weight, plan.bias, y),
+            Direction::Transposed => reference::backward_input(&g, x, plan.weight, plan.bias, y),
+        }
+        epilogue(start, y);
+    });
+}
+
+/// How the gradient of the weight is computed.
+enum WeightAlgorithm {
+    Winograd(Polyphase),
+    Depthwise,
+    Padded,
+    Im2col,
+}
+
+/// The first algorithm of this ladder that applies and pays, for factors of type F.
+fn choose_for_weight<F: Stored>(g: &Geometry, tuning: &Tuning) -> WeightAlgorithm {
+    // Winograd's, as in `choose`. Its products are summed over tiles, not over channels, so
+    // registers cannot hold them.
+    if winograd_applies::<F>(g, tuning)
+        && g.small[2] * g.big[2] >= WINOGRAD_CHANNELS
+        && let phases = [0, 1].map(|axis| [Phase::forward(g, axis)])
+        && let Some(polyphase) = Polyphase::of(phases.each_ref().map(|phases| &phases[..]))
+    {
+        return WeightAlgorithm::Winograd(polyphase);
+    }
+    // One channel a group: sums of products of single elements, no GEMM.
+    if g.is_depthwise() {
+        return WeightAlgorithm::Depthwise;
+    }
+    // GEMM with the zero-padded image itself as B, where that is not much larger than the image.
+    if weight::fits_padded::<F>(g) {
+        return WeightAlgorithm::Padded;
+    }
+    // GEMM with a B packed by im2col: dilated kernels, several groups, windows far apart.
+    WeightAlgorithm::Im2col
+}
+
+/// As [`backward_weight`], by factors of type F.
+pub(crate) fn backward_weight_as<T: Stored, F: Microkernel<Compute = T::Compute>>(
+    g: &Geometry,
+    tuning: Tuning,
+    [small, big]: [&[T]; 2],
+    dw: &mut [T::Compute],
+) {
     let [h, w, _] = g.small;
     if g.n * h * w == 0 || dw.is_empty() {
         return dw.fill(T::Compute::ZERO);
     }
-    if winograd::weight::backward_weight(g, [phase(g, 0), phase(g, 1)], [small, big], dw) {
-        return;
-    }
-    if multiplies_natively::<T>() {
-        backward_weight_of::<T, T>(g, small, big, dw, PIXELS);
-    } else {
-        backward_weight_of::<T::Compute, T>(g, small, big, dw, PIXELS);
-    }
-}
-
-/// As [`backward_weight`], of factors of type F and in tasks of so many pixels at least. There are
-/// some pixels.
-pub(crate) fn backward_weight_of<F: Microkernel<Compute = T::Compute>, T: Stored>(
-    g: &Geometry,
-    small: &[T],
-    big: &[T],
-    dw: &mut [T::Compute],
-    pixels: usize,
-) {
-    let [h, w, c] = g.small;
-    let lines = g.n * h;
-    // No more than 32 partial sums, for the additions they take.
-    let task = pixels.div_ceil(w).max(lines.div_ceil(32));
-    let part = |i: usize| {
-        let (lines, step) = (i * task..lines.min((i + 1) * task), PIXEL_BLOCK.div_ceil(w));
-        let mut part = Scratch::new(dw.len());
-        part.fill(T::Compute::ZERO);
-        let mut packed = [nr::<F>(), c].map(|wide| Scratch::<F>::new(step * (w + 1) * wide));
-        let mut first = lines.start;
-        while first < lines.end {
-            let (image, line) = (first / h, first % h);
-            let padded = !g.is_depthwise() && padded::applies::<F>(g);
-            // A frame is of one image.
-            let last =
-                lines
-                    .end
-                    .min(first + step)
-                    .min(if padded { (image + 1) * h } else { lines.end });
-            let small = &small[first * w * c..last * w * c];
-            if padded {
-                let big = &big[image * g.big.iter().product::<usize>()..];
-                padded::add_products(
-                    g,
-                    small,
-                    big,
-                    line..line + (last - first),
-                    &mut packed[1],
-                    &mut part,
-                );
-            } else if g.is_depthwise() {
-                depthwise::add_products(g, small, first..last, big, &mut part);
-            } else {
-                add_products(g, small, first..last, big, &mut packed, &mut part);
-            }
-            first = last;
+    let (images, min_pixels) = ([small, big], tuning.min_task_pixels);
+    match choose_for_weight::<F>(g, &tuning) {
+        WeightAlgorithm::Winograd(polyphase) => {
+            winograd::backward_weight(g, &polyphase, images, dw);
         }
-        part
-    };
-    dw.copy_from_slice(&sum_pairwise(0..lines.div_ceil(task), &part));
-}
-
-/// Adds the products of some lines of pixels, counted through all images, to `dw`.
-fn add_products<T: Stored, F: Microkernel<Compute = T::Compute>>(
-    g: &Geometry,
-    small: &[T],
-    lines: Range<usize>,
-    big: &[T],
-    [packed, copy]: &mut [Scratch<F>; 2],
-    dw: &mut [T::Compute],
-) {
-    let (pixels, columns, wide, t) = (
-        lines.len() * g.small[1],
-        g.columns(),
-        nr::<F>(),
-        dot_width::<F>(),
-    );
-    let (c, c_small, terms) = (
-        g.small[2],
-        g.small[2] / g.window.groups,
-        pixels.next_multiple_of(t),
-    );
-    let runs = [KSegment {
-        a: 0,
-        b: 0,
-        len: terms / t,
-    }];
-    let small = if t == 1 {
-        factors(small, copy)
-    } else {
-        pair_rows(small, [pixels, c, c], copy, c)
-    };
-    let mut windows = Scratch::<F>::new(if t == 1 { 0 } else { pixels * wide });
-    for group in 0..g.window.groups {
-        for first in (0..columns).step_by(wide) {
-            let count = wide.min(columns - first);
-            let within = (group, first..first + count);
-            if t == 1 {
-                pack(g, big, lines.clone(), within, &mut packed[..pixels * wide]);
-            } else {
-                pack(g, big, lines.clone(), within, &mut windows);
-                pair_rows(&windows[..], [pixels, wide, wide], packed, wide);
-            }
-            let sums = TileProduct::new(small, &packed[..], [t * c, t * wide], &runs);
-            let start = group * c_small;
-            let tiles = RowOffsets::lines::<F>(
-                [[t * start, start * columns]].into_iter(),
-                c_small,
-                [t, columns],
-                count,
-            );
-            sums.tiles(
-                &tiles,
-                0,
-                Accumulate::Existing,
-                OutputTile {
-                    c: dw,
-                    first,
-                    columns: count,
-                },
-            );
-        }
-    }
-}
-
-/// For each pixel of some lines the elements under it of kernel columns `columns`, counted through
-/// (ky, kx, channel).
-fn pack<T: Stored, F: Stored<Compute = T::Compute>>(
-    g: &Geometry,
-    big: &[T],
-    lines: Range<usize>,
-    (group, columns): (usize, Range<usize>),
-    packed: &mut [F],
-) {
-    let ([h, w, c], channels, wide) = (g.big, g.big[2] / g.window.groups, nr::<F>());
-    let Window {
-        stride,
-        padding,
-        dilation,
-        ..
-    } = g.window;
-    let (start, end) = (columns.start, columns.end);
-    let mut at = start;
-    while at < end {
-        // The columns of one tap.
-        let (tap, channel) = (at / channels, at % channels);
-        let (count, to) = ((channels - channel).min(end - at), at - start);
-        let (down, right) = (
-            tap / g.kernel[1] * dilation[0],
-            tap % g.kernel[1] * dilation[1],
-        );
-        let columns = g.covered(1, right);
-        for (line, packed) in lines.clone().zip(packed.chunks_mut(g.small[1] * wide)) {
-            let (image, line) = (line / g.small[0], line % g.small[0]);
-            let inside = if g.covered(0, down).contains(&line) {
-                columns.clone()
-            } else {
-                0..0
-            };
-            let mut pixels = packed
-                .chunks_mut(wide)
-                .map(|pixel| &mut pixel[to..to + count]);
-            pixels
-                .by_ref()
-                .take(inside.start)
-                .for_each(|pixel| pixel.fill(F::default()));
-            if !inside.is_empty() {
-                let row = image * h + line * stride[0] + down - padding[0];
-                let first = (row * w + inside.start * stride[1] + right - padding[1]) * c;
-                let source =
-                    big[first + group * channels + channel..].chunks(stride[1].saturating_mul(c));
-                let within = pixels.by_ref().take(inside.len()).zip(source);
-                within.for_each(|(pixel, source)| copy(&source[..count], pixel));
-            }
-            pixels.for_each(|pixel| pixel.fill(F::default()));
-        }
-        at += count;
+        WeightAlgorithm::Depthwise => weight::sum_over_rows(g, min_pixels, dw, |rows, dw| {
+            depthwise::add_weight_gradient(g, images, rows, dw);
+        }),
+        WeightAlgorithm::Padded => weight::sum_over_rows(g, min_pixels, dw, |rows, dw| {
+            weight::add_padded::<T, F>(g, images, rows, dw);
+        }),
+        WeightAlgorithm::Im2col => weight::sum_over_rows(g, min_pixels, dw, |rows, dw| {
+            im2col::add_weight_gradient::<T, F>(g, images, rows, dw);
+        }),
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use half::bf16;
-
-    use super::*;
-    use crate::cpu::conv::winograd::weight::backward_weight_in;
-
-    /// The same whole numbers in any type: all sums of theirs are exact.
-    fn numbers<T: Stored>(count: usize, step: usize) -> Vec<T> {
-        (0..count)
-            .map(|i| T::from_f64((i * step % 7) as f64 - 3.0))
-            .collect()
-    }
-
-    /// Big and small image, weight, and the biases of both directions.
-    fn operands<T: Stored>(g: &Geometry) -> [Vec<T>; 5] {
-        let [big, small] = [g.big, g.small].map(|size| g.n * size.iter().product::<usize>());
-        let weight = numbers(g.small[2] * g.columns(), 1_299_709);
-        [
-            numbers(big, 7919),
-            numbers(small, 104_729),
-            weight,
-            numbers(g.small[2], 5),
-            numbers(g.big[2], 3),
-        ]
-    }
-
-    /// bf16 in pairs, as f32, and by Winograd's schemes, against f64.
-    #[test]
-    fn factors_of_either_type_give_the_same() {
-        let window = |stride, padding, groups| Window {
-            stride,
-            padding,
-            groups,
-            ..Window::default()
-        };
-        // Big image, channels of the small one, kernel, window, images; whether Winograd's schemes
-        // apply to the small image, to the big one, and to the gradient of the weight.
-        let cases = [
-            (
-                [9, 7, 3],
-                18,
-                [3, 3],
-                window([1, 1], [1, 1], 1),
-                3,
-                [false; 3],
-            ),
-            (
-                [24, 26, 3],
-                4,
-                [3, 3],
-                window([1, 1], [1, 1], 1),
-                2,
-                [false; 3],
-            ),
-            (
-                [8, 6, 64],
-                32,
-                [4, 4],
-                window([2, 2], [1, 1], 1),
-                3,
-                [true; 3],
-            ),
-            (
-                [8, 6, 32],
-                64,
-                [4, 4],
-                window([2, 2], [1, 1], 1),
-                5,
-                [true; 3],
-            ),
-            (
-                [8, 6, 32],
-                64,
-                [3, 3],
-                window([1, 1], [1, 1], 1),
-                3,
-                [true; 3],
-            ),
-            (
-                [5, 7, 33],
-                5,
-                [2, 3],
-                window([1, 2], [0, 0], 1),
-                3,
-                [false; 3],
-            ),
-            (
-                [6, 5, 10],
-                6,
-                [3, 3],
-                window([1, 1], [1, 1], 2),
-                3,
-                [false; 3],
-            ),
-            (
-                [6, 5, 9],
-                9,
-                [3, 3],
-                window([2, 1], [1, 1], 9),
-                3,
-                [false; 3],
-            ),
-            (
-                [33, 29, 5],
-                7,
-                [2, 3],
-                window([3, 4], [2, 5], 1),
-                3,
-                [false; 3],
-            ),
-            (
-                [70, 3, 5],
-                7,
-                [2, 3],
-                window([1, 1], [1, 0], 1),
-                3,
-                [false; 3],
-            ),
-            (
-                [31, 9, 40],
-                7,
-                [3, 1],
-                Window {
-                    dilation: [2, 3],
-                    ..window([1, 2], [0, 0], 1)
-                },
-                3,
-                [false; 3],
-            ),
-        ];
-        for (big, c, kernel, window, n, schemes) in cases {
-            let [h, w] = window
-                .output_size("test", [big[0], big[1]], kernel)
-                .unwrap();
-            let g = Geometry::new(n, big, [h, w, c], kernel, window);
-            let ([big, small, weight, bias_small, bias_big], wide) =
-                (operands::<bf16>(&g), operands::<f64>(&g));
-            let to_small = (
-                plan(&g, &weight, Some(&bias_small)),
-                plan(&g, &wide[2], Some(&wide[3])),
-                &big,
-                &wide[0],
-            );
-            let to_big = (
-                transposed::plan(&g, &weight, Some(&bias_big)),
-                transposed::plan(&g, &wide[2], Some(&wide[4])),
-                &small,
-                &wide[1],
-            );
-            for (i, (plan, oracle, x, wide_x)) in [to_small, to_big].into_iter().enumerate() {
-                let mut want = vec![0.0; if i == 0 { small.len() } else { big.len() }];
-                oracle.run(wide_x, &mut want, &|_, _| {});
-                let want: Vec<bf16> = want.into_iter().map(bf16::from_f64).collect();
-                let [mut pairs, mut single, mut fewer] =
-                    std::array::from_fn(|_| vec![bf16::from_f64(1.0); want.len()]);
-                plan.run_of::<bf16>(x, &mut pairs, &|_, _| {});
-                plan.run_of::<f32>(x, &mut single, &|_, _| {});
-                assert!(pairs == want && single == want, "{g:?}");
-                assert_eq!(
-                    winograd::convolve_in::<bf16, bf16>(&plan, x, &mut fewer, &|_, _| {}),
-                    schemes[i],
-                    "{g:?}"
-                );
-                assert!(!schemes[i] || fewer == want, "{g:?}");
-            }
-            let mut want = vec![0.0; weight.len()];
-            backward_weight_of::<f64, f64>(&g, &wide[1], &wide[0], &mut want, PIXELS);
-            let [mut pairs, mut single, mut fewer] = std::array::from_fn(|_| vec![1.0; want.len()]);
-            backward_weight_of::<bf16, bf16>(&g, &small, &big, &mut pairs, PIXELS);
-            backward_weight_of::<f32, bf16>(&g, &small, &big, &mut single, PIXELS);
-            let right = |dw: &[f32]| {
-                dw.iter()
-                    .zip(&want)
-                    .all(|(&dw, &want)| f64::from(dw) == want)
-            };
-            assert!(right(&pairs) && right(&single), "{g:?}");
-            let phases = [phase(&g, 0), phase(&g, 1)];
-            assert_eq!(
-                backward_weight_in::<bf16, bf16>(&g, &phases, [&small, &big], &mut fewer),
-                schemes[2],
-                "{g:?}"
-            );
-            assert!(!schemes[2] || right(&fewer), "{g:?}");
-        }
-    }
-}
+mod tests;

@@ -123,7 +123,7 @@ pub(crate) fn forward<T: Stored>(
 
 /// big = the transposed convolution of small, which is the gradient of [`forward`] with respect to
 /// big.
-pub(crate) fn transposed<T: Stored>(
+pub(crate) fn backward_input<T: Stored>(
     g: &Geometry,
     small: &[T],
     weight: &[T],

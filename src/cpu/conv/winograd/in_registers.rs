@@ -2,14 +2,14 @@
 //! registers from the first channel to the last, so that neither transformed inputs nor products
 //! are written to memory.
 
-use super::LANES;
+use super::VECTOR;
 use super::transforms::{F2x2, MinimalFilter, TileWindow, both, write_outputs};
 use crate::Stored;
 use crate::cpu::simd::{Kernel, Lanes};
 
 /// Channels in, at most: the weight of one vector of outputs then fills half of the first-level
 /// cache.
-pub(super) const CHANNELS: usize = 32;
+pub(crate) const CHANNELS: usize = 32;
 
 /// Tiles side by side: their 27 sums, and a vector of the weight, fit into 32 registers.
 const TOGETHER: usize = 3;
@@ -47,10 +47,10 @@ impl<T: Stored<Compute = f32>> Kernel for InRegisters<'_, T> {
                     }
                 }
             }
-            for (i, weight) in self.weight.chunks_exact(self.c_in * 9 * LANES).enumerate() {
-                for lane in (0..LANES).step_by(V::N) {
+            for (i, weight) in self.weight.chunks_exact(self.c_in * 9 * VECTOR).enumerate() {
+                for lane in (0..VECTOR).step_by(V::N) {
                     let sums = multiply::<V>(&inputs, weight, lane);
-                    let (apart, bias) = (self.apart[1], (self.bias, i * LANES + lane));
+                    let (apart, bias) = (self.apart[1], (self.bias, i * VECTOR + lane));
                     // One by one, so that the sums stay in registers.
                     restore(sums[0], to.first(), apart, bias, self.y);
                     restore(sums[1], to.get(1), apart, bias, self.y);
@@ -69,9 +69,9 @@ fn multiply<V: Lanes<f32>>(
     lane: usize,
 ) -> [[[V; 3]; 3]; TOGETHER] {
     let mut sums = [[[V::splat(0.0); 3]; 3]; TOGETHER];
-    for (k, weight) in (0..CHANNELS).zip(weight.chunks_exact(9 * LANES)) {
+    for (k, weight) in (0..CHANNELS).zip(weight.chunks_exact(9 * VECTOR)) {
         for p in 0..9 {
-            let w = V::read(&weight[p * LANES + lane..]);
+            let w = V::read(&weight[p * VECTOR + lane..]);
             for t in 0..TOGETHER {
                 sums[t][p / 3][p % 3] =
                     sums[t][p / 3][p % 3].add_product(w, V::splat(inputs[t * 9 + p][k]));
@@ -109,7 +109,7 @@ mod tests {
         let (c, width) = (CHANNELS, 12);
         let (x, weight, bias) = (
             numbers(5 * width * c),
-            numbers(2 * c * 9 * LANES),
+            numbers(2 * c * 9 * VECTOR),
             numbers(c),
         );
         let square = |j: usize, columns| TileWindow {

@@ -28,8 +28,13 @@
 //! Algorithms for Convolutional Neural Networks" (arXiv 1509.09308).
 
 mod in_registers;
+mod polyphase;
 mod transforms;
-pub(crate) mod weight;
+mod weight;
+
+pub(crate) use in_registers::CHANNELS as IN_REGISTERS_CHANNELS_IN;
+pub(crate) use polyphase::Polyphase;
+pub(crate) use weight::backward_weight;
 
 use std::ops::Range;
 
@@ -37,25 +42,18 @@ use rayon::prelude::*;
 
 use half::bf16;
 use in_registers::InRegisters;
+use polyphase::PolyphaseComponent;
 use transforms::{FilterTransform, OutputTransform, PixelTransform, TileWindow};
 
-use crate::cpu::conv::indirect::{ConvPlan, Epilogue, Phase};
-use crate::cpu::gemm::{
-    Accumulate, KC, KSegment, OutputTile, RowOffsets, TileProduct, multiplies_natively, nr,
-};
-use crate::cpu::simd::{has_32_registers, run_widest};
+use crate::cpu::conv::plan::{ConvPlan, Epilogue, Phase};
+use crate::cpu::gemm::{Accumulate, KC, KSegment, OutputTile, RowOffsets, TileProduct, nr};
+use crate::cpu::simd::run_widest;
 use crate::cpu::{GRAIN, Scratch, chunks};
 use crate::tensor::dtype::{as_type, as_type_mut};
 use crate::{DType, Stored};
 
 /// Channels that are transformed at a time: one vector of the widest.
-const LANES: usize = 16;
-
-/// Channels in times channels out below which the additions cost more than the products they save.
-const CHANNELS: usize = 32 * 64;
-
-/// Channels out up to which few channels in are kept in registers.
-const MAX_CHANNELS_OUT: usize = 64;
+pub(crate) const VECTOR: usize = 16;
 
 /// Tiles of 2 x 2 outputs that are worked on together: their products for 128 channels are a third
 /// of the second-level cache.
@@ -67,47 +65,6 @@ const TILE_STRIDE: usize = TILES + 1;
 
 /// Images of a task. Together they fill the last group of eight tiles better than each by itself.
 const IMAGES: usize = 4;
-
-/// Inputs of one axis that share their taps: output j reads input `step (j + t) + first` through
-/// tap t.
-struct PolyphaseComponent {
-    first: isize,
-    step: usize,
-    /// Kernel indices.
-    taps: Vec<usize>,
-}
-
-/// The lattices of a phase where each has two, or each has three taps in a row.
-fn components(phase: &Phase) -> Option<Vec<PolyphaseComponent>> {
-    let step = phase.stride;
-    let of = |q: usize| {
-        let taps = phase
-            .taps
-            .iter()
-            .filter(|(_, offset)| offset.rem_euclid(step as isize) == q as isize);
-        let (kernel, offsets): (Vec<usize>, Vec<isize>) = taps.copied().unzip();
-        let in_a_row = offsets
-            .windows(2)
-            .all(|pair| pair[1] - pair[0] == step as isize);
-        (in_a_row && matches!(kernel.len(), 2 | 3)).then(|| PolyphaseComponent {
-            first: offsets[0],
-            step,
-            taps: kernel,
-        })
-    };
-    (0..step).map(of).collect()
-}
-
-/// The number of taps that all lattices of these phases have, where one scheme fits all.
-fn taps(axes: &[Vec<Vec<PolyphaseComponent>>; 2]) -> Option<usize> {
-    let mut counts = axes
-        .iter()
-        .flatten()
-        .flatten()
-        .map(|component| component.taps.len());
-    let first = counts.next()?;
-    counts.all(|count| count == first).then_some(first)
-}
 
 /// What is worked on in one go: a pair of phases, and for each of its pairs of lattices their
 /// weight.
@@ -122,117 +79,58 @@ struct OutputGrid {
     components: [PolyphaseComponent; 2],
 }
 
-fn pays(channels: [usize; 2]) -> bool {
-    channels[0] * channels[1] >= CHANNELS && channels.iter().all(|c| c.is_multiple_of(LANES))
-}
-
-/// Whether the products of these channels, in and out, can stay in the registers.
-fn few(taps: usize, [c_in, c_out]: [usize; 2]) -> bool {
-    let whole = c_in.is_multiple_of(LANES) && c_out.is_multiple_of(LANES);
-    taps == 2
-        && whole
-        && c_in <= in_registers::CHANNELS
-        && c_out <= MAX_CHANNELS_OUT
-        && has_32_registers()
-}
-
-/// True where these schemes apply, and pay: y is then the convolution of each image of x. Never for
-/// bf16 where it is multiplied in pairs: that takes half the time as it is, and sums of inputs
-/// would have to be rounded for it.
+/// y = the convolution of each image of x, which is of f32 or bf16.
 pub(crate) fn convolve<T: Stored>(
-    plan: &ConvPlan<'_, T>,
+    plan: &ConvPlan<T>,
+    polyphase: &Polyphase,
+    in_registers: bool,
     x: &[T],
     y: &mut [T],
-    done: &Epilogue<T>,
-) -> bool {
-    convolve_in::<f32, T>(plan, x, y, done)
-        || !multiplies_natively::<T>() && convolve_in::<bf16, T>(plan, x, y, done)
+    epilogue: &Epilogue<T>,
+) {
+    match T::DTYPE {
+        DType::F32 => convolve_as::<T, f32>(plan, polyphase, in_registers, x, y, epilogue),
+        _ => convolve_as::<T, bf16>(plan, polyphase, in_registers, x, y, epilogue),
+    }
 }
 
-/// As [`convolve`], where numbers are of type S.
-pub(crate) fn convolve_in<S: Stored<Compute = f32>, T: Stored>(
+/// As [`convolve`], where T is S.
+fn convolve_as<T: Stored, S: Stored<Compute = f32>>(
     plan: &ConvPlan<T>,
+    polyphase: &Polyphase,
+    in_registers: bool,
     x: &[T],
     y: &mut [T],
-    done: &Epilogue<T>,
-) -> bool {
-    let ConvPlan {
-        geometry,
-        input,
-        output,
-        groups,
-        kernel,
-        to_small,
-        task,
-        ..
-    } = *plan;
-    let (Some(weight), Some(x), Some(y)) =
-        (as_type(plan.weight), as_type::<_, S>(x), as_type_mut(y))
-    else {
-        return false;
+    epilogue: &Epilogue<T>,
+) {
+    let (Some(plan), Some(x), Some(y)) = (plan.as_type::<S>(), as_type(x), as_type_mut(y)) else {
+        unreachable!("Winograd's algorithm is chosen for f32 and bf16 only");
     };
-    let (bias, phases) = (plan.bias.and_then(as_type), plan.phases.clone());
-    let plan = ConvPlan {
-        geometry,
-        input,
-        output,
-        groups,
-        phases,
-        kernel,
-        weight,
-        to_small,
-        bias,
-        task,
+    let winograd = Winograd {
+        plan: &plan,
+        components: &polyphase.components,
+        taps: polyphase.taps,
+        few: in_registers,
     };
-    let winograd = Winograd::of(&plan);
-    let done =
-        |start: usize, part: &[S]| as_type(part).into_iter().for_each(|part| done(start, part));
-    winograd
-        .iter()
-        .for_each(|winograd| winograd.run(x, y, &done));
-    winograd.is_some()
+    winograd.run(x, y, &|start, part| {
+        as_type(part)
+            .into_iter()
+            .for_each(|part| epilogue(start, part));
+    });
 }
 
 /// A convolution that these schemes apply to.
 struct Winograd<'a, T> {
     plan: &'a ConvPlan<'a, T>,
     /// For each axis and phase.
-    components: [Vec<Vec<PolyphaseComponent>>; 2],
+    components: &'a [Vec<Vec<PolyphaseComponent>>; 2],
     taps: usize,
     few: bool,
 }
 
 impl<'a, T: Stored<Compute = f32>> Winograd<'a, T> {
-    /// Whether the schemes apply, and pay. In f64, the oracle's type, convolutions are always
-    /// computed as they are defined.
-    fn of(plan: &'a ConvPlan<'a, T>) -> Option<Self> {
-        if plan.groups != 1 {
-            return None;
-        }
-        let axis = |axis: usize| {
-            plan.phases[axis]
-                .iter()
-                .map(components)
-                .collect::<Option<Vec<_>>>()
-        };
-        let components = [axis(0)?, axis(1)?];
-        let (taps, channels) = (taps(&components)?, [plan.input[2], plan.output[2]]);
-        // Several pairs of lattices are added up in y, which has to hold sums as they are.
-        let in_place = components
-            .iter()
-            .all(|axis| axis.iter().all(|phase| phase.len() == 1))
-            || T::DTYPE == DType::F32;
-        let few = in_place && few(taps, channels);
-        (few || pays(channels)).then_some(Winograd {
-            plan,
-            components,
-            taps,
-            few,
-        })
-    }
-
     fn run(&self, x: &[T], y: &mut [T], done: &Epilogue<T>) {
-        let (output, weight) = (self.plan.output, self.weight());
+        let (output, weight) = (self.plan.output(), self.weight());
         let size: usize = output.iter().product();
         let images = y.len() / size.max(1);
         if images >= IMAGES {
@@ -244,7 +142,7 @@ impl<'a, T: Stored<Compute = f32>> Winograd<'a, T> {
             return chunks(y, IMAGES * size, whole);
         }
         for (image, y) in y.chunks_mut(size.max(1)).enumerate() {
-            if self.plan.pairs().count() > 1 {
+            if self.plan.phase_pairs().count() > 1 {
                 self.by_phases(x, image, &weight, y, done);
                 continue;
             }
@@ -267,7 +165,7 @@ impl<'a, T: Stored<Compute = f32>> Winograd<'a, T> {
     /// One image, its phases side by side: each in one go, so that every weight is read once.
     fn by_phases(&self, x: &[T], image: usize, weight: &[f32], y: &mut [T], done: &Epilogue<T>) {
         let ([_, width, c], phase_pairs, size_y) =
-            (self.plan.output, self.phase_pairs(weight), y.len());
+            (self.plan.output(), self.phase_pairs(weight), y.len());
         let largest = phase_pairs
             .iter()
             .map(|pair| pair.phases[0].count * pair.phases[1].count * c)
@@ -314,7 +212,7 @@ impl<'a, T: Stored<Compute = f32>> Winograd<'a, T> {
 
     /// Each pair of a vertical and a horizontal lattice, pair of phases by pair of phases.
     fn pairs(&self) -> impl Iterator<Item = [&PolyphaseComponent; 2]> {
-        let [vertical, horizontal] = &self.components;
+        let [vertical, horizontal] = self.components;
         let phases = vertical
             .iter()
             .flat_map(move |v| horizontal.iter().map(move |h| (v, h)));
@@ -325,17 +223,17 @@ impl<'a, T: Stored<Compute = f32>> Winograd<'a, T> {
     /// input channel and a product, how far from one another those of the next channel and of the
     /// next product lie.
     fn panel(&self) -> (usize, usize, [usize; 2]) {
-        let (wide, c_in) = (nr::<f32>(), self.plan.input[2]);
+        let (wide, c_in) = (nr::<f32>(), self.plan.input()[2]);
         if self.few {
             return (
-                LANES,
-                self.products() * c_in * LANES,
-                [self.products() * LANES, LANES],
+                VECTOR,
+                self.products() * c_in * VECTOR,
+                [self.products() * VECTOR, VECTOR],
             );
         }
         // One vector more, lest the products of a channel, written together, fall into one set of
         // the cache.
-        let next = c_in * wide + LANES;
+        let next = c_in * wide + VECTOR;
         (wide, self.products() * next, [wide, next])
     }
 
@@ -343,7 +241,7 @@ impl<'a, T: Stored<Compute = f32>> Winograd<'a, T> {
     /// panel of output channels the panel's rows.
     fn weight(&self) -> Scratch<f32> {
         let (g, (wide, block, [next_channel, next_product])) = (self.plan, self.panel());
-        let c_out = g.output[2];
+        let c_out = g.output()[2];
         let (pairs, panels): (Vec<_>, _) = (self.pairs().collect(), c_out.div_ceil(wide));
         let mut weight = Scratch::new(pairs.len() * panels * block);
         weight
@@ -365,7 +263,7 @@ impl<'a, T: Stored<Compute = f32>> Winograd<'a, T> {
     /// The pairs of phases, each with its lattices and its part of the weight.
     fn phase_pairs<'b>(&'b self, mut weight: &'b [f32]) -> Vec<PhasePair<'b>> {
         let (wide, panel, _) = self.panel();
-        let block = panel * self.plan.output[2].div_ceil(wide);
+        let block = panel * self.plan.output()[2].div_ceil(wide);
         let [vertical, horizontal] =
             [0, 1].map(|axis| self.plan.phases[axis].iter().zip(&self.components[axis]));
         let both = vertical.flat_map(|v| horizontal.clone().map(move |h| [v, h]));
@@ -386,7 +284,7 @@ impl<'a, T: Stored<Compute = f32>> Winograd<'a, T> {
 
     /// Output rows `rows` of some images.
     fn rows(&self, x: &[T], images: Range<usize>, rows: Range<usize>, weight: &[f32], y: &mut [T]) {
-        let [_, width, c] = self.plan.output;
+        let [_, width, c] = self.plan.output();
         for pair in self.phase_pairs(weight) {
             // Outputs lie on a lattice too.
             let [v, h] = pair.phases;
@@ -422,7 +320,7 @@ impl<'a, T: Stored<Compute = f32>> Winograd<'a, T> {
         let (taps, columns, c_in, c_out) = (
             self.taps,
             phase_pair.phases[1].count,
-            self.plan.input[2],
+            self.plan.input()[2],
             place.size[2],
         );
         let (wide, panel, _) = self.panel();
@@ -448,8 +346,9 @@ impl<'a, T: Stored<Compute = f32>> Winograd<'a, T> {
         for (tiles, tile_runs) in tile_runs(lines, columns, 0..count) {
             let to = tile_windows(place.size, out, 2, &tile_runs, 0);
             for (i, &(pair, weight)) in phase_pair.pairs.iter().enumerate() {
-                let from = tile_windows(self.plan.input, pair, taps + 1, &tile_runs, images.start);
-                let apart = apart(self.plan.input, pair);
+                let from =
+                    tile_windows(self.plan.input(), pair, taps + 1, &tile_runs, images.start);
+                let apart = apart(self.plan.input(), pair);
                 if self.few {
                     let (tile_windows, apart) = ([&from[..], &to], [apart, apart_y]);
                     let bias = (i == 0).then_some(bias);
@@ -515,7 +414,7 @@ impl<'a, T: Stored<Compute = f32>> Winograd<'a, T> {
         [tiles, columns]: [usize; 2],
         outputs: &mut [f32],
     ) {
-        let (c_in, (wide, _, [_, next])) = (self.plan.input[2], self.panel());
+        let (c_in, (wide, _, [_, next])) = (self.plan.input()[2], self.panel());
         let rows = RowOffsets::dense::<f32>(tiles, [c_in, columns], columns);
         let sums = inputs
             .chunks(TILE_STRIDE * c_in)

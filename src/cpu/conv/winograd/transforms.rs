@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
-use super::PolyphaseComponent;
+use super::polyphase::PolyphaseComponent;
 use crate::Stored;
-use crate::cpu::conv::indirect::ConvPlan;
+use crate::cpu::conv::plan::{ConvPlan, Direction};
 use crate::cpu::simd::{Kernel, Lanes};
 
 /// A scheme of R taps g and N = R + 1 products m: m = weight(g) input(x), element by element, and y
@@ -282,7 +282,7 @@ pub(super) struct FilterTransform<'a, T> {
 impl<T: Stored<Compute = f32>> FilterTransform<'_, T> {
     #[inline(always)]
     fn by<S: MinimalFilter<R, N>, V: Lanes<f32>, const R: usize, const N: usize>(self) {
-        for k in 0..self.plan.input[2] {
+        for k in 0..self.plan.input()[2] {
             for o in (0..self.columns.len()).step_by(V::N) {
                 let mut taps = [[V::splat(0.0); R]; R];
                 for i in 0..R {
@@ -307,15 +307,10 @@ impl<T: Stored<Compute = f32>> FilterTransform<'_, T> {
     /// The weights of one tap from input channel k to output channels from `o` on.
     #[inline(always)]
     fn tap<V: Lanes<f32>>(&self, [ky, kx]: [usize; 2], k: usize, o: usize) -> V {
-        let ConvPlan {
-            input: [_, _, c_in],
-            output: [_, _, c_out],
-            kernel: [kh, kw],
-            weight,
-            to_small,
-            ..
-        } = *self.plan;
-        if !to_small {
+        let (plan, [kh, kw]) = (self.plan, self.plan.geometry.kernel);
+        let [c_in, c_out] = plan.group_channels();
+        let weight = plan.weight;
+        if plan.direction == Direction::Transposed {
             return V::read(&weight[((k * kh + ky) * kw + kx) * c_out + o..]);
         }
         let mut lanes = [0.0; 16];

@@ -10,19 +10,15 @@ use std::ops::Range;
 use half::bf16;
 use rayon::prelude::*;
 
+use super::polyphase::{Polyphase, PolyphaseComponent};
 use super::transforms::{FilterGradientTransform, PixelTransform};
-use super::{
-    LANES, PolyphaseComponent, TILE_STRIDE, apart, components, pays, taps, tile_runs, tile_windows,
-};
-use crate::Stored;
-use crate::cpu::conv::indirect::Phase;
-use crate::cpu::gemm::{
-    Accumulate, KSegment, OutputTile, RowOffsets, TileProduct, multiplies_natively, nr,
-};
+use super::{TILE_STRIDE, VECTOR, apart, tile_runs, tile_windows};
+use crate::cpu::gemm::{Accumulate, KSegment, OutputTile, RowOffsets, TileProduct, nr};
 use crate::cpu::simd::run_widest;
 use crate::cpu::{Scratch, chunks};
 use crate::tensor::dtype::{as_type, as_type_mut};
 use crate::tensor::window::Geometry;
+use crate::{DType, Stored};
 
 /// Channels of the small image that a task works on, at most: with more, their sums would not stay
 /// near.
@@ -33,44 +29,36 @@ const PART: usize = 128;
 const LONG: usize = 1024;
 const TASKS: usize = 8;
 
-/// dw[s, ky, kx, b], the sum over all pixels of small[.., s] big[.. under (ky, kx), b]; false where
-/// no scheme applies. In the types of [`convolve`](super::convolve).
+/// dw[s, ky, kx, b] = the sum over all pixels of small[.., s] big[.. under (ky, kx), b], of images
+/// of f32 or bf16.
 pub(crate) fn backward_weight<T: Stored>(
     g: &Geometry,
-    phases: [Phase; 2],
+    polyphase: &Polyphase,
     images: [&[T]; 2],
     dw: &mut [T::Compute],
-) -> bool {
-    let wide = !multiplies_natively::<T>();
-    wide && backward_weight_in::<bf16, T>(g, &phases, images, dw)
-        || backward_weight_in::<f32, T>(g, &phases, images, dw)
+) {
+    match T::DTYPE {
+        DType::F32 => backward_weight_as::<T, f32>(g, polyphase, images, dw),
+        _ => backward_weight_as::<T, bf16>(g, polyphase, images, dw),
+    }
 }
 
-/// As [`backward_weight`], where numbers are of type S.
-pub(crate) fn backward_weight_in<S: Stored<Compute = f32>, T: Stored>(
+/// As [`backward_weight`], where T is S.
+fn backward_weight_as<T: Stored, S: Stored<Compute = f32>>(
     g: &Geometry,
-    phases: &[Phase; 2],
+    polyphase: &Polyphase,
     [small, big]: [&[T]; 2],
     dw: &mut [T::Compute],
-) -> bool {
+) {
     let (Some(small), Some(big), Some(dw)) = (
         as_type::<_, S>(small),
         as_type::<_, S>(big),
         as_type_mut(dw),
     ) else {
-        return false;
+        unreachable!("Winograd's algorithm is chosen for f32 and bf16 only");
     };
-    let axes = phases
-        .each_ref()
-        .map(|phase| components(phase).map(|components| vec![components]));
-    let [Some(vertical), Some(horizontal)] = axes else {
-        return false;
-    };
-    let axes = [vertical, horizontal];
+    let (axes, taps) = (&polyphase.components, polyphase.taps);
     let ([h, w, c_small], c_big) = (g.small, g.big[2]);
-    let Some(taps) = taps(&axes).filter(|_| g.window.groups == 1 && pays([c_small, c_big])) else {
-        return false;
-    };
     let products = (taps + 1) * (taps + 1);
     let pairs: Vec<_> = axes[0][0]
         .iter()
@@ -125,7 +113,6 @@ pub(crate) fn backward_weight_in<S: Stored<Compute = f32>, T: Stored>(
             }
         });
     }
-    true
 }
 
 /// The products of a pair of lattices, for some channels of the small image.
@@ -152,7 +139,7 @@ impl Task<'_> {
         let plane = TILE_STRIDE * c_big.next_multiple_of(wide);
         // Room to the next tile's: terms a power of two apart would fall into few sets of the
         // cache.
-        let room = own + LANES;
+        let room = own + VECTOR;
         let (mut left, mut right) = (
             Scratch::new(n * n * TILE_STRIDE * room),
             Scratch::new(n * n * plane),

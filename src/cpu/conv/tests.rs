@@ -1,0 +1,142 @@
+//! Every algorithm against the definition, in bf16 that is multiplied in pairs and as f32.
+
+use half::bf16;
+
+use super::*;
+use crate::tensor::window::Window;
+
+/// A layer, and whether Winograd's algorithm computes its forward pass, its input gradient and its
+/// weight gradient.
+struct Case {
+    big: [usize; 3],
+    channels: usize,
+    kernel: [usize; 2],
+    window: Window,
+    images: usize,
+    winograd: bool,
+}
+
+fn case(big: [usize; 3], channels: usize, kernel: [usize; 2], window: Window) -> Case {
+    Case {
+        big,
+        channels,
+        kernel,
+        window,
+        images: 3,
+        winograd: false,
+    }
+}
+
+fn window(stride: [usize; 2], padding: [usize; 2]) -> Window {
+    Window {
+        stride,
+        padding,
+        ..Window::default()
+    }
+}
+
+fn cases() -> Vec<Case> {
+    let winograd = |case: Case| Case {
+        winograd: true,
+        ..case
+    };
+    let same = window([1, 1], [1, 1]);
+    let half = window([2, 2], [1, 1]);
+    let groups = |groups: usize, window: Window| Window { groups, ..window };
+    let dilated = Window {
+        dilation: [2, 3],
+        ..window([1, 2], [0, 0])
+    };
+    vec![
+        case([9, 7, 3], 18, [3, 3], same),
+        Case {
+            images: 2,
+            ..case([24, 26, 3], 4, [3, 3], same)
+        },
+        winograd(case([8, 6, 64], 32, [4, 4], half)),
+        winograd(Case {
+            images: 5,
+            ..case([8, 6, 32], 64, [4, 4], half)
+        }),
+        winograd(case([8, 6, 32], 64, [3, 3], same)),
+        case([5, 7, 33], 5, [2, 3], window([1, 2], [0, 0])),
+        case([6, 5, 10], 6, [3, 3], groups(2, same)),
+        case([6, 5, 9], 9, [3, 3], groups(9, window([2, 1], [1, 1]))),
+        case([33, 29, 5], 7, [2, 3], window([3, 4], [2, 5])),
+        case([70, 3, 5], 7, [2, 3], window([1, 1], [1, 0])),
+        case([31, 9, 40], 7, [3, 1], dilated),
+    ]
+}
+
+impl Case {
+    fn geometry(&self) -> Geometry {
+        let ([h, w, _], window) = (self.big, self.window);
+        let [h, w] = window.output_size("test", [h, w], self.kernel).unwrap();
+        let small = [h, w, self.channels];
+        Geometry::new(self.images, self.big, small, self.kernel, window)
+    }
+}
+
+/// Small integers: all sums of theirs are exact.
+fn integers(count: usize, step: usize) -> Vec<bf16> {
+    (0..count)
+        .map(|i| bf16::from_f64((i * step % 7) as f64 - 3.0))
+        .collect()
+}
+
+fn without_winograd(mut plan: ConvPlan<bf16>) -> ConvPlan<bf16> {
+    plan.tuning.winograd = false;
+    plan
+}
+
+/// bf16 in pairs, as f32, and as f32 by the algorithm that is chosen for it.
+fn check(plan: ConvPlan<bf16>, x: &[bf16], want: &[bf16], winograd: bool) {
+    let g = plan.geometry;
+    let chosen = matches!(
+        choose::<bf16, f32>(&plan),
+        Algorithm::Winograd(_) | Algorithm::WinogradInRegisters(_)
+    );
+    assert_eq!(chosen, winograd, "{g:?}");
+    let [mut pairs, mut single, mut fast] = [(); 3].map(|()| vec![bf16::ONE; want.len()]);
+    convolve_as::<bf16, f32>(&plan, x, &mut fast, &|_, _| {});
+    let plan = without_winograd(plan);
+    convolve_as::<bf16, bf16>(&plan, x, &mut pairs, &|_, _| {});
+    convolve_as::<bf16, f32>(&plan, x, &mut single, &|_, _| {});
+    assert!(pairs == want && single == want && fast == want, "{g:?}");
+}
+
+#[test]
+fn factors_of_either_type_give_the_same() {
+    for case in cases() {
+        let g = case.geometry();
+        let [big, small] = [g.big, g.small].map(|size| g.n * size.iter().product::<usize>());
+        let (big, small) = (integers(big, 7919), integers(small, 104_729));
+        let weight = integers(g.small[2] * g.columns(), 1_299_709);
+        let bias = [integers(g.small[2], 5), integers(g.big[2], 3)];
+
+        let mut want = vec![bf16::ONE; small.len()];
+        reference::forward(&g, &big, &weight, Some(&bias[0]), &mut want);
+        let plan = ConvPlan::forward(&g, &weight, Some(&bias[0]));
+        check(plan, &big, &want, case.winograd);
+
+        let mut want = vec![bf16::ONE; big.len()];
+        reference::backward_input(&g, &small, &weight, Some(&bias[1]), &mut want);
+        let plan = ConvPlan::transposed(&g, &weight, Some(&bias[1]));
+        check(plan, &small, &want, case.winograd);
+
+        let [mut want, mut pairs, mut single, mut fast] = [(); 4].map(|()| vec![1.0; weight.len()]);
+        reference::backward_weight(&g, &small, &big, &mut want);
+        let (images, tuning) = ([&small[..], &big[..]], Tuning::default());
+        backward_weight_as::<bf16, f32>(&g, tuning, images, &mut fast);
+        let chosen = choose_for_weight::<f32>(&g, &tuning);
+        let winograd = matches!(chosen, WeightAlgorithm::Winograd(_));
+        assert_eq!(winograd, case.winograd, "{g:?}");
+        let tuning = Tuning {
+            winograd: false,
+            ..tuning
+        };
+        backward_weight_as::<bf16, bf16>(&g, tuning, images, &mut pairs);
+        backward_weight_as::<bf16, f32>(&g, tuning, images, &mut single);
+        assert!(pairs == want && single == want && fast == want, "{g:?}");
+    }
+}
