@@ -174,7 +174,7 @@ pub fn top_k(logits: &Tensor, labels: &[u8], k: usize) -> Result<usize> {
         ));
     }
     let logits = logits.to_device(Device::Cpu)?;
-    each_float!("top_k", logits.dtype(), T => {
+    dispatch_dtype!("top_k", logits.dtype(), T in [f32, f64] => {
         let logits = logits.data::<T>();
         if let Some(i) = logits.iter().position(|x| x.is_nan()) {
             return Err(Error::operand("top_k", "logits", "numbers", format!("NaN in row {}", i / classes)));

@@ -98,7 +98,7 @@ impl Gradients {
         let (device, dtype) = (params.device(), params.dtype());
         let mut flat = Tensor::full_on(device, params.arena().shape(), 0.0, dtype)?;
         if device == Device::Cpu {
-            each_float!("flatten", dtype, T => {
+            dispatch_dtype!("flatten", dtype, T in [f32, f64] => {
                 let out = flat.data_mut::<T>();
                 for (entry, dw) in given {
                     let range = entry.offset..entry.offset + entry.shape.elements();
@@ -171,6 +171,6 @@ pub(crate) fn add_into(sum: &mut Tensor, mut dy: Tensor) -> Result<()> {
         return Ok(());
     }
     let dy = dy.cast(sum.dtype())?;
-    each_real!("gradient", sum.dtype(), T => crate::cpu::binary::add_assign::<T>(sum.data_mut(), dy.data()));
+    dispatch_dtype!("gradient", sum.dtype(), T in [f32, f64, bf16] => crate::cpu::binary::add_assign::<T>(sum.data_mut(), dy.data()));
     Ok(())
 }

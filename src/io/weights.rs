@@ -319,7 +319,7 @@ fn restored(x: &Tensor, shape: &Shape, layout: FileLayout) -> Tensor {
 /// Each of the matrices `[rows, columns]` that make up `x`, transposed.
 fn transposed(x: &Tensor, rows: usize, columns: usize, shape: Shape) -> Tensor {
     let size = (rows * columns).max(1);
-    each_dtype!(x.dtype(), T => Tensor::build(shape, |out: &mut [T]| {
+    dispatch_dtype!(x.dtype(), T in any => Tensor::build(shape, |out: &mut [T]| {
         for (x, out) in x.data::<T>().chunks_exact(size).zip(out.chunks_exact_mut(size)) {
             for (r, row) in x.chunks_exact(columns).enumerate() {
                 row.iter().enumerate().for_each(|(c, &value)| out[c * rows + r] = value);

@@ -148,7 +148,7 @@ fn train(
             let moments = match x.value().is_absent() {
                 true => Moments::standard(x.value().elements() / c, c),
                 false => {
-                    each_real!("batch_norm", x.dtype(), T => Moments::of::<T>(x.value().data(), c))
+                    dispatch_dtype!("batch_norm", x.dtype(), T in [f32, f64, bf16] => Moments::of::<T>(x.value().data(), c))
                 }
             };
             let var = moments.variance();
@@ -245,7 +245,7 @@ fn apply(
     let (from, other) = (x.value(), residual.map(Var::value));
     // The largest |y| of each channel, where x may be recomputed from y.
     let mut largest = Vec::new();
-    let y = each_real!(op, x.dtype(), T => Tensor::build(*x.shape(), |y: &mut [T]| match other {
+    let y = dispatch_dtype!(op, x.dtype(), T in [f32, f64, bf16] => Tensor::build(*x.shape(), |y: &mut [T]| match other {
         Some(residual) if count.is_some() && T::DTYPE != DType::BF16 => {
             largest = cpu::normalise_add_largest([from.data(), residual.data()], [&mean, &scale, &shift], y);
         }
@@ -341,7 +341,7 @@ impl Backward for BatchNorm {
         let [mut dgamma, mut dbeta] = [vec![0.0; about.len()], vec![0.0; about.len()]];
         let residual = residual.as_ref();
         if count.is_some() || wanted[1] || wanted[2] {
-            [dgamma, dbeta] = each_real!("batch_norm", x.dtype(), T => {
+            [dgamma, dbeta] = dispatch_dtype!("batch_norm", x.dtype(), T in [f32, f64, bf16] => {
                 cpu::gradient_sums::<T>(x.data(), residual.map(Tensor::data), dy.data(), &about)
             });
             dgamma = product(&dgamma, &inverse);
@@ -354,7 +354,7 @@ impl Backward for BatchNorm {
                 .zip(&inverse)
                 .map(|(d, inverse)| d * share * inverse)
                 .collect();
-            each_real!("batch_norm", x.dtype(), T => {
+            dispatch_dtype!("batch_norm", x.dtype(), T in [f32, f64, bf16] => {
                 let coefficients = [&about[..], &scale, &pull, &slope];
                 cpu::backward_input::<T>(dy.data(), residual.map(Tensor::data), coefficients, x.data_mut());
             });
@@ -451,7 +451,7 @@ fn product(a: &[f64], b: &[f64]) -> Vec<f64> {
 
 fn channel_vec(x: &Tensor) -> Result<Vec<f64>> {
     let x = x.to_device(Device::Cpu)?;
-    Ok(each_dtype!(x.dtype(), T => x.data::<T>().iter().map(|&x| x.to_f64()).collect()))
+    Ok(dispatch_dtype!(x.dtype(), T in any => x.data::<T>().iter().map(|&x| x.to_f64()).collect()))
 }
 
 fn channel_tensor(dtype: DType, values: &[f64]) -> Result<Tensor> {

@@ -73,9 +73,11 @@ fn apply(kind: Kind, a: &Var, b: &Var) -> Result<Var> {
     let (va, vb) = (a.value(), b.value());
     let shape = Tensor::checked_shape(kind.name(), va.device(), &shape, a.dtype())?;
     let y = match va.device() {
-        Device::Cpu => each_real!(kind.name(), a.dtype(), T => Tensor::build(shape, |y: &mut [T]| {
-            cpu::apply(kind, operand(va), operand(vb), &shape, y);
-        })),
+        Device::Cpu => {
+            dispatch_dtype!(kind.name(), a.dtype(), T in [f32, f64, bf16] => Tensor::build(shape, |y: &mut [T]| {
+                cpu::apply(kind, operand(va), operand(vb), &shape, y);
+            }))
+        }
         Device::Cuda(_) => va.build_on_same_device(shape, a.dtype(), |y| {
             cuda::forward(kind, [va, vb].map(on_device), &shape, y)
         })?,
@@ -137,7 +139,7 @@ impl Backward for Product {
             if wanted[side] {
                 let dx = match dy.device() {
                     Device::Cpu => {
-                        each_real!(self.kind.name(), dy.dtype(), T => Tensor::build(*dy.shape(), |dx: &mut [T]| {
+                        dispatch_dtype!(self.kind.name(), dy.dtype(), T in [f32, f64, bf16] => Tensor::build(*dy.shape(), |dx: &mut [T]| {
                             cpu::backward(self.kind, side, [operand(&self.a), operand(&self.b)], (dy.data(), dy.shape()), dx);
                         }))
                     }

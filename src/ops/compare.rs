@@ -46,7 +46,7 @@ fn compare(op: &'static str, holds: u8, a: &Tensor, b: &Tensor) -> Result<Tensor
     let shape = Tensor::checked_shape(op, a.device(), &shape, DType::U8)?;
     match a.device() {
         Device::Cpu => Ok(
-            each_dtype!(a.dtype(), T => Tensor::build(shape, |y: &mut [u8]| {
+            dispatch_dtype!(a.dtype(), T in any => Tensor::build(shape, |y: &mut [u8]| {
                 cpu::apply::<T>(holds, (a.data(), a.shape()), (b.data(), b.shape()), &shape, y);
             })),
         ),
@@ -136,7 +136,7 @@ fn chosen(mask: &Tensor, a: &Tensor, b: &Tensor) -> Result<Tensor> {
     let (a, b) = (a.expand(mask.shape())?, b.expand(mask.shape())?);
     match mask.device() {
         Device::Cpu => Ok(
-            each_dtype!(a.dtype(), T => Tensor::build(*mask.shape(), |y: &mut [T]| {
+            dispatch_dtype!(a.dtype(), T in any => Tensor::build(*mask.shape(), |y: &mut [T]| {
                 cpu::select(mask.data(), a.data(), b.data(), y);
             })),
         ),

@@ -59,9 +59,11 @@ pub fn conv2d(x: &Var, weight: &Var, bias: Option<&Var>, window: Window) -> Resu
     let y = match from.device() {
         _ if weight.value().elements() == 0 => biases(x.value(), b, shape)?,
         _ if geometry.is_matrix() => linear::product("conv2d", from, w, b, shape)?,
-        Device::Cpu => each_real!("conv2d", x.dtype(), T => Tensor::build(shape, |y: &mut [T]| {
-            cpu::forward(&geometry, from.data(), w.data(), b.map(Tensor::data), y);
-        })),
+        Device::Cpu => {
+            dispatch_dtype!("conv2d", x.dtype(), T in [f32, f64, bf16] => Tensor::build(shape, |y: &mut [T]| {
+                cpu::forward(&geometry, from.data(), w.data(), b.map(Tensor::data), y);
+            }))
+        }
         Device::Cuda(_) => from.build_on_same_device(shape, x.dtype(), |y| {
             cuda::forward(
                 &geometry,
@@ -111,7 +113,7 @@ impl Backward for Conv2d {
         }
         let mut out = vec![None; wanted.len()];
         match dy.device() {
-            Device::Cpu => each_real!("conv2d", dy.dtype(), T => {
+            Device::Cpu => dispatch_dtype!("conv2d", dy.dtype(), T in [f32, f64, bf16] => {
                 out[1] = wanted[1].then(|| Tensor::build(*weight.shape(), |dw: &mut [<T as Stored>::Compute]| {
                     cpu::backward_weight::<T>(&g, dy.data(), x.data(), dw)
                 }));
@@ -253,7 +255,7 @@ impl GeluDropoutConv2d {
             rng.as_ref().filter(|_| *p > 0.0).map(|rng| (*p, rng)),
             vec![None; wanted.len()],
         );
-        each_real!("gelu_dropout_conv2d", dy.dtype(), T => {
+        dispatch_dtype!("gelu_dropout_conv2d", dy.dtype(), T in [f32, f64, bf16] => {
             let hidden = Hidden { x: x.data::<T>(), size: [geometry.small[2], geometry.big[2]], dropout };
             out[1] = wanted[1].then(|| Tensor::build(*weight.shape(), |dw: &mut [<T as Stored>::Compute]| {
                 hidden.backward_weight(dy.data(), dw);

@@ -101,7 +101,7 @@ fn forward(
     let y = match from.device() {
         _ if weight.value().elements() == 0 => biases(from, b, shape)?,
         Device::Cpu => {
-            each_real!("conv_transpose2d", x.dtype(), T => Tensor::build(shape, |y: &mut [T]| {
+            dispatch_dtype!("conv_transpose2d", x.dtype(), T in [f32, f64, bf16] => Tensor::build(shape, |y: &mut [T]| {
                 let (x, w, b) = (from.data(), w.data(), b.map(Tensor::data));
                 if stats && !y.is_empty() {
                     moments = Some(cpu::backward_input_with_moments(&geometry, x, w, b, y));
@@ -151,17 +151,19 @@ impl Backward for ConvTranspose2d {
         } = *self;
         let mut out = vec![None; wanted.len()];
         match dy.device() {
-            Device::Cpu => each_real!("conv_transpose2d", dy.dtype(), T => {
-                out[1] = wanted[1].then(|| Tensor::build(*weight.shape(), |dw: &mut [<T as Stored>::Compute]| {
-                    cpu::backward_weight::<T>(&g, x.data(), dy.data(), dw)
-                }));
-                // dx comes where x was, if nothing else needs that.
-                let shape = *x.shape();
-                drop(x);
-                out[0] = wanted[0].then(|| Tensor::build(shape, |dx: &mut [T]| {
-                    cpu::forward(&g, dy.data(), weight.data(), None, dx)
-                }));
-            }),
+            Device::Cpu => {
+                dispatch_dtype!("conv_transpose2d", dy.dtype(), T in [f32, f64, bf16] => {
+                    out[1] = wanted[1].then(|| Tensor::build(*weight.shape(), |dw: &mut [<T as Stored>::Compute]| {
+                        cpu::backward_weight::<T>(&g, x.data(), dy.data(), dw)
+                    }));
+                    // dx comes where x was, if nothing else needs that.
+                    let shape = *x.shape();
+                    drop(x);
+                    out[0] = wanted[0].then(|| Tensor::build(shape, |dx: &mut [T]| {
+                        cpu::forward(&g, dy.data(), weight.data(), None, dx)
+                    }));
+                })
+            }
             Device::Cuda(_) => {
                 let [big, small, w] = [&dy, &x, &weight].map(Tensor::on_device);
                 let dx = || {

@@ -50,7 +50,7 @@ pub fn cross_entropy(logits: &Var, labels: &Tensor, options: CrossEntropyOptions
         Device::Cpu => {
             let count = counted("cross_entropy", logits, labels, ignore_index)?;
             let stats = softmax_stats("cross_entropy", logits)?;
-            let sum = each_float!("cross_entropy", x.dtype(), T => {
+            let sum = dispatch_dtype!("cross_entropy", x.dtype(), T in [f32, f64] => {
                 let mut losses = vec![T::default(); labels.elements()];
                 cpu::losses([x.data::<T>(), stats.data()], labels.data(), (label_smoothing, ignore_index), &mut losses);
                 reduce::sum_all(&losses).to_f64()
@@ -139,7 +139,7 @@ impl Backward for CrossEntropy {
             }
         });
         Ok(vec![Some(
-            each_float!("cross_entropy", x.dtype(), T => Tensor::build(*x.shape(), |dx: &mut [T]| {
+            dispatch_dtype!("cross_entropy", x.dtype(), T in [f32, f64] => Tensor::build(*x.shape(), |dx: &mut [T]| {
                 let weights: Vec<T> = weights.map(|weight| weight as T).collect();
                 cpu::backward([x.data(), self.stats.data(), &weights], labels, label_smoothing, dx);
             })),
@@ -235,7 +235,7 @@ pub(crate) fn softmax_stats(op: &'static str, logits: &Var) -> Result<Tensor> {
     let k = logits.shape()[logits.shape().len() - 1];
     let positions = logits.value().elements() / k;
     Ok(
-        each_float!(op, logits.dtype(), T => Tensor::build(Shape::new(&[positions, 2])?, |stats: &mut [T]| {
+        dispatch_dtype!(op, logits.dtype(), T in [f32, f64] => Tensor::build(Shape::new(&[positions, 2])?, |stats: &mut [T]| {
             softmax::stats(logits.value().data(), k, stats);
         })),
     )

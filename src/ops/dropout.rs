@@ -53,7 +53,7 @@ fn drop(x: &Tensor, p: f64, rng: &Rng) -> Result<Tensor> {
     super::float("dropout", ("x", x))?;
     match x.device() {
         Device::Cpu => Ok(
-            each_real!("dropout", x.dtype(), T => Tensor::build(*x.shape(), |y: &mut [T]| {
+            dispatch_dtype!("dropout", x.dtype(), T in [f32, f64, bf16] => Tensor::build(*x.shape(), |y: &mut [T]| {
                 cpu::apply(cpu::Kind::Identity, p, (rng, 0), x.data(), y);
             })),
         ),

@@ -125,7 +125,7 @@ fn analyse(x: &Tensor) -> Result<Tensor> {
     )?;
     match x.device() {
         Device::Cpu => Ok(
-            each_real!("dwt", x.dtype(), T => Tensor::build(shape, |y: &mut [T]| cpu::forward(x.data(), [h, w, c], y))),
+            dispatch_dtype!("dwt", x.dtype(), T in [f32, f64, bf16] => Tensor::build(shape, |y: &mut [T]| cpu::forward(x.data(), [h, w, c], y))),
         ),
         Device::Cuda(_) => x.build_on_same_device(shape, x.dtype(), |y| {
             cuda::forward(x.on_device(), [n, h, w, c], y)
@@ -150,7 +150,7 @@ fn synthesise(y: &Tensor, [h, w]: [usize; 2]) -> Result<Tensor> {
     let shape = Tensor::checked_shape("idwt", y.device(), &[n, h, w, c], y.dtype())?;
     match y.device() {
         Device::Cpu => Ok(
-            each_real!("idwt", y.dtype(), T => Tensor::build(shape, |x: &mut [T]| cpu::inverse(y.data(), [h, w, c], x))),
+            dispatch_dtype!("idwt", y.dtype(), T in [f32, f64, bf16] => Tensor::build(shape, |x: &mut [T]| cpu::inverse(y.data(), [h, w, c], x))),
         ),
         Device::Cuda(_) => y.build_on_same_device(shape, y.dtype(), |x| {
             cuda::inverse(y.on_device(), [n, h, w, c], x)

@@ -46,7 +46,7 @@ pub fn focal_loss(
         Device::Cpu => {
             let count = counted("focal_loss", logits, labels, ignore_index)?;
             let stats = softmax_stats("focal_loss", logits)?;
-            let sum = each_float!("focal_loss", x.dtype(), T => {
+            let sum = dispatch_dtype!("focal_loss", x.dtype(), T in [f32, f64] => {
                 let mut losses = cpu::log_probabilities([x.data::<T>(), stats.data()], labels.data(), ignore_index);
                 cpu::losses(gamma, &mut losses);
                 reduce::sum_all(&losses).to_f64()
@@ -116,14 +116,16 @@ impl Backward for FocalLoss {
             }
         };
         let (labels, scale) = (self.labels.data::<i64>(), dy.item()? / count.max(1) as f64);
-        Ok(vec![Some(each_float!("focal_loss", x.dtype(), T => {
-            let mut weights = cpu::log_probabilities([x.data::<T>(), stats.data()], labels, self.ignore_index);
-            cpu::weights(self.gamma, &mut weights);
-            for (weight, &label) in weights.iter_mut().zip(labels) {
-                *weight = if self.ignore_index == Some(label) { 0.0 } else { *weight * scale as T };
-            }
-            Tensor::build(*x.shape(), |dx: &mut [T]| cross_entropy::backward([x.data(), stats.data(), &weights], labels, 0.0, dx))
-        }))])
+        Ok(vec![Some(
+            dispatch_dtype!("focal_loss", x.dtype(), T in [f32, f64] => {
+                let mut weights = cpu::log_probabilities([x.data::<T>(), stats.data()], labels, self.ignore_index);
+                cpu::weights(self.gamma, &mut weights);
+                for (weight, &label) in weights.iter_mut().zip(labels) {
+                    *weight = if self.ignore_index == Some(label) { 0.0 } else { *weight * scale as T };
+                }
+                Tensor::build(*x.shape(), |dx: &mut [T]| cross_entropy::backward([x.data(), stats.data(), &weights], labels, 0.0, dx))
+            }),
+        )])
     }
 
     fn saves(&self) -> Vec<&Tensor> {

@@ -28,7 +28,7 @@ impl Var {
         super::float("gelu_dropout", ("x", x))?;
         let y = match x.device() {
             Device::Cpu => {
-                each_real!("gelu_dropout", x.dtype(), T => Tensor::build(*x.shape(), |y: &mut [T]| {
+                dispatch_dtype!("gelu_dropout", x.dtype(), T in [f32, f64, bf16] => Tensor::build(*x.shape(), |y: &mut [T]| {
                     cpu::forward(p, rng, x.data(), y);
                 }))
             }
@@ -64,7 +64,7 @@ impl Backward for GeluDropout {
         let GeluDropout { x, p, rng } = *self;
         let dx = match x.device() {
             Device::Cpu => {
-                each_real!("gelu_dropout", x.dtype(), T => cpu::backward::<T>(p, &rng, x.data(), dy.data_mut()));
+                dispatch_dtype!("gelu_dropout", x.dtype(), T in [f32, f64, bf16] => cpu::backward::<T>(p, &rng, x.data(), dy.data_mut()));
                 dy
             }
             Device::Cuda(_) => x.build_on_same_device(x.shape(), x.dtype(), |dx| {

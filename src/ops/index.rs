@@ -44,7 +44,7 @@ impl Var {
         super::same_device("gather", ("x", &x), ("indices", indices))?;
         let y = match x.device() {
             Device::Cpu => {
-                each_dtype!(x.dtype(), T => Tensor::build(*indices.shape(), |y: &mut [T]| {
+                dispatch_dtype!(x.dtype(), T in any => Tensor::build(*indices.shape(), |y: &mut [T]| {
                     cpu::gather(x.data(), indices.data(), inner, outer, y);
                 }))
             }
@@ -95,9 +95,11 @@ impl Var {
         )?;
         super::same_device("index_select", ("x", x), ("indices", indices))?;
         let y = match x.device() {
-            Device::Cpu => each_dtype!(self.dtype(), T => Tensor::build(chosen, |y: &mut [T]| {
-                cpu::rows::<T>(x.data(), indices.data(), inner, outer, y);
-            })),
+            Device::Cpu => {
+                dispatch_dtype!(self.dtype(), T in any => Tensor::build(chosen, |y: &mut [T]| {
+                    cpu::rows::<T>(x.data(), indices.data(), inner, outer, y);
+                }))
+            }
             Device::Cuda(_) => x.build_on_same_device(chosen, x.dtype(), |y| {
                 cuda::rows(
                     x.on_device(),
@@ -130,7 +132,7 @@ impl Backward for Gather {
         let (given, dy) = (dy.dtype(), summands(dy)?);
         let dx = match dy.device() {
             Device::Cpu => {
-                each_float!("gather", dy.dtype(), T => Tensor::build(self.used, |dx: &mut [T]| {
+                dispatch_dtype!("gather", dy.dtype(), T in [f32, f64] => Tensor::build(self.used, |dx: &mut [T]| {
                     cpu::scatter(dy.data(), self.indices.data(), inner, outer, dx);
                 }))
             }
@@ -174,7 +176,7 @@ impl Backward for Rows {
         let (given, dy) = (dy.dtype(), summands(dy)?);
         let dx = match dy.device() {
             Device::Cpu => {
-                each_float!("index_select", dy.dtype(), T => Tensor::build(self.shape, |dx: &mut [T]| {
+                dispatch_dtype!("index_select", dy.dtype(), T in [f32, f64] => Tensor::build(self.shape, |dx: &mut [T]| {
                     cpu::add_rows::<T>(dy.data(), self.indices.data(), inner, outer, dx);
                 }))
             }
@@ -243,7 +245,7 @@ pub fn one_hot(labels: &Tensor, classes: usize, dtype: DType) -> Result<Tensor> 
             .cast(dtype);
     }
     let (mut y, one) = (Tensor::zeros(shape, dtype), 1.0);
-    each_dtype!(dtype, T => {
+    dispatch_dtype!(dtype, T in any => {
         let one = <T as crate::Element>::from_f64(one);
         let rows = y.data_mut::<T>().chunks_exact_mut(classes.max(1));
         rows.zip(labels.data::<i64>()).for_each(|(row, &label)| row[label as usize] = one);

@@ -63,7 +63,7 @@ pub fn layer_norm(x: &Var, gamma: &Var, beta: &Var, eps: f64) -> Result<Var> {
     let mut stats = Tensor::full_on(from.device(), [from.elements() / c, 2], 0.0, wide)?;
     let y = match from.device() {
         Device::Cpu => {
-            each_float!("layer_norm", x.dtype(), T => Tensor::build(*x.shape(), |y: &mut [T]| {
+            dispatch_dtype!("layer_norm", x.dtype(), T in [f32, f64] => Tensor::build(*x.shape(), |y: &mut [T]| {
                 cpu::forward([from.data(), weight.data(), bias.data()], eps, y, stats.data_mut());
             }))
         }
@@ -101,7 +101,7 @@ impl Backward for LayerNorm {
         if wanted[0] {
             gradients[0] = Some(match x.device() {
                 Device::Cpu => {
-                    each_float!("layer_norm", x.dtype(), T => Tensor::build(*x.shape(), |dx: &mut [T]| {
+                    dispatch_dtype!("layer_norm", x.dtype(), T in [f32, f64] => Tensor::build(*x.shape(), |dx: &mut [T]| {
                         cpu::backward_input([x.data(), dy.data(), gamma.data(), stats.data()], dx);
                     }))
                 }
@@ -118,7 +118,7 @@ impl Backward for LayerNorm {
             let c = gamma.elements();
             let sums = match x.device() {
                 Device::Cpu => {
-                    let sums = each_float!("layer_norm", x.dtype(), T => {
+                    let sums = dispatch_dtype!("layer_norm", x.dtype(), T in [f32, f64] => {
                         cpu::gradient_sums::<T>([x.data(), dy.data(), stats.data()], c)
                     });
                     Tensor::from_vec(sums.concat(), [2 * c])?

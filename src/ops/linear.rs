@@ -70,9 +70,11 @@ pub(super) fn product(
 ) -> Result<Tensor> {
     let size = [w.shape()[0], w.shape()[w.shape().len() - 1]];
     Ok(match x.device() {
-        Device::Cpu => each_real!(op, x.dtype(), T => Tensor::build(shape, |y: &mut [T]| {
-            cpu::linear(x.data(), w.data(), b.map(Tensor::data), size, y);
-        })),
+        Device::Cpu => {
+            dispatch_dtype!(op, x.dtype(), T in [f32, f64, bf16] => Tensor::build(shape, |y: &mut [T]| {
+                cpu::linear(x.data(), w.data(), b.map(Tensor::data), size, y);
+            }))
+        }
         Device::Cuda(_) => x.build_on_same_device(shape, x.dtype(), |y| {
             cuda::forward(
                 x.on_device(),
@@ -101,7 +103,7 @@ impl Backward for Linear {
         ];
         let mut out = vec![None; wanted.len()];
         match dy.device() {
-            Device::Cpu => each_real!("linear", dy.dtype(), T => {
+            Device::Cpu => dispatch_dtype!("linear", dy.dtype(), T in [f32, f64, bf16] => {
                 out[1] = wanted[1].then(|| Tensor::build(*weight.shape(), |dw: &mut [<T as Stored>::Compute]| {
                     cpu::backward_weight::<T>(dy.data(), x.data(), size, dw)
                 }));

@@ -33,7 +33,7 @@ pub fn matmul_with(a: &Var, b: &Var, transpose_a: bool, transpose_b: bool) -> Re
     let (va, vb) = (a.value(), b.value());
     let y = match va.device() {
         Device::Cpu => {
-            each_real!("matmul", a.dtype(), T => Tensor::build(shape, |y: &mut [T]| cpu::matmul(&batch, va.data(), vb.data(), y)))
+            dispatch_dtype!("matmul", a.dtype(), T in [f32, f64, bf16] => Tensor::build(shape, |y: &mut [T]| cpu::matmul(&batch, va.data(), vb.data(), y)))
         }
         Device::Cuda(_) => va.build_on_same_device(shape, a.dtype(), |y| {
             cuda::forward(&batch, va.on_device(), vb.on_device(), y)

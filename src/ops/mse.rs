@@ -25,7 +25,7 @@ pub fn mse(prediction: &Var, target: &Var) -> Result<Var> {
     }
     let y = match a.device() {
         Device::Cpu => {
-            let sum = each_float!("mse", a.dtype(), T => cpu::forward::<T>(a.data(), b.data()));
+            let sum = dispatch_dtype!("mse", a.dtype(), T in [f32, f64] => cpu::forward::<T>(a.data(), b.data()));
             Tensor::full([], sum / a.elements() as f64, a.dtype())
         }
         Device::Cuda(_) => a.build_on_same_device([], DType::F32, |y| {
@@ -53,7 +53,7 @@ impl Backward for Mse {
                 Device::Cpu => {
                     let scale = scale * dy.item()?;
                     Ok(
-                        each_float!("mse", a.dtype(), T => Tensor::build(*a.shape(), |da: &mut [T]| {
+                        dispatch_dtype!("mse", a.dtype(), T in [f32, f64] => Tensor::build(*a.shape(), |da: &mut [T]| {
                             cpu::backward(a.data(), b.data(), scale, da);
                         })),
                     )

@@ -27,7 +27,7 @@ pub fn avg_pool2d(x: &Var, kernel: [usize; 2], window: Window) -> Result<Var> {
     let from = x.value();
     let y = match from.device() {
         Device::Cpu => {
-            each_float!("avg_pool2d", x.dtype(), T => Tensor::build(shape, |y: &mut [T]| cpu::average(&g, from.data(), y)))
+            dispatch_dtype!("avg_pool2d", x.dtype(), T in [f32, f64] => Tensor::build(shape, |y: &mut [T]| cpu::average(&g, from.data(), y)))
         }
         Device::Cuda(_) => {
             from.build_on_same_device(shape, x.dtype(), |y| cuda::average(&g, from.on_device(), y))?
@@ -63,7 +63,7 @@ impl Backward for Average {
     /// dx = sum of dy / (kh kw).
     fn backward(self: Box<Self>, dy: Tensor, _wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
         let dx = match dy.device() {
-            Device::Cpu => each_float!("avg_pool2d", dy.dtype(), T => {
+            Device::Cpu => dispatch_dtype!("avg_pool2d", dy.dtype(), T in [f32, f64] => {
                 Tensor::build(self.shape, |dx: &mut [T]| cpu::backward_average(&self.g, dy.data(), dx))
             }),
             Device::Cuda(_) => dy.build_on_same_device(self.shape, dy.dtype(), |dx| {
@@ -100,13 +100,13 @@ pub fn max_pool2d(x: &Var, kernel: [usize; 2], window: Window) -> Result<Var> {
     let mut saved = Vec::new();
     let y = match from.device() {
         Device::Cpu if recorded && g.kernel[0] * g.kernel[1] <= 256 => {
-            each_float!("max_pool2d", dtype, T => maximum_at::<T, u8>(&g, from, shape, &mut saved))
+            dispatch_dtype!("max_pool2d", dtype, T in [f32, f64] => maximum_at::<T, u8>(&g, from, shape, &mut saved))
         }
         Device::Cpu if recorded => {
-            each_float!("max_pool2d", dtype, T => maximum_at::<T, i64>(&g, from, shape, &mut saved))
+            dispatch_dtype!("max_pool2d", dtype, T in [f32, f64] => maximum_at::<T, i64>(&g, from, shape, &mut saved))
         }
         Device::Cpu => {
-            each_float!("max_pool2d", dtype, T => Tensor::build(shape, |y: &mut [T]| cpu::maximum(&g, from.data(), y)))
+            dispatch_dtype!("max_pool2d", dtype, T in [f32, f64] => Tensor::build(shape, |y: &mut [T]| cpu::maximum(&g, from.data(), y)))
         }
         Device::Cuda(_) => {
             let y = from
@@ -153,7 +153,7 @@ impl Backward for Maximum {
         let (g, saved) = (&self.g, &self.saved);
         let dx = match dy.device() {
             Device::Cpu => {
-                each_float!("max_pool2d", dy.dtype(), T => Tensor::build(self.shape, |dx: &mut [T]| {
+                dispatch_dtype!("max_pool2d", dy.dtype(), T in [f32, f64] => Tensor::build(self.shape, |dx: &mut [T]| {
                     match saved[0].dtype() {
                         DType::U8 => cpu::backward_maximum(g, dy.data(), saved[0].data::<u8>(), dx),
                         _ => cpu::backward_maximum(g, dy.data(), saved[0].data::<i64>(), dx),

@@ -283,11 +283,13 @@ impl Backward for Extreme {
     /// dx = dy at the extremes, 0 elsewhere.
     fn backward(self: Box<Self>, dy: Tensor, _wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
         let dx = match dy.device() {
-            Device::Cpu => each_dtype!(dy.dtype(), T => Tensor::build(self.shape, |dx: &mut [T]| {
-                dx.fill(T::default());
-                let to = self.at.data::<i64>().iter().zip(dy.data::<T>());
-                dx.chunks_exact_mut(self.length).zip(to).for_each(|(row, (&i, &dy))| row[i as usize] = dy);
-            })),
+            Device::Cpu => {
+                dispatch_dtype!(dy.dtype(), T in any => Tensor::build(self.shape, |dx: &mut [T]| {
+                    dx.fill(T::default());
+                    let to = self.at.data::<i64>().iter().zip(dy.data::<T>());
+                    dx.chunks_exact_mut(self.length).zip(to).for_each(|(row, (&i, &dy))| row[i as usize] = dy);
+                }))
+            }
             Device::Cuda(_) => dy.build_on_same_device(self.shape, dy.dtype(), |dx| {
                 cuda::extreme_backward(self.at.on_device(), dy.on_device(), self.length, dx)
             })?,
@@ -346,7 +348,7 @@ impl Tensor {
         let at = match self.device() {
             Device::Cpu => Tensor::build(
                 shape,
-                |at: &mut [i64]| each_dtype!(self.dtype(), T => cpu::topk(self.data::<T>(), length, k, at)),
+                |at: &mut [i64]| dispatch_dtype!(self.dtype(), T in any => cpu::topk(self.data::<T>(), length, k, at)),
             ),
             Device::Cuda(_) => self.build_on_same_device(shape, DType::I64, |at| {
                 cuda::topk(self.on_device(), length, k, at)
@@ -359,7 +361,7 @@ impl Tensor {
     fn extreme_of_rows(&self, length: usize, shape: Shape, largest: bool) -> Result<Tensor> {
         match self.device() {
             Device::Cpu => Ok(Tensor::build(shape, |at: &mut [i64]| {
-                each_dtype!(self.dtype(), T => cpu::extreme(self.data::<T>(), length, largest, at));
+                dispatch_dtype!(self.dtype(), T in any => cpu::extreme(self.data::<T>(), length, largest, at));
             })),
             Device::Cuda(_) => self.build_on_same_device(shape, DType::I64, |at| {
                 cuda::extreme(self.on_device(), length, largest, at)
@@ -375,7 +377,7 @@ impl Tensor {
             });
         }
         Ok(
-            each_dtype!(self.dtype(), T => Tensor::build(*at.shape(), |y: &mut [T]| {
+            dispatch_dtype!(self.dtype(), T in any => Tensor::build(*at.shape(), |y: &mut [T]| {
                 let rows = self.data::<T>().chunks_exact(length.max(1)).zip(at.data::<i64>().chunks_exact(k.max(1)));
                 let picked = rows.flat_map(|(row, at)| at.iter().map(|&i| row[i as usize]));
                 y.iter_mut().zip(picked).for_each(|(y, value)| *y = value);
@@ -469,7 +471,7 @@ impl Tensor {
                     x.shape()[axis + group..].iter().product(),
                 );
                 let shape = (axis..axis + group).fold(*x.shape(), |shape, a| shape.with(a, 1));
-                x = each_real!("sum", x.dtype(), T => Tensor::build(shape, |y: &mut [<T as Stored>::Compute]| {
+                x = dispatch_dtype!("sum", x.dtype(), T in [f32, f64, bf16] => Tensor::build(shape, |y: &mut [<T as Stored>::Compute]| {
                     cpu::sum::<T>(x.data(), outer, inner, y);
                 }));
             }

@@ -285,9 +285,11 @@ pub fn concat(parts: &[&Var], axis: usize) -> Result<Var> {
     let shape = Tensor::checked_shape("concat", first.value().device(), &shape, first.dtype())?;
     let outer = shape[..axis].iter().product();
     let y = match first.value().device() {
-        Device::Cpu => each_dtype!(first.dtype(), T => Tensor::build(shape, |y: &mut [T]| {
-            cpu::concat(&parts.iter().map(|x| x.value().data()).collect::<Vec<_>>(), outer, y);
-        })),
+        Device::Cpu => {
+            dispatch_dtype!(first.dtype(), T in any => Tensor::build(shape, |y: &mut [T]| {
+                cpu::concat(&parts.iter().map(|x| x.value().data()).collect::<Vec<_>>(), outer, y);
+            }))
+        }
         Device::Cuda(_) => first
             .value()
             .build_on_same_device(shape, first.dtype(), |y| {
@@ -349,7 +351,7 @@ impl Tensor {
         }
         let axes = cpu::merged(shape.iter().copied().zip(steps));
         Ok(
-            each_dtype!(self.dtype(), T => Tensor::build(shape, |y: &mut [T]| cpu::take(self.data(), start, &axes, y))),
+            dispatch_dtype!(self.dtype(), T in any => Tensor::build(shape, |y: &mut [T]| cpu::take(self.data(), start, &axes, y))),
         )
     }
 
@@ -426,7 +428,7 @@ impl Tensor {
         let axes = self.shape().iter().zip(around).zip(shape.iter());
         let axes = cpu::merged_padding(axes.map(|((&length, pair), &all)| (length, pair.0, all)));
         Ok(
-            each_dtype!(self.dtype(), T => Tensor::build(shape, |y: &mut [T]| cpu::pad(self.data(), &axes, y))),
+            dispatch_dtype!(self.dtype(), T in any => Tensor::build(shape, |y: &mut [T]| cpu::pad(self.data(), &axes, y))),
         )
     }
 

@@ -46,7 +46,7 @@ fn along(op: &'static str, x: &Var, axis: usize) -> Result<Var> {
     super::float(op, ("x", from))?;
     let y = match from.device() {
         Device::Cpu => {
-            each_float!(op, x.dtype(), T => Tensor::build(*shape, |y: &mut [T]| cpu::forward(log, from.data(), k, y)))
+            dispatch_dtype!(op, x.dtype(), T in [f32, f64] => Tensor::build(*shape, |y: &mut [T]| cpu::forward(log, from.data(), k, y)))
         }
         Device::Cuda(_) => from.build_on_same_device(shape, x.dtype(), |y| {
             cuda::forward(log, from.on_device(), k, y)
@@ -67,7 +67,7 @@ impl Backward for Softmax {
         let k = shape[shape.len() - 1];
         let dx = match dy.device() {
             Device::Cpu => {
-                each_float!("softmax", dy.dtype(), T => Tensor::build(shape, |dx: &mut [T]| {
+                dispatch_dtype!("softmax", dy.dtype(), T in [f32, f64] => Tensor::build(shape, |dx: &mut [T]| {
                     cpu::backward(self.log, y.data(), dy.data(), k, dx);
                 }))
             }

@@ -82,7 +82,7 @@ fn apply(kind: Kind, x: &Var) -> Result<Var> {
     let from = x.value();
     let y = match from.device() {
         Device::Cpu => {
-            each_real!(kind.name(), x.dtype(), T => Tensor::build(*x.shape(), |y: &mut [T]| {
+            dispatch_dtype!(kind.name(), x.dtype(), T in [f32, f64, bf16] => Tensor::build(*x.shape(), |y: &mut [T]| {
                 cpu::apply(kind, from.data(), y);
             }))
         }
@@ -121,7 +121,7 @@ impl Backward for Unary {
         let kept = self.kept.as_ref().unwrap_or(&dy);
         let dx = match dy.device() {
             Device::Cpu => {
-                each_real!(self.kind.name(), dy.dtype(), T => Tensor::build(*dy.shape(), |dx: &mut [T]| {
+                dispatch_dtype!(self.kind.name(), dy.dtype(), T in [f32, f64, bf16] => Tensor::build(*dy.shape(), |dx: &mut [T]| {
                     cpu::backward(self.kind, kept.data(), dy.data(), dx);
                 }))
             }

@@ -139,7 +139,7 @@ fn along(x: &Tensor, axis: usize, table: &Table) -> Result<Tensor> {
     let shape = Tensor::checked_shape("upsample", x.device(), &lengths, x.dtype())?;
     let inner = shape[axis + 1..].iter().product();
     Ok(
-        each_float!("upsample", x.dtype(), T => Tensor::build(shape, |y: &mut [T]| table.apply(x.data(), inner, y))),
+        dispatch_dtype!("upsample", x.dtype(), T in [f32, f64] => Tensor::build(shape, |y: &mut [T]| table.apply(x.data(), inner, y))),
     )
 }
 

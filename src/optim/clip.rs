@@ -23,7 +23,7 @@ pub fn norm(params: &Params, gradients: &Tensor) -> Result<f64> {
     let trained = segments(params)
         .into_iter()
         .filter(|(_, group)| !group.frozen);
-    let squares: f64 = each_float!("norm", gradients.dtype(), T => {
+    let squares: f64 = dispatch_dtype!("norm", gradients.dtype(), T in [f32, f64] => {
         trained.map(|(range, _)| cpu::sum_squares(&gradients.data::<T>()[range])).sum()
     });
     Ok(squares.sqrt())
@@ -41,7 +41,7 @@ pub fn finite_norm(params: &Params, gradients: &Tensor) -> Result<f64> {
         return Ok(norm);
     }
     let gradients = gradients.to_device(Device::Cpu)?;
-    each_float!("finite_norm", gradients.dtype(), T => {
+    dispatch_dtype!("finite_norm", gradients.dtype(), T in [f32, f64] => {
         for entry in params.entries().iter().filter(|entry| !entry.group.frozen) {
             let dw = &gradients.data::<T>()[entry.offset..entry.offset + entry.shape.elements()];
             if let Some(i) = dw.iter().position(|x| !x.is_finite()) {
@@ -85,7 +85,7 @@ pub fn clip_value(gradients: &mut Tensor, limit: f64) -> Result<()> {
     if gradients.device() != Device::Cpu {
         return cuda::clamp(&mut gradients.on_device_mut()?, limit);
     }
-    each_float!("clip_value", gradients.dtype(), T => cpu::clamp(gradients.data_mut::<T>(), limit as T));
+    dispatch_dtype!("clip_value", gradients.dtype(), T in [f32, f64] => cpu::clamp(gradients.data_mut::<T>(), limit as T));
     Ok(())
 }
 
@@ -99,7 +99,7 @@ pub fn scale(gradients: &mut Tensor, factor: f64) -> Result<()> {
     if gradients.device() != Device::Cpu {
         return cuda::scale(&mut gradients.on_device_mut()?, factor);
     }
-    each_float!("scale", gradients.dtype(), T => cpu::scale(gradients.data_mut::<T>(), factor as T));
+    dispatch_dtype!("scale", gradients.dtype(), T in [f32, f64] => cpu::scale(gradients.data_mut::<T>(), factor as T));
     Ok(())
 }
 

@@ -65,7 +65,7 @@ impl Ema {
             self.updates += 1;
             return Ok(());
         }
-        each_float!("ema", params.dtype(), T => cpu::update(self.arena.data_mut::<T>(), params.arena().data(), keep));
+        dispatch_dtype!("ema", params.dtype(), T in [f32, f64] => cpu::update(self.arena.data_mut::<T>(), params.arena().data(), keep));
         for ((_, mean), (_, value)) in self.buffers.iter_mut().zip(params.buffers()) {
             match value.dtype() {
                 DType::F32 => cpu::update(mean.data_mut::<f32>(), value.data(), keep),

@@ -290,7 +290,7 @@ impl Optimizer {
         }
         self.steps += 1;
         let (segments, lr) = (segments(params), self.lr);
-        each_float!("step", params.dtype(), T => {
+        dispatch_dtype!("step", params.dtype(), T in [f32, f64] => {
             let (w, dw) = (params.arena_mut().data_mut::<T>(), gradients.data::<T>());
             let mut moments: Vec<&mut [T]> = self.moments.iter_mut().map(|moment| moment.data_mut::<T>()).collect();
             for (range, group) in segments.into_iter().filter(|(_, group)| !group.frozen) {

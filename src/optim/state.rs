@@ -70,7 +70,7 @@ impl<'a> Reader<'a> {
     /// arena is.
     pub fn flat(&mut self, prefix: &str, params: &Params) -> Result<Tensor> {
         let mut flat = Tensor::zeros(params.arena().shape(), params.dtype());
-        each_float!("load_state", params.dtype(), T => {
+        dispatch_dtype!("load_state", params.dtype(), T in [f32, f64] => {
             let out = flat.data_mut::<T>();
             for entry in params.entries() {
                 let value = self.tensor(format!("{prefix}{}", entry.name), &entry.shape, params.dtype())?;

@@ -385,7 +385,7 @@ impl Params {
                 .copy(value.on_device());
         }
         let value = value.to_device(Device::Cpu)?;
-        each_float!("params", self.dtype(), T => {
+        dispatch_dtype!("params", self.dtype(), T in [f32, f64] => {
             self.arena.data_mut::<T>()[offset..offset + shape.elements()].copy_from_slice(value.as_slice::<T>()?);
         });
         Ok(())

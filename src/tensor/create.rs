@@ -68,7 +68,7 @@ impl Tensor {
             there_is_room("arange", Shape::from([count]), dtype),
             |i: usize| start + step * i as f64,
         );
-        each_dtype!(dtype, T => Tensor::build(shape, |out: &mut [T]| {
+        dispatch_dtype!(dtype, T in any => Tensor::build(shape, |out: &mut [T]| {
             out.iter_mut().enumerate().for_each(|(i, x)| *x = T::from_f64(at(i)));
         }))
     }
@@ -77,7 +77,7 @@ impl Tensor {
     #[track_caller]
     pub fn eye(n: usize, dtype: DType) -> Tensor {
         let shape = there_is_room("eye", Shape::from([n, n]), dtype);
-        each_dtype!(dtype, T => Tensor::build(shape, |out: &mut [T]| {
+        dispatch_dtype!(dtype, T in any => Tensor::build(shape, |out: &mut [T]| {
             out.fill(T::default());
             out.iter_mut().step_by(n + 1).for_each(|x| *x = T::from_f64(1.0));
         }))
@@ -137,14 +137,14 @@ impl Tensor {
     }
 
     fn filled(shape: Shape, value: f64, dtype: DType) -> Tensor {
-        each_dtype!(dtype, T => Tensor::build(shape, |out: &mut [T]| out.fill(T::from_f64(value))))
+        dispatch_dtype!(dtype, T in any => Tensor::build(shape, |out: &mut [T]| out.fill(T::from_f64(value))))
     }
 
     /// Fills a tensor four elements at a time from numbered random blocks, over threads.
     #[track_caller]
     fn drawn(shape: Shape, dtype: DType, four: impl Fn(u64) -> [f64; 4] + Sync) -> Tensor {
         let shape = there_is_room("random", shape, dtype);
-        each_dtype!(dtype, T => Tensor::build(shape, |out: &mut [T]| {
+        dispatch_dtype!(dtype, T in any => Tensor::build(shape, |out: &mut [T]| {
             crate::cpu::chunks(out, DRAW_CHUNK, |start, chunk| {
                 for (i, group) in chunk.chunks_mut(4).enumerate() {
                     let values = four((start / 4 + i) as u64);

@@ -26,7 +26,8 @@ impl fmt::Display for Tensor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let here = here(self)?;
         if self.shape().is_empty() {
-            return f.write_str(&each_dtype!(self.dtype(), T => alone(here.data::<T>()[0])));
+            return f
+                .write_str(&dispatch_dtype!(self.dtype(), T in any => alone(here.data::<T>()[0])));
         }
         f.write_str(&layout(&here, " ", "", ""))
     }
@@ -70,7 +71,7 @@ fn layout(x: &Tensor, separator: &str, prefix: &str, suffix: &str) -> String {
             .flat_map(|start| places.iter().map(move |place| start + place * step))
             .collect();
     }
-    let words = each_dtype!(x.dtype(), T => words(&at.iter().map(|&i| x.data::<T>()[i]).collect::<Vec<_>>()));
+    let words = dispatch_dtype!(x.dtype(), T in any => words(&at.iter().map(|&i| x.data::<T>()[i]).collect::<Vec<_>>()));
     if dims.is_empty() {
         return words.concat();
     }

@@ -1,7 +1,7 @@
 //! `Tensor`: an array of numbers with a shape, and no computation graph.
 
 #[macro_use]
-mod dispatch;
+pub(crate) mod dispatch;
 mod create;
 pub mod device;
 mod display;
@@ -131,7 +131,7 @@ impl Tensor {
             return Err(Error::operand("item", "tensor", "one element", self.shape));
         }
         let x = self.to_device(Device::Cpu)?;
-        Ok(each_dtype!(self.dtype, T => x.data::<T>()[0].to_f64()))
+        Ok(dispatch_dtype!(self.dtype, T in any => x.data::<T>()[0].to_f64()))
     }
 
     /// Its first element that is infinite or NaN, from wherever it is.
@@ -141,7 +141,7 @@ impl Tensor {
     pub fn first_non_finite(&self) -> Result<Option<f64>> {
         let x = self.to_device(Device::Cpu)?;
         Ok(
-            each_dtype!(self.dtype, T => x.data::<T>().iter().map(|x| x.to_f64()).find(|x| !x.is_finite())),
+            dispatch_dtype!(self.dtype, T in any => x.data::<T>().iter().map(|x| x.to_f64()).find(|x| !x.is_finite())),
         )
     }
 
@@ -274,7 +274,7 @@ impl Tensor {
             });
         }
         Ok(
-            each_dtype!(self.dtype, S => each_dtype!(dtype, D => Tensor::build(self.shape, |y: &mut [D]| {
+            dispatch_dtype!(self.dtype, S in any => dispatch_dtype!(dtype, D in any => Tensor::build(self.shape, |y: &mut [D]| {
                 crate::cpu::cast::forward(self.data::<S>(), y);
             }))),
         )
@@ -295,7 +295,7 @@ impl Tensor {
                     out.write(self.as_bytes())
                 })
             }
-            (_, Device::Cpu) => each_dtype!(self.dtype, T => {
+            (_, Device::Cpu) => dispatch_dtype!(self.dtype, T in any => {
                 let mut read = Ok(());
                 let fetched = Tensor::build(self.shape, |out: &mut [T]| read = self.on_device().read(crate::tensor::dtype::as_bytes_mut(out)));
                 read.map(|()| fetched)
@@ -306,7 +306,7 @@ impl Tensor {
 
     /// The memory of its elements where they are known to be on the CPU.
     pub(crate) fn as_bytes(&self) -> &[u8] {
-        each_dtype!(self.dtype, T => crate::tensor::dtype::as_bytes(self.data::<T>()))
+        dispatch_dtype!(self.dtype, T in any => crate::tensor::dtype::as_bytes(self.data::<T>()))
     }
 
     /// A new tensor on a GPU, whose elements `fill` writes, all of them: they hold leftovers
