@@ -28,15 +28,14 @@ impl Kind {
     }
 }
 
-/// y = a (op) b, both broadcast to `shape`.
-pub(crate) fn apply<T: Stored>(
+/// y = a (op) b, both broadcast to the last of the shapes, those of a, b and y.
+pub(crate) fn forward<T: Stored>(
     kind: Kind,
-    a: (&[T], &Shape),
-    b: (&[T], &Shape),
-    shape: &Shape,
+    [a, b]: [&[T]; 2],
+    [shape_a, shape_b, shape]: [&Shape; 3],
     y: &mut [T],
 ) {
-    rows([a, b], shape, y, &|_, [a, b], y| {
+    rows([(a, shape_a), (b, shape_b)], shape, y, &|_, [a, b], y| {
         if a.len() == y.len() && b.len() == y.len() {
             return for_each_block([a, b], y, BLOCK, |[a, b], y| apply_row(kind, a, b, y));
         }
@@ -50,29 +49,34 @@ pub(crate) fn apply<T: Stored>(
 pub(crate) fn backward<T: Stored>(
     kind: Kind,
     side: usize,
-    operands: [(&[T], &Shape); 2],
-    (dy, shape): (&[T], &Shape),
+    [a, b, dy]: [&[T]; 3],
+    [shape_a, shape_b, shape]: [&Shape; 3],
     dx: &mut [T],
 ) {
-    rows(operands, shape, dx, &|start, [a, b], dx| {
-        let dy = &dy[start..][..dx.len()];
-        let partial = |a: &_, b: &_, dy: &[T::Compute], dx: &mut [T::Compute]| {
-            dx.copy_from_slice(dy);
-            backward_row(kind, side, a, b, dx);
-        };
-        if a.len() == dx.len() && b.len() == dx.len() {
-            return for_each_block([a, b, dy], dx, BLOCK, |[a, b, dy], dx| {
-                partial(a, b, dy, dx)
-            });
-        }
-        let [mut room_a, mut room_b, mut room_dy, mut room_dx] = [const { None }; 4];
-        let (a, b, dy) = (
-            as_compute(a, &mut room_a),
-            as_compute(b, &mut room_b),
-            as_compute(dy, &mut room_dy),
-        );
-        write_as_compute(dx, &mut room_dx, |dx| partial(a, b, dy, dx));
-    });
+    rows(
+        [(a, shape_a), (b, shape_b)],
+        shape,
+        dx,
+        &|start, [a, b], dx| {
+            let dy = &dy[start..][..dx.len()];
+            let partial = |a: &_, b: &_, dy: &[T::Compute], dx: &mut [T::Compute]| {
+                dx.copy_from_slice(dy);
+                backward_row(kind, side, a, b, dx);
+            };
+            if a.len() == dx.len() && b.len() == dx.len() {
+                return for_each_block([a, b, dy], dx, BLOCK, |[a, b, dy], dx| {
+                    partial(a, b, dy, dx)
+                });
+            }
+            let [mut room_a, mut room_b, mut room_dy, mut room_dx] = [const { None }; 4];
+            let (a, b, dy) = (
+                as_compute(a, &mut room_a),
+                as_compute(b, &mut room_b),
+                as_compute(dy, &mut room_dy),
+            );
+            write_as_compute(dx, &mut room_dx, |dx| partial(a, b, dy, dx));
+        },
+    );
 }
 
 /// sum += x.

@@ -11,16 +11,15 @@ pub(crate) const GREATER: u8 = 4;
 /// One of them is not a number.
 pub(crate) const UNORDERED: u8 = 8;
 
-/// y = 1 where a and b lie as one of `holds`, else 0, both broadcast to `shape`. One loop serves
-/// all comparisons.
-pub(crate) fn apply<T: Element>(
+/// y = 1 where a and b lie as one of `holds`, else 0, both broadcast to the last of the shapes,
+/// those of a, b and y. One loop serves all comparisons.
+pub(crate) fn forward<T: Element>(
     holds: u8,
-    a: (&[T], &Shape),
-    b: (&[T], &Shape),
-    shape: &Shape,
+    [a, b]: [&[T]; 2],
+    [shape_a, shape_b, shape]: [&Shape; 3],
     y: &mut [u8],
 ) {
-    rows([a, b], shape, y, &|_, [a, b], y| {
+    rows([(a, shape_a), (b, shape_b)], shape, y, &|_, [a, b], y| {
         zip(a, b, y, |_, a, b| {
             let ordered =
                 u8::from(a < b) * LESS + u8::from(a == b) * EQUAL + u8::from(a > b) * GREATER;

@@ -1,12 +1,43 @@
 //! Losses of rows of logits, each from its own label, and their gradients.
 
 use crate::Float;
-use crate::cpu::reduce::fold_rows;
+use crate::cpu::reduce::{fold_rows, sum_all};
+use crate::cpu::softmax;
 use crate::cpu::{GRAIN, chunks, vectorize};
 
+/// The mean loss of the positions that count, as many as `counted` says, and the rows' statistics,
+/// those of [`softmax::stats`].
+pub(crate) fn forward<T: Float>(
+    x: &[T],
+    labels: &[i64],
+    counted: &[i64],
+    options: (f64, Option<i64>),
+    stats: &mut [T],
+    loss: &mut [T],
+) {
+    mean_loss(x, [labels, counted], stats, loss, |stats| {
+        let mut each = vec![T::ZERO; labels.len()];
+        losses([x, stats], labels, options, &mut each);
+        each
+    });
+}
+
+/// The statistics of x's rows, and the mean of what `losses` makes of x and them.
+pub(super) fn mean_loss<T: Float>(
+    x: &[T],
+    [labels, counted]: [&[i64]; 2],
+    stats: &mut [T],
+    loss: &mut [T],
+    losses: impl FnOnce(&[T]) -> Vec<T>,
+) {
+    softmax::stats(x, x.len().checked_div(labels.len()).unwrap_or(1), stats);
+    let sum = sum_all(&losses(stats)).to_f64();
+    loss[0] = T::from_f64(sum / counted[0].max(1) as f64);
+}
+
 /// -ln p of the label times 1 - smoothing, plus the mean of -ln p times smoothing; 0 where the
-/// label is `ignored`. `stats` are those of [`softmax::stats`](crate::cpu::softmax::stats).
-pub(crate) fn losses<T: Float>(
+/// label is `ignored`.
+fn losses<T: Float>(
     [x, stats]: [&[T]; 2],
     labels: &[i64],
     (smoothing, ignored): (f64, Option<i64>),
@@ -31,9 +62,27 @@ pub(crate) fn losses<T: Float>(
     });
 }
 
+/// dx = (softmax - target) dy / N for the N rows that count.
+pub(crate) fn backward<T: Float>(
+    [x, stats]: [&[T]; 2],
+    labels: &[i64],
+    dy: &[T],
+    counted: &[i64],
+    (smoothing, ignored): (f64, Option<i64>),
+    dx: &mut [T],
+) {
+    let weight = T::from_f64(dy[0].to_f64() / counted[0].max(1) as f64);
+    let counts = |label: &i64| ignored != Some(*label);
+    let weights: Vec<T> = labels
+        .iter()
+        .map(|label| if counts(label) { weight } else { T::ZERO })
+        .collect();
+    weighted([x, stats, &weights], labels, smoothing, dx);
+}
+
 /// dx = weight (softmax - target) for each row of k, where the target is 1 - smoothing at the label
 /// and smoothing / k everywhere. Rows of weight 0 may have any label.
-pub(crate) fn backward<T: Float>(
+pub(super) fn weighted<T: Float>(
     [x, stats, weight]: [&[T]; 3],
     labels: &[i64],
     smoothing: f64,

@@ -6,6 +6,11 @@ use crate::cpu::simd::{Kernel, Lanes, run_widest};
 use crate::cpu::{GRAIN, chunks, vectorize};
 use crate::{Element, Float, Rng, Stored};
 
+/// y = x / (1 - p) where the element's random bits reach p, else 0.
+pub(crate) fn forward<T: Stored>(p: f64, rng: &Rng, x: &[T], y: &mut [T]) {
+    apply(Kind::Identity, p, (rng, 0), x, y);
+}
+
 /// Of what some elements are kept.
 #[derive(Clone, Copy)]
 pub(crate) enum Kind {

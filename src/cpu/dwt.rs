@@ -5,7 +5,7 @@ use crate::cpu::{GRAIN, chunks, vectorize};
 use crate::{Element, Float, Stored};
 
 /// Sub-bands y `[n, ceil(h / 2), ceil(w / 2), 4 c]` of x `[n, h, w, c]`.
-pub(crate) fn forward<T: Stored>(x: &[T], [h, w, c]: [usize; 3], y: &mut [T]) {
+pub(crate) fn forward<T: Stored>(x: &[T], [_, h, w, c]: [usize; 4], y: &mut [T]) {
     let (row, half_row) = (w * c, w.div_ceil(2) * 4 * c);
     if y.is_empty() {
         return;
@@ -90,7 +90,7 @@ fn analyse<T: Stored>([top, bottom]: [&[T]; 2], zeros: &[T], y: &mut [T::Compute
 }
 
 /// The image x `[n, h, w, c]` of sub-bands y `[n, ceil(h / 2), ceil(w / 2), 4 c]`.
-pub(crate) fn inverse<T: Stored>(y: &[T], [h, w, c]: [usize; 3], x: &mut [T]) {
+pub(crate) fn inverse<T: Stored>(y: &[T], [_, h, w, c]: [usize; 4], x: &mut [T]) {
     let (row, half_row) = (w * c, w.div_ceil(2) * 4 * c);
     if x.is_empty() {
         return;

@@ -2,11 +2,50 @@
 //! position's label.
 
 use crate::Float;
+use crate::cpu::cross_entropy::{mean_loss, weighted};
 use crate::cpu::{GRAIN, chunks, vectorize};
+
+/// The mean loss of the positions that count, as many as `counted` says, and the rows' statistics.
+pub(crate) fn forward<T: Float>(
+    x: &[T],
+    labels: &[i64],
+    counted: &[i64],
+    (gamma, ignored): (f64, Option<i64>),
+    stats: &mut [T],
+    loss: &mut [T],
+) {
+    mean_loss(x, [labels, counted], stats, loss, |stats| {
+        let mut each = log_probabilities([x, stats], labels, ignored);
+        losses(gamma, &mut each);
+        each
+    });
+}
+
+/// dx = w (softmax - target) dy / N for the N rows that count.
+pub(crate) fn backward<T: Float>(
+    [x, stats]: [&[T]; 2],
+    labels: &[i64],
+    dy: &[T],
+    counted: &[i64],
+    (gamma, ignored): (f64, Option<i64>),
+    dx: &mut [T],
+) {
+    let scale = T::from_f64(dy[0].to_f64() / counted[0].max(1) as f64);
+    let mut each = log_probabilities([x, stats], labels, ignored);
+    weights(gamma, &mut each);
+    for (weight, &label) in each.iter_mut().zip(labels) {
+        *weight = if ignored == Some(label) {
+            T::ZERO
+        } else {
+            *weight * scale
+        };
+    }
+    weighted([x, stats, &each], labels, 0.0, dx);
+}
 
 /// ln p of the label; 0, for certainty, where the label is `ignored`. `stats` are those of
 /// [`softmax::stats`](crate::cpu::softmax::stats).
-pub(crate) fn log_probabilities<T: Float>(
+fn log_probabilities<T: Float>(
     [x, stats]: [&[T]; 2],
     labels: &[i64],
     ignored: Option<i64>,
@@ -27,12 +66,12 @@ pub(crate) fn log_probabilities<T: Float>(
 }
 
 /// -(1 - p)^gamma ln p in place of ln p.
-pub(crate) fn losses<T: Float>(gamma: f64, log_p: &mut [T]) {
+fn losses<T: Float>(gamma: f64, log_p: &mut [T]) {
     chunks(log_p, GRAIN, |_, log_p| losses_chunk(gamma, log_p));
 }
 
 /// Its derivative by -ln p in place of ln p: (1 - p)^gamma (1 - gamma p ln p / (1 - p)).
-pub(crate) fn weights<T: Float>(gamma: f64, log_p: &mut [T]) {
+fn weights<T: Float>(gamma: f64, log_p: &mut [T]) {
     chunks(log_p, GRAIN, |_, log_p| weights_chunk(gamma, log_p));
 }
 

@@ -35,7 +35,7 @@ impl<T: GemmElement> Hidden<'_, T> {
     pub fn backward_weight(&self, dy: &[T], dw: &mut [T::Compute]) {
         let recompute = |first: usize, x: &[T], h: &mut [T]| match self.dropout {
             Some((p, rng)) => apply(Kind::Gelu, p, (rng, first), x, h),
-            None => unary::apply(unary::Kind::Gelu, x, h),
+            None => unary::forward(unary::Kind::Gelu, x, h),
         };
         let [n, k] = self.size;
         // [n, rows] x [rows, k] -> [n, k]

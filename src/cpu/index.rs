@@ -1,18 +1,14 @@
 //! Picking elements and rows by number, and adding gradients back to where they were picked from.
 //!
-//! Indices have been checked to lie within the axis. x is `[outer, length, inner]`.
+//! Indices have been checked to lie within the axis. x is `[outer, length, inner]`, and m of each
+//! `length` are picked; the three sizes are length, m and inner.
 
 use crate::cpu::{GRAIN, over_threads};
 use crate::{Element, Float};
 
 /// y[o, m, i] = x[o, indices[o, m, i], i].
-pub(crate) fn gather<T: Element>(
-    x: &[T],
-    indices: &[i64],
-    inner: usize,
-    outer: usize,
-    y: &mut [T],
-) {
+pub(crate) fn gather<T: Element>(x: &[T], indices: &[i64], [_, m, inner]: [usize; 3], y: &mut [T]) {
+    let outer = y.len() / (m * inner);
     over_threads(y, y.len() / outer.max(1), GRAIN, &|o, y| {
         let (x, indices) = (part(x, o, outer), part(indices, o, outer));
         for (y, indices) in y.chunks_mut(inner).zip(indices.chunks(inner)) {
@@ -28,10 +24,10 @@ pub(crate) fn gather<T: Element>(
 pub(crate) fn scatter<T: Float>(
     dy: &[T],
     indices: &[i64],
-    inner: usize,
-    outer: usize,
+    [length, _, inner]: [usize; 3],
     dx: &mut [T],
 ) {
+    let outer = dx.len() / (length * inner);
     dx.fill(T::ZERO);
     ranges(dx, inner, outer, &|o, first, dx| {
         let (dy, indices) = (part(dy, o, outer), part(indices, o, outer));
@@ -51,7 +47,8 @@ pub(crate) fn scatter<T: Float>(
 }
 
 /// y[o, m, :] = x[o, indices[m], :].
-pub(crate) fn rows<T: Element>(x: &[T], indices: &[i64], inner: usize, outer: usize, y: &mut [T]) {
+pub(crate) fn rows<T: Element>(x: &[T], indices: &[i64], [_, m, inner]: [usize; 3], y: &mut [T]) {
+    let outer = y.len() / (m * inner);
     over_threads(y, y.len() / outer.max(1), GRAIN, &|o, y| {
         let x = part(x, o, outer);
         for (y, &index) in y.chunks_mut(inner).zip(indices) {
@@ -64,10 +61,10 @@ pub(crate) fn rows<T: Element>(x: &[T], indices: &[i64], inner: usize, outer: us
 pub(crate) fn add_rows<T: Float>(
     dy: &[T],
     indices: &[i64],
-    inner: usize,
-    outer: usize,
+    [length, _, inner]: [usize; 3],
     dx: &mut [T],
 ) {
+    let outer = dx.len() / (length * inner);
     dx.fill(T::ZERO);
     ranges(dx, inner, outer, &|o, first, dx| {
         for (dy, &index) in part(dy, o, outer).chunks(inner).zip(indices) {

@@ -11,10 +11,11 @@ const BLOCK: usize = 8 * 1024;
 
 /// y = (x - mean) inv_std gamma + beta for each row of c; `stats` gets each row's mean and inv_std.
 pub(crate) fn forward<T: Float>(
-    [x, gamma, beta]: [&[T]; 3],
+    x: &[T],
+    [gamma, beta]: [&[T]; 2],
     eps: f64,
-    y: &mut [T],
     stats: &mut [T],
+    y: &mut [T],
 ) {
     let c = gamma.len();
     let rows = (GRAIN / c).max(1);
@@ -26,7 +27,7 @@ pub(crate) fn forward<T: Float>(
 }
 
 /// dx = (g - mean of g - xhat mean of (g xhat)) inv_std for each row of c, with g = gamma dy.
-pub(crate) fn backward_input<T: Float>([x, dy, gamma, stats]: [&[T]; 4], dx: &mut [T]) {
+pub(crate) fn backward_input<T: Float>([x, dy, stats]: [&[T]; 3], gamma: &[T], dx: &mut [T]) {
     let c = gamma.len();
     chunks(dx, (GRAIN / c).max(1) * c, |start, dx| {
         backward_rows(
@@ -84,8 +85,10 @@ vectorize! {
     }
 }
 
-/// Of each column, the sums of dy xhat and of dy over the rows.
-pub(crate) fn gradient_sums<T: Float>([x, dy, stats]: [&[T]; 3], c: usize) -> [Vec<f64>; 2] {
+/// dgamma, then dbeta, in one row of 2 c: of each column, the sums of dy xhat and of dy over the
+/// rows.
+pub(crate) fn gradient_sums<T: Float>([x, dy, stats]: [&[T]; 3], out: &mut [T]) {
+    let c = out.len() / 2;
     let rows = (BLOCK / c).max(1);
     let blocks = x
         .par_chunks(rows * c)
@@ -105,5 +108,7 @@ pub(crate) fn gradient_sums<T: Float>([x, dy, stats]: [&[T]; 3], c: usize) -> [V
             .zip(part.iter().flatten())
             .for_each(|(sum, x)| *sum += x.to_f64());
     }
-    sums
+    out.iter_mut()
+        .zip(sums.iter().flatten())
+        .for_each(|(out, &sum)| *out = T::from_f64(sum));
 }

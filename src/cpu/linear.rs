@@ -3,7 +3,7 @@
 use crate::cpu::gemm::{Accumulate, GemmElement, Operand, Size, gemm};
 
 /// y = x w^T + bias; x is [rows, k], w [n, k], y [rows, n].
-pub(crate) fn linear<T: GemmElement>(
+pub(crate) fn forward<T: GemmElement>(
     x: &[T],
     w: &[T],
     bias: Option<&[T]>,

@@ -20,7 +20,7 @@ pub(crate) struct Batch {
 }
 
 /// y = a b for each pair of the batch.
-pub(crate) fn matmul<T: GemmElement>(batch: &Batch, a: &[T], b: &[T], y: &mut [T]) {
+pub(crate) fn forward<T: GemmElement>(batch: &Batch, a: &[T], b: &[T], y: &mut [T]) {
     let [m, k, n] = batch.size;
     let one = |i: usize, y: &mut [T]| {
         let [at_a, at_b] = batch.steps.map(|steps| locate(i, &steps, &batch.shape));

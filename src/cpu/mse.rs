@@ -9,8 +9,8 @@ use crate::cpu::{GRAIN, chunks, vectorize};
 /// Numbers summed in their own type before f64 takes over.
 const BLOCK: usize = 4096;
 
-/// The sum of (a - b)^2.
-pub(crate) fn forward<T: Float>(a: &[T], b: &[T]) -> f64 {
+/// The mean of (a - b)^2.
+pub(crate) fn forward<T: Float>(a: &[T], b: &[T], loss: &mut [T]) {
     let block = |(a, b): (&[T], &[T])| forward_block(a, b).to_f64();
     let run = |(a, b): (&[T], &[T])| a.chunks(BLOCK).zip(b.chunks(BLOCK)).map(block).sum::<f64>();
     let parts: Vec<f64> = a
@@ -18,13 +18,14 @@ pub(crate) fn forward<T: Float>(a: &[T], b: &[T]) -> f64 {
         .zip(b.par_chunks(GRAIN))
         .map(run)
         .collect();
-    parts.iter().sum()
+    loss[0] = T::from_f64(parts.iter().sum::<f64>() / a.len() as f64);
 }
 
-/// da = (a - b) scale.
-pub(crate) fn backward<T: Float>(a: &[T], b: &[T], scale: f64, da: &mut [T]) {
+/// da = scale (a - b) dy.
+pub(crate) fn backward<T: Float>(a: &[T], b: &[T], dy: &[T], scale: f64, da: &mut [T]) {
+    let scale = T::from_f64(scale * dy[0].to_f64());
     chunks(da, GRAIN, |start, da| {
-        backward_chunk(&a[start..], &b[start..], T::from_f64(scale), da)
+        backward_chunk(&a[start..], &b[start..], scale, da)
     });
 }
 

@@ -130,6 +130,20 @@ pub(crate) fn topk<T: Element>(x: &[T], length: usize, k: usize, at: &mut [i64])
     });
 }
 
+/// y[r, j] = x[r, at[r, j]] for rows of `length` and `k` places in each.
+pub(crate) fn pick<T: Element>(x: &[T], at: &[i64], length: usize, k: usize, y: &mut [T]) {
+    let rows = x.chunks_exact(length).zip(at.chunks_exact(k));
+    let picked = rows.flat_map(|(row, at)| at.iter().map(|&i| row[i as usize]));
+    y.iter_mut().zip(picked).for_each(|(y, x)| *y = x);
+}
+
+/// dx = dy at the place of each row of `length`, 0 elsewhere.
+pub(crate) fn extreme_backward<T: Element>(at: &[i64], dy: &[T], length: usize, dx: &mut [T]) {
+    dx.fill(T::default());
+    let rows = dx.chunks_exact_mut(length).zip(at.iter().zip(dy));
+    rows.for_each(|(row, (&i, &dy))| row[i as usize] = dy);
+}
+
 /// Brings the `k` first by `order` to the front, in order.
 fn first(numbers: &mut [usize], k: usize, order: &dyn Fn(&usize, &usize) -> Ordering) {
     if k < numbers.len() {

@@ -13,11 +13,11 @@ const TILE: usize = 16;
 ///
 /// A permutation has the source's strides in another order, repetition has steps of 0, reversal
 /// negative ones.
-pub(crate) type Axes = Vec<(usize, isize)>;
+type Axes = Vec<(usize, isize)>;
 
 /// The same walk in as few axes as possible: an axis that continues where the next one ends is one
 /// with it.
-pub(crate) fn merged(axes: impl IntoIterator<Item = (usize, isize)>) -> Axes {
+fn merged(axes: impl IntoIterator<Item = (usize, isize)>) -> Axes {
     let mut out = Axes::new();
     for (length, step) in axes.into_iter().filter(|&(length, _)| length != 1) {
         match out.last_mut() {
@@ -30,6 +30,10 @@ pub(crate) fn merged(axes: impl IntoIterator<Item = (usize, isize)>) -> Axes {
 
 /// y = the elements of x along the walk that begins at `start`.
 pub(crate) fn take<T: Element>(x: &[T], start: isize, axes: &[(usize, isize)], y: &mut [T]) {
+    walk(x, start, &merged(axes.iter().copied()), y);
+}
+
+fn walk<T: Element>(x: &[T], start: isize, axes: &[(usize, isize)], y: &mut [T]) {
     if y.is_empty() {
         return;
     }
@@ -46,7 +50,7 @@ pub(crate) fn take<T: Element>(x: &[T], start: isize, axes: &[(usize, isize)], y
         [(length, step), ref inner @ ..] => {
             let part = y.len() / length;
             over_threads(y, part, GRAIN, &|i, y| {
-                take(x, start + i as isize * step, inner, y)
+                walk(x, start + i as isize * step, inner, y)
             });
         }
     }
@@ -70,7 +74,7 @@ pub(crate) type Padded = (usize, usize, usize);
 
 /// The same padding in as few axes as possible: one that gets nothing is taken into the one around
 /// it.
-pub(crate) fn merged_padding(axes: impl IntoIterator<Item = Padded>) -> Vec<Padded> {
+fn merged_padding(axes: impl IntoIterator<Item = Padded>) -> Vec<Padded> {
     let mut out: Vec<Padded> = Vec::new();
     for (inside, before, all) in axes {
         match out.last_mut() {
@@ -83,6 +87,10 @@ pub(crate) fn merged_padding(axes: impl IntoIterator<Item = Padded>) -> Vec<Padd
 
 /// y = x with zeros around it.
 pub(crate) fn pad<T: Element>(x: &[T], axes: &[Padded], y: &mut [T]) {
+    pad_axes(x, &merged_padding(axes.iter().copied()), y);
+}
+
+fn pad_axes<T: Element>(x: &[T], axes: &[Padded], y: &mut [T]) {
     match *axes {
         [] => y.copy_from_slice(x),
         [(inside, before, _)] => {
@@ -97,7 +105,7 @@ pub(crate) fn pad<T: Element>(x: &[T], axes: &[Padded], y: &mut [T]) {
                 y.len() / all.max(1),
                 GRAIN,
                 &|i, y| match i.checked_sub(before) {
-                    Some(i) if i < inside => pad(&x[i * part..][..part], inner, y),
+                    Some(i) if i < inside => pad_axes(&x[i * part..][..part], inner, y),
                     _ => y.fill(T::default()),
                 },
             );

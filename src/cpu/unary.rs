@@ -75,7 +75,7 @@ impl Kind {
 }
 
 /// y = f(x).
-pub(crate) fn apply<T: Stored>(kind: Kind, x: &[T], y: &mut [T]) {
+pub(crate) fn forward<T: Stored>(kind: Kind, x: &[T], y: &mut [T]) {
     chunks(y, GRAIN, |start, y| {
         for_each_block([&x[start..][..y.len()]], y, BLOCK, |[x], y| {
             apply_chunk(kind, x, y)

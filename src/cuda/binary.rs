@@ -5,27 +5,27 @@ use super::{Slice, SliceMut};
 use crate::cpu::binary::{Kind, steps};
 use crate::{DType, Result, Shape};
 
-/// y = a (op) b, both broadcast to `shape`.
+/// y = a (op) b, both broadcast to the last of the shapes, those of a, b and y.
 pub(crate) fn forward(
     kind: Kind,
-    [a, b]: [(Slice, &Shape); 2],
-    shape: &Shape,
+    [a, b]: [Slice; 2],
+    [shape_a, shape_b, shape]: [&Shape; 3],
     y: &mut SliceMut,
 ) -> Result<()> {
-    let (gpu, dtype, n) = (a.0.gpu, a.0.dtype, shape.elements());
-    let whole = a.1 == b.1;
+    let (gpu, dtype, n) = (a.gpu, a.dtype, shape.elements());
+    let whole = shape_a == shape_b;
     let launch = gpu.kernel(
         "binary",
         if whole { "binary" } else { "binary_axes" },
         dtype,
     )?;
-    let mut launch = launch.arg(kind as i32).arg(a.0).arg(b.0).arg(y).count(n);
+    let mut launch = launch.arg(kind as i32).arg(a).arg(b).arg(y).count(n);
     if !whole {
-        launch = launch.axes(broadcast(shape, [a.1, b.1]))?;
+        launch = launch.axes(broadcast(shape, [shape_a, shape_b]))?;
     }
     launch
         .each(n.div_ceil(pack(dtype)))
-        .moves(a.0.bytes() + b.0.bytes() + n * dtype.bytes())
+        .moves(a.bytes() + b.bytes() + n * dtype.bytes())
         .launch()
 }
 
@@ -33,8 +33,8 @@ pub(crate) fn forward(
 pub(crate) fn backward(
     kind: Kind,
     side: usize,
-    [a, b]: [(Slice, &Shape); 2],
-    (dy, shape): (Slice, &Shape),
+    [a, b, dy]: [Slice; 3],
+    [shape_a, shape_b, shape]: [&Shape; 3],
     dx: &mut SliceMut,
 ) -> Result<()> {
     let launch = dy
@@ -43,12 +43,12 @@ pub(crate) fn backward(
         .arg(kind as i32)
         .arg(side as i32);
     let launch = launch
-        .arg(a.0)
-        .arg(b.0)
+        .arg(a)
+        .arg(b)
         .arg(dy)
         .arg(dx)
         .count(dy.elements)
-        .axes(broadcast(shape, [a.1, b.1]))?;
+        .axes(broadcast(shape, [shape_a, shape_b]))?;
     launch
         .each(dy.elements.div_ceil(pack(dy.dtype)))
         .moves(4 * dy.bytes())

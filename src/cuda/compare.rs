@@ -4,31 +4,32 @@ use super::binary::broadcast;
 use super::{Slice, SliceMut};
 use crate::{DType, Result, Shape};
 
-/// y = 1 where a and b lie as one of `holds`, else 0, both broadcast to `shape`.
-pub(crate) fn apply(
+/// y = 1 where a and b lie as one of `holds`, else 0, both broadcast to the last of the shapes,
+/// those of a, b and y.
+pub(crate) fn forward(
     holds: u8,
-    [a, b]: [(Slice, &Shape); 2],
-    shape: &Shape,
+    [a, b]: [Slice; 2],
+    [shape_a, shape_b, shape]: [&Shape; 3],
     y: &mut SliceMut,
 ) -> Result<()> {
-    let name = match a.0.dtype {
+    let name = match a.dtype {
         DType::U8 => "compare_u8",
         DType::I64 => "compare_i64",
         _ => "compare",
     };
     let n = shape.elements();
-    let launch =
-        a.0.gpu
-            .kernel("compare", name, a.0.dtype)?
-            .arg(i32::from(holds))
-            .arg(a.0)
-            .arg(b.0)
-            .arg(y)
-            .count(n);
+    let launch = a
+        .gpu
+        .kernel("compare", name, a.dtype)?
+        .arg(i32::from(holds))
+        .arg(a)
+        .arg(b)
+        .arg(y)
+        .count(n);
     launch
-        .axes(broadcast(shape, [a.1, b.1]))?
+        .axes(broadcast(shape, [shape_a, shape_b]))?
         .each(n)
-        .moves(a.0.bytes() + b.0.bytes() + n)
+        .moves(a.bytes() + b.bytes() + n)
         .launch()
 }
 

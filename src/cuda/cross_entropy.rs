@@ -28,12 +28,14 @@ pub(crate) fn count(
 /// Of each row its maximum m and ln(sum of e^(x - m)), `[rows, 2]`, and the mean loss of those that
 /// count.
 pub(crate) fn forward(
-    inputs: [Slice; 3],
+    x: Slice,
+    labels: Slice,
+    counted: Slice,
     options: (f64, Option<i64>),
     stats: &mut SliceMut,
     loss: &mut SliceMut,
 ) -> Result<()> {
-    forward_of("cross_entropy", inputs, options, stats, loss)
+    forward_of("cross_entropy", [x, labels, counted], options, stats, loss)
 }
 
 /// The same for a loss of this name; its number is the smoothing, or what else it has.
@@ -84,15 +86,17 @@ fn mean(losses: Slice, counted: Slice, loss: &mut SliceMut) -> Result<()> {
 
 /// dx = (softmax - target) dy / N.
 pub(crate) fn backward(
-    inputs: [Slice; 3],
-    by: [Slice; 2],
+    [x, stats]: [Slice; 2],
+    labels: Slice,
+    dy: Slice,
+    counted: Slice,
     options: (f64, Option<i64>),
     dx: &mut SliceMut,
 ) -> Result<()> {
     backward_of(
         ["cross_entropy", "cross_entropy_backward"],
-        inputs,
-        by,
+        [x, stats, labels],
+        [dy, counted],
         options,
         dx,
     )

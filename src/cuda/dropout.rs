@@ -7,7 +7,7 @@ use crate::cpu::dropout::threshold;
 use crate::{Result, Rng};
 
 /// y = x / (1 - p) where the element's random bits reach p, else 0.
-pub(crate) fn apply(p: f64, rng: &Rng, x: Slice, y: &mut SliceMut) -> Result<()> {
+pub(crate) fn forward(p: f64, rng: &Rng, x: Slice, y: &mut SliceMut) -> Result<()> {
     let (seed, stream) = rng.key();
     let (threshold, scale) = drop(p);
     let launch = x

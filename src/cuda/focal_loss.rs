@@ -4,28 +4,32 @@ use super::cross_entropy::{backward_of, forward_of};
 use super::{Slice, SliceMut};
 use crate::Result;
 
-/// The statistics of each row and the mean loss of those that count; inputs and options as
+/// The statistics of each row and the mean loss of those that count; options as
 /// [`forward_of`] has them.
 pub(crate) fn forward(
-    inputs: [Slice; 3],
+    x: Slice,
+    labels: Slice,
+    counted: Slice,
     options: (f64, Option<i64>),
     stats: &mut SliceMut,
     loss: &mut SliceMut,
 ) -> Result<()> {
-    forward_of("focal_loss", inputs, options, stats, loss)
+    forward_of("focal_loss", [x, labels, counted], options, stats, loss)
 }
 
 /// dx = w (softmax - target) dy / N.
 pub(crate) fn backward(
-    inputs: [Slice; 3],
-    by: [Slice; 2],
+    [x, stats]: [Slice; 2],
+    labels: Slice,
+    dy: Slice,
+    counted: Slice,
     options: (f64, Option<i64>),
     dx: &mut SliceMut,
 ) -> Result<()> {
     backward_of(
         ["focal_loss", "focal_loss_backward"],
-        inputs,
-        by,
+        [x, stats, labels],
+        [dy, counted],
         options,
         dx,
     )

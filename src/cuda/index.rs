@@ -85,22 +85,24 @@ pub(crate) fn rows(
         .launch()
 }
 
-/// dx, in f32: dy added up where [`gather`] (or with `whole`, [`rows`]) picked from, 0 elsewhere.
-pub(crate) fn backward(
-    whole: bool,
+/// dx, in f32: dy added up where [`gather`] picked from, 0 elsewhere.
+pub(crate) fn scatter(dy: Slice, at: Slice, sizes: [usize; 3], dx: &mut SliceMut) -> Result<()> {
+    add("gather_backward", dy, at, sizes, dx)
+}
+
+/// dx, in f32: dy added up where [`rows`] picked from, 0 elsewhere.
+pub(crate) fn add_rows(dy: Slice, at: Slice, sizes: [usize; 3], dx: &mut SliceMut) -> Result<()> {
+    add("rows_backward", dy, at, sizes, dx)
+}
+
+fn add(
+    name: &'static str,
     dy: Slice,
     at: Slice,
-    [length, m, inner]: [usize; 3],
+    sizes: [usize; 3],
     dx: &mut SliceMut,
 ) -> Result<()> {
-    let (n, name) = (
-        dx.as_slice().elements,
-        if whole {
-            "rows_backward"
-        } else {
-            "gather_backward"
-        },
-    );
+    let n = dx.as_slice().elements;
     let launch = dy
         .gpu
         .kernel("index", name, dy.dtype)?
@@ -108,7 +110,7 @@ pub(crate) fn backward(
         .arg(at)
         .arg(dx)
         .count(n)
-        .sizes([length, m, inner])?;
+        .sizes(sizes)?;
     launch.each(n).moves(dy.bytes() + 4 * n).launch()
 }
 

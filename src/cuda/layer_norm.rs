@@ -11,8 +11,8 @@ pub(crate) fn forward(
     x: Slice,
     [gamma, beta]: [Slice; 2],
     eps: f64,
-    y: &mut SliceMut,
     stats: &mut SliceMut,
+    y: &mut SliceMut,
 ) -> Result<()> {
     let (c, rows) = (gamma.elements, x.elements / gamma.elements);
     let launch = x

@@ -5,6 +5,58 @@ use super::runtime::launch::Axes;
 use super::{Slice, SliceMut};
 use crate::{DType, Result};
 
+/// y = the elements of x along the walk that begins at `start`: how long each axis of y is, and how
+/// far to move in x for a step along it.
+pub(crate) fn take(
+    x: Slice,
+    start: isize,
+    axes: &[(usize, isize)],
+    y: &mut SliceMut,
+) -> Result<()> {
+    let own = strides(axes.iter().map(|axis| axis.0));
+    let both = axes.iter().zip(own);
+    let both = both.map(|(&(length, step), own)| (length, [step, own as isize]));
+    copy_box((x, start as usize), (y, 0), Axes::new(both))
+}
+
+/// y = x with zeros around it: for each axis its length in x, the elements before, its length in y.
+pub(crate) fn pad(x: Slice, axes: &[(usize, usize, usize)], y: &mut SliceMut) -> Result<()> {
+    let own = strides(axes.iter().map(|axis| axis.0));
+    let all = strides(axes.iter().map(|axis| axis.2));
+    let start = axes
+        .iter()
+        .zip(&all)
+        .map(|(axis, step)| axis.1 * step)
+        .sum();
+    let both = axes.iter().zip(own.into_iter().zip(all));
+    let both = both.map(|(axis, (own, all))| (axis.0, [own as isize, all as isize]));
+    y.fill(0.0)?;
+    copy_box((x, 0), (y, start), Axes::new(both))
+}
+
+/// y = the parts side by side: for each of the outer rows, a row of each part.
+pub(crate) fn concat(xs: &[Slice], outer: usize, y: &mut SliceMut) -> Result<()> {
+    let (row, mut start) = (y.as_slice().elements / outer, 0);
+    for &x in xs {
+        let own = x.elements / outer;
+        let axes = Axes::new([(outer, [own as isize, row as isize]), (own, [1, 1])]);
+        copy_box((x, 0), (y, start), axes)?;
+        start += own;
+    }
+    Ok(())
+}
+
+/// The steps of a dense array with axes of these lengths.
+fn strides(lengths: impl DoubleEndedIterator<Item = usize>) -> Vec<usize> {
+    let (mut step, mut strides) = (1, Vec::new());
+    for length in lengths.rev() {
+        strides.push(step);
+        step *= length;
+    }
+    strides.reverse();
+    strides
+}
+
 /// Copies a box: element (i, j, ..) from x[start + i a0 + j a1 ..] to y[start' + i b0 + j b1 ..],
 /// by the steps of `axes`.
 pub(crate) fn copy_box(x: (Slice, usize), y: (&mut SliceMut, usize), axes: Axes) -> Result<()> {

@@ -4,8 +4,8 @@ use std::ops::{Add, Div, Mul, Sub};
 
 use crate::autograd::Backward;
 use crate::cpu::binary::{self as cpu, Kind};
-use crate::cuda::{Slice, binary as cuda};
-use crate::{Device, Error, Result, Shape, Stored, Tensor, Var};
+use crate::cuda::binary as cuda;
+use crate::{Error, Result, Shape, Tensor, Var};
 
 macro_rules! operator {
     ($trait:ident, $method:ident, $kind:expr, $doc:literal) => {
@@ -72,16 +72,9 @@ fn apply(kind: Kind, a: &Var, b: &Var) -> Result<Var> {
     };
     let (va, vb) = (a.value(), b.value());
     let shape = Tensor::checked_shape(kind.name(), va.device(), &shape, a.dtype())?;
-    let y = match va.device() {
-        Device::Cpu => {
-            dispatch_dtype!(kind.name(), a.dtype(), T in [f32, f64, bf16] => Tensor::build(shape, |y: &mut [T]| {
-                cpu::apply(kind, operand(va), operand(vb), &shape, y);
-            }))
-        }
-        Device::Cuda(_) => va.build_on_same_device(shape, a.dtype(), |y| {
-            cuda::forward(kind, [va, vb].map(on_device), &shape, y)
-        })?,
-    };
+    let shapes = [va.shape(), vb.shape(), &shape];
+    let y = on_device!(kind.name(), va in [f32, f64, bf16] => shape;
+        forward(kind, @[va, vb], shapes))?;
     let shapes = [*a.shape(), *b.shape()];
     Ok(match kind {
         Kind::Add | Kind::Sub => Var::record(kind.name(), &[a, b], y, || Linear {
@@ -132,27 +125,15 @@ struct Product {
 }
 
 impl Backward for Product {
-    /// Element by element, the partial derivatives times dy: see [`Kind::partials`].
+    /// Element by element, the partial derivatives times dy: see [`cpu::backward`].
     fn backward(self: Box<Self>, dy: Tensor, wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
-        let mut out = vec![None, None];
-        for (side, x) in [&self.a, &self.b].into_iter().enumerate() {
+        let Product { kind, a, b } = &*self;
+        let (kind, mut out) = (*kind, vec![None, None]);
+        for (side, x) in [a, b].into_iter().enumerate() {
             if wanted[side] {
-                let dx = match dy.device() {
-                    Device::Cpu => {
-                        dispatch_dtype!(self.kind.name(), dy.dtype(), T in [f32, f64, bf16] => Tensor::build(*dy.shape(), |dx: &mut [T]| {
-                            cpu::backward(self.kind, side, [operand(&self.a), operand(&self.b)], (dy.data(), dy.shape()), dx);
-                        }))
-                    }
-                    Device::Cuda(_) => dy.build_on_same_device(dy.shape(), dy.dtype(), |dx| {
-                        cuda::backward(
-                            self.kind,
-                            side,
-                            [&self.a, &self.b].map(on_device),
-                            on_device(&dy),
-                            dx,
-                        )
-                    })?,
-                };
+                let shapes = [a.shape(), b.shape(), dy.shape()];
+                let dx = on_device!(kind.name(), dy in [f32, f64, bf16] => dy.shape();
+                    backward(kind, side, @[a, b, dy], shapes))?;
                 out[side] = Some(dx.sum_to(x.shape())?);
             }
         }
@@ -162,12 +143,4 @@ impl Backward for Product {
     fn saves(&self) -> Vec<&Tensor> {
         vec![&self.a, &self.b]
     }
-}
-
-fn on_device(x: &Tensor) -> (Slice<'_>, &Shape) {
-    (x.on_device(), x.shape())
-}
-
-fn operand<T: Stored>(x: &Tensor) -> (&[T], &Shape) {
-    (x.data(), x.shape())
 }

@@ -3,7 +3,7 @@
 use crate::autograd::Backward;
 use crate::cpu::compare::{self as cpu, EQUAL, GREATER, LESS, UNORDERED};
 use crate::cuda::compare as cuda;
-use crate::{DType, Device, Error, Result, Shape, Tensor, Var};
+use crate::{DType, Error, Result, Shape, Tensor, Var};
 
 macro_rules! comparisons {
     ($($name:ident, $sign:literal, $holds:expr;)*) => {
@@ -44,21 +44,8 @@ fn compare(op: &'static str, holds: u8, a: &Tensor, b: &Tensor) -> Result<Tensor
     let shape = broadcast(op, "b", a.shape(), b.shape())?;
     super::same_device(op, ("a", a), ("b", b))?;
     let shape = Tensor::checked_shape(op, a.device(), &shape, DType::U8)?;
-    match a.device() {
-        Device::Cpu => Ok(
-            dispatch_dtype!(a.dtype(), T in any => Tensor::build(shape, |y: &mut [u8]| {
-                cpu::apply::<T>(holds, (a.data(), a.shape()), (b.data(), b.shape()), &shape, y);
-            })),
-        ),
-        Device::Cuda(_) => a.build_on_same_device(shape, DType::U8, |y| {
-            cuda::apply(
-                holds,
-                [(a.on_device(), a.shape()), (b.on_device(), b.shape())],
-                &shape,
-                y,
-            )
-        }),
-    }
+    let shapes = [a.shape(), b.shape(), &shape];
+    on_device!(op, a in any => shape, of u8; forward(holds, @[a, b], shapes))
 }
 
 /// a where the mask is not 0, b elsewhere.
@@ -134,16 +121,7 @@ impl Backward for Select {
 /// a or b, repeated to the mask's shape.
 fn chosen(mask: &Tensor, a: &Tensor, b: &Tensor) -> Result<Tensor> {
     let (a, b) = (a.expand(mask.shape())?, b.expand(mask.shape())?);
-    match mask.device() {
-        Device::Cpu => Ok(
-            dispatch_dtype!(a.dtype(), T in any => Tensor::build(*mask.shape(), |y: &mut [T]| {
-                cpu::select(mask.data(), a.data(), b.data(), y);
-            })),
-        ),
-        Device::Cuda(_) => mask.build_on_same_device(mask.shape(), a.dtype(), |y| {
-            cuda::select(mask.on_device(), a.on_device(), b.on_device(), y)
-        }),
-    }
+    on_device!("select", a in any => mask.shape(); select(@mask, @a, @b))
 }
 
 #[track_caller]

@@ -2,13 +2,20 @@
 
 use crate::autograd::Backward;
 use crate::autograd::trace::Op;
-use crate::cpu::conv as cpu;
 use crate::cpu::gelu_dropout::{Hidden, in_pieces};
-use crate::cuda::{conv_transpose2d::forward as cuda_spread, conv2d as cuda};
 use crate::ops::gelu_dropout;
 use crate::ops::linear::{self, Linear, check_bias};
 use crate::tensor::window::{Geometry, Window};
-use crate::{DType, Device, Error, Result, Rng, Shape, Stored, Tensor, Var};
+use crate::{Device, Error, Result, Rng, Shape, Stored, Tensor, Var};
+
+mod cpu {
+    pub(super) use crate::cpu::conv::{backward_input, backward_weight, forward};
+}
+
+mod cuda {
+    pub(super) use crate::cuda::conv_transpose2d::forward as backward_input;
+    pub(super) use crate::cuda::conv2d::{backward_weight, forward};
+}
 
 /// y\[n, i, j, o\] = bias\[o\] + the sum over ky, kx, c of x[n, i stride - padding + ky dilation, j
 /// stride - padding + kx dilation, c] weight[o, ky, kx, c], x being 0 outside.
@@ -56,23 +63,12 @@ pub fn conv2d(x: &Var, weight: &Var, bias: Option<&Var>, window: Window) -> Resu
         Tensor::checked_shape("conv2d", x.value().device(), &[n, oh, ow, c_out], x.dtype())?;
     let geometry = Geometry::new(n, [h, w, c_in], [oh, ow, c_out], [kh, kw], window);
     let (from, w, b) = (x.value(), weight.value(), bias.map(Var::value));
-    let y = match from.device() {
-        _ if weight.value().elements() == 0 => biases(x.value(), b, shape)?,
-        _ if geometry.is_matrix() => linear::product("conv2d", from, w, b, shape)?,
-        Device::Cpu => {
-            dispatch_dtype!("conv2d", x.dtype(), T in [f32, f64, bf16] => Tensor::build(shape, |y: &mut [T]| {
-                cpu::forward(&geometry, from.data(), w.data(), b.map(Tensor::data), y);
-            }))
-        }
-        Device::Cuda(_) => from.build_on_same_device(shape, x.dtype(), |y| {
-            cuda::forward(
-                &geometry,
-                from.on_device(),
-                w.on_device(),
-                b.map(Tensor::on_device),
-                y,
-            )
-        })?,
+    let y = if w.elements() == 0 {
+        biases(from, b, shape)?
+    } else if geometry.is_matrix() {
+        linear::product("conv2d", from, w, b, shape)?
+    } else {
+        on_device!("conv2d", from in [f32, f64, bf16] => shape; forward(&geometry, @from, @w, ?b))?
     };
     let op = Op::with_flops("conv2d", geometry.flops());
     let mut inputs = vec![x, weight];
@@ -112,32 +108,19 @@ impl Backward for Conv2d {
             return Box::new(Linear { x, weight }).backward(dy, wanted);
         }
         let mut out = vec![None; wanted.len()];
-        match dy.device() {
-            Device::Cpu => dispatch_dtype!("conv2d", dy.dtype(), T in [f32, f64, bf16] => {
-                out[1] = wanted[1].then(|| Tensor::build(*weight.shape(), |dw: &mut [<T as Stored>::Compute]| {
-                    cpu::backward_weight::<T>(&g, dy.data(), x.data(), dw)
-                }));
-                // dx comes where x was, if nothing else needs that.
-                let shape = *x.shape();
-                drop(x);
-                out[0] = wanted[0].then(|| Tensor::build(shape, |dx: &mut [T]| cpu::backward_input(&g, dy.data(), weight.data(), None, dx)));
-            }),
-            Device::Cuda(_) => {
-                let [dy, big, w] = [&dy, &x, &weight].map(Tensor::on_device);
-                let dx = || {
-                    x.build_on_same_device(x.shape(), x.dtype(), |dx| {
-                        cuda_spread(&g, dy, w, None, dx)
-                    })
-                };
-                let dw = || {
-                    x.build_on_same_device(weight.shape(), DType::F32, |dw| {
-                        cuda::backward_weight(&g, dy, big, dw)
-                    })
-                };
-                out[0] = wanted[0].then(dx).transpose()?;
-                out[1] = wanted[1].then(dw).transpose()?;
-            }
-        }
+        let dw = || {
+            on_device!("conv2d", dy in [f32, f64, bf16] => weight.shape(), of compute;
+                backward_weight(&g, @dy, @x))
+        };
+        out[1] = wanted[1].then(dw).transpose()?;
+        // dx comes where x was, if nothing else needs that.
+        let shape = *x.shape();
+        drop(x);
+        let dx = || {
+            on_device!("conv2d", dy in [f32, f64, bf16] => shape;
+                backward_input(&g, @dy, @weight, None))
+        };
+        out[0] = wanted[0].then(dx).transpose()?;
         if wanted.get(2) == Some(&true) {
             out[2] = Some(dy.sum_of_rows(g.small[2])?);
         }

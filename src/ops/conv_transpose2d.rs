@@ -2,13 +2,23 @@
 
 use crate::autograd::Backward;
 use crate::autograd::trace::Op;
-use crate::cpu::conv as cpu;
-use crate::cuda;
+use crate::cpu::conv::backward_input_with_moments;
 use crate::ops::batch_norm::BatchStats;
 use crate::ops::conv2d::biases;
 use crate::ops::linear::check_bias;
 use crate::tensor::window::{Geometry, Window};
-use crate::{DType, Device, Error, Result, Stored, Tensor, Var};
+use crate::{Device, Error, Result, Tensor, Var};
+
+mod cpu {
+    pub(super) use crate::cpu::conv::{
+        backward_input as forward, backward_weight, forward as backward_input,
+    };
+}
+
+mod cuda {
+    pub(super) use crate::cuda::conv_transpose2d::forward;
+    pub(super) use crate::cuda::conv2d::{backward_weight, forward as backward_input};
+}
 
 /// y\[n, i', j', o\] = bias\[o\] + the sum over all i, j, ky, kx with i' = i stride - padding + ky
 /// dilation, j' likewise, and over c, of x[n, i, j, c] weight[c, ky, kx, o].
@@ -98,27 +108,17 @@ fn forward(
     let geometry = Geometry::new(n, [oh, ow, c_out], [h, w, c_in], [kh, kw], window);
     let (from, w, b) = (x.value(), weight.value(), bias.map(Var::value));
     let mut moments = None;
-    let y = match from.device() {
-        _ if weight.value().elements() == 0 => biases(from, b, shape)?,
-        Device::Cpu => {
-            dispatch_dtype!("conv_transpose2d", x.dtype(), T in [f32, f64, bf16] => Tensor::build(shape, |y: &mut [T]| {
-                let (x, w, b) = (from.data(), w.data(), b.map(Tensor::data));
-                if stats && !y.is_empty() {
-                    moments = Some(cpu::backward_input_with_moments(&geometry, x, w, b, y));
-                } else {
-                    cpu::backward_input(&geometry, x, w, b, y);
-                }
-            }))
-        }
-        Device::Cuda(_) => from.build_on_same_device(shape, x.dtype(), |y| {
-            cuda::conv_transpose2d::forward(
-                &geometry,
-                from.on_device(),
-                w.on_device(),
-                b.map(Tensor::on_device),
-                y,
-            )
-        })?,
+    let y = if w.elements() == 0 {
+        biases(from, b, shape)?
+    } else if stats && from.device() == Device::Cpu && shape.elements() > 0 {
+        // The one loop that a GPU lacks.
+        dispatch_dtype!("conv_transpose2d", x.dtype(), T in [f32, f64, bf16] => Tensor::build(shape, |y: &mut [T]| {
+            let (x, w, b) = (from.data(), w.data(), b.map(Tensor::data));
+            moments = Some(backward_input_with_moments(&geometry, x, w, b, y));
+        }))
+    } else {
+        on_device!("conv_transpose2d", from in [f32, f64, bf16] => shape;
+            forward(&geometry, @from, @w, ?b))?
     };
     let op = Op::with_flops("conv_transpose2d", geometry.flops());
     let mut inputs = vec![x, weight];
@@ -150,36 +150,19 @@ impl Backward for ConvTranspose2d {
             weight,
         } = *self;
         let mut out = vec![None; wanted.len()];
-        match dy.device() {
-            Device::Cpu => {
-                dispatch_dtype!("conv_transpose2d", dy.dtype(), T in [f32, f64, bf16] => {
-                    out[1] = wanted[1].then(|| Tensor::build(*weight.shape(), |dw: &mut [<T as Stored>::Compute]| {
-                        cpu::backward_weight::<T>(&g, x.data(), dy.data(), dw)
-                    }));
-                    // dx comes where x was, if nothing else needs that.
-                    let shape = *x.shape();
-                    drop(x);
-                    out[0] = wanted[0].then(|| Tensor::build(shape, |dx: &mut [T]| {
-                        cpu::forward(&g, dy.data(), weight.data(), None, dx)
-                    }));
-                })
-            }
-            Device::Cuda(_) => {
-                let [big, small, w] = [&dy, &x, &weight].map(Tensor::on_device);
-                let dx = || {
-                    x.build_on_same_device(x.shape(), x.dtype(), |dx| {
-                        cuda::conv2d::forward(&g, big, w, None, dx)
-                    })
-                };
-                let dw = || {
-                    x.build_on_same_device(weight.shape(), DType::F32, |dw| {
-                        cuda::conv2d::backward_weight(&g, small, big, dw)
-                    })
-                };
-                out[0] = wanted[0].then(dx).transpose()?;
-                out[1] = wanted[1].then(dw).transpose()?;
-            }
-        }
+        let dw = || {
+            on_device!("conv_transpose2d", dy in [f32, f64, bf16] => weight.shape(), of compute;
+                backward_weight(&g, @x, @dy))
+        };
+        out[1] = wanted[1].then(dw).transpose()?;
+        // dx comes where x was, if nothing else needs that.
+        let shape = *x.shape();
+        drop(x);
+        let dx = || {
+            on_device!("conv_transpose2d", dy in [f32, f64, bf16] => shape;
+                backward_input(&g, @dy, @weight, None))
+        };
+        out[0] = wanted[0].then(dx).transpose()?;
         if wanted.get(2) == Some(&true) {
             out[2] = Some(dy.sum_of_rows(g.big[2])?);
         }

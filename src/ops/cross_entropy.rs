@@ -1,9 +1,9 @@
 //! Softmax and cross-entropy in one: the loss of classification.
 
 use crate::autograd::Backward;
-use crate::cpu::{cross_entropy as cpu, reduce, softmax};
+use crate::cpu::cross_entropy as cpu;
 use crate::cuda::cross_entropy as cuda;
-use crate::{DType, Device, Element, Error, Result, Shape, Tensor, Var};
+use crate::{DType, Device, Error, Result, Shape, Tensor, Var};
 
 /// Settings of [`cross_entropy`]; the default smooths and ignores nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -46,104 +46,44 @@ pub fn cross_entropy(logits: &Var, labels: &Tensor, options: CrossEntropyOptions
         return cross_entropy(&logits, labels, options);
     }
     let x = logits.value();
-    let (y, stats, count) = match x.device() {
-        Device::Cpu => {
-            let count = counted("cross_entropy", logits, labels, ignore_index)?;
-            let stats = softmax_stats("cross_entropy", logits)?;
-            let sum = dispatch_dtype!("cross_entropy", x.dtype(), T in [f32, f64] => {
-                let mut losses = vec![T::default(); labels.elements()];
-                cpu::losses([x.data::<T>(), stats.data()], labels.data(), (label_smoothing, ignore_index), &mut losses);
-                reduce::sum_all(&losses).to_f64()
-            });
-            (
-                Tensor::full([], sum / count.max(1) as f64, x.dtype()),
-                stats,
-                Count::Known(count),
-            )
-        }
-        Device::Cuda(_) => {
-            let counted = counted_on_device(x, labels, ignore_index)?;
-            let mut stats = Tensor::full_on(x.device(), [labels.elements(), 2], 0.0, DType::F32)?;
-            let y = x.build_on_same_device([], DType::F32, |loss| {
-                let inputs = [x, labels, &counted].map(Tensor::on_device);
-                cuda::forward(
-                    inputs,
-                    (label_smoothing, ignore_index),
-                    &mut stats.on_device_mut()?,
-                    loss,
-                )
-            })?;
-            (y, stats, Count::OnDevice(counted))
-        }
-    };
+    let counted = counted("cross_entropy", x, labels, ignore_index)?;
+    let mut stats = empty_stats(x)?;
+    let y = on_device!("cross_entropy", x in [f32, f64] => [], of compute;
+        forward(@x, @labels, @counted, (label_smoothing, ignore_index), => stats))?;
     Ok(Var::record("cross_entropy", &[logits], y, || {
         CrossEntropy {
             logits: x.clone(),
             stats,
             labels: labels.clone(),
+            counted,
             options,
-            count,
         }
     }))
 }
 
 struct CrossEntropy {
     logits: Tensor,
-    /// Those of [`softmax_stats`].
+    /// Those of [`softmax::stats`](crate::cpu::softmax::stats).
     stats: Tensor,
     labels: Tensor,
+    counted: Tensor,
     options: CrossEntropyOptions,
-    count: Count,
-}
-
-/// How many labels count.
-pub(crate) enum Count {
-    Known(usize),
-    /// One 32-bit integer, in the four bytes of an element; -1 where a label is no class.
-    OnDevice(Tensor),
 }
 
 impl Backward for CrossEntropy {
     /// dlogits = (softmax - target) dy / N: the logarithm undoes the exponential.
     fn backward(self: Box<Self>, dy: Tensor, _wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
-        let x = &self.logits;
-        let CrossEntropyOptions {
-            label_smoothing,
-            ignore_index,
-        } = self.options;
-        let count = match &self.count {
-            Count::Known(count) => *count,
-            Count::OnDevice(counted) => {
-                return Ok(vec![Some(x.build_on_same_device(
-                    x.shape(),
-                    x.dtype(),
-                    |dx| {
-                        let [x, stats, labels, dy, counted] =
-                            [x, &self.stats, &self.labels, &dy, counted].map(Tensor::on_device);
-                        cuda::backward(
-                            [x, stats, labels],
-                            [dy, counted],
-                            (label_smoothing, ignore_index),
-                            dx,
-                        )
-                    },
-                )?)]);
-            }
-        };
-        let (labels, weight) = (self.labels.data::<i64>(), dy.item()? / count.max(1) as f64);
-        let weights = labels.iter().map(|&label| {
-            if ignore_index == Some(label) {
-                0.0
-            } else {
-                weight
-            }
-        });
-        Ok(vec![Some(
-            dispatch_dtype!("cross_entropy", x.dtype(), T in [f32, f64] => Tensor::build(*x.shape(), |dx: &mut [T]| {
-                let weights: Vec<T> = weights.map(|weight| weight as T).collect();
-                cpu::backward([x.data(), self.stats.data(), &weights], labels, label_smoothing, dx);
-            })),
-        )])
+        let CrossEntropy {
+            logits: x,
+            stats,
+            labels,
+            counted,
+            options,
+        } = &*self;
+        let options = (options.label_smoothing, options.ignore_index);
+        let dx = on_device!("cross_entropy", x in [f32, f64] => x.shape();
+            backward(@[x, stats], @labels, @dy, @counted, options))?;
+        Ok(vec![Some(dx)])
     }
 
     fn saves(&self) -> Vec<&Tensor> {
@@ -186,29 +126,23 @@ pub(crate) fn check_labels(op: &'static str, logits: &Var, labels: &Tensor) -> R
     Ok(())
 }
 
-/// The same on a GPU, where nobody waits for the answer: a label out of range makes the loss
-/// not-a-number.
-pub(crate) fn counted_on_device(
+/// How many labels count. On the CPU, an i64, once all are found to be ignored or in range. On a
+/// GPU, where nobody waits for the answer, one 32-bit integer in the four bytes of an element: -1
+/// where a label is no class, which makes the loss not-a-number.
+#[track_caller]
+pub(crate) fn counted(
+    op: &'static str,
     logits: &Tensor,
     labels: &Tensor,
     ignored: Option<i64>,
 ) -> Result<Tensor> {
     let k = logits.shape().last().copied().unwrap_or(0);
-    labels.build_on_same_device([], DType::F32, |counted| {
-        cuda::count(labels.on_device(), k, ignored, counted)
-    })
-}
-
-/// How many labels count, once all are found to be ignored or in range.
-#[track_caller]
-pub(crate) fn counted(
-    op: &'static str,
-    logits: &Var,
-    labels: &Tensor,
-    ignored: Option<i64>,
-) -> Result<usize> {
-    let k = logits.shape().last().copied().unwrap_or(0);
-    let mut count = 0;
+    if labels.device() != Device::Cpu {
+        return labels.build_on_same_device([], DType::F32, |counted| {
+            cuda::count(labels.on_device(), k, ignored, counted)
+        });
+    }
+    let mut count = 0i64;
     for (position, &label) in labels.data::<i64>().iter().enumerate() {
         if Some(label) == ignored {
             continue;
@@ -227,16 +161,16 @@ pub(crate) fn counted(
         }
         count += 1;
     }
-    Ok(count)
+    Ok(Tensor::scalar(count))
 }
 
-/// Of each position the maximum m of its logits and ln(sum of e^(logits - m)), `[positions, 2]`.
-pub(crate) fn softmax_stats(op: &'static str, logits: &Var) -> Result<Tensor> {
-    let k = logits.shape()[logits.shape().len() - 1];
-    let positions = logits.value().elements() / k;
-    Ok(
-        dispatch_dtype!(op, logits.dtype(), T in [f32, f64] => Tensor::build(Shape::new(&[positions, 2])?, |stats: &mut [T]| {
-            softmax::stats(logits.value().data(), k, stats);
-        })),
-    )
+/// What the losses write their rows' statistics to, `[positions, 2]`; see
+/// [`softmax::stats`](crate::cpu::softmax::stats).
+pub(crate) fn empty_stats(logits: &Tensor) -> Result<Tensor> {
+    let positions = logits.elements() / logits.shape()[logits.shape().len() - 1];
+    let dtype = match logits.dtype() {
+        DType::F64 => DType::F64,
+        _ => DType::F32,
+    };
+    Tensor::full_on(logits.device(), [positions, 2], 0.0, dtype)
 }

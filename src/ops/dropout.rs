@@ -3,7 +3,7 @@
 use crate::autograd::Backward;
 use crate::cpu::dropout as cpu;
 use crate::cuda::dropout as cuda;
-use crate::{Device, Error, Result, Rng, Tensor, Var};
+use crate::{Error, Result, Rng, Tensor, Var};
 
 impl Var {
     /// Sets each element to 0 with probability `p` and divides the others by 1 - p, so that the
@@ -51,16 +51,7 @@ impl Backward for Dropout {
 #[track_caller]
 fn drop(x: &Tensor, p: f64, rng: &Rng) -> Result<Tensor> {
     super::float("dropout", ("x", x))?;
-    match x.device() {
-        Device::Cpu => Ok(
-            dispatch_dtype!("dropout", x.dtype(), T in [f32, f64, bf16] => Tensor::build(*x.shape(), |y: &mut [T]| {
-                cpu::apply(cpu::Kind::Identity, p, (rng, 0), x.data(), y);
-            })),
-        ),
-        Device::Cuda(_) => x.build_on_same_device(x.shape(), x.dtype(), |y| {
-            cuda::apply(p, rng, x.on_device(), y)
-        }),
-    }
+    on_device!("dropout", x in [f32, f64, bf16] => x.shape(); forward(p, rng, @x))
 }
 
 /// That p is a probability.

@@ -3,7 +3,7 @@
 use crate::autograd::Backward;
 use crate::cpu::dwt as cpu;
 use crate::cuda::dwt as cuda;
-use crate::{Device, Error, Result, Tensor, Var};
+use crate::{Error, Result, Tensor, Var};
 
 /// Levels that bring an image of any size to one pixel.
 const MOST_LEVELS: usize = usize::BITS as usize;
@@ -123,14 +123,7 @@ fn analyse(x: &Tensor) -> Result<Tensor> {
         &[n, h.div_ceil(2), w.div_ceil(2), c.saturating_mul(4)],
         x.dtype(),
     )?;
-    match x.device() {
-        Device::Cpu => Ok(
-            dispatch_dtype!("dwt", x.dtype(), T in [f32, f64, bf16] => Tensor::build(shape, |y: &mut [T]| cpu::forward(x.data(), [h, w, c], y))),
-        ),
-        Device::Cuda(_) => x.build_on_same_device(shape, x.dtype(), |y| {
-            cuda::forward(x.on_device(), [n, h, w, c], y)
-        }),
-    }
+    on_device!("dwt", x in [f32, f64, bf16] => shape; forward(@x, [n, h, w, c]))
 }
 
 #[track_caller]
@@ -148,12 +141,5 @@ fn synthesise(y: &Tensor, [h, w]: [usize; 2]) -> Result<Tensor> {
     };
     super::float("idwt", ("x", y))?;
     let shape = Tensor::checked_shape("idwt", y.device(), &[n, h, w, c], y.dtype())?;
-    match y.device() {
-        Device::Cpu => Ok(
-            dispatch_dtype!("idwt", y.dtype(), T in [f32, f64, bf16] => Tensor::build(shape, |x: &mut [T]| cpu::inverse(y.data(), [h, w, c], x))),
-        ),
-        Device::Cuda(_) => y.build_on_same_device(shape, y.dtype(), |x| {
-            cuda::inverse(y.on_device(), [n, h, w, c], x)
-        }),
-    }
+    on_device!("idwt", y in [f32, f64, bf16] => shape; inverse(@y, [n, h, w, c]))
 }

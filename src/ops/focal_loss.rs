@@ -1,10 +1,10 @@
 //! Focal loss: cross-entropy that looks away from what is known already.
 
 use crate::autograd::Backward;
-use crate::cpu::{cross_entropy, focal_loss as cpu, reduce};
+use crate::cpu::focal_loss as cpu;
 use crate::cuda::focal_loss as cuda;
-use crate::ops::cross_entropy::{Count, check_labels, counted, counted_on_device, softmax_stats};
-use crate::{DType, Device, Element, Error, Result, Tensor, Var};
+use crate::ops::cross_entropy::{check_labels, counted, empty_stats};
+use crate::{Error, Result, Tensor, Var};
 
 /// The mean over all positions of -(1 - p)^gamma ln p, where p is the softmax probability of the
 /// position's label.
@@ -42,90 +42,42 @@ pub fn focal_loss(
         return focal_loss(&logits, labels, gamma, ignore_index);
     }
     let x = logits.value();
-    let (y, stats, count) = match x.device() {
-        Device::Cpu => {
-            let count = counted("focal_loss", logits, labels, ignore_index)?;
-            let stats = softmax_stats("focal_loss", logits)?;
-            let sum = dispatch_dtype!("focal_loss", x.dtype(), T in [f32, f64] => {
-                let mut losses = cpu::log_probabilities([x.data::<T>(), stats.data()], labels.data(), ignore_index);
-                cpu::losses(gamma, &mut losses);
-                reduce::sum_all(&losses).to_f64()
-            });
-            (
-                Tensor::full([], sum / count.max(1) as f64, x.dtype()),
-                stats,
-                Count::Known(count),
-            )
-        }
-        Device::Cuda(_) => {
-            let counted = counted_on_device(x, labels, ignore_index)?;
-            let mut stats = Tensor::full_on(x.device(), [labels.elements(), 2], 0.0, DType::F32)?;
-            let y = x.build_on_same_device([], DType::F32, |loss| {
-                let inputs = [x, labels, &counted].map(Tensor::on_device);
-                cuda::forward(
-                    inputs,
-                    (gamma, ignore_index),
-                    &mut stats.on_device_mut()?,
-                    loss,
-                )
-            })?;
-            (y, stats, Count::OnDevice(counted))
-        }
-    };
+    let counted = counted("focal_loss", x, labels, ignore_index)?;
+    let (mut stats, options) = (empty_stats(x)?, (gamma, ignore_index));
+    let y = on_device!("focal_loss", x in [f32, f64] => [], of compute;
+        forward(@x, @labels, @counted, options, => stats))?;
     Ok(Var::record("focal_loss", &[logits], y, || FocalLoss {
         logits: x.clone(),
         stats,
         labels: labels.clone(),
-        gamma,
-        ignore_index,
-        count,
+        counted,
+        options,
     }))
 }
 
 struct FocalLoss {
     logits: Tensor,
-    /// Those of [`softmax_stats`].
+    /// Those of [`softmax::stats`](crate::cpu::softmax::stats).
     stats: Tensor,
     labels: Tensor,
-    gamma: f64,
-    ignore_index: Option<i64>,
-    count: Count,
+    counted: Tensor,
+    /// gamma, and the label that does not count.
+    options: (f64, Option<i64>),
 }
 
 impl Backward for FocalLoss {
     /// The gradient of cross-entropy, each position times its w.
     fn backward(self: Box<Self>, dy: Tensor, _wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
-        let (x, stats) = (&self.logits, &self.stats);
-        let count = match &self.count {
-            Count::Known(count) => *count,
-            Count::OnDevice(counted) => {
-                return Ok(vec![Some(x.build_on_same_device(
-                    x.shape(),
-                    x.dtype(),
-                    |dx| {
-                        let [x, stats, labels, dy, counted] =
-                            [x, stats, &self.labels, &dy, counted].map(Tensor::on_device);
-                        cuda::backward(
-                            [x, stats, labels],
-                            [dy, counted],
-                            (self.gamma, self.ignore_index),
-                            dx,
-                        )
-                    },
-                )?)]);
-            }
-        };
-        let (labels, scale) = (self.labels.data::<i64>(), dy.item()? / count.max(1) as f64);
-        Ok(vec![Some(
-            dispatch_dtype!("focal_loss", x.dtype(), T in [f32, f64] => {
-                let mut weights = cpu::log_probabilities([x.data::<T>(), stats.data()], labels, self.ignore_index);
-                cpu::weights(self.gamma, &mut weights);
-                for (weight, &label) in weights.iter_mut().zip(labels) {
-                    *weight = if self.ignore_index == Some(label) { 0.0 } else { *weight * scale as T };
-                }
-                Tensor::build(*x.shape(), |dx: &mut [T]| cross_entropy::backward([x.data(), stats.data(), &weights], labels, 0.0, dx))
-            }),
-        )])
+        let FocalLoss {
+            logits: x,
+            stats,
+            labels,
+            counted,
+            options,
+        } = &*self;
+        let dx = on_device!("focal_loss", x in [f32, f64] => x.shape();
+            backward(@[x, stats], @labels, @dy, @counted, *options))?;
+        Ok(vec![Some(dx)])
     }
 
     fn saves(&self) -> Vec<&Tensor> {

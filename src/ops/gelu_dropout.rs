@@ -26,16 +26,8 @@ impl Var {
         };
         let x = self.value();
         super::float("gelu_dropout", ("x", x))?;
-        let y = match x.device() {
-            Device::Cpu => {
-                dispatch_dtype!("gelu_dropout", x.dtype(), T in [f32, f64, bf16] => Tensor::build(*x.shape(), |y: &mut [T]| {
-                    cpu::forward(p, rng, x.data(), y);
-                }))
-            }
-            Device::Cuda(_) => x.build_on_same_device(x.shape(), x.dtype(), |y| {
-                cuda::forward(p, rng, x.on_device(), y)
-            })?,
-        };
+        let y = on_device!("gelu_dropout", x in [f32, f64, bf16] => x.shape();
+            forward(p, rng, @x))?;
         Ok(Var::record("gelu_dropout", &[self], y, || GeluDropout {
             x: x.clone(),
             p,
@@ -63,6 +55,7 @@ impl Backward for GeluDropout {
     fn backward(self: Box<Self>, mut dy: Tensor, _wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
         let GeluDropout { x, p, rng } = *self;
         let dx = match x.device() {
+            // In the buffer of dy: a step's largest gradient needs no second one.
             Device::Cpu => {
                 dispatch_dtype!("gelu_dropout", x.dtype(), T in [f32, f64, bf16] => cpu::backward::<T>(p, &rng, x.data(), dy.data_mut()));
                 dy

@@ -2,7 +2,7 @@
 
 use crate::autograd::Backward;
 use crate::cpu::index as cpu;
-use crate::cuda::{SliceMut, index as cuda};
+use crate::cuda::index as cuda;
 use crate::ops::shape::check_axis;
 use crate::{DType, Device, Error, Result, Shape, Tensor, Var};
 
@@ -40,23 +40,9 @@ impl Var {
         // What lies beyond the indices along other axes is never picked.
         let used = indices.shape().with(axis, whole[axis]);
         let x = (0..used.len()).try_fold(self.value().clone(), |x, a| x.sliced(a, 0..used[a]))?;
-        let (outer, inner) = around(&used, axis);
         super::same_device("gather", ("x", &x), ("indices", indices))?;
-        let y = match x.device() {
-            Device::Cpu => {
-                dispatch_dtype!(x.dtype(), T in any => Tensor::build(*indices.shape(), |y: &mut [T]| {
-                    cpu::gather(x.data(), indices.data(), inner, outer, y);
-                }))
-            }
-            Device::Cuda(_) => x.build_on_same_device(indices.shape(), x.dtype(), |y| {
-                cuda::gather(
-                    x.on_device(),
-                    indices.on_device(),
-                    [used[axis], indices.shape()[axis], inner],
-                    y,
-                )
-            })?,
-        };
+        let sizes = [used[axis], indices.shape()[axis], inner(&used, axis)];
+        let y = on_device!("gather", x in any => indices.shape(); gather(@x, @indices, sizes))?;
         Ok(Var::record("gather", &[self], y, || Gather {
             indices: indices.clone(),
             axis,
@@ -85,7 +71,6 @@ impl Var {
             ));
         }
         check_indices("index_select", "indices", indices, shape[axis])?;
-        let (outer, inner) = around(&shape, axis);
         let x = self.value();
         let chosen = Tensor::checked_shape(
             "index_select",
@@ -94,21 +79,8 @@ impl Var {
             x.dtype(),
         )?;
         super::same_device("index_select", ("x", x), ("indices", indices))?;
-        let y = match x.device() {
-            Device::Cpu => {
-                dispatch_dtype!(self.dtype(), T in any => Tensor::build(chosen, |y: &mut [T]| {
-                    cpu::rows::<T>(x.data(), indices.data(), inner, outer, y);
-                }))
-            }
-            Device::Cuda(_) => x.build_on_same_device(chosen, x.dtype(), |y| {
-                cuda::rows(
-                    x.on_device(),
-                    indices.on_device(),
-                    [shape[axis], indices.elements(), inner],
-                    y,
-                )
-            })?,
-        };
+        let sizes = [shape[axis], indices.elements(), inner(&shape, axis)];
+        let y = on_device!("index_select", x in any => chosen; rows(@x, @indices, sizes))?;
         Ok(Var::record("index_select", &[self], y, || Rows {
             indices: indices.clone(),
             axis,
@@ -128,22 +100,16 @@ struct Gather {
 impl Backward for Gather {
     /// dx[indices[i]] += dy[i].
     fn backward(self: Box<Self>, dy: Tensor, _wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
-        let (outer, inner) = around(&self.used, self.axis);
+        let Gather {
+            indices,
+            axis,
+            used,
+            ..
+        } = &*self;
         let (given, dy) = (dy.dtype(), summands(dy)?);
-        let dx = match dy.device() {
-            Device::Cpu => {
-                dispatch_dtype!("gather", dy.dtype(), T in [f32, f64] => Tensor::build(self.used, |dx: &mut [T]| {
-                    cpu::scatter(dy.data(), self.indices.data(), inner, outer, dx);
-                }))
-            }
-            Device::Cuda(_) => {
-                let sizes = [self.used[self.axis], self.indices.shape()[self.axis], inner];
-                let add = |dx: &mut SliceMut| {
-                    cuda::backward(false, dy.on_device(), self.indices.on_device(), sizes, dx)
-                };
-                dy.build_on_same_device(self.used, DType::F32, add)?
-            }
-        };
+        let sizes = [used[*axis], indices.shape()[*axis], inner(used, *axis)];
+        let dx = on_device!("gather", dy in [f32, f64] => used, of compute;
+            scatter(@dy, @indices, sizes))?;
         let dx = dx.cast(given)?;
         let unused: Vec<_> = self
             .whole
@@ -172,22 +138,15 @@ struct Rows {
 impl Backward for Rows {
     /// Row `indices[m]` of dx gets row m of dy added.
     fn backward(self: Box<Self>, dy: Tensor, _wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
-        let (outer, inner) = around(&self.shape, self.axis);
+        let Rows {
+            indices,
+            axis,
+            shape,
+        } = &*self;
         let (given, dy) = (dy.dtype(), summands(dy)?);
-        let dx = match dy.device() {
-            Device::Cpu => {
-                dispatch_dtype!("index_select", dy.dtype(), T in [f32, f64] => Tensor::build(self.shape, |dx: &mut [T]| {
-                    cpu::add_rows::<T>(dy.data(), self.indices.data(), inner, outer, dx);
-                }))
-            }
-            Device::Cuda(_) => {
-                let sizes = [self.shape[self.axis], self.indices.elements(), inner];
-                let add = |dx: &mut SliceMut| {
-                    cuda::backward(true, dy.on_device(), self.indices.on_device(), sizes, dx)
-                };
-                dy.build_on_same_device(self.shape, DType::F32, add)?
-            }
-        };
+        let sizes = [shape[*axis], indices.elements(), inner(shape, *axis)];
+        let dx = on_device!("index_select", dy in [f32, f64] => shape, of compute;
+            add_rows(@dy, @indices, sizes))?;
         Ok(vec![Some(dx.cast(given)?)])
     }
 
@@ -237,6 +196,7 @@ pub fn one_hot(labels: &Tensor, classes: usize, dtype: DType) -> Result<Tensor> 
         &[&labels.shape()[..], &[classes]].concat(),
         dtype,
     )?;
+    // A GPU writes floats and casts them; here each type is written as it is.
     if labels.device() != Device::Cpu {
         return labels
             .build_on_same_device(shape, DType::F32, |y| {
@@ -253,12 +213,9 @@ pub fn one_hot(labels: &Tensor, classes: usize, dtype: DType) -> Result<Tensor> 
     Ok(y)
 }
 
-/// The lengths before and after an axis.
-fn around(shape: &Shape, axis: usize) -> (usize, usize) {
-    (
-        shape[..axis].iter().product(),
-        shape[axis + 1..].iter().product(),
-    )
+/// How many elements a step along this axis skips.
+fn inner(shape: &Shape, axis: usize) -> usize {
+    shape[axis + 1..].iter().product()
 }
 
 /// i64, and all within `0..length`.

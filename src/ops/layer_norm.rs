@@ -4,7 +4,7 @@
 use crate::autograd::Backward;
 use crate::cpu::layer_norm as cpu;
 use crate::cuda::layer_norm as cuda;
-use crate::{DType, Device, Error, Result, Tensor, Var};
+use crate::{DType, Error, Result, Tensor, Var};
 
 /// Normalises over the last axis.
 ///
@@ -61,22 +61,8 @@ pub fn layer_norm(x: &Var, gamma: &Var, beta: &Var, eps: f64) -> Result<Var> {
         DType::F32
     };
     let mut stats = Tensor::full_on(from.device(), [from.elements() / c, 2], 0.0, wide)?;
-    let y = match from.device() {
-        Device::Cpu => {
-            dispatch_dtype!("layer_norm", x.dtype(), T in [f32, f64] => Tensor::build(*x.shape(), |y: &mut [T]| {
-                cpu::forward([from.data(), weight.data(), bias.data()], eps, y, stats.data_mut());
-            }))
-        }
-        Device::Cuda(_) => from.build_on_same_device(x.shape(), x.dtype(), |y| {
-            cuda::forward(
-                from.on_device(),
-                [weight, bias].map(Tensor::on_device),
-                eps,
-                y,
-                &mut stats.on_device_mut()?,
-            )
-        })?,
-    };
+    let y = on_device!("layer_norm", from in [f32, f64] => x.shape();
+        forward(@from, @[weight, bias], eps, => stats))?;
     Ok(Var::record("layer_norm", &[x, gamma, beta], y, || {
         LayerNorm {
             x: x.value().clone(),
@@ -99,34 +85,13 @@ impl Backward for LayerNorm {
         let LayerNorm { x, stats, gamma } = *self;
         let mut gradients = vec![None, None, None];
         if wanted[0] {
-            gradients[0] = Some(match x.device() {
-                Device::Cpu => {
-                    dispatch_dtype!("layer_norm", x.dtype(), T in [f32, f64] => Tensor::build(*x.shape(), |dx: &mut [T]| {
-                        cpu::backward_input([x.data(), dy.data(), gamma.data(), stats.data()], dx);
-                    }))
-                }
-                Device::Cuda(_) => x.build_on_same_device(x.shape(), x.dtype(), |dx| {
-                    cuda::backward_input(
-                        [&x, &dy, &stats].map(Tensor::on_device),
-                        gamma.on_device(),
-                        dx,
-                    )
-                })?,
-            });
+            gradients[0] = Some(on_device!("layer_norm", x in [f32, f64] => x.shape();
+                backward_input(@[x, dy, stats], @gamma))?);
         }
         if wanted[1] || wanted[2] {
             let c = gamma.elements();
-            let sums = match x.device() {
-                Device::Cpu => {
-                    let sums = dispatch_dtype!("layer_norm", x.dtype(), T in [f32, f64] => {
-                        cpu::gradient_sums::<T>([x.data(), dy.data(), stats.data()], c)
-                    });
-                    Tensor::from_vec(sums.concat(), [2 * c])?
-                }
-                Device::Cuda(_) => x.build_on_same_device([2 * c], DType::F32, |sums| {
-                    cuda::gradient_sums([&x, &dy, &stats].map(Tensor::on_device), sums)
-                })?,
-            };
+            let sums = on_device!("layer_norm", x in [f32, f64] => [2 * c], of compute;
+                gradient_sums(@[x, dy, stats]))?;
             for i in (0..2).filter(|i| wanted[i + 1]) {
                 gradients[i + 1] = Some(sums.rows(i * c..(i + 1) * c)?.cast(gamma.dtype())?);
             }

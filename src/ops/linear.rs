@@ -5,7 +5,7 @@ use crate::autograd::trace::Op;
 use crate::cpu::linear as cpu;
 use crate::cuda::linear as cuda;
 use crate::tensor::shape::flops;
-use crate::{DType, Device, Error, Result, Shape, Stored, Tensor, Var};
+use crate::{Error, Result, Shape, Tensor, Var};
 
 /// y = x w^T + b, along the last axis.
 ///
@@ -69,22 +69,7 @@ pub(super) fn product(
     shape: Shape,
 ) -> Result<Tensor> {
     let size = [w.shape()[0], w.shape()[w.shape().len() - 1]];
-    Ok(match x.device() {
-        Device::Cpu => {
-            dispatch_dtype!(op, x.dtype(), T in [f32, f64, bf16] => Tensor::build(shape, |y: &mut [T]| {
-                cpu::linear(x.data(), w.data(), b.map(Tensor::data), size, y);
-            }))
-        }
-        Device::Cuda(_) => x.build_on_same_device(shape, x.dtype(), |y| {
-            cuda::forward(
-                x.on_device(),
-                w.on_device(),
-                b.map(Tensor::on_device),
-                size,
-                y,
-            )
-        })?,
-    })
+    on_device!(op, x in [f32, f64, bf16] => shape; forward(@x, @w, ?b, size))
 }
 
 /// y = x w^T + b.
@@ -102,34 +87,19 @@ impl Backward for Linear {
             x.shape()[x.shape().len() - 1],
         ];
         let mut out = vec![None; wanted.len()];
-        match dy.device() {
-            Device::Cpu => dispatch_dtype!("linear", dy.dtype(), T in [f32, f64, bf16] => {
-                out[1] = wanted[1].then(|| Tensor::build(*weight.shape(), |dw: &mut [<T as Stored>::Compute]| {
-                    cpu::backward_weight::<T>(dy.data(), x.data(), size, dw)
-                }));
-                // dx comes where x was, if nothing else needs that.
-                let shape = *x.shape();
-                drop(x);
-                out[0] = wanted[0].then(|| Tensor::build(shape, |dx: &mut [T]| {
-                    cpu::backward_input(dy.data(), weight.data(), size, dx)
-                }));
-            }),
-            Device::Cuda(_) => {
-                let [dy, x_, w] = [&dy, &x, &weight].map(Tensor::on_device);
-                let dx = || {
-                    x.build_on_same_device(x.shape(), x.dtype(), |dx| {
-                        cuda::backward_input(dy, w, size, dx)
-                    })
-                };
-                let dw = || {
-                    x.build_on_same_device(weight.shape(), DType::F32, |dw| {
-                        cuda::backward_weight(dy, x_, size, dw)
-                    })
-                };
-                out[0] = wanted[0].then(dx).transpose()?;
-                out[1] = wanted[1].then(dw).transpose()?;
-            }
-        }
+        let dw = || {
+            on_device!("linear", dy in [f32, f64, bf16] => weight.shape(), of compute;
+                backward_weight(@dy, @x, size))
+        };
+        out[1] = wanted[1].then(dw).transpose()?;
+        // dx comes where x was, if nothing else needs that.
+        let shape = *x.shape();
+        drop(x);
+        let dx = || {
+            on_device!("linear", dy in [f32, f64, bf16] => shape;
+                backward_input(@dy, @weight, size))
+        };
+        out[0] = wanted[0].then(dx).transpose()?;
         if wanted.get(2) == Some(&true) {
             out[2] = Some(dy.sum_of_rows(size[0])?);
         }

@@ -6,7 +6,7 @@ use crate::cpu::binary::steps;
 use crate::cpu::matmul::{self as cpu, Batch};
 use crate::cuda::matmul as cuda;
 use crate::tensor::shape::flops;
-use crate::{Device, Error, Result, Shape, Tensor, Var};
+use crate::{Error, Result, Shape, Tensor, Var};
 
 impl Var {
     /// The matrix product with `other`; see [`matmul_with`].
@@ -31,14 +31,7 @@ pub fn matmul_with(a: &Var, b: &Var, transpose_a: bool, transpose_b: bool) -> Re
     let (batch, shape) = plan(a.value(), b.value(), transposed)?;
     let [m, k, n] = batch.size;
     let (va, vb) = (a.value(), b.value());
-    let y = match va.device() {
-        Device::Cpu => {
-            dispatch_dtype!("matmul", a.dtype(), T in [f32, f64, bf16] => Tensor::build(shape, |y: &mut [T]| cpu::matmul(&batch, va.data(), vb.data(), y)))
-        }
-        Device::Cuda(_) => va.build_on_same_device(shape, a.dtype(), |y| {
-            cuda::forward(&batch, va.on_device(), vb.on_device(), y)
-        })?,
-    };
+    let y = on_device!("matmul", va in [f32, f64, bf16] => shape; forward(&batch, @va, @vb))?;
     let op = Op::with_flops("matmul", flops(&[batch.shape.elements(), m, k, n]));
     // Each operand serves the other's gradient.
     let kept = |x: &Var, other: &Var| other.requires_grad().then(|| x.value().clone());

@@ -1,5 +1,6 @@
 //! The ops: one file each, with its formula, shapes and backward rule. The arithmetic is in the
-//! file of the same name under `cpu`.
+//! files of the same name under `cpu` and `cuda`, in functions of the same name, which `on_device!`
+//! calls.
 //!
 //! # Legend
 //! `n` images of height `h`, width `w` and `c` channels, in this order (NHWC); `c_in`, `c_out`:
@@ -39,6 +40,86 @@
 //! | batch_norm, layer_norm | var + eps = 0 | 0, and y is beta; PyTorch's layer_norm: not a number |
 //! | softmax, cross_entropy | a logit of -infinity | 0; the label's: the loss is infinite, the gradient finite |
 //! | focal_loss | probability 0 | that of cross_entropy; PyTorch, composed: not a number |
+
+/// A new tensor on the device of `$x`, whose elements `cpu::$f` or `cuda::$f` writes; the module of
+/// the op has these two as `cpu` and `cuda`.
+///
+/// ```text
+/// on_device!("dwt", x in [f32, f64, bf16] => shape; forward(@x, [n, h, w, c]))
+/// ```
+///
+/// becomes, in outline,
+///
+/// ```text
+/// match x.device() {
+///     Cpu => dispatch_dtype!("dwt", x.dtype(), T in [f32, f64, bf16] => {
+///         Tensor::build(shape, |y: &mut [T]| cpu::forward::<T>(x.data(), [n, h, w, c], y))
+///     }),
+///     Cuda(_) => x.build_on_same_device(shape, x.dtype(), |y| {
+///         cuda::forward(x.on_device(), [n, h, w, c], y)
+///     }),
+/// }
+/// ```
+///
+/// with the outcome as a `Result<Tensor>`. The list has the types of x for which the CPU has a
+/// loop. Behind the shape stands the type of the result, unless it is that of x: `of u8` and the
+/// like, or `of compute` for sums, which are f32 where x has 16 bits.
+///
+/// Among the arguments, which both functions take in the same order, the result last:
+///
+/// | written | on the CPU | on a GPU |
+/// |---|---|---|
+/// | `@x` | its elements, `&[T]` | `Slice` |
+/// | `@[x, y]` | `[&[T]; 2]` | `[Slice; 2]` |
+/// | `@..xs`, an iterator of tensors | `&[&[T]]` | `&[Slice]` |
+/// | `?x`, an optional tensor | `Option<&[T]>` | `Option<Slice>` |
+/// | `=> x`, to be written too | `&mut [T]` | `&mut SliceMut` |
+/// | anything else | itself | itself |
+macro_rules! on_device {
+    ($op:expr, $x:ident in $types:tt => $shape:expr; $f:ident $args:tt) => {
+        on_device!(@ $op, $x in $types => $shape, [T] [$x.dtype()]; $f $args)
+    };
+    ($op:expr, $x:ident in $types:tt => $shape:expr, of compute; $f:ident $args:tt) => {
+        on_device!(@ $op, $x in $types => $shape,
+            [<T as $crate::Stored>::Compute] [$crate::DType::F32]; $f $args)
+    };
+    ($op:expr, $x:ident in $types:tt => $shape:expr, of $y:ident; $f:ident $args:tt) => {
+        on_device!(@ $op, $x in $types => $shape,
+            [$y] [<$y as $crate::Element>::DTYPE]; $f $args)
+    };
+    // The element type on the CPU and the dtype on a GPU are in brackets now.
+    (@ $op:expr, $x:ident in $types:tt => $shape:expr, [$y:ty] [$dtype:expr]; $f:ident($(
+        $(@$one:ident)? $(@[$($some:ident),+])? $(@..$many:ident)?
+        $(?$optional:ident)? $(=> $out:ident)? $($other:expr)?
+    ),*)) => {
+        match $x.device() {
+            $crate::Device::Cpu => dispatch_dtype!($op, $x.dtype(), T in $types => {
+                Ok($crate::Tensor::build($crate::Shape::from($shape), |y: &mut [$y]| cpu::$f::<T>(
+                    $(
+                        $($one.data())?
+                        $([$($some.data()),+])?
+                        $(&$many.map($crate::Tensor::data).collect::<Vec<_>>())?
+                        $($optional.map($crate::Tensor::data))?
+                        $($out.data_mut())?
+                        $($other)?,
+                    )*
+                    y,
+                )))
+            }),
+            $crate::Device::Cuda(_) => $x.build_on_same_device($shape, $dtype, |y| cuda::$f(
+                $(
+                    $($one.on_device())?
+                    $([$($some.on_device()),+])?
+                    $(&$many.map($crate::Tensor::on_device).collect::<Vec<_>>())?
+                    $($optional.map($crate::Tensor::on_device))?
+                    $(&mut $out.on_device_mut()?)?
+                    $($other)?,
+                )*
+                y,
+            )),
+        }
+    };
+}
 
 mod batch_norm;
 mod binary;

@@ -3,7 +3,7 @@
 use crate::autograd::Backward;
 use crate::cpu::mse as cpu;
 use crate::cuda::mse as cuda;
-use crate::{DType, Device, Error, Result, Tensor, Var};
+use crate::{Error, Result, Tensor, Var};
 
 /// The mean of (prediction - target)^2 over all elements.
 ///
@@ -23,15 +23,7 @@ pub fn mse(prediction: &Var, target: &Var) -> Result<Var> {
     if let (Some(prediction), Some(target)) = (super::as_f32(prediction)?, super::as_f32(target)?) {
         return mse(&prediction, &target);
     }
-    let y = match a.device() {
-        Device::Cpu => {
-            let sum = dispatch_dtype!("mse", a.dtype(), T in [f32, f64] => cpu::forward::<T>(a.data(), b.data()));
-            Tensor::full([], sum / a.elements() as f64, a.dtype())
-        }
-        Device::Cuda(_) => a.build_on_same_device([], DType::F32, |y| {
-            cuda::forward(a.on_device(), b.on_device(), y)
-        })?,
-    };
+    let y = on_device!("mse", a in [f32, f64] => [], of compute; forward(@a, @b))?;
     Ok(Var::record("mse", &[prediction, target], y, || Mse {
         prediction: a.clone(),
         target: b.clone(),
@@ -47,21 +39,9 @@ impl Backward for Mse {
     /// da = 2 (a - b) dy / N, db = 2 (b - a) dy / N.
     fn backward(self: Box<Self>, dy: Tensor, wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
         let (a, b) = (&self.prediction, &self.target);
-        let gradient = |sign: f64| -> Result<Tensor> {
+        let gradient = |sign: f64| {
             let scale = sign * 2.0 / a.elements() as f64;
-            match a.device() {
-                Device::Cpu => {
-                    let scale = scale * dy.item()?;
-                    Ok(
-                        dispatch_dtype!("mse", a.dtype(), T in [f32, f64] => Tensor::build(*a.shape(), |da: &mut [T]| {
-                            cpu::backward(a.data(), b.data(), scale, da);
-                        })),
-                    )
-                }
-                Device::Cuda(_) => a.build_on_same_device(a.shape(), a.dtype(), |da| {
-                    cuda::backward(a.on_device(), b.on_device(), dy.on_device(), scale, da)
-                }),
-            }
+            on_device!("mse", a in [f32, f64] => a.shape(); backward(@a, @b, @dy, scale))
         };
         let da = wanted[0].then(|| gradient(1.0)).transpose()?;
         let db = wanted[1].then(|| gradient(-1.0)).transpose()?;

@@ -25,14 +25,7 @@ pub fn avg_pool2d(x: &Var, kernel: [usize; 2], window: Window) -> Result<Var> {
     // The zeros under the edges count in the mean all the same.
     let share = g.kernel_area() / given.kernel_area();
     let from = x.value();
-    let y = match from.device() {
-        Device::Cpu => {
-            dispatch_dtype!("avg_pool2d", x.dtype(), T in [f32, f64] => Tensor::build(shape, |y: &mut [T]| cpu::average(&g, from.data(), y)))
-        }
-        Device::Cuda(_) => {
-            from.build_on_same_device(shape, x.dtype(), |y| cuda::average(&g, from.on_device(), y))?
-        }
-    };
+    let y = on_device!("avg_pool2d", from in [f32, f64] => shape; average(&g, @from))?;
     Ok(Var::record("avg_pool2d", &[x], shared(y, share)?, || {
         Average {
             g,
@@ -62,15 +55,9 @@ struct Average {
 impl Backward for Average {
     /// dx = sum of dy / (kh kw).
     fn backward(self: Box<Self>, dy: Tensor, _wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
-        let dx = match dy.device() {
-            Device::Cpu => dispatch_dtype!("avg_pool2d", dy.dtype(), T in [f32, f64] => {
-                Tensor::build(self.shape, |dx: &mut [T]| cpu::backward_average(&self.g, dy.data(), dx))
-            }),
-            Device::Cuda(_) => dy.build_on_same_device(self.shape, dy.dtype(), |dx| {
-                cuda::backward_average(&self.g, dy.on_device(), dx)
-            })?,
-        };
-        Ok(vec![Some(shared(dx, self.share)?)])
+        let Average { g, share, shape } = *self;
+        let dx = on_device!("avg_pool2d", dy in [f32, f64] => shape; backward_average(&g, @dy))?;
+        Ok(vec![Some(shared(dx, share)?)])
     }
 
     fn saves(&self) -> Vec<&Tensor> {
@@ -98,6 +85,8 @@ pub fn max_pool2d(x: &Var, kernel: [usize; 2], window: Window) -> Result<Var> {
     let g = g.without_idle_edges();
     let (from, dtype, recorded) = (x.value(), x.dtype(), x.requires_grad());
     let mut saved = Vec::new();
+    // What is saved differs: a GPU finds the largest again, from x and y, quicker than it reads
+    // where it was.
     let y = match from.device() {
         Device::Cpu if recorded && g.kernel[0] * g.kernel[1] <= 256 => {
             dispatch_dtype!("max_pool2d", dtype, T in [f32, f64] => maximum_at::<T, u8>(&g, from, shape, &mut saved))
@@ -105,13 +94,11 @@ pub fn max_pool2d(x: &Var, kernel: [usize; 2], window: Window) -> Result<Var> {
         Device::Cpu if recorded => {
             dispatch_dtype!("max_pool2d", dtype, T in [f32, f64] => maximum_at::<T, i64>(&g, from, shape, &mut saved))
         }
-        Device::Cpu => {
-            dispatch_dtype!("max_pool2d", dtype, T in [f32, f64] => Tensor::build(shape, |y: &mut [T]| cpu::maximum(&g, from.data(), y)))
-        }
-        Device::Cuda(_) => {
-            let y = from
-                .build_on_same_device(shape, dtype, |y| cuda::maximum(&g, from.on_device(), y))?;
-            saved = vec![from.clone(), y.clone()];
+        device => {
+            let y = on_device!("max_pool2d", from in [f32, f64] => shape; maximum(&g, @from))?;
+            if device != Device::Cpu {
+                saved = vec![from.clone(), y.clone()];
+            }
             y
         }
     };
@@ -151,6 +138,7 @@ impl Backward for Maximum {
     /// dx = dy where x is the largest of its window.
     fn backward(self: Box<Self>, dy: Tensor, _wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
         let (g, saved) = (&self.g, &self.saved);
+        // From what each device saves.
         let dx = match dy.device() {
             Device::Cpu => {
                 dispatch_dtype!("max_pool2d", dy.dtype(), T in [f32, f64] => Tensor::build(self.shape, |dx: &mut [T]| {

@@ -282,20 +282,15 @@ struct Extreme {
 impl Backward for Extreme {
     /// dx = dy at the extremes, 0 elsewhere.
     fn backward(self: Box<Self>, dy: Tensor, _wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
-        let dx = match dy.device() {
-            Device::Cpu => {
-                dispatch_dtype!(dy.dtype(), T in any => Tensor::build(self.shape, |dx: &mut [T]| {
-                    dx.fill(T::default());
-                    let to = self.at.data::<i64>().iter().zip(dy.data::<T>());
-                    dx.chunks_exact_mut(self.length).zip(to).for_each(|(row, (&i, &dy))| row[i as usize] = dy);
-                }))
-            }
-            Device::Cuda(_) => dy.build_on_same_device(self.shape, dy.dtype(), |dx| {
-                cuda::extreme_backward(self.at.on_device(), dy.on_device(), self.length, dx)
-            })?,
-        };
-        let mut inverse = vec![0; self.order.len()];
-        self.order
+        let Extreme {
+            at,
+            shape,
+            length,
+            order,
+        } = *self;
+        let dx = on_device!("extreme", dy in any => shape; extreme_backward(@at, @dy, length))?;
+        let mut inverse = vec![0; order.len()];
+        order
             .iter()
             .enumerate()
             .for_each(|(i, &axis)| inverse[axis] = i);
@@ -345,44 +340,18 @@ impl Tensor {
             ));
         };
         let shape = self.shape().with(self.shape().len() - 1, k);
-        let at = match self.device() {
-            Device::Cpu => Tensor::build(
-                shape,
-                |at: &mut [i64]| dispatch_dtype!(self.dtype(), T in any => cpu::topk(self.data::<T>(), length, k, at)),
-            ),
-            Device::Cuda(_) => self.build_on_same_device(shape, DType::I64, |at| {
-                cuda::topk(self.on_device(), length, k, at)
-            })?,
-        };
+        let at = on_device!("topk", self in any => shape, of i64; topk(@self, length, k))?;
         Ok((self.picked(&at, length, k)?, at))
     }
 
     /// Where the extreme of each row of `length` is, i64 of shape `shape`.
     fn extreme_of_rows(&self, length: usize, shape: Shape, largest: bool) -> Result<Tensor> {
-        match self.device() {
-            Device::Cpu => Ok(Tensor::build(shape, |at: &mut [i64]| {
-                dispatch_dtype!(self.dtype(), T in any => cpu::extreme(self.data::<T>(), length, largest, at));
-            })),
-            Device::Cuda(_) => self.build_on_same_device(shape, DType::I64, |at| {
-                cuda::extreme(self.on_device(), length, largest, at)
-            }),
-        }
+        on_device!("extreme", self in any => shape, of i64; extreme(@self, length, largest))
     }
 
     /// The elements at `k` places of each row of `length`, in the shape of the places.
     fn picked(&self, at: &Tensor, length: usize, k: usize) -> Result<Tensor> {
-        if self.device() != Device::Cpu {
-            return self.build_on_same_device(at.shape(), self.dtype(), |y| {
-                cuda::pick(self.on_device(), at.on_device(), length, k, y)
-            });
-        }
-        Ok(
-            dispatch_dtype!(self.dtype(), T in any => Tensor::build(*at.shape(), |y: &mut [T]| {
-                let rows = self.data::<T>().chunks_exact(length.max(1)).zip(at.data::<i64>().chunks_exact(k.max(1)));
-                let picked = rows.flat_map(|(row, at)| at.iter().map(|&i| row[i as usize]));
-                y.iter_mut().zip(picked).for_each(|(y, value)| *y = value);
-            })),
-        )
+        on_device!("pick", self in any => at.shape(); pick(@self, @at, length, k))
     }
 }
 
@@ -457,6 +426,7 @@ impl Tensor {
             return self.cast(DType::F32)?.scaled_sum(axes, scale, dtype);
         }
         let mut x = self.clone();
+        // A GPU scales and rounds within its last sum; here both are ops of their own.
         if self.device() != Device::Cpu {
             return self.summed_on_device(axes, scale, dtype);
         }

@@ -8,8 +8,8 @@ use std::ops::Range;
 
 use crate::autograd::Backward;
 use crate::cpu::shape as cpu;
-use crate::cuda::{Axes, shape as cuda};
-use crate::{Device, Error, Result, Shape, Tensor, Var};
+use crate::cuda::shape as cuda;
+use crate::{Error, Result, Shape, Tensor, Var};
 
 /// The backward rule of a linear op: a name for what is done to dy.
 struct Linear<F>(F);
@@ -284,25 +284,9 @@ pub fn concat(parts: &[&Var], axis: usize) -> Result<Var> {
     }
     let shape = Tensor::checked_shape("concat", first.value().device(), &shape, first.dtype())?;
     let outer = shape[..axis].iter().product();
-    let y = match first.value().device() {
-        Device::Cpu => {
-            dispatch_dtype!(first.dtype(), T in any => Tensor::build(shape, |y: &mut [T]| {
-                cpu::concat(&parts.iter().map(|x| x.value().data()).collect::<Vec<_>>(), outer, y);
-            }))
-        }
-        Device::Cuda(_) => first
-            .value()
-            .build_on_same_device(shape, first.dtype(), |y| {
-                let (row, mut start) = (shape[axis..].iter().product::<usize>(), 0);
-                for part in parts {
-                    let own: usize = part.shape()[axis..].iter().product();
-                    let axes = Axes::new([(outer, [own as isize, row as isize]), (own, [1, 1])]);
-                    cuda::copy_box((part.value().on_device(), 0), (y, start), axes)?;
-                    start += own;
-                }
-                Ok(())
-            })?,
-    };
+    let x = first.value();
+    let xs = parts.iter().map(|part| part.value());
+    let y = on_device!("concat", x in any => shape; concat(@..xs, outer))?;
     let lengths = parts.iter().map(|part| part.shape()[axis]).collect();
     Ok(Var::record("concat", parts, y, || Concat { axis, lengths }))
 }
@@ -340,19 +324,8 @@ impl Tensor {
         start: isize,
         steps: impl Iterator<Item = isize>,
     ) -> Result<Tensor> {
-        if self.device() != Device::Cpu {
-            let (own, steps) = (shape.strides(), steps.collect::<Vec<_>>());
-            let axes = Axes::new(
-                (0..shape.len()).map(|axis| (shape[axis], [steps[axis], own[axis] as isize])),
-            );
-            return self.build_on_same_device(shape, self.dtype(), |y| {
-                cuda::copy_box((self.on_device(), start as usize), (y, 0), axes)
-            });
-        }
-        let axes = cpu::merged(shape.iter().copied().zip(steps));
-        Ok(
-            dispatch_dtype!(self.dtype(), T in any => Tensor::build(shape, |y: &mut [T]| cpu::take(self.data(), start, &axes, y))),
-        )
+        let axes: Vec<_> = shape.iter().copied().zip(steps).collect();
+        on_device!("copy", self in any => shape; take(@self, start, &axes))
     }
 
     /// See [`Var::permute`].
@@ -403,33 +376,11 @@ impl Tensor {
         };
         let wide: Vec<usize> = self.shape().iter().zip(around).map(sum).collect();
         let shape = Tensor::checked_shape("pad", self.device(), &wide, self.dtype())?;
-        if self.device() != Device::Cpu {
-            let (own, wide) = (self.shape().strides(), shape.strides());
-            let start = around
-                .iter()
-                .zip(wide.iter())
-                .map(|(pair, step)| pair.0 * step)
-                .sum();
-            let axis = |axis: usize| {
-                (
-                    self.shape()[axis],
-                    [own[axis] as isize, wide[axis] as isize],
-                )
-            };
-            return self.build_on_same_device(shape, self.dtype(), |y| {
-                y.fill(0.0)?;
-                cuda::copy_box(
-                    (self.on_device(), 0),
-                    (y, start),
-                    Axes::new((0..shape.len()).map(axis)),
-                )
-            });
-        }
         let axes = self.shape().iter().zip(around).zip(shape.iter());
-        let axes = cpu::merged_padding(axes.map(|((&length, pair), &all)| (length, pair.0, all)));
-        Ok(
-            dispatch_dtype!(self.dtype(), T in any => Tensor::build(shape, |y: &mut [T]| cpu::pad(self.data(), &axes, y))),
-        )
+        let axes: Vec<_> = axes
+            .map(|((&length, pair), &all)| (length, pair.0, all))
+            .collect();
+        on_device!("pad", self in any => shape; pad(@self, &axes))
     }
 
     /// See [`Var::expand`].

@@ -3,7 +3,7 @@
 use crate::autograd::Backward;
 use crate::cpu::softmax as cpu;
 use crate::cuda::softmax as cuda;
-use crate::{Device, Error, Result, Tensor, Var};
+use crate::{Error, Result, Tensor, Var};
 
 impl Var {
     /// y = e^x / sum of e^x along `axis`: positive numbers that add up to 1.
@@ -44,14 +44,7 @@ fn along(op: &'static str, x: &Var, axis: usize) -> Result<Var> {
     let (k, log) = (shape[last], op == "log_softmax");
     let from = x.value();
     super::float(op, ("x", from))?;
-    let y = match from.device() {
-        Device::Cpu => {
-            dispatch_dtype!(op, x.dtype(), T in [f32, f64] => Tensor::build(*shape, |y: &mut [T]| cpu::forward(log, from.data(), k, y)))
-        }
-        Device::Cuda(_) => from.build_on_same_device(shape, x.dtype(), |y| {
-            cuda::forward(log, from.on_device(), k, y)
-        })?,
-    };
+    let y = on_device!(op, from in [f32, f64] => shape; forward(log, @from, k))?;
     Ok(Var::record(op, &[x], y.clone(), || Softmax { y, log }))
 }
 
@@ -63,18 +56,9 @@ struct Softmax {
 impl Backward for Softmax {
     /// dx = y (dy - sum of dy y), or for the logarithm dx = dy - e^y sum of dy.
     fn backward(self: Box<Self>, dy: Tensor, _wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
-        let (shape, y) = (*dy.shape(), &self.y);
+        let (shape, Softmax { y, log }) = (*dy.shape(), &*self);
         let k = shape[shape.len() - 1];
-        let dx = match dy.device() {
-            Device::Cpu => {
-                dispatch_dtype!("softmax", dy.dtype(), T in [f32, f64] => Tensor::build(shape, |dx: &mut [T]| {
-                    cpu::backward(self.log, y.data(), dy.data(), k, dx);
-                }))
-            }
-            Device::Cuda(_) => dy.build_on_same_device(shape, dy.dtype(), |dx| {
-                cuda::backward(self.log, y.on_device(), dy.on_device(), k, dx)
-            })?,
-        };
+        let dx = on_device!("softmax", dy in [f32, f64] => shape; backward(*log, @y, @dy, k))?;
         Ok(vec![Some(dx)])
     }
 

@@ -6,7 +6,7 @@
 use crate::autograd::Backward;
 use crate::cpu::unary::{self as cpu, Kind, Saves};
 use crate::cuda::unary as cuda;
-use crate::{Device, Error, Result, Tensor, Var};
+use crate::{Error, Result, Tensor, Var};
 
 /// A method for each row: name(arguments), what it is, its kind, its backward rule, what it saves,
 /// its source.
@@ -80,16 +80,7 @@ impl Var {
 fn apply(kind: Kind, x: &Var) -> Result<Var> {
     crate::ops::float(kind.name(), ("x", x.value()))?;
     let from = x.value();
-    let y = match from.device() {
-        Device::Cpu => {
-            dispatch_dtype!(kind.name(), x.dtype(), T in [f32, f64, bf16] => Tensor::build(*x.shape(), |y: &mut [T]| {
-                cpu::apply(kind, from.data(), y);
-            }))
-        }
-        Device::Cuda(_) => from.build_on_same_device(x.shape(), x.dtype(), |y| {
-            cuda::forward(kind, from.on_device(), y)
-        })?,
-    };
+    let y = on_device!(kind.name(), from in [f32, f64, bf16] => x.shape(); forward(kind, @from))?;
     let kept = match kind.saves() {
         Saves::Nothing => None,
         Saves::Input => Some(x.value().clone()),
@@ -118,17 +109,9 @@ impl Backward for Unary {
         if matches!(self.kind, Kind::AddScalar(_)) {
             return Ok(vec![Some(dy)]);
         }
-        let kept = self.kept.as_ref().unwrap_or(&dy);
-        let dx = match dy.device() {
-            Device::Cpu => {
-                dispatch_dtype!(self.kind.name(), dy.dtype(), T in [f32, f64, bf16] => Tensor::build(*dy.shape(), |dx: &mut [T]| {
-                    cpu::backward(self.kind, kept.data(), dy.data(), dx);
-                }))
-            }
-            Device::Cuda(_) => dy.build_on_same_device(dy.shape(), dy.dtype(), |dx| {
-                cuda::backward(self.kind, kept.on_device(), dy.on_device(), dx)
-            })?,
-        };
+        let (kind, kept) = (self.kind, self.kept.as_ref().unwrap_or(&dy));
+        let dx = on_device!(kind.name(), dy in [f32, f64, bf16] => dy.shape();
+            backward(kind, @kept, @dy))?;
         Ok(vec![Some(dx)])
     }
 

@@ -38,6 +38,9 @@ macro_rules! dispatch_dtype {
             }
         }
     };
+    ($op:expr, $dtype:expr, $T:ident in any => $body:expr) => {
+        dispatch_dtype!($dtype, $T in any => $body)
+    };
     ($op:expr, $dtype:expr, $T:ident in [$($type:ident),+] => $body:expr) => {
         match $dtype {
             $(
