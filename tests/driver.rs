@@ -24,7 +24,7 @@ mod shapes;
 use std::collections::BTreeSet;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -130,13 +130,26 @@ fn watch() {
     }
 }
 
+/// The files in `folder` and in the folders there.
+fn files_in(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    entries
+        .flat_map(|path| match path.is_dir() {
+            true => files_in(&path),
+            false => vec![path],
+        })
+        .collect()
+}
+
 /// The public functions of `src/ops`: `pub fn` in the files, and the rows of the tables that
 /// functions are made from.
 fn public_ops() -> BTreeSet<String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/ops");
     let mut names: BTreeSet<String> = ["add", "sub", "mul", "div"].map(String::from).into();
-    for file in fs::read_dir(folder).unwrap() {
-        let text = fs::read_to_string(file.unwrap().path()).unwrap();
+    for file in files_in(&folder) {
+        let text = fs::read_to_string(file).unwrap();
         for line in text
             .lines()
             .take_while(|line| !line.starts_with("mod on_device"))

@@ -1,0 +1,138 @@
+//! Extremes over any axes, and where they are.
+
+use super::reduced_shapes;
+use crate::autograd::Backward;
+use crate::cpu::reduce as cpu;
+use crate::cuda::reduce as cuda;
+use crate::{Error, Result, Shape, Tensor, Var};
+
+/// Extremes.
+impl Var {
+    /// The largest element over `axes`; they stay as axes of length 1 where `keep` is set, and go
+    /// otherwise.
+    ///
+    /// Not-a-number counts as larger than all, and gets the gradient. **Shapes**: any with elements
+    /// to reduce.
+    /// **Backward**: dy goes to the first of the largest. **Saves**: where that is, one i64 a
+    /// result.
+    /// **Errors**: an axis that is out of range or named twice, the largest of none. **Source**:
+    /// `torch.max` along an axis; `torch.amax` shares the gradient among equals.
+    #[track_caller]
+    pub fn max(&self, axes: &[usize], keep: bool) -> Result<Var> {
+        self.extreme("max", axes, keep)
+    }
+
+    /// The smallest element over `axes`; otherwise as [`Var::max`].
+    #[track_caller]
+    pub fn min(&self, axes: &[usize], keep: bool) -> Result<Var> {
+        self.extreme("min", axes, keep)
+    }
+
+    #[track_caller]
+    fn extreme(&self, op: &'static str, axes: &[usize], keep: bool) -> Result<Var> {
+        let length = self.reduced_count(op, axes, 1)?;
+        let (kept, dropped) = reduced_shapes(op, self.shape(), axes)?;
+        let order = reduced_last(self.shape().len(), axes);
+        let rows = self.value().permuted(&order)?;
+        let shape = if keep { kept } else { dropped };
+        let at = rows.extreme_of_rows(length, shape, op == "max")?;
+        let y = rows.picked(&at, length, 1)?;
+        Ok(Var::record(op, &[self], y, || Extreme {
+            at,
+            shape: *rows.shape(),
+            length,
+            order,
+        }))
+    }
+}
+
+struct Extreme {
+    at: Tensor,
+    /// The shape with the reduced axes last, and the order that put them there.
+    shape: Shape,
+    length: usize,
+    order: Vec<usize>,
+}
+
+impl Backward for Extreme {
+    /// dx = dy at the extremes, 0 elsewhere.
+    fn backward(self: Box<Self>, dy: Tensor, _wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
+        let Extreme {
+            at,
+            shape,
+            length,
+            order,
+        } = *self;
+        let dx = on_device!("extreme", dy in any => shape; extreme_backward(@at, @dy, length))?;
+        let mut inverse = vec![0; order.len()];
+        order
+            .iter()
+            .enumerate()
+            .for_each(|(i, &axis)| inverse[axis] = i);
+        Ok(vec![Some(dx.permuted(&inverse)?)])
+    }
+
+    fn saves(&self) -> Vec<&Tensor> {
+        vec![&self.at]
+    }
+}
+
+/// Which elements are the largest.
+impl Tensor {
+    /// Where along axis `axis` the largest element is, the first of equals: i64, without that axis.
+    ///
+    /// # Errors
+    /// An axis that is out of range or of length 0.
+    #[track_caller]
+    pub fn argmax(&self, axis: usize) -> Result<Tensor> {
+        crate::ops::shape::check_axis("argmax", self.shape(), axis)?;
+        let (_, dropped) = reduced_shapes("argmax", self.shape(), &[axis])?;
+        if self.shape()[axis] == 0 {
+            return Err(Error::operand(
+                "argmax",
+                "tensor",
+                format!("a length above 0 in axis {axis}"),
+                self.shape(),
+            ));
+        }
+        let rows = self.permuted(&reduced_last(self.shape().len(), &[axis]))?;
+        rows.extreme_of_rows(self.shape()[axis], dropped, true)
+    }
+
+    /// The `k` largest elements along the last axis, largest first and of equals the first, and
+    /// where they are (i64).
+    ///
+    /// # Errors
+    /// A single number, or fewer than `k` elements in the last axis.
+    #[track_caller]
+    pub fn topk(&self, k: usize) -> Result<(Tensor, Tensor)> {
+        let Some(&length) = self.shape().last().filter(|&&length| k <= length) else {
+            return Err(Error::operand(
+                "topk",
+                "k",
+                format!("at most the length of the last axis of {}", self.shape()),
+                k,
+            ));
+        };
+        let shape = self.shape().with(self.shape().len() - 1, k);
+        let at = on_device!("topk", self in any => shape, of i64; topk(@self, length, k))?;
+        Ok((self.picked(&at, length, k)?, at))
+    }
+
+    /// Where the extreme of each row of `length` is, i64 of shape `shape`.
+    fn extreme_of_rows(&self, length: usize, shape: Shape, largest: bool) -> Result<Tensor> {
+        on_device!("extreme", self in any => shape, of i64; extreme(@self, length, largest))
+    }
+
+    /// The elements at `k` places of each row of `length`, in the shape of the places.
+    fn picked(&self, at: &Tensor, length: usize, k: usize) -> Result<Tensor> {
+        on_device!("pick", self in any => at.shape(); pick(@self, @at, length, k))
+    }
+}
+
+/// The order of axes that puts the reduced ones last, each kind in its own order.
+fn reduced_last(rank: usize, axes: &[usize]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..rank).collect();
+    order.sort_by_key(|axis| axes.contains(axis));
+    order
+}
