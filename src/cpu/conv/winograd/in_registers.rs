@@ -1,80 +1,92 @@
-//! The products of few channels: those of three tiles are summed up side by side, and stay in the
-//! registers from the first channel to the last, so that neither transformed inputs nor products
-//! are written to memory.
+//! F(2x2, 2x2) for few channels: the products of three tiles are accumulated side by side and stay
+//! in registers from the first input channel to the last, so neither transformed inputs nor
+//! products are written to memory beyond the L1 cache.
+//!
+//! ```text
+//! for each 3 tiles:
+//!     B^T X B of all input channels                    to an array in L1
+//!     for each vector of output channels:
+//!         for each input channel, product p of 9:      27 accumulators
+//!             m[tile][p] += w[channel][p] x[tile][p][channel]
+//!         y += A^T m A                                 per tile
+//! ```
 
-use super::VECTOR;
-use super::transforms::{F2x2, MinimalFilter, TileWindow, both, write_outputs};
+use super::tiles::{Outputs, TileWindow, TileWindows, VECTOR};
+use super::transforms::{F2x2, MinimalFilter, along_both_axes};
 use crate::Stored;
 use crate::cpu::simd::{Kernel, Lanes};
 
-/// Channels in, at most: the weight of one vector of outputs then fills half of the first-level
-/// cache.
-pub(crate) const CHANNELS: usize = 32;
+/// Input channels at most: the filters of one vector of outputs then fill half of the L1 cache.
+pub(crate) const MAX_CHANNELS_IN: usize = 32;
 
-/// Tiles side by side: their 27 sums, and a vector of the weight, fit into 32 registers.
-const TOGETHER: usize = 3;
+/// Tiles side by side: their 27 accumulators and a vector of the filter fit into 32 registers.
+const TILES_IN_REGISTERS: usize = 3;
 
-/// output(weight input(x)), with two taps along both axes, for one pair of lattices.
+/// The products of one tile.
+const PRODUCTS: usize = 9;
+
+/// Transformed inputs of the tiles in registers.
+type Inputs = [[f32; MAX_CHANNELS_IN]; PRODUCTS * TILES_IN_REGISTERS];
+
+/// One component of a convolution, for a batch of tiles.
 pub(super) struct InRegisters<'a, T> {
     pub x: &'a [T],
     pub c_in: usize,
-    /// For each vector of outputs and each input channel nine vectors.
-    pub weight: &'a [f32],
-    /// The inputs of each tile, and its outputs; and how far apart their pixels are.
-    pub tile_windows: [&'a [TileWindow]; 2],
-    pub apart: [[usize; 2]; 2],
-    /// What the outputs begin with, if not with what is there.
-    pub bias: Option<&'a [T]>,
-    pub y: &'a mut [T],
+    /// Transformed: `[output vectors, c_in, 9, VECTOR]`.
+    pub filters: &'a [f32],
+    /// What each tile reads.
+    pub tiles: &'a TileWindows,
+    /// What each tile writes.
+    pub windows: &'a [TileWindow],
+    pub outputs: Outputs<'a, T>,
 }
 
 impl<T: Stored<Compute = f32>> Kernel for InRegisters<'_, T> {
     #[inline(always)]
-    fn run<V: Lanes<f32>>(self) {
-        let mut inputs = [[0.0; CHANNELS]; 9 * TOGETHER];
-        for (from, to) in self.tile_windows[0]
-            .chunks(TOGETHER)
-            .zip(self.tile_windows[1].chunks(TOGETHER))
-        {
-            for (square, inputs) in from.iter().zip(inputs.as_chunks_mut::<9>().0) {
+    fn run<V: Lanes<f32>>(mut self) {
+        let mut inputs: Inputs = [[0.0; MAX_CHANNELS_IN]; PRODUCTS * TILES_IN_REGISTERS];
+        let tiles = self.tiles.windows.chunks(TILES_IN_REGISTERS);
+        for (from, to) in tiles.zip(self.windows.chunks(TILES_IN_REGISTERS)) {
+            for (window, inputs) in from.iter().zip(inputs.as_chunks_mut::<PRODUCTS>().0) {
                 for c in (0..self.c_in).step_by(V::N) {
-                    let x = both(
-                        square.read::<V, T, 3>(self.x, self.apart[0], c),
-                        F2x2::input_transform,
-                    );
-                    for p in 0..9 {
+                    let x = window.read::<V, T, 3>(self.x, self.tiles.strides, c);
+                    let x = along_both_axes(x, F2x2::input_transform);
+                    for p in 0..PRODUCTS {
                         x[p / 3][p % 3].write(&mut inputs[p][c..]);
                     }
                 }
             }
-            for (i, weight) in self.weight.chunks_exact(self.c_in * 9 * VECTOR).enumerate() {
+            let filters = self.filters.chunks_exact(self.c_in * PRODUCTS * VECTOR);
+            for (i, filters) in filters.enumerate() {
                 for lane in (0..VECTOR).step_by(V::N) {
-                    let sums = multiply::<V>(&inputs, weight, lane);
-                    let (apart, bias) = (self.apart[1], (self.bias, i * VECTOR + lane));
+                    let sums = multiply::<V>(&inputs, filters, lane);
+                    let c = i * VECTOR + lane;
                     // One by one, so that the sums stay in registers.
-                    restore(sums[0], to.first(), apart, bias, self.y);
-                    restore(sums[1], to.get(1), apart, bias, self.y);
-                    restore(sums[2], to.get(2), apart, bias, self.y);
+                    add_outputs(sums[0], to.first(), c, &mut self.outputs);
+                    add_outputs(sums[1], to.get(1), c, &mut self.outputs);
+                    add_outputs(sums[2], to.get(2), c, &mut self.outputs);
                 }
             }
         }
     }
 }
 
-/// The sums of the products of all tiles, for the outputs from `lane` on.
+/// The products of all tiles, accumulated over the input channels, for a vector of outputs from
+/// `lane` on.
 #[inline(always)]
 fn multiply<V: Lanes<f32>>(
-    inputs: &[[f32; CHANNELS]; 9 * TOGETHER],
-    weight: &[f32],
+    inputs: &Inputs,
+    filters: &[f32],
     lane: usize,
-) -> [[[V; 3]; 3]; TOGETHER] {
-    let mut sums = [[[V::splat(0.0); 3]; 3]; TOGETHER];
-    for (k, weight) in (0..CHANNELS).zip(weight.chunks_exact(9 * VECTOR)) {
-        for p in 0..9 {
-            let w = V::read(&weight[p * VECTOR + lane..]);
-            for t in 0..TOGETHER {
+) -> [[[V; 3]; 3]; TILES_IN_REGISTERS] {
+    let mut sums = [[[V::splat(0.0); 3]; 3]; TILES_IN_REGISTERS];
+    let channels = filters.chunks_exact(PRODUCTS * VECTOR);
+    for (k, filter) in (0..MAX_CHANNELS_IN).zip(channels) {
+        for p in 0..PRODUCTS {
+            let w = V::read(&filter[p * VECTOR + lane..]);
+            for t in 0..TILES_IN_REGISTERS {
                 sums[t][p / 3][p % 3] =
-                    sums[t][p / 3][p % 3].add_product(w, V::splat(inputs[t * 9 + p][k]));
+                    sums[t][p / 3][p % 3].add_product(w, V::splat(inputs[t * PRODUCTS + p][k]));
             }
         }
     }
@@ -82,15 +94,14 @@ fn multiply<V: Lanes<f32>>(
 }
 
 #[inline(always)]
-fn restore<V: Lanes<f32>, T: Stored<Compute = f32>>(
+fn add_outputs<V: Lanes<f32>, T: Stored<Compute = f32>>(
     sums: [[V; 3]; 3],
-    to: Option<&TileWindow>,
-    apart: [usize; 2],
-    bias: (Option<&[T]>, usize),
-    y: &mut [T],
+    window: Option<&TileWindow>,
+    c: usize,
+    outputs: &mut Outputs<T>,
 ) {
-    if let Some(to) = to {
-        write_outputs(both(sums, F2x2::output_transform), to, apart, bias, y);
+    if let Some(window) = window {
+        outputs.add(*window, c, along_both_axes(sums, F2x2::output_transform));
     }
 }
 
@@ -99,49 +110,43 @@ mod tests {
     use super::*;
     use crate::cpu::simd::run_widest;
 
-    /// Whole numbers, so that every width of registers gives the same bits; more tiles than go
-    /// together, one at an edge.
+    /// Small integers, so that every width of registers gives the same bits; more tiles than fit
+    /// into registers, one at an edge.
     #[test]
     fn narrow_registers_do_the_same() {
-        fn numbers(n: usize) -> Vec<f32> {
+        fn integers(n: usize) -> Vec<f32> {
             (0..n).map(|i| (i * 7919 % 17) as f32).collect()
         }
-        let (c, width) = (CHANNELS, 12);
-        let (x, weight, bias) = (
-            numbers(5 * width * c),
-            numbers(2 * c * 9 * VECTOR),
-            numbers(c),
-        );
-        let square = |j: usize, columns| TileWindow {
-            start: j * c,
-            rows: 0b111,
-            columns,
+        let (c, width) = (MAX_CHANNELS_IN, 12);
+        let (x, bias) = (integers(5 * width * c), integers(c));
+        let filters = integers(2 * c * PRODUCTS * VECTOR);
+        // Four tiles side by side, of the last one of which the last column does not exist.
+        let window = |n: usize, tile: usize| TileWindow {
+            start: 2 * tile * c,
+            rows: (1 << n) - 1,
+            columns: (1 << (n - usize::from(tile == 3))) - 1,
         };
-        let from = [
-            square(0, 0b111),
-            square(2, 0b111),
-            square(4, 0b111),
-            square(6, 0b011),
-        ];
-        let to = [
-            square(0, 0b11),
-            square(2, 0b11),
-            square(4, 0b11),
-            square(6, 0b01),
-        ];
-        let apart = [[width * c, c]; 2];
-        let few = |y| InRegisters {
+        let strides = [width * c, c];
+        let tiles = TileWindows {
+            windows: (0..4).map(|tile| window(3, tile)).collect(),
+            strides,
+        };
+        let windows: Vec<TileWindow> = (0..4).map(|tile| window(2, tile)).collect();
+        let kernel = |y| InRegisters {
             x: &x,
             c_in: c,
-            weight: &weight,
-            tile_windows: [&from, &to],
-            apart,
-            bias: Some(&bias),
-            y,
+            filters: &filters,
+            tiles: &tiles,
+            windows: &windows,
+            outputs: Outputs {
+                strides,
+                bias: Some(&bias),
+                y,
+            },
         };
         let [mut narrow, mut widest] = [vec![1.0; 2 * width * c], vec![1.0; 2 * width * c]];
-        few(&mut narrow[..]).run::<[f32; 4]>();
-        run_widest(few(&mut widest[..]));
+        kernel(&mut narrow[..]).run::<[f32; 4]>();
+        run_widest(kernel(&mut widest[..]));
         assert_eq!(narrow, widest);
         let written = narrow
             .chunks(c)

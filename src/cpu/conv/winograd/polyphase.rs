@@ -71,3 +71,14 @@ fn components(phase: &Phase) -> Option<Vec<PolyphaseComponent>> {
     };
     (0..step).map(component).collect()
 }
+
+/// A vertical and a horizontal component, in each combination.
+pub(super) fn pairs<'a>(
+    vertical: &'a [PolyphaseComponent],
+    horizontal: &'a [PolyphaseComponent],
+) -> Vec<[&'a PolyphaseComponent; 2]> {
+    vertical
+        .iter()
+        .flat_map(|v| horizontal.iter().map(move |h| [v, h]))
+        .collect()
+}

@@ -1,25 +1,48 @@
-//! The two schemes, and their additions over the channels of pixels.
+//! The transforms of F(2, 2) and F(2, 3), and their application to the channels of images, filters
+//! and products.
+//!
+//! F(2, r) computes two neighbouring outputs y of r taps g from the N = r + 1 inputs x that they
+//! see, with N multiplications instead of 2 r:
+//!
+//! ```text
+//! y = A^T [(G g) * (B^T x)]                          * is elementwise
+//!
+//! F(2, 2):       | 1 -1  0 |       | 1  0 |          | 1  1  0 |
+//!          B^T = | 0  1  0 |   G = | 1  1 |    A^T = | 0  1 -1 |
+//!                | 0  1 -1 |       | 0  1 |
+//!
+//! F(2, 3):       | 1  0 -1  0 |       |  1    0    0  |          | 1  1  1  0 |
+//!          B^T = | 0  1  1  0 |   G = | 1/2  1/2  1/2 |    A^T = | 0  1 -1 -1 |
+//!                | 0 -1  1  0 |       | 1/2 -1/2  1/2 |
+//!                | 0  1  0 -1 |       |  0    0    1  |
+//! ```
+//!
+//! Along both axes that is F(2x2, rxr), Y = A^T [(G g G^T) * (B^T X B)] A, and its gradient with
+//! respect to g is G^T [(A dY A^T) * (B^T X B)] G.
 
 use std::ops::Range;
 
 use super::polyphase::PolyphaseComponent;
+use super::tiles::{Outputs, TileWindow, TileWindows};
 use crate::Stored;
 use crate::cpu::conv::plan::{ConvPlan, Direction};
 use crate::cpu::simd::{Kernel, Lanes};
 
-/// A scheme of R taps g and N = R + 1 products m: m = weight(g) input(x), element by element, and y
-/// = output(m).
+/// F(2, R), with N = R + 1 products.
 pub(super) trait MinimalFilter<const R: usize, const N: usize> {
+    /// G g.
     fn filter_transform<V: Lanes<f32>>(g: [V; R]) -> [V; N];
+    /// B^T x.
     fn input_transform<V: Lanes<f32>>(x: [V; N]) -> [V; N];
+    /// A^T m.
     fn output_transform<V: Lanes<f32>>(m: [V; N]) -> [V; 2];
-    /// The transpose of `output`, as gradients need it.
+    /// A dy.
     fn output_gradient_transform<V: Lanes<f32>>(dy: [V; 2]) -> [V; N];
-    /// The transpose of `weight`.
+    /// G^T dm.
     fn filter_gradient_transform<V: Lanes<f32>>(dm: [V; N]) -> [V; R];
 }
 
-/// Of two taps, as above.
+/// F(2, 2).
 pub(super) struct F2x2;
 impl MinimalFilter<2, 3> for F2x2 {
     #[inline(always)]
@@ -44,7 +67,7 @@ impl MinimalFilter<2, 3> for F2x2 {
     }
 }
 
-/// Of three taps.
+/// F(2, 3).
 struct F2x3;
 impl MinimalFilter<3, 4> for F2x3 {
     #[inline(always)]
@@ -76,22 +99,22 @@ fn half<V: Lanes<f32>>(x: V) -> V {
     V::splat(0.0).add_product(V::splat(0.5), x)
 }
 
-/// The linear map `f` along both axes of a square.
+/// M x M^T, where `m` multiplies a vector by M.
 #[inline(always)]
-pub(super) fn both<V: Lanes<f32>, const I: usize, const O: usize>(
+pub(super) fn along_both_axes<V: Lanes<f32>, const I: usize, const O: usize>(
     x: [[V; I]; I],
-    f: impl Fn([V; I]) -> [V; O],
+    m: impl Fn([V; I]) -> [V; O],
 ) -> [[V; O]; O] {
     let mut columns = [[V::splat(0.0); I]; O];
     for i in 0..I {
-        let line = f(x[i]);
+        let row = m(x[i]);
         for j in 0..O {
-            columns[j][i] = line[j];
+            columns[j][i] = row[j];
         }
     }
     let mut y = [[V::splat(0.0); O]; O];
     for j in 0..O {
-        let column = f(columns[j]);
+        let column = m(columns[j]);
         for i in 0..O {
             y[i][j] = column[i];
         }
@@ -99,160 +122,90 @@ pub(super) fn both<V: Lanes<f32>, const I: usize, const O: usize>(
     y
 }
 
-/// A square of pixels in an image: where its first begins, and which of its rows and of its columns
-/// exist, a bit for each. Pixels that do not exist are zeros to read, and nowhere to write.
+/// What a [`TileTransform`] reads.
 #[derive(Clone, Copy)]
-pub(super) struct TileWindow {
-    pub start: usize,
-    pub rows: u8,
-    pub columns: u8,
+pub(super) enum TileSource {
+    /// Windows of N x N inputs: B^T X B.
+    Input,
+    /// 2 x 2 gradients of outputs: A dY A^T.
+    OutputGradient,
 }
 
-impl TileWindow {
-    /// Where pixel (i, j) begins, if it exists, with rows and columns that lie `apart` numbers from
-    /// one another.
-    #[inline(always)]
-    pub fn pixel(self, [i, j]: [usize; 2], apart: [usize; 2]) -> Option<usize> {
-        let exists = self.rows >> i & self.columns >> j & 1 == 1;
-        exists.then(|| self.start.wrapping_add(i * apart[0] + j * apart[1]))
-    }
-
-    /// Whether all of n x n pixels exist.
-    #[inline(always)]
-    fn is_whole(self, n: usize) -> bool {
-        self.rows & self.columns == (1 << n) - 1
-    }
-
-    /// All pixels' channels from `c` on.
-    #[inline(always)]
-    pub fn read<V: Lanes<f32>, T: Stored<Compute = f32>, const N: usize>(
-        self,
-        x: &[T],
-        apart: [usize; 2],
-        c: usize,
-    ) -> [[V; N]; N] {
-        if self.is_whole(N) {
-            return V::read_square(&x[self.start + c..], apart);
-        }
-        let mut square = [[V::splat(0.0); N]; N];
-        for i in 0..N {
-            for j in 0..N {
-                if let Some(at) = self.pixel([i, j], apart) {
-                    square[i][j] = V::read(&x[at + c..]);
-                }
-            }
-        }
-        square
-    }
+/// Where a [`TileTransform`] writes: channel c of product p of tile t is element
+/// `p product_stride + t tile_stride + c / panel_width panel_stride + c % panel_width`.
+#[derive(Clone, Copy)]
+pub(super) struct TileLayout {
+    pub product_stride: usize,
+    pub tile_stride: usize,
+    pub panel_width: usize,
+    pub panel_stride: usize,
 }
 
-/// input() or spread() of squares of pixels, along both axes.
-pub(super) struct PixelTransform<'a, T> {
+/// Transforms some channels of the tiles of an image.
+pub(super) struct TileTransform<'a, T> {
     pub taps: usize,
-    /// spread(), of 2 x 2 pixels.
-    pub spread: bool,
-    pub x: &'a [T],
-    pub tile_windows: &'a [TileWindow],
-    pub apart: [usize; 2],
+    pub source: TileSource,
+    pub image: &'a [T],
+    pub tiles: &'a TileWindows,
     pub channels: Range<usize>,
-    /// A square's elements go `step[0]` numbers from one another, and each element's channels
-    /// `step[1]` from those of the square before.
-    pub step: [usize; 2],
-    /// The channels go in panels of `panel.0`, `panel.1` numbers from one another.
-    pub panel: [usize; 2],
+    pub layout: TileLayout,
     pub to: &'a mut [f32],
 }
 
-impl<T: Stored<Compute = f32>> PixelTransform<'_, T> {
+impl<T: Stored<Compute = f32>> TileTransform<'_, T> {
     #[inline(always)]
-    fn by<V: Lanes<f32>, const I: usize, const N: usize>(self, map: impl Fn([V; I]) -> [V; N]) {
-        for (i, square) in self.tile_windows.iter().enumerate() {
+    fn by<V: Lanes<f32>, const I: usize, const N: usize>(self, m: impl Fn([V; I]) -> [V; N]) {
+        let layout = self.layout;
+        for (t, window) in self.tiles.windows.iter().enumerate() {
             for c in (0..self.channels.len()).step_by(V::N) {
-                let x = square.read::<V, T, I>(self.x, self.apart, self.channels.start + c);
-                let at = i * self.step[1] + c / self.panel[0] * self.panel[1] + c % self.panel[0];
+                let (strides, channel) = (self.tiles.strides, self.channels.start + c);
+                let x = window.read::<V, T, I>(self.image, strides, channel);
+                let (panel, column) = (c / layout.panel_width, c % layout.panel_width);
+                let at = t * layout.tile_stride + panel * layout.panel_stride + column;
                 V::write_square(
-                    both(x, &map),
+                    along_both_axes(x, &m),
                     &mut self.to[at..],
-                    [N * self.step[0], self.step[0]],
+                    [N * layout.product_stride, layout.product_stride],
                 );
             }
         }
     }
 }
 
-impl<T: Stored<Compute = f32>> Kernel for PixelTransform<'_, T> {
+impl<T: Stored<Compute = f32>> Kernel for TileTransform<'_, T> {
     #[inline(always)]
     fn run<V: Lanes<f32>>(self) {
-        match (self.taps, self.spread) {
-            (2, false) => self.by::<V, 3, 3>(F2x2::input_transform),
-            (2, true) => self.by::<V, 2, 3>(F2x2::output_gradient_transform),
-            (_, false) => self.by::<V, 4, 4>(F2x3::input_transform),
-            (_, true) => self.by::<V, 2, 4>(F2x3::output_gradient_transform),
+        match (self.taps, self.source) {
+            (2, TileSource::Input) => self.by::<V, 3, 3>(F2x2::input_transform),
+            (2, TileSource::OutputGradient) => self.by::<V, 2, 3>(F2x2::output_gradient_transform),
+            (_, TileSource::Input) => self.by::<V, 4, 4>(F2x3::input_transform),
+            (_, TileSource::OutputGradient) => self.by::<V, 2, 4>(F2x3::output_gradient_transform),
         }
     }
 }
 
-/// output() of squares of products, along both axes, plus bias.
+/// Transforms the products of tiles to outputs, A^T M A, and adds the bias.
 pub(super) struct OutputTransform<'a, T> {
     pub taps: usize,
-    /// Those of the first square, the next one's as many channels further on; its elements `step`
-    /// numbers from one another.
+    /// `[N N products, tiles, channels]`, products `product_stride` elements apart.
     pub products: &'a [f32],
-    pub step: usize,
-    pub bias: &'a [T],
-    pub tile_windows: &'a [TileWindow],
-    pub apart: [usize; 2],
-    pub y: &'a mut [T],
+    pub product_stride: usize,
+    pub channels: usize,
+    pub windows: &'a [TileWindow],
+    pub outputs: Outputs<'a, T>,
 }
 
 impl<T: Stored<Compute = f32>> OutputTransform<'_, T> {
     #[inline(always)]
-    fn by<S: MinimalFilter<R, N>, V: Lanes<f32>, const R: usize, const N: usize>(self) {
-        let channels = self.bias.len();
-        for (i, square) in self.tile_windows.iter().enumerate() {
-            for c in (0..channels).step_by(V::N) {
+    fn by<F: MinimalFilter<R, N>, V: Lanes<f32>, const R: usize, const N: usize>(mut self) {
+        for (t, window) in self.windows.iter().enumerate() {
+            for c in (0..self.channels).step_by(V::N) {
                 let products: [[V; N]; N] = V::read_square(
-                    &self.products[i * channels + c..],
-                    [N * self.step, self.step],
+                    &self.products[t * self.channels + c..],
+                    [N * self.product_stride, self.product_stride],
                 );
-                write_outputs(
-                    both(products, S::output_transform),
-                    square,
-                    self.apart,
-                    (Some(self.bias), c),
-                    self.y,
-                );
-            }
-        }
-    }
-}
-
-/// Writes those of 2 x 2 pixels that exist, from channel `c` on: plus bias, or else plus what is
-/// there.
-#[inline(always)]
-pub(super) fn write_outputs<V: Lanes<f32>, T: Stored<Compute = f32>>(
-    pixels: [[V; 2]; 2],
-    square: &TileWindow,
-    apart: [usize; 2],
-    (bias, c): (Option<&[T]>, usize),
-    y: &mut [T],
-) {
-    let mut sums = match bias {
-        Some(bias) => [[V::read(&bias[c..]); 2]; 2],
-        None => square.read(y, apart, c),
-    };
-    for i in 0..2 {
-        for j in 0..2 {
-            sums[i][j] = sums[i][j].add(pixels[i][j]);
-        }
-    }
-    if square.is_whole(2) {
-        return V::write_square(sums, &mut y[square.start + c..], apart);
-    }
-    for i in 0..2 {
-        for j in 0..2 {
-            if let Some(at) = square.pixel([i, j], apart) {
-                sums[i][j].write(&mut y[at + c..]);
+                let pixels = along_both_axes(products, F::output_transform);
+                self.outputs.add(*window, c, pixels);
             }
         }
     }
@@ -268,49 +221,59 @@ impl<T: Stored<Compute = f32>> Kernel for OutputTransform<'_, T> {
     }
 }
 
-/// weight() of the taps of a pair of lattices, along both axes, for some output channels.
+/// Where transformed filters lie: in panels of `panel_width` output channels, `panel_len` elements
+/// each. In a panel, the row of input channel k and product p begins at
+/// `k channel_stride + p product_stride`.
+#[derive(Clone, Copy)]
+pub(super) struct FilterLayout {
+    pub panel_width: usize,
+    pub panel_len: usize,
+    pub channel_stride: usize,
+    pub product_stride: usize,
+}
+
+/// Transforms one component's taps, G g G^T, for all input channels and a panel of output channels.
 pub(super) struct FilterTransform<'a, T> {
     pub plan: &'a ConvPlan<'a, T>,
-    pub pair: [&'a PolyphaseComponent; 2],
+    pub components: [&'a PolyphaseComponent; 2],
+    /// Output channels.
     pub columns: Range<usize>,
-    /// An input channel's vectors go `step[0]` numbers from the last one's, and the elements of its
-    /// square `step[1]`.
-    pub step: [usize; 2],
+    pub layout: FilterLayout,
     pub to: &'a mut [f32],
 }
 
 impl<T: Stored<Compute = f32>> FilterTransform<'_, T> {
     #[inline(always)]
-    fn by<S: MinimalFilter<R, N>, V: Lanes<f32>, const R: usize, const N: usize>(self) {
+    fn by<F: MinimalFilter<R, N>, V: Lanes<f32>, const R: usize, const N: usize>(self) {
+        let FilterLayout {
+            channel_stride,
+            product_stride,
+            ..
+        } = self.layout;
         for k in 0..self.plan.input()[2] {
             for o in (0..self.columns.len()).step_by(V::N) {
                 let mut taps = [[V::splat(0.0); R]; R];
                 for i in 0..R {
                     for j in 0..R {
-                        taps[i][j] = self.tap(
-                            [self.pair[0].taps[i], self.pair[1].taps[j]],
-                            k,
-                            self.columns.start + o,
-                        );
+                        let tap = [self.components[0].taps[i], self.components[1].taps[j]];
+                        taps[i][j] = self.tap(tap, k, self.columns.start + o);
                     }
                 }
-                let [channel, element] = self.step;
                 V::write_square(
-                    both(taps, S::filter_transform),
-                    &mut self.to[k * channel + o..],
-                    [N * element, element],
+                    along_both_axes(taps, F::filter_transform),
+                    &mut self.to[k * channel_stride + o..],
+                    [N * product_stride, product_stride],
                 );
             }
         }
     }
 
-    /// The weights of one tap from input channel k to output channels from `o` on.
+    /// The weight of one tap from input channel k to a vector of output channels from `o` on.
     #[inline(always)]
     fn tap<V: Lanes<f32>>(&self, [ky, kx]: [usize; 2], k: usize, o: usize) -> V {
-        let (plan, [kh, kw]) = (self.plan, self.plan.geometry.kernel);
-        let [c_in, c_out] = plan.group_channels();
-        let weight = plan.weight;
-        if plan.direction == Direction::Transposed {
+        let (weight, [kh, kw]) = (self.plan.weight, self.plan.geometry.kernel);
+        let [c_in, c_out] = [self.plan.input()[2], self.plan.output()[2]];
+        if self.plan.direction == Direction::Transposed {
             return V::read(&weight[((k * kh + ky) * kw + kx) * c_out + o..]);
         }
         let mut lanes = [0.0; 16];
@@ -324,32 +287,32 @@ impl<T: Stored<Compute = f32>> FilterTransform<'_, T> {
 impl<T: Stored<Compute = f32>> Kernel for FilterTransform<'_, T> {
     #[inline(always)]
     fn run<V: Lanes<f32>>(self) {
-        match self.pair[0].taps.len() {
+        match self.components[0].taps.len() {
             2 => self.by::<F2x2, V, 2, 3>(),
             _ => self.by::<F2x3, V, 3, 4>(),
         }
     }
 }
 
-/// collect() of a square of numbers, along both axes, for some channels; the elements of each
-/// square lie `apart` numbers from one another.
+/// Transforms the gradients of products back to taps, G^T dM G, for some channels: from
+/// `[N N products, channels]` to `[R R taps, channels]`.
 pub(super) struct FilterGradientTransform<'a> {
     pub taps: usize,
-    pub from: &'a [f32],
-    pub apart: usize,
+    pub products: &'a [f32],
     pub channels: usize,
     pub to: &'a mut [f32],
 }
 
 impl FilterGradientTransform<'_> {
     #[inline(always)]
-    fn by<S: MinimalFilter<R, N>, V: Lanes<f32>, const R: usize, const N: usize>(self) {
-        for c in (0..self.channels).step_by(V::N) {
-            let x: [[V; N]; N] = V::read_square(&self.from[c..], [N * self.apart, self.apart]);
+    fn by<F: MinimalFilter<R, N>, V: Lanes<f32>, const R: usize, const N: usize>(self) {
+        let channels = self.channels;
+        for c in (0..channels).step_by(V::N) {
+            let dm: [[V; N]; N] = V::read_square(&self.products[c..], [N * channels, channels]);
             V::write_square(
-                both(x, S::filter_gradient_transform),
+                along_both_axes(dm, F::filter_gradient_transform),
                 &mut self.to[c..],
-                [R * self.apart, self.apart],
+                [R * channels, channels],
             );
         }
     }

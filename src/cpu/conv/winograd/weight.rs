@@ -1,18 +1,24 @@
-//! The gradient of the weight by the same schemes.
+//! The gradient of the weight by Winograd's algorithm.
 //!
-//! With y = output(weight(g) input(x)), element by element between the two, the gradient of the
-//! products' left factors is spread(dy) input(x), where spread is output's transpose. Summed over
-//! all tiles of all images it goes back to taps through weight's transpose. So there is a matrix
-//! product for each of the N x N products, with one term for each tile.
+//! With Y = A^T [(G g G^T) * (B^T X B)] A for each tile, the gradient is
+//!
+//! ```text
+//! dM = A dY A^T,  dU = sum over all tiles of all images of  dM * (B^T X B),  dg = G^T dU G
+//! ```
+//!
+//! Per product p, dU\[p\] is a GEMM with one term for each tile:
+//! `[c_small, tiles] x [tiles, c_big] -> [c_small, c_big]`. Here dY is the small image and X the big
+//! one. Tasks cut the channels of the small image into blocks, and the tiles into slices whose sums
+//! are added at the end.
 
 use std::ops::Range;
 
 use half::bf16;
 use rayon::prelude::*;
 
-use super::polyphase::{Polyphase, PolyphaseComponent};
-use super::transforms::{FilterGradientTransform, PixelTransform};
-use super::{TILE_STRIDE, VECTOR, apart, tile_runs, tile_windows};
+use super::polyphase::{Polyphase, PolyphaseComponent, pairs};
+use super::tiles::{Grid, Region, TILE_SLOTS, VECTOR};
+use super::transforms::{FilterGradientTransform, TileLayout, TileSource, TileTransform};
 use crate::cpu::gemm::{Accumulate, KSegment, OutputTile, RowOffsets, TileProduct, nr};
 use crate::cpu::simd::run_widest;
 use crate::cpu::{Scratch, chunks};
@@ -20,17 +26,15 @@ use crate::tensor::dtype::{as_type, as_type_mut};
 use crate::tensor::window::Geometry;
 use crate::{DType, Stored};
 
-/// Channels of the small image that a task works on, at most: with more, their sums would not stay
-/// near.
-const PART: usize = 128;
+/// Channels of the small image in a block, at most: the sums of more would not stay in the L2
+/// cache.
+const BLOCK: usize = 128;
 
-/// Tiles of a task, at least; and tasks for each part of the channels, at most, for the memory that
-/// their sums take.
-const LONG: usize = 1024;
-const TASKS: usize = 8;
+/// Tiles of a slice, at least; and slices, at most, for the memory that their sums take.
+const SLICE_TILES: usize = 1024;
+const MAX_SLICES: usize = 8;
 
-/// dw[s, ky, kx, b] = the sum over all pixels of small[.., s] big[.. under (ky, kx), b], of images
-/// of f32 or bf16.
+/// dw, [c_small, kh, kw, c_big], from the small and the big images, which are of f32 or bf16.
 pub(crate) fn backward_weight<T: Stored>(
     g: &Geometry,
     polyphase: &Polyphase,
@@ -50,178 +54,208 @@ fn backward_weight_as<T: Stored, S: Stored<Compute = f32>>(
     [small, big]: [&[T]; 2],
     dw: &mut [T::Compute],
 ) {
-    let (Some(small), Some(big), Some(dw)) = (
-        as_type::<_, S>(small),
-        as_type::<_, S>(big),
-        as_type_mut(dw),
-    ) else {
+    let (Some(small), Some(big), Some(dw)) =
+        (as_type::<T, S>(small), as_type(big), as_type_mut(dw))
+    else {
         unreachable!("Winograd's algorithm is chosen for f32 and bf16 only");
     };
-    let (axes, taps) = (&polyphase.components, polyphase.taps);
-    let ([h, w, c_small], c_big) = (g.small, g.big[2]);
-    let products = (taps + 1) * (taps + 1);
-    let pairs: Vec<_> = axes[0][0]
-        .iter()
-        .flat_map(|v| axes[1][0].iter().map(move |h| [v, h]))
-        .collect();
-    let part = PART.min(c_small);
-    let (parts, tiles) = (c_small.div_ceil(part), g.n * h.div_ceil(2) * w.div_ceil(2));
-    let groups = (tiles / LONG).clamp(1, TASKS);
-    // One pair of lattices after the other, for the memory that sums take.
-    // For each part of the channels and group of tiles: [products, part, c_big].
-    let (size, [kh, kw]) = (products * part * c_big, g.kernel);
-    let mut sums = Scratch::new(parts * groups * size);
-    for pair in pairs {
-        sums.par_chunks_mut(size).enumerate().for_each(|(i, sums)| {
-            let (first, group) = (i / groups * part, i % groups);
-            let channels = first..c_small.min(first + part);
-            let bound = |group: usize| group * tiles / groups;
-            Task {
-                g,
-                pair,
-                taps,
-                channels,
-                part,
+    let [h, w, c_small] = g.small;
+    let region = Region {
+        images: 0..g.n,
+        rows: 0..h,
+        columns: w,
+    };
+    let block = BLOCK.min(c_small);
+    let gradient = WeightGradient {
+        g,
+        taps: polyphase.taps,
+        small,
+        big,
+        block,
+        blocks: c_small.div_ceil(block),
+        slices: (region.tiles().len() / SLICE_TILES).clamp(1, MAX_SLICES),
+        region,
+    };
+    gradient.run(polyphase, dw);
+}
+
+struct WeightGradient<'a, T> {
+    g: &'a Geometry,
+    taps: usize,
+    small: &'a [T],
+    big: &'a [T],
+    /// Channels of the small image in a block.
+    block: usize,
+    blocks: usize,
+    slices: usize,
+    /// The small image's tiles.
+    region: Region,
+}
+
+impl<T: Stored<Compute = f32>> WeightGradient<'_, T> {
+    /// One pair of components after the other, for the memory that sums take.
+    fn run(&self, polyphase: &Polyphase, dw: &mut [f32]) {
+        let [vertical, horizontal] = &polyphase.components;
+        let mut sums = Scratch::new(self.blocks * self.slices * self.sums_len());
+        for axes in pairs(&vertical[0], &horizontal[0]) {
+            sums.par_chunks_mut(self.sums_len())
+                .enumerate()
+                .for_each(|(i, sums)| {
+                    let first = i / self.slices * self.block;
+                    let task = Task {
+                        gradient: self,
+                        axes,
+                        channels: first..self.g.small[2].min(first + self.block),
+                    };
+                    task.sum(self.slice(i % self.slices), sums);
+                });
+            self.transform_sums(axes, &sums, dw);
+        }
+    }
+
+    fn products(&self) -> usize {
+        (self.taps + 1).pow(2)
+    }
+
+    /// The sums of a task, `[products, block, c_big]`.
+    fn sums_len(&self) -> usize {
+        self.products() * self.block * self.g.big[2]
+    }
+
+    fn slice(&self, i: usize) -> Range<usize> {
+        let bound = |i: usize| i * self.region.tiles().len() / self.slices;
+        bound(i)..bound(i + 1)
+    }
+
+    /// dU to dw: dg = G^T dU G, for each channel of the small image.
+    fn transform_sums(&self, axes: [&PolyphaseComponent; 2], sums: &[f32], dw: &mut [f32]) {
+        let ([kh, kw], c, taps) = (self.g.kernel, self.g.big[2], self.taps);
+        let filter_len = kh * kw * c;
+        chunks(dw, filter_len, |start, dw| {
+            let s = start / filter_len;
+            let block_len = self.slices * self.sums_len();
+            let block = &sums[s / self.block * block_len..][..block_len];
+            // [products, c_big], added up over all slices.
+            let mut sum = vec![0.0; self.products() * c];
+            for (product, sum) in sum.chunks_mut(c).enumerate() {
+                let row = (product * self.block + s % self.block) * c;
+                for slice in block.chunks(self.sums_len()) {
+                    let row = &slice[row..][..c];
+                    sum.iter_mut().zip(row).for_each(|(sum, x)| *sum += x);
+                }
             }
-            .sum([small, big], bound(group)..bound(group + 1), sums);
-        });
-        // Back to taps.
-        chunks(dw, kh * kw * c_big, |start, dw| {
-            let (s, mut sum, mut kernel) = (
-                start / (kh * kw * c_big),
-                vec![0.0; products * c_big],
-                vec![0.0; taps * taps * c_big],
-            );
-            let sums = &sums[s / part * groups * size..][..groups * size];
-            for (product, sum) in sum.chunks_mut(c_big).enumerate() {
-                let rows = sums
-                    .chunks(size)
-                    .map(|group| &group[(product * part + s % part) * c_big..][..c_big]);
-                sum.fill(0.0);
-                rows.for_each(|row| sum.iter_mut().zip(row).for_each(|(sum, x)| *sum += x));
-            }
+            let mut filter = vec![0.0; taps * taps * c];
             run_widest(FilterGradientTransform {
                 taps,
-                from: &sum,
-                apart: c_big,
-                channels: c_big,
-                to: &mut kernel,
+                products: &sum,
+                channels: c,
+                to: &mut filter,
             });
-            for (tap, kernel) in kernel.chunks(c_big).enumerate() {
-                let at = pair[0].taps[tap / taps] * kw + pair[1].taps[tap % taps];
-                dw[at * c_big..][..c_big].copy_from_slice(kernel);
+            for (tap, filter) in filter.chunks(c).enumerate() {
+                let at = axes[0].taps[tap / taps] * kw + axes[1].taps[tap % taps];
+                dw[at * c..][..c].copy_from_slice(filter);
             }
         });
     }
 }
 
-/// The products of a pair of lattices, for some channels of the small image.
-struct Task<'a> {
-    g: &'a Geometry,
-    pair: [&'a PolyphaseComponent; 2],
-    taps: usize,
+/// dU of a pair of components, for a block of channels of the small image.
+struct Task<'a, T> {
+    gradient: &'a WeightGradient<'a, T>,
+    axes: [&'a PolyphaseComponent; 2],
     channels: Range<usize>,
-    /// Rows that each product's sums have room for.
-    part: usize,
 }
 
-impl Task<'_> {
-    /// Their sums over some tiles.
-    fn sum<T: Stored<Compute = f32>>(
-        &self,
-        [small, big]: [&[T]; 2],
-        tiles: Range<usize>,
-        sums: &mut [f32],
-    ) {
-        let ([h, w, _], c_big, n, g) = (self.g.small, self.g.big[2], self.taps + 1, self.g);
-        let own = self.channels.len();
-        let wide = nr::<f32>().min(c_big);
-        let plane = TILE_STRIDE * c_big.next_multiple_of(wide);
-        // Room to the next tile's: terms a power of two apart would fall into few sets of the
-        // cache.
-        let room = own + VECTOR;
-        let (mut left, mut right) = (
-            Scratch::new(n * n * TILE_STRIDE * room),
-            Scratch::new(n * n * plane),
-        );
-        // A pixel of the small image is at its own place.
-        let component = PolyphaseComponent {
-            first: 0,
-            step: 1,
-            taps: Vec::new(),
-        };
-        for (pair, (count, tile_runs)) in tile_runs(0..h, w, tiles).enumerate() {
-            let tile_windows = |size, pair, n| tile_windows(size, pair, n, &tile_runs, 0);
-            let (taps, tile_windows, windows) = (
-                self.taps,
-                tile_windows(g.small, [&component; 2], 2),
-                tile_windows(g.big, self.pair, n),
-            );
-            let (apart_y, apart_x) = (apart(g.small, [&component; 2]), apart(g.big, self.pair));
-            run_widest(PixelTransform {
+impl<T: Stored<Compute = f32>> Task<'_, T> {
+    /// Summed over some tiles.
+    fn sum(&self, tiles: Range<usize>, sums: &mut [f32]) {
+        let &WeightGradient { g, taps, block, .. } = self.gradient;
+        let c_big = g.big[2];
+        let (left, right) = (self.left_layout(), self.right_layout());
+        let [mut a, mut b] = [left, right]
+            .map(|layout| Scratch::new(self.gradient.products() * layout.product_stride));
+        let (small, big) = (Grid::dense(g.small), Grid::of_components(g.big, self.axes));
+        for (i, batch) in self.gradient.region.batches(tiles).enumerate() {
+            run_widest(TileTransform {
                 taps,
-                spread: true,
-                x: small,
-                tile_windows: &tile_windows,
-                apart: apart_y,
+                source: TileSource::OutputGradient,
+                image: self.gradient.small,
+                tiles: &small.windows(2, &batch, 0),
                 channels: self.channels.clone(),
-                step: [TILE_STRIDE * room, room],
-                panel: [own; 2],
-                to: &mut left,
+                layout: left,
+                to: &mut a,
             });
-            run_widest(PixelTransform {
+            run_widest(TileTransform {
                 taps,
-                spread: false,
-                x: big,
-                tile_windows: &windows,
-                apart: apart_x,
+                source: TileSource::Input,
+                image: self.gradient.big,
+                tiles: &big.windows(taps + 1, &batch, 0),
                 channels: 0..c_big,
-                step: [plane, wide],
-                panel: [wide, TILE_STRIDE * wide],
-                to: &mut right,
+                layout: right,
+                to: &mut b,
             });
-            let begin = if pair == 0 {
+            let accumulate = if i == 0 {
                 Accumulate::Zero
             } else {
                 Accumulate::Existing
             };
-            for (i, sum) in sums.chunks_mut(self.part * c_big).enumerate() {
-                let factors = [&left[i * TILE_STRIDE * room..], &right[i * plane..]];
-                multiply(factors, count, room, [own, c_big], (begin, sum));
+            for (p, sum) in sums.chunks_mut(block * c_big).enumerate() {
+                let a = &a[p * left.product_stride..];
+                let b = &b[p * right.product_stride..];
+                self.multiply([a, b], batch.tiles, accumulate, sum);
             }
         }
     }
-}
 
-/// sum = begin + the products of all pairs of channels, over some terms: of [terms, m], `step`
-/// apart, and of panels of [TILE_STRIDE, panel].
-fn multiply(
-    [left, right]: [&[f32]; 2],
-    terms: usize,
-    step: usize,
-    [m, n]: [usize; 2],
-    (begin, sum): (Accumulate<'_, f32>, &mut [f32]),
-) {
-    let (runs, wide) = (
-        [KSegment {
+    /// dM of the small image, `[products, TILE_SLOTS, channels]`. Padded by a vector: terms that
+    /// are a power of two apart would map to few cache sets.
+    fn left_layout(&self) -> TileLayout {
+        let channels = self.channels.len();
+        TileLayout {
+            product_stride: TILE_SLOTS * (channels + VECTOR),
+            tile_stride: channels + VECTOR,
+            panel_width: channels,
+            panel_stride: channels,
+        }
+    }
+
+    /// B^T X B of the big image, packed: `[products, panels, TILE_SLOTS, NR]`.
+    fn right_layout(&self) -> TileLayout {
+        let c_big = self.gradient.g.big[2];
+        let panel_width = nr::<f32>().min(c_big);
+        TileLayout {
+            product_stride: TILE_SLOTS * c_big.next_multiple_of(panel_width),
+            tile_stride: panel_width,
+            panel_width,
+            panel_stride: TILE_SLOTS * panel_width,
+        }
+    }
+
+    /// One product of some tiles: `[c_small, tiles] x [tiles, c_big] -> [c_small, c_big]`.
+    fn multiply(
+        &self,
+        [a, b]: [&[f32]; 2],
+        tiles: usize,
+        accumulate: Accumulate<'_, f32>,
+        sum: &mut [f32],
+    ) {
+        let (m, n) = (self.channels.len(), self.gradient.g.big[2]);
+        let (left, right) = (self.left_layout(), self.right_layout());
+        let segments = [KSegment {
             a: 0,
             b: 0,
-            len: terms,
-        }],
-        nr::<f32>().min(n),
-    );
-    for first in (0..n).step_by(wide) {
-        let columns = wide.min(n - first);
-        let sums = TileProduct::new(left, right, [step, wide], &runs);
-        sums.tiles(
-            &RowOffsets::dense::<f32>(m, [1, n], columns),
-            first * TILE_STRIDE,
-            begin,
-            OutputTile {
-                c: sum,
+            len: tiles,
+        }];
+        let product = TileProduct::new(a, b, [left.tile_stride, right.tile_stride], &segments);
+        for first in (0..n).step_by(right.panel_width) {
+            let columns = right.panel_width.min(n - first);
+            let rows = RowOffsets::dense::<f32>(m, [1, n], columns);
+            let tile = OutputTile {
+                c: &mut *sum,
                 first,
                 columns,
-            },
-        );
+            };
+            product.tiles(&rows, first * TILE_SLOTS, accumulate, tile);
+        }
     }
 }
