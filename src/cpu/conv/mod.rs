@@ -23,7 +23,7 @@
 //!    ([`indirect`]).
 //! 3. A transposed convolution is split by output phase into convolutions of stride 1 ([`plan`]),
 //!    so each output is written once and no inserted zero is multiplied.
-//! 4. Kernels that fall apart into 2 x 2 or 3 x 3 ones take 2.25 or 1.8 times fewer
+//! 4. Kernels of 3 x 3, and those that split into 2 x 2 ones, take 2.25 and 1.8 times fewer
 //!    multiplications ([`winograd`]).
 //!
 //! Which of these computes a given layer is decided in one place: [`choose`] and

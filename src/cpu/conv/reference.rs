@@ -1,105 +1,69 @@
-//! Convolution by its definition, in plain loops: what every fast path is tested against, and the
-//! fallback where none applies.
+//! Convolution by its definition, in plain loops: the oracle that every fast path is tested
+//! against, and the fallback where none applies.
 //!
-//! The three operations of a layer are one sum seen from three sides. With `small` and `big` the
-//! two images of the window,
+//! The three operations of a layer are one sum, seen from three sides. With the small and the big
+//! image of the window,
 //!
 //! ```text
-//! small[n, i, j, s]     = bias[s] + sum over ky, kx, b of  big[n, y, x, b] weight[s, ky, kx, b]
-//! big[n, y, x, b]       = bias[b] + sum over i, j, s   of  small[n, i, j, s] weight[s, ky, kx, b]
-//! weight'[s, ky, kx, b] =           sum over n, i, j   of  small[n, i, j, s] big[n, y, x, b]
+//! small[n, i, j, s] = bias[s] + sum over ky, kx, b of  big[n, y, x, b]   weight[s, ky, kx, b]
+//! big[n, y, x, b]   = bias[b] + sum over i, j, s of    small[n, i, j, s] weight[s, ky, kx, b]
+//! dw[s, ky, kx, b]  =           sum over n, i, j of    small[n, i, j, s] big[n, y, x, b]
 //!
-//! where y = i stride - padding + ky dilation and x = j stride - padding + kx dilation lie inside the big image.
+//! where y = i stride - padding + ky dilation and x = j stride - padding + kx dilation
+//! lie inside the big image.
 //! ```
 //!
 //! With groups, channel s meets only the channels b of its own group, and the weight's last axis
-//! counts within the group. Everything is summed in the compute type (f32 for bf16) and rounded
+//! counts within the group. Sums are accumulated in the compute type (f32 for bf16) and rounded
 //! once.
 
 use crate::tensor::window::Geometry;
 use crate::{Float, Stored};
 
-/// One meeting of the two images: a pixel of the small one, a kernel element, and the pixel of the
-/// big one under it.
-struct Meeting {
+/// The elements that one term of the sums multiplies: indices into a small image, a big image and
+/// the weight.
+struct Term {
     small: usize,
-    tap: usize,
     big: usize,
+    weight: usize,
 }
 
-/// Calls `body` for each pixel of one small image and each kernel element that lies over the big
-/// image.
-fn meetings(g: &Geometry, mut body: impl FnMut(Meeting)) {
-    for i in 0..g.small[0] {
-        for (ky, y) in taps(g, 0, i) {
-            for j in 0..g.small[1] {
-                for (kx, x) in taps(g, 1, j) {
-                    let (small, tap) = (i * g.small[1] + j, ky * g.kernel[1] + kx);
-                    body(Meeting {
-                        small,
-                        tap,
-                        big: y * g.big[1] + x,
-                    });
+/// Calls `add` for each term of one image.
+fn for_each_term(g: &Geometry, mut add: impl FnMut(Term)) {
+    let ([h, w, c_small], [_, big_w, c_big], [kh, kw]) = (g.small, g.big, g.kernel);
+    let [group_small, group_big] = [c_small, c_big].map(|c| c / g.window.groups);
+    for i in 0..h {
+        for ky in 0..kh {
+            let Some(y) = inside(g, 0, i, ky) else {
+                continue;
+            };
+            for j in 0..w {
+                for kx in 0..kw {
+                    let Some(x) = inside(g, 1, j, kx) else {
+                        continue;
+                    };
+                    for s in 0..c_small {
+                        for b in 0..group_big {
+                            let channel = s / group_small * group_big + b;
+                            add(Term {
+                                small: (i * w + j) * c_small + s,
+                                big: (y * big_w + x) * c_big + channel,
+                                weight: ((s * kh + ky) * kw + kx) * group_big + b,
+                            });
+                        }
+                    }
                 }
             }
         }
     }
 }
 
-/// Along one axis, the kernel elements of the window at `at` that lie over the big image, and where
-/// they do.
-fn taps(g: &Geometry, axis: usize, at: usize) -> impl Iterator<Item = (usize, usize)> {
-    let (start, dilation) = (at * g.window.stride[axis], g.window.dilation[axis]);
-    let (padding, size) = (g.window.padding[axis], g.big[axis]);
-    (0..g.kernel[axis]).filter_map(move |k| {
-        let inside = (start + k * dilation)
-            .checked_sub(padding)
-            .filter(|&inside| inside < size);
-        inside.map(|inside| (k, inside))
-    })
-}
-
-/// Channels of each group in the small and in the big image.
-fn channels(g: &Geometry) -> [usize; 2] {
-    [g.small[2] / g.window.groups, g.big[2] / g.window.groups]
-}
-
-/// Calls `body(s, b, weight index)` for each pair of channels that a kernel element joins.
-fn pairs(g: &Geometry, tap: usize, mut body: impl FnMut(usize, usize, usize)) {
-    let ([small, big], taps) = (channels(g), g.kernel[0] * g.kernel[1]);
-    for s in 0..g.small[2] {
-        let group = s / small;
-        for b in 0..big {
-            body(s, group * big + b, (s * taps + tap) * big + b);
-        }
-    }
-}
-
-/// Each image of `y` from the one of `x`: `begin`s as the bias, adds what `add` says, and rounds.
-fn images<T: Stored>(
-    sizes: [usize; 2],
-    x: &[T],
-    bias: Option<&[T]>,
-    y: &mut [T],
-    add: impl Fn(&[T], &mut [T::Compute]),
-) {
-    if y.is_empty() {
-        return;
-    }
-    let mut sums = vec![T::Compute::ZERO; sizes[1]];
-    for (n, y) in y.chunks_mut(sizes[1]).enumerate() {
-        match bias {
-            Some(bias) => sums
-                .iter_mut()
-                .zip(bias.iter().cycle())
-                .for_each(|(sum, b)| *sum = b.to_compute()),
-            None => sums.fill(T::Compute::ZERO),
-        }
-        add(&x[n * sizes[0]..][..sizes[0]], &mut sums);
-        y.iter_mut()
-            .zip(&sums)
-            .for_each(|(y, &sum)| *y = T::from_compute(sum));
-    }
+/// The row (axis 0) or column (1) of the big image under kernel index k of window i, if it lies
+/// inside.
+fn inside(g: &Geometry, axis: usize, i: usize, k: usize) -> Option<usize> {
+    let at = i * g.window.stride[axis] + k * g.window.dilation[axis];
+    at.checked_sub(g.window.padding[axis])
+        .filter(|&at| at < g.big[axis])
 }
 
 /// small = the convolution of big.
@@ -110,19 +74,16 @@ pub(crate) fn forward<T: Stored>(
     bias: Option<&[T]>,
     small: &mut [T],
 ) {
-    let sizes = [g.big.iter().product(), g.small.iter().product()];
-    images(sizes, big, bias, small, |big, sums| {
-        meetings(g, |at| {
-            pairs(g, at.tap, |s, b, w| {
-                let sum = &mut sums[at.small * g.small[2] + s];
-                *sum = *sum + big[at.big * g.big[2] + b].to_compute() * weight[w].to_compute();
-            });
+    let lengths = [g.big, g.small].map(|size| size.iter().product());
+    for_each_image(lengths, big, bias, small, |big, sums| {
+        for_each_term(g, |at| {
+            let product = big[at.big].to_compute() * weight[at.weight].to_compute();
+            sums[at.small] = sums[at.small] + product;
         });
     });
 }
 
-/// big = the transposed convolution of small, which is the gradient of [`forward`] with respect to
-/// big.
+/// big = the transposed convolution of small: the gradient of [`forward`] with respect to big.
 pub(crate) fn backward_input<T: Stored>(
     g: &Geometry,
     small: &[T],
@@ -130,19 +91,16 @@ pub(crate) fn backward_input<T: Stored>(
     bias: Option<&[T]>,
     big: &mut [T],
 ) {
-    let sizes = [g.small.iter().product(), g.big.iter().product()];
-    images(sizes, small, bias, big, |small, sums| {
-        meetings(g, |at| {
-            pairs(g, at.tap, |s, b, w| {
-                let sum = &mut sums[at.big * g.big[2] + b];
-                *sum =
-                    *sum + small[at.small * g.small[2] + s].to_compute() * weight[w].to_compute();
-            });
+    let lengths = [g.small, g.big].map(|size| size.iter().product());
+    for_each_image(lengths, small, bias, big, |small, sums| {
+        for_each_term(g, |at| {
+            let product = small[at.small].to_compute() * weight[at.weight].to_compute();
+            sums[at.big] = sums[at.big] + product;
         });
     });
 }
 
-/// dw = the gradient of the weight in either direction.
+/// dw = the gradient of [`forward`] with respect to the weight.
 pub(crate) fn backward_weight<T: Stored>(
     g: &Geometry,
     small: &[T],
@@ -150,18 +108,40 @@ pub(crate) fn backward_weight<T: Stored>(
     dw: &mut [T::Compute],
 ) {
     dw.fill(T::Compute::ZERO);
-    let sizes = [g.small, g.big].map(|size| size.iter().product::<usize>());
+    let [small_len, big_len] = [g.small, g.big].map(|size| size.iter().product::<usize>());
     for n in 0..g.n {
-        let (small, big) = (
-            &small[n * sizes[0]..][..sizes[0]],
-            &big[n * sizes[1]..][..sizes[1]],
-        );
-        meetings(g, |at| {
-            pairs(g, at.tap, |s, b, w| {
-                dw[w] = dw[w]
-                    + small[at.small * g.small[2] + s].to_compute()
-                        * big[at.big * g.big[2] + b].to_compute();
-            });
+        let (small, big) = (&small[n * small_len..], &big[n * big_len..]);
+        for_each_term(g, |at| {
+            let product = small[at.small].to_compute() * big[at.big].to_compute();
+            dw[at.weight] = dw[at.weight] + product;
         });
+    }
+}
+
+/// Each image of y from the one of x, of these lengths: sums that start from the bias, with what
+/// `add` adds to them, rounded.
+fn for_each_image<T: Stored>(
+    [x_len, y_len]: [usize; 2],
+    x: &[T],
+    bias: Option<&[T]>,
+    y: &mut [T],
+    add: impl Fn(&[T], &mut [T::Compute]),
+) {
+    if y.is_empty() {
+        return;
+    }
+    let mut sums = vec![T::Compute::ZERO; y_len];
+    for (n, y) in y.chunks_mut(y_len).enumerate() {
+        match bias {
+            Some(bias) => sums
+                .iter_mut()
+                .zip(bias.iter().cycle())
+                .for_each(|(sum, b)| *sum = b.to_compute()),
+            None => sums.fill(T::Compute::ZERO),
+        }
+        add(&x[n * x_len..][..x_len], &mut sums);
+        y.iter_mut()
+            .zip(&sums)
+            .for_each(|(y, &sum)| *y = T::from_compute(sum));
     }
 }

@@ -16,12 +16,13 @@ struct Case {
     winograd: bool,
 }
 
-fn case(big: [usize; 3], channels: usize, kernel: [usize; 2], window: Window) -> Case {
+/// With a padding of 1.
+fn case(big: [usize; 3], channels: usize, kernel: [usize; 2]) -> Case {
     Case {
         big,
         channels,
         kernel,
-        window,
+        window: window([1, 1], [1, 1]),
         images: 3,
         winograd: false,
     }
@@ -36,35 +37,33 @@ fn window(stride: [usize; 2], padding: [usize; 2]) -> Window {
 }
 
 fn cases() -> Vec<Case> {
-    let winograd = |case: Case| Case {
+    let with = |window: Window, case: Case| Case { window, ..case };
+    let groups = |groups: usize, window: Window| Window { groups, ..window };
+    let winograd = |images: usize, case: Case| Case {
         winograd: true,
+        images,
         ..case
     };
-    let same = window([1, 1], [1, 1]);
-    let half = window([2, 2], [1, 1]);
-    let groups = |groups: usize, window: Window| Window { groups, ..window };
+    let [same, half] = [1, 2].map(|stride| window([stride; 2], [1, 1]));
     let dilated = Window {
         dilation: [2, 3],
         ..window([1, 2], [0, 0])
     };
     vec![
-        case([9, 7, 3], 18, [3, 3], same),
-        Case {
-            images: 2,
-            ..case([24, 26, 3], 4, [3, 3], same)
-        },
-        winograd(case([8, 6, 64], 32, [4, 4], half)),
-        winograd(Case {
-            images: 5,
-            ..case([8, 6, 32], 64, [4, 4], half)
-        }),
-        winograd(case([8, 6, 32], 64, [3, 3], same)),
-        case([5, 7, 33], 5, [2, 3], window([1, 2], [0, 0])),
-        case([6, 5, 10], 6, [3, 3], groups(2, same)),
-        case([6, 5, 9], 9, [3, 3], groups(9, window([2, 1], [1, 1]))),
-        case([33, 29, 5], 7, [2, 3], window([3, 4], [2, 5])),
-        case([70, 3, 5], 7, [2, 3], window([1, 1], [1, 0])),
-        case([31, 9, 40], 7, [3, 1], dilated),
+        case([9, 7, 3], 18, [3, 3]),
+        case([24, 26, 3], 4, [3, 3]),
+        winograd(3, with(half, case([8, 6, 64], 32, [4, 4]))),
+        winograd(5, with(half, case([8, 6, 32], 64, [4, 4]))),
+        winograd(3, case([8, 6, 32], 64, [3, 3])),
+        with(window([1, 2], [0, 0]), case([5, 7, 33], 5, [2, 3])),
+        with(groups(2, same), case([6, 5, 10], 6, [3, 3])),
+        with(
+            groups(9, window([2, 1], [1, 1])),
+            case([6, 5, 9], 9, [3, 3]),
+        ),
+        with(window([3, 4], [2, 5]), case([33, 29, 5], 7, [2, 3])),
+        with(window([1, 1], [1, 0]), case([70, 3, 5], 7, [2, 3])),
+        with(dilated, case([31, 9, 40], 7, [3, 1])),
     ]
 }
 

@@ -88,11 +88,8 @@ pub(crate) fn row_blocks(
         } else {
             rows.end
         };
-        let block = first
-            ..rows
-                .end
-                .min(first + PIXEL_BLOCK.div_ceil(width))
-                .min(image_end);
+        let end = rows.end.min(first + PIXEL_BLOCK.div_ceil(width));
+        let block = first..end.min(image_end);
         first = block.end;
         (!block.is_empty()).then_some(block)
     })
