@@ -57,6 +57,7 @@ impl Watcher for Kept {
 fn address(x: &Tensor) -> usize {
     match x.dtype() {
         DType::U8 => x.as_slice::<u8>().unwrap().as_ptr() as usize,
+        DType::F64 => x.as_slice::<f64>().unwrap().as_ptr() as usize,
         dtype => x
             .as_slice::<f32>()
             .unwrap_or_else(|e| panic!("{dtype}: {e}"))
@@ -93,10 +94,13 @@ fn a_block_keeps_two_floats_a_channel_and_pixel_and_its_output() {
         ("conv2d", map / 4),
         ("gelu_dropout_conv2d", map / 2),
         ("conv_transpose2d", map / 4),
-        ("batch_norm_add", map),
+        ("batch_norm", map),
+        // Mean and variance of 16 channels.
+        ("batch_norm", 16 * 8),
+        ("batch_norm", 16 * 8),
     ];
     assert_eq!(kept.list, expected);
-    assert_eq!(kept.bytes(), 3 * map);
+    assert_eq!(kept.bytes(), 3 * map + 2 * 16 * 8);
     // The same by the pool's count.
     assert_eq!(live() - before, kept.bytes());
     let gradients = y
@@ -278,12 +282,14 @@ fn a_summary_tells_what_is_kept() {
     // Of each block 2 C floats a pixel, and the last one's output; the stem's 4 and 8 channels in;
     // the head's mean of each.
     let numbers = |blocks: usize| 32 * 32 * (blocks * 16 + 4 + 8) + 16;
+    // Mean and variance of both blocks' 16 channels, f64.
+    let statistics = 2 * 2 * 16 * 8;
     assert_eq!(
         config
             .summary([32, 32], Precision::F32)
             .unwrap()
             .saved_bytes(),
-        4 * numbers(2 * 2 + 1)
+        4 * numbers(2 * 2 + 1) + statistics
     );
     // In 16 bits what BatchNorm was given is kept too, 3 C, and no block's output for it.
     assert_eq!(
@@ -291,7 +297,7 @@ fn a_summary_tells_what_is_kept() {
             .summary([32, 32], Precision::Bf16)
             .unwrap()
             .saved_bytes(),
-        2 * numbers(2 * 3)
+        2 * numbers(2 * 3) + statistics
     );
 }
 

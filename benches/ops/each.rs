@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use wavemix::models::Stem;
 use wavemix::ops::{
-    CrossEntropyOptions, batch_norm, conv_transpose2d, conv2d, cross_entropy, linear, matmul_with,
+    BatchNormOptions, CrossEntropyOptions, batch_norm, conv_transpose2d, conv2d, cross_entropy,
+    linear, matmul_with,
 };
 use wavemix::optim::{Method, Optimizer};
 use wavemix::params::{FileLayout, Init, Updates};
@@ -169,7 +170,8 @@ fn passes(load: &Load) -> Result<Vec<Case>> {
         backward,
     };
     let dropped = |v: &[Var]| v[0].gelu_dropout(0.5, Some(&Rng::new(7)));
-    let normalised = |v: &[Var]| batch_norm(&v[0], &v[1], &v[2], 1e-5).map(|(y, _)| y);
+    let normalised =
+        |v: &[Var]| batch_norm(&v[0], &v[1], &v[2], BatchNormOptions::default()).map(|(y, _)| y);
     let labels = load.data()?.1;
     let loss = move |v: &[Var]| cross_entropy(&v[0], &labels, CrossEntropyOptions::default());
     Ok(vec![

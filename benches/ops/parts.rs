@@ -90,7 +90,7 @@ impl Watcher for Clock {
         // A residual's gradient is dy itself, and nobody writes it; a sum reads both of its terms.
         let written: usize = gradients
             .iter()
-            .take(if op == "batch_norm_add" { 3 } else { 9 })
+            .take(if op == "batch_norm" { 3 } else { 9 })
             .flatten()
             .map(Tensor::bytes)
             .sum();

@@ -33,15 +33,6 @@ impl Moments {
         }
     }
 
-    /// Mean 0 and variance 1 of each channel, for an x whose elements are not known.
-    pub fn standard(count: usize, c: usize) -> Moments {
-        Moments {
-            count,
-            mean: vec![0.0; c],
-            m2: vec![count as f64; c],
-        }
-    }
-
     /// The variance of each channel: squared deviations over the count.
     pub fn variance(&self) -> Vec<f64> {
         self.m2.iter().map(|m2| m2 / self.count as f64).collect()
@@ -138,40 +129,60 @@ fn deviations<T: Stored>(x: &[T], about: &[f64], squared: bool) -> Vec<f64> {
     narrow(&sum, c)
 }
 
-/// y = (x - mean) scale + shift, channel by channel.
-pub(crate) fn normalise<T: Stored>(x: &[T], coefficients: [&[f64]; 3], y: &mut [T]) {
-    let c = coefficients[0].len();
-    let [mean, scale, shift] = coefficients.map(|v| widen::<T::Compute>(v, c));
-    chunks(y, block::<T>(c) * (GRAIN / BLOCK), |start, y| {
-        normalise_chunk(&x[start..], [&mean, &scale, &shift], y)
-    });
+/// Mean and biased variance of each channel.
+pub(crate) fn moments<T: Stored>(x: &[T], mean: &mut [f64], var: &mut [f64]) {
+    let moments = Moments::of(x, mean.len());
+    mean.copy_from_slice(&moments.mean);
+    var.copy_from_slice(&moments.variance());
 }
 
-/// The same, and + residual.
-pub(crate) fn normalise_add<T: Stored>(
-    [x, residual]: [&[T]; 2],
-    coefficients: [&[f64]; 3],
+/// 1 / sqrt(var + eps), and 0 where that sum is 0: equal elements have no spread to be divided by,
+/// and 0 times infinity is not a number.
+pub(crate) fn inverse_std(var: &[f64], eps: f64) -> Vec<f64> {
+    let inverse = |var: &f64| match var + eps {
+        0.0 => 0.0,
+        sum => 1.0 / sum.sqrt(),
+    };
+    var.iter().map(inverse).collect()
+}
+
+/// Mean, gamma / std and beta of each channel, in the compute type.
+fn coefficients<F: Float>([mean, var, gamma, beta]: [&[f64]; 4], eps: f64) -> [Vec<F>; 3] {
+    let inv_std = inverse_std(var, eps);
+    let scale: Vec<f64> = gamma.iter().zip(&inv_std).map(|(a, b)| a * b).collect();
+    [mean, &scale, beta].map(|v| widen(v, mean.len()))
+}
+
+/// y = gamma (x - mean) / sqrt(var + eps) + beta + residual, channel by channel.
+pub(crate) fn normalise<T: Stored>(
+    x: &[T],
+    residual: Option<&[T]>,
+    [mean, var]: [&[f64]; 2],
+    [gamma, beta]: [&[f64]; 2],
+    eps: f64,
     y: &mut [T],
 ) {
-    let c = coefficients[0].len();
-    let [mean, scale, shift] = coefficients.map(|v| widen::<T::Compute>(v, c));
+    let c = mean.len();
+    let [mean, scale, shift] = coefficients::<T::Compute>([mean, var, gamma, beta], eps);
     chunks(y, block::<T>(c) * (GRAIN / BLOCK), |start, y| {
-        normalise_add_chunk(
-            [&x[start..], &residual[start..]],
-            [&mean, &scale, &shift],
-            y,
-        );
+        let (x, coefficients) = (&x[start..], [&mean[..], &scale, &shift]);
+        match residual {
+            Some(residual) => normalise_add_chunk([x, &residual[start..]], coefficients, y),
+            None => normalise_chunk(x, coefficients, y),
+        }
     });
 }
 
-/// The same. Returns the largest |y| of each channel, not-a-number where there is one.
-pub(crate) fn normalise_add_largest<T: Stored>(
+/// The same with a residual, of mean, variance, gamma and beta. Returns the largest |y| of each
+/// channel, not-a-number where there is one.
+pub(crate) fn normalise_largest<T: Stored>(
     [x, residual]: [&[T]; 2],
-    coefficients: [&[f64]; 3],
+    vectors: [&[f64]; 4],
+    eps: f64,
     y: &mut [T],
 ) -> Vec<f64> {
-    let c = coefficients[0].len();
-    let [mean, scale, shift] = coefficients.map(|v| widen::<T::Compute>(v, c));
+    let c = vectors[0].len();
+    let [mean, scale, shift] = coefficients::<T::Compute>(vectors, eps);
     let largest = Mutex::new(vec![0.0; c]);
     chunks(y, block::<T>(c) * (GRAIN / BLOCK), |start, y| {
         let mut own = vec![T::Compute::ZERO; width(c)];

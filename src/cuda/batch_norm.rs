@@ -34,21 +34,26 @@ pub(crate) fn moments(x: Slice, mean: &mut SliceMut, var: &mut SliceMut) -> Resu
         .launch()
 }
 
-/// y = gamma (x - mean) / sqrt(var + eps) + beta.
+/// y = gamma (x - mean) / sqrt(var + eps) + beta + residual.
 pub(crate) fn normalise(
     x: Slice,
+    residual: Option<Slice>,
     [mean, var]: [Slice; 2],
     [gamma, beta]: [Slice; 2],
     eps: f64,
     y: &mut SliceMut,
 ) -> Result<()> {
     let (c, rows) = (mean.elements, x.elements / mean.elements);
-    let plan = Columns::passing(rows, c, together(c, &[x, y.as_slice()]));
+    let plan = Columns::passing(
+        rows,
+        c,
+        together(c, &[x, residual.unwrap_or(x), y.as_slice()]),
+    );
     let launch = x
         .gpu
         .kernel("batch_norm", "batch_norm", x.dtype)?
         .arg(x)
-        .arg(None)
+        .arg(residual)
         .arg(y)
         .arg(mean)
         .arg(var);
@@ -56,7 +61,7 @@ pub(crate) fn normalise(
     launch
         .sizes([rows, c, plan.v, plan.span])?
         .blocks(plan.grid())
-        .moves(2 * x.bytes())
+        .moves((2 + usize::from(residual.is_some())) * x.bytes())
         .launch()
 }
 

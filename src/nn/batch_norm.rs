@@ -1,8 +1,6 @@
 //! Batch normalisation, with the running statistics that evaluation uses.
 
-use crate::ops::{
-    BatchStats, batch_norm, batch_norm_add, batch_norm_add_of, batch_norm_eval, batch_norm_eval_add,
-};
+use crate::ops::{BatchNormOptions, BatchStats, Statistics, batch_norm};
 use crate::params::{BufferId, FileLayout, Init, Names, ParamId};
 use crate::{Error, Pass, Result, Tensor, Var};
 
@@ -61,7 +59,7 @@ impl BatchNorm {
     /// took them.
     ///
     /// # Errors
-    /// Those of [`batch_norm_add_of`].
+    /// Those of [`batch_norm`].
     #[track_caller]
     pub fn forward_add(
         &self,
@@ -87,21 +85,20 @@ impl BatchNorm {
             pass.buffer(self.running_mean)?,
             pass.buffer(self.running_var)?,
         );
-        if !pass.is_training() {
-            return match residual {
-                Some(residual) => {
-                    batch_norm_eval_add([x, residual], &weight, &bias, [&mean, &var], EPS)
-                }
-                None => batch_norm_eval(x, &weight, &bias, &mean, &var, EPS),
-            };
-        }
-        let (y, batch) = match (residual, stats) {
-            (Some(residual), Some(stats)) => {
-                batch_norm_add_of([x, residual], &weight, &bias, EPS, stats)?
-            }
-            (Some(residual), None) => batch_norm_add([x, residual], &weight, &bias, EPS)?,
-            (None, _) => batch_norm(x, &weight, &bias, EPS)?,
+        let statistics = match stats {
+            _ if !pass.is_training() => Statistics::Given(&mean, &var),
+            Some(stats) => Statistics::Known(stats),
+            None => Statistics::Batch,
         };
+        let options = BatchNormOptions {
+            eps: EPS,
+            residual,
+            statistics,
+        };
+        let (y, batch) = batch_norm(x, &weight, &bias, options)?;
+        if !pass.is_training() {
+            return Ok(y);
+        }
         let unbiased = batch.count as f64 / (batch.count as f64 - 1.0);
         pass.update(self.running_mean, towards(&mean, &batch.mean, 1.0)?)?;
         pass.update(self.running_var, towards(&var, &batch.var, unbiased)?)?;

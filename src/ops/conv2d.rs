@@ -8,6 +8,7 @@ use crate::ops::linear::{self, Linear, check_bias};
 use crate::tensor::window::{Geometry, Window};
 use crate::{Device, Error, Result, Rng, Shape, Stored, Tensor, Var};
 
+// The functions of this op on both devices, by the same names.
 mod cpu {
     pub(super) use crate::cpu::conv::{backward_input, backward_weight, forward};
 }

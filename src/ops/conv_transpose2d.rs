@@ -9,6 +9,7 @@ use crate::ops::linear::check_bias;
 use crate::tensor::window::{Geometry, Window};
 use crate::{Device, Error, Result, Tensor, Var};
 
+// The functions of this op on both devices, by the same names.
 mod cpu {
     pub(super) use crate::cpu::conv::{
         backward_input as forward, backward_weight, forward as backward_input,
@@ -35,7 +36,7 @@ pub fn conv_transpose2d(x: &Var, weight: &Var, bias: Option<&Var>, window: Windo
 }
 
 /// [`conv_transpose2d`], and the statistics of y's channels for
-/// [`batch_norm_add_of`](crate::ops::batch_norm_add_of): each part of y is read for them while it
+/// [`batch_norm`](crate::ops::batch_norm): each part of y is read for them while it
 /// is in a cache. None on a GPU, and of a y that is empty or made of no products.
 #[track_caller]
 pub fn conv_transpose2d_with_stats(

@@ -83,6 +83,9 @@ macro_rules! on_device {
         on_device!(@ $op, $x in $types => $shape,
             [<T as $crate::Stored>::Compute] [$crate::DType::F32]; $f $args)
     };
+    ($op:expr, $x:ident in $types:tt => $shape:expr, of statistics; $f:ident $args:tt) => {
+        on_device!(@ $op, $x in $types => $shape, [f64] [$crate::DType::F32]; $f $args)
+    };
     ($op:expr, $x:ident in $types:tt => $shape:expr, of $y:ident; $f:ident $args:tt) => {
         on_device!(@ $op, $x in $types => $shape,
             [$y] [<$y as $crate::Element>::DTYPE]; $f $args)
@@ -144,9 +147,7 @@ mod softmax;
 mod unary;
 mod upsample;
 
-pub use batch_norm::{
-    BatchStats, batch_norm, batch_norm_add, batch_norm_add_of, batch_norm_eval, batch_norm_eval_add,
-};
+pub use batch_norm::{BatchNormOptions, BatchStats, Statistics, batch_norm};
 pub use compare::select;
 pub use conv_transpose2d::{conv_transpose2d, conv_transpose2d_with_stats};
 pub use conv2d::{conv2d, gelu_dropout_conv2d};

@@ -2,8 +2,9 @@
 
 use proptest::prelude::*;
 use wavemix::ops::{
-    CrossEntropyOptions, Interpolation, avg_pool2d, batch_norm, batch_norm_eval, conv_transpose2d,
-    conv2d, cross_entropy, embedding, focal_loss, layer_norm, max_pool2d, mse, one_hot,
+    BatchNormOptions, CrossEntropyOptions, Interpolation, Statistics, avg_pool2d, batch_norm,
+    conv_transpose2d, conv2d, cross_entropy, embedding, focal_loss, layer_norm, max_pool2d, mse,
+    one_hot,
 };
 use wavemix::{DType, Device, Result, Rng, Shape, Tensor, Var, Window};
 
@@ -77,14 +78,14 @@ proptest! {
         prop_assume!(spread > 0.5);
         let loss_of_digits = (10.0 + 2.0 * shift.abs()) / spread;
         let bound = Bound { roundings: 16.0 * loss_of_digits, terms: (rows * 8) * loss_of_digits as usize };
-        agrees(bound, |v| Ok(batch_norm(&v[0], &v[1], &v[2], 1e-5)?.0), &[x.clone(), gamma.clone(), beta.clone()])?;
+        agrees(bound, |v| Ok(batch_norm(&v[0], &v[1], &v[2], BatchNormOptions::default())?.0), &[x.clone(), gamma.clone(), beta.clone()])?;
         let Some(gpu) = gpu() else { return Ok(()) };
         for dtype in [DType::F32, DType::BF16] {
             let stored = x.cast(dtype)?;
-            let want = batch_norm(&stored.cast(DType::F64)?.into(), &gamma.clone().into(), &beta.clone().into(), 1e-5)?.1;
+            let want = batch_norm(&stored.cast(DType::F64)?.into(), &gamma.clone().into(), &beta.clone().into(), BatchNormOptions::default())?.1;
             // Gamma and beta stay f32 beside an x of 16 bits.
             let vectors = [&gamma, &beta].map(|v| Var::from(v.cast(DType::F32).unwrap().to_device(gpu).unwrap()));
-            let got = batch_norm(&stored.to_device(gpu)?.into(), &vectors[0], &vectors[1], 1e-5)?.1;
+            let got = batch_norm(&stored.to_device(gpu)?.into(), &vectors[0], &vectors[1], BatchNormOptions::default())?.1;
             close("mean", DType::F32, Bound { roundings: 4.0, terms: 64 }, &want.mean, &got.mean)?;
             close("variance", DType::F32, Bound { roundings: 64.0, terms: 64 }, &want.var, &got.var)?;
         }
@@ -92,7 +93,7 @@ proptest! {
         let eval = |v: &[Var]| {
             let running = [draw(&[c], 4), var.clone()].map(|t| like(&v[0], &t.cast(v[0].dtype())?));
             let [mean, var] = running;
-            batch_norm_eval(&v[0], &v[1], &v[2], &mean?, &var?, 1e-5)
+            batch_norm(&v[0], &v[1], &v[2], BatchNormOptions { statistics: Statistics::Given(&mean?, &var?), ..Default::default() }).map(|(y, _)| y)
         };
         let wide = Bound { roundings: 24.0 + 8.0 * shift.abs(), terms: 64 * rows };
         agrees_in(DType::F32, wide, &eval, &[x.clone(), gamma.clone(), beta.clone()])?;

@@ -1,9 +1,8 @@
 //! Elementwise ops, reductions, products, norms and losses.
 
 use wavemix::ops::{
-    self, BatchStats, CrossEntropyOptions, batch_norm, batch_norm_add, batch_norm_add_of,
-    batch_norm_eval, batch_norm_eval_add, cross_entropy, focal_loss, layer_norm, linear,
-    matmul_with, mse, select,
+    self, BatchNormOptions, BatchStats, CrossEntropyOptions, Statistics, batch_norm, cross_entropy,
+    focal_loss, layer_norm, linear, matmul_with, mse, select,
 };
 use wavemix::{DType, Result, Rng, Tensor, Var};
 
@@ -158,12 +157,21 @@ pub const CALLS: &[Call] = &[
     }),
     ("batch_norm", |d| {
         let (x, [gamma, beta, ..]) = channels(d);
-        batch_norm(&x, &gamma, &beta, 1e-5).map(|(y, _)| y)
+        batch_norm(&x, &gamma, &beta, BatchNormOptions::default()).map(|(y, _)| y)
     }),
     ("batch_norm_add", |d| {
         let (x, [gamma, beta, ..]) = channels(d);
         let residual = d.var(x.shape(), x.dtype());
-        batch_norm_add([&x, &residual], &gamma, &beta, 1e-5).map(|(y, _)| y)
+        batch_norm(
+            &x,
+            &gamma,
+            &beta,
+            BatchNormOptions {
+                residual: Some(&residual),
+                ..Default::default()
+            },
+        )
+        .map(|(y, _)| y)
     }),
     ("batch_norm_add_of", |d| {
         let (x, [gamma, beta, mean, var]) = channels(d);
@@ -174,22 +182,45 @@ pub const CALLS: &[Call] = &[
             var: var.into_value(),
             count,
         };
-        batch_norm_add_of([&x, &residual], &gamma, &beta, 1e-5, stats).map(|(y, _)| y)
+        batch_norm(
+            &x,
+            &gamma,
+            &beta,
+            BatchNormOptions {
+                residual: Some(&residual),
+                statistics: Statistics::Known(stats),
+                ..Default::default()
+            },
+        )
+        .map(|(y, _)| y)
     }),
     ("batch_norm_eval", |d| {
         let (x, [gamma, beta, mean, var]) = channels(d);
-        batch_norm_eval(&x, &gamma, &beta, mean.value(), var.value(), 1e-5)
+        batch_norm(
+            &x,
+            &gamma,
+            &beta,
+            BatchNormOptions {
+                statistics: Statistics::Given(mean.value(), var.value()),
+                ..Default::default()
+            },
+        )
+        .map(|(y, _)| y)
     }),
     ("batch_norm_eval_add", |d| {
         let (x, [gamma, beta, mean, var]) = channels(d);
         let residual = d.var(x.shape(), x.dtype());
-        batch_norm_eval_add(
-            [&x, &residual],
+        batch_norm(
+            &x,
             &gamma,
             &beta,
-            [mean.value(), var.value()],
-            1e-5,
+            BatchNormOptions {
+                residual: Some(&residual),
+                statistics: Statistics::Given(mean.value(), var.value()),
+                ..Default::default()
+            },
         )
+        .map(|(y, _)| y)
     }),
     ("gather", |d| {
         let x = d.any_var();

@@ -2,9 +2,9 @@
 //! channels.
 
 use wavemix::ops::{
-    CrossEntropyOptions, Interpolation, avg_pool2d, batch_norm_eval, concat, conv_transpose2d,
-    conv2d, cross_entropy, embedding, focal_loss, gelu_dropout_conv2d, layer_norm, linear,
-    matmul_with, max_pool2d,
+    BatchNormOptions, CrossEntropyOptions, Interpolation, Statistics, avg_pool2d, batch_norm,
+    concat, conv_transpose2d, conv2d, cross_entropy, embedding, focal_loss, gelu_dropout_conv2d,
+    layer_norm, linear, matmul_with, max_pool2d,
 };
 use wavemix::{DType, Result, Rng, Tensor, Var, Window};
 
@@ -514,7 +514,16 @@ fn hidden(v: &[Var]) -> Result<Var> {
 }
 
 fn eval(v: &[Var]) -> Result<Var> {
-    batch_norm_eval(&v[0], &v[1], &v[2], v[1].value(), v[1].value(), 1e-5)
+    batch_norm(
+        &v[0],
+        &v[1],
+        &v[2],
+        BatchNormOptions {
+            statistics: Statistics::Given(v[1].value(), v[1].value()),
+            ..Default::default()
+        },
+    )
+    .map(|(y, _)| y)
 }
 
 fn labels(v: &[Var]) -> Tensor {

@@ -1,8 +1,8 @@
 use proptest::prelude::*;
 use wavemix::gradcheck::{adjoint_check, gradcheck};
 use wavemix::ops::{
-    BatchStats, batch_norm, batch_norm_add, batch_norm_add_of, batch_norm_eval,
-    batch_norm_eval_add, conv_transpose2d, conv_transpose2d_with_stats,
+    BatchNormOptions, BatchStats, Statistics, batch_norm, conv_transpose2d,
+    conv_transpose2d_with_stats,
 };
 use wavemix::{DType, Rng, Shape, Tensor, Var, Window};
 
@@ -52,7 +52,16 @@ fn one_channel_by_hand() {
     // Mean 3, variance 4: (x - 3) / 2, times 10, plus 1.
     let x = Var::from(Tensor::from_vec(vec![1.0f64, 5.0, 1.0, 5.0], [2, 2, 1]).unwrap());
     let vector = |v: f64| Var::from(Tensor::from_vec(vec![v], [1]).unwrap());
-    let (y, stats) = batch_norm(&x, &vector(10.0), &vector(1.0), 0.0).unwrap();
+    let (y, stats) = batch_norm(
+        &x,
+        &vector(10.0),
+        &vector(1.0),
+        BatchNormOptions {
+            eps: 0.0,
+            ..Default::default()
+        },
+    )
+    .unwrap();
     assert_eq!(y.value().to_vec::<f64>().unwrap(), [-9.0, 11.0, -9.0, 11.0]);
     assert_eq!(
         (
@@ -62,14 +71,17 @@ fn one_channel_by_hand() {
         ),
         (3.0, 4.0, 4)
     );
-    let y = batch_norm_eval(
+    let y = batch_norm(
         &x,
         &vector(10.0),
         &vector(1.0),
-        &stats.mean,
-        &stats.var,
-        0.0,
+        BatchNormOptions {
+            eps: 0.0,
+            statistics: Statistics::Given(&stats.mean, &stats.var),
+            ..Default::default()
+        },
     )
+    .map(|(y, _)| y)
     .unwrap();
     assert_eq!(y.value().to_vec::<f64>().unwrap(), [-9.0, 11.0, -9.0, 11.0]);
 }
@@ -89,8 +101,13 @@ fn statistics_are_safe_in_single_precision() {
             Tensor::ones([c], DType::F32),
             Tensor::zeros([c], DType::F32),
         );
-        let (y, stats) =
-            batch_norm(&Var::from(&x), &gamma.clone().into(), &beta.into(), EPS).unwrap();
+        let (y, stats) = batch_norm(
+            &Var::from(&x),
+            &gamma.clone().into(),
+            &beta.into(),
+            BatchNormOptions::default(),
+        )
+        .unwrap();
         let (expected, mean, var) = naive(&in_f64(&x), &in_f64(&gamma), &vec![0.0; c]);
         let eps = f64::from(f32::EPSILON);
         assert!(
@@ -120,7 +137,7 @@ fn two_threads_give_the_bits_of_one() {
             .build()
             .unwrap();
         pool.install(|| {
-            let (y, stats) = batch_norm(&x, &gamma, &beta, EPS).unwrap();
+            let (y, stats) = batch_norm(&x, &gamma, &beta, BatchNormOptions::default()).unwrap();
             let values = [y.value().clone(), stats.mean, stats.var];
             let gradients = y
                 .backward_from(normal(&[5, 31, 31, 24], DType::F32, 4), &[])
@@ -158,8 +175,20 @@ fn fused_is_composed() {
                 .map(|v| gradients.of(v).unwrap().to_vec::<f32>().unwrap());
             (y.into_value().to_vec::<f32>().unwrap(), gradients)
         };
-        let (fused, _) = batch_norm_add([&x, &residual], &gamma, &beta, EPS).unwrap();
-        let composed = &batch_norm(&x, &gamma, &beta, EPS).unwrap().0 + &residual;
+        let (fused, _) = batch_norm(
+            &x,
+            &gamma,
+            &beta,
+            BatchNormOptions {
+                residual: Some(&residual),
+                ..Default::default()
+            },
+        )
+        .unwrap();
+        let composed = &batch_norm(&x, &gamma, &beta, BatchNormOptions::default())
+            .unwrap()
+            .0
+            + &residual;
         let (fused, composed) = (outcome(fused), outcome(composed.unwrap()));
         assert!(
             fused.0 == composed.0 && fused.1[..2] == composed.1[..2],
@@ -181,14 +210,35 @@ fn fused_is_composed() {
                 "gradient {i}"
             );
         }
-        let fused =
-            batch_norm_eval_add([&x, &residual], &gamma, &beta, [&mean, &var], EPS).unwrap();
-        let composed = &batch_norm_eval(&x, &gamma, &beta, &mean, &var, EPS).unwrap() + &residual;
+        let fused = batch_norm(
+            &x,
+            &gamma,
+            &beta,
+            BatchNormOptions {
+                residual: Some(&residual),
+                statistics: Statistics::Given(&mean, &var),
+                ..Default::default()
+            },
+        )
+        .map(|(y, _)| y)
+        .unwrap();
+        let composed = &batch_norm(
+            &x,
+            &gamma,
+            &beta,
+            BatchNormOptions {
+                statistics: Statistics::Given(&mean, &var),
+                ..Default::default()
+            },
+        )
+        .map(|(y, _)| y)
+        .unwrap()
+            + &residual;
         assert!(outcome(fused) == outcome(composed.unwrap()), "evaluation");
     }
 }
 
-/// dx, dgamma and dbeta of batch_norm_add by the definition, in f64.
+/// dx, dgamma and dbeta by the definition, in f64.
 fn gradients(x: &[f64], gamma: &[f64], dy: &[f64]) -> [Vec<f64>; 3] {
     let c = gamma.len();
     let (xhat, _, var) = naive(x, &vec![1.0; c], &vec![0.0; c]);
@@ -285,7 +335,16 @@ fn gradients_do_not_depend_on_what_is_added() {
                 [map(&x), map(&residual)],
                 [&gamma, &beta].map(|v| leaf(v, &[3], wide)),
             );
-            let (y, _) = batch_norm_add([&x_var, &residual], &gamma_var, &beta, EPS).unwrap();
+            let (y, _) = batch_norm(
+                &x_var,
+                &gamma_var,
+                &beta,
+                BatchNormOptions {
+                    residual: Some(&residual),
+                    ..Default::default()
+                },
+            )
+            .unwrap();
             let got = y.backward_from(map(&dy).into_value(), &[]).unwrap();
             let want = gradients(
                 &x,
@@ -442,11 +501,29 @@ fn given_statistics_are_those_taken() {
     ];
     let run = |given: bool| {
         let [x, residual, gamma, beta] = &operands;
-        let (y, stats) = batch_norm_add([x, residual], gamma, beta, EPS).unwrap();
+        let (y, stats) = batch_norm(
+            x,
+            gamma,
+            beta,
+            BatchNormOptions {
+                residual: Some(residual),
+                ..Default::default()
+            },
+        )
+        .unwrap();
         let y = if given {
-            batch_norm_add_of([x, residual], gamma, beta, EPS, stats)
-                .unwrap()
-                .0
+            batch_norm(
+                x,
+                gamma,
+                beta,
+                BatchNormOptions {
+                    residual: Some(residual),
+                    statistics: Statistics::Known(stats),
+                    ..Default::default()
+                },
+            )
+            .unwrap()
+            .0
         } else {
             y
         };
@@ -463,7 +540,10 @@ fn given_statistics_are_those_taken() {
 fn errors() {
     let of = |shape: &[usize], dtype| Var::from(Tensor::zeros(Shape::new(shape).unwrap(), dtype));
     let error = |x: &Var, gamma: &Var, beta: &Var| {
-        batch_norm(x, gamma, beta, EPS).err().unwrap().to_string()
+        batch_norm(x, gamma, beta, BatchNormOptions::default())
+            .err()
+            .unwrap()
+            .to_string()
     };
     let vector = of(&[4], DType::F32);
     let e = error(&of(&[1, 1, 4], DType::F32), &vector, &vector);
@@ -482,13 +562,21 @@ fn errors() {
         "{e}"
     );
     let pair = [&of(&[3, 4], DType::F32), &of(&[2, 4], DType::F32)];
-    let e = batch_norm_add(pair, &vector, &vector, EPS)
-        .err()
-        .unwrap()
-        .to_string();
+    let e = batch_norm(
+        pair[0],
+        &vector,
+        &vector,
+        BatchNormOptions {
+            residual: Some(pair[1]),
+            ..Default::default()
+        },
+    )
+    .err()
+    .unwrap()
+    .to_string();
     assert!(
         e.starts_with(
-            "batch_norm_add: residual expects the shape of x, [3, 4], got [2, 4] (batch_norm.rs:"
+            "batch_norm: residual expects the shape of x, [3, 4], got [2, 4] (batch_norm.rs:"
         ),
         "{e}"
     );
@@ -497,12 +585,23 @@ fn errors() {
     for count in [3, 6 + (1 << 62), usize::MAX, 0] {
         let stats = BatchStats {
             count,
-            ..batch_norm(&y, &vector, &vector, EPS).unwrap().1
+            ..batch_norm(&y, &vector, &vector, BatchNormOptions::default())
+                .unwrap()
+                .1
         };
-        let e = batch_norm_add_of([&x, &x], &vector, &vector, EPS, stats)
-            .err()
-            .unwrap()
-            .to_string();
+        let e = batch_norm(
+            &x,
+            &vector,
+            &vector,
+            BatchNormOptions {
+                residual: Some(&x),
+                statistics: Statistics::Known(stats),
+                ..Default::default()
+            },
+        )
+        .err()
+        .unwrap()
+        .to_string();
         let got = format!("got [4] and [4] of {count} (batch_norm.rs:");
         assert!(
             e.starts_with(&format!(
@@ -517,19 +616,21 @@ fn errors() {
         "{e}"
     );
     let short = Tensor::zeros([3], DType::F32);
-    let e = batch_norm_eval(
+    let e = batch_norm(
         &of(&[3, 4], DType::F32),
         &vector,
         &vector,
-        vector.value(),
-        &short,
-        EPS,
+        BatchNormOptions {
+            statistics: Statistics::Given(vector.value(), &short),
+            ..Default::default()
+        },
     )
+    .map(|(y, _)| y)
     .err()
     .unwrap()
     .to_string();
     assert!(
-        e.starts_with("batch_norm_eval: running_var expects [c = 4], got [3] (batch_norm.rs:"),
+        e.starts_with("batch_norm: var expects [c = 4], got [3] (batch_norm.rs:"),
         "{e}"
     );
 }
@@ -542,20 +643,20 @@ proptest! {
         let shape = [&lead[..], &[c]].concat();
         let inputs = [normal(&shape, DType::F64, seed), normal(&[c], DType::F64, seed ^ 1), normal(&[c], DType::F64, seed ^ 2)];
         let vars = inputs.each_ref().map(Var::from);
-        let (y, stats) = batch_norm(&vars[0], &vars[1], &vars[2], EPS)?;
+        let (y, stats) = batch_norm(&vars[0], &vars[1], &vars[2], BatchNormOptions::default())?;
         let (expected, mean, var) = naive(&in_f64(&inputs[0]), &in_f64(&inputs[1]), &in_f64(&inputs[2]));
         prop_assert!(worst(&in_f64(&stats.mean), &mean) < 1e-13 && worst(&in_f64(&stats.var), &var) < 1e-13);
         prop_assert!(worst(&in_f64(y.value()), &expected) < 1e-10);
         // Differences see a curvature of 1 / std: keep away from channels that are all but
         // constant.
         if var.iter().all(|&var| var > 0.1) {
-            gradcheck(|v| Ok(batch_norm(&v[0], &v[1], &v[2], EPS)?.0), &inputs)?;
+            gradcheck(|v| Ok(batch_norm(&v[0], &v[1], &v[2], BatchNormOptions::default())?.0), &inputs)?;
         }
         let (mean, var) = (normal(&[c], DType::F64, seed ^ 3), Tensor::uniform([c], 0.5, 2.0, DType::F64, &Rng::new(seed)));
-        gradcheck(|v| batch_norm_eval(&v[0], &v[1], &v[2], &mean, &var, EPS), &inputs)?;
+        gradcheck(|v| batch_norm(&v[0], &v[1], &v[2], BatchNormOptions { statistics: Statistics::Given(&mean, &var), ..Default::default() }).map(|(y, _)| y), &inputs)?;
         // About zero and without a shift it is linear in x alone.
         let zero = Tensor::zeros([c], DType::F64);
-        adjoint_check(|x| batch_norm_eval(x, &vars[1], &(&zero).into(), &zero, &var, EPS), &shape)?;
+        adjoint_check(|x| batch_norm(x, &vars[1], &(&zero).into(), BatchNormOptions { statistics: Statistics::Given(&zero, &var), ..Default::default() }).map(|(y, _)| y), &shape)?;
     }
 }
 
@@ -573,9 +674,20 @@ fn gradients_are_of_their_own_vectors_type() {
     ] {
         let [gamma, beta] = types.map(|dtype| Var::leaf(Tensor::ones([2], dtype)));
         let outputs = [
-            batch_norm(&x, &gamma, &beta, 1e-5).unwrap().0,
-            wavemix::ops::batch_norm_eval(&x, &gamma, &beta, gamma.value(), beta.value(), 1e-5)
-                .unwrap(),
+            batch_norm(&x, &gamma, &beta, BatchNormOptions::default())
+                .unwrap()
+                .0,
+            wavemix::ops::batch_norm(
+                &x,
+                &gamma,
+                &beta,
+                BatchNormOptions {
+                    statistics: Statistics::Given(gamma.value(), beta.value()),
+                    ..Default::default()
+                },
+            )
+            .map(|(y, _)| y)
+            .unwrap(),
             wavemix::ops::layer_norm(&x, &gamma, &beta, 1e-5).unwrap(),
         ];
         for y in outputs {

@@ -6,8 +6,8 @@
 //! that; what is made of more than one rounded number is off by more, as each case says.
 
 use wavemix::ops::{
-    Interpolation, avg_pool2d, batch_norm, batch_norm_add, batch_norm_eval, batch_norm_eval_add,
-    concat, layer_norm, max_pool2d,
+    BatchNormOptions, Interpolation, Statistics, avg_pool2d, batch_norm, concat, layer_norm,
+    max_pool2d,
 };
 use wavemix::{DType, Result, Rng, Shape, Tensor, Var, Window};
 
@@ -137,24 +137,45 @@ fn cases() -> Vec<Case> {
             layer_norm(&v[0], &v[1], &v[2], 1e-5)
         }),
         case("batch_norm", NORM, |v| {
-            Ok(batch_norm(&v[0], &v[1], &v[2], 1e-5)?.0)
+            Ok(batch_norm(&v[0], &v[1], &v[2], BatchNormOptions::default())?.0)
         }),
         case("batch_norm_add", NORM_ADD, |v| {
-            Ok(batch_norm_add([&v[0], &v[1]], &v[2], &v[3], 1e-5)?.0)
+            Ok(batch_norm(
+                &v[0],
+                &v[2],
+                &v[3],
+                BatchNormOptions {
+                    residual: Some(&v[1]),
+                    ..Default::default()
+                },
+            )?
+            .0)
         }),
         case("batch_norm_eval", NORM, |v| {
-            batch_norm_eval(
+            batch_norm(
                 &v[0],
                 &v[1],
                 &v[2],
-                &running(&v[1])?,
-                &running(&v[1])?,
-                1e-5,
+                BatchNormOptions {
+                    statistics: Statistics::Given(&running(&v[1])?, &running(&v[1])?),
+                    ..Default::default()
+                },
             )
+            .map(|(y, _)| y)
         }),
         case("batch_norm_eval_add", NORM_ADD, |v| {
             let running = running(&v[2])?;
-            batch_norm_eval_add([&v[0], &v[1]], &v[2], &v[3], [&running; 2], 1e-5)
+            batch_norm(
+                &v[0],
+                &v[2],
+                &v[3],
+                BatchNormOptions {
+                    residual: Some(&v[1]),
+                    statistics: Statistics::Given(&running, &running),
+                    ..Default::default()
+                },
+            )
+            .map(|(y, _)| y)
         }),
     ]
 }

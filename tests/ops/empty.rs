@@ -1,4 +1,4 @@
-use wavemix::ops::{batch_norm, mse};
+use wavemix::ops::{BatchNormOptions, batch_norm, mse};
 use wavemix::{DType, Device, Shape, Tensor, Var};
 
 use crate::empty_cases::CASES;
@@ -61,7 +61,7 @@ fn what_no_elements_cannot_say_is_an_error() {
             x.min(&[0, 1], false).err(),
             x.softmax(0).err(),
             mse(&x, &x).err(),
-            batch_norm(&x, &gamma, &gamma, 1e-5).err(),
+            batch_norm(&x, &gamma, &gamma, BatchNormOptions::default()).err(),
             x.value().argmax(0).err(),
         ];
         for (i, error) in errors.into_iter().enumerate() {

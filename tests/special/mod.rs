@@ -3,7 +3,8 @@
 //! table for the CPU and for GPUs.
 
 use wavemix::ops::{
-    CrossEntropyOptions, batch_norm, batch_norm_add, cross_entropy, focal_loss, layer_norm, select,
+    BatchNormOptions, CrossEntropyOptions, batch_norm, cross_entropy, focal_loss, layer_norm,
+    select,
 };
 use wavemix::{DType, Device, Result, Shape, Tensor, Var};
 
@@ -374,14 +375,37 @@ fn norms() -> Vec<Case> {
     vec![
         of(
             "batch_norm",
-            |v| Ok(batch_norm(&v[0], &v[1], &v[2], 0.0)?.0),
+            |v| {
+                Ok(batch_norm(
+                    &v[0],
+                    &v[1],
+                    &v[2],
+                    BatchNormOptions {
+                        eps: 0.0,
+                        ..Default::default()
+                    },
+                )?
+                .0)
+            },
             vec![column.clone(), gamma.clone(), beta.clone()],
             vec![vec![0.0; 4], vec![0.0], vec![4.0]],
         )
         .y(&[1.0; 4]),
         of(
             "batch_norm_add",
-            |v| Ok(batch_norm_add([&v[0], &v[1]], &v[2], &v[3], 0.0)?.0),
+            |v| {
+                Ok(batch_norm(
+                    &v[0],
+                    &v[2],
+                    &v[3],
+                    BatchNormOptions {
+                        eps: 0.0,
+                        residual: Some(&v[1]),
+                        ..Default::default()
+                    },
+                )?
+                .0)
+            },
             vec![column.clone(), column, gamma, beta],
             vec![vec![0.0; 4], vec![1.0; 4], vec![0.0], vec![4.0]],
         )
@@ -414,8 +438,19 @@ fn large_residuals(power: i32) -> Vec<Case> {
         vec![1.0],
         vec![0.0],
     );
-    let run: fn(&[Var]) -> Result<Var> =
-        |v| Ok(batch_norm_add([&v[0], &v[1]], &v[2], &v[3], 0.0)?.0);
+    let run: fn(&[Var]) -> Result<Var> = |v| {
+        Ok(batch_norm(
+            &v[0],
+            &v[2],
+            &v[3],
+            BatchNormOptions {
+                eps: 0.0,
+                residual: Some(&v[1]),
+                ..Default::default()
+            },
+        )?
+        .0)
+    };
     let (gamma, beta) = ((one, vec![1]), (zero, vec![1]));
     let want = vec![dx, dy.to_vec(), vec![dgamma], vec![0.5]];
     vec![
