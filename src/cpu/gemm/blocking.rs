@@ -12,8 +12,8 @@
 //! There is no NC: the whole of B is packed before the first multiply-accumulate. All sizes in
 //! bytes are of f32; f64 takes half as many columns, and bf16 twice as many terms.
 
-use crate::Stored;
 use crate::cpu::simd::{has_avx2, has_avx512};
+use crate::{DType, Stored};
 
 /// The sizes of a product, [m, k] x [k, n] -> [m, n].
 #[derive(Clone, Copy)]
@@ -52,9 +52,15 @@ pub(crate) const fn dot_width<T: Stored>() -> usize {
     size_of::<T::Compute>() / size_of::<T>()
 }
 
+/// Rows of a tile of f64, whose micro-kernel is the portable one: 4 rows of 4 columns are 8
+/// accumulators in the 16 registers of SSE2.
+pub(super) const MR_F64: usize = 4;
+
 /// Rows of a tile of C that is `columns` wide, on this CPU.
 pub(super) fn tile_rows<T: Stored>(columns: usize) -> usize {
-    if has_avx2() && !has_avx512() {
+    if T::DTYPE == DType::F64 {
+        MR_F64
+    } else if has_avx2() && !has_avx512() {
         tile_rows_avx2::<T>(columns)
     } else {
         MR

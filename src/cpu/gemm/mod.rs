@@ -30,6 +30,7 @@
 
 mod accumulator;
 mod blocking;
+mod dgemm;
 mod dispatch;
 mod epilogue;
 mod indirection;
@@ -46,8 +47,10 @@ mod x86;
 use std::ops::Range;
 
 pub(crate) use blocking::{KC, MR, Size, dot_width, nr};
+use half::bf16;
+
 use blocking::{rows_per_task, terms_per_task};
-pub(crate) use dispatch::{GemmElement, Microkernel, multiplies_natively};
+pub(crate) use dispatch::{Microkernel, multiplies_natively};
 pub(crate) use epilogue::{Accumulate, Epilogue};
 pub(crate) use indirection::RowOffsets;
 use macrokernel::macro_kernel;
@@ -81,94 +84,118 @@ pub(crate) fn gemm_with_epilogue<T: GemmElement, O: Stored<Compute = T::Compute>
     epilogue: Epilogue<'_, O>,
 ) {
     assert!(a.prologue.is_none(), "only B may be computed");
-    if multiplies_natively::<T>() {
-        gemm_as::<T, T, O>(size, a, b, accumulate, c, epilogue)
-    } else {
-        gemm_as::<T::Compute, T, O>(size, a, b, accumulate, c, epilogue)
-    }
-}
-
-/// As [`gemm_with_epilogue`], with operands that are packed and multiplied as type F.
-fn gemm_as<F, T, O>(
-    size: Size,
-    a: Operand<'_, T>,
-    b: Operand<'_, T>,
-    accumulate: Accumulate<'_, O>,
-    c: &mut [O],
-    epilogue: Epilogue<'_, O>,
-) where
-    F: Microkernel<Compute = T::Compute>,
-    T: Stored,
-    O: Stored<Compute = T::Compute>,
-{
-    let Size { m, k, n } = size;
-    assert_eq!(c.len(), m * n, "C is dense");
-    if m * n == 0 {
+    assert_eq!(c.len(), size.m * size.n, "C is dense");
+    if size.m * size.n == 0 {
         return;
     }
-    if k == 0 {
+    if size.k == 0 {
         reference::gemm(size, a, b, accumulate, c);
         return epilogue(0, c);
     }
-    if let Some(terms) = terms_per_task(size) {
-        accumulate.add_sums(&split_k::<F, T>(size, a, b, terms), n, c);
-        return epilogue(0, c);
-    }
-    row_blocks::<F, T, O>(size, a, b, accumulate, c, epilogue)
-}
-
-/// Loop 3: the rows of C in blocks, each of them a task.
-fn row_blocks<F, T, O>(
-    size: Size,
-    a: Operand<'_, T>,
-    b: Operand<'_, T>,
-    accumulate: Accumulate<'_, O>,
-    c: &mut [O],
-    epilogue: Epilogue<'_, O>,
-) where
-    F: Microkernel<Compute = T::Compute>,
-    T: Stored,
-    O: Stored<Compute = T::Compute>,
-{
-    let Size { k, n, .. } = size;
-    let data: &[F] = &pack_b(b, k, n);
-    let width = nr::<F>();
-    let b = PackedB { data, width, k, n };
-    chunks(c, rows_per_task(size) * n, |start, c| {
-        macro_kernel(a.skip(start / n, 0), b, accumulate, c);
-        epilogue(start, c);
+    T::gemm(Gemm {
+        size,
+        a,
+        b,
+        accumulate,
+        c,
+        epilogue,
     });
 }
 
-/// A B for a small C: each task takes some terms and has a C of its own, which are added up in a
-/// tree.
-fn split_k<F: Microkernel<Compute = T::Compute>, T: Stored>(
-    Size { m, k, n }: Size,
-    a: Operand<'_, T>,
-    b: Operand<'_, T>,
-    terms: usize,
-) -> Scratch<T::Compute> {
-    let task = |i: usize| {
-        let mut c = Scratch::<T::Compute>::new(m * n);
-        let first = i * terms;
-        let (a, b, k) = (a.skip(0, first), b.skip(first, 0), terms.min(k - first));
-        // [m, k] x [k, n] -> [m, n], with the terms of this task.
-        let mut multiply = |data: &[F], width: usize| {
-            let b = PackedB { data, width, k, n };
-            macro_kernel(a, b, Accumulate::Zero, &mut c);
-        };
-        let mut computed = None;
-        match b.as_panel::<F>(k, n, &mut computed) {
-            Some(panel) => {
-                let mut converted = (F::DTYPE != T::DTYPE).then(|| Scratch::new(panel.len()));
-                let converted = converted.as_deref_mut().unwrap_or_default();
-                multiply(factors(panel, converted), n);
-            }
-            None => multiply(&pack_b(b, k, n), nr::<F>()),
+/// A product with something to multiply: what [`gemm_with_epilogue`] takes.
+pub(crate) struct Gemm<'a, T, O> {
+    size: Size,
+    a: Operand<'a, T>,
+    b: Operand<'a, T>,
+    accumulate: Accumulate<'a, O>,
+    c: &'a mut [O],
+    epilogue: Epilogue<'a, O>,
+}
+
+/// An element type of operands, and how this CPU multiplies it.
+pub(crate) trait GemmElement: Microkernel<Compute: Microkernel> {
+    fn gemm<O: Stored<Compute = Self::Compute>>(gemm: Gemm<'_, Self, O>);
+}
+
+impl GemmElement for f32 {
+    fn gemm<O: Stored<Compute = f32>>(gemm: Gemm<'_, f32, O>) {
+        gemm.run::<f32>();
+    }
+}
+
+impl GemmElement for bf16 {
+    fn gemm<O: Stored<Compute = f32>>(gemm: Gemm<'_, bf16, O>) {
+        if multiplies_natively::<bf16>() {
+            gemm.run::<bf16>();
+        } else {
+            gemm.run::<f32>();
         }
-        c
-    };
-    sum_pairwise(0..k.div_ceil(terms), &task)
+    }
+}
+
+impl GemmElement for f64 {
+    fn gemm<O: Stored<Compute = f64>>(gemm: Gemm<'_, f64, O>) {
+        let Gemm { size, a, b, .. } = gemm;
+        dgemm::gemm(size, a, b, gemm.accumulate, gemm.c, gemm.epilogue);
+    }
+}
+
+impl<T: Stored, O: Stored<Compute = T::Compute>> Gemm<'_, T, O> {
+    /// With operands that are packed and multiplied as type F.
+    fn run<F: Microkernel<Compute = T::Compute>>(self) {
+        match terms_per_task(self.size) {
+            Some(terms) => {
+                let sums = self.split_k::<F>(terms);
+                self.accumulate.add_sums(&sums, self.size.n, self.c);
+                (self.epilogue)(0, self.c);
+            }
+            None => self.row_blocks::<F>(),
+        }
+    }
+
+    /// Loop 3: the rows of C in blocks, each of them a task.
+    fn row_blocks<F: Microkernel<Compute = T::Compute>>(self) {
+        let Size { k, n, .. } = self.size;
+        let data: &[F] = &pack_b(self.b, k, n);
+        let width = nr::<F>();
+        let b = PackedB { data, width, k, n };
+        chunks(self.c, rows_per_task(self.size) * n, |start, c| {
+            // [rows, k] x [k, n] -> [rows, n]
+            macro_kernel(self.a.skip(start / n, 0), b, self.accumulate, c);
+            (self.epilogue)(start, c);
+        });
+    }
+
+    /// A B for a small C: each task takes some terms and has a C of its own, which are added up in
+    /// a tree.
+    fn split_k<F: Microkernel<Compute = T::Compute>>(&self, terms: usize) -> Scratch<T::Compute> {
+        let Size { m, k, n } = self.size;
+        let task = |i: usize| {
+            let mut c = Scratch::<T::Compute>::new(m * n);
+            let first = i * terms;
+            let (a, b, k) = (
+                self.a.skip(0, first),
+                self.b.skip(first, 0),
+                terms.min(k - first),
+            );
+            // [m, k] x [k, n] -> [m, n], with the terms of this task.
+            let mut multiply = |data: &[F], width: usize| {
+                let b = PackedB { data, width, k, n };
+                macro_kernel(a, b, Accumulate::Zero, &mut c);
+            };
+            let mut computed = None;
+            match b.as_panel::<F>(k, n, &mut computed) {
+                Some(panel) => {
+                    let mut converted = (F::DTYPE != T::DTYPE).then(|| Scratch::new(panel.len()));
+                    let converted = converted.as_deref_mut().unwrap_or_default();
+                    multiply(factors(panel, converted), n);
+                }
+                None => multiply(&pack_b(b, k, n), nr::<F>()),
+            }
+            c
+        };
+        sum_pairwise(0..k.div_ceil(terms), &task)
+    }
 }
 
 /// The sum of at least one vector, all equally long, in a tree that depends on their number alone.
@@ -194,8 +221,6 @@ pub(crate) fn sum_pairwise<T: Float>(
 
 #[cfg(test)]
 mod tests {
-    use half::bf16;
-
     use super::*;
 
     fn integers(count: usize, step: usize) -> Vec<bf16> {
@@ -212,7 +237,6 @@ mod tests {
             (3, 1, 5),
             (1, 47, 5),
             (300, 147, 33),
-            (9, 0, 4),
             (7, 2 * blocking::SPLIT_K + 1, 32),
             (130, 150, 136),
         ] {
@@ -238,13 +262,65 @@ mod tests {
         b: Operand<'_, bf16>,
         accumulate: Accumulate<'_, O>,
     ) {
-        let mut c: [Vec<O>; 3] = std::array::from_fn(|_| vec![O::from_f64(1.0); size.m * size.n]);
-        let [want, pairs, converted] = &mut c;
-        reference::gemm(size, a, b, accumulate, want);
-        gemm_as::<bf16, _, _>(size, a, b, accumulate, pairs, &|_, _| {});
-        gemm_as::<f32, _, _>(size, a, b, accumulate, converted, &|_, _| {});
         let Size { m, k, n } = size;
-        assert!(pairs == want, "{m} x {k} x {n}: VNNI pairs");
-        assert!(converted == want, "{m} x {k} x {n}: as f32");
+        let multiply = |as_type: fn(Gemm<'_, bf16, O>)| {
+            let mut c = vec![O::from_f64(1.0); m * n];
+            as_type(Gemm {
+                size,
+                a,
+                b,
+                accumulate,
+                c: &mut c,
+                epilogue: &|_, _| {},
+            });
+            c
+        };
+        let want = multiply(|g| reference::gemm(g.size, g.a, g.b, g.accumulate, g.c));
+        assert!(
+            multiply(|g| g.run::<bf16>()) == want,
+            "{m} x {k} x {n}: VNNI pairs"
+        );
+        assert!(
+            multiply(|g| g.run::<f32>()) == want,
+            "{m} x {k} x {n}: as f32"
+        );
+    }
+
+    /// f64 by another library's kernels.
+    #[test]
+    fn f64_gives_what_the_reference_gives() {
+        for (m, k, n) in [(1, 1, 1), (70, 300, 45), (200, 3, 17)] {
+            let doubles = |x: Vec<bf16>| x.into_iter().map(f64::from).collect::<Vec<f64>>();
+            let (a, b) = (
+                doubles(integers(m * k, 7919)),
+                doubles(integers(k * n, 104_729)),
+            );
+            let bias = doubles(integers(n, 5));
+            let (a, b) = (Operand::new(&a, m, true), Operand::new(&b, k, true));
+            for accumulate in [
+                Accumulate::Bias(&bias[..]),
+                Accumulate::Existing,
+                Accumulate::Zero,
+            ] {
+                let [mut c, mut want] = [vec![1.0; m * n], vec![1.0; m * n]];
+                gemm(Size { m, k, n }, a, b, accumulate, &mut c);
+                reference::gemm(Size { m, k, n }, a, b, accumulate, &mut want);
+                assert!(c == want, "{m} x {k} x {n}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_product_of_no_terms_is_what_it_is_accumulated_onto() {
+        let (a, b) = (Operand::new(&[], 0, false), Operand::new(&[], 2, false));
+        for (accumulate, want) in [
+            (Accumulate::Zero, [0.0, 0.0]),
+            (Accumulate::Bias(&[2.0, -3.0]), [2.0, -3.0]),
+            (Accumulate::Existing, [5.0, 7.0]),
+        ] {
+            let mut c = [5.0_f32, 7.0];
+            gemm::<f32, f32>(Size { m: 1, k: 0, n: 2 }, a, b, accumulate, &mut c);
+            assert_eq!(c, want);
+        }
     }
 }

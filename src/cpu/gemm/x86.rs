@@ -1,8 +1,7 @@
 //! Micro-kernels in the registers of x86-64: AVX2 with FMA, AVX-512, and AVX512-BF16's VNNI pairs.
 
 use std::arch::x86_64::{
-    __m128, __m256, __m256d, __m512, __m512bh, __m512d, _mm512_dpbf16_ps, _mm512_loadu_si512,
-    _mm512_set1_epi32,
+    __m128, __m256, __m512, __m512bh, _mm512_dpbf16_ps, _mm512_loadu_si512, _mm512_set1_epi32,
 };
 
 use half::bf16;
@@ -67,40 +66,6 @@ pub(super) unsafe fn avx2<O: Stored<Compute = f32>>(
                 ..=8 if first > 0 => product.row_tiles::<__m256, O, 1, MR_AVX2>(to, first),
                 ..=8 => product.row_tiles::<__m256, O, 1, MR>(to, first),
                 _ => product.row_tiles::<__m256, O, 2, MR_AVX2>(to, first),
-            }
-        }
-    }
-}
-
-/// # Safety
-/// As `TileProduct::row_tiles`.
-#[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")]
-pub(super) unsafe fn avx512_f64<O: Stored<Compute = f64>>(
-    product: &TileProduct<'_, f64>,
-    to: &mut PanelTiles<'_, O>,
-) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        match 2 * to.output.columns > nr::<f64>() {
-            true => product.row_tiles::<__m512d, O, 2, MR>(to, 0),
-            false => product.row_tiles::<__m512d, O, 1, MR>(to, 0),
-        }
-    }
-}
-
-/// # Safety
-/// As `TileProduct::row_tiles`.
-#[target_feature(enable = "avx2,fma")]
-pub(super) unsafe fn avx2_f64<O: Stored<Compute = f64>>(
-    product: &TileProduct<'_, f64>,
-    to: &mut PanelTiles<'_, O>,
-) {
-    for first in (0..to.output.columns).step_by(nr::<f64>() / 2) {
-        // SAFETY: the caller's promise.
-        unsafe {
-            match 4 * (to.output.columns - first) > nr::<f64>() {
-                true => product.row_tiles::<__m256d, O, 2, MR_AVX2>(to, first),
-                false => product.row_tiles::<__m256d, O, 1, MR>(to, first),
             }
         }
     }

@@ -5,8 +5,7 @@ use std::arch::aarch64::*;
 use super::lanes::{Lanes, registers};
 
 registers! {
-    f32, float32x4_t, 4, [u64; 16]: vdupq_n_f32 vld1q_f32 vst1q_f32 vaddq_f32 vsubq_f32 add_product_f32;
-    f64, float64x2_t, 2, [u64; 16]: vdupq_n_f64 vld1q_f64 vst1q_f64 vaddq_f64 vsubq_f64 add_product_f64;
+    f32, float32x4_t, 4, [u64; 16]: vdupq_n_f32 vld1q_f32 vst1q_f32 vaddq_f32 vsubq_f32 add_product;
 }
 
 /// a b + sum, with the operands in the order of x86's FMA.
@@ -14,17 +13,7 @@ registers! {
 /// # Safety
 /// None is needed: every CPU of this architecture has the instruction.
 #[inline(always)]
-unsafe fn add_product_f32(a: float32x4_t, b: float32x4_t, sum: float32x4_t) -> float32x4_t {
+unsafe fn add_product(a: float32x4_t, b: float32x4_t, sum: float32x4_t) -> float32x4_t {
     // SAFETY: as above.
     unsafe { vfmaq_f32(sum, a, b) }
-}
-
-/// As above.
-///
-/// # Safety
-/// As above.
-#[inline(always)]
-unsafe fn add_product_f64(a: float64x2_t, b: float64x2_t, sum: float64x2_t) -> float64x2_t {
-    // SAFETY: as above.
-    unsafe { vfmaq_f64(sum, a, b) }
 }
