@@ -12,7 +12,7 @@ mod tables;
 
 /// Lines of the longest file allowed. Most stop well before: a file ought to become two at about
 /// 400.
-const LONGEST_FILE: usize = 640;
+const LONGEST_FILE: usize = 500;
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))

@@ -229,6 +229,29 @@ fn arrows_point_downward() {
 }
 
 #[test]
+fn no_files_form_a_circle() {
+    let all = Crate::read();
+    let mut arrows = all.arrows();
+    // Files that use nothing that is left, or that nothing left uses, are taken away, until nothing
+    // is left, or circles are.
+    loop {
+        let used: BTreeSet<&str> = arrows.values().flatten().copied().collect();
+        let ends = arrows
+            .iter()
+            .filter(|(file, uses)| uses.is_empty() || !used.contains(*file));
+        let ends: Vec<&str> = ends.map(|(file, _)| *file).collect();
+        if ends.is_empty() {
+            break;
+        }
+        arrows.retain(|file, _| !ends.contains(file));
+        for uses in arrows.values_mut() {
+            uses.retain(|file| !ends.contains(file));
+        }
+    }
+    assert!(arrows.is_empty(), "circles among {arrows:#?}");
+}
+
+#[test]
 fn imports_are_resolved() {
     let mut found = Vec::new();
     leaves("crate::a::{b, c::{self, D as E}}", "", &mut found);

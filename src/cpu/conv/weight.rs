@@ -224,7 +224,7 @@ impl<F: Stored> ImageAsB<F> {
             };
         }
         let step = t * kw * c + PAIR_PADDING;
-        let image_row = w.next_multiple_of(t) / t * step;
+        let image_row = w.div_ceil(t) * step;
         let mut pairs = Scratch::new(view.height * image_row + t * nr::<F>());
         let to = pairs.chunks_exact_mut(image_row).take(view.height);
         for (from, to) in padded.chunks(view.width * c).zip(to) {
