@@ -1,4 +1,4 @@
-// Mean and variance of each channel of x [rows, c], the normalisation by them, and the way back.
+// Mean and variance of each channel of x [rows, c], the normalisation by them, and the backward pass.
 //
 // A thread keeps to its channels and walks down the rows, so that a channel's numbers are read
 // once, into registers. Statistics are merged as (count, mean, sum of squared deviations): E[x^2] -

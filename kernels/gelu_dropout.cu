@@ -25,7 +25,7 @@ KERNEL(gelu_dropout, const real* x, const real* bias, real* y, i64 n, int c, u64
     });
 }
 
-// dx = dropout(dy) gelu'(x + bias): mask and GELU are made again.
+// dx = dropout(dy) gelu'(x + bias): mask and GELU are recomputed.
 KERNEL(gelu_dropout_backward, const real* x, const real* bias, const real* dy, real* dx, i64 n, int c, u64 seed, u64 stream,
     const Key* key, u32 threshold, float scale) {
     Keeper keeper(seed, stream, key, threshold, scale);

@@ -40,7 +40,7 @@ KERNEL(rows_4, const u32* x, const i64* at, u32* y, i64 n, int length, int m, in
 KERNEL(rows_8, const u64* x, const i64* at, u64* y, i64 n, int length, int m, int inner) { rows(x, at, y, n, length, m, inner); }
 KERNEL(rows_16, const uint4* x, const i64* at, uint4* y, i64 n, int length, int m, int inner) { rows(x, at, y, n, length, m, inner); }
 
-// The way back: each element of dx [outer, length, inner] looks through all indices for its own
+// The backward pass: each element of dx [outer, length, inner] looks through all indices for its own
 // number, in their order. That is more reading than adding to where each index points, but the sum
 // is the same in every run, and the indices stay in the cache.
 template <class F> DEVICE void collect(const real* dy, float* dx, i64 n, int length, int m, int inner, F picked) {
