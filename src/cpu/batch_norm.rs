@@ -175,17 +175,17 @@ pub(crate) fn normalise<T: Stored>(
 
 /// The same with a residual, of mean, variance, gamma and beta. Returns the largest |y| of each
 /// channel, not-a-number where there is one.
-pub(crate) fn normalise_largest<T: Stored>(
+pub(crate) fn normalise_largest<T: Magnitude>(
     [x, residual]: [&[T]; 2],
     vectors: [&[f64]; 4],
     eps: f64,
     y: &mut [T],
 ) -> Vec<f64> {
     let c = vectors[0].len();
-    let [mean, scale, shift] = coefficients::<T::Compute>(vectors, eps);
-    let largest = Mutex::new(vec![0.0; c]);
+    let [mean, scale, shift] = coefficients::<T>(vectors, eps);
+    let largest = Mutex::new(vec![T::Bits::default(); c]);
     chunks(y, block::<T>(c) * (GRAIN / BLOCK), |start, y| {
-        let mut own = vec![T::Compute::ZERO; width(c)];
+        let mut own = vec![T::Bits::default(); width(c)];
         // A few rows at a time, which are then still in the L1 cache. One loop that writes both
         // would have more slices than the compiler tells apart, and would not be vectorized.
         let few = NEAR.div_ceil(own.len()).next_multiple_of(4) * own.len();
@@ -196,13 +196,14 @@ pub(crate) fn normalise_largest<T: Stored>(
         }
         let mut largest = largest.lock().unwrap_or_else(PoisonError::into_inner);
         for own in own.chunks(c) {
-            largest
-                .iter_mut()
-                .zip(own)
-                .for_each(|(largest, own)| *largest = larger(*largest, own.to_f64()));
+            for (largest, own) in largest.iter_mut().zip(own) {
+                *largest = (*largest).max(*own);
+            }
         }
     });
-    largest.into_inner().unwrap_or_else(PoisonError::into_inner)
+    let largest = largest.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let value = |bits: T::Bits| T::from_magnitude(bits).to_f64();
+    largest.into_iter().map(value).collect()
 }
 
 /// The first sweep back: of each channel, the sum of dy (x - about) and the sum of dy; with a
@@ -324,19 +325,19 @@ vectorize! {
 
     /// The largest |y| of each column of such rows, four rows in one pass: loading a maximum again
     /// takes until it is stored.
-    fn find_largest<T: Stored>(y: &[T], largest: &mut [T::Compute]) {
+    fn find_largest<T: Magnitude>(y: &[T], largest: &mut [T::Bits]) {
         let width = largest.len();
         let mut groups = y.chunks_exact(4 * width);
         for rows in &mut groups {
             let (first, second) = rows.split_at(2 * width);
             let ((a, b), (c, d)) = (first.split_at(width), second.split_at(width));
-            for ((((largest, &a), &b), &c), &d) in largest.iter_mut().zip(a).zip(b).zip(c).zip(d) {
-                let (a, b) = (larger(a.to_compute().abs(), b.to_compute().abs()), larger(c.to_compute().abs(), d.to_compute().abs()));
-                *largest = larger(*largest, larger(a, b));
+            for ((((largest, a), b), c), d) in largest.iter_mut().zip(a).zip(b).zip(c).zip(d) {
+                let (a, b) = (a.magnitude().max(b.magnitude()), c.magnitude().max(d.magnitude()));
+                *largest = (*largest).max(a.max(b));
             }
         }
         for row in groups.remainder().chunks(width) {
-            largest.iter_mut().zip(row).for_each(|(largest, &y)| *largest = larger(*largest, y.to_compute().abs()));
+            largest.iter_mut().zip(row).for_each(|(largest, y)| *largest = (*largest).max(y.magnitude()));
         }
     }
 
@@ -362,11 +363,34 @@ vectorize! {
     }
 }
 
-/// The larger of two; not-a-number where one is.
-#[inline(always)]
-fn larger<T: Float>(a: T, b: T) -> T {
-    if b > a || b.is_nan() { b } else { a }
+/// |x| as the integer of its bits: integers compare as the absolute values do, with not-a-number
+/// above infinity, in one instruction where floating-point numbers need four.
+pub(crate) trait Magnitude: Float {
+    /// An unsigned integer of this size; its default, 0, is the magnitude of 0.
+    type Bits: Copy + Ord + Default + Send;
+
+    fn magnitude(self) -> Self::Bits;
+    fn from_magnitude(bits: Self::Bits) -> Self;
 }
+
+macro_rules! magnitude {
+    ($($float:ident as $bits:ident),*) => {$(
+        impl Magnitude for $float {
+            type Bits = $bits;
+
+            #[inline(always)]
+            fn magnitude(self) -> $bits {
+                self.to_bits() & ($bits::MAX >> 1)
+            }
+
+            #[inline(always)]
+            fn from_magnitude(bits: $bits) -> $float {
+                $float::from_bits(bits)
+            }
+        }
+    )*};
+}
+magnitude!(f32 as u32, f64 as u64);
 
 /// Adds each row's terms to the sums, four rows in one pass: loading a sum again takes until it is
 /// stored.
