@@ -11,12 +11,12 @@ use crate::cpu::conv::bands::TaskSplit;
 use crate::cpu::conv::padded::Pixels;
 use crate::cpu::conv::plan::{ConvPlan, Epilogue, InputView};
 use crate::cpu::conv::weight::{TapPixels, row_blocks};
-use crate::cpu::gemm::factor;
+use crate::cpu::gemm::to_operand;
 use crate::cpu::vectorize;
 use crate::tensor::window::Geometry;
 use crate::{Float, Stored};
 
-/// y = the depthwise convolution of each image of x, multiplied as factors of type F.
+/// y = the depthwise convolution of each image of x, multiplied in type F.
 pub(crate) fn convolve<T: Stored, F: Stored<Compute = T::Compute>>(
     plan: &ConvPlan<T>,
     split: &TaskSplit,
@@ -60,7 +60,7 @@ fn pack_weight<T: Stored, F: Stored<Compute = T::Compute>>(plan: &ConvPlan<T>) -
             .flat_map(|y| h.taps.iter().map(move |x| (y, x)))
         {
             let at = |c: usize| (c * kh + y.kernel) * kw + x.kernel;
-            packed.extend((0..channels).map(|c| factor::<T, F>(plan.weight[at(c)])));
+            packed.extend((0..channels).map(|c| to_operand::<T, F>(plan.weight[at(c)])));
         }
     }
     packed

@@ -10,8 +10,8 @@ use crate::Stored;
 use crate::cpu::Scratch;
 use crate::cpu::conv::weight::{PIXEL_BLOCK, TapPixels, row_blocks};
 use crate::cpu::gemm::{
-    Accumulate, KSegment, Microkernel, OutputTile, RowOffsets, TileProduct, copy, dot_width,
-    factors, nr, pair_rows,
+    Accumulate, KSegment, Microkernel, OutputTile, RowOffsets, TileProduct, copy_short, dot_width,
+    interleave_rows, nr, to_operands,
 };
 use crate::tensor::window::Geometry;
 
@@ -29,9 +29,9 @@ pub(crate) fn add_weight_gradient<T: Stored, F: Microkernel<Compute = T::Compute
     for rows in row_blocks(g, rows, false) {
         let small = &small[rows.start * width * c..rows.end * width * c];
         let a = if dot_width::<F>() == 1 {
-            factors(small, &mut copy)
+            to_operands(small, &mut copy)
         } else {
-            pair_rows(small, [rows.len() * width, c, c], &mut copy, c)
+            interleave_rows(small, [rows.len() * width, c, c], &mut copy, c)
         };
         add_block(g, a, big, rows, &mut panel, dw);
     }
@@ -64,7 +64,7 @@ fn add_block<T: Stored, F: Microkernel<Compute = T::Compute>>(
                 im2col(g, big, rows.clone(), group, own, &mut panel[..pixels * nr]);
             } else {
                 im2col(g, big, rows.clone(), group, own, &mut unpaired);
-                pair_rows(&unpaired[..], [pixels, nr, nr], panel, nr);
+                interleave_rows(&unpaired[..], [pixels, nr, nr], panel, nr);
             }
             let start = group * c_group;
             let offsets = RowOffsets::lines::<F>(
@@ -119,7 +119,7 @@ fn im2col<T: Stored, F: Stored<Compute = T::Compute>>(
                 let from = &big[first * c + group * channels + channel..];
                 let from = from.chunks(g.window.stride[1].saturating_mul(c));
                 let within = pixels.by_ref().take(inside.len()).zip(from);
-                within.for_each(|(pixel, from)| copy(&from[..count], pixel));
+                within.for_each(|(pixel, from)| copy_short(&from[..count], pixel));
             }
             pixels.for_each(|pixel| pixel.fill(F::default()));
         }

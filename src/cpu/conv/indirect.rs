@@ -27,11 +27,11 @@ use crate::cpu::conv::bands::TaskSplit;
 use crate::cpu::conv::padded::Pixels;
 use crate::cpu::conv::plan::{ConvPlan, Direction, Epilogue, InputView, Phase};
 use crate::cpu::gemm::{
-    Accumulate, KC, KSegment, Microkernel, OutputTile, RowOffsets, TileProduct, dot_width, factor,
-    nr,
+    Accumulate, KC, KSegment, Microkernel, OutputTile, RowOffsets, TileProduct, dot_width, nr,
+    to_operand,
 };
 
-/// y = the convolution of each image of x, multiplied as factors of type F.
+/// y = the convolution of each image of x, multiplied in type F.
 pub(crate) fn convolve<T: Stored, F: Microkernel<Compute = T::Compute>>(
     plan: &ConvPlan<T>,
     split: &TaskSplit,
@@ -87,7 +87,7 @@ fn pack_weight<T: Stored, F: Stored<Compute = T::Compute>>(plan: &ConvPlan<T>) -
     packed
 }
 
-/// One tap's [c_in, NR] of a panel, for output channels `columns` of the group. Where factors are
+/// One tap's [c_in, NR] of a panel, for output channels `columns` of the group. Where elements are
 /// multiplied in pairs, the rows of a pair are interleaved.
 fn pack_tap<T: Stored, F: Stored<Compute = T::Compute>>(
     plan: &ConvPlan<T>,
@@ -104,13 +104,13 @@ fn pack_tap<T: Stored, F: Stored<Compute = T::Compute>>(
             Direction::Forward => {
                 let at = |o: usize| ((group * c_out + o) * taps + tap) * c_in + i;
                 row.zip(columns.clone())
-                    .for_each(|(to, o)| *to = factor(plan.weight[at(o)]));
+                    .for_each(|(to, o)| *to = to_operand(plan.weight[at(o)]));
             }
             // And its last.
             Direction::Transposed => {
                 let at = ((group * c_in + i) * taps + tap) * c_out;
                 row.zip(&plan.weight[at..][columns.clone()])
-                    .for_each(|(to, &w)| *to = factor(w));
+                    .for_each(|(to, &w)| *to = to_operand(w));
             }
         }
     }

@@ -146,7 +146,7 @@ const IN_REGISTERS_CHANNELS_OUT: usize = 64;
 /// Elements of the largest zero-padded copy that a task may take.
 const MAX_PADDED: usize = 1 << 24;
 
-/// The first algorithm of this ladder that applies and pays, for factors of type F.
+/// The first algorithm of this ladder that applies and pays, for products in type F.
 fn choose<T: Stored, F: Stored<Compute = T::Compute>>(plan: &ConvPlan<T>) -> Algorithm {
     let (g, [c_in, c_out]) = (&plan.geometry, [plan.input()[2], plan.output()[2]]);
     if winograd_applies::<F>(g, &plan.tuning)
@@ -197,7 +197,7 @@ fn winograd_applies<F: Stored>(g: &Geometry, tuning: &Tuning) -> bool {
     tuning.winograd && F::DTYPE == DType::F32 && g.window.groups == 1 && whole_vectors
 }
 
-/// As [`convolve`], by factors of type F.
+/// As [`convolve`], multiplied in type F.
 pub(crate) fn convolve_as<T: Stored, F: Microkernel<Compute = T::Compute>>(
     plan: &ConvPlan<T>,
     x: &[T],
@@ -260,7 +260,7 @@ enum WeightAlgorithm {
     Im2col,
 }
 
-/// The first algorithm of this ladder that applies and pays, for factors of type F.
+/// The first algorithm of this ladder that applies and pays, for products in type F.
 fn choose_for_weight<F: Stored>(g: &Geometry, tuning: &Tuning) -> WeightAlgorithm {
     // 1. As in `choose`. Products are summed over tiles, not over channels, and so many sums do not
     // fit into registers.
@@ -283,7 +283,7 @@ fn choose_for_weight<F: Stored>(g: &Geometry, tuning: &Tuning) -> WeightAlgorith
     WeightAlgorithm::Im2col
 }
 
-/// As [`backward_weight`], by factors of type F.
+/// As [`backward_weight`], multiplied in type F.
 pub(crate) fn backward_weight_as<T: Stored, F: Microkernel<Compute = T::Compute>>(
     g: &Geometry,
     tuning: Tuning,

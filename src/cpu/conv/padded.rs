@@ -5,7 +5,7 @@ use std::ops::Range;
 use crate::Stored;
 use crate::cpu::Scratch;
 use crate::cpu::conv::plan::InputView;
-use crate::cpu::gemm::copy_many;
+use crate::cpu::gemm::copy_long;
 use crate::tensor::dtype::as_type;
 
 /// Some channels of an image of [height, width, channels].
@@ -16,7 +16,7 @@ pub(crate) struct Pixels<'a, T> {
 }
 
 impl<'a, T: Stored> Pixels<'a, T> {
-    /// What `view` sees, as factors of type F: the image itself, or a copy in `copy`, whose memory
+    /// What `view` sees, as elements of type F: the image itself, or a copy in `copy`, whose memory
     /// all copies for this view share.
     pub fn seen<'s, F: Stored<Compute = T::Compute>>(
         &self,
@@ -53,12 +53,12 @@ impl<'a, T: Stored> Pixels<'a, T> {
             before.fill(F::default());
             after.fill(F::default());
             if channels == c && self.channels.len() == c {
-                copy_many(from, to);
+                copy_long(from, to);
                 continue;
             }
             for (to, from) in to.chunks_mut(channels).zip(from.chunks(c)) {
                 let (to, beyond) = to.split_at_mut(self.channels.len());
-                copy_many(&from[self.channels.clone()], to);
+                copy_long(&from[self.channels.clone()], to);
                 beyond.fill(F::default());
             }
         }

@@ -205,7 +205,7 @@ impl<'a, T: Stored> ConvPlan<'a, T> {
         [self.input(), self.output()].map(|size| size[2] / self.geometry.window.groups)
     }
 
-    /// Input channels of one group, zero-padded to whole VNNI pairs where factors of type F are
+    /// Input channels of one group, zero-padded to whole VNNI pairs where elements of type F are
     /// multiplied in pairs.
     pub fn k_channels<F: Stored>(&self) -> usize {
         self.group_channels()[0].next_multiple_of(dot_width::<F>())
@@ -241,7 +241,7 @@ impl<'a, T: Stored> ConvPlan<'a, T> {
             .saturating_mul(horizontal)
     }
 
-    /// Where output rows `rows` read factors of type F: in the image itself if it holds them all as
+    /// Where output rows `rows` read elements of type F: in the image itself if it holds them all as
     /// they are, or in a zero-padded copy.
     pub fn view<F: Stored>(&self, rows: &Range<usize>) -> InputView {
         let [h, w, c] = self.input();

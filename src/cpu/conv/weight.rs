@@ -28,8 +28,8 @@ use crate::cpu::Scratch;
 use crate::cpu::conv::padded::Pixels;
 use crate::cpu::conv::plan::InputView;
 use crate::cpu::gemm::{
-    Accumulate, KSegment, Microkernel, OutputTile, RowOffsets, TileProduct, dot_width, factors, nr,
-    pair_rows, sum_pairwise,
+    Accumulate, KSegment, Microkernel, OutputTile, RowOffsets, TileProduct, dot_width,
+    interleave_rows, nr, sum_pairwise, to_operands,
 };
 use crate::tensor::window::Geometry;
 use crate::{Float, Stored};
@@ -228,7 +228,7 @@ impl<F: Stored> ImageAsB<F> {
         let mut pairs = Scratch::new(view.height * image_row + t * nr::<F>());
         let to = pairs.chunks_exact_mut(image_row).take(view.height);
         for (from, to) in padded.chunks(view.width * c).zip(to) {
-            pair_rows(from, [w, kw * c, right * c], to, step / t);
+            interleave_rows(from, [w, kw * c, right * c], to, step / t);
         }
         ImageAsB {
             elements: pairs,
@@ -248,11 +248,11 @@ fn small_as_a<'a, T: Stored, F: Stored<Compute = T::Compute>>(
 ) -> &'a [F] {
     let ([_, w, c], t) = (g.small, dot_width::<F>());
     if t == 1 {
-        return factors(small, scratch);
+        return to_operands(small, scratch);
     }
     let row = w.next_multiple_of(t) * c;
     for (from, to) in small.chunks(w * c).zip(scratch.chunks_exact_mut(row)) {
-        pair_rows(from, [w, c, c], to, c);
+        interleave_rows(from, [w, c, c], to, c);
     }
     scratch
 }

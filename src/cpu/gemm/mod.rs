@@ -57,7 +57,7 @@ use macrokernel::macro_kernel;
 pub(crate) use microkernel::{KSegment, OutputTile, TileProduct};
 pub(crate) use operand::Operand;
 use pack::{PackedB, pack_b};
-pub(crate) use pack::{copy, copy_many, factor, factors, pair_rows};
+pub(crate) use pack::{copy_long, copy_short, interleave_rows, to_operand, to_operands};
 
 use crate::cpu::binary::add_assign;
 use crate::cpu::{Scratch, chunks};
@@ -188,7 +188,7 @@ impl<T: Stored, O: Stored<Compute = T::Compute>> Gemm<'_, T, O> {
                 Some(panel) => {
                     let mut converted = (F::DTYPE != T::DTYPE).then(|| Scratch::new(panel.len()));
                     let converted = converted.as_deref_mut().unwrap_or_default();
-                    multiply(factors(panel, converted), n);
+                    multiply(to_operands(panel, converted), n);
                 }
                 None => multiply(&pack_b(b, k, n), nr::<F>()),
             }

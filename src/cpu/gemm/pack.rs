@@ -18,30 +18,31 @@ use crate::cpu::simd::convert::convert;
 use crate::cpu::{Scratch, chunks, vectorize};
 use crate::tensor::dtype::{as_type, as_type_mut};
 
-/// An element as it is multiplied: as it is stored, or converted.
+/// An element in the type F that products are computed in: as it is stored, or converted.
 #[inline(always)]
-pub(crate) fn factor<T: Stored, F: Stored<Compute = T::Compute>>(x: T) -> F {
+pub(crate) fn to_operand<T: Stored, F: Stored<Compute = T::Compute>>(x: T) -> F {
     match as_type(std::slice::from_ref(&x)) {
         Some(&[x]) => x,
         _ => F::from_compute(x.to_compute()),
     }
 }
 
-/// Elements as they are multiplied: as they are stored, or converted into the first of `buffer`.
-pub(crate) fn factors<'a, T: Stored, F: Stored<Compute = T::Compute>>(
+/// Elements in the type F that products are computed in: the slice itself where they are stored so,
+/// else converted, in the front of `buffer`.
+pub(crate) fn to_operands<'a, T: Stored, F: Stored<Compute = T::Compute>>(
     x: &'a [T],
     buffer: &'a mut [F],
 ) -> &'a [F] {
     as_type(x).unwrap_or_else(|| {
-        copy_many(x, &mut buffer[..x.len()]);
+        copy_long(x, &mut buffer[..x.len()]);
         &buffer[..x.len()]
     })
 }
 
-/// Copies a few elements, converted. Pieces of constant length keep the compiler from calling
-/// memcpy, which takes longer than they do.
+/// Copies a short slice, converted to F. Chunks of constant length keep the compiler from calling
+/// memcpy, whose call takes longer than such a copy.
 #[inline(always)]
-pub(crate) fn copy<T: Stored, F: Stored<Compute = T::Compute>>(from: &[T], to: &mut [F]) {
+pub(crate) fn copy_short<T: Stored, F: Stored<Compute = T::Compute>>(from: &[T], to: &mut [F]) {
     if let Some(from) = as_type::<T, F>(from) {
         let ((from, last), (to, rest)) = (from.as_chunks::<8>(), to.as_chunks_mut::<8>());
         to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
@@ -54,11 +55,11 @@ pub(crate) fn copy<T: Stored, F: Stored<Compute = T::Compute>>(from: &[T], to: &
     }
     to.iter_mut()
         .zip(from)
-        .for_each(|(to, from)| *to = factor(*from));
+        .for_each(|(to, from)| *to = to_operand(*from));
 }
 
-/// Copies many elements, converted.
-pub(crate) fn copy_many<T: Stored, F: Stored<Compute = T::Compute>>(from: &[T], to: &mut [F]) {
+/// Copies a long slice, converted to F.
+pub(crate) fn copy_long<T: Stored, F: Stored<Compute = T::Compute>>(from: &[T], to: &mut [F]) {
     match (as_type(from), as_type_mut(to)) {
         (Some(from), _) => to.copy_from_slice(from),
         (None, Some(to)) => convert(from, to),
@@ -66,9 +67,10 @@ pub(crate) fn copy_many<T: Stored, F: Stored<Compute = T::Compute>>(from: &[T], 
     }
 }
 
-/// Interleaves rows in VNNI pairs: a0 b0 a1 b1 ..., with zeros for the partner of an odd last one.
-/// There are `count` rows of `elements` elements, `step` apart; pairs are written 2 `width` apart.
-pub(crate) fn pair_rows<'a, T: Stored, F: Stored<Compute = T::Compute>>(
+/// Interleaves rows two by two into VNNI pairs, a0 b0 a1 b1 ...; an odd last row is paired with
+/// zeros. There are `count` rows of `elements` elements, `step` apart; pairs of rows are written
+/// 2 `width` apart.
+pub(crate) fn interleave_rows<'a, T: Stored, F: Stored<Compute = T::Compute>>(
     rows: &[T],
     [count, elements, step]: [usize; 3],
     to: &'a mut [F],
@@ -171,11 +173,11 @@ impl<'a, T: Stored> Operand<'a, T> {
         if t > 1 {
             to.chunks_mut(width * t)
                 .for_each(|to| to[count * t..].fill(F::default()));
-            pair_rows(from, [rows, count, self.row_stride], to, width);
+            interleave_rows(from, [rows, count, self.row_stride], to, width);
             return;
         }
         for (p, to) in to.chunks_mut(width).enumerate() {
-            copy(&from[p * self.row_stride..][..count], to);
+            copy_short(&from[p * self.row_stride..][..count], to);
             to[count..].fill(F::default());
         }
     }
@@ -199,14 +201,14 @@ fn pack_transposed<T: Stored, F: Stored<Compute = T::Compute>>(
         if t == 1 && j + 4 <= columns && p + 4 <= rows {
             let square: [&[T]; 4] = std::array::from_fn(|i| &from[(j + i) * stride + p..][..4]);
             (0..4).for_each(|i| {
-                to[at(p + i, j)..][..4].copy_from_slice(&square.map(|column| factor(column[i])))
+                to[at(p + i, j)..][..4].copy_from_slice(&square.map(|column| to_operand(column[i])))
             });
             continue;
         }
         for (j, p) in
             (j..columns.min(j + 4)).flat_map(|j| (p..rows.min(p + 4)).map(move |p| (j, p)))
         {
-            to[at(p, j)] = factor(from[j * stride + p]);
+            to[at(p, j)] = to_operand(from[j * stride + p]);
         }
     }
 }
@@ -300,7 +302,7 @@ impl ALayout {
             return;
         };
         if dense {
-            return copy_many(&a.data[..count * m], &mut to[..count * m]);
+            return copy_long(&a.data[..count * m], &mut to[..count * m]);
         }
         let to = &mut to[..count.next_multiple_of(dot_width::<F>()) * stride];
         let transposed = Operand {
@@ -323,13 +325,13 @@ impl ALayout {
             return;
         };
         if dense {
-            return copy_many(
+            return copy_long(
                 &a.data[rows.start * count..rows.end * count],
                 &mut to[..rows.len() * count],
             );
         }
         for (row, to) in rows.zip(to.chunks_mut(stride)) {
-            copy(&a.data[row * a.row_stride..][..count], &mut to[..count]);
+            copy_short(&a.data[row * a.row_stride..][..count], &mut to[..count]);
         }
     }
 
