@@ -17,7 +17,7 @@ const STEP: f64 = 1e-3;
 
 /// Checks the gradients of `f` at `inputs` by finite differences, in f64.
 ///
-/// `f` may return a tensor of any shape: the loss is its dot product with fixed random numbers. It
+/// `f` may return a tensor of any shape: the loss is its dot product with fixed random weights. It
 /// must be smooth within about 0.01 of the inputs: keep away from the kink of `relu`, and from ties
 /// in `max`.
 ///

@@ -1,6 +1,6 @@
 //! Mean and variance of each channel, and the normalisation by them.
 //!
-//! Rows of few channels are taken several at a time, as one row of [`width`] numbers with each
+//! Rows of few channels are taken several at a time, as one row of [`width`] elements with each
 //! channel's coefficients repeated: so vectors are full with a single channel too.
 
 use std::collections::BTreeMap;
@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use crate::cpu::{GRAIN, chunks, vectorize};
 use crate::{Element, Float, Stored};
 
-/// Numbers, or twice as many of half the size, that are summed in their own type before f64 takes
+/// Elements, or twice as many of half the size, that are summed in their own type before f64 takes
 /// over: few enough to stay in the first-level cache for the second look at them, and for rounding
 /// errors to stay small; half as many cost half as much again with 128 channels.
 const BLOCK: usize = 8 * 1024;
@@ -24,7 +24,7 @@ pub(crate) struct Moments {
 }
 
 impl Moments {
-    /// Of no number.
+    /// Of no elements.
     fn none(c: usize) -> Moments {
         Moments {
             count: 0,
@@ -70,7 +70,7 @@ impl Moments {
         Moments { count, mean, m2 }
     }
 
-    /// Those of both sets of numbers together (Chan, Golub and LeVeque 1979).
+    /// Those of both sets of elements together (Chan, Golub and LeVeque 1979).
     fn merge(mut self, other: &Moments) -> Moments {
         let count = self.count + other.count;
         let part = other.count as f64 / count.max(1) as f64;
@@ -206,7 +206,7 @@ pub(crate) fn normalise_largest<T: Magnitude>(
     largest.into_iter().map(value).collect()
 }
 
-/// The first sweep back: of each channel, the sum of dy (x - about) and the sum of dy; with a
+/// The backward pass's first read of x and dy: of each channel, the sum of dy (x - about) and the sum of dy; with a
 /// residual, of x - residual for x.
 pub(crate) fn gradient_sums<T: Stored>(
     x: &[T],
@@ -424,7 +424,7 @@ fn add_terms<T: Stored>(
 /// Elements that are read again while they are in the L1 cache.
 const NEAR: usize = 1024;
 
-/// Numbers taken as one row: whole rows of c, some 64 numbers at least.
+/// Elements taken as one row: whole rows of c, at least 64 elements.
 fn width(c: usize) -> usize {
     64usize.div_ceil(c) * c
 }

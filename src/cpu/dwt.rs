@@ -13,7 +13,7 @@ pub(crate) fn forward<T: Stored>(x: &[T], [_, h, w, c]: [usize; 4], y: &mut [T])
     // What an odd image is continued with.
     let zeros = vec![T::default(); row];
     chunks(y, (GRAIN / half_row).max(1) * half_row, |start, y| {
-        let mut room = None;
+        let mut buffer = None;
         for (i, y) in (start / half_row..).zip(y.chunks_exact_mut(half_row)) {
             let (image, top) = divide(i, h.div_ceil(2));
             let x = &x[(image * h + 2 * top) * row..];
@@ -22,7 +22,7 @@ pub(crate) fn forward<T: Stored>(x: &[T], [_, h, w, c]: [usize; 4], y: &mut [T])
             } else {
                 &zeros[..]
             };
-            write_as_compute(y, &mut room, |y| {
+            write_as_compute(y, &mut buffer, |y| {
                 analyse_row([&x[..row], bottom], &zeros[..c], y, c)
             });
         }
@@ -96,7 +96,7 @@ pub(crate) fn inverse<T: Stored>(y: &[T], [_, h, w, c]: [usize; 4], x: &mut [T])
         return;
     }
     chunks(x, (GRAIN / row).max(1) * row, |start, x| {
-        let mut room = None;
+        let mut buffer = None;
         // Each row of pixels by itself: its neighbour reads the same sub-bands from the cache.
         for (i, x) in (start / row..).zip(x.chunks_exact_mut(row)) {
             let (image, r) = divide(i, h);
@@ -106,7 +106,7 @@ pub(crate) fn inverse<T: Stored>(y: &[T], [_, h, w, c]: [usize; 4], x: &mut [T])
             } else {
                 -T::Compute::ONE
             };
-            write_as_compute(x, &mut room, |x| synthesise_row(y, sign, x, c));
+            write_as_compute(x, &mut buffer, |x| synthesise_row(y, sign, x, c));
         }
     });
 }

@@ -109,7 +109,7 @@ pub(crate) fn chunks_of<T: Send, const N: usize>(
 pub(crate) struct Scratch<T>(Buffer, PhantomData<T>);
 
 impl<T: Element> Scratch<T> {
-    /// Room for `count` numbers, holding leftovers.
+    /// A buffer of `count` elements, of whatever its memory held before.
     pub fn new(count: usize) -> Self {
         Scratch(Buffer::uninit(count * size_of::<T>()), PhantomData)
     }

@@ -181,30 +181,30 @@ pub(crate) fn maximum<T: Float>(g: &Geometry, x: &[T], y: &mut [T]) {
     });
 }
 
-/// The same, and in `numbers` which kernel element that is: the first of equal ones, or the first
+/// The same, and in `positions` which kernel element that is: the first of equal ones, or the first
 /// that is not a number.
 pub(crate) fn maximum_at<T: Float, N: Number>(
     g: &Geometry,
     x: &[T],
     y: &mut [T],
-    numbers: &mut [N],
+    positions: &mut [N],
 ) {
     let ([size_x, size_y], c) = (sizes(g), g.big[2]);
     let some = together(g) * size_y;
     let tasks = y
         .par_chunks_mut(some)
-        .zip(numbers.par_chunks_mut(some))
+        .zip(positions.par_chunks_mut(some))
         .zip(x.par_chunks(together(g) * size_x));
-    tasks.for_each(|((y, numbers), x)| {
+    tasks.for_each(|((y, positions), x)| {
         let mut at = vec![0; c];
-        for ((y, numbers), x) in y
+        for ((y, positions), x) in y
             .chunks_mut(size_y)
-            .zip(numbers.chunks_mut(size_y))
+            .zip(positions.chunks_mut(size_y))
             .zip(x.chunks(size_x))
         {
             windows(g, |output, first, taps| {
                 largest(&mut y[output * c..][..c], &mut at, &x[first..], taps);
-                numbers[output * c..]
+                positions[output * c..]
                     .iter_mut()
                     .zip(&at)
                     .for_each(|(number, &at)| *number = N::of(at));
@@ -221,7 +221,7 @@ pub(crate) trait Number: Element {
     fn index(self) -> usize;
 }
 
-macro_rules! numbers {
+macro_rules! positions {
     ($($t:ty)*) => {$(impl Number for $t {
         #[inline(always)]
         fn of(number: u32) -> $t { number as $t }
@@ -229,14 +229,14 @@ macro_rules! numbers {
         fn index(self) -> usize { self as usize }
     })*};
 }
-numbers! { u8 i64 }
+positions! { u8 i64 }
 
-/// dx = the sum of dy of the windows of which an element is the largest, by the numbers of
+/// dx = the sum of dy of the windows of which an element is the largest, by the positions of
 /// [`maximum_at`].
 pub(crate) fn backward_maximum<T: Float, N: Number>(
     g: &Geometry,
     dy: &[T],
-    numbers: &[N],
+    positions: &[N],
     dx: &mut [T],
 ) {
     let ([size_x, size_y], [_, width, c]) = (sizes(g), g.big);
@@ -252,16 +252,16 @@ pub(crate) fn backward_maximum<T: Float, N: Number>(
         })
         .collect();
     images(g, size_x, dx, |image, dx| {
-        let (dy, numbers) = (
+        let (dy, positions) = (
             &dy[image * size_y..][..size_y],
-            &numbers[image * size_y..][..size_y],
+            &positions[image * size_y..][..size_y],
         );
         dx.fill(T::ZERO);
         let corners = (0..g.small[0]).flat_map(|i| {
             (0..g.small[1]).map(move |j| (i * stride[0] * width + j * stride[1]) * c)
         });
-        for ((dy, numbers), corner) in dy.chunks(c).zip(numbers.chunks(c)).zip(corners) {
-            for (channel, (&dy, number)) in dy.iter().zip(numbers).enumerate() {
+        for ((dy, positions), corner) in dy.chunks(c).zip(positions.chunks(c)).zip(corners) {
+            for (channel, (&dy, number)) in dy.iter().zip(positions).enumerate() {
                 let dx = &mut dx[taps[number.index()].wrapping_add(corner + channel)];
                 *dx = *dx + dy;
             }
@@ -280,7 +280,7 @@ vectorize! {
         }
     }
 
-    /// y = the largest of each channel over the elements of one window, and at = their numbers. x
+    /// y = the largest of each channel over the elements of one window, and at = their positions. x
     /// begins with the first element's channels; of each element there are its number and how far
     /// behind the first it lies.
     fn largest<T: Float>(y: &mut [T], at: &mut [u32], x: &[T], taps: &[(u32, usize)]) {

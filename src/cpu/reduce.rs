@@ -21,8 +21,8 @@ pub(crate) fn sum<T: Stored>(x: &[T], outer: usize, inner: usize, y: &mut [T::Co
     if inner == 1 {
         let rows = (GRAIN / length).max(1);
         return chunks(y, rows, |start, y| {
-            let mut room = None;
-            let x = as_compute(&x[start * length..][..y.len() * length], &mut room);
+            let mut buffer = None;
+            let x = as_compute(&x[start * length..][..y.len() * length], &mut buffer);
             y.iter_mut()
                 .zip(x.chunks_exact(length))
                 .for_each(|(y, x)| *y = sum_all(x));

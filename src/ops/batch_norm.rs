@@ -29,8 +29,8 @@ impl BatchStats {
         BatchStats::rounded(moments, dtype)
     }
 
-    /// Mean, variance and count as those of an x of this type: of x's type too, beside an x of 16
-    /// bits f32.
+    /// Mean, variance and count as those of an x of this type: of x's type too, or f32
+    /// where x has 16 bits.
     fn rounded((mean, var, count): (Tensor, Tensor, usize), dtype: DType) -> Result<BatchStats> {
         let dtype = match dtype {
             DType::F64 => DType::F64,
@@ -213,7 +213,7 @@ impl Forward<'_> {
     }
 }
 
-/// How large y may be beside gamma, and so beside the spread of y that comes from x, for xhat to be
+/// How large |y| may be in units of gamma, the spread of y that comes from x, for xhat to be
 /// recomputed from y.
 ///
 /// With u half a unit in the last place of 1, a sum or product that is rounded is off by u times

@@ -1,4 +1,4 @@
-//! The same numbers in another type.
+//! Casts: the same values in another type.
 
 use crate::autograd::Backward;
 use crate::{DType, Error, Result, Tensor, Var};

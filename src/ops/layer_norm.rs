@@ -54,7 +54,7 @@ pub fn layer_norm(x: &Var, gamma: &Var, beta: &Var, eps: f64) -> Result<Var> {
     }
     let [gamma, beta] = &crate::ops::one_type(gamma, beta)?;
     let [from, weight, bias] = [x, gamma, beta].map(Var::value);
-    // Statistics are f32 beside an x of 16 bits.
+    // Where x has 16 bits, its statistics are f32.
     let wide = if from.dtype() == DType::F64 {
         DType::F64
     } else {

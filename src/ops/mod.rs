@@ -199,7 +199,7 @@ pub(crate) fn float(op: &'static str, (name, tensor): (&'static str, &Tensor)) -
     }
 }
 
-/// A vector of statistics, or of what belongs to them, beside x: of x's type, or f32 beside an x of
+/// A vector of statistics, or of what belongs to them: of x's type, or f32 for an x of
 /// 16 bits.
 #[track_caller]
 pub(crate) fn same_float_or_f32(
@@ -214,7 +214,7 @@ pub(crate) fn same_float_or_f32(
     same_float(op, ("x", x), vector)
 }
 
-/// Two vectors beside an x of 16 bits in one type, so that one rule gives the gradients of both:
+/// Two vectors that belong to an x of 16 bits, in one type, so that one rule gives the gradients of both:
 /// where one has 16 bits and the other is f32, both as f32.
 pub(crate) fn one_type(a: &Var, b: &Var) -> Result<[Var; 2]> {
     if a.dtype() == b.dtype() {

@@ -8,7 +8,7 @@
 //! ```
 //! use wavemix::optim::{Method, Optimizer, StepOptions};
 //! use wavemix::{DType, Params, Rng, params::{FileLayout, Init}};
-//! // Minimise the sum of squares of three numbers: the gradient of each is twice itself.
+//! // Minimise the sum of squares of three elements: the gradient of each is twice itself.
 //! let (id, mut params) = Params::declare(DType::F32, &Rng::new(0), |names| {
 //!     Ok(names.param("x", [3], Init::Uniform(1.0), FileLayout::Same))
 //! })?;
@@ -62,7 +62,7 @@ pub struct Optimizer {
     count: usize,
     dtype: DType,
     moments: Vec<Tensor>,
-    /// Its numbers where the weights are on a GPU.
+    /// Its scalars in device memory, where the weights are on a GPU.
     on_device: Option<OnDevice>,
 }
 

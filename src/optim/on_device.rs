@@ -17,7 +17,7 @@ pub(super) const FIRST_SCALE: f64 = 65536.0;
 /// Steps in a row without an infinite gradient after which it is doubled.
 const GROWTH: u32 = 2000;
 
-/// An optimizer's numbers on a device.
+/// An optimizer's scalars (learning rate, loss scale, step count) in device memory.
 #[derive(Clone)]
 pub(super) struct OnDevice {
     /// `struct Step` of the kernels, word by word.

@@ -61,7 +61,7 @@ impl Tensor {
         Tensor::filled(there_is_room("full", shape.into(), dtype), value, dtype)
     }
 
-    /// `start, start + step, ...`, `count` numbers of shape `[count]`.
+    /// `start, start + step, ...`, `count` elements of shape `[count]`.
     #[track_caller]
     pub fn arange(start: f64, step: f64, count: usize, dtype: DType) -> Tensor {
         let (shape, at) = (

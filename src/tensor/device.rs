@@ -1,4 +1,4 @@
-//! Where numbers live and are worked on.
+//! Devices: where a tensor's elements are stored and computed.
 
 use std::fmt;
 use std::str::FromStr;

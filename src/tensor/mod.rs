@@ -1,4 +1,4 @@
-//! `Tensor`: an array of numbers with a shape, and no computation graph.
+//! `Tensor`: an array of elements with a shape, and no computation graph.
 
 #[macro_use]
 pub(crate) mod dispatch;
@@ -198,7 +198,7 @@ impl Tensor {
     }
 }
 
-/// Other views and types of the same numbers.
+/// Other views of the same elements, and other types.
 impl Tensor {
     /// The same elements in another shape; nothing is copied.
     ///

@@ -51,7 +51,7 @@ impl TaskSplit {
 
     /// Calls `compute(image, band, copy, y)` for each band of each image, over threads, and the
     /// epilogue for each task's part of y. `bands` are what the algorithm knows of each band;
-    /// `copy` is for a zero-padded copy and is lent again to the next image of the task.
+    /// `copy` is scratch memory for a zero-padded copy, which the task's next image reuses.
     pub fn for_each_band<T: Stored, F: Element, B: Sync>(
         &self,
         plan: &ConvPlan<T>,

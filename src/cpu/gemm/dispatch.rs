@@ -198,7 +198,7 @@ mod tests {
             .into_iter()
             .flat_map(|columns| [3, MR + 7].map(|rows| (columns, rows)))
         {
-            // By the definition. Elements beside the columns stay.
+            // By the definition. Elements outside the columns stay as they are.
             let want = |i: usize, j: usize| {
                 let b = |p: usize| b[(p / t * width + j) * t + p % t].to_f64();
                 let products = (0..terms * t).map(|p| a[i * terms * t + p].to_f64() * b(p));

@@ -10,7 +10,7 @@
 //! `exp(x) = 2^n exp(x - n ln 2)`, evaluate a polynomial there, and undo the reduction. The
 //! polynomials are minimax, found by the Remez exchange algorithm in 40-digit arithmetic with the
 //! error relative to the result, then rounded to the type. The interval and the error before
-//! rounding stand beside each. Exact terms (1 + x in exp, x in tanh) are kept apart and added last:
+//! rounding stand at each. Exact terms (1 + x in exp, x in tanh) are kept apart and added last:
 //! that, more than the polynomial, keeps the error at about one unit in the last place.
 
 #![allow(

@@ -16,7 +16,7 @@
 //!
 //! Along both axes a tile of 2 x 2 outputs takes 9 multiplications instead of 16; with three taps,
 //! F(2x2, 3x3), 16 instead of 36. Each of these products is a GEMM over channels, and the
-//! transforms before and after it are few additions beside it, C for every C^2 multiplications:
+//! transforms before and after it are few additions in comparison, C for every C^2 multiplications:
 //!
 //! ```text
 //! for each phase pair and component:            U[p] = G g G^T        [c_in, c_out] each p
