@@ -1,29 +1,8 @@
-//! One operand, element by element.
+//! One operand, element by element: a row for each function, with its value and its derivative.
 
 use crate::cpu::simd::convert::{BLOCK, for_each_block};
 use crate::cpu::{GRAIN, chunks, vectorize};
 use crate::{Float, Stored};
-
-/// Which function of a number; see [`crate::ops`] for what each is.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Kind {
-    Neg,
-    Abs,
-    Exp,
-    Log,
-    Sqrt,
-    Square,
-    Recip,
-    Powf(f64),
-    Tanh,
-    Sigmoid,
-    Relu,
-    Silu,
-    Gelu,
-    Clamp(f64, f64),
-    AddScalar(f64),
-    MulScalar(f64),
-}
 
 /// What a backward rule computes from.
 #[derive(Clone, Copy, PartialEq)]
@@ -33,44 +12,121 @@ pub(crate) enum Saves {
     Output,
 }
 
-impl Kind {
-    pub fn name(self) -> &'static str {
-        match self {
-            Kind::Neg => "neg",
-            Kind::Abs => "abs",
-            Kind::Exp => "exp",
-            Kind::Log => "log",
-            Kind::Sqrt => "sqrt",
-            Kind::Square => "square",
-            Kind::Recip => "recip",
-            Kind::Powf(_) => "powf",
-            Kind::Tanh => "tanh",
-            Kind::Sigmoid => "sigmoid",
-            Kind::Relu => "relu",
-            Kind::Silu => "silu",
-            Kind::Gelu => "gelu",
-            Kind::Clamp(..) => "clamp",
-            Kind::AddScalar(_) => "add_scalar",
-            Kind::MulScalar(_) => "mul_scalar",
+/// From rows `name Kind(parameters): x => y, what is saved(its name) dy => dx;` makes the enum
+/// `Kind` and the loops. x, y and what is saved are of type `T`, parameters are f64. A row of the
+/// same name in [`crate::ops`] documents the function and makes it a method; one in
+/// kernels/unary.cu computes it on a GPU, which the order of the rows numbers it for.
+macro_rules! functions {
+    ($($name:literal $kind:ident $(($($p:ident),+))?: $x:ident => $y:expr, $saves:ident($kept:tt) $dy:ident => $dx:expr;)*) => {
+        /// Which function of an element; see [`crate::ops`] for what each is.
+        #[derive(Clone, Copy, Debug, PartialEq)]
+        pub(crate) enum Kind {
+            $($kind $(($(functions!(@f64 $p)),+))?,)*
         }
-    }
 
-    /// The output where it gives the derivative, as it is most often kept alive by the next op
-    /// anyway.
-    pub fn saves(self) -> Saves {
-        match self {
-            Kind::Neg | Kind::AddScalar(_) | Kind::MulScalar(_) => Saves::Nothing,
-            Kind::Exp | Kind::Sqrt | Kind::Recip | Kind::Tanh | Kind::Sigmoid | Kind::Relu => {
-                Saves::Output
+        impl Kind {
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Kind::$kind { .. } => $name,)*
+                }
             }
-            Kind::Abs
-            | Kind::Log
-            | Kind::Square
-            | Kind::Powf(_)
-            | Kind::Silu
-            | Kind::Gelu
-            | Kind::Clamp(..) => Saves::Input,
+
+            /// The output where it gives the derivative, as it is most often kept alive by the next
+            /// op anyway.
+            pub fn saves(self) -> Saves {
+                match self {
+                    $(Kind::$kind { .. } => Saves::$saves,)*
+                }
+            }
+
+            /// Its row, counted from 0: the constant of kernels/unary.cu.
+            pub fn number(self) -> i32 {
+                enum Row {
+                    $($kind,)*
+                }
+                match self {
+                    $(Kind::$kind { .. } => Row::$kind as i32,)*
+                }
+            }
+
+            /// Its parameters, as a kernel takes them.
+            pub fn parameters(self) -> [f32; 2] {
+                let first_two = |given: &[f64]| [0, 1].map(|i| given.get(i).map_or(0.0, |&p| p as f32));
+                match self {
+                    $(Kind::$kind $(($($p),+))? => first_two(&[$($($p),+)?]),)*
+                }
+            }
         }
+
+        // Loops, not closures: the compiler leaves a long closure a call.
+        vectorize! {
+            #[allow(unused_variables)]
+            fn apply_chunk<T: Float>(kind: Kind, x: &[T], y: &mut [T]) {
+                match kind {
+                    $(Kind::$kind $(($($p),+))? => for (y, &$x) in y.iter_mut().zip(x) {
+                        *y = $y;
+                    },)*
+                }
+            }
+
+            #[allow(unused_variables)]
+            fn backward_chunk<T: Float>(kind: Kind, kept: &[T], dy: &[T], dx: &mut [T]) {
+                match kind {
+                    $(Kind::$kind $(($($p),+))? => for ((dx, &$kept), &$dy) in dx.iter_mut().zip(kept).zip(dy) {
+                        *dx = $dx;
+                    },)*
+                }
+            }
+        }
+    };
+    (@f64 $p:ident) => { f64 };
+}
+
+functions! {
+    "neg" Neg: x => -x, Nothing(_) dy => -dy;
+    "abs" Abs: x => x.abs(), Input(x) dy => if x > T::ZERO { dy } else if x < T::ZERO { -dy } else { T::ZERO };
+    "exp" Exp: x => x.exp(), Output(y) dy => y * dy;
+    "log" Log: x => x.ln(), Input(x) dy => dy / x;
+    "sqrt" Sqrt: x => x.sqrt(), Output(y) dy => dy / (T::from_f64(2.0) * y);
+    "square" Square: x => x * x, Input(x) dy => T::from_f64(2.0) * x * dy;
+    "recip" Recip: x => T::ONE / x, Output(y) dy => -(y * y * dy);
+    "powf" Powf(p): x => x.powf(T::from_f64(p)), Input(x) dy => power_slope(p, x) * dy;
+    "tanh" Tanh: x => x.tanh(), Output(y) dy => (T::ONE - y * y) * dy;
+    "sigmoid" Sigmoid: x => x.sigmoid(), Output(y) dy => y * (T::ONE - y) * dy;
+    // Not-a-number passes through; as in PyTorch's threshold_backward, so does its gradient.
+    "relu" Relu: x => if x < T::ZERO { T::ZERO } else { x }, Output(y) dy => if y <= T::ZERO { T::ZERO } else { dy };
+    "silu" Silu: x => x * x.sigmoid(), Input(x) dy => silu_slope(x) * dy;
+    "gelu" Gelu: x => x.gelu::<FUSED>(), Input(x) dy => x.gelu_slope::<FUSED>() * dy;
+    "clamp" Clamp(low, high): x => clamp(x, T::from_f64(low), T::from_f64(high)),
+        Input(x) dy => if x >= T::from_f64(low) && x <= T::from_f64(high) { dy } else { T::ZERO };
+    "add_scalar" AddScalar(c): x => x + T::from_f64(c), Nothing(_) dy => dy;
+    "mul_scalar" MulScalar(c): x => x * T::from_f64(c), Nothing(_) dy => dy * T::from_f64(c);
+}
+
+/// p x^(p-1), 0 for p = 0.
+#[inline(always)]
+fn power_slope<T: Float>(p: f64, x: T) -> T {
+    if p == 0.0 {
+        return T::ZERO;
+    }
+    T::from_f64(p) * x.powf(T::from_f64(p - 1.0))
+}
+
+#[inline(always)]
+fn silu_slope<T: Float>(x: T) -> T {
+    let s = x.sigmoid();
+    s * (T::ONE + x * (T::ONE - s))
+}
+
+/// Not-a-number passes through.
+#[inline(always)]
+fn clamp<T: Float>(x: T, low: T, high: T) -> T {
+    if x < low {
+        low
+    } else if x > high {
+        high
+    } else {
+        x
     }
 }
 
@@ -91,101 +147,4 @@ pub(crate) fn backward<T: Stored>(kind: Kind, kept: &[T], dy: &[T], dx: &mut [T]
             backward_chunk(kind, kept, dy, dx)
         });
     });
-}
-
-vectorize! {
-    fn apply_chunk<T: Float>(kind: Kind, x: &[T], y: &mut [T]) {
-        let (zero, one) = (T::ZERO, T::ONE);
-        match kind {
-            Kind::Neg => map(x, y, |x| -x),
-            Kind::Abs => map(x, y, |x| x.abs()),
-            Kind::Exp => map(x, y, |x| x.exp()),
-            Kind::Log => map(x, y, |x| x.ln()),
-            Kind::Sqrt => map(x, y, |x| x.sqrt()),
-            Kind::Square => map(x, y, |x| x * x),
-            Kind::Recip => map(x, y, |x| one / x),
-            Kind::Powf(p) => map(x, y, |x| x.powf(T::from_f64(p))),
-            Kind::Tanh => map(x, y, |x| x.tanh()),
-            Kind::Sigmoid => map(x, y, |x| x.sigmoid()),
-            // Written so that not-a-number passes through.
-            Kind::Relu => map(x, y, |x| if x < zero { zero } else { x }),
-            Kind::Silu => map(x, y, |x| x * x.sigmoid()),
-            Kind::Gelu => {
-                for (y, &x) in y.iter_mut().zip(x) {
-                    *y = x.gelu::<FUSED>();
-                }
-            }
-            Kind::Clamp(low, high) => {
-                let (low, high) = (T::from_f64(low), T::from_f64(high));
-                map(x, y, |x| {
-                    if x < low {
-                        low
-                    } else if x > high {
-                        high
-                    } else {
-                        x
-                    }
-                });
-            }
-            Kind::AddScalar(c) => map(x, y, |x| x + T::from_f64(c)),
-            Kind::MulScalar(c) => map(x, y, |x| x * T::from_f64(c)),
-        }
-    }
-
-    fn backward_chunk<T: Float>(kind: Kind, kept: &[T], dy: &[T], dx: &mut [T]) {
-        let (zero, one, two) = (T::ZERO, T::ONE, T::from_f64(2.0));
-        match kind {
-            Kind::Neg => map(dy, dx, |dy| -dy),
-            Kind::Abs => zip(kept, dy, dx, |x, dy| {
-                if x > zero {
-                    dy
-                } else if x < zero {
-                    -dy
-                } else {
-                    zero
-                }
-            }),
-            Kind::Exp => zip(kept, dy, dx, |y, dy| y * dy),
-            Kind::Log => zip(kept, dy, dx, |x, dy| dy / x),
-            Kind::Sqrt => zip(kept, dy, dx, |y, dy| dy / (two * y)),
-            Kind::Square => zip(kept, dy, dx, |x, dy| two * x * dy),
-            Kind::Recip => zip(kept, dy, dx, |y, dy| -(y * y * dy)),
-            Kind::Powf(0.0) => dx.fill(zero),
-            Kind::Powf(p) => zip(kept, dy, dx, |x, dy| T::from_f64(p) * x.powf(T::from_f64(p - 1.0)) * dy),
-            Kind::Tanh => zip(kept, dy, dx, |y, dy| (one - y * y) * dy),
-            Kind::Sigmoid => zip(kept, dy, dx, |y, dy| y * (one - y) * dy),
-            // As PyTorch's threshold_backward: the gradient passes where y is not-a-number.
-            Kind::Relu => zip(kept, dy, dx, |y, dy| if y <= zero { zero } else { dy }),
-            Kind::Silu => zip(kept, dy, dx, |x, dy| {
-                let s = x.sigmoid();
-                s * (one + x * (one - s)) * dy
-            }),
-            // A loop of its own: the compiler leaves a closure this long a call.
-            Kind::Gelu => {
-                for ((dx, &x), &dy) in dx.iter_mut().zip(kept).zip(dy) {
-                    *dx = x.gelu_slope::<FUSED>() * dy;
-                }
-            }
-            Kind::Clamp(low, high) => {
-                let (low, high) = (T::from_f64(low), T::from_f64(high));
-                zip(kept, dy, dx, |x, dy| if x >= low && x <= high { dy } else { zero });
-            }
-            Kind::AddScalar(_) => map(dy, dx, |dy| dy),
-            Kind::MulScalar(c) => map(dy, dx, |dy| dy * T::from_f64(c)),
-        }
-    }
-}
-
-#[inline(always)]
-fn map<T: Float>(x: &[T], y: &mut [T], f: impl Fn(T) -> T) {
-    for (y, &x) in y.iter_mut().zip(x) {
-        *y = f(x);
-    }
-}
-
-#[inline(always)]
-fn zip<T: Float>(a: &[T], b: &[T], y: &mut [T], f: impl Fn(T, T) -> T) {
-    for ((y, &a), &b) in y.iter_mut().zip(a).zip(b) {
-        *y = f(a, b);
-    }
 }

@@ -1,4 +1,4 @@
-//! Functions of one number, element by element: a row each, with its derivative.
+//! Functions of one operand, element by element: a row each, with its derivative.
 //!
 //! The backward rule computes from the output where the derivative is simple in it (y for exp, 1 -
 //! y^2 for tanh), as the next op most often keeps that alive anyway, and from the input otherwise.

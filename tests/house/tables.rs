@@ -19,41 +19,26 @@ fn between<'a>(text: &'a str, path: &str, from: &str, to: &str) -> &'a str {
         .0
 }
 
-/// The names of `enum Kind` in src/cpu/FILE.rs, in order, each with what [`Kind::name`] calls it.
+/// The kinds of src/cpu/FILE.rs in order, each with its name: rows `"name" Kind: ..` of a table, or
+/// arms `Kind::X => "name"`.
 fn kinds(file: &str) -> Vec<(String, String)> {
     let path = format!("src/cpu/{file}.rs");
     let all = text(&path);
-    let name = |line: &str| {
-        line.trim()
-            .trim_end_matches(',')
-            .split('(')
-            .next()
-            .unwrap()
-            .to_owned()
+    let row = |line: &str| {
+        let (name, kind) = line.strip_prefix("    \"")?.split_once("\" ")?;
+        let kind = kind.chars().take_while(|c| c.is_alphanumeric()).collect();
+        Some((kind, name.to_owned()))
     };
-    let kinds: Vec<String> = between(&all, &path, "enum Kind {\n", "\n}")
-        .lines()
-        .filter(|line| !line.trim().starts_with("//"))
-        .map(name)
-        .collect();
-    let called = |kind: &String| {
-        let arm = all.lines().map(str::trim).find(|line| {
-            line.strip_prefix(&format!("Kind::{kind}"))
-                .is_some_and(|rest| {
-                    rest.contains("=> \"") && !rest.starts_with(char::is_alphabetic)
-                })
-        });
-        arm.unwrap_or_else(|| panic!("{path}: Kind::{kind} has no name"))
-            .split('"')
-            .nth(1)
-            .unwrap()
-            .to_owned()
+    let arm = |line: &str| {
+        let (kind, name) = line.trim().strip_prefix("Kind::")?.split_once(" => \"")?;
+        Some((kind.to_owned(), name.split('"').next()?.to_owned()))
+    };
+    let kinds: Vec<_> = match all.split_once("\nfunctions! {\n") {
+        Some((_, table)) => table.lines().filter_map(row).collect(),
+        None => all.lines().filter_map(arm).collect(),
     };
     assert!(kinds.len() > 3, "{path}: {kinds:?}");
     kinds
-        .iter()
-        .map(|kind| (kind.clone(), called(kind)))
-        .collect()
 }
 
 /// AddScalar as ADD_SCALAR.
@@ -129,25 +114,15 @@ fn kernels_have_a_case_for_each_kind_in_the_order_of_the_cpu() {
 
 #[test]
 fn launches_number_kinds_as_the_kernels_do() {
-    let path = "src/cuda/unary.rs";
-    let launch = text(path);
-    for (number, (kind, _)) in kinds("unary").iter().enumerate() {
-        let arm = launch.lines().find(|line| {
-            line.trim().starts_with(&format!("Kind::{kind}")) && {
-                let rest = &line.trim()["Kind::".len() + kind.len()..];
-                rest.starts_with(' ') || rest.starts_with('(')
-            }
-        });
-        let arm = arm.unwrap_or_else(|| panic!("{path} lacks Kind::{kind}"));
+    for (path, number) in [
+        ("src/cuda/unary.rs", "kind.number()"),
+        ("src/cuda/binary.rs", "kind as i32"),
+    ] {
         assert!(
-            arm.contains(&format!("=> ({number}, ")),
-            "{path}: Kind::{kind} is {number}: {arm}"
+            text(path).contains(number),
+            "{path} takes the order of the CPU's kinds, {number}"
         );
     }
-    assert!(
-        text("src/cuda/binary.rs").contains("kind as i32"),
-        "src/cuda/binary.rs takes the order of the enum"
-    );
 }
 
 /// A number without a case must not be taken for another.
