@@ -112,3 +112,18 @@ fn one_wrong_element_among_many_is_found() {
         );
     }
 }
+
+/// Comparisons with not-a-number are false, and an infinite gradient makes an infinite tolerance.
+#[test]
+fn gradients_that_are_not_finite_are_found() {
+    let x = [Tensor::uniform([5, 7], 0.5, 2.0, DType::F64, &Rng::new(4))];
+    // The square of 1e200 is infinite too.
+    for factor in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1e200] {
+        for wrong in [0..1, 34..35, 0..35] {
+            let checked = gradcheck(|v| cube(&v[0], wrong.clone(), factor), &x);
+            assert!(checked.is_err(), "elements {wrong:?} times {factor}");
+        }
+        let checked = adjoint_check(|x| double(x, factor), &[5, 7]);
+        assert!(checked.is_err(), "a slope of {factor}");
+    }
+}

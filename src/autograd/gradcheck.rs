@@ -7,8 +7,9 @@
 
 use crate::{DType, Error, Result, Rng, Tensor, Var};
 
-/// How far the derivative may be from the gradient, relative to what rounding and the step allow
-/// for.
+/// Largest difference between the two, relative to max(1, norm of the gradient). Step and rounding
+/// cost about 1e-13 where the function is as smooth as its value is large; the rest is for the
+/// function's own rounding, and for fifth derivatives that are large.
 const TOLERANCE: f64 = 1e-7;
 
 /// Step of the differences. The five-point formula errs by h^4 f'''''/30 ~ 1e-13 and by rounding
@@ -18,8 +19,8 @@ const STEP: f64 = 1e-3;
 /// Checks the gradients of `f` at `inputs` by finite differences, in f64.
 ///
 /// `f` may return a tensor of any shape: the loss is its dot product with fixed random weights. It
-/// must be smooth within about 0.01 of the inputs: keep away from the kink of `relu`, and from ties
-/// in `max`.
+/// must be smooth where the differences are taken, 0.002 times a standard normal number to each side
+/// of an element, which is within 0.01: keep away from the kink of `relu`, and from ties in `max`.
 ///
 /// ```
 /// use wavemix::{DType, Rng, Tensor, gradcheck::gradcheck};
@@ -31,8 +32,8 @@ const STEP: f64 = 1e-3;
 /// ```
 ///
 /// # Errors
-/// Those of `f`; inputs that are not f64; and a gradient that is off, with the input's number and
-/// both values.
+/// Those of `f`; inputs that are not f64; and a gradient that is off or not finite, with the input's
+/// number and both values.
 #[track_caller]
 pub fn gradcheck(f: impl Fn(&[Var]) -> Result<Var>, inputs: &[Tensor]) -> Result<()> {
     if let Some(other) = inputs.iter().find(|x| x.dtype() != DType::F64) {
@@ -62,12 +63,15 @@ pub fn gradcheck(f: impl Fn(&[Var]) -> Result<Var>, inputs: &[Tensor]) -> Result
             loss(2.0 * STEP)? - loss(-2.0 * STEP)?,
         );
         let seen = (8.0 * near - far) / (12.0 * STEP);
-        // The yardstick: how large the derivative could be, were gradient and direction aligned.
+        // About the size of the derivative along a random direction: the norm of the gradient.
         let scale = gradients
             .of(leaf)
             .map_or(Ok(0.0), |dx| Ok::<_, Error>(dot(dx, dx)?.sqrt()))?
             .max(1.0);
-        if (claimed - seen).abs() > TOLERANCE * scale || !seen.is_finite() {
+        // Written so that not-a-number is an error; an infinite gradient would have an infinite
+        // tolerance.
+        let right = (claimed - seen).abs() <= TOLERANCE * scale && scale.is_finite();
+        if !right {
             return Err(Error::Graph(format!(
                 "gradcheck: input {i}: the gradient gives {claimed:.9e}, differences {seen:.9e}"
             )));
@@ -98,7 +102,9 @@ pub fn adjoint_check(f: impl Fn(&Var) -> Result<Var>, shape: &[usize]) -> Result
     );
     let gradients = ax.backward_from(y, &[])?;
     let backward = gradients.of(&x).map_or(Ok(0.0), |dx| dot(dx, x.value()))?;
-    if (forward - backward).abs() > 1e-13 * size.max(1.0) {
+    // Written so that not-a-number is an error.
+    let right = (forward - backward).abs() <= 1e-13 * size.max(1.0) && size.is_finite();
+    if !right {
         return Err(Error::Graph(format!(
             "adjoint_check: <f(x), y> is {forward:.15e}, <x, f'(y)> is {backward:.15e}"
         )));
