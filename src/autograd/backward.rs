@@ -1,9 +1,15 @@
 //! The backward pass: reverse-mode differentiation by the chain rule.
 //!
 //! [`Var::backward`] starts at the loss with dy = 1 and visits the nodes from the youngest to the
-//! oldest: a node's inputs are older than itself, so its whole gradient has arrived before it is
-//! visited. Each rule computes one vector-Jacobian product and is used up by it, so memory shrinks
-//! while gradients travel.
+//! oldest. Whatever was computed from a value is younger than it, so all of that has been visited, and
+//! has delivered its gradients, before the value's own node is. Gradients of a value that was used
+//! several times are added as they arrive, in this order, which is always the same.
+//!
+//! A rule computes one vector-Jacobian product: dy times the matrix of the partial derivatives of its
+//! output by its input, which is never formed. It is consumed by that, and what it saved is freed when
+//! it returns; so is the gradient that it was given, unless it is kept ([`Var::backward_keeping`]).
+//! What is left at the end are the gradients of leaves and parameters. So memory shrinks while the
+//! backward pass goes on.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -55,11 +61,11 @@ impl Var {
         let mut waiting = BTreeMap::from([(root.id, (root.clone(), dy))]);
         while let Some((id, (node, dy))) = waiting.pop_last() {
             if keep.iter().any(|var| var.id() == Some(id)) {
-                gradients.file(id, dy.clone());
+                gradients.insert(id, dy.clone());
             }
             match &node.kind {
-                Kind::Leaf => gradients.file(id, dy),
-                Kind::Param(param) => gradients.file_param(*param, dy)?,
+                Kind::Leaf => gradients.insert(id, dy),
+                Kind::Param(param) => gradients.insert_param(*param, dy)?,
                 Kind::Op(rule) => {
                     let rule = rule.lock().unwrap_or_else(|e| e.into_inner()).take();
                     let rule = rule.ok_or_else(|| used_up(&node))?;

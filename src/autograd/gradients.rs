@@ -9,7 +9,8 @@ use crate::{DType, Device, Error, Params, Result, Tensor, Var};
 /// The gradients of one loss, by leaf and by parameter.
 #[derive(Default)]
 pub struct Gradients {
-    leaves: BTreeMap<u64, Tensor>,
+    /// Of leaves and of kept intermediate values, by node.
+    by_node: BTreeMap<u64, Tensor>,
     params: BTreeMap<ParamKey, Tensor>,
 }
 
@@ -17,7 +18,7 @@ impl Gradients {
     /// The gradient with respect to `var`: a leaf, or an intermediate value that was asked for.
     /// `None` where the loss does not depend on it.
     pub fn of(&self, var: &Var) -> Option<&Tensor> {
-        self.leaves.get(&var.id()?)
+        self.by_node.get(&var.id()?)
     }
 
     /// The gradient with respect to a parameter of these `params`, or of a copy of them. `None`
@@ -66,13 +67,14 @@ impl Gradients {
         }
     }
 
-    /// Adds those of another loss, for batches taken in parts. Leaves are told apart by identity.
+    /// Adds those of another loss, for batches taken in parts. A leaf that is made anew for each part
+    /// is another leaf, and its gradients are not added.
     ///
     /// # Errors
-    /// Where two gradients of one parameter differ in shape or dtype.
+    /// Where two gradients of one parameter are on different devices.
     pub fn accumulate(&mut self, other: Gradients) -> Result<()> {
-        for (id, dy) in other.leaves {
-            add_entry(&mut self.leaves, id, dy)?;
+        for (id, dy) in other.by_node {
+            add_entry(&mut self.by_node, id, dy)?;
         }
         for (param, dy) in other.params {
             add_entry(&mut self.params, param, dy)?;
@@ -123,12 +125,12 @@ impl Gradients {
         Ok(flat)
     }
 
-    pub(crate) fn file(&mut self, id: u64, dy: Tensor) {
-        self.leaves.insert(id, dy);
+    pub(crate) fn insert(&mut self, id: u64, dy: Tensor) {
+        self.by_node.insert(id, dy);
     }
 
     /// A weight may enter a graph several times; each time adds.
-    pub(crate) fn file_param(&mut self, param: ParamKey, dy: Tensor) -> Result<()> {
+    pub(crate) fn insert_param(&mut self, param: ParamKey, dy: Tensor) -> Result<()> {
         add_entry(&mut self.params, param, dy)
     }
 }

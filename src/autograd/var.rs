@@ -58,14 +58,17 @@ pub trait Backward: Send {
     /// The vector-Jacobian product: from the gradient dy of the output to one gradient per input, in
     /// the order of the inputs.
     ///
-    /// `None` is a gradient of zero. Where `wanted[i]` is false nobody asks for input i's: leave it
-    /// `None` and save the work. Each returned gradient has its input's shape and dtype.
+    /// That is dy times the matrix of the partial derivatives of the output by the input: how the
+    /// loss moves with each element of the input. `None` is a gradient of zero. Where `wanted[i]` is
+    /// false the gradient of input i is not needed: return `None` and save the work. Each returned
+    /// gradient has its input's shape and dtype.
     ///
     /// # Errors
     /// Whatever computing it may run into; the backward pass ends there.
     fn backward(self: Box<Self>, dy: Tensor, wanted: &[bool]) -> Result<Vec<Option<Tensor>>>;
 
-    /// The saved tensors, which it keeps alive until then, for those who count memory.
+    /// The saved tensors, which the rule keeps alive until the backward pass has visited it: the trace
+    /// counts their memory.
     fn saves(&self) -> Vec<&Tensor>;
 }
 

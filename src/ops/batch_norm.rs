@@ -89,13 +89,15 @@ impl Default for BatchNormOptions<'_> {
 /// = dy. Where var + eps is 0, 1 / std counts as 0: y is beta, dx and dgamma are 0.
 /// **Saves**: x, and mean and variance of each channel. With a residual and the batch's own
 /// statistics, on the CPU, y and the residual for x, which the ops before and after it mostly keep
-/// anyway: xhat = (y - residual - beta) / gamma. Not where that would lose digits, in 16 bits or
-/// where some channel's |y| + 2 |beta| is more than 256 |gamma|.
+/// anyway: xhat = (y - residual - beta) / gamma. Where that would lose digits x itself is saved: in
+/// 16 bits, and where in some channel the largest |y| + 2 |beta| is 256 |gamma| or more, so wherever
+/// a gamma is 0.
 /// **Errors**: gamma, beta, mean or variance not `[c]`, dtypes that differ, a residual of another
 /// shape or dtype than x, fewer than two elements a channel in training, known statistics of
 /// another count.
 /// **Source**: Ioffe and Szegedy (arXiv 1502.03167), algorithm 1; `torch.nn.functional.batch_norm`;
-/// for x from y, Rota Bulo, Porzi and Kontschieder (arXiv 1712.02616).
+/// for x from y, Rota Bulo, Porzi and Kontschieder, "In-Place Activated BatchNorm" (arXiv
+/// 1712.02616).
 #[track_caller]
 pub fn batch_norm(
     x: &Var,
@@ -129,7 +131,7 @@ pub fn batch_norm(
         .into_iter()
         .chain(options.residual)
         .collect();
-    let (saved, source) = match other {
+    let (saved, from_y) = match other {
         Some(residual) if invertible => {
             let beta = beta.value().clone();
             (y.clone(), Some([residual.clone(), beta]))
@@ -138,7 +140,7 @@ pub fn batch_norm(
     };
     let y = Var::record("batch_norm", &inputs, y, || BatchNorm {
         x: saved,
-        source,
+        from_y,
         mean,
         var,
         gamma: gamma.value().clone(),
@@ -217,16 +219,18 @@ impl Forward<'_> {
 /// recomputed from y.
 ///
 /// With u half a unit in the last place of 1, a sum or product that is rounded is off by u times
-/// itself. On the way to y those are twice gamma xhat, gamma xhat + beta and y; in the backward pass
-/// gamma xhat + beta and twice gamma xhat:
+/// itself at most. The forward pass rounds x - mean and its product with gamma / std (gamma xhat,
+/// twice), adds beta (gamma xhat + beta) and the residual (y). The backward pass subtracts the
+/// residual (gamma xhat + beta) and beta, and divides by gamma (gamma xhat, twice). In units of gamma
+/// that is together
 ///
 /// ```text
 /// error of xhat <= u ((|y| + 2 |beta|) / |gamma| + 6 |xhat|)
 /// ```
 ///
-/// The last term is that of x and its mean too. The first is 2^-16 of the spread of xhat, 1, at
-/// most with this limit in f32. In training it is about 40 for the largest y of the papers' models,
-/// so that they save nothing but y.
+/// The last term arises where x is saved as well. In f32 u is 2^-24, so this limit keeps the first
+/// term below 2^-16, and the spread of xhat is 1. In training the papers' models the ratio reaches
+/// about 40, so that they save nothing but y.
 const LARGEST_RATIO: f64 = 256.0;
 
 /// Whether xhat = (y - residual - beta) / gamma is exact enough in every channel, of which
@@ -241,10 +245,10 @@ fn invertible(largest: &[f64], gamma: &[f64], beta: &[f64]) -> bool {
 }
 
 struct BatchNorm {
-    /// x, or y where there is a `source`.
+    /// x, or y where that gives xhat too.
     x: Tensor,
-    /// Residual and beta, where x is recomputed from y.
-    source: Option<[Tensor; 2]>,
+    /// Residual and beta, where xhat is recomputed from y.
+    from_y: Option<[Tensor; 2]>,
     /// Mean and variance of each channel, f64 on the CPU and f32 on a GPU.
     mean: Tensor,
     var: Tensor,
@@ -255,8 +259,17 @@ struct BatchNorm {
 }
 
 impl Backward for BatchNorm {
-    /// Where mean and std depend on x, moving x along 1 or along xhat changes nothing: dx has those
-    /// two directions taken out of dy.
+    /// Why dx has two terms taken out of gamma / std dy: x moves xhat by itself, through the mean and
+    /// through s = sqrt(var + eps). A step v of x moves the mean by mean(v), and s by mean(xhat v), as
+    /// 2 s ds = dvar = 2 mean((x - mean) v). So xhat = (x - mean) / s moves by
+    ///
+    /// ```text
+    /// (v - mean(v) - xhat mean(xhat v)) / s
+    /// ```
+    ///
+    /// The matrix of this linear map is symmetric, so a vector-Jacobian product is the same formula
+    /// with gamma dy for v, and the means are those of the sums dbeta and dgamma. A shift of x, v = 1,
+    /// changes no xhat, and with eps = 0 nor does a stretch, v = xhat.
     fn backward(self: Box<Self>, dy: Tensor, wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
         let gamma_type = self.gamma.dtype();
         let sums = (self.count.is_some() || wanted[1] || wanted[2])
@@ -275,12 +288,13 @@ impl Backward for BatchNorm {
     }
 
     fn saves(&self) -> Vec<&Tensor> {
-        let residual = self.source.iter().map(|[residual, _]| residual);
+        let residual = self.from_y.iter().map(|[residual, _]| residual);
         residual.chain([&self.x, &self.mean, &self.var]).collect()
     }
 }
 
-// The CPU may hold y for x, takes f64 coefficients and writes dx over x; a GPU does none of this.
+// The CPU may hold y for x, takes f64 coefficients and writes dx over x. A GPU does none of this: its
+// kernels read x.
 impl BatchNorm {
     /// dgamma and dbeta, in the statistics' type.
     fn gradient_sums(&self, dy: &Tensor) -> Result<[Tensor; 2]> {
@@ -329,6 +343,7 @@ impl BatchNorm {
         let slope = product(&slope, &inverse);
         let inv_std = cpu::inverse_std(self.var.data(), self.eps);
         let scale = product(&channel_vec(&self.gamma)?, &inv_std);
+        // A handle of its own: dx is written over self.x.
         let residual = residual.cloned();
         let residual = residual.as_ref();
         dispatch_dtype!("batch_norm", self.x.dtype(), T in [f32, f64, bf16] => {
@@ -341,7 +356,7 @@ impl BatchNorm {
     /// What xhat = (x - residual - center) inverse is made of on the CPU: mean and 1 / std, or with
     /// y for x residual, beta and 1 / gamma.
     fn coefficients(&self) -> Result<(Option<&Tensor>, [Vec<f64>; 2])> {
-        match &self.source {
+        match &self.from_y {
             Some([residual, beta]) => {
                 let inverse = channel_vec(&self.gamma)?
                     .iter()

@@ -9,7 +9,8 @@ use crate::ops::linear::check_bias;
 use crate::tensor::window::{Geometry, Window};
 use crate::{Device, Error, Result, Tensor, Var};
 
-// The functions of this op on both devices, by the same names.
+// The functions of this op on both devices, by the same names. `cpu::conv` calls them by what they are
+// to conv2d: its gradient with respect to x is this op's forward pass, and the other way round.
 mod cpu {
     pub(super) use crate::cpu::conv::{
         backward_input as forward, backward_weight, forward as backward_input,
@@ -37,7 +38,7 @@ pub fn conv_transpose2d(x: &Var, weight: &Var, bias: Option<&Var>, window: Windo
 
 /// [`conv_transpose2d`], and the statistics of y's channels for
 /// [`batch_norm`](crate::ops::batch_norm): each part of y is read for them while it
-/// is in a cache. None on a GPU, and of a y that is empty or made of no products.
+/// is in a cache. None on a GPU, and where y is empty or c_in is 0.
 #[track_caller]
 pub fn conv_transpose2d_with_stats(
     x: &Var,

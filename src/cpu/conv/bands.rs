@@ -18,7 +18,7 @@ const L2_ELEMENTS: usize = 1 << 18;
 pub(crate) struct TaskSplit {
     /// Output rows of a band: all of an image's, if it is small.
     pub rows: usize,
-    /// Images of a task, if a band is a whole image.
+    /// Images of a task: several only where a band is a whole image.
     images: usize,
 }
 

@@ -2,8 +2,9 @@
 //! and GEMM without the matrix that im2col would write.
 //!
 //! im2col turns a convolution into one GEMM, whose A has a row for each output pixel: the window it
-//! sees, taps side by side. With kh x kw taps A is kh kw times as large as the image. But a
-//! micro-kernel reads only MR rows of A at a time, and it can be told where they lie:
+//! sees, taps side by side. That is kh kw c_in elements an output: with stride 1, kh kw times the
+//! image. But a micro-kernel reads only MR rows of A at a time, and it can be told where they lie, by
+//! one offset for each output pixel of a band, instead of Dukhan's pointer for each of its taps:
 //!
 //! ```text
 //! for each band of output rows:                      a task
@@ -15,7 +16,7 @@
 //!                     [MR, KC] x [KC, NR] -> [MR, NR]
 //! ```
 //!
-//! The k axis is cut into *segments*: taps that are adjacent in memory are one segment, so that a
+//! The axis that is summed over, k = (tap, channel), is cut into *segments*: taps that are adjacent in memory are one segment, so that a
 //! row of the kernel is one long run. Offsets of windows and segments are the same for the same
 //! band of every image and are computed once ([`IndirectBand`]).
 

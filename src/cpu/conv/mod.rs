@@ -1,8 +1,10 @@
 //! Convolution on the CPU, NHWC.
 //!
-//! A window lays the small image over the big one: pixel (i, j) of the small image meets, through
-//! kernel element (ky, kx), pixel (y, x) = (i, j) stride - padding + (ky, kx) dilation of the big
-//! one. The three operations of a layer are one loop nest, summed into one of its three operands:
+//! A window slides over the *big* image, and the *small* image has one pixel for each of its places:
+//! input and output of conv2d, output and input of conv_transpose2d. Pixel (i, j) of the small image
+//! meets, through kernel element (ky, kx), pixel (y, x) = (i, j) stride - padding + (ky, kx) dilation
+//! of the big one. The three operations of a layer are one loop nest, summed into one of its three
+//! operands:
 //!
 //! ```text
 //! for each image n, pixel (i, j), kernel element (ky, kx) with (y, x) inside the big image,
@@ -12,8 +14,11 @@
 //!         backward_weight:  dw[s, ky, kx, b]  += small[n, i, j, s] big[n, y, x, b]
 //! ```
 //!
-//! conv2d runs `forward`, and the other two in its backward pass. conv_transpose2d runs
-//! `backward_input`, and in its backward pass `forward`. [`reference`] is this loop nest in code.
+//! Why these are the gradients: each term of conv2d's output is big times weight, so by the chain rule
+//! dy (in `small`'s place) times weight goes to that element of dx (in `big`'s place), and dy times big
+//! to that element of dw. And the gradient of a sum over terms that are linear in `big` is linear in
+//! `small` by the same weights: conv_transpose2d *is* `backward_input`, and its backward pass runs
+//! `forward`. [`reference`] is this loop nest in code.
 //!
 //! What makes it fast:
 //!
@@ -22,9 +27,24 @@
 //! 2. im2col's matrix is not written: the micro-kernel is told where each window begins
 //!    ([`indirect`]).
 //! 3. A transposed convolution is split by output phase into convolutions of stride 1 ([`plan`]),
-//!    so each output is written once and no inserted zero is multiplied.
-//! 4. Kernels of 3 x 3, and those that split into 2 x 2 ones, take 2.25 and 1.8 times fewer
+//!    so no inserted zero is multiplied: with a kernel of 4 x 4 and stride 2, 4 products for each
+//!    input channel of an output instead of 16.
+//! 4. Kernels that split into 3 x 3 or 2 x 2 ones of stride 1 take 2.25 and 1.8 times fewer
 //!    multiplications ([`winograd`]).
+//! 5. Padding costs no branch in an inner loop: what a task reads is copied with its zeros
+//!    ([`padded`]), unless all of it lies inside the image; Winograd's transforms and the gradients of
+//!    dilated kernels know for each row which pixels exist.
+//! 6. The bias is what accumulators start from, so y is written once. The statistics for a BatchNorm
+//!    behind a transposed convolution are taken by an epilogue from each part of y while that is in a
+//!    cache, so y is read once less.
+//!
+//! | layer, 64 -> 64 channels, f32 | algorithm |
+//! |---|---|
+//! | 1 x 1, stride 1 | none of these: the op is `linear` |
+//! | 3 x 3, stride 1 | Winograd F(2x2, 3x3) |
+//! | 4 x 4, stride 2, conv2d or conv_transpose2d | Winograd F(2x2, 2x2), of four components or phases |
+//! | 3 x 3 or 5 x 5, stride 2; 7 x 7; dilated | indirect |
+//! | depthwise, any window | depthwise |
 //!
 //! Which of these computes a given layer is decided in one place: [`choose`] and
 //! [`choose_for_weight`].
@@ -125,8 +145,11 @@ pub(crate) fn convolve<T: GemmElement>(
 
 /// How y is computed.
 ///
-/// conv2d with a kernel of 1 x 1 and stride 1 does not come here: on either device the op is
-/// `linear`, one GEMM over all pixels.
+/// conv2d with a kernel of 1 x 1, stride 1, no padding and one group ([`Geometry::is_matrix`]) does
+/// not come here: on either device the op is `linear`, one GEMM over all pixels.
+///
+/// Another algorithm is a file beside these, a variant here, its condition in [`choose`] and its call
+/// in [`convolve_as`]; `tests` compares all with the definition.
 enum Algorithm {
     WinogradInRegisters(Polyphase),
     Winograd(Polyphase),
@@ -146,7 +169,7 @@ const IN_REGISTERS_CHANNELS_OUT: usize = 64;
 /// Elements of the largest zero-padded copy that a task may take.
 const MAX_PADDED: usize = 1 << 24;
 
-/// The first algorithm of this ladder that applies and pays, for products in type F.
+/// The first of these algorithms that applies and pays, for products in type F.
 fn choose<T: Stored, F: Stored<Compute = T::Compute>>(plan: &ConvPlan<T>) -> Algorithm {
     let (g, [c_in, c_out]) = (&plan.geometry, [plan.input()[2], plan.output()[2]]);
     if winograd_applies::<F>(g, &plan.tuning)
@@ -187,9 +210,9 @@ fn choose<T: Stored, F: Stored<Compute = T::Compute>>(plan: &ConvPlan<T>) -> Alg
 
 /// Whether Winograd's algorithm may be chosen, as far as types and channels go.
 ///
-/// It multiplies f32. bf16 is converted, but not where the CPU multiplies it as it is: that takes
-/// half the time, and sums of inputs would have to be rounded for it. f64 is the oracle that the
-/// fast path is judged by. Transforms run over whole vectors of channels, of one group.
+/// It multiplies f32. Where the CPU multiplies bf16 in pairs, in half of f32's time, that is faster
+/// than Winograd's algorithm in f32; and in pairs Winograd's sums of inputs would have to be rounded
+/// to bf16. Elsewhere bf16 is converted. f64 is the oracle that the fast path is judged by. Transforms run over whole vectors of channels, of one group.
 fn winograd_applies<F: Stored>(g: &Geometry, tuning: &Tuning) -> bool {
     let whole_vectors = [g.small[2], g.big[2]]
         .iter()
@@ -260,7 +283,7 @@ enum WeightAlgorithm {
     Im2col,
 }
 
-/// The first algorithm of this ladder that applies and pays, for products in type F.
+/// The first of these algorithms that applies and pays, for products in type F.
 fn choose_for_weight<F: Stored>(g: &Geometry, tuning: &Tuning) -> WeightAlgorithm {
     // 1. As in `choose`. Products are summed over tiles, not over channels, and so many sums do not
     // fit into registers.

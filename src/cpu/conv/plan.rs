@@ -12,8 +12,9 @@
 //! is a multiple of the stride, so outputs that are a stride apart have the same taps. This is the
 //! polyphase decomposition: a transposed convolution of stride s is s x s convolutions of stride 1,
 //! whose outputs are interleaved and whose kernels together are the one kernel. A kernel of 4 x 4
-//! with stride 2 becomes four kernels of 2 x 2. No product with an inserted zero is computed, and
-//! each output is written once. A [`Phase`] is one axis of one of these convolutions.
+//! with stride 2 becomes four kernels of 2 x 2. The textbook's way, zeros inserted between the
+//! inputs and then a convolution with all 4 x 4 elements, multiplies four times as much, most of it
+//! by zero. A [`Phase`] is one axis of one of these convolutions.
 
 use std::ops::Range;
 
@@ -133,8 +134,8 @@ impl Default for Tuning {
     }
 }
 
-/// What is called with each part of the output once it is complete, while it is still in a cache:
-/// the number of its first element, and all of it.
+/// Called with each part of the output once it is complete, while it is still in a cache: the index
+/// of its first element, and all of it. It reads the part (GEMM's epilogue may change it).
 pub(crate) type Epilogue<'a, T> = dyn Fn(usize, &[T]) + Sync + 'a;
 
 /// A convolution in either direction, but for its input and output.

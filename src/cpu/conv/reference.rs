@@ -1,8 +1,8 @@
 //! Convolution by its definition, in plain loops: the oracle that every fast path is tested
 //! against, and the fallback where none applies.
 //!
-//! The three operations of a layer are one sum, seen from three sides. With the small and the big
-//! image of the window,
+//! The three operations of a layer sum the same terms, each into another operand. With the small
+//! image (a pixel for each place of the window) and the big one (which it slides over),
 //!
 //! ```text
 //! small[n, i, j, s] = bias[s] + sum over ky, kx, b of  big[n, y, x, b]   weight[s, ky, kx, b]

@@ -1,4 +1,4 @@
-//! The gradient of the weight, which both directions share:
+//! The gradient of the weight, of conv2d and conv_transpose2d alike:
 //!
 //! ```text
 //! dw[s, ky, kx, b] = sum over all pixels (n, i, j) of  small[n, i, j, s] big[n, y, x, b]
@@ -14,11 +14,12 @@
 //!
 //! The k axis is long and C is small, so tasks cut k: each sums over some rows of pixels into a dw
 //! of its own, and these are added by a tree that depends on the sizes alone. The im2col matrix is
-//! never written as a whole. There are two ways around it:
+//! never written as a whole. Besides Winograd's algorithm and the sums of depthwise layers there are
+//! two ways around it:
 //!
 //! * [`add_padded`] zero-pads the image. The elements under one *row* of the kernel then are
 //!   adjacent, kw pixels of all their channels, so for each ky B is the image itself, with a
-//!   window's stride from one row to the next. Nothing is copied but the image, once.
+//!   window's stride from one row to the next. Copied is only what a block of pixels reads.
 //! * [`im2col`](super::im2col) writes some columns of some rows of the matrix at a time: one packed
 //!   panel of B. It asks nothing of the window.
 
@@ -54,7 +55,7 @@ const MAX_GROWTH: usize = 4;
 const MIN_IMAGE_PIXELS: usize = 64;
 
 /// dw = the sum of what `add` adds to it for each block of rows of the small image, counted through
-/// all images. There is a pixel.
+/// all images, of which there is one at least.
 pub(crate) fn sum_over_rows<T: Float>(
     g: &Geometry,
     min_task_pixels: usize,

@@ -1,4 +1,5 @@
-//! Block sizes of the five loops: which loop each one cuts, which operand, and what it fits.
+//! Block sizes of the loops in `gemm`'s head: which loop each one cuts, which operand, and what it
+//! fits. They are made for an L1 data cache of 32 KiB and 512 KiB of L2 a core.
 //!
 //! | constant    | loop it cuts          | operand            | fits                             |
 //! |-------------|-----------------------|--------------------|----------------------------------|
@@ -6,11 +7,12 @@
 //! | `nr`        | 2, columns            | panel of B         | 128 bytes of C a row             |
 //! | `KC`        | 4, terms              | panel of B         | half of L1: KC x nr is 16 KiB    |
 //! | `ROW_BATCH` | rows within a task    | block of A         | L2: ROW_BATCH x KC is 128 KiB    |
-//! | `MC`        | 3, rows, in parallel  | A and C            | a task, so that B is read seldom |
+//! | `MC`        | 3, rows, in parallel  | A and C            | a task, at least: B is read once for each |
 //! | `SPLIT_K`   | terms, in parallel    | A and B            | a task, where C is small         |
 //!
 //! There is no NC: the whole of B is packed before the first multiply-accumulate. All sizes in
-//! bytes are of f32; f64 takes half as many columns, and bf16 twice as many terms.
+//! bytes are of f32; f64 takes half as many columns, and bf16 twice as many terms. Where C is rounded
+//! to bf16, loop 4 takes all terms at once, and what is said of L1 and L2 holds for k up to KC only.
 
 use crate::cpu::simd::{has_avx2, has_avx512};
 use crate::{DType, Stored};
@@ -30,12 +32,15 @@ impl Size {
     }
 }
 
-/// Rows of a tile of C, at most: with two vectors of columns 16 accumulators, which leaves 16 of
-/// the 32 registers of AVX-512 and NEON for operands.
+/// Rows of a tile of C, at most, with two vectors of columns: 16 of the 32 registers of AVX-512 and
+/// NEON accumulate. For each term they take 16 FMAs and 10 loads (two vectors of B, eight elements of
+/// A), so two FMA units are busy for 8 cycles and two load ports for 5, and 16 sums are more than the
+/// FMAs under way in two units (latency 4). A taller tile would gain nothing, and leave more of its
+/// rows empty where C has few.
 pub(crate) const MR: usize = 8;
 
 /// Rows of a tile two vectors wide in the 16 registers of AVX2: 12 accumulators, 2 vectors of B and
-/// one element of A.
+/// one element of A are 15.
 pub(super) const MR_AVX2: usize = 6;
 
 /// Columns of a packed panel of B, and of a tile of C: 32, or 16 where C is accumulated in f64.
@@ -91,9 +96,11 @@ pub(super) fn k_block<F: Stored, O: Stored>(k: usize) -> usize {
 /// of their tiles are computed once for all batches.
 pub(super) const ROW_BATCH: usize = 32 * MR;
 
-/// Rows of C of a task, at least; and at most where a B larger than L2 has to come from L3 again
-/// for each task.
+/// Rows of C of a task, at least.
 const MC: usize = 64;
+
+/// The same where B is larger than L2 and comes from L3 again for each task: the 16th part of C's
+/// rows, but no more than this.
 const MC_LARGE_B: usize = 192;
 
 /// Elements of a packed B that stays in L2: 256 KiB.
@@ -124,14 +131,16 @@ pub(super) fn rows_per_task(Size { m, k, n }: Size) -> usize {
 /// pixels.
 pub(super) const SPLIT_K: usize = 2048;
 
-/// Tasks that terms are split into, at most: each has a C of its own, of at most so many elements
-/// (1 MiB).
+/// Tasks that terms are split into, at most: each has a C of its own.
 const SPLIT_K_MAX_TASKS: usize = 64;
+
+/// Elements of a C that every such task can have a copy of: 1 MiB.
 const SPLIT_K_MAX_C: usize = 1 << 18;
 
 /// Terms of a task where they are split, else nothing: two tasks at least, and a small C.
 pub(super) fn terms_per_task(Size { m, k, n }: Size) -> Option<usize> {
     let split = k >= 2 * SPLIT_K && m * n <= SPLIT_K_MAX_C;
+    // Rows of B that a prologue computes begin at multiples of MR.
     split.then(|| {
         SPLIT_K
             .max(k.div_ceil(SPLIT_K_MAX_TASKS))

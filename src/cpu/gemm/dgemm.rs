@@ -1,5 +1,5 @@
-//! GEMM in f64, the oracle of the tests, by the crate `matrixmultiply`: it should not run through
-//! the micro-kernels that it judges.
+//! GEMM in f64, by the crate `matrixmultiply`. The tests' oracle computes in f64, and an oracle should
+//! not run through the micro-kernels that it judges.
 
 use super::blocking::{Size, rows_per_task};
 use super::epilogue::{Accumulate, Epilogue};

@@ -75,8 +75,8 @@ impl Microkernel for bf16 {
     }
 }
 
-/// The oracle: by the portable micro-kernel only, never by one that it judges. GEMM itself uses
-/// `dgemm` for it; this is for convolutions.
+/// The oracle, for convolutions (GEMM itself uses `dgemm`): the micro-kernel's loop over plain arrays
+/// for vectors, without the instructions of the kernels that it judges.
 impl Microkernel for f64 {
     /// # Safety
     /// As declared.

@@ -42,16 +42,16 @@ pub(super) fn macro_kernel<F, T, O>(
         };
         // A batch of rows, whose block of A stays in L2.
         let batches = std::iter::repeat_n(&full, m / ROW_BATCH).chain([&last]);
-        for (ic, rows) in (0..m).step_by(ROW_BATCH).zip(batches) {
-            layout.pack_rows(a, ic..m.min(ic + ROW_BATCH), count, packed);
-            let a = layout.rows_from(a, ic, packed);
+        for (ib, rows) in (0..m).step_by(ROW_BATCH).zip(batches) {
+            layout.pack_rows(a, ib..m.min(ib + ROW_BATCH), count, packed);
+            let a = layout.rows_from(a, ib, packed);
             // Loop 2: columns, a panel of B at a time.
             for (jr, segments) in (0..n).step_by(width).zip(&panels) {
                 let product =
                     TileProduct::new(a, b.data, [step, width * dot_width::<F>()], segments)
                         .prefetch_next_tile(prefetch && jr == 0);
                 let output = OutputTile {
-                    c: &mut c[ic * n..],
+                    c: &mut c[ib * n..],
                     first: jr,
                     columns: width.min(n - jr),
                 };

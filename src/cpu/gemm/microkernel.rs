@@ -1,10 +1,10 @@
 //! The micro-kernel: a tile of C, held in registers while A and B stream through them.
 //!
 //! ```text
-//! accumulators[R][C] = 0 or bias           R rows of C vectors
+//! accumulators[R][V] = 0 or bias           R rows of V vectors
 //! for segment in segments                  the terms, in consecutive pieces
 //!     for p in 0..segment.len
-//!         b[C] = a row of the packed panel of B
+//!         b[V] = a row of the packed panel of B
 //!         for i in 0..R
 //!             accumulators[i] += broadcast(A[i, p]) * b
 //! C = accumulators, or C + accumulators

@@ -1,23 +1,35 @@
 //! General matrix multiplication, [m, k] x [k, n] -> [m, n], after GotoBLAS and BLIS.
 //!
 //! ```text
-//! pack B into panels of NR columns, in blocks of KC rows          pack.rs
-//! for ic in 0..m by MC                  loop 3, in parallel: the rows of a task; B stays in L2
-//!     for pc in 0..k by KC              loop 4: KC x NR of B are half of L1
+//! pack B into panels of NR columns, in blocks of KC rows              pack.rs
+//! for ic in 0..m by rows_per_task           loop 3, in parallel: the rows of a task, MC or more
+//!     for pc in 0..k by KC                  loop 4: KC x NR of B are half of L1
 //!         pack A[ic.., pc..], where it cannot be read in place
-//!         for ib in 0..MC by ROW_BATCH  ROW_BATCH x KC of A stay in L2
-//!             for jr in 0..n by NR      loop 2: a panel of B stays in L1
-//!                 for ir in 0..ROW_BATCH by MR    loop 1: a tile of C in registers
+//!         for ib in the task's rows by ROW_BATCH  ROW_BATCH x KC of A stay in L2
+//!             for jr in 0..n by NR                loop 2: a panel of B stays in L1
+//!                 for ir in the batch by MR       loop 1: a tile of C in registers
 //!                     for p in 0..KC              the micro-kernel
 //!                         C[MR, NR] += A[MR, p] B[p, NR]
-//!     epilogue(C[ic..])                 while these rows are in a cache
+//!     epilogue(C[ic..])                     while these rows are in a cache
 //! ```
 //!
-//! There is no loop 5 over NC columns: the operands of a network's layers are small enough for the
-//! whole of B to be packed at once. `blocking` has the sizes. What makes it fast:
+//! The loops have BLIS's numbers. Loop 3 is outside of loop 4 here, so that a task owns its rows of
+//! C; and there is no loop 5 over NC columns, as the operands of a network's layers are small enough
+//! for the whole of B to be packed at once. Up to 256 KiB of it stay in L2; more comes from L3, once
+//! for each task. `blocking` has the sizes.
+//!
+//! **Edges.** B is packed with zeros up to a whole panel. A tile that lacks rows reads its first row
+//! again in their place. So the micro-kernel always computes whole tiles, and stores only the rows
+//! and columns that C has. Where C is narrow, its tiles are made of narrower vectors.
+//!
+//! **Types.** f32 as above. A C of bf16 is rounded once, so a tile accumulates all k terms before it
+//! is written: KC is k then. f64 goes to the crate `matrixmultiply` (`dgemm`).
+//!
+//! What makes it fast:
 //!
 //! * the micro-kernel holds a tile of C in registers, so each element loaded serves MR or NR FMAs;
-//! * B is packed, once for all tasks, and becomes one stream; A is read where it lies, unless its
+//! * B is packed, once for all tasks (with split-K by each task, its terms of it), and becomes one
+//!   stream; A is read where it lies, unless its
 //!   strides miss the caches, and through row offsets, so convolutions need no im2col;
 //! * bf16 is multiplied in VNNI pairs where the CPU has AVX512-BF16, else converted while packed;
 //! * a product with many terms and a small C is cut along k (split-K) into tasks of their own,

@@ -226,15 +226,16 @@ pub(super) enum ALayout {
     PackedColumns { stride: usize, dense: bool },
 }
 
-/// Elements of a cache line of f32. An odd number of lines between rows spreads them over all sets
-/// of the caches.
+/// Elements of a cache line of f32, by which rows of a copy are set apart further, so that rows of a
+/// power of two of elements do not all fall into the same sets of the caches.
 const LINE: usize = 16;
 
 /// Columns of B from which on A is read often enough that cache misses cost more than a copy.
 const MANY_COLUMNS: usize = 128;
 
-/// Bytes between rows, and between columns, that map many of them to few sets of the caches: what
-/// is read for one panel of B is evicted before the next.
+/// Bytes between rows, and between columns, from which on A is copied: such strides map many rows or
+/// columns to few sets of the caches, where they are powers of two, or to a page each. What is read
+/// for one panel of B is then evicted before the next.
 const CONFLICT_ROWS: usize = 4096;
 const CONFLICT_COLUMNS: usize = 512;
 

@@ -1,5 +1,5 @@
-//! The forward direction of Winograd's algorithm, for a plan of either direction: the cut into
-//! tasks, and the transforms and GEMMs of each.
+//! Convolution by Winograd's algorithm, plain or transposed (the gradient of the weight is in
+//! `weight`): the cut into tasks, and the transforms and GEMMs of each.
 
 use std::borrow::Cow;
 use std::ops::Range;

@@ -12,11 +12,11 @@
 //! ```
 
 use super::tiles::{Outputs, TileWindow, TileWindows, VECTOR};
-use super::transforms::{F2x2, MinimalFilter, along_both_axes};
+use super::transforms::{F22, MinimalFilter, along_both_axes};
 use crate::Stored;
 use crate::cpu::simd::{Kernel, Lanes};
 
-/// Input channels at most: the filters of one vector of outputs then fill half of the L1 cache.
+/// Input channels at most: the filters of one vector of outputs then take 18 KiB of the L1 cache.
 pub(crate) const MAX_CHANNELS_IN: usize = 32;
 
 /// Tiles side by side: their 27 accumulators and a vector of the filter fit into 32 registers.
@@ -50,7 +50,7 @@ impl<T: Stored<Compute = f32>> Kernel for InRegisters<'_, T> {
             for (window, inputs) in from.iter().zip(inputs.as_chunks_mut::<PRODUCTS>().0) {
                 for c in (0..self.c_in).step_by(V::N) {
                     let x = window.read::<V, T, 3>(self.x, self.tiles.strides, c);
-                    let x = along_both_axes(x, F2x2::input_transform);
+                    let x = along_both_axes(x, F22::input_transform);
                     for p in 0..PRODUCTS {
                         x[p / 3][p % 3].write(&mut inputs[p][c..]);
                     }
@@ -101,7 +101,7 @@ fn add_outputs<V: Lanes<f32>, T: Stored<Compute = f32>>(
     outputs: &mut Outputs<T>,
 ) {
     if let Some(window) = window {
-        outputs.add(*window, c, along_both_axes(sums, F2x2::output_transform));
+        outputs.add(*window, c, along_both_axes(sums, F22::output_transform));
     }
 }
 

@@ -21,7 +21,7 @@ pub(crate) struct PolyphaseComponent {
     pub taps: Vec<usize>,
 }
 
-/// A convolution, or one direction's phases of it, split into components of equally many taps.
+/// A convolution's phases along both axes, each split into components of equally many taps.
 pub(crate) struct Polyphase {
     /// For each axis and phase.
     pub components: [Vec<Vec<PolyphaseComponent>>; 2],

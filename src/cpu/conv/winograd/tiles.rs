@@ -9,8 +9,8 @@ use crate::cpu::simd::Lanes;
 /// Channels that are transformed at a time: one vector of the widest.
 pub(crate) const VECTOR: usize = 16;
 
-/// Tiles that are transformed and multiplied together: the products of 64 tiles with 128 channels
-/// take a third of the L2 cache.
+/// Tiles that are transformed and multiplied together. With 128 channels 64 transformed tiles take
+/// 288 KiB (2 x 2 taps) or 512 KiB (3 x 3).
 pub(super) const TILES: usize = 64;
 
 /// Tiles that a buffer has space for, for each product. Padded by one: a power-of-two stride maps

@@ -42,9 +42,9 @@ pub(super) trait MinimalFilter<const R: usize, const N: usize> {
     fn filter_gradient_transform<V: Lanes<f32>>(dm: [V; N]) -> [V; R];
 }
 
-/// F(2, 2).
-pub(super) struct F2x2;
-impl MinimalFilter<2, 3> for F2x2 {
+/// F(2, 2): two outputs of two taps.
+pub(super) struct F22;
+impl MinimalFilter<2, 3> for F22 {
     #[inline(always)]
     fn filter_transform<V: Lanes<f32>>([g0, g1]: [V; 2]) -> [V; 3] {
         [g0, g0.add(g1), g1]
@@ -67,9 +67,9 @@ impl MinimalFilter<2, 3> for F2x2 {
     }
 }
 
-/// F(2, 3).
-struct F2x3;
-impl MinimalFilter<3, 4> for F2x3 {
+/// F(2, 3): two outputs of three taps.
+struct F23;
+impl MinimalFilter<3, 4> for F23 {
     #[inline(always)]
     fn filter_transform<V: Lanes<f32>>([g0, g1, g2]: [V; 3]) -> [V; 4] {
         let ends = g0.add(g2);
@@ -176,10 +176,10 @@ impl<T: Stored<Compute = f32>> Kernel for TileTransform<'_, T> {
     #[inline(always)]
     fn run<V: Lanes<f32>>(self) {
         match (self.taps, self.source) {
-            (2, TileSource::Input) => self.by::<V, 3, 3>(F2x2::input_transform),
-            (2, TileSource::OutputGradient) => self.by::<V, 2, 3>(F2x2::output_gradient_transform),
-            (_, TileSource::Input) => self.by::<V, 4, 4>(F2x3::input_transform),
-            (_, TileSource::OutputGradient) => self.by::<V, 2, 4>(F2x3::output_gradient_transform),
+            (2, TileSource::Input) => self.by::<V, 3, 3>(F22::input_transform),
+            (2, TileSource::OutputGradient) => self.by::<V, 2, 3>(F22::output_gradient_transform),
+            (_, TileSource::Input) => self.by::<V, 4, 4>(F23::input_transform),
+            (_, TileSource::OutputGradient) => self.by::<V, 2, 4>(F23::output_gradient_transform),
         }
     }
 }
@@ -215,8 +215,8 @@ impl<T: Stored<Compute = f32>> Kernel for OutputTransform<'_, T> {
     #[inline(always)]
     fn run<V: Lanes<f32>>(self) {
         match self.taps {
-            2 => self.by::<F2x2, V, 2, 3>(),
-            _ => self.by::<F2x3, V, 3, 4>(),
+            2 => self.by::<F22, V, 2, 3>(),
+            _ => self.by::<F23, V, 3, 4>(),
         }
     }
 }
@@ -288,8 +288,8 @@ impl<T: Stored<Compute = f32>> Kernel for FilterTransform<'_, T> {
     #[inline(always)]
     fn run<V: Lanes<f32>>(self) {
         match self.components[0].taps.len() {
-            2 => self.by::<F2x2, V, 2, 3>(),
-            _ => self.by::<F2x3, V, 3, 4>(),
+            2 => self.by::<F22, V, 2, 3>(),
+            _ => self.by::<F23, V, 3, 4>(),
         }
     }
 }
@@ -322,8 +322,8 @@ impl Kernel for FilterGradientTransform<'_> {
     #[inline(always)]
     fn run<V: Lanes<f32>>(self) {
         match self.taps {
-            2 => self.by::<F2x2, V, 2, 3>(),
-            _ => self.by::<F2x3, V, 3, 4>(),
+            2 => self.by::<F22, V, 2, 3>(),
+            _ => self.by::<F23, V, 3, 4>(),
         }
     }
 }
