@@ -328,13 +328,8 @@ fn product_rate(ordinal: usize, precision: Precision) -> Result<f64> {
     } else {
         8192
     };
-    cuda::allow_tf32(ordinal, precision == Precision::Tf32)?;
-    let x = Var::from(Tensor::full_on(
-        Device::Cuda(ordinal),
-        [n, n],
-        0.5,
-        precision.compute(),
-    )?);
+    let x = Tensor::full_on(Device::Cuda(ordinal), [n, n], 0.5, precision.compute())?;
+    let x = Var::from(x).with_tf32(precision == Precision::Tf32);
     x.matmul(&x)?;
     let ((), times) = cuda::profile(ordinal, || (0..8).try_for_each(|_| x.matmul(&x).map(drop)))?;
     Ok(times[0].flops as f64 / times[0].seconds)

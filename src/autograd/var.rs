@@ -27,6 +27,8 @@ use crate::{DType, Result, Shape, Tensor};
 pub struct Var {
     value: Tensor,
     pub(super) node: Option<Arc<Node>>,
+    /// See [`Var::with_tf32`].
+    tf32: bool,
 }
 
 /// The backward rule of one op. Its fields are what the op saves for it.
@@ -174,7 +176,11 @@ fn work_off() {
 
 impl From<Tensor> for Var {
     fn from(value: Tensor) -> Var {
-        Var { value, node: None }
+        Var {
+            value,
+            node: None,
+            tf32: false,
+        }
     }
 }
 
@@ -204,6 +210,7 @@ impl Var {
         Var {
             node: Node::new("leaf", &value, Vec::new(), Kind::Leaf),
             value,
+            tf32: false,
         }
     }
 
@@ -212,6 +219,7 @@ impl Var {
         Var {
             node: Node::new("param", &value, Vec::new(), Kind::Param(key)),
             value,
+            tf32: false,
         }
     }
 
@@ -227,9 +235,10 @@ impl Var {
         rule: impl FnOnce() -> R,
     ) -> Var {
         let (op, values) = (op.into(), || inputs.iter().map(|x| x.value()).collect());
+        let tf32 = inputs.iter().any(|x| x.tf32);
         if inputs.iter().all(|x| x.node.is_none()) {
             trace::notify(op, values, &output, None);
-            return Var::from(output);
+            return Var::from(output).with_tf32(tf32);
         }
         let rule = rule();
         trace::notify(op, values, &output, Some(&rule.saves()));
@@ -242,6 +251,7 @@ impl Var {
                 Kind::Op(Mutex::new(Some(Box::new(rule)))),
             ),
             value: output,
+            tf32,
         }
     }
 
@@ -257,7 +267,32 @@ impl Var {
 
     /// The same tensor as a constant: no gradient flows through. Copies nothing.
     pub fn detach(&self) -> Var {
-        Var::from(&self.value)
+        Var::from(&self.value).with_tf32(self.tf32)
+    }
+
+    /// The same value, and whether a GPU may round f32 operands to TF32 (11 significant bits) in
+    /// matrix products and convolutions of it: faster, on tensor cores, with three decimal digits.
+    ///
+    /// A product rounds both operands if one of them allows it, and so does its backward pass.
+    /// What is computed from a value that allows it allows it too. Tensors carry no such mark:
+    /// `Var::from` a tensor does not allow it. A [`Pass`](crate::Pass) marks the weights of a
+    /// model. The CPU never rounds to TF32.
+    ///
+    /// ```
+    /// use wavemix::{DType, Tensor, Var};
+    /// let x = Var::from(Tensor::ones([2, 2], DType::F32));
+    /// let w = x.clone().with_tf32(true);
+    /// assert!(x.matmul(&w)?.tf32() && !x.tf32());
+    /// # Ok::<(), wavemix::Error>(())
+    /// ```
+    #[doc(alias = "allow_tf32")]
+    pub fn with_tf32(self, tf32: bool) -> Var {
+        Var { tf32, ..self }
+    }
+
+    /// Whether products of this value may round to TF32: see [`Var::with_tf32`].
+    pub fn tf32(&self) -> bool {
+        self.tf32
     }
 
     /// The lengths of its dimensions.

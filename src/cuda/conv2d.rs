@@ -58,8 +58,8 @@ pub(super) struct Tile {
 impl Tile {
     /// For `c` output channels a group: the width that wastes the fewest columns, the widest of
     /// equals.
-    pub fn new(gpu: &Gpu, dtype: DType, c: usize) -> Tile {
-        let plain = dtype == DType::F32 && !gpu.tf32();
+    pub fn new(dtype: DType, tf32: bool, c: usize) -> Tile {
+        let plain = dtype == DType::F32 && !tf32;
         // A tile of 144 columns fits the registers only where two numbers fit in one.
         let widths = if dtype == DType::F32 {
             &[32, 64, 128][..]
@@ -71,7 +71,7 @@ impl Tile {
             .rev()
             .min_by_key(|&&width| c.div_ceil(width) * width)
             .unwrap_or(&32);
-        let kind = if dtype == DType::F32 && gpu.tf32() {
+        let kind = if dtype == DType::F32 && tf32 {
             "tf32_"
         } else {
             ""
@@ -143,6 +143,7 @@ pub(crate) fn forward(
     big: Slice,
     weight: Slice,
     bias: Option<Slice>,
+    tf32: bool,
     small: &mut SliceMut,
 ) -> Result<()> {
     if g.big[2] == 0 {
@@ -154,7 +155,7 @@ pub(crate) fn forward(
     let (gpu, groups) = (big.gpu, g.window.groups);
     let (c, pixels) = (g.small[2] / groups, g.n * g.small[0] * g.small[1]);
     let (tile, v) = (
-        Tile::new(gpu, big.dtype, c),
+        Tile::new(big.dtype, tf32, c),
         together(g.big[2] / groups, &[big, weight]),
     );
     let bytes = big.bytes() + weight.bytes() + small.as_slice().bytes();
@@ -181,6 +182,7 @@ pub(crate) fn backward_weight(
     g: &Geometry,
     small: Slice,
     big: Slice,
+    tf32: bool,
     dw: &mut SliceMut,
 ) -> Result<()> {
     let (gpu, groups, weights) = (small.gpu, g.window.groups, dw.as_slice().elements);
@@ -201,8 +203,8 @@ pub(crate) fn backward_weight(
     let [v_small, v_big] =
         [(small, g.small[2]), (big, g.big[2])].map(|(x, c)| together(c / groups, &[x]));
     let mut part: Scratch = gpu.scratch(splits * weights, DType::F32)?;
-    let tensor_cores = small.dtype != DType::F32 || gpu.tf32();
-    let name = if small.dtype == DType::F32 && gpu.tf32() {
+    let tensor_cores = small.dtype != DType::F32 || tf32;
+    let name = if small.dtype == DType::F32 && tf32 {
         "conv2d_weight_tf32"
     } else {
         "conv2d_weight"

@@ -13,6 +13,7 @@ pub(crate) fn forward(
     small: Slice,
     weight: Slice,
     bias: Option<Slice>,
+    tf32: bool,
     big: &mut SliceMut,
 ) -> Result<()> {
     if g.small[2] == 0 {
@@ -36,7 +37,7 @@ pub(crate) fn forward(
         .launch()?;
     let c = g.big[2] / groups;
     let (tile, v) = (
-        Tile::new(gpu, small.dtype, c),
+        Tile::new(small.dtype, tf32, c),
         together(g.small[2] / groups, &[small, turned.read()]),
     );
     let bytes = small.bytes() + weight.bytes() + big.as_slice().bytes();

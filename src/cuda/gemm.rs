@@ -59,12 +59,13 @@ impl<'a> Matrix<'a> {
 }
 
 /// C = A B for `batch` pairs of matrices [m, k] and [k, n]; those of C follow one another. Sums are
-/// in f32, products of f32 operands in full precision, or as tf32 where the device was told so.
+/// in f32; f32 operands are rounded to TF32 if `tf32`.
 pub(crate) fn gemm(
     batch: usize,
     [m, k, n]: [usize; 3],
     a: Matrix,
     b: Matrix,
+    tf32: bool,
     c: &mut SliceMut,
 ) -> Result<()> {
     let gpu = c.0.gpu;
@@ -93,7 +94,7 @@ pub(crate) fn gemm(
         (Operation::CUBLAS_OP_N, n)
     };
     let compute = match a.data.dtype {
-        DType::F32 if gpu.tf32() => Compute::CUBLAS_COMPUTE_32F_FAST_TF32,
+        DType::F32 if tf32 => Compute::CUBLAS_COMPUTE_32F_FAST_TF32,
         _ => Compute::CUBLAS_COMPUTE_32F,
     };
     let [ta, tb, tc] = [a.data.dtype, b.data.dtype, c.0.dtype].map(kind);

@@ -10,6 +10,7 @@ pub(crate) fn forward(
     w: Slice,
     bias: Option<Slice>,
     [n, k]: [usize; 2],
+    tf32: bool,
     y: &mut SliceMut,
 ) -> Result<()> {
     let rows = y.as_slice().elements.checked_div(n).unwrap_or(0);
@@ -18,6 +19,7 @@ pub(crate) fn forward(
         [rows, k, n],
         Matrix::new(x, false),
         Matrix::new(w, true),
+        tf32,
         y,
     )?;
     bias.map_or(Ok(()), |bias| add_bias(bias, y))
@@ -44,6 +46,7 @@ pub(crate) fn backward_input(
     dy: Slice,
     w: Slice,
     [n, k]: [usize; 2],
+    tf32: bool,
     dx: &mut SliceMut,
 ) -> Result<()> {
     let rows = dx.as_slice().elements.checked_div(k).unwrap_or(0);
@@ -52,6 +55,7 @@ pub(crate) fn backward_input(
         [rows, n, k],
         Matrix::new(dy, false),
         Matrix::new(w, false),
+        tf32,
         dx,
     )
 }
@@ -61,6 +65,7 @@ pub(crate) fn backward_weight(
     dy: Slice,
     x: Slice,
     [n, k]: [usize; 2],
+    tf32: bool,
     dw: &mut SliceMut,
 ) -> Result<()> {
     let rows = x.elements.checked_div(k).unwrap_or(0);
@@ -69,6 +74,7 @@ pub(crate) fn backward_weight(
         [n, rows, k],
         Matrix::new(dy, true),
         Matrix::new(x, false),
+        tf32,
         dw,
     )
 }

@@ -7,7 +7,13 @@ use crate::cpu::matmul::Batch;
 
 /// y = a b for each pair of the batch: the innermost axis of the batch that both walk through
 /// evenly is one call.
-pub(crate) fn forward(batch: &Batch, a: Slice, b: Slice, y: &mut SliceMut) -> Result<()> {
+pub(crate) fn forward(
+    batch: &Batch,
+    a: Slice,
+    b: Slice,
+    tf32: bool,
+    y: &mut SliceMut,
+) -> Result<()> {
     let [m, k, n] = batch.size;
     let [steps_a, steps_b] = &batch.steps;
     let axes = Axes::new(
@@ -38,6 +44,7 @@ pub(crate) fn forward(batch: &Batch, a: Slice, b: Slice, y: &mut SliceMut) -> Re
             [m, k, n],
             a,
             b,
+            tf32,
             &mut y.part(call * count * m * n, count * m * n),
         )?;
     }

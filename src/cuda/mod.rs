@@ -43,7 +43,7 @@ pub(crate) mod upsample;
 
 pub(crate) use gemm::{Matrix, gemm};
 pub(crate) use runtime::context::{Gpu, gpu};
-pub use runtime::context::{allow_tf32, name, synchronize, usable};
+pub use runtime::context::{name, synchronize, usable};
 pub use runtime::graph::{Capture, CapturedGraph};
 pub(crate) use runtime::memory::Block;
 pub use runtime::memory::{CudaPoolStats, pool_stats, release_free_memory};

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard};
 
 use crate::autograd::trace;
 use crate::params::{BufferId, ParamId, Updates};
-use crate::{DType, Device, Params, Precision, Result, Rng, Tensor, Var};
+use crate::{DType, Params, Precision, Result, Rng, Tensor, Var};
 
 /// What a forward pass borrows: the parameters, whether it trains, and its random numbers. Lent to
 /// each layer's `forward`, never stored.
@@ -33,6 +33,7 @@ use crate::{DType, Device, Params, Precision, Result, Rng, Tensor, Var};
 /// ```
 pub struct Pass<'a> {
     params: &'a Params,
+    precision: Precision,
     /// The arena in the precision's type, where that is another than the arena's own.
     cast: Option<Tensor>,
     training: Option<Rng>,
@@ -47,6 +48,7 @@ impl<'a> Pass<'a> {
     pub fn train(params: &'a Params, rng: Rng) -> Pass<'a> {
         Pass {
             params,
+            precision: Precision::F32,
             cast: None,
             training: Some(rng),
             calls: AtomicU64::new(0),
@@ -58,6 +60,7 @@ impl<'a> Pass<'a> {
     pub fn eval(params: &'a Params) -> Pass<'a> {
         Pass {
             params,
+            precision: Precision::F32,
             cast: None,
             training: None,
             calls: AtomicU64::new(0),
@@ -65,16 +68,14 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// The same pass in this precision.
+    /// The same pass in this precision. It holds for what is computed from the weights that this
+    /// pass lends, forward and backward: passes in other precisions may run at the same time.
     ///
     /// # Errors
     /// Where the parameters' device does not compute in it.
     pub fn in_precision(mut self, precision: Precision) -> Result<Pass<'a>> {
-        let device = self.params.device();
-        precision.check(device)?;
-        if let Device::Cuda(ordinal) = device {
-            crate::cuda::allow_tf32(ordinal, precision == Precision::Tf32)?;
-        }
+        precision.check(self.params.device())?;
+        self.precision = precision;
         // Parameters in f64 are there to be checked with, in f64.
         let wanted = precision.compute();
         self.cast = match self.params.dtype() {
@@ -101,10 +102,11 @@ impl<'a> Pass<'a> {
     /// # Errors
     /// Those of a GPU.
     pub fn input(&self, x: &Var) -> Result<Var> {
-        match &self.cast {
-            Some(arena) => x.cast(arena.dtype()),
-            None => Ok(x.clone()),
-        }
+        let x = match &self.cast {
+            Some(arena) => x.cast(arena.dtype())?,
+            None => x.clone(),
+        };
+        Ok(self.marked(x))
     }
 
     /// A model's output as losses take it: in the parameters' own type.
@@ -152,11 +154,17 @@ impl<'a> Pass<'a> {
     fn lend(&self, arena: &Tensor, id: ParamId) -> Result<Var> {
         let (value, entry) = (self.params.part(arena, id)?, self.params.entry(id)?);
         let trained = self.is_training() && !entry.group.frozen;
-        Ok(if trained {
+        Ok(self.marked(if trained {
             Var::param(value, self.params.key(id))
         } else {
             Var::from(value)
-        })
+        }))
+    }
+
+    /// x, whose products round to TF32 if this pass computes in it.
+    fn marked(&self, x: Var) -> Var {
+        let tf32 = x.tf32() || self.precision == Precision::Tf32;
+        x.with_tf32(tf32)
     }
 
     /// A buffer's value, as this pass has left it so far: a layer that runs twice goes on from its

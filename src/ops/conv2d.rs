@@ -64,12 +64,14 @@ pub fn conv2d(x: &Var, weight: &Var, bias: Option<&Var>, window: Window) -> Resu
         Tensor::checked_shape("conv2d", x.value().device(), &[n, oh, ow, c_out], x.dtype())?;
     let geometry = Geometry::new(n, [h, w, c_in], [oh, ow, c_out], [kh, kw], window);
     let (from, w, b) = (x.value(), weight.value(), bias.map(Var::value));
+    let tf32 = x.tf32() || weight.tf32();
     let y = if w.elements() == 0 {
         biases(from, b, shape)?
     } else if geometry.is_matrix() {
-        linear::product("conv2d", from, w, b, shape)?
+        linear::product("conv2d", from, w, b, tf32, shape)?
     } else {
-        on_device!("conv2d", from in [f32, f64, bf16] => shape; forward(&geometry, @from, @w, ?b))?
+        on_device!("conv2d", from in [f32, f64, bf16] => shape;
+            forward(&geometry, @from, @w, ?b, +tf32))?
     };
     let op = Op::with_flops("conv2d", geometry.flops());
     let mut inputs = vec![x, weight];
@@ -78,6 +80,7 @@ pub fn conv2d(x: &Var, weight: &Var, bias: Option<&Var>, window: Window) -> Resu
         geometry,
         x: x.value().clone(),
         weight: weight.value().clone(),
+        tf32,
     }))
 }
 
@@ -95,6 +98,7 @@ struct Conv2d {
     geometry: Geometry,
     x: Tensor,
     weight: Tensor,
+    tf32: bool,
 }
 
 impl Backward for Conv2d {
@@ -104,14 +108,15 @@ impl Backward for Conv2d {
             geometry: g,
             x,
             weight,
+            tf32,
         } = *self;
         if g.is_matrix() {
-            return Box::new(Linear { x, weight }).backward(dy, wanted);
+            return Box::new(Linear { x, weight, tf32 }).backward(dy, wanted);
         }
         let mut out = vec![None; wanted.len()];
         let dw = || {
             on_device!("conv2d", dy in [f32, f64, bf16] => weight.shape(), of compute;
-                backward_weight(&g, @dy, @x))
+                backward_weight(&g, @dy, @x, +tf32))
         };
         out[1] = wanted[1].then(dw).transpose()?;
         // dx comes where x was, if nothing else needs that.
@@ -119,7 +124,7 @@ impl Backward for Conv2d {
         drop(x);
         let dx = || {
             on_device!("conv2d", dy in [f32, f64, bf16] => shape;
-                backward_input(&g, @dy, @weight, None))
+                backward_input(&g, @dy, @weight, None, +tf32))
         };
         out[0] = wanted[0].then(dx).transpose()?;
         if wanted.get(2) == Some(&true) {
@@ -174,6 +179,7 @@ pub fn gelu_dropout_conv2d(
         geometry,
         x: x.value().clone(),
         weight: weight.value().clone(),
+        tf32: x.tf32() || weight.tf32(),
         p,
         rng: rng.cloned(),
     };
@@ -184,6 +190,7 @@ struct GeluDropoutConv2d {
     geometry: Geometry,
     x: Tensor,
     weight: Tensor,
+    tf32: bool,
     p: f64,
     rng: Option<Rng>,
 }
@@ -201,6 +208,7 @@ impl Backward for GeluDropoutConv2d {
             geometry,
             x,
             weight,
+            tf32,
             p,
             rng,
         } = *self;
@@ -209,6 +217,7 @@ impl Backward for GeluDropoutConv2d {
             geometry,
             x: h,
             weight,
+            tf32,
         })
         .backward(dy, wanted)?;
         if let Some(dh) = out[0].take() {
@@ -234,6 +243,7 @@ impl GeluDropoutConv2d {
             weight,
             p,
             rng,
+            ..
         } = self;
         let (dropout, mut out) = (
             rng.as_ref().filter(|_| *p > 0.0).map(|rng| (*p, rng)),

@@ -109,6 +109,7 @@ fn forward(
     )?;
     let geometry = Geometry::new(n, [oh, ow, c_out], [h, w, c_in], [kh, kw], window);
     let (from, w, b) = (x.value(), weight.value(), bias.map(Var::value));
+    let tf32 = x.tf32() || weight.tf32();
     let mut moments = None;
     let y = if w.elements() == 0 {
         biases(from, b, shape)?
@@ -120,7 +121,7 @@ fn forward(
         }))
     } else {
         on_device!("conv_transpose2d", from in [f32, f64, bf16] => shape;
-            forward(&geometry, @from, @w, ?b))?
+            forward(&geometry, @from, @w, ?b, +tf32))?
     };
     let op = Op::with_flops("conv_transpose2d", geometry.flops());
     let mut inputs = vec![x, weight];
@@ -129,6 +130,7 @@ fn forward(
         geometry,
         x: x.value().clone(),
         weight: weight.value().clone(),
+        tf32,
     };
     let stats = moments
         .map(|moments| BatchStats::of(&moments, x.dtype()))
@@ -141,6 +143,7 @@ struct ConvTranspose2d {
     geometry: Geometry,
     x: Tensor,
     weight: Tensor,
+    tf32: bool,
 }
 
 impl Backward for ConvTranspose2d {
@@ -150,11 +153,12 @@ impl Backward for ConvTranspose2d {
             geometry: g,
             x,
             weight,
+            tf32,
         } = *self;
         let mut out = vec![None; wanted.len()];
         let dw = || {
             on_device!("conv_transpose2d", dy in [f32, f64, bf16] => weight.shape(), of compute;
-                backward_weight(&g, @x, @dy))
+                backward_weight(&g, @x, @dy, +tf32))
         };
         out[1] = wanted[1].then(dw).transpose()?;
         // dx comes where x was, if nothing else needs that.
@@ -162,7 +166,7 @@ impl Backward for ConvTranspose2d {
         drop(x);
         let dx = || {
             on_device!("conv_transpose2d", dy in [f32, f64, bf16] => shape;
-                backward_input(&g, @dy, @weight, None))
+                backward_input(&g, @dy, @weight, None, +tf32))
         };
         out[0] = wanted[0].then(dx).transpose()?;
         if wanted.get(2) == Some(&true) {

@@ -44,11 +44,13 @@ pub fn linear(x: &Var, weight: &Var, bias: Option<&Var>) -> Result<Var> {
         &x.shape().with(before.len(), c_out),
         x.dtype(),
     )?;
+    let tf32 = x.tf32() || weight.tf32();
     let y = product(
         "linear",
         x.value(),
         weight.value(),
         bias.map(Var::value),
+        tf32,
         shape,
     )?;
     let op = Op::with_flops("linear", flops(&[rows, c_in, c_out]));
@@ -57,6 +59,7 @@ pub fn linear(x: &Var, weight: &Var, bias: Option<&Var>) -> Result<Var> {
     Ok(Var::record(op, &inputs, y, || Linear {
         x: x.value().clone(),
         weight: weight.value().clone(),
+        tf32,
     }))
 }
 
@@ -66,22 +69,24 @@ pub(super) fn product(
     x: &Tensor,
     w: &Tensor,
     b: Option<&Tensor>,
+    tf32: bool,
     shape: Shape,
 ) -> Result<Tensor> {
     let size = [w.shape()[0], w.shape()[w.shape().len() - 1]];
-    on_device!(op, x in [f32, f64, bf16] => shape; forward(@x, @w, ?b, size))
+    on_device!(op, x in [f32, f64, bf16] => shape; forward(@x, @w, ?b, size, +tf32))
 }
 
 /// y = x w^T + b.
 pub(super) struct Linear {
     pub x: Tensor,
     pub weight: Tensor,
+    pub tf32: bool,
 }
 
 impl Backward for Linear {
     /// dx = dy w, dw = dy^T x, db = sum of dy over the rows.
     fn backward(self: Box<Self>, dy: Tensor, wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
-        let Linear { x, weight } = *self;
+        let Linear { x, weight, tf32 } = *self;
         let size = [
             dy.shape()[dy.shape().len() - 1],
             x.shape()[x.shape().len() - 1],
@@ -89,7 +94,7 @@ impl Backward for Linear {
         let mut out = vec![None; wanted.len()];
         let dw = || {
             on_device!("linear", dy in [f32, f64, bf16] => weight.shape(), of compute;
-                backward_weight(@dy, @x, size))
+                backward_weight(@dy, @x, size, +tf32))
         };
         out[1] = wanted[1].then(dw).transpose()?;
         // dx comes where x was, if nothing else needs that.
@@ -97,7 +102,7 @@ impl Backward for Linear {
         drop(x);
         let dx = || {
             on_device!("linear", dy in [f32, f64, bf16] => shape;
-                backward_input(@dy, @weight, size))
+                backward_input(@dy, @weight, size, +tf32))
         };
         out[0] = wanted[0].then(dx).transpose()?;
         if wanted.get(2) == Some(&true) {

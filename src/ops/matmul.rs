@@ -31,7 +31,9 @@ pub fn matmul_with(a: &Var, b: &Var, transpose_a: bool, transpose_b: bool) -> Re
     let (batch, shape) = plan(a.value(), b.value(), transposed)?;
     let [m, k, n] = batch.size;
     let (va, vb) = (a.value(), b.value());
-    let y = on_device!("matmul", va in [f32, f64, bf16] => shape; forward(&batch, @va, @vb))?;
+    let tf32 = a.tf32() || b.tf32();
+    let y = on_device!("matmul", va in [f32, f64, bf16] => shape;
+        forward(&batch, @va, @vb, +tf32))?;
     let op = Op::with_flops("matmul", flops(&[batch.shape.elements(), m, k, n]));
     // Each operand serves the other's gradient.
     let kept = |x: &Var, other: &Var| other.requires_grad().then(|| x.value().clone());
@@ -40,6 +42,7 @@ pub fn matmul_with(a: &Var, b: &Var, transpose_a: bool, transpose_b: bool) -> Re
         kept: [kept(a, b), kept(b, a)],
         shapes,
         transposed,
+        tf32,
     }))
 }
 
@@ -49,12 +52,15 @@ struct Matmul {
     kept: [Option<Tensor>; 2],
     shapes: [Shape; 2],
     transposed: [bool; 2],
+    tf32: bool,
 }
 
 impl Backward for Matmul {
     /// da = dy b^T, db = a^T dy; for a transposed operand the transposes of these.
     fn backward(self: Box<Self>, dy: Tensor, wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
-        let ([shape_a, shape_b], [ta, tb], dy) = (self.shapes, self.transposed, Var::from(dy));
+        let ([shape_a, shape_b], [ta, tb]) = (self.shapes, self.transposed);
+        let operand = |x: Tensor| Var::from(x).with_tf32(self.tf32);
+        let dy = operand(dy);
         // A sum over no products. Before it is summed over the batch it could be larger than
         // memory.
         let nothing = |x: &Var| x.value().elements() == 0 || dy.value().elements() == 0;
@@ -78,7 +84,7 @@ impl Backward for Matmul {
             (_, false) => matmul_with(&a, &dy, !ta, false),
             (_, true) => matmul_with(&dy, &a, true, ta),
         };
-        let [a, b] = self.kept.map(|x| x.map(Var::from));
+        let [a, b] = self.kept.map(|x| x.map(operand));
         let da = |b: Var| {
             if nothing(&b) {
                 zeros(shape_a)
@@ -107,7 +113,7 @@ impl Backward for Matmul {
 fn flat(x: &Var) -> Result<Var> {
     let columns = x.shape().last().copied().unwrap_or(1);
     let rows = x.shape()[..x.shape().len() - 1].iter().product();
-    Ok(x.value().reshape([rows, columns])?.into())
+    Ok(Var::from(x.value().reshape([rows, columns])?).with_tf32(x.tf32()))
 }
 
 #[track_caller]

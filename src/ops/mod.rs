@@ -74,6 +74,7 @@
 /// | `@..xs`, an iterator of tensors | `&[&[T]]` | `&[Slice]` |
 /// | `?x`, an optional tensor | `Option<&[T]>` | `Option<Slice>` |
 /// | `=> x`, to be written too | `&mut [T]` | `&mut SliceMut` |
+/// | `+x`, for GPUs alone | nothing | itself |
 /// | anything else | itself | itself |
 macro_rules! on_device {
     ($op:expr, $x:ident in $types:tt => $shape:expr; $f:ident $args:tt) => {
@@ -93,18 +94,18 @@ macro_rules! on_device {
     // The element type on the CPU and the dtype on a GPU are in brackets now.
     (@ $op:expr, $x:ident in $types:tt => $shape:expr, [$y:ty] [$dtype:expr]; $f:ident($(
         $(@$one:ident)? $(@[$($some:ident),+])? $(@..$many:ident)?
-        $(?$optional:ident)? $(=> $out:ident)? $($other:expr)?
+        $(?$optional:ident)? $(=> $out:ident)? $(+$gpu:ident)? $($other:expr)?
     ),*)) => {
         match $x.device() {
             $crate::Device::Cpu => dispatch_dtype!($op, $x.dtype(), T in $types => {
                 Ok($crate::Tensor::build($crate::Shape::from($shape), |y: &mut [$y]| cpu::$f::<T>(
                     $(
-                        $($one.data())?
-                        $([$($some.data()),+])?
-                        $(&$many.map($crate::Tensor::data).collect::<Vec<_>>())?
-                        $($optional.map($crate::Tensor::data))?
-                        $($out.data_mut())?
-                        $($other)?,
+                        $($one.data(),)?
+                        $([$($some.data()),+],)?
+                        $(&$many.map($crate::Tensor::data).collect::<Vec<_>>(),)?
+                        $($optional.map($crate::Tensor::data),)?
+                        $($out.data_mut(),)?
+                        $($other,)?
                     )*
                     y,
                 )))
@@ -116,6 +117,7 @@ macro_rules! on_device {
                     $(&$many.map($crate::Tensor::on_device).collect::<Vec<_>>())?
                     $($optional.map($crate::Tensor::on_device))?
                     $(&mut $out.on_device_mut()?)?
+                    $($gpu)?
                     $($other)?,
                 )*
                 y,

@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 use wavemix::ops::{
     BatchNormOptions, CrossEntropyOptions, Interpolation, Statistics, avg_pool2d, batch_norm,
-    conv_transpose2d, conv2d, cross_entropy, embedding, focal_loss, layer_norm, max_pool2d, mse,
-    one_hot,
+    conv_transpose2d, conv2d, cross_entropy, embedding, focal_loss, layer_norm, linear, max_pool2d,
+    mse, one_hot,
 };
 use wavemix::{DType, Device, Result, Rng, Shape, Tensor, Var, Window};
 
@@ -321,4 +321,77 @@ fn convolutions_of_the_models() -> std::result::Result<(), proptest::test_runner
         )?;
     }
     Ok(())
+}
+
+/// Value and gradients of each kind of product: rounded to TF32 where one operand allows it, and
+/// only there.
+#[test]
+fn products_round_to_tf32_where_an_operand_allows_it() {
+    let Some(gpu) = gpu() else { return };
+    type Product = fn(&Var, &Var) -> Result<Var>;
+    const HALVED: Window = Window {
+        stride: [2, 2],
+        padding: [1, 1],
+        output_padding: [0, 0],
+        dilation: [1, 1],
+        groups: 1,
+    };
+    let products: [(&str, Product, &[usize], &[usize]); 5] = [
+        (
+            "conv2d",
+            |x, w| conv2d(x, w, None, HALVED),
+            &[2, 6, 6, 8],
+            &[8, 3, 3, 8],
+        ),
+        (
+            "conv2d of one pixel",
+            |x, w| conv2d(x, w, None, Window::default()),
+            &[2, 6, 6, 8],
+            &[8, 1, 1, 8],
+        ),
+        (
+            "conv_transpose2d",
+            |x, w| conv_transpose2d(x, w, None, HALVED),
+            &[2, 6, 6, 8],
+            &[8, 4, 4, 8],
+        ),
+        ("linear", |x, w| linear(x, w, None), &[9, 8], &[8, 8]),
+        ("matmul", |a, b| a.matmul(b), &[3, 9, 8], &[3, 8, 8]),
+    ];
+    // All gradients are sums of at most so many products.
+    const TERMS: usize = 128;
+    for (name, product, x, w) in products {
+        let (x, w) = (draw(x, 1), draw(w, 2));
+        let with = |dtype: DType, tf32: [bool; 2]| -> Result<Vec<Tensor>> {
+            let device = if dtype == DType::F64 {
+                Device::Cpu
+            } else {
+                gpu
+            };
+            let leaf = |x: &Tensor| Ok(Var::leaf(x.cast(dtype)?.to_device(device)?));
+            let (x, w) = (leaf(&x)?.with_tf32(tf32[0]), leaf(&w)?.with_tf32(tf32[1]));
+            let y = product(&x, &w)?;
+            let dy = draw(y.shape(), 3).cast(dtype)?.to_device(device)?;
+            let gradients = y.backward_from(dy, &[])?;
+            let of = |x: &Var| gradients.of(x).unwrap().clone();
+            Ok(vec![y.value().clone(), of(&x), of(&w)])
+        };
+        let exact = with(DType::F64, [false; 2]).unwrap();
+        let full = with(DType::F32, [false; 2]).unwrap();
+        let first = with(DType::F32, [true, false]).unwrap();
+        let second = with(DType::F32, [false, true]).unwrap();
+        for i in 0..3 {
+            let bits = |x: &[Tensor]| x[i].to_vec::<f32>().unwrap();
+            let what = format!("{name}, result {i}");
+            close(&what, DType::F32, sums(TERMS), &exact[i], &full[i]).unwrap();
+            assert!(bits(&first) != bits(&full), "{what} is not rounded to TF32");
+            assert!(bits(&first) == bits(&second), "{what} depends on the side");
+            // TF32 has the significant bits of f16. Each product has two rounded operands.
+            let rounded = Bound {
+                roundings: 2.0 * TERMS as f64,
+                terms: TERMS,
+            };
+            close(&what, DType::F16, rounded, &exact[i], &first[i]).unwrap();
+        }
+    }
 }

@@ -2,6 +2,8 @@
 
 use std::ffi::OsString;
 use std::path::Path;
+use std::sync::Barrier;
+use std::thread;
 
 use wavemix::cli::{Job, Settings};
 use wavemix::data::{Source, Split};
@@ -133,6 +135,50 @@ fn sixteen_bits_train_alike() {
         };
         let cosine = dot(&a, &b) / (dot(&a, &a) * dot(&b, &b)).sqrt();
         assert!(cosine > 0.98, "{precision}: {cosine}");
+    }
+}
+
+/// Two threads train on one device at the same time, one in f32 and one in TF32: each gets the bits
+/// that it gets alone.
+#[test]
+fn passes_on_two_threads_keep_their_own_precision() {
+    let Some(gpu) = gpu() else { return };
+    let gradients = |precision: Precision, barrier: &Barrier| -> Vec<f32> {
+        let (model, mut params) = config().build(DType::F32, &Rng::new(1)).unwrap();
+        params.to_device(gpu).unwrap();
+        let (images, labels) = batch(0);
+        let (images, labels) = (
+            images.to_device(gpu).unwrap(),
+            labels.to_device(gpu).unwrap(),
+        );
+        barrier.wait();
+        let pass = Pass::train(&params, Rng::new(3))
+            .in_precision(precision)
+            .unwrap();
+        // Both passes exist before either of them computes.
+        barrier.wait();
+        let logits = model.forward(&pass, &images.into()).unwrap();
+        let loss = cross_entropy(&logits, &labels, CrossEntropyOptions::default()).unwrap();
+        let gradients = loss.backward().unwrap().flatten(&params).unwrap();
+        gradients.to_vec().unwrap()
+    };
+    let precisions = [Precision::F32, Precision::Tf32];
+    let alone = precisions.map(|precision| gradients(precision, &Barrier::new(1)));
+    assert!(alone[0] != alone[1], "TF32 rounds nothing");
+    let barrier = Barrier::new(2);
+    let together = thread::scope(|scope| {
+        precisions
+            .map(|precision| {
+                let (gradients, barrier) = (&gradients, &barrier);
+                scope.spawn(move || gradients(precision, barrier))
+            })
+            .map(|thread| thread.join().unwrap())
+    });
+    for (i, precision) in precisions.into_iter().enumerate() {
+        assert!(
+            alone[i] == together[i],
+            "{precision}: other bits where another pass runs"
+        );
     }
 }
 

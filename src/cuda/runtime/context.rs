@@ -1,7 +1,6 @@
 //! One context and one stream of work a device.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard};
 
 use cudarc::cublas::sys::cublasHandle_t;
@@ -30,15 +29,6 @@ pub fn name(ordinal: usize) -> Result<String> {
     gpu.context
         .name()
         .map_err(|e| gpu.failed("asking for its name", e))
-}
-
-/// Whether products of f32 matrices may round their operands to tf32, 10 bits after the point, on
-/// this device: faster, with three digits. Not unless asked for.
-///
-/// # Errors
-/// As [`usable`].
-pub fn allow_tf32(ordinal: usize, allow: bool) -> Result<()> {
-    gpu(ordinal).map(|gpu| gpu.tf32.store(allow, Ordering::Relaxed))
 }
 
 /// Waits until the GPU has done all that it was asked to do.
@@ -76,8 +66,6 @@ pub(crate) struct Gpu {
     pub(super) constants: Mutex<HashMap<Vec<u8>, CUdeviceptr>>,
     /// For each profile that is being taken, the launches since it was begun.
     pub(super) profiles: Mutex<BTreeMap<usize, Vec<Mark>>>,
-    /// Whether products of f32 may round their operands to tf32.
-    tf32: AtomicBool,
 }
 
 /// The environment variable that makes blocks of memory just as long as asked for. Tests set it,
@@ -164,16 +152,11 @@ impl Gpu {
             blas: Mutex::default(),
             constants: Mutex::default(),
             profiles: Mutex::default(),
-            tf32: AtomicBool::new(false),
         })
     }
 
     pub fn ordinal(&self) -> usize {
         self.ordinal
-    }
-
-    pub(in crate::cuda) fn tf32(&self) -> bool {
-        self.tf32.load(Ordering::Relaxed)
     }
 
     /// Lets this thread use the stream while the guard lives. Waits while another thread captures a
