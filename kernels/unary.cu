@@ -2,7 +2,7 @@
 // it is, is asked once a pack.
 #include "common.cuh"
 
-enum { NEG, ABS, EXP, LOG, SQRT, SQUARE, RECIP, POWF, TANH, SIGMOID, RELU, SILU, GELU, CLAMP, ADD_SCALAR, MUL_SCALAR };
+enum { NEG, ABS, EXP, LOG, SQRT, SQUARE, RECIP, POWF, TANH, SIGMOID, RELU, SILU, GELU, CLAMP, ADD_SCALAR, MUL_SCALAR, LEAKY_RELU, ELU, RELU6, HARDSWISH, SOFTPLUS, LOG1P, SIN, COS, ERF };
 
 template <int V, class F> DEVICE void map(Floats<V>& x, F f) {
 #pragma unroll
@@ -28,6 +28,15 @@ template <int V> DEVICE void apply(int kind, float p, float q, Floats<V>& x) {
     case CLAMP: return map(x, [=](float x) { return x < p ? p : x > q ? q : x; });
     case ADD_SCALAR: return map(x, [=](float x) { return x + p; });
     case MUL_SCALAR: return map(x, [=](float x) { return x * p; });
+    case LEAKY_RELU: return map(x, [=](float x) { return x > 0 ? x : p * x; });
+    case ELU: return map(x, [=](float x) { return x > 0 ? x : p * expm1f(x); });
+    case RELU6: return map(x, [](float x) { return x < 0 ? 0 : x > 6 ? 6 : x; });
+    case HARDSWISH: return map(x, [](float x) { return x * (x < -3 ? 0 : x > 3 ? 6 : x + 3) / 6; });
+    case SOFTPLUS: return map(x, [](float x) { return (x < 0 ? 0 : x) + log1pf(expf(-fabsf(x))); });
+    case LOG1P: return map(x, [](float x) { return log1pf(x); });
+    case SIN: return map(x, [](float x) { return sinf(x); });
+    case COS: return map(x, [](float x) { return cosf(x); });
+    case ERF: return map(x, [](float x) { return erff(x); });
     default: trap();
     }
 }
@@ -59,6 +68,15 @@ template <int V> DEVICE void slope(int kind, float p, float q, const Floats<V>& 
     case CLAMP: return zip(kept, dy, [=](float x, float dy) { return x >= p && x <= q ? dy : 0; });
     case ADD_SCALAR: return;
     case MUL_SCALAR: return zip(kept, dy, [=](float, float dy) { return dy * p; });
+    case LEAKY_RELU: return zip(kept, dy, [=](float x, float dy) { return x > 0 ? dy : p * dy; });
+    case ELU: return zip(kept, dy, [=](float x, float dy) { return x > 0 ? dy : p * expf(x) * dy; });
+    case RELU6: return zip(kept, dy, [](float x, float dy) { return x > 0 && x < 6 ? dy : 0; });
+    case HARDSWISH: return zip(kept, dy, [](float x, float dy) { return x <= -3 ? 0 : x >= 3 ? dy : dy * (x / 3 + 0.5f); });
+    case SOFTPLUS: return zip(kept, dy, [](float x, float dy) { return sigmoid(x) * dy; });
+    case LOG1P: return zip(kept, dy, [](float x, float dy) { return dy / (1 + x); });
+    case SIN: return zip(kept, dy, [](float x, float dy) { return cosf(x) * dy; });
+    case COS: return zip(kept, dy, [](float x, float dy) { return -sinf(x) * dy; });
+    case ERF: return zip(kept, dy, [](float x, float dy) { return 1.12837916710f * expf(-x * x) * dy; });
     default: trap();
     }
 }

@@ -1,6 +1,7 @@
 //! One operand, element by element: a row for each function, with its value and its derivative.
 
 use crate::cpu::simd::convert::{BLOCK, for_each_block};
+use crate::cpu::simd::math::erf_f64;
 use crate::cpu::{GRAIN, chunks, vectorize};
 use crate::{Float, Stored};
 
@@ -101,6 +102,21 @@ functions! {
         Input(x) dy => if x >= T::from_f64(low) && x <= T::from_f64(high) { dy } else { T::ZERO };
     "add_scalar" AddScalar(c): x => x + T::from_f64(c), Nothing(_) dy => dy;
     "mul_scalar" MulScalar(c): x => x * T::from_f64(c), Nothing(_) dy => dy * T::from_f64(c);
+    "leaky_relu" LeakyRelu(slope): x => if x > T::ZERO { x } else { T::from_f64(slope) * x },
+        Input(x) dy => if x > T::ZERO { dy } else { T::from_f64(slope) * dy };
+    "elu" Elu(alpha): x => if x > T::ZERO { x } else { T::from_f64(alpha) * expm1_below_0(x) },
+        Input(x) dy => if x > T::ZERO { dy } else { T::from_f64(alpha) * x.exp() * dy };
+    "relu6" Relu6: x => clamp(x, T::ZERO, T::from_f64(6.0)),
+        Input(x) dy => if x > T::ZERO && x < T::from_f64(6.0) { dy } else { T::ZERO };
+    "hardswish" Hardswish: x => x * clamp(x + T::from_f64(3.0), T::ZERO, T::from_f64(6.0)) / T::from_f64(6.0),
+        Input(x) dy => hardswish_slope(x, dy);
+    "softplus" Softplus: x => softplus(x), Input(x) dy => x.sigmoid() * dy;
+    "log1p" Log1p: x => log1p(x), Input(x) dy => dy / (T::ONE + x);
+    // In f64 for every type.
+    "sin" Sin: x => T::from_f64(x.to_f64().sin()), Input(x) dy => T::from_f64(x.to_f64().cos()) * dy;
+    "cos" Cos: x => T::from_f64(x.to_f64().cos()), Input(x) dy => -T::from_f64(x.to_f64().sin()) * dy;
+    "erf" Erf: x => T::from_f64(erf_f64(x.to_f64())),
+        Input(x) dy => T::from_f64(std::f64::consts::FRAC_2_SQRT_PI) * (-x * x).exp() * dy;
 }
 
 /// p x^(p-1), 0 for p = 0.
@@ -128,6 +144,49 @@ fn clamp<T: Float>(x: T, low: T, high: T) -> T {
     } else {
         x
     }
+}
+
+/// e^x - 1 for x <= 0, without losing the digits of a small x: 2 t / (1 - t) with t = tanh(x / 2).
+#[inline(always)]
+fn expm1_below_0<T: Float>(x: T) -> T {
+    let t = (x / T::from_f64(2.0)).tanh();
+    (t + t) / (T::ONE - t)
+}
+
+#[inline(always)]
+fn hardswish_slope<T: Float>(x: T, dy: T) -> T {
+    let three = T::from_f64(3.0);
+    if x <= -three {
+        T::ZERO
+    } else if x >= three {
+        dy
+    } else {
+        dy * (x / three + T::from_f64(0.5))
+    }
+}
+
+/// ln(1 + x), without losing the digits of a small x: with u = 1 + x as it is rounded, ln u is too
+/// large or small by the factor (u - 1) / x, but for a rounding error. Source: Goldberg, "What every
+/// computer scientist should know about floating-point arithmetic" (1991), theorem 4.
+#[inline(always)]
+fn log1p<T: Float>(x: T) -> T {
+    let u = T::ONE + x;
+    let (y, rounded) = (u.ln(), u - T::ONE);
+    if rounded == T::ZERO {
+        x
+    } else if rounded == x {
+        // Infinity too, which is not to be divided by itself.
+        y
+    } else {
+        y * (x / rounded)
+    }
+}
+
+/// ln(1 + e^x) = max(x, 0) + ln(1 + e^-|x|): the exponential cannot overflow.
+#[inline(always)]
+fn softplus<T: Float>(x: T) -> T {
+    let above = if x < T::ZERO { T::ZERO } else { x };
+    above + log1p((-x.abs()).exp())
 }
 
 /// y = f(x).

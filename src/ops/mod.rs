@@ -30,7 +30,9 @@
 //! | abs, relu | 0 | 0 |
 //! | relu | not a number | dy |
 //! | clamp | at the bounds, at not a number | dy, 0 |
-//! | log, sqrt, recip, powf below 1, division | 0 | infinite |
+//! | leaky_relu, elu | 0 | that from below |
+//! | relu6, hardswish | the bounds 0 and 6, -3 and 3 | 0, 0; 0, dy |
+//! | log, sqrt, recip, powf below 1, division; log1p | 0; -1 | infinite |
 //! | powf(0) | everywhere | 0 |
 //! | gelu | both infinities | the limits, 0 and dy; PyTorch: not a number |
 //! | silu | both infinities | not a number |

@@ -37,6 +37,15 @@ functions! {
     sigmoid(), "1 / (1 + e^-x)", Kind::Sigmoid, "dx = y (1 - y) dy", "y", "sigmoid";
     relu(), "max(x, 0)", Kind::Relu, "dx = 0 where y <= 0, else dy, where x is not a number too", "y", "relu";
     silu(), "x sigmoid(x), the swish", Kind::Silu, "dx = s (1 + x (1 - s)) dy with s = sigmoid(x), not a number at both infinities", "x", "nn.functional.silu";
+    leaky_relu(slope), "x above 0, slope x below", Kind::LeakyRelu(slope), "dx = dy where x > 0, else slope dy", "x", "nn.functional.leaky_relu";
+    elu(alpha), "x above 0, alpha (e^x - 1) below", Kind::Elu(alpha), "dx = dy where x > 0, else alpha e^x dy", "x", "nn.functional.elu";
+    relu6(), "min(max(x, 0), 6)", Kind::Relu6, "dx = dy where 0 < x < 6, else 0", "x", "nn.functional.relu6";
+    hardswish(), "x relu6(x + 3) / 6", Kind::Hardswish, "dx = 0 where x <= -3, dy where x >= 3, else (x / 3 + 1/2) dy", "x", "nn.functional.hardswish";
+    softplus(), "ln(1 + e^x)", Kind::Softplus, "dx = sigmoid(x) dy", "x", "nn.functional.softplus";
+    log1p(), "ln(1 + x), exact for a small x too", Kind::Log1p, "dx = dy / (1 + x), infinite at -1", "x", "log1p";
+    sin(), "The sine of x", Kind::Sin, "dx = cos(x) dy", "x", "sin";
+    cos(), "The cosine of x", Kind::Cos, "dx = -sin(x) dy", "x", "cos";
+    erf(), "The error function, 2 / sqrt(pi) times the integral of e^(-t^2) from 0 to x", Kind::Erf, "dx = 2 / sqrt(pi) e^(-x^2) dy", "x", "erf";
     add_scalar(c), "x + c", Kind::AddScalar(c), "dx = dy", "nothing", "add";
     mul_scalar(c), "c x", Kind::MulScalar(c), "dx = c dy", "nothing", "mul";
 }

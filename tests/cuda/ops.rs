@@ -53,8 +53,17 @@ proptest! {
         agrees(ELEMENTWISE, |v| v[0].clamp(-0.5, 0.75), &x)?;
         agrees(ELEMENTWISE, |v| v[0].add_scalar(1.5), &x)?;
         agrees(ELEMENTWISE, |v| v[0].mul_scalar(-0.75), &x)?;
+        agrees(ELEMENTWISE, |v| v[0].leaky_relu(0.1), &x)?;
+        agrees(steep, |v| v[0].elu(1.5), &x)?;
+        agrees(ELEMENTWISE, |v| v[0].relu6(), &x)?;
+        agrees(ELEMENTWISE, |v| v[0].hardswish(), &x)?;
+        agrees(steep, |v| v[0].softplus(), &x)?;
+        agrees(ELEMENTWISE, |v| v[0].sin(), &x)?;
+        agrees(ELEMENTWISE, |v| v[0].cos(), &x)?;
+        agrees(steep, |v| v[0].erf(), &x)?;
         let above = [positive(&x[0].clone().into())?.into_value()];
         agrees(steep, |v| v[0].log(), &above)?;
+        agrees(steep, |v| v[0].log1p(), &above)?;
         agrees(steep, |v| v[0].sqrt(), &above)?;
         agrees(steep, |v| v[0].recip(), &above)?;
         agrees(steep, |v| v[0].powf(1.7), &above)?;

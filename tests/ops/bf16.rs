@@ -75,6 +75,15 @@ fn cases() -> Vec<Case> {
         case("clamp", MAPS, |v| v[0].clamp(-1.0, 2.0)),
         case("add_scalar", MAPS, |v| v[0].add_scalar(0.7)),
         case("mul_scalar", MAPS, |v| v[0].mul_scalar(0.7)),
+        case("leaky_relu", MAPS, |v| v[0].leaky_relu(0.1)),
+        case("elu", MAPS, |v| v[0].elu(1.5)),
+        case("relu6", MAPS, |v| v[0].relu6()),
+        case("hardswish", MAPS, |v| v[0].hardswish()),
+        case("softplus", MAPS, |v| v[0].softplus()),
+        positive(case("log1p", MAPS, |v| v[0].log1p())),
+        case("sin", MAPS, |v| v[0].sin()),
+        case("cos", MAPS, |v| v[0].cos()),
+        case("erf", MAPS, |v| v[0].erf()),
         case("dropout", MAPS, |v| v[0].dropout(0.3, &Rng::new(3))),
         case("gelu_dropout", MAPS, |v| {
             v[0].gelu_dropout(0.3, Some(&Rng::new(3)))

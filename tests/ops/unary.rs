@@ -5,7 +5,7 @@ use wavemix::{DType, Result, Rng, Tensor, Var};
 type Function = fn(&Var) -> Result<Var>;
 
 /// Each function with its definition, and where to draw its operand: away from kinks and poles.
-const FUNCTIONS: [(&str, Function, fn(f64) -> f64, f64, f64); 22] = [
+const FUNCTIONS: &[(&str, Function, fn(f64) -> f64, f64, f64)] = &[
     ("neg", |x| x.neg(), |x| -x, -3.0, 3.0),
     ("abs", |x| x.abs(), |x| x.max(-x), 0.1, 3.0),
     ("abs", |x| x.abs(), |x| x.max(-x), -3.0, -0.1),
@@ -64,6 +64,33 @@ const FUNCTIONS: [(&str, Function, fn(f64) -> f64, f64, f64); 22] = [
         -3.0,
         3.0,
     ),
+    ("leaky_relu", |x| x.leaky_relu(0.1), |x| x, 0.1, 3.0),
+    ("leaky_relu", |x| x.leaky_relu(0.1), |x| 0.1 * x, -3.0, -0.1),
+    ("elu", |x| x.elu(1.5), |x| x, 0.1, 3.0),
+    ("elu", |x| x.elu(1.5), |x| 1.5 * x.exp_m1(), -3.0, -0.1),
+    ("relu6", |x| x.relu6(), |_| 0.0, -3.0, -0.1),
+    ("relu6", |x| x.relu6(), |x| x, 0.1, 5.9),
+    ("relu6", |x| x.relu6(), |_| 6.0, 6.1, 9.0),
+    ("hardswish", |x| x.hardswish(), |_| 0.0, -6.0, -3.1),
+    (
+        "hardswish",
+        |x| x.hardswish(),
+        |x| x * (x + 3.0) / 6.0,
+        -2.9,
+        2.9,
+    ),
+    ("hardswish", |x| x.hardswish(), |x| x, 3.1, 6.0),
+    ("softplus", |x| x.softplus(), |x| x.exp().ln_1p(), -9.0, 9.0),
+    ("log1p", |x| x.log1p(), f64::ln_1p, -0.9, 3.0),
+    ("sin", |x| x.sin(), f64::sin, -9.0, 9.0),
+    ("cos", |x| x.cos(), f64::cos, -9.0, 9.0),
+    (
+        "erf",
+        |x| x.erf(),
+        |x| 2.0 * normal_cdf(x * std::f64::consts::SQRT_2) - 1.0,
+        -3.0,
+        3.0,
+    ),
 ];
 
 /// Phi by its integral, with Simpson's rule on 4000 steps: right to 1e-14 on [-5, 5].
@@ -90,7 +117,7 @@ fn draw(low: f64, high: f64, dims: &[usize], dtype: DType, seed: u64) -> Tensor 
 
 #[test]
 fn values_follow_the_definitions() {
-    for (name, f, definition, low, high) in FUNCTIONS {
+    for &(name, f, definition, low, high) in FUNCTIONS {
         for dtype in [DType::F64, DType::F32] {
             let x = draw(low, high, &[257], dtype, 3);
             let y = f(&x.clone().into()).unwrap().into_value();
@@ -132,6 +159,37 @@ fn special_values() {
     );
 }
 
+/// Small values keep their digits: relative to the result, not to 1.
+#[test]
+fn small_arguments_keep_their_digits() {
+    let functions: [(&str, Function, fn(f64) -> f64, f64); 4] = [
+        ("log1p", |x| x.log1p(), f64::ln_1p, 1.0),
+        ("log1p", |x| x.log1p(), f64::ln_1p, -1.0),
+        ("elu", |x| x.elu(1.0), f64::exp_m1, -1.0),
+        ("softplus", |x| x.softplus(), |x| x.exp().ln_1p(), -30.0),
+    ];
+    for (name, f, definition, factor) in functions {
+        let x: Vec<f64> = (1..400).map(|i| factor * 0.9f64.powi(i)).collect();
+        for (dtype, unit) in [(DType::F64, f64::EPSILON), (DType::F32, 2f64.powi(-23))] {
+            let rounded = Tensor::from_slice(&x, [x.len()])
+                .unwrap()
+                .cast(dtype)
+                .unwrap();
+            let y = f(&rounded.clone().into()).unwrap().into_value();
+            let exact = |t: &Tensor| t.cast(DType::F64).unwrap().to_vec::<f64>().unwrap();
+            for (x, y) in exact(&rounded).into_iter().zip(exact(&y)) {
+                let want = definition(x);
+                // Where |x| is large softplus is e^x, which loses as many units as |x| has.
+                let most = 6.0 + x.abs();
+                assert!(
+                    (y - want).abs() <= most * unit * want.abs(),
+                    "{name}({x:e}) in {dtype}: {y:e}, not {want:e}"
+                );
+            }
+        }
+    }
+}
+
 #[test]
 fn errors() {
     let bytes = Var::from(Tensor::zeros([2], DType::U8));
@@ -168,7 +226,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
     #[test]
     fn gradients(dims in prop::collection::vec(1usize..5, 0..4), seed: u64) {
-        for (name, f, _, low, high) in FUNCTIONS {
+        for &(name, f, _, low, high) in FUNCTIONS {
             gradcheck(|v| f(&v[0]), &[draw(low, high, &dims, DType::F64, seed)]).map_err(|e| TestCaseError::fail(format!("{name}: {e}")))?;
         }
         adjoint_check(|x| x.neg(), &dims)?;

@@ -218,6 +218,63 @@ fn functions() -> Vec<Case> {
             &[-1.0, 1.0, NAN, INF, -INF],
             &[1.0, 1.0, 0.0, 0.0, 0.0],
         ),
+        // As PyTorch 2.15's, in f64.
+        one(
+            "leaky_relu",
+            |v| v[0].leaky_relu(0.5),
+            &[-INF, 0.0, -0.0, INF, NAN],
+            &[0.5, 0.5, 0.5, 1.0, 0.5],
+        )
+        .y(&[-INF, 0.0, -0.0, INF, NAN]),
+        one(
+            "elu",
+            |v| v[0].elu(1.5),
+            &[-INF, 0.0, -0.0, INF, NAN],
+            &[0.0, 1.5, 1.5, 1.0, NAN],
+        )
+        .y(&[-1.5, 0.0, -0.0, INF, NAN]),
+        one(
+            "relu6",
+            |v| v[0].relu6(),
+            &[-INF, 0.0, 3.0, 6.0, INF, NAN],
+            &[0.0, 0.0, 1.0, 0.0, 0.0, 0.0],
+        )
+        .y(&[0.0, 0.0, 3.0, 6.0, 6.0, NAN]),
+        one(
+            "hardswish",
+            |v| v[0].hardswish(),
+            &[-3.0, 0.0, 3.0, INF, NAN],
+            &[0.0, 0.5, 1.0, 1.0, NAN],
+        )
+        .y(&[0.0, 0.0, 3.0, INF, NAN]),
+        one(
+            "softplus",
+            |v| v[0].softplus(),
+            &[-INF, 0.0, INF, NAN],
+            &[0.0, 0.5, 1.0, NAN],
+        )
+        .y(&[0.0, std::f64::consts::LN_2, INF, NAN]),
+        one(
+            "log1p",
+            |v| v[0].log1p(),
+            &[-1.0, 0.0, INF, NAN],
+            &[INF, 1.0, 0.0, NAN],
+        )
+        .y(&[-INF, 0.0, INF, NAN]),
+        one("log1p below -1", |v| v[0].log1p(), &[-2.0], &[-1.0]).y(&[NAN]),
+        one(
+            "sin",
+            |v| v[0].sin(),
+            &[-INF, 0.0, INF, NAN],
+            &[NAN, 1.0, NAN, NAN],
+        ),
+        one(
+            "cos",
+            |v| v[0].cos(),
+            &[-INF, 0.0, INF, NAN],
+            &[NAN, 0.0, NAN, NAN],
+        ),
+        one("erf", |v| v[0].erf(), &[-INF, INF, NAN], &[0.0, 0.0, NAN]).y(&[-1.0, 1.0, NAN]),
         one(
             "clamp, infinite dy",
             |v| v[0].clamp(-1.0, 1.0),

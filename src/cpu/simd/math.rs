@@ -196,7 +196,7 @@ pub(crate) fn gelu_slope_f64(x: f64) -> f64 {
 /// The change of variable flattens e^(x^2) erfc x, which falls off like 1 / x. Error of p 1.5e-18
 /// of the result. Source: Abramowitz and Stegun, Handbook of Mathematical Functions, 7.1.5, for the
 /// series.
-fn erf_f64(x: f64) -> f64 {
+pub(crate) fn erf_f64(x: f64) -> f64 {
     let size = x.abs();
     if size <= 1.0 {
         // 2/sqrt(pi) sum of (-1)^n x^(2n+1) / (n! (2n+1)): the term n = 18 is below 1e-17.
