@@ -1,15 +1,15 @@
 //! The backward pass: reverse-mode differentiation by the chain rule.
 //!
 //! [`Var::backward`] starts at the loss with dy = 1 and visits the nodes from the youngest to the
-//! oldest. Whatever was computed from a value is younger than it, so all of that has been visited, and
-//! has delivered its gradients, before the value's own node is. Gradients of a value that was used
-//! several times are added as they arrive, in this order, which is always the same.
+//! oldest. Whatever was computed from a value is younger than it, so all of that has been visited,
+//! and has delivered its gradients, before the value's own node is. Gradients of a value that was
+//! used several times are added as they arrive, in this order, which is always the same.
 //!
-//! A rule computes one vector-Jacobian product: dy times the matrix of the partial derivatives of its
-//! output by its input, which is never formed. It is consumed by that, and what it saved is freed when
-//! it returns; so is the gradient that it was given, unless it is kept ([`Var::backward_keeping`]).
-//! What is left at the end are the gradients of leaves and parameters. So memory shrinks while the
-//! backward pass goes on.
+//! A rule computes one vector-Jacobian product: dy times the matrix of the partial derivatives of
+//! its output by its input, which is never formed. It is consumed by that, and what it saved is
+//! freed when it returns; so is the gradient that it was given, unless it is kept
+//! ([`Var::backward_keeping`]). What is left at the end are the gradients of leaves and parameters.
+//! So memory shrinks while the backward pass goes on.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

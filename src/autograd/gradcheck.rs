@@ -19,8 +19,9 @@ const STEP: f64 = 1e-3;
 /// Checks the gradients of `f` at `inputs` by finite differences, in f64.
 ///
 /// `f` may return a tensor of any shape: the loss is its dot product with fixed random weights. It
-/// must be smooth where the differences are taken, 0.002 times a standard normal number to each side
-/// of an element, which is within 0.01: keep away from the kink of `relu`, and from ties in `max`.
+/// must be smooth where the differences are taken, 0.002 times a standard normal number to each
+/// side of an element, which is within 0.01: keep away from the kink of `relu`, and from ties in
+/// `max`.
 ///
 /// ```
 /// use wavemix::{DType, Rng, Tensor, gradcheck::gradcheck};
@@ -32,8 +33,8 @@ const STEP: f64 = 1e-3;
 /// ```
 ///
 /// # Errors
-/// Those of `f`; inputs that are not f64; and a gradient that is off or not finite, with the input's
-/// number and both values.
+/// Those of `f`; inputs that are not f64; and a gradient that is off or not finite, with the
+/// input's number and both values.
 #[track_caller]
 pub fn gradcheck(f: impl Fn(&[Var]) -> Result<Var>, inputs: &[Tensor]) -> Result<()> {
     if let Some(other) = inputs.iter().find(|x| x.dtype() != DType::F64) {

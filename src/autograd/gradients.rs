@@ -67,8 +67,8 @@ impl Gradients {
         }
     }
 
-    /// Adds those of another loss, for batches taken in parts. A leaf that is made anew for each part
-    /// is another leaf, and its gradients are not added.
+    /// Adds those of another loss, for batches taken in parts. A leaf that is made anew for each
+    /// part is another leaf, and its gradients are not added.
     ///
     /// # Errors
     /// Where two gradients of one parameter are on different devices.

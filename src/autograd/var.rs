@@ -57,20 +57,20 @@ pub struct Var {
 /// # Ok::<(), wavemix::Error>(())
 /// ```
 pub trait Backward: Send {
-    /// The vector-Jacobian product: from the gradient dy of the output to one gradient per input, in
-    /// the order of the inputs.
+    /// The vector-Jacobian product: from the gradient dy of the output to one gradient per input,
+    /// in the order of the inputs.
     ///
     /// That is dy times the matrix of the partial derivatives of the output by the input: how the
-    /// loss moves with each element of the input. `None` is a gradient of zero. Where `wanted[i]` is
-    /// false the gradient of input i is not needed: return `None` and save the work. Each returned
-    /// gradient has its input's shape and dtype.
+    /// loss moves with each element of the input. `None` is a gradient of zero. Where `wanted[i]`
+    /// is false the gradient of input i is not needed: return `None` and save the work. Each
+    /// returned gradient has its input's shape and dtype.
     ///
     /// # Errors
     /// Whatever computing it may run into; the backward pass ends there.
     fn backward(self: Box<Self>, dy: Tensor, wanted: &[bool]) -> Result<Vec<Option<Tensor>>>;
 
-    /// The saved tensors, which the rule keeps alive until the backward pass has visited it: the trace
-    /// counts their memory.
+    /// The saved tensors, which the rule keeps alive until the backward pass has visited it: the
+    /// trace counts their memory.
     fn saves(&self) -> Vec<&Tensor>;
 }
 
@@ -223,8 +223,8 @@ impl Var {
         }
     }
 
-    /// The output of `op`, with the rule for the gradients of its `inputs`. Where none of them has a
-    /// computation graph, `rule` is not called and the output is a constant.
+    /// The output of `op`, with the rule for the gradients of its `inputs`. Where none of them has
+    /// a computation graph, `rule` is not called and the output is a constant.
     ///
     /// This is how every op of this crate enters the graph, and how yours does. An op's name is
     /// enough; with [`Op::with_flops`] watchers also learn what it computed.

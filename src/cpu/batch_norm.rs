@@ -206,8 +206,8 @@ pub(crate) fn normalise_largest<T: Magnitude>(
     largest.into_iter().map(value).collect()
 }
 
-/// The backward pass's first read of x and dy: of each channel, the sum of dy (x - about) and the sum of dy; with a
-/// residual, of x - residual for x.
+/// The backward pass's first read of x and dy: of each channel, the sum of dy (x - about) and the
+/// sum of dy; with a residual, of x - residual for x.
 pub(crate) fn gradient_sums<T: Stored>(
     x: &[T],
     residual: Option<&[T]>,

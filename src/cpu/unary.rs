@@ -166,8 +166,8 @@ fn hardswish_slope<T: Float>(x: T, dy: T) -> T {
 }
 
 /// ln(1 + x), without losing the digits of a small x: with u = 1 + x as it is rounded, ln u is too
-/// large or small by the factor (u - 1) / x, but for a rounding error. Source: Goldberg, "What every
-/// computer scientist should know about floating-point arithmetic" (1991), theorem 4.
+/// large or small by the factor (u - 1) / x, but for a rounding error. Source: Goldberg, "What
+/// every computer scientist should know about floating-point arithmetic" (1991), theorem 4.
 #[inline(always)]
 fn log1p<T: Float>(x: T) -> T {
     let u = T::ONE + x;

@@ -2,8 +2,8 @@
 //! batches of both.
 //!
 //! From a folder to a model: [`Source`] finds a set's files ([`Place`]: a folder or an archive read
-//! in place), decodes them ([`idx`] with [`emnist`], [`cifar`]) to a [`TrainTest`] of [`Dataset`]s, and
-//! a [`Loader`] makes batches of one. [`glyphs`] draws a `TrainTest` instead of reading it.
+//! in place), decodes them ([`idx`] with [`emnist`], [`cifar`]) to a [`TrainTest`] of [`Dataset`]s,
+//! and a [`Loader`] makes batches of one. [`glyphs`] draws a `TrainTest` instead of reading it.
 //! [`Downloader`] fetches what is missing, when told to.
 //!
 //! Decoders take any bytes: what is wrong with a file is an error that names the file and the

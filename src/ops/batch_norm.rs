@@ -90,8 +90,8 @@ impl Default for BatchNormOptions<'_> {
 /// **Saves**: x, and mean and variance of each channel. With a residual and the batch's own
 /// statistics, on the CPU, y and the residual for x, which the ops before and after it mostly keep
 /// anyway: xhat = (y - residual - beta) / gamma. Where that would lose digits x itself is saved: in
-/// 16 bits, and where in some channel the largest |y| + 2 |beta| is 256 |gamma| or more, so wherever
-/// a gamma is 0.
+/// 16 bits, and where in some channel the largest |y| + 2 |beta| is 256 |gamma| or more, so
+/// wherever a gamma is 0.
 /// **Errors**: gamma, beta, mean or variance not `[c]`, dtypes that differ, a residual of another
 /// shape or dtype than x, fewer than two elements a channel in training, known statistics of
 /// another count.
@@ -221,8 +221,8 @@ impl Forward<'_> {
 /// With u half a unit in the last place of 1, a sum or product that is rounded is off by u times
 /// itself at most. The forward pass rounds x - mean and its product with gamma / std (gamma xhat,
 /// twice), adds beta (gamma xhat + beta) and the residual (y). The backward pass subtracts the
-/// residual (gamma xhat + beta) and beta, and divides by gamma (gamma xhat, twice). In units of gamma
-/// that is together
+/// residual (gamma xhat + beta) and beta, and divides by gamma (gamma xhat, twice). In units of
+/// gamma that is together
 ///
 /// ```text
 /// error of xhat <= u ((|y| + 2 |beta|) / |gamma| + 6 |xhat|)
@@ -259,17 +259,17 @@ struct BatchNorm {
 }
 
 impl Backward for BatchNorm {
-    /// Why dx has two terms taken out of gamma / std dy: x moves xhat by itself, through the mean and
-    /// through s = sqrt(var + eps). A step v of x moves the mean by mean(v), and s by mean(xhat v), as
-    /// 2 s ds = dvar = 2 mean((x - mean) v). So xhat = (x - mean) / s moves by
+    /// Why dx has two terms taken out of gamma / std dy: x moves xhat by itself, through the mean
+    /// and through s = sqrt(var + eps). A step v of x moves the mean by mean(v), and s by mean(xhat
+    /// v), as 2 s ds = dvar = 2 mean((x - mean) v). So xhat = (x - mean) / s moves by
     ///
     /// ```text
     /// (v - mean(v) - xhat mean(xhat v)) / s
     /// ```
     ///
     /// The matrix of this linear map is symmetric, so a vector-Jacobian product is the same formula
-    /// with gamma dy for v, and the means are those of the sums dbeta and dgamma. A shift of x, v = 1,
-    /// changes no xhat, and with eps = 0 nor does a stretch, v = xhat.
+    /// with gamma dy for v, and the means are those of the sums dbeta and dgamma. A shift of x, v =
+    /// 1, changes no xhat, and with eps = 0 nor does a stretch, v = xhat.
     fn backward(self: Box<Self>, dy: Tensor, wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
         let gamma_type = self.gamma.dtype();
         let sums = (self.count.is_some() || wanted[1] || wanted[2])
@@ -293,8 +293,8 @@ impl Backward for BatchNorm {
     }
 }
 
-// The CPU may hold y for x, takes f64 coefficients and writes dx over x. A GPU does none of this: its
-// kernels read x.
+// The CPU may hold y for x, takes f64 coefficients and writes dx over x. A GPU does none of this:
+// its kernels read x.
 impl BatchNorm {
     /// dgamma and dbeta, in the statistics' type.
     fn gradient_sums(&self, dy: &Tensor) -> Result<[Tensor; 2]> {

@@ -23,7 +23,8 @@ mod cuda {
 ///
 /// **Shapes**: x [n, h, w, c_in], weight [c_out, kh, kw, c_in / groups], bias `[c_out]`, y [n, h',
 /// w', c_out] with h' = (h + 2 padding - dilation (kh - 1) - 1) / stride + 1, rounded down. With
-/// several groups the i-th c_out / groups outputs see the i-th c_in / groups inputs.
+/// groups, channels are cut into `groups` equal runs, and outputs of a run see inputs of that run
+/// only.
 /// **Backward**: dx = the transposed convolution of dy by the same weight, dw = the sums of dy
 /// times x over all pixels, db = the sum of dy over all pixels.
 /// **Saves**: x and the weight. **Errors**: shapes, dtypes or window sizes that do not fit.

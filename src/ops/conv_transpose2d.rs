@@ -9,8 +9,8 @@ use crate::ops::linear::check_bias;
 use crate::tensor::window::{Geometry, Window};
 use crate::{Device, Error, Result, Tensor, Var};
 
-// The functions of this op on both devices, by the same names. `cpu::conv` calls them by what they are
-// to conv2d: its gradient with respect to x is this op's forward pass, and the other way round.
+// The functions of this op on both devices, by the same names. `cpu::conv` calls them by what they
+// are to conv2d: its gradient with respect to x is this op's forward pass, and the other way round.
 mod cpu {
     pub(super) use crate::cpu::conv::{
         backward_input as forward, backward_weight, forward as backward_input,

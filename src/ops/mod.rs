@@ -218,8 +218,8 @@ pub(crate) fn same_float_or_f32(
     same_float(op, ("x", x), vector)
 }
 
-/// Two vectors that belong to an x of 16 bits, in one type, so that one rule gives the gradients of both:
-/// where one has 16 bits and the other is f32, both as f32.
+/// Two vectors that belong to an x of 16 bits, in one type, so that one rule gives the gradients of
+/// both: where one has 16 bits and the other is f32, both as f32.
 pub(crate) fn one_type(a: &Var, b: &Var) -> Result<[Var; 2]> {
     if a.dtype() == b.dtype() {
         Ok([a.clone(), b.clone()])

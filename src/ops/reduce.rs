@@ -365,7 +365,8 @@ impl Tensor {
     }
 
     /// The gradient of broadcasting: the sum over all axes along which `shape` was repeated to make
-    /// this tensor. An element took part in each of its copies, so its gradient is the sum of theirs.
+    /// this tensor. An element took part in each of its copies, so its gradient is the sum of
+    /// theirs.
     pub(crate) fn sum_to(&self, shape: &Shape) -> Result<Tensor> {
         if self.shape() == shape {
             return Ok(self.clone());

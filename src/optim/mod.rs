@@ -1,9 +1,9 @@
 //! Optimizers: what turns gradients into better weights.
 //!
 //! All weights lie in one arena ([`Params::arena`]), all gradients in an array of the same layout
-//! ([`Gradients::flatten`]), and so do an optimizer's moments. A step is therefore one pass over three
-//! or four long arrays, cut into segments only where neighbouring parameters belong to different
-//! [`Group`](crate::params::Group)s.
+//! ([`Gradients::flatten`]), and so do an optimizer's moments. A step is therefore one pass over
+//! three or four long arrays, cut into segments only where neighbouring parameters belong to
+//! different [`Group`](crate::params::Group)s.
 //!
 //! ```
 //! use wavemix::optim::{Method, Optimizer, StepOptions};

@@ -19,8 +19,8 @@ thread_local! {
 
 /// Runs `body` on shapes alone: tensors that it creates on the CPU have shape and dtype, but no
 /// elements, and nothing is computed. Ops check their operands and report to a
-/// [`Watcher`](crate::autograd::trace::Watcher) as always. So a model's layers can be listed, and a step be
-/// tried, for images of any size.
+/// [`Watcher`](crate::autograd::trace::Watcher) as always. So a model's layers can be listed, and a
+/// step be tried, for images of any size.
 ///
 /// Elements of tensors that were created inside must not be read; those of other tensors may. The
 /// same as PyTorch's `FakeTensorMode`.

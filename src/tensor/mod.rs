@@ -186,8 +186,8 @@ impl Tensor {
         (Arc::as_ptr(&self.memory) as usize, bytes)
     }
 
-    /// Whether it was created by [`shapes_only`](crate::tensor::memory::shapes_only), so that it has no
-    /// elements to read.
+    /// Whether it was created by [`shapes_only`](crate::tensor::memory::shapes_only), so that it
+    /// has no elements to read.
     pub(crate) fn is_absent(&self) -> bool {
         matches!(*self.memory, Memory::Absent(_))
     }

@@ -51,8 +51,8 @@ impl Buffer {
         Buffer::try_uninit(bytes).unwrap_or_else(|| handle_alloc_error(layout(bytes)))
     }
 
-    /// As [`Buffer::uninit`]; `None` where the system has no such memory. What it gives stays in the
-    /// pool.
+    /// As [`Buffer::uninit`]; `None` where the system has no such memory. What it gives stays in
+    /// the pool.
     pub fn try_uninit(bytes: usize) -> Option<Buffer> {
         let mut pool = pool();
         let capacity = if bytes < LARGE {

@@ -17,8 +17,8 @@ const MULTIPLIERS: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
 const KEY_STEPS: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
 
 /// A vector of 32-bit words, each in the lower half of a 64-bit lane. The upper halves are ignored:
-/// a 32 x 32 -> 64 bit multiplication reads the lower halves only, so its product can be used as the
-/// next word without masking.
+/// a 32 x 32 -> 64 bit multiplication reads the lower halves only, so its product can be used as
+/// the next word without masking.
 pub(crate) trait Words: Copy {
     /// How many.
     const N: usize;

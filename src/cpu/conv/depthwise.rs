@@ -82,7 +82,7 @@ impl<T: Stored, F: Stored<Compute = T::Compute>> Depthwise<'_, T, F> {
             rest = after;
             let (distances, step) = (view.tap_distances([v, h]), view.window_step([v, h]));
             for j in v.within(rows) {
-                let first = view.window([v, h], j);
+                let first = view.window_start([v, h], j);
                 let line = &mut y[(v.start + j * v.step - rows.start) * width * c..][..width * c];
                 for (i, y) in line.chunks_mut(c).skip(h.start).step_by(h.step).enumerate() {
                     match self.plan.bias {

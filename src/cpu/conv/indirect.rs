@@ -3,22 +3,26 @@
 //!
 //! im2col turns a convolution into one GEMM, whose A has a row for each output pixel: the window it
 //! sees, taps side by side. That is kh kw c_in elements an output: with stride 1, kh kw times the
-//! image. But a micro-kernel reads only MR rows of A at a time, and it can be told where they lie, by
-//! one offset for each output pixel of a band, instead of Dukhan's pointer for each of its taps:
+//! image. But a micro-kernel reads only MR rows of A at a time, and it can be told where they lie,
+//! by one offset for each output pixel of a band, instead of Dukhan's pointer for each of its taps:
 //!
 //! ```text
-//! for each band of output rows:                      a task
+//! for each band of output rows, group of channels:   a band is a task
 //!     copy what it reads, zero-padded                unless it lies inside the image as it is
 //!     for each pair of phases:                       one, in a forward convolution
-//!         for each panel of NR output channels:
-//!             for each MR outputs:                   offsets of their MR windows
-//!                 for each KC of (tap, channel):     the same offsets from every window
+//!         for each KC of (tap, channel):             the same offsets from every window
+//!             for each panel of NR output channels:
+//!                 for each MR outputs:               offsets of their MR windows
 //!                     [MR, KC] x [KC, NR] -> [MR, NR]
 //! ```
 //!
-//! The axis that is summed over, k = (tap, channel), is cut into *segments*: taps that are adjacent in memory are one segment, so that a
-//! row of the kernel is one long run. Offsets of windows and segments are the same for the same
-//! band of every image and are computed once ([`IndirectBand`]).
+//! The offsets are two integers for each output pixel of a band, where its window begins and where
+//! its result goes, and three for each segment below: some hundredths of im2col's matrix, whose
+//! rows have kh kw c_in elements.
+//!
+//! The axis that is summed over, k = (tap, channel), is cut into *segments*: taps that are adjacent
+//! in memory are one segment, so that a row of the kernel is one long run. Offsets of windows and
+//! segments are the same for the same band of every image and are computed once ([`IndirectBand`]).
 
 use std::ops::Range;
 
@@ -171,7 +175,8 @@ fn row_offsets<T: Stored, F: Stored>(
     let [_, width, c] = plan.output();
     let output = |j: usize| ((v.start + j * v.step - rows.start) * width + h.start) * c;
     RowOffsets::lines::<F>(
-        v.within(rows).map(|j| [view.window([v, h], j), output(j)]),
+        v.within(rows)
+            .map(|j| [view.window_start([v, h], j), output(j)]),
         h.count,
         [view.window_step([v, h]), h.step * c],
         plan.group_channels()[1].min(nr::<F>()),

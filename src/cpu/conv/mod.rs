@@ -1,10 +1,10 @@
 //! Convolution on the CPU, NHWC.
 //!
-//! A window slides over the *big* image, and the *small* image has one pixel for each of its places:
-//! input and output of conv2d, output and input of conv_transpose2d. Pixel (i, j) of the small image
-//! meets, through kernel element (ky, kx), pixel (y, x) = (i, j) stride - padding + (ky, kx) dilation
-//! of the big one. The three operations of a layer are one loop nest, summed into one of its three
-//! operands:
+//! A window slides over the *big* image, and the *small* image has one pixel for each of its
+//! places: input and output of conv2d, output and input of conv_transpose2d. Pixel (i, j) of the
+//! small image meets, through kernel element (ky, kx), pixel (y, x) = (i, j) stride - padding +
+//! (ky, kx) dilation of the big one. The three operations of a layer are one loop nest, summed into
+//! one of its three operands:
 //!
 //! ```text
 //! for each image n, pixel (i, j), kernel element (ky, kx) with (y, x) inside the big image,
@@ -14,11 +14,13 @@
 //!         backward_weight:  dw[s, ky, kx, b]  += small[n, i, j, s] big[n, y, x, b]
 //! ```
 //!
-//! Why these are the gradients: each term of conv2d's output is big times weight, so by the chain rule
-//! dy (in `small`'s place) times weight goes to that element of dx (in `big`'s place), and dy times big
-//! to that element of dw. And the gradient of a sum over terms that are linear in `big` is linear in
-//! `small` by the same weights: conv_transpose2d *is* `backward_input`, and its backward pass runs
-//! `forward`. [`reference`] is this loop nest in code.
+//! Why these are the gradients: `forward` adds big\[y, x, b\] weight\[s, ky, kx, b\] to small\[i,
+//! j, s\]. By the chain rule the gradient of small, dy\[i, j, s\], times weight\[s, ky, kx, b\] is
+//! then added to dx\[y, x, b\], and times big\[y, x, b\] to dw\[s, ky, kx, b\]. The first of these
+//! scatters each pixel of a small image over a window of a big one, which is the definition of
+//! conv_transpose2d. So that op's forward pass is `backward_input`, and `forward` its gradient:
+//! each is the other's adjoint (as a matrix, its transpose). [`reference`](mod@reference) is this
+//! loop nest in code.
 //!
 //! What makes it fast:
 //!
@@ -27,21 +29,23 @@
 //! 2. im2col's matrix is not written: the micro-kernel is told where each window begins
 //!    ([`indirect`]).
 //! 3. A transposed convolution is split by output phase into convolutions of stride 1 ([`plan`]),
-//!    so no inserted zero is multiplied: with a kernel of 4 x 4 and stride 2, 4 products for each
-//!    input channel of an output instead of 16.
+//!    so no inserted zero is multiplied: with a kernel of k x k and stride s an output takes
+//!    (k / s)^2 multiplications for each input channel, on average, instead of k^2.
 //! 4. Kernels that split into 3 x 3 or 2 x 2 ones of stride 1 take 2.25 and 1.8 times fewer
 //!    multiplications ([`winograd`]).
 //! 5. Padding costs no branch in an inner loop: what a task reads is copied with its zeros
-//!    ([`padded`]), unless all of it lies inside the image; Winograd's transforms and the gradients of
-//!    dilated kernels know for each row which pixels exist.
-//! 6. The bias is what accumulators start from, so y is written once. The statistics for a BatchNorm
-//!    behind a transposed convolution are taken by an epilogue from each part of y while that is in a
-//!    cache, so y is read once less.
+//!    ([`padded`]), unless all of it lies inside the image; Winograd's transforms and the weight's
+//!    gradients by im2col and of depthwise layers know for each row which pixels exist.
+//! 6. The bias is added where y is computed, not in a pass of its own: the first block of terms
+//!    starts from it, and Winograd's output transform adds it. The statistics for a BatchNorm
+//!    behind a transposed convolution are taken by an epilogue from each part of y while that is in
+//!    a cache, so y is read once less.
 //!
 //! | layer, 64 -> 64 channels, f32 | algorithm |
 //! |---|---|
 //! | 1 x 1, stride 1 | none of these: the op is `linear` |
 //! | 3 x 3, stride 1 | Winograd F(2x2, 3x3) |
+//! | 4 x 4, stride 2, but 16 or 32 input channels, with AVX-512 or NEON | Winograd F(2x2, 2x2) in registers |
 //! | 4 x 4, stride 2, conv2d or conv_transpose2d | Winograd F(2x2, 2x2), of four components or phases |
 //! | 3 x 3 or 5 x 5, stride 2; 7 x 7; dilated | indirect |
 //! | depthwise, any window | depthwise |
@@ -148,8 +152,11 @@ pub(crate) fn convolve<T: GemmElement>(
 /// conv2d with a kernel of 1 x 1, stride 1, no padding and one group ([`Geometry::is_matrix`]) does
 /// not come here: on either device the op is `linear`, one GEMM over all pixels.
 ///
-/// Another algorithm is a file beside these, a variant here, its condition in [`choose`] and its call
-/// in [`convolve_as`]; `tests` compares all with the definition.
+/// Another algorithm is a file beside these, a variant here, its condition in [`choose`], its call
+/// in [`convolve_as`], a line in the table at the head of this file, and a case in `tests` that
+/// chooses it. For the weight's gradient likewise: [`WeightAlgorithm`], [`choose_for_weight`],
+/// [`backward_weight_as`]. One for plain 1 x 1 kernels belongs into `cpu::linear`, or takes them
+/// from there in `ops::conv2d`, which asks `is_matrix` in its forward and its backward pass.
 enum Algorithm {
     WinogradInRegisters(Polyphase),
     Winograd(Polyphase),
@@ -176,8 +183,8 @@ fn choose<T: Stored, F: Stored<Compute = T::Compute>>(plan: &ConvPlan<T>) -> Alg
         && let Some(polyphase) = Polyphase::of(plan.phases.each_ref().map(|phases| &phases[..]))
     {
         // 1. Kernels that split into 2 x 2 ones, few channels: most of the work would be the
-        // transforms, but transformed inputs and products stay in 32 vector registers. Several
-        // components are summed in y, which must not round.
+        // transforms, but products stay in 32 vector registers, and transformed inputs in L1.
+        // Several components are summed in y, which must not round.
         let sums_fit = polyphase.has_one_component() || T::DTYPE == DType::F32;
         let few = c_in <= winograd::MAX_CHANNELS_IN && c_out <= IN_REGISTERS_CHANNELS_OUT;
         if few && sums_fit && polyphase.taps == 2 && has_32_registers() {
@@ -211,8 +218,9 @@ fn choose<T: Stored, F: Stored<Compute = T::Compute>>(plan: &ConvPlan<T>) -> Alg
 /// Whether Winograd's algorithm may be chosen, as far as types and channels go.
 ///
 /// It multiplies f32. Where the CPU multiplies bf16 in pairs, in half of f32's time, that is faster
-/// than Winograd's algorithm in f32; and in pairs Winograd's sums of inputs would have to be rounded
-/// to bf16. Elsewhere bf16 is converted. f64 is the oracle that the fast path is judged by. Transforms run over whole vectors of channels, of one group.
+/// than Winograd's algorithm in f32; and in pairs Winograd's sums of inputs would have to be
+/// rounded to bf16. Elsewhere bf16 is converted. f64 is the oracle that the fast path is judged by.
+/// Transforms run over whole vectors of channels, of one group.
 fn winograd_applies<F: Stored>(g: &Geometry, tuning: &Tuning) -> bool {
     let whole_vectors = [g.small[2], g.big[2]]
         .iter()

@@ -242,8 +242,8 @@ impl<'a, T: Stored> ConvPlan<'a, T> {
             .saturating_mul(horizontal)
     }
 
-    /// Where output rows `rows` read elements of type F: in the image itself if it holds them all as
-    /// they are, or in a zero-padded copy.
+    /// Where output rows `rows` read elements of type F: in the image itself if it holds them all
+    /// as they are, or in a zero-padded copy.
     pub fn view<F: Stored>(&self, rows: &Range<usize>) -> InputView {
         let [h, w, c] = self.input();
         let [vertical, horizontal] = self.input_span(rows);
@@ -289,7 +289,7 @@ pub(crate) struct InputView {
 
 impl InputView {
     /// Where the window of the first output of row j of a phase pair begins.
-    pub fn window(&self, [v, h]: [&Phase; 2], j: usize) -> usize {
+    pub fn window_start(&self, [v, h]: [&Phase; 2], j: usize) -> usize {
         let (Some(first_row), Some(first_column)) = (v.taps.first(), h.taps.first()) else {
             return 0;
         };

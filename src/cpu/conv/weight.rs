@@ -14,8 +14,8 @@
 //!
 //! The k axis is long and C is small, so tasks cut k: each sums over some rows of pixels into a dw
 //! of its own, and these are added by a tree that depends on the sizes alone. The im2col matrix is
-//! never written as a whole. Besides Winograd's algorithm and the sums of depthwise layers there are
-//! two ways around it:
+//! never written as a whole. Besides Winograd's algorithm and the sums of depthwise layers there
+//! are two ways around it:
 //!
 //! * [`add_padded`] zero-pads the image. The elements under one *row* of the kernel then are
 //!   adjacent, kw pixels of all their channels, so for each ky B is the image itself, with a
@@ -54,8 +54,8 @@ const MAX_GROWTH: usize = 4;
 /// several images.
 const MIN_IMAGE_PIXELS: usize = 64;
 
-/// dw = the sum of what `add` adds to it for each block of rows of the small image, counted through
-/// all images, of which there is one at least.
+/// dw = the sum over all tasks of what `add` adds to it for a task's rows: rows of the small
+/// images, numbered through the batch. There must be at least one.
 pub(crate) fn sum_over_rows<T: Float>(
     g: &Geometry,
     min_task_pixels: usize,

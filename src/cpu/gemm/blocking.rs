@@ -11,8 +11,9 @@
 //! | `SPLIT_K`   | terms, in parallel    | A and B            | a task, where C is small         |
 //!
 //! There is no NC: the whole of B is packed before the first multiply-accumulate. All sizes in
-//! bytes are of f32; f64 takes half as many columns, and bf16 twice as many terms. Where C is rounded
-//! to bf16, loop 4 takes all terms at once, and what is said of L1 and L2 holds for k up to KC only.
+//! bytes are of f32; f64 takes half as many columns, and bf16 twice as many terms. Where C is
+//! rounded to bf16, loop 4 takes all terms at once, and what is said of L1 and L2 holds for k up to
+//! KC only.
 
 use crate::cpu::simd::{has_avx2, has_avx512};
 use crate::{DType, Stored};
@@ -33,18 +34,19 @@ impl Size {
 }
 
 /// Rows of a tile of C, at most, with two vectors of columns: 16 of the 32 registers of AVX-512 and
-/// NEON accumulate. For each term they take 16 FMAs and 10 loads (two vectors of B, eight elements of
-/// A), so two FMA units are busy for 8 cycles and two load ports for 5, and 16 sums are more than the
-/// FMAs under way in two units (latency 4). A taller tile would gain nothing, and leave more of its
-/// rows empty where C has few.
+/// NEON accumulate. For each term they take 16 FMAs and 10 loads (two vectors of B, eight elements
+/// of A), so two FMA units are busy for 8 cycles and two load ports for 5, and 16 sums are more
+/// than the FMAs under way in two units (latency 4). A taller tile would gain nothing, and leave
+/// more of its rows empty where C has few.
 pub(crate) const MR: usize = 8;
 
 /// Rows of a tile two vectors wide in the 16 registers of AVX2: 12 accumulators, 2 vectors of B and
 /// one element of A are 15.
 pub(super) const MR_AVX2: usize = 6;
 
-/// Columns of a packed panel of B, and of a tile of C: 32, or 16 where C is accumulated in f64.
-/// They fill two of the widest vectors: each element of A, broadcast once, serves two FMAs.
+/// Columns of a packed panel of B: 32, or 16 where C is accumulated in f64. That is two vectors of
+/// AVX-512, so that each element of A, broadcast once, serves two FMAs. Tiles of C are as wide
+/// there, half as wide with AVX2 (6 x 16), and a quarter with NEON (8 x 8).
 #[inline(always)]
 pub(crate) const fn nr<T: Stored>() -> usize {
     128 / size_of::<T::Compute>()
@@ -96,14 +98,15 @@ pub(super) fn k_block<F: Stored, O: Stored>(k: usize) -> usize {
 /// of their tiles are computed once for all batches.
 pub(super) const ROW_BATCH: usize = 32 * MR;
 
-/// Rows of C of a task, at least.
+/// Rows of C by which tasks are counted, at least. Tasks are then made equal, so that one can have
+/// little more than half of them.
 const MC: usize = 64;
 
-/// The same where B is larger than L2 and comes from L3 again for each task: the 16th part of C's
+/// The same where B does not stay in L2 and comes from L3 again for each task: the 16th part of C's
 /// rows, but no more than this.
 const MC_LARGE_B: usize = 192;
 
-/// Elements of a packed B that stays in L2: 256 KiB.
+/// Elements of a packed B that stays in L2 together with a block of A: 256 KiB.
 const L2_ELEMENTS: usize = 1 << 16;
 
 /// Multiply-adds below which a second thread costs more than it saves: some twenty microseconds'
@@ -127,8 +130,8 @@ pub(super) fn rows_per_task(Size { m, k, n }: Size) -> usize {
     m.div_ceil(tasks).next_multiple_of(MR)
 }
 
-/// Terms of a task where C is too small to be cut by rows, as in a weight's gradient over all
-/// pixels.
+/// Terms of a task where there are many, and C is small enough for each task to have one of its
+/// own, as in a weight's gradient over all pixels.
 pub(super) const SPLIT_K: usize = 2048;
 
 /// Tasks that terms are split into, at most: each has a C of its own.

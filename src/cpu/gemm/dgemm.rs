@@ -1,5 +1,7 @@
-//! GEMM in f64, by the crate `matrixmultiply`. The tests' oracle computes in f64, and an oracle should
-//! not run through the micro-kernels that it judges.
+//! GEMM in f64, by the crate `matrixmultiply`. The tests' oracle computes in f64, and an oracle
+//! should not run through the micro-kernels that it judges. Convolutions in f64 share the
+//! micro-kernel's loop, but none of its vector instructions (`dispatch`); `conv::reference` judges
+//! those.
 
 use super::blocking::{Size, rows_per_task};
 use super::epilogue::{Accumulate, Epilogue};

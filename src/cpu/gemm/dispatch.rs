@@ -75,8 +75,8 @@ impl Microkernel for bf16 {
     }
 }
 
-/// The oracle, for convolutions (GEMM itself uses `dgemm`): the micro-kernel's loop over plain arrays
-/// for vectors, without the instructions of the kernels that it judges.
+/// The oracle, for convolutions (GEMM itself uses `dgemm`): the micro-kernel's loop over plain
+/// arrays for vectors, without the instructions of the kernels that it judges.
 impl Microkernel for f64 {
     /// # Safety
     /// As declared.

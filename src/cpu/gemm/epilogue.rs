@@ -47,6 +47,6 @@ impl<T: Stored> Accumulate<'_, T> {
 }
 
 /// Called with the index of an element of C and all complete rows from it on, while they are in a
-/// cache, to change them: GELU's derivative, with or without dropout, is one
+/// cache, to change them. There is one: GELU's derivative, with or without dropout
 /// ([`cpu::gelu_dropout`](crate::cpu::gelu_dropout)).
 pub(crate) type Epilogue<'a, O> = &'a (dyn Fn(usize, &mut [O]) + Sync);

@@ -1,10 +1,10 @@
 //! The micro-kernel: a tile of C, held in registers while A and B stream through them.
 //!
 //! ```text
-//! accumulators[R][V] = 0 or bias           R rows of V vectors
+//! accumulators[R][VECTORS] = 0 or bias     R rows of so many vectors
 //! for segment in segments                  the terms, in consecutive pieces
 //!     for p in 0..segment.len
-//!         b[V] = a row of the packed panel of B
+//!         b[VECTORS] = a row of the packed panel of B
 //!         for i in 0..R
 //!             accumulators[i] += broadcast(A[i, p]) * b
 //! C = accumulators, or C + accumulators
@@ -13,10 +13,10 @@
 //! B is packed in panels, which makes it one stream. Each row of A has an offset of its own and is
 //! read where it lies: dense or strided, packed or not, or under a convolution's window.
 //!
-//! Where the CPU multiplies bf16, one instruction multiplies VNNI pairs, two neighbouring terms of
-//! A and of B, and accumulates both products in f32. So bf16 operands come in pairs, and an odd
-//! last term is paired with 0. Elsewhere they are converted to f32 while they are packed, and only
-//! C is bf16.
+//! Where the CPU multiplies bf16 (AVX512-BF16), one instruction multiplies VNNI pairs, two
+//! neighbouring terms of A and of B, and accumulates both products in f32. So bf16 operands come in
+//! pairs, and an odd last term is paired with 0. Elsewhere they are converted to f32 while they are
+//! packed, and only C is bf16.
 
 use super::accumulator::Accumulator;
 use super::blocking::{MR, dot_width};

@@ -14,23 +14,29 @@
 //! ```
 //!
 //! The loops have BLIS's numbers. Loop 3 is outside of loop 4 here, so that a task owns its rows of
-//! C; and there is no loop 5 over NC columns, as the operands of a network's layers are small enough
-//! for the whole of B to be packed at once. Up to 256 KiB of it stay in L2; more comes from L3, once
-//! for each task. `blocking` has the sizes.
+//! C; and there is no loop 5 over NC columns, as the operands of a network's layers are small
+//! enough for the whole of B to be packed at once. Up to 256 KiB of it stay in L2; more comes from
+//! L3, once for each task. `blocking` has the sizes.
 //!
-//! **Edges.** B is packed with zeros up to a whole panel. A tile that lacks rows reads its first row
-//! again in their place. So the micro-kernel always computes whole tiles, and stores only the rows
-//! and columns that C has. Where C is narrow, its tiles are made of narrower vectors.
+//! With AVX2, whose registers hold half a panel, loop 2 takes a panel in two halves.
 //!
-//! **Types.** f32 as above. A C of bf16 is rounded once, so a tile accumulates all k terms before it
-//! is written: KC is k then. f64 goes to the crate `matrixmultiply` (`dgemm`).
+//! **Edges.** B is packed with zeros up to a whole panel. A tile that lacks rows reads its first
+//! row again in their place, and one of at most MR / 2 rows takes a micro-kernel of half the
+//! height. Only the rows and columns that C has are stored. Where C is 4 or 8 columns wide (or up
+//! to 16, with AVX-512), its tiles are made of fewer or narrower vectors.
+//!
+//! **Types.** f32 as above. A C of bf16 is rounded once, so a tile accumulates all k terms before
+//! it is written: KC is k then. f64, in which the tests' oracle computes, goes to the crate
+//! `matrixmultiply` (`dgemm`), so that the oracle does not run through what it judges.
 //!
 //! What makes it fast:
 //!
 //! * the micro-kernel holds a tile of C in registers, so each element loaded serves MR or NR FMAs;
-//! * B is packed, once for all tasks (with split-K by each task, its terms of it), and becomes one
-//!   stream; A is read where it lies, unless its
-//!   strides miss the caches, and through row offsets, so convolutions need no im2col;
+//! * B is packed, once for all tasks, and becomes one stream (with split-K each task packs its
+//!   terms, or reads them where they lie, if B is dense and as wide as a panel or half of one);
+//! * A is read where it lies, through row offsets, so convolutions need no im2col. It is copied
+//!   only where it has to be converted, where VNNI pairs are not side by side, and where its
+//!   strides would evict it from the caches (`ALayout`);
 //! * bf16 is multiplied in VNNI pairs where the CPU has AVX512-BF16, else converted while packed;
 //! * a product with many terms and a small C is cut along k (split-K) into tasks of their own,
 //!   whose results are added up in a tree;
@@ -86,7 +92,8 @@ pub(crate) fn gemm<T: GemmElement, O: Stored<Compute = T::Compute>>(
     gemm_with_epilogue(size, a, b, accumulate, c, &|_, _| {});
 }
 
-/// As [`gemm`], and calls `epilogue` for all rows of C. They begin at multiples of [`MR`].
+/// As [`gemm`], and calls `epilogue` for all rows of C. The first row of each call is a multiple of
+/// [`MR`], so that dropout's random bits begin with whole words.
 pub(crate) fn gemm_with_epilogue<T: GemmElement, O: Stored<Compute = T::Compute>>(
     size: Size,
     a: Operand<'_, T>,

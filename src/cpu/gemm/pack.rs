@@ -226,16 +226,17 @@ pub(super) enum ALayout {
     PackedColumns { stride: usize, dense: bool },
 }
 
-/// Elements of a cache line of f32, by which rows of a copy are set apart further, so that rows of a
-/// power of two of elements do not all fall into the same sets of the caches.
+/// Elements of a cache line of f32. Rows of a copy are set apart by a line more than they need, and
+/// columns by `m | LINE`, an odd number of lines and a rest: a power of two between them would put
+/// all of them into the same few sets of the caches.
 const LINE: usize = 16;
 
 /// Columns of B from which on A is read often enough that cache misses cost more than a copy.
 const MANY_COLUMNS: usize = 128;
 
-/// Bytes between rows, and between columns, from which on A is copied: such strides map many rows or
-/// columns to few sets of the caches, where they are powers of two, or to a page each. What is read
-/// for one panel of B is then evicted before the next.
+/// Bytes between rows, and between columns, from which on A is copied. With such strides, powers of
+/// two share few cache sets, and others take a page for each row: what is read for one panel of B
+/// is evicted before the next.
 const CONFLICT_ROWS: usize = 4096;
 const CONFLICT_COLUMNS: usize = 512;
 

@@ -62,10 +62,10 @@ pub(super) unsafe fn avx2<O: Stored<Compute = f32>>(
         unsafe {
             match to.output.columns - first {
                 4 => product.row_tiles::<__m128, O, 1, MR>(to, first),
-                // The last columns of a wider panel, whose tiles have 6 rows. A panel that is narrow
-                // as a whole has tiles of 8 rows if C is as narrow, else of 6: then two of the 8 rows
-                // that this computes are not stored.
+                // The last columns of a wider panel, whose tiles have 6 rows.
                 ..=8 if first > 0 => product.row_tiles::<__m256, O, 1, MR_AVX2>(to, first),
+                // Tiles have 8 rows if all of C is this narrow, else 6: the last panel of a wider C
+                // computes 8 rows and stores 6.
                 ..=8 => product.row_tiles::<__m256, O, 1, MR>(to, first),
                 _ => product.row_tiles::<__m256, O, 2, MR_AVX2>(to, first),
             }

@@ -227,6 +227,6 @@ pub(super) struct Mark {
 /// cuBLAS's handle, which one thread at a time may use.
 pub(in crate::cuda) struct BlasHandle(pub cublasHandle_t);
 
-// SAFETY: the handle is bound to a context, not to a thread; the mutex around it lets one thread use
-// it at a time.
+// SAFETY: the handle is bound to a context, not to a thread; the mutex around it lets one thread
+// use it at a time.
 unsafe impl Send for BlasHandle {}

@@ -3,9 +3,9 @@
 //!
 //! What is replayed are the very launches, with their arguments and addresses. So whatever changes
 //! from time to time must lie in device memory at a place that stays: inputs, learning rate, and
-//! the keys of random streams, which [`CapturedGraph`] keeps in a table. The work's own buffers come
-//! from lists that nobody else is served from while the captured graph lives; the warm-up fills them,
-//! as the driver gives no memory during a capture.
+//! the keys of random streams, which [`CapturedGraph`] keeps in a table. The work's own buffers
+//! come from lists that nobody else is served from while the captured graph lives; the warm-up
+//! fills them, as the driver gives no memory during a capture.
 
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicU64, Ordering};

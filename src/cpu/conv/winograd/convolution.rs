@@ -26,7 +26,7 @@ const IMAGES: usize = 4;
 pub(super) struct Convolution<'a, T> {
     pub plan: &'a ConvPlan<'a, T>,
     pub polyphase: &'a Polyphase,
-    /// Whether transformed inputs and products stay in registers.
+    /// Whether products stay in registers, and transformed inputs in L1.
     pub in_registers: bool,
 }
 

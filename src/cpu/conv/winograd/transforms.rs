@@ -294,7 +294,7 @@ impl<T: Stored<Compute = f32>> Kernel for FilterTransform<'_, T> {
     }
 }
 
-/// Transforms the gradients of products back to taps, G^T dM G, for some channels: from
+/// Transforms the gradients of transformed filters back to taps, G^T dU G, for some channels: from
 /// `[N N products, channels]` to `[R R taps, channels]`.
 pub(super) struct FilterGradientTransform<'a> {
     pub taps: usize,
