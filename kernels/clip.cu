@@ -21,22 +21,19 @@ KERNEL(sum_squares, const float* dw, double* part, const Segment* segments) {
 }
 
 // Counts the step, or skips it; see README.md for what becomes of each number.
-KERNEL(begin_step, Step* step, const double* part, int parts, float max_norm, int growth, double beta1, double beta2) {
+KERNEL(begin_step, Step* step, const double* part, int parts, int growth, double beta1, double beta2) {
     double sum = 0;
     for (int i = threadIdx.x; i < parts; i += 256) sum += part[i];
     sum = block_sum(sum);
     if (threadIdx.x > 0) return;
     Step s = *step;
-    float norm = (float)(sqrt(sum) / s.loss_scale);
-    s.norm = norm;
     // The difference of a number with itself is 0 only where it is finite.
     s.skip = !(sum - sum == 0);
     if (s.skip) {
         s.skipped++, s.good = 0, s.factor = 0;
         if (growth > 0) s.loss_scale *= 0.5f;
     } else {
-        float factor = max_norm > 0 ? max_norm / (norm + 1e-6f) : 1;
-        s.factor = (factor < 1 ? factor : 1) / s.loss_scale;
+        s.factor = 1 / s.loss_scale;
         s.steps++, s.good++;
         if (growth > 0 && s.good == growth) s.loss_scale *= 2, s.good = 0;
         s.correction = (float)(1 - pow(beta1, (double)s.steps));

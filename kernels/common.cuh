@@ -38,7 +38,7 @@ struct Axes { int rank; u32 length[6]; i64 a[6], b[6]; };
 struct Window { int n, big_h, big_w, big_c, small_h, small_w, small_c, kh, kw, stride_h, stride_w, pad_h, pad_w, dil_h, dil_w, groups; };
 struct Key { u64 seed, stream; };
 struct Segment { i64 start, length; float lr_scale, decay_scale; int frozen, unused; };
-struct Step { i64 steps; float lr, loss_scale; int good, skipped, skip; float norm, factor, correction, unbias; int unused; };
+struct Step { i64 steps; float lr, loss_scale; int good, skipped, skip; float factor, correction, unbias; };
 
 // Ends the kernel with an error: for a number of an op, or a kind, that no case of a switch stands
 // for.

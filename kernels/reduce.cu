@@ -80,8 +80,8 @@ template <class T> DEVICE void finish(const float* part, T* y, int splits, int i
     if (lane == 0 && i < inner) from_float(room[threadIdx.x] * scale, y[(i64)o * inner + i]);
 }
 
-KERNEL(sum_finish, const float* part, real* y, int, int splits, int inner, float scale) { finish(part, y, splits, inner, scale); }
-KERNEL(sum_finish_f32, const float* part, float* y, int, int splits, int inner, float scale) { finish(part, y, splits, inner, scale); }
+KERNEL(sum_finish, const float* part, real* y, int splits, int inner, float scale) { finish(part, y, splits, inner, scale); }
+KERNEL(sum_finish_f32, const float* part, float* y, int splits, int inner, float scale) { finish(part, y, splits, inner, scale); }
 
 // ---- Extremes.
 

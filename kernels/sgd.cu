@@ -2,28 +2,24 @@
 // src/cpu/sgd.rs. Without velocities, without momentum.
 #include "common.cuh"
 
-KERNEL(sgd, float* w, const float* dw, float* v, real* copy, const Segment* segments, const Step* step, float momentum, int nesterov, float decay) {
+KERNEL(sgd, float* w, const float* dw, float* v, const Segment* segments, const Step* step, float momentum, int nesterov, float decay) {
     Segment segment = segments[blockIdx.y];
-    bool still = step->skip || segment.frozen;
+    if (step->skip || segment.frozen) return;
     float factor = step->factor, lr = step->lr * segment.lr_scale, own_decay = decay * segment.decay_scale;
     w += segment.start, dw += segment.start;
     if (v) v += segment.start;
-    if (copy) copy += segment.start;
-    each_pack<4>(segment.length, aligned(w, dw, v) && (u64)copy % 8 == 0, [=](auto width, i64 i) {
+    each_pack<4>(segment.length, aligned(w, dw, v), [=](auto width, i64 i) {
         constexpr int V = width.value;
         Floats<V> weight = load<V>(w + i);
-        if (!still) {
-            Floats<V> gradient = load<V>(dw + i), velocity = {};
-            if (v) velocity = load<V>(v + i);
+        Floats<V> gradient = load<V>(dw + i), velocity = {};
+        if (v) velocity = load<V>(v + i);
 #pragma unroll
-            for (int j = 0; j < V; j++) {
-                float g = gradient[j] * factor + own_decay * weight[j];
-                velocity[j] = momentum * velocity[j] + g;
-                weight[j] -= lr * (!v ? g : nesterov ? g + momentum * velocity[j] : velocity[j]);
-            }
-            if (v) store(v + i, velocity);
-            store(w + i, weight);
+        for (int j = 0; j < V; j++) {
+            float g = gradient[j] * factor + own_decay * weight[j];
+            velocity[j] = momentum * velocity[j] + g;
+            weight[j] -= lr * (!v ? g : nesterov ? g + momentum * velocity[j] : velocity[j]);
         }
-        if (copy) store(copy + i, weight);
+        if (v) store(v + i, velocity);
+        store(w + i, weight);
     });
 }

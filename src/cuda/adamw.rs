@@ -1,7 +1,7 @@
 //! Adam and AdamW over the whole arena, in one launch.
 
+use super::SliceMut;
 use super::clip::{Step, grid};
-use super::{Slice, SliceMut};
 use crate::{DType, Result};
 
 /// One step: betas, eps, weight decay, and whether that is taken from the weights themselves.
@@ -19,8 +19,7 @@ pub(crate) fn step(
         .arg(w)
         .arg(at.dw)
         .arg(m)
-        .arg(v)
-        .arg(None::<Slice>);
+        .arg(v);
     let launch = launch
         .arg(at.segments)
         .arg(at.step)

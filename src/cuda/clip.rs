@@ -5,7 +5,7 @@ use super::{Slice, SliceMut};
 use crate::{DType, Result};
 
 /// Words of 32 bits in `struct Step` of common.cuh, and where some of its numbers are.
-pub(crate) const STEP_WORDS: usize = 12;
+pub(crate) const STEP_WORDS: usize = 10;
 pub(crate) const LR: usize = 2;
 pub(crate) const LOSS_SCALE: usize = 3;
 pub(crate) const GOOD: usize = 4;
@@ -63,7 +63,6 @@ pub(crate) fn begin_step(
         .arg(part)
         .sizes([part.elements])?;
     launch
-        .arg(0.0f32)
         .arg(growth)
         .arg(betas.0)
         .arg(betas.1)

@@ -13,10 +13,8 @@ pub(crate) fn forward(p: f64, rng: &Rng, x: Slice, y: &mut SliceMut) -> Result<(
         .gpu
         .kernel("gelu_dropout", "gelu_dropout", x.dtype)?
         .arg(x)
-        .arg(None)
         .arg(y)
-        .count(x.elements)
-        .arg(1);
+        .count(x.elements);
     let launch = launch
         .arg(seed)
         .arg(stream)
@@ -36,12 +34,10 @@ pub(crate) fn backward(p: f64, rng: &Rng, x: Slice, dy: Slice, dx: &mut SliceMut
         .gpu
         .kernel("gelu_dropout", "gelu_dropout_backward", x.dtype)?
         .arg(x)
-        .arg(None)
         .arg(dy)
         .arg(dx);
     let launch = launch
         .count(x.elements)
-        .arg(1)
         .arg(seed)
         .arg(stream)
         .arg(graph::key(rng))

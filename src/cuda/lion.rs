@@ -1,7 +1,7 @@
 //! Lion over the whole arena, in one launch.
 
+use super::SliceMut;
 use super::clip::{Step, grid};
-use super::{Slice, SliceMut};
 use crate::{DType, Result};
 
 /// One step.
@@ -19,8 +19,7 @@ pub(crate) fn step(
         .kernel("lion", "lion", DType::F32)?
         .arg(w)
         .arg(at.dw)
-        .arg(m)
-        .arg(None::<Slice>);
+        .arg(m);
     let launch = launch
         .arg(at.segments)
         .arg(at.step)

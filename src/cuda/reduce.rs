@@ -100,7 +100,7 @@ pub(super) fn finish(
         .kernel("reduce", name, real)?
         .arg(part)
         .arg(y)
-        .sizes([outer, splits, inner])?
+        .sizes([splits, inner])?
         .arg(scale as f32);
     // Columns a block finishes.
     let columns = match inner {

@@ -21,7 +21,6 @@ pub(crate) fn step(
         .arg(at.dw);
     let launch = launch
         .arg(v.map(|v| v.as_slice()))
-        .arg(None)
         .arg(at.segments)
         .arg(at.step);
     let launch = launch
