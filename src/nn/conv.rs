@@ -2,7 +2,7 @@
 
 use crate::nn::fan_in_uniform;
 use crate::ops::{
-    BatchStats, conv_transpose2d, conv_transpose2d_with_stats, conv2d, gelu_dropout_conv2d,
+    BatchStats, Dropout, conv_transpose2d, conv_transpose2d_with_stats, conv2d, gelu_dropout_conv2d,
 };
 use crate::params::{FileLayout, Names, ParamId};
 use crate::tensor::window::Window;
@@ -90,7 +90,10 @@ impl Conv2d {
             &weight,
             Some(&bias),
             self.window,
-            (p, pass.rng().as_ref()),
+            Dropout {
+                p,
+                rng: pass.rng().as_ref(),
+            },
         )
     }
 }

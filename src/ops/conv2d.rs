@@ -2,11 +2,9 @@
 
 use crate::autograd::Backward;
 use crate::autograd::trace::Op;
-use crate::cpu::gelu_dropout::{Hidden, in_pieces};
-use crate::ops::gelu_dropout;
 use crate::ops::linear::{self, Linear, check_bias};
 use crate::tensor::window::{Geometry, Window};
-use crate::{Device, Error, Result, Rng, Shape, Stored, Tensor, Var};
+use crate::{Error, Result, Shape, Tensor, Var};
 
 // The functions of this op on both devices, by the same names.
 mod cpu {
@@ -95,11 +93,11 @@ pub(super) fn biases(x: &Tensor, bias: Option<&Tensor>, shape: Shape) -> Result<
 }
 
 /// y = x convolved with the weight, plus bias.
-struct Conv2d {
-    geometry: Geometry,
-    x: Tensor,
-    weight: Tensor,
-    tf32: bool,
+pub(super) struct Conv2d {
+    pub geometry: Geometry,
+    pub x: Tensor,
+    pub weight: Tensor,
+    pub tf32: bool,
 }
 
 impl Backward for Conv2d {
@@ -136,132 +134,5 @@ impl Backward for Conv2d {
 
     fn saves(&self) -> Vec<&Tensor> {
         vec![&self.x, &self.weight]
-    }
-}
-
-/// y = the convolution of gelu_dropout(x), keeping x alone.
-///
-/// The same numbers as [`gelu_dropout`](Var::gelu_dropout) and then [`conv2d`]. Composed they would
-/// keep x for the one and its GELU for the other; here GELU is computed again on the way back,
-/// which takes far less than the products around it. With a kernel of one pixel, the processor does
-/// that piece by piece, where a product reads GELU's output and another has just written the
-/// gradient of it.
-///
-/// **Shapes**, **Errors**, **Source**: those of the parts. **Backward**: theirs, one after the
-/// other.
-/// **Saves**: x and the weight.
-#[track_caller]
-pub fn gelu_dropout_conv2d(
-    x: &Var,
-    weight: &Var,
-    bias: Option<&Var>,
-    window: Window,
-    (p, rng): (f64, Option<&Rng>),
-) -> Result<Var> {
-    let hidden = x.detach().gelu_dropout(p, rng)?;
-    let y = conv2d(
-        &hidden,
-        &weight.detach(),
-        bias.map(Var::detach).as_ref(),
-        window,
-    )?
-    .into_value();
-    let sizes = |shape: &Shape| [shape[1], shape[2], shape[3]];
-    let geometry = Geometry::new(
-        y.shape()[0],
-        sizes(x.shape()),
-        sizes(y.shape()),
-        [weight.shape()[1], weight.shape()[2]],
-        window,
-    );
-    let mut inputs = vec![x, weight];
-    inputs.extend(bias);
-    let rule = || GeluDropoutConv2d {
-        geometry,
-        x: x.value().clone(),
-        weight: weight.value().clone(),
-        tf32: x.tf32() || weight.tf32(),
-        p,
-        rng: rng.cloned(),
-    };
-    Ok(Var::record("gelu_dropout_conv2d", &inputs, y, rule))
-}
-
-struct GeluDropoutConv2d {
-    geometry: Geometry,
-    x: Tensor,
-    weight: Tensor,
-    tf32: bool,
-    p: f64,
-    rng: Option<Rng>,
-}
-
-impl Backward for GeluDropoutConv2d {
-    /// h = gelu_dropout(x) once more; dh, dw and db from the convolution of h, dx from dh.
-    fn backward(self: Box<Self>, dy: Tensor, wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
-        if self.x.device() == Device::Cpu
-            && self.geometry.is_matrix()
-            && in_pieces(self.geometry.big[2], self.p)
-        {
-            return self.backward_in_pieces(&dy, wanted);
-        }
-        let GeluDropoutConv2d {
-            geometry,
-            x,
-            weight,
-            tf32,
-            p,
-            rng,
-        } = *self;
-        let h = Var::from(&x).gelu_dropout(p, rng.as_ref())?.into_value();
-        let mut out = Box::new(Conv2d {
-            geometry,
-            x: h,
-            weight,
-            tf32,
-        })
-        .backward(dy, wanted)?;
-        if let Some(dh) = out[0].take() {
-            out[0] = gelu_dropout::rule(x, p, rng)
-                .backward(dh, &[true])?
-                .remove(0);
-        }
-        Ok(out)
-    }
-
-    fn saves(&self) -> Vec<&Tensor> {
-        vec![&self.x, &self.weight]
-    }
-}
-
-impl GeluDropoutConv2d {
-    /// The same with a kernel of one pixel, where h and dh are a side of a product and what comes
-    /// of another: dw = dy^T h, dx = gelu_dropout'(x) (dy w), db = sum of dy.
-    fn backward_in_pieces(&self, dy: &Tensor, wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
-        let GeluDropoutConv2d {
-            geometry,
-            x,
-            weight,
-            p,
-            rng,
-            ..
-        } = self;
-        let (dropout, mut out) = (
-            rng.as_ref().filter(|_| *p > 0.0).map(|rng| (*p, rng)),
-            vec![None; wanted.len()],
-        );
-        dispatch_dtype!("gelu_dropout_conv2d", dy.dtype(), T in [f32, f64, bf16] => {
-            let hidden = Hidden { x: x.data::<T>(), size: [geometry.small[2], geometry.big[2]], dropout };
-            out[1] = wanted[1].then(|| Tensor::build(*weight.shape(), |dw: &mut [<T as Stored>::Compute]| {
-                hidden.backward_weight(dy.data(), dw);
-            }));
-            out[0] = wanted[0].then(|| Tensor::build(*x.shape(), |dx: &mut [T]| {
-                hidden.backward_input(dy.data(), weight.data(), dx);
-            }));
-        });
-        if wanted.get(2) == Some(&true) {
-            out[2] = Some(dy.sum_of_rows(geometry.small[2])?);
-        }
-        Ok(out)
     }
 }

@@ -1,7 +1,7 @@
 //! Images: convolutions, pooling, wavelets, resizing.
 
 use wavemix::ops::{
-    Interpolation, avg_pool2d, conv_transpose2d, conv_transpose2d_with_stats, conv2d,
+    Dropout, Interpolation, avg_pool2d, conv_transpose2d, conv_transpose2d_with_stats, conv2d,
     gelu_dropout_conv2d, max_pool2d,
 };
 use wavemix::{Error, Result, Rng, Tensor, Var, Window};
@@ -17,7 +17,8 @@ pub const CALLS: &[Call] = &[
         let (p, rng) = (d.pick(&[0.0, 0.5, 0.3, 1.0, 2.0]), Rng::new(1));
         let train = d.once_in(2);
         convolution(d, false, |x, w, b, window| {
-            gelu_dropout_conv2d(x, w, b, window, (p, train.then_some(&rng)))
+            let rng = train.then_some(&rng);
+            gelu_dropout_conv2d(x, w, b, window, Dropout { p, rng })
         })
     }),
     ("conv_transpose2d", |d| {

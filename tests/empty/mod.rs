@@ -2,9 +2,9 @@
 //! channels.
 
 use wavemix::ops::{
-    BatchNormOptions, CrossEntropyOptions, Interpolation, Statistics, avg_pool2d, batch_norm,
-    concat, conv_transpose2d, conv2d, cross_entropy, embedding, focal_loss, gelu_dropout_conv2d,
-    layer_norm, linear, matmul_with, max_pool2d,
+    BatchNormOptions, CrossEntropyOptions, Dropout, Interpolation, Statistics, avg_pool2d,
+    batch_norm, concat, conv_transpose2d, conv2d, cross_entropy, embedding, focal_loss,
+    gelu_dropout_conv2d, layer_norm, linear, matmul_with, max_pool2d,
 };
 use wavemix::{DType, Result, Rng, Tensor, Var, Window};
 
@@ -510,7 +510,11 @@ fn deconv(v: &[Var]) -> Result<Var> {
 }
 
 fn hidden(v: &[Var]) -> Result<Var> {
-    gelu_dropout_conv2d(&v[0], &v[1], Some(&v[2]), PLAIN, (0.5, Some(&Rng::new(1))))
+    let dropout = Dropout {
+        p: 0.5,
+        rng: Some(&Rng::new(1)),
+    };
+    gelu_dropout_conv2d(&v[0], &v[1], Some(&v[2]), PLAIN, dropout)
 }
 
 fn eval(v: &[Var]) -> Result<Var> {

@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 use wavemix::gradcheck::{adjoint_check, gradcheck};
-use wavemix::ops::{conv_transpose2d, conv2d, gelu_dropout_conv2d, linear};
+use wavemix::ops::{Dropout, conv_transpose2d, conv2d, gelu_dropout_conv2d, linear};
 use wavemix::{DType, Rng, Shape, Tensor, Var, Window};
 
 pub fn draw(shape: &[usize], dtype: DType, seed: u64) -> Tensor {
@@ -413,11 +413,14 @@ fn gelu_dropout_made_again_is_the_same() {
                         padding: [weight[1] / 2; 2],
                         ..Window::default()
                     },
-                    (p, rng.as_ref()),
+                    Dropout {
+                        p,
+                        rng: rng.as_ref(),
+                    },
                 );
                 let y = match composed {
                     true => conv2d(
-                        &x.gelu_dropout(dropout.0, dropout.1).unwrap(),
+                        &x.gelu_dropout(dropout.p, dropout.rng).unwrap(),
                         &w,
                         Some(&b),
                         window,
@@ -437,7 +440,7 @@ fn gelu_dropout_made_again_is_the_same() {
             assert_eq!(run(true), run(false), "{shape:?}, {weight:?}, {dtype}, {p}");
         }
     }
-    let (dropout, inputs) = (
+    let (rng, inputs) = (
         Rng::new(6),
         [&[2, 5, 4, 6][..], &[3, 1, 1, 6], &[3]].map(|shape| draw(shape, DType::F64, 4)),
     );
@@ -448,7 +451,10 @@ fn gelu_dropout_made_again_is_the_same() {
                 &v[1],
                 Some(&v[2]),
                 Window::default(),
-                (0.25, Some(&dropout)),
+                Dropout {
+                    p: 0.25,
+                    rng: Some(&rng),
+                },
             )
         },
         &inputs,
@@ -462,7 +468,10 @@ fn gelu_dropout_made_again_is_the_same() {
                 &v[1],
                 Some(&v[2]),
                 Window::default(),
-                (0.5, Some(&dropout)),
+                Dropout {
+                    p: 0.5,
+                    rng: Some(&rng),
+                },
             )
         },
         &inputs,
