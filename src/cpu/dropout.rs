@@ -1,13 +1,14 @@
 //! Keeping some elements and zeroing the others, by numbered random bits: as few for each element
 //! as p needs, for drawing them takes longer than anything else here.
 
+use crate::cpu::float::{LoopFloat, LoopStored};
 use crate::cpu::simd::convert::{BLOCK, update_as_compute, write_as_compute};
 use crate::cpu::simd::{Kernel, Lanes, run_widest};
 use crate::cpu::{GRAIN, chunks, vectorize};
-use crate::{Element, Float, Rng, Stored};
+use crate::{Element, Rng};
 
 /// y = x / (1 - p) where the element's random bits reach p, else 0.
-pub(crate) fn forward<T: Stored>(p: f64, rng: &Rng, x: &[T], y: &mut [T]) {
+pub(crate) fn forward<T: LoopStored>(p: f64, rng: &Rng, x: &[T], y: &mut [T]) {
     apply(Kind::Identity, p, (rng, 0), x, y);
 }
 
@@ -28,7 +29,7 @@ const DRAWN: usize = BLOCK / 4;
 /// y = f(a, y) / (1 - p) where the element's [`bits`], as a fraction, reach p, else 0. Element i
 /// has the bits of the stream from `bits * i` on, of which the lowest of each word is its first. a
 /// and y begin with element `first`, a [`whole`] one.
-pub(crate) fn apply<T: Stored>(
+pub(crate) fn apply<T: LoopStored>(
     kind: Kind,
     p: f64,
     (rng, first): (&Rng, usize),
@@ -93,7 +94,7 @@ impl Kernel for Draw<'_> {
 }
 
 vectorize! {
-    fn apply_piece<T: Stored>(kind: Kind, p: f64, words: &[u64], halves: &mut [u16; BLOCK], a: &[T], y: &mut [T::Compute]) {
+    fn apply_piece<T: LoopStored>(kind: Kind, p: f64, words: &[u64], halves: &mut [u16; BLOCK], a: &[T], y: &mut [T::Compute]) {
         match bits(p) {
             1 => spread::<1>(words, halves),
             2 => spread::<2>(words, halves),
@@ -140,7 +141,7 @@ fn spread<const BITS: usize>(words: &[u64], halves: &mut [u16; BLOCK]) {
 }
 
 #[inline(always)]
-fn keep<T: Stored>(
+fn keep<T: LoopStored>(
     p: f64,
     halves: &[u16; BLOCK],
     a: &[T],

@@ -1,17 +1,18 @@
 //! GELU and dropout: in one pass over memory, or fused into the GEMMs around them.
 
+use crate::Rng;
 use crate::cpu::dropout::{Kind, apply, whole};
+use crate::cpu::float::LoopStored;
 use crate::cpu::gemm::{Accumulate, GemmElement, MR, Operand, Size, gemm, gemm_with_epilogue};
 use crate::cpu::{Scratch, unary};
-use crate::{Rng, Stored};
 
 /// y = dropout(x Phi(x)).
-pub(crate) fn forward<T: Stored>(p: f64, rng: &Rng, x: &[T], y: &mut [T]) {
+pub(crate) fn forward<T: LoopStored>(p: f64, rng: &Rng, x: &[T], y: &mut [T]) {
     apply(Kind::Gelu, p, (rng, 0), x, y);
 }
 
 /// dx = dropout(dy) (Phi(x) + x phi(x)), written over dy.
-pub(crate) fn backward<T: Stored>(p: f64, rng: &Rng, x: &[T], dy: &mut [T]) {
+pub(crate) fn backward<T: LoopStored>(p: f64, rng: &Rng, x: &[T], dy: &mut [T]) {
     apply(Kind::GeluBackward, p, (rng, 0), x, dy);
 }
 
@@ -30,7 +31,7 @@ pub(crate) struct Hidden<'a, T> {
     pub dropout: Option<(f64, &'a Rng)>,
 }
 
-impl<T: GemmElement> Hidden<'_, T> {
+impl<T: GemmElement + LoopStored> Hidden<'_, T> {
     /// dw = dy^T h. The prologue recomputes h while it is packed.
     pub fn backward_weight(&self, dy: &[T], dw: &mut [T::Compute]) {
         let recompute = |first: usize, x: &[T], h: &mut [T]| match self.dropout {

@@ -15,6 +15,7 @@ pub(crate) mod cross_entropy;
 pub(crate) mod dropout;
 pub(crate) mod dwt;
 pub(crate) mod ema;
+pub(crate) mod float;
 pub(crate) mod focal_loss;
 pub(crate) mod gelu_dropout;
 pub(crate) mod gemm;

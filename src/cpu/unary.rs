@@ -1,9 +1,10 @@
 //! One operand, element by element: a row for each function, with its value and its derivative.
 
+use crate::Float;
+use crate::cpu::float::{LoopFloat, LoopStored};
 use crate::cpu::simd::convert::{BLOCK, for_each_block};
 use crate::cpu::simd::math::erf_f64;
 use crate::cpu::{GRAIN, chunks, vectorize};
-use crate::{Float, Stored};
 
 /// What a backward rule computes from.
 #[derive(Clone, Copy, PartialEq)]
@@ -62,7 +63,7 @@ macro_rules! functions {
         // Loops, not closures: the compiler leaves a long closure a call.
         vectorize! {
             #[allow(unused_variables)]
-            fn apply_chunk<T: Float>(kind: Kind, x: &[T], y: &mut [T]) {
+            fn apply_chunk<T: LoopFloat>(kind: Kind, x: &[T], y: &mut [T]) {
                 match kind {
                     $(Kind::$kind $(($($p),+))? => for (y, &$x) in y.iter_mut().zip(x) {
                         *y = $y;
@@ -71,7 +72,7 @@ macro_rules! functions {
             }
 
             #[allow(unused_variables)]
-            fn backward_chunk<T: Float>(kind: Kind, kept: &[T], dy: &[T], dx: &mut [T]) {
+            fn backward_chunk<T: LoopFloat>(kind: Kind, kept: &[T], dy: &[T], dx: &mut [T]) {
                 match kind {
                     $(Kind::$kind $(($($p),+))? => for ((dx, &$kept), &$dy) in dx.iter_mut().zip(kept).zip(dy) {
                         *dx = $dx;
@@ -190,7 +191,7 @@ fn softplus<T: Float>(x: T) -> T {
 }
 
 /// y = f(x).
-pub(crate) fn forward<T: Stored>(kind: Kind, x: &[T], y: &mut [T]) {
+pub(crate) fn forward<T: LoopStored>(kind: Kind, x: &[T], y: &mut [T]) {
     chunks(y, GRAIN, |start, y| {
         for_each_block([&x[start..][..y.len()]], y, BLOCK, |[x], y| {
             apply_chunk(kind, x, y)
@@ -199,7 +200,7 @@ pub(crate) fn forward<T: Stored>(kind: Kind, x: &[T], y: &mut [T]) {
 }
 
 /// dx = f'(x) dy, where `kept` is what [`Kind::saves`] names: x, or y, or anything of dy's size.
-pub(crate) fn backward<T: Stored>(kind: Kind, kept: &[T], dy: &[T], dx: &mut [T]) {
+pub(crate) fn backward<T: LoopStored>(kind: Kind, kept: &[T], dy: &[T], dx: &mut [T]) {
     chunks(dx, GRAIN, |start, dx| {
         let inputs = [kept, dy].map(|x| &x[start..][..dx.len()]);
         for_each_block(inputs, dx, BLOCK, |[kept, dy], dx| {

@@ -1,5 +1,4 @@
-//! `Float`: the two types that are computed with. `Stored`: the types that numbers are stored in
-//! meanwhile.
+//! `Float`: the two types that are computed with. `Stored`: the types that elements are stored in.
 
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
@@ -37,8 +36,6 @@ pub trait Float:
         if self > other { self } else { other }
     }
 
-    /// This value if `kept`, else 0. A bit mask, not a branch, so that loops stay vectorized.
-    fn only_if(self, kept: bool) -> Self;
     /// The absolute value.
     fn abs(self) -> Self;
     /// The square root.
@@ -49,12 +46,6 @@ pub trait Float:
     fn ln(self) -> Self;
     /// The hyperbolic tangent.
     fn tanh(self) -> Self;
-    /// GELU: x Phi(x), with the cumulative distribution function of the standard normal, Phi(x) =
-    /// (1 + erf(x / sqrt 2)) / 2. `FUSED` uses FMAs, which round once: for where the CPU has them.
-    fn gelu<const FUSED: bool>(self) -> Self;
-    /// GELU's derivative, Phi(x) + x phi(x), with the density phi(x) = e^(-x^2/2) / sqrt(2 pi).
-    /// `FUSED` as in `gelu`.
-    fn gelu_slope<const FUSED: bool>(self) -> Self;
     /// This to the power `p`. Slow: one library call each.
     fn powf(self, p: Self) -> Self;
 
@@ -75,17 +66,6 @@ pub trait Stored: Element {
     fn to_compute(self) -> Self::Compute;
     /// The nearest number of this type, ties to even.
     fn from_compute(x: Self::Compute) -> Self;
-    /// [`Float::gelu`] for a result that is rounded to this type: in 16 bits off by 1e-5 at most,
-    /// which is less than their rounding of any number above 0.0025.
-    #[inline(always)]
-    fn gelu_to_round<const FUSED: bool>(x: Self::Compute) -> Self::Compute {
-        x.gelu::<FUSED>()
-    }
-    /// [`Float::gelu_slope`] as `gelu_to_round`.
-    #[inline(always)]
-    fn gelu_slope_to_round<const FUSED: bool>(x: Self::Compute) -> Self::Compute {
-        x.gelu_slope::<FUSED>()
-    }
 }
 
 impl Stored for bf16 {
@@ -105,18 +85,10 @@ impl Stored for bf16 {
         let quiet = bits >> 16 | 0x40;
         bf16::from_bits(if x.is_nan() { quiet } else { rounded } as u16)
     }
-    #[inline(always)]
-    fn gelu_to_round<const FUSED: bool>(x: f32) -> f32 {
-        math::gelu_for_bf16::<FUSED>(x)
-    }
-    #[inline(always)]
-    fn gelu_slope_to_round<const FUSED: bool>(x: f32) -> f32 {
-        math::gelu_slope_for_bf16::<FUSED>(x)
-    }
 }
 
 macro_rules! float {
-    ($($t:ident: $exp:path, $ln:path, $tanh:path, $gelu:path, $slope:path;)*) => {$(
+    ($($t:ident: $exp:path, $ln:path, $tanh:path;)*) => {$(
         impl Stored for $t {
             type Compute = $t;
             #[inline(always)]
@@ -130,8 +102,6 @@ macro_rules! float {
             const ONE: $t = 1.0;
             const EPSILON: $t = $t::EPSILON;
             #[inline(always)]
-            fn only_if(self, kept: bool) -> $t { $t::from_bits(self.to_bits() & if kept { !0 } else { 0 }) }
-            #[inline(always)]
             fn abs(self) -> $t { self.abs() }
             #[inline(always)]
             fn sqrt(self) -> $t { self.sqrt() }
@@ -142,17 +112,13 @@ macro_rules! float {
             #[inline(always)]
             fn tanh(self) -> $t { $tanh(self) }
             #[inline(always)]
-            fn gelu<const FUSED: bool>(self) -> $t { $gelu(self) }
-            #[inline(always)]
-            fn gelu_slope<const FUSED: bool>(self) -> $t { $slope(self) }
-            #[inline(always)]
             fn powf(self, p: $t) -> $t { self.powf(p) }
         }
     )*};
 }
 float! {
-    f32: math::exp_f32, math::ln_f32, math::tanh_f32, math::gelu_f32::<FUSED>, math::gelu_slope_f32::<FUSED>;
-    f64: f64::exp, f64::ln, f64::tanh, math::gelu_f64, math::gelu_slope_f64;
+    f32: math::exp_f32, math::ln_f32, math::tanh_f32;
+    f64: f64::exp, f64::ln, f64::tanh;
 }
 
 #[cfg(test)]
