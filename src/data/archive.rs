@@ -8,7 +8,6 @@
 use super::gzip::Gunzip;
 use super::tar::{self, Header};
 use crate::{Error, Result};
-use byteorder::{ByteOrder, LittleEndian};
 use flate2::read::DeflateDecoder;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -68,26 +67,53 @@ pub(crate) fn zip<R: Read + Seek>(
         .collect()
 }
 
-/// The central directory, found from the end of the file.
+/// The entries of the central directory.
 fn directory<R: Read + Seek>(path: &Path, reader: &mut R) -> Result<Vec<Entry>> {
+    let end = end_record(path, reader)?;
+    let directory = span(path, reader, end.start, end.size)?;
+    let (mut entries, mut rest) = (Vec::new(), directory.as_slice());
+    for _ in 0..end.count {
+        let (entry, length) =
+            entry(rest).map_err(|what| Error::data(path, format!("broken zip: {what}")))?;
+        entries.push(entry);
+        rest = &rest[length..];
+    }
+    Ok(entries)
+}
+
+/// What the end of a zip says of its central directory.
+struct EndRecord {
+    /// Entries.
+    count: u64,
+    /// Bytes.
+    size: u64,
+    /// Where it begins in the file.
+    start: u64,
+}
+
+/// The end record, the last thing in a zip but for a comment of unknown length: so it is looked for
+/// from the end.
+fn end_record<R: Read + Seek>(path: &Path, reader: &mut R) -> Result<EndRecord> {
     let broken = |what: &str| Error::data(path, format!("broken zip: {what}"));
     let length = reader
         .seek(SeekFrom::End(0))
         .map_err(Error::io("read", path))?;
-    // The end record has 22 bytes and a comment of at most 65,535.
+    // It has 22 bytes, and the comment at most 65,535.
     let tail_at = length.saturating_sub(22 + 65_535);
     let tail = span(path, reader, tail_at, length - tail_at)?;
     let is_end = |at: &usize| {
         tail[*at..].starts_with(b"PK\x05\x06")
-            && *at + 22 + usize::from(LittleEndian::read_u16(&tail[at + 20..])) == tail.len()
+            && *at + 22 + usize::from(u16_at(&tail, at + 20)) == tail.len()
     };
     let end = (0..(tail.len() + 1).saturating_sub(22))
         .rev()
         .find(is_end)
         .ok_or_else(|| broken("no end record"))?;
-    let mut count = u64::from(LittleEndian::read_u16(&tail[end + 10..]));
-    let mut size = u64::from(LittleEndian::read_u32(&tail[end + 12..]));
-    let mut start = u64::from(LittleEndian::read_u32(&tail[end + 16..]));
+    let mut record = EndRecord {
+        count: u16_at(&tail, end + 10).into(),
+        size: u32_at(&tail, end + 12).into(),
+        start: u32_at(&tail, end + 16).into(),
+    };
     // zip64: a locator of 20 bytes before the end record says where another end record with longer
     // fields lies.
     let locator = end
@@ -95,72 +121,80 @@ fn directory<R: Read + Seek>(path: &Path, reader: &mut R) -> Result<Vec<Entry>> 
         .map(|at| &tail[at..end])
         .filter(|bytes| bytes.starts_with(b"PK\x06\x07"));
     if let Some(locator) = locator {
-        let record = span(path, reader, LittleEndian::read_u64(&locator[8..]), 56)?;
-        if !record.starts_with(b"PK\x06\x06") {
+        let longer = span(path, reader, u64_at(locator, 8), 56)?;
+        if !longer.starts_with(b"PK\x06\x06") {
             return Err(broken("no zip64 end record where its locator says"));
         }
-        [count, size, start] = [32, 40, 48].map(|at| LittleEndian::read_u64(&record[at..]));
+        let [count, size, start] = [32, 40, 48].map(|at| u64_at(&longer, at));
+        record = EndRecord { count, size, start };
     }
-    if start
-        .checked_add(size)
-        .is_none_or(|directory_end| directory_end > tail_at + end as u64)
-    {
+    let directory_end = record.start.checked_add(record.size);
+    if directory_end.is_none_or(|directory_end| directory_end > tail_at + end as u64) {
         return Err(broken("its directory lies outside the file"));
     }
-    let directory = span(path, reader, start, size)?;
-    let (mut entries, mut rest) = (Vec::new(), directory.as_slice());
-    for _ in 0..count {
-        if rest.len() < 46 || !rest.starts_with(b"PK\x01\x02") {
-            return Err(broken("its directory ends early"));
-        }
-        let (short, long) = (
-            |at: usize| LittleEndian::read_u16(&rest[at..]),
-            |at: usize| LittleEndian::read_u32(&rest[at..]),
-        );
-        let name_end = 46 + usize::from(short(28));
-        let next = name_end + usize::from(short(30)) + usize::from(short(32));
-        if rest.len() < next {
-            return Err(broken("its directory ends early"));
-        }
-        // In the order of the zip64 field, which holds those that do not fit into 32 bits.
-        let mut sizes = [24, 20, 42].map(|at| u64::from(long(at)));
-        let mut wide =
-            zip64_field(&rest[name_end..name_end + usize::from(short(30))]).chunks_exact(8);
-        for size in sizes
-            .iter_mut()
-            .filter(|size| **size == u64::from(u32::MAX))
-        {
-            *size = wide
-                .next()
-                .map(LittleEndian::read_u64)
-                .ok_or_else(|| broken("an entry lacks its zip64 sizes"))?;
-        }
-        let [size, stored, header] = sizes;
-        entries.push(Entry {
-            name: String::from_utf8_lossy(&rest[46..name_end]).into_owned(),
-            encrypted: short(8) & 1 == 1,
-            method: short(10),
-            crc: long(16),
-            stored,
-            size,
-            header,
-        });
-        rest = &rest[next..];
+    Ok(record)
+}
+
+/// The entry that `rest` of a central directory begins with, and its length in bytes.
+fn entry(rest: &[u8]) -> std::result::Result<(Entry, usize), &'static str> {
+    const ENDS_EARLY: &str = "its directory ends early";
+    if rest.len() < 46 || !rest.starts_with(b"PK\x01\x02") {
+        return Err(ENDS_EARLY);
     }
-    Ok(entries)
+    // Behind 46 bytes lie a name, extra fields and a comment.
+    let [name, extra, comment] = [28, 30, 32].map(|at| usize::from(u16_at(rest, at)));
+    let name_end = 46 + name;
+    let length = name_end + extra + comment;
+    if rest.len() < length {
+        return Err(ENDS_EARLY);
+    }
+    // In the order of the zip64 field, which holds those that do not fit into 32 bits.
+    let mut sizes = [24, 20, 42].map(|at| u64::from(u32_at(rest, at)));
+    let mut longer = zip64_field(&rest[name_end..name_end + extra]).chunks_exact(8);
+    for size in sizes
+        .iter_mut()
+        .filter(|size| **size == u64::from(u32::MAX))
+    {
+        let own = longer.next().ok_or("an entry lacks its zip64 sizes")?;
+        *size = u64_at(own, 0);
+    }
+    let [size, stored, header] = sizes;
+    let entry = Entry {
+        name: String::from_utf8_lossy(&rest[46..name_end]).into_owned(),
+        encrypted: u16_at(rest, 8) & 1 == 1,
+        method: u16_at(rest, 10),
+        crc: u32_at(rest, 16),
+        stored,
+        size,
+        header,
+    };
+    Ok((entry, length))
 }
 
 /// The field of kind 1 among an entry's extra fields (kind, length, bytes); empty where there is
 /// none.
 fn zip64_field(mut extra: &[u8]) -> &[u8] {
     while extra.len() >= 4 {
-        let end = (4 + usize::from(LittleEndian::read_u16(&extra[2..]))).min(extra.len());
-        if LittleEndian::read_u16(extra) == 1 {
+        let end = (4 + usize::from(u16_at(extra, 2))).min(extra.len());
+        if u16_at(extra, 0) == 1 {
             return &extra[4..end];
         }
         extra = &extra[end..];
     }
     &[]
+}
+
+/// The little-endian integer at byte `at`, which there is.
+fn u16_at(bytes: &[u8], at: usize) -> u16 {
+    u16::from_le_bytes([bytes[at], bytes[at + 1]])
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes(std::array::from_fn(|i| bytes[at + i]))
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    u64::from_le_bytes(std::array::from_fn(|i| bytes[at + i]))
 }
 
 fn member<R: Read + Seek>(path: &Path, reader: &mut R, entry: &Entry) -> Result<File> {
@@ -173,9 +207,7 @@ fn member<R: Read + Seek>(path: &Path, reader: &mut R, entry: &Entry) -> Result<
     if !local.starts_with(b"PK\x03\x04") {
         return Err(broken("no header where the directory says"));
     }
-    let skip = 30
-        + u64::from(LittleEndian::read_u16(&local[26..]))
-        + u64::from(LittleEndian::read_u16(&local[28..]));
+    let skip = 30 + u64::from(u16_at(&local, 26)) + u64::from(u16_at(&local, 28));
     let stored = span(
         path,
         reader,

@@ -12,7 +12,6 @@ use super::Dataset;
 use super::archive::{self, File};
 use super::gzip::Gunzip;
 use crate::{Error, Result};
-use byteorder::{BigEndian, ByteOrder};
 use std::io::Read;
 use std::path::Path;
 
@@ -105,8 +104,9 @@ fn decode<const RANK: usize>(
 
 fn header<const RANK: usize>(path: &Path, start: &[u8], magic: u32) -> Result<[usize; RANK]> {
     let what = if magic == IMAGES { "images" } else { "labels" };
-    if start.len() >= 4 && BigEndian::read_u32(start) != magic {
-        let found = match BigEndian::read_u32(start) {
+    let number = |i: usize| Some(u32::from_be_bytes(*start.get(4 * i..)?.first_chunk()?));
+    if let Some(found) = number(0).filter(|&found| found != magic) {
+        let found = match found {
             IMAGES => "0x00000803, as images do".to_owned(),
             LABELS => "0x00000801, as labels do".to_owned(),
             other => format!("{other:#010x}"),
@@ -123,7 +123,7 @@ fn header<const RANK: usize>(path: &Path, start: &[u8], magic: u32) -> Result<[u
             format!("ends inside its header: IDX {what} have {need} bytes of it, here are {got}"),
         ));
     }
-    let dims = std::array::from_fn(|i| BigEndian::read_u32(&start[4 + 4 * i..]) as usize);
+    let dims = std::array::from_fn(|i| number(1 + i).unwrap_or_default() as usize);
     if dims.contains(&0) {
         return Err(Error::data(
             path,

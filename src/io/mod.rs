@@ -3,5 +3,6 @@
 
 pub mod atomic;
 pub mod checkpoint;
+mod header;
 pub mod safetensors;
 pub mod weights;

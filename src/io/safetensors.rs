@@ -1,24 +1,19 @@
 //! Files of named tensors and strings, in the safetensors format.
 //!
 //! Such a file is eight bytes with the length of a header, the header (JSON: each tensor's dtype,
-//! shape and place), and the tensors' bytes. It is read through the `safetensors` crate, whose
-//! checks leave no hole, overlap or overflow; it is written here, because equal contents shall make
-//! equal bytes and the crate's strings come in random order.
+//! shape and place), and the tensors' bytes. Equal contents make equal bytes: names are in order,
+//! which the `safetensors` crate leaves to chance. Reading accepts what that crate accepts.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::Path;
 
-use byteorder::{ByteOrder, LittleEndian};
 use half::{bf16, f16};
-use safetensors::tensor::{Dtype, Metadata, SafeTensors, TensorView};
 use serde_json::{Map, json};
 
 use crate::io::atomic;
-use crate::{DType, Device, Error, Result, Shape, Tensor};
-
-/// The key under which the header keeps strings.
-const METADATA: &str = "__metadata__";
+use crate::io::header::{self, Contents, METADATA, View};
+use crate::{DType, Device, Element, Error, Result, Shape, Tensor};
 
 /// Named tensors, and strings that describe them.
 ///
@@ -56,13 +51,14 @@ impl TensorFile {
     /// # Errors
     /// As [`TensorFile::read`].
     pub fn from_bytes(path: impl AsRef<Path>, bytes: &[u8]) -> Result<TensorFile> {
-        let (views, metadata) = parse(path.as_ref(), bytes)?;
+        let contents = parse(path.as_ref(), bytes)?;
         let mut tensors = BTreeMap::new();
-        for (name, view) in views.iter() {
+        for (name, view) in contents.tensors {
             let tensor = decode(&view)
                 .map_err(|what| Error::data(&path, format!("tensor `{name}`: {what}")))?;
-            tensors.insert(name.to_owned(), tensor);
+            tensors.insert(name, tensor);
         }
+        let metadata = contents.metadata;
         Ok(TensorFile { tensors, metadata })
     }
 
@@ -131,46 +127,32 @@ impl Selection {
     /// Reads a file. Tensors that nobody asks for may be of any dtype and rank.
     pub fn read(path: impl AsRef<Path>, wanted: impl Fn(&str) -> bool) -> Result<Selection> {
         let bytes = std::fs::read(&path).map_err(Error::io("read", &path))?;
-        let (views, metadata) = parse(path.as_ref(), &bytes)?;
+        let contents = parse(path.as_ref(), &bytes)?;
         let (mut tensors, mut others) = (BTreeMap::new(), BTreeMap::new());
-        for (name, view) in views.iter() {
-            match if wanted(name) {
-                decode(&view).ok()
-            } else {
-                None
-            } {
-                Some(tensor) => drop(tensors.insert(name.to_owned(), tensor)),
+        for (name, view) in contents.tensors {
+            let decoded = wanted(&name).then(|| decode(&view).ok()).flatten();
+            match decoded {
+                Some(tensor) => drop(tensors.insert(name, tensor)),
                 None => {
-                    let dtype = view.dtype().to_string().to_lowercase();
-                    others.insert(
-                        name.to_owned(),
-                        Info {
-                            dtype,
-                            shape: view.shape().to_vec(),
-                        },
-                    );
+                    let (dtype, shape) = (view.dtype.to_lowercase(), view.shape);
+                    others.insert(name, Info { dtype, shape });
                 }
             }
         }
         Ok(Selection {
             tensors,
             others,
-            metadata,
+            metadata: contents.metadata,
         })
     }
 }
 
-/// The tensors of a file, undecoded, and its strings.
-fn parse<'a>(path: &Path, bytes: &'a [u8]) -> Result<(SafeTensors<'a>, BTreeMap<String, String>)> {
-    let broken = |error| match foreign(bytes) {
+/// What a file holds, undecoded.
+fn parse<'a>(path: &Path, bytes: &'a [u8]) -> Result<Contents<'a>> {
+    header::read(bytes).map_err(|why| match foreign(bytes) {
         Some(format) => Error::data(path, format!("not a safetensors file but {format}")),
-        None => Error::data(path, format!("not a whole safetensors file: {error}")),
-    };
-    let (_, header) = SafeTensors::read_metadata(bytes).map_err(broken)?;
-    Ok((
-        SafeTensors::deserialize(bytes).map_err(broken)?,
-        strings(&header),
-    ))
+        None => Error::data(path, format!("not a whole safetensors file: {why}")),
+    })
 }
 
 /// What else people take for a weight file; asked only of bytes that are no safetensors file.
@@ -190,15 +172,6 @@ fn foreign(bytes: &[u8]) -> Option<&'static str> {
     }
 }
 
-fn strings(header: &Metadata) -> BTreeMap<String, String> {
-    header
-        .metadata()
-        .iter()
-        .flatten()
-        .map(|(key, value)| (key.clone(), value.clone()))
-        .collect()
-}
-
 /// The format's name of a dtype.
 fn file_dtype(dtype: DType) -> &'static str {
     match dtype {
@@ -211,26 +184,17 @@ fn file_dtype(dtype: DType) -> &'static str {
     }
 }
 
-/// A tensor from a view whose length the crate has compared with its shape.
-fn decode(view: &TensorView) -> std::result::Result<Tensor, String> {
-    let shape = Shape::new(view.shape()).map_err(|error| error.to_string())?;
-    let bytes = view.data();
-    let halves = || bytes.chunks_exact(2).map(LittleEndian::read_u16);
-    Ok(match view.dtype() {
-        Dtype::F32 => Tensor::build(shape, |out| LittleEndian::read_f32_into(bytes, out)),
-        Dtype::F64 => Tensor::build(shape, |out| LittleEndian::read_f64_into(bytes, out)),
-        Dtype::I64 => Tensor::build(shape, |out| LittleEndian::read_i64_into(bytes, out)),
-        Dtype::U8 => Tensor::build(shape, |out: &mut [u8]| out.copy_from_slice(bytes)),
-        Dtype::BF16 => Tensor::build(shape, |out| {
-            out.iter_mut()
-                .zip(halves())
-                .for_each(|(x, b)| *x = bf16::from_bits(b))
-        }),
-        Dtype::F16 => Tensor::build(shape, |out| {
-            out.iter_mut()
-                .zip(halves())
-                .for_each(|(x, b)| *x = f16::from_bits(b))
-        }),
+/// A tensor from a view, whose length was compared with its shape.
+fn decode(view: &View) -> std::result::Result<Tensor, String> {
+    let shape = Shape::new(&view.shape[..]).map_err(|error| error.to_string())?;
+    let bytes = view.bytes;
+    Ok(match view.dtype {
+        "F32" => elements(shape, bytes, f32::from_le_bytes),
+        "F64" => elements(shape, bytes, f64::from_le_bytes),
+        "BF16" => elements(shape, bytes, bf16::from_le_bytes),
+        "F16" => elements(shape, bytes, f16::from_le_bytes),
+        "U8" => elements(shape, bytes, u8::from_le_bytes),
+        "I64" => elements(shape, bytes, i64::from_le_bytes),
         other => {
             return Err(format!(
                 "elements of type {other}; this crate has f32, f64, bf16, f16, u8, i64"
@@ -239,23 +203,39 @@ fn decode(view: &TensorView) -> std::result::Result<Tensor, String> {
     })
 }
 
+/// A tensor of elements of `N` bytes each.
+fn elements<T: Element, const N: usize>(
+    shape: Shape,
+    bytes: &[u8],
+    element: impl Fn([u8; N]) -> T,
+) -> Tensor {
+    let (chunks, _) = bytes.as_chunks();
+    Tensor::build(shape, |out| {
+        out.iter_mut()
+            .zip(chunks)
+            .for_each(|(x, chunk)| *x = element(*chunk));
+    })
+}
+
 /// A tensor's elements in little-endian order.
 fn encode(tensor: &Tensor) -> io::Result<Vec<u8>> {
     let tensor = tensor.to_device(Device::Cpu).map_err(io::Error::other)?;
-    let mut out = vec![0; tensor.bytes()];
-    match tensor.dtype() {
-        DType::F32 => LittleEndian::write_f32_into(tensor.data(), &mut out),
-        DType::F64 => LittleEndian::write_f64_into(tensor.data(), &mut out),
-        DType::I64 => LittleEndian::write_i64_into(tensor.data(), &mut out),
-        DType::U8 => out.copy_from_slice(tensor.data()),
-        DType::BF16 => out
-            .chunks_exact_mut(2)
-            .zip(tensor.data::<bf16>())
-            .for_each(|(b, x)| b.copy_from_slice(&x.to_le_bytes())),
-        DType::F16 => out
-            .chunks_exact_mut(2)
-            .zip(tensor.data::<f16>())
-            .for_each(|(b, x)| b.copy_from_slice(&x.to_le_bytes())),
-    }
-    Ok(out)
+    Ok(match tensor.dtype() {
+        DType::F32 => bytes(tensor.data(), f32::to_le_bytes),
+        DType::F64 => bytes(tensor.data(), f64::to_le_bytes),
+        DType::BF16 => bytes(tensor.data(), bf16::to_le_bytes),
+        DType::F16 => bytes(tensor.data(), f16::to_le_bytes),
+        DType::U8 => bytes(tensor.data(), u8::to_le_bytes),
+        DType::I64 => bytes(tensor.data(), i64::to_le_bytes),
+    })
+}
+
+fn bytes<T: Copy, const N: usize>(elements: &[T], bytes: impl Fn(T) -> [u8; N]) -> Vec<u8> {
+    let mut out = vec![0; elements.len() * N];
+    let (chunks, _) = out.as_chunks_mut();
+    chunks
+        .iter_mut()
+        .zip(elements)
+        .for_each(|(chunk, &x)| *chunk = bytes(x));
+    out
 }
