@@ -53,8 +53,21 @@
 //! | [`optim`] | update rules and schedules |
 //! | [`io`] | files that are old or new but never half: weights, checkpoints |
 //! | [`data`] | decoders, downloads, a generator of handwriting, batches |
-//! | [`cli`], [`console`], [`train`], [`metrics`], [`plots`] | flags, what is printed, the trainer, what it measures and draws |
+//! | `cli`, [`console`], `train`, [`metrics`], [`plots`] | flags, what is printed, the trainer, what it measures and draws |
 //! | [`cuda`] | the room for NVIDIA GPUs |
+//!
+//! # Cargo features
+//!
+//! All are on by default. With `default-features = false` this is the bare library, of 25 crates with
+//! itself: tensors, autograd, layers, models, optimizers, checkpoints, and data sets that are on disk.
+//!
+//! | feature | what it adds |
+//! |---|---|
+//! | `cli` | the modules `cli` and `train`: the examples' flags and their trainer; implies `download` and `pictures` |
+//! | `progress` | the trainer's progress bar on a terminal |
+//! | `signals` | Ctrl-C, SIGTERM and SIGHUP end the trainer saved; without, they end it at once |
+//! | `download` | `data::Downloader`, `Source::download` and `Dataset::fingerprint`, which need SHA-256 |
+//! | `pictures` | PNG files: `data::read_pictures` reads them, `plots::mistakes` has them in its page |
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
@@ -64,6 +77,7 @@ struct Readme;
 pub mod tensor;
 
 pub mod autograd;
+#[cfg(feature = "cli")]
 pub mod cli;
 pub mod console;
 mod cpu;
@@ -79,6 +93,7 @@ pub mod ops;
 pub mod optim;
 pub mod params;
 pub mod plots;
+#[cfg(feature = "cli")]
 pub mod train;
 
 pub use autograd::Var;

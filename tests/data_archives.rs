@@ -537,13 +537,12 @@ fn damaged_tars_are_told_apart() {
     );
 }
 
-#[cfg(unix)]
+#[cfg(all(unix, feature = "download"))]
 mod download {
     use super::*;
     use std::os::unix::fs::PermissionsExt;
     use std::sync::{Mutex, MutexGuard};
-    use wavemix::data::Downloader;
-    use wavemix::data::download::Remote;
+    use wavemix::data::{Downloader, Remote};
 
     /// Held while a stand-in is written and run: a process that another test starts meanwhile would
     /// hold the script open for writing, and the system runs no file that is.

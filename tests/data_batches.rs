@@ -109,6 +109,7 @@ fn a_last_batch_of_one_image_can_join_the_one_before() {
     assert_eq!((plain.len(), joined.len()), (3, 2));
 }
 
+#[cfg(feature = "download")]
 #[test]
 fn a_fingerprint_tells_sets_apart() {
     let own = set(20, 1);

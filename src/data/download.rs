@@ -4,8 +4,7 @@
 //! written as `NAME.part`, resumed where an earlier attempt stopped, and takes its name once its
 //! SHA-256 is right. So what bears the final name is whole.
 
-use super::Source;
-pub use super::remotes::Remote;
+use super::{Remote, Source};
 use crate::console::{Stderr, quoted};
 use crate::{Error, Result};
 use sha2::{Digest, Sha256};
@@ -18,7 +17,43 @@ use std::process::{Command, Stdio};
 /// The program that fetches.
 #[derive(Clone, Debug)]
 pub struct Downloader {
-    program: Option<(&'static str, PathBuf)>,
+    program: Option<Program>,
+}
+
+/// curl or wget.
+#[derive(Clone, Debug)]
+struct Program {
+    name: &'static str,
+    path: PathBuf,
+}
+
+impl Program {
+    /// Fetches the file of the first address that answers into `part`, or goes on with it. Where
+    /// none does, a line for each says why.
+    ///
+    /// # Errors
+    /// The program cannot be run.
+    fn fetch_any(&self, urls: &[String], part: &Path) -> Result<Option<String>> {
+        let Program { name, path } = self;
+        let mut failures = String::new();
+        for url in urls {
+            let mut command = Command::new(path);
+            match *name {
+                "curl" => command.args(["-fL", "-C", "-", "-o"]).arg(part).arg(url),
+                _ => command.args(["-c", "-O"]).arg(part).arg(url),
+            };
+            let status = command
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .status()
+                .map_err(Error::io("run", path))?;
+            if status.success() {
+                return Ok(None);
+            }
+            failures += &format!("\n  {url}: {name} ended with {status}");
+        }
+        Ok(Some(failures))
+    }
 }
 
 impl Downloader {
@@ -28,13 +63,9 @@ impl Downloader {
         let folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
         let find = |name: &'static str| {
             let file = format!("{name}{}", std::env::consts::EXE_SUFFIX);
-            Some((
-                name,
-                folders
-                    .iter()
-                    .map(|folder| folder.join(&file))
-                    .find(|file| file.is_file())?,
-            ))
+            let mut files = folders.iter().map(|folder| folder.join(&file));
+            let path = files.find(|file| file.is_file())?;
+            Some(Program { name, path })
         };
         Downloader {
             program: find("curl").or_else(|| find("wget")),
@@ -55,7 +86,7 @@ impl Downloader {
         let part = folder.join(format!("{}.part", remote.file));
         let (parent, urls) = (part.parent().unwrap_or(folder), remote.urls());
         fs::create_dir_all(parent).map_err(Error::io("create", parent))?;
-        let Some((name, program)) = &self.program else {
+        let Some(program) = &self.program else {
             return Err(by_hand(remote, &file));
         };
         let _lock = lock(parent);
@@ -67,28 +98,9 @@ impl Downloader {
             fs::remove_file(&part).map_err(Error::io("remove", &part))?;
         }
         // Both programs would take a file that is already whole for a failure.
-        let mut whole = size(&part) == remote.bytes;
-        let mut failures = String::new();
-        for url in &urls {
-            if whole {
-                break;
-            }
-            let mut command = Command::new(program);
-            match *name {
-                "curl" => command.args(["-fL", "-C", "-", "-o"]).arg(&part).arg(url),
-                _ => command.args(["-c", "-O"]).arg(&part).arg(url),
-            };
-            let status = command
-                .stdin(Stdio::null())
-                .stdout(Stdio::null())
-                .status()
-                .map_err(Error::io("run", program))?;
-            whole = status.success();
-            if !whole {
-                failures += &format!("\n  {url}: {name} ended with {status}");
-            }
-        }
-        if !whole {
+        if size(&part) != remote.bytes
+            && let Some(failures) = program.fetch_any(&urls, &part)?
+        {
             let (got, part) = (size(&part), part.display());
             let what = format!(
                 "was not fetched:{failures}\n{got} bytes are in {part}; try again to go on from there, or remove it to begin anew"
@@ -178,10 +190,5 @@ impl Source {
         self.remotes()
             .iter()
             .try_for_each(|remote| downloader.fetch(remote, folder))
-    }
-
-    /// The official files.
-    pub fn remotes(self) -> &'static [Remote] {
-        self.spec().remotes
     }
 }

@@ -4,7 +4,7 @@
 //! From a folder to a model: [`Source`] finds a set's files ([`Place`]: a folder or an archive read
 //! in place), decodes them ([`idx`] with [`emnist`], [`cifar`]) to a [`TrainTest`] of [`Dataset`]s,
 //! and a [`Loader`] makes batches of one. [`glyphs`] draws a `TrainTest` instead of reading it.
-//! [`Downloader`] fetches what is missing, when told to.
+//! `Downloader` fetches what is missing, when told to (feature `download`).
 //!
 //! Decoders take any bytes: what is wrong with a file is an error that names the file and the
 //! place, never a panic, and never an allocation that the size of the file does not justify.
@@ -13,15 +13,19 @@ pub(crate) mod archive;
 mod augment;
 mod batches;
 pub mod cifar;
+#[cfg(feature = "download")]
 pub mod download;
 pub mod emnist;
 mod feed;
+#[cfg(feature = "download")]
 mod fingerprint;
 pub mod glyphs;
 mod gzip;
 pub mod idx;
 mod picture;
 mod place;
+#[cfg(feature = "pictures")]
+mod png;
 mod remotes;
 mod sets;
 mod source;
@@ -29,11 +33,13 @@ mod tar;
 
 pub use augment::Augment;
 pub use batches::{Batch, Batches, Constants, Loader};
+#[cfg(feature = "download")]
 pub use download::Downloader;
 pub use emnist::Split;
 pub use feed::HostToDevice;
 pub use picture::{Picture, read_pictures, transposed_by_name};
 pub use place::Place;
+pub use remotes::Remote;
 pub use source::{Part, Source, default_folder, default_folder_from};
 
 use crate::tensor::shape::checked_product;

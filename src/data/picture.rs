@@ -1,14 +1,12 @@
 //! Single images from a user's files, made to fit a model.
 
-use std::io::Cursor;
 use std::path::Path;
 
 use crate::data::idx;
+#[cfg(feature = "pictures")]
+use crate::data::png;
 use crate::tensor::shape::checked_product;
 use crate::{DType, Device, Error, Result, Tensor};
-
-/// The largest PNG that is read, in pixels: far more than any model here takes.
-const MOST_PIXELS: usize = 1 << 26;
 
 /// One image of any size, grey or in colour.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,11 +29,21 @@ pub struct Picture {
 /// the page's.
 ///
 /// # Errors
-/// No such file, another format than the two, or a malformed file.
+/// No such file, another format than the two, or a malformed file; a PNG where the feature
+/// `pictures` is off.
 pub fn read_pictures(path: &Path, count: usize, transposed: bool) -> Result<Vec<Picture>> {
     let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
     if bytes.starts_with(b"\x89PNG") {
-        return read_png(path, &bytes).map(|picture| vec![picture]);
+        #[cfg(feature = "pictures")]
+        return png::read(path, &bytes).map(|(size, pixels)| {
+            let name = path.display().to_string();
+            vec![Picture { name, size, pixels }]
+        });
+        #[cfg(not(feature = "pictures"))]
+        return Err(Error::data(
+            path,
+            "is a PNG picture: those are read with the feature `pictures` alone",
+        ));
     }
     if let Some(format) = other_format(&bytes) {
         return Err(Error::data(
@@ -101,63 +109,6 @@ fn other_format(bytes: &[u8]) -> Option<&'static str> {
         .into_iter()
         .find(|(_, is)| *is)
         .map(|(format, _)| format)
-}
-
-/// Any PNG, as grey or RGB of 8 bits.
-fn read_png(path: &Path, bytes: &[u8]) -> Result<Picture> {
-    let wrong =
-        |e: png::DecodingError| Error::data(path, format!("is not a PNG that can be read: {e}"));
-    let mut decoder = png::Decoder::new(Cursor::new(bytes));
-    decoder.set_transformations(png::Transformations::normalize_to_color8());
-    let mut reader = decoder.read_info().map_err(wrong)?;
-    let (height, width) = (reader.info().height as usize, reader.info().width as usize);
-    if height.saturating_mul(width) > MOST_PIXELS {
-        return Err(Error::data(
-            path,
-            format!("{width}x{height} pixels are more than a picture should have"),
-        ));
-    }
-    let bytes = reader
-        .output_buffer_size()
-        .ok_or_else(|| Error::data(path, "is too large for this machine"))?;
-    let mut pixels = vec![0; bytes];
-    reader.next_frame(&mut pixels).map_err(wrong)?;
-    let samples = reader.output_color_type().0.samples();
-    pixels.truncate(height * width * samples);
-    let colours = if samples >= 3 { 3 } else { 1 };
-    if samples > colours {
-        pixels = on_ground(&pixels, samples);
-    }
-    Ok(Picture {
-        name: path.display().to_string(),
-        size: [height, width, colours],
-        pixels,
-    })
-}
-
-/// Pixels of so many samples each, the last of which is opacity, laid on the ground that the
-/// picture means; see [`read_pictures`].
-fn on_ground(pixels: &[u8], samples: usize) -> Vec<u8> {
-    let (mut opacity, mut light, mut darkest, mut brightest) = (0, 0, 255, 0);
-    for pixel in pixels.chunks_exact(samples) {
-        let (colours, alpha) = (&pixel[..samples - 1], u64::from(pixel[samples - 1]));
-        let tone = colours.iter().map(|&v| u64::from(v)).sum::<u64>() / colours.len() as u64;
-        opacity += alpha;
-        light += alpha * tone;
-        if alpha > 127 {
-            (darkest, brightest) = (tone.min(darkest), tone.max(brightest));
-        }
-    }
-    let bright = 2 * light > 255 * opacity;
-    let is_page = 2 * opacity > 255 * (pixels.len() / samples) as u64 && brightest > darkest + 127;
-    let ground = if bright == is_page { 255 } else { 0 };
-    let blend =
-        |v: u8, alpha: u32| ((u32::from(v) * alpha + ground * (255 - alpha) + 127) / 255) as u8;
-    let blended = pixels.chunks_exact(samples).flat_map(|pixel| {
-        let alpha = u32::from(pixel[samples - 1]);
-        pixel[..samples - 1].iter().map(move |&v| blend(v, alpha))
-    });
-    blended.collect()
 }
 
 impl Picture {

@@ -29,6 +29,7 @@ pub(crate) struct Spec {
     /// The official files.
     pub remotes: &'static [Remote],
     /// The built-in glyphs that stand in for it where it is missing, and how they are framed.
+    #[cfg_attr(not(feature = "cli"), allow(dead_code))]
     pub glyphs: Option<(Classes, Framing)>,
 }
 

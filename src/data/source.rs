@@ -4,7 +4,7 @@ use super::archive::File;
 use super::emnist::{self, Split};
 use super::place::{Layout, Place};
 use super::sets::{self, Format, Spec};
-use super::{Dataset, TrainTest, cifar, idx};
+use super::{Dataset, Remote, TrainTest, cifar, idx};
 use crate::{Error, Result};
 use std::ffi::OsString;
 use std::fmt;
@@ -194,6 +194,11 @@ impl Source {
             Format::Cifar(kind) => cifar::names(&file.path, &file.bytes, kind),
             Format::Idx(_) => Ok(self.classes()),
         }
+    }
+
+    /// The official files.
+    pub fn remotes(self) -> &'static [Remote] {
+        self.spec().remotes
     }
 
     fn layout(self, part: Part) -> Layout {

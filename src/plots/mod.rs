@@ -5,11 +5,13 @@
 
 mod confusion;
 mod curves;
+#[cfg(feature = "pictures")]
 mod mistakes;
 mod svg;
 
 pub use confusion::confusion;
 pub use curves::{Curve, Panel, curves};
+#[cfg(feature = "pictures")]
 pub use mistakes::{Mistake, mistakes};
 
 /// The colours of text and lines: near black, grey, and the pale grey of a grid.

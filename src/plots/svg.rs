@@ -168,6 +168,7 @@ impl Svg {
     }
 
     /// A picture, given as the bytes of a PNG file.
+    #[cfg(feature = "pictures")]
     pub fn image(&mut self, [x, y]: [f64; 2], [w, h]: [f64; 2], png: &[u8]) {
         let place = format!(
             "x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\"",
@@ -222,6 +223,7 @@ fn escaped(text: &str) -> String {
 }
 
 /// RFC 4648: three bytes in four letters.
+#[cfg(feature = "pictures")]
 fn base64(bytes: &[u8]) -> String {
     const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);

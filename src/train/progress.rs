@@ -1,13 +1,16 @@
 //! How an epoch goes, on stderr: a bar on a terminal, nothing elsewhere, where a line an epoch says
-//! enough.
+//! enough. Without the feature `progress` there is no bar.
 
+#[cfg(feature = "progress")]
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// The bar of one epoch. Wiped when dropped: the epoch's line of results takes its place.
+#[cfg(feature = "progress")]
 pub(super) struct Progress {
     bar: ProgressBar,
 }
 
+#[cfg(feature = "progress")]
 impl Progress {
     /// For epoch `epoch` of `epochs`, of whose `images` so many were `seen` before.
     pub fn new(epoch: usize, epochs: usize, images: usize, seen: usize) -> Progress {
@@ -31,10 +34,28 @@ impl Progress {
         self.bar.set_message(format!("{loss:.3}"));
         self.bar.inc(images as u64);
     }
+
+    /// Wipes it.
+    pub fn end(self) {}
 }
 
+#[cfg(feature = "progress")]
 impl Drop for Progress {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
     }
+}
+
+#[cfg(not(feature = "progress"))]
+pub(super) struct Progress;
+
+#[cfg(not(feature = "progress"))]
+impl Progress {
+    pub fn new(_epoch: usize, _epochs: usize, _images: usize, _seen: usize) -> Progress {
+        Progress
+    }
+
+    pub fn advance(&mut self, _images: usize, _loss: f64) {}
+
+    pub fn end(self) {}
 }

@@ -138,7 +138,7 @@ impl Trainer {
             train_images_per_s: (self.at.images - seen) as f64 / seconds,
             waited: waited.as_secs_f64() / seconds,
         };
-        drop(progress);
+        progress.end();
         self.at = Position {
             epoch: self.at.epoch + 1,
             batch: 0,

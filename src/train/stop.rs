@@ -3,6 +3,9 @@
 //! The first of them ends the run after the step it is at, saved. After that only Ctrl-C counts,
 //! and ends the process at once: SIGHUP comes twice where a terminal closes, from the shell and
 //! from the system, and whoever sends SIGTERM again has SIGKILL for that.
+//!
+//! Without the feature `signals` nothing is heard: the system ends the process, and a run goes on from
+//! its last checkpoint.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,6 +16,7 @@ use crate::{Error, Result};
 static REQUESTED: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
 
 /// The status of a process that Ctrl-C ends, as shells report it: 128 + 2.
+#[cfg(feature = "signals")]
 const INTERRUPTED: i32 = 130;
 
 /// From now on signals are heard.
@@ -29,7 +33,12 @@ pub(super) fn requested() -> bool {
     REQUESTED.load(Ordering::SeqCst)
 }
 
-#[cfg(unix)]
+#[cfg(not(feature = "signals"))]
+fn start() -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(all(feature = "signals", unix))]
 fn start() -> io::Result<()> {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
@@ -61,7 +70,7 @@ fn start() -> io::Result<()> {
 
 /// Whether whoever started this process had it ignore the signal, as `nohup` does and a script's
 /// `&`: then it stays so. Linux tells; elsewhere no signal counts as ignored.
-#[cfg(unix)]
+#[cfg(all(feature = "signals", unix))]
 fn is_ignored(signal: i32) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
@@ -70,7 +79,7 @@ fn is_ignored(signal: i32) -> bool {
 }
 
 /// Other systems know Ctrl-C and no threads that wait for signals.
-#[cfg(not(unix))]
+#[cfg(all(feature = "signals", not(unix)))]
 fn start() -> io::Result<()> {
     use signal_hook::consts::{SIGINT, SIGTERM};
     use signal_hook::flag;
