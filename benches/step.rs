@@ -30,10 +30,59 @@ fn main() -> ExitCode {
 }
 
 fn bench() -> Result<()> {
+    let m = command().get_matches();
+    if m.get_flag("serve") {
+        writeln!(
+            Stdout,
+            "{}",
+            serde_json::json!({"imported": true, "peak_bytes": peak_bytes()})
+        )?;
+    }
+    let (batch, threads) = (number(&m, "batch")?, number(&m, "threads")?);
+    let (precision, device): (Precision, Device) = (
+        value(&m, "precision").parse()?,
+        value(&m, "device").parse()?,
+    );
+    precision.check(device)?;
+    let config = Config {
+        channels: number(&m, "channels")?,
+        size: number(&m, "size")?,
+        task: Task::Classify {
+            classes: number(&m, "classes")?,
+        },
+        ..Config::parse(value(&m, "model"))?
+    };
+    let gpu = |flag: &str| match device {
+        Device::Cuda(ordinal) => Ok(ordinal),
+        Device::Cpu => Err(Error::Argument(format!(
+            "--{flag} is for a GPU: --device cuda"
+        ))),
+    };
+    if m.get_flag("largest") {
+        return largest(&config, gpu("largest")?, precision);
+    }
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+    let pool = pool.map_err(|e| Error::Argument(format!("cannot start {threads} threads: {e}")))?;
+    let mut load = Load::new(&config, batch, device, precision)?;
+    if m.get_flag("serve") {
+        return pool.install(|| serve(&mut load));
+    }
+    if m.get_flag("kernels") {
+        return kernels(&mut load, gpu("kernels")?);
+    }
+    let rates = pool.install(|| Ok([load.rate(Load::train)?, load.rate(Load::infer)?]))?;
+    if m.get_flag("json") {
+        print_json(&config, &load, threads, rates)
+    } else {
+        print(&config, &load, threads, rates)
+    }
+}
+
+fn command() -> Command {
     let text = |name: &'static str, default: &'static str| {
         Arg::new(name).long(name).default_value(default)
     };
-    let m = Command::new("step")
+    Command::new("step")
         .about("Times training and inference steps on random images.")
         .arg(text("model", "WaveMixLite-128/7"))
         .arg(text("channels", "3"))
@@ -58,89 +107,49 @@ fn bench() -> Result<()> {
         )
         .arg(Arg::new("serve").long("serve").action(ArgAction::SetTrue).help("Take turns: answer lines of the input with times"))
         .arg(Arg::new("bench").long("bench").action(ArgAction::SetTrue).hide(true))
-        .get_matches();
-    if m.get_flag("serve") {
-        writeln!(
-            Stdout,
-            "{}",
-            serde_json::json!({"imported": true, "peak_bytes": peak_bytes()})
-        )?;
-    }
-    let number = |name: &str| -> Result<usize> {
-        let text = value(&m, name);
-        text.parse()
-            .map_err(|_| Error::Argument(format!("--{name} takes a number, not `{text}`")))
-    };
-    let (size, batch, threads) = (number("size")?, number("batch")?, number("threads")?);
-    let (precision, device): (Precision, Device) = (
-        value(&m, "precision").parse()?,
-        value(&m, "device").parse()?,
-    );
-    precision.check(device)?;
-    let task = Task::Classify {
-        classes: number("classes")?,
-    };
-    let config = Config {
-        channels: number("channels")?,
-        size,
-        task,
-        ..Config::parse(value(&m, "model"))?
-    };
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-    let pool = pool.map_err(|e| Error::Argument(format!("cannot start {threads} threads: {e}")))?;
-    if m.get_flag("largest") {
-        let Device::Cuda(ordinal) = device else {
-            return Err(Error::Argument(
-                "--largest fills a GPU: --device cuda".into(),
-            ));
-        };
-        return largest(&config, ordinal, precision);
-    }
-    let mut load = Load::new(&config, batch, device, precision)?;
-    if m.get_flag("serve") {
-        return pool.install(|| serve(&mut load));
-    }
-    if m.get_flag("kernels") {
-        let Device::Cuda(ordinal) = device else {
-            return Err(Error::Argument(
-                "--kernels looks at a GPU: --device cuda".into(),
-            ));
-        };
-        return kernels(&mut load, ordinal);
-    }
-    let (train, infer) = pool.install(|| Ok((load.rate(Load::train)?, load.rate(Load::infer)?)))?;
-    // The summary counts what the CPU keeps; a GPU keeps other things.
-    let saved = match device {
-        Device::Cpu => Some(config.summary([size, size], precision)?.saved_bytes() * batch),
-        Device::Cuda(_) => None,
-    };
-    if m.get_flag("json") {
-        let line = serde_json::json!({
-            "model": config.name(), "batch": batch, "threads": threads, "precision": precision.to_string(), "device": device.to_string(),
-            "train_images_per_s": train, "infer_images_per_s": infer, "peak_bytes": load.peak_bytes(), "saved_bytes": saved,
-        });
-        writeln!(Stdout, "{line}")
-    } else {
-        let peak = load.peak_bytes() >> 20;
-        writeln!(
-            Stdout,
-            "{config}, batch {batch}, {threads} threads: training {train:.0} images/s, inference {infer:.0} images/s"
-        )?;
-        match saved {
-            Some(saved) => {
-                writeln!(
-                    Stdout,
-                    "peak {peak} MiB, of which {} MiB are activations saved for the backward pass",
-                    saved >> 20
-                )
-            }
-            None => writeln!(Stdout, "peak {peak} MiB"),
-        }
-    }
+}
+
+fn number(m: &ArgMatches, name: &str) -> Result<usize> {
+    let text = value(m, name);
+    text.parse()
+        .map_err(|_| Error::Argument(format!("--{name} takes a number, not `{text}`")))
 }
 
 fn value<'a>(m: &'a ArgMatches, name: &str) -> &'a str {
     m.get_one::<String>(name).map_or("", String::as_str)
+}
+
+/// Prints images a second, training and inference, and memory, for programs.
+fn print_json(config: &Config, load: &Load, threads: usize, rates: [f64; 2]) -> Result<()> {
+    let line = serde_json::json!({
+        "model": config.name(),
+        "batch": load.labels.elements(),
+        "threads": threads,
+        "precision": load.precision.to_string(),
+        "device": load.params.device().to_string(),
+        "train_images_per_s": rates[0],
+        "infer_images_per_s": rates[1],
+        "peak_bytes": load.peak_bytes(),
+        "saved_bytes": load.saved_bytes(config)?,
+    });
+    writeln!(Stdout, "{line}")
+}
+
+/// The same for people.
+fn print(config: &Config, load: &Load, threads: usize, [train, infer]: [f64; 2]) -> Result<()> {
+    let (batch, peak) = (load.labels.elements(), load.peak_bytes() >> 20);
+    writeln!(
+        Stdout,
+        "{config}, batch {batch}, {threads} threads: training {train:.0} images/s, inference {infer:.0} images/s"
+    )?;
+    match load.saved_bytes(config)? {
+        Some(saved) => writeln!(
+            Stdout,
+            "peak {peak} MiB, of which {} MiB are activations saved for the backward pass",
+            saved >> 20
+        ),
+        None => writeln!(Stdout, "peak {peak} MiB"),
+    }
 }
 
 /// A model with random images that stay in memory.
@@ -261,6 +270,18 @@ impl Load {
             Device::Cuda(ordinal) => cuda::pool_stats(ordinal).map_or(0, |stats| stats.peak_bytes),
             Device::Cpu => peak_bytes(),
         }
+    }
+
+    /// What a training step saves for its backward pass. The summary counts what the CPU keeps; a GPU
+    /// keeps other things.
+    fn saved_bytes(&self, config: &Config) -> Result<Option<usize>> {
+        if self.params.device() != Device::Cpu {
+            return Ok(None);
+        }
+        let image = config
+            .summary([config.size, config.size], self.precision)?
+            .saved_bytes();
+        Ok(Some(image * self.labels.elements()))
     }
 
     /// Images a second by the median time of a step.

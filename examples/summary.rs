@@ -7,7 +7,7 @@
 
 use std::process::ExitCode;
 
-use clap::{Arg, Command, value_parser};
+use clap::{Arg, ArgMatches, Command, value_parser};
 use wavemix::console::{Stdout, exit_status};
 use wavemix::models::{Config, Mixing, Resize, Task};
 use wavemix::{Precision, Result};
@@ -17,6 +17,12 @@ fn main() -> ExitCode {
 }
 
 fn summary() -> Result<()> {
+    let config = config(&command().get_matches())?;
+    let summary = config.summary([config.size, config.size], Precision::F32)?;
+    writeln!(Stdout, "{summary}")
+}
+
+fn command() -> Command {
     let number = |name: &'static str, help: &'static str| {
         Arg::new(name)
             .long(name)
@@ -24,7 +30,7 @@ fn summary() -> Result<()> {
             .value_parser(value_parser!(u64).range(1..=1 << 16))
             .help(help)
     };
-    let command = Command::new("summary")
+    Command::new("summary")
         .about("Prints a model layer by layer.")
         .arg(
             Arg::new("NAME")
@@ -58,8 +64,11 @@ fn summary() -> Result<()> {
                 .default_value("classify")
                 .value_parser(["classify", "segment", "upscale"])
                 .help("The task"),
-        );
-    let m = command.get_matches();
+        )
+}
+
+/// The model that the arguments describe.
+fn config(m: &ArgMatches) -> Result<Config> {
     let number = |name: &str| m.get_one::<u64>(name).map(|&n| n as usize);
     let text = |name: &str| m.get_one::<String>(name).map(String::as_str);
 
@@ -87,6 +96,5 @@ fn summary() -> Result<()> {
         (_, Some(levels)) => config.mixing = Mixing::Cascade(levels),
         _ => {}
     }
-    let summary = config.summary([config.size, config.size], Precision::F32)?;
-    writeln!(Stdout, "{summary}")
+    Ok(config)
 }

@@ -80,75 +80,77 @@ fn sides(load: &Load) -> Result<([usize; 2], [usize; 2])> {
 /// What multiplies matrices.
 fn products(load: &Load) -> Result<Vec<Case>> {
     let (config, n, dtype) = (&load.config, load.batch, load.precision.compute());
-    let (c, mult, ff, classes) = (
-        config.dim,
-        config.mult * config.dim,
-        config.ff,
-        load.classes,
-    );
-    let (strides, [h1, h]) = sides(load)?;
-    let half = h.div_ceil(2);
-    let convolution =
-        |name: &str, side: usize, [from, to]: [usize; 2], kernel: usize, stride: usize| {
-            let window = Window {
-                stride: [stride; 2],
-                padding: [kernel / 2; 2],
-                ..Window::default()
-            };
-            Case {
-                name: format!("conv2d {kernel}x{kernel}, {from} to {to} ({name})"),
-                flops: 2.0
-                    * (n * side.div_ceil(stride).pow(2) * from * to * kernel * kernel) as f64,
-                operands: vec![
-                    leaf(dtype, [n, side, side, from]),
-                    leaf(dtype, [to, kernel, kernel, from]),
-                    leaf(dtype, [to]),
-                ],
-                run: Box::new(move |v| conv2d(&v[0], &v[1], Some(&v[2]), window)),
-                backward: Needs::Operands,
-            }
-        };
+    let (c, ff, classes) = (config.dim, config.ff, load.classes);
+    let mut cases = convolutions(load)?;
+    let half = sides(load)?.1[1].div_ceil(2);
     let doubled = Window {
         stride: [2; 2],
         padding: [1; 2],
         ..Window::default()
     };
+    cases.push(Case {
+        name: format!("conv_transpose2d 4x4, {ff} to {c}"),
+        flops: 2.0 * (n * half * half * ff * c * 16) as f64,
+        operands: vec![
+            leaf(dtype, [n, half, half, ff]),
+            leaf(dtype, [ff, 4, 4, c]),
+            leaf(dtype, [c]),
+        ],
+        run: Box::new(move |v| conv_transpose2d(&v[0], &v[1], Some(&v[2]), doubled)),
+        backward: Needs::Operands,
+    });
+    cases.push(Case {
+        name: format!("linear, {c} to {classes}"),
+        flops: 2.0 * (n * c * classes) as f64,
+        operands: vec![
+            leaf(dtype, [n, c]),
+            leaf(dtype, [classes, c]),
+            leaf(dtype, [classes]),
+        ],
+        run: Box::new(|v| linear(&v[0], &v[1], Some(&v[2]))),
+        backward: Needs::Operands,
+    });
     const SIDE: usize = 1024;
+    cases.push(Case {
+        name: format!("matmul {SIDE}x{SIDE}x{SIDE}"),
+        flops: 2.0 * (SIDE * SIDE * SIDE) as f64,
+        operands: vec![leaf(dtype, [SIDE, SIDE]), leaf(dtype, [SIDE, SIDE])],
+        run: Box::new(|v| matmul_with(&v[0], &v[1], false, false)),
+        backward: Needs::Operands,
+    });
+    Ok(cases)
+}
+
+/// The convolutions of the stem and of a block.
+fn convolutions(load: &Load) -> Result<Vec<Case>> {
+    let (config, n, dtype) = (&load.config, load.batch, load.precision.compute());
+    let (c, ff, mult) = (config.dim, config.ff, config.mult * config.dim);
+    let (strides, [h1, h]) = sides(load)?;
+    let half = h.div_ceil(2);
+    let case = |name: &str, side: usize, [from, to]: [usize; 2], kernel: usize, stride: usize| {
+        let window = Window {
+            stride: [stride; 2],
+            padding: [kernel / 2; 2],
+            ..Window::default()
+        };
+        Case {
+            name: format!("conv2d {kernel}x{kernel}, {from} to {to} ({name})"),
+            flops: 2.0 * (n * side.div_ceil(stride).pow(2) * from * to * kernel * kernel) as f64,
+            operands: vec![
+                leaf(dtype, [n, side, side, from]),
+                leaf(dtype, [to, kernel, kernel, from]),
+                leaf(dtype, [to]),
+            ],
+            run: Box::new(move |v| conv2d(&v[0], &v[1], Some(&v[2]), window)),
+            backward: Needs::Operands,
+        }
+    };
     Ok(vec![
-        convolution("stem", config.size, [config.channels, c / 2], 3, strides[0]),
-        convolution("stem", h1, [c / 2, c], 3, strides[1]),
-        convolution("reduction", h, [c, c / 4], 1, 1),
-        convolution("mlp", half, [c, mult], 1, 1),
-        convolution("mlp", half, [mult, ff], 1, 1),
-        Case {
-            name: format!("conv_transpose2d 4x4, {ff} to {c}"),
-            flops: 2.0 * (n * half * half * ff * c * 16) as f64,
-            operands: vec![
-                leaf(dtype, [n, half, half, ff]),
-                leaf(dtype, [ff, 4, 4, c]),
-                leaf(dtype, [c]),
-            ],
-            run: Box::new(move |v| conv_transpose2d(&v[0], &v[1], Some(&v[2]), doubled)),
-            backward: Needs::Operands,
-        },
-        Case {
-            name: format!("linear, {c} to {classes}"),
-            flops: 2.0 * (n * c * classes) as f64,
-            operands: vec![
-                leaf(dtype, [n, c]),
-                leaf(dtype, [classes, c]),
-                leaf(dtype, [classes]),
-            ],
-            run: Box::new(|v| linear(&v[0], &v[1], Some(&v[2]))),
-            backward: Needs::Operands,
-        },
-        Case {
-            name: format!("matmul {SIDE}x{SIDE}x{SIDE}"),
-            flops: 2.0 * (SIDE * SIDE * SIDE) as f64,
-            operands: vec![leaf(dtype, [SIDE, SIDE]), leaf(dtype, [SIDE, SIDE])],
-            run: Box::new(|v| matmul_with(&v[0], &v[1], false, false)),
-            backward: Needs::Operands,
-        },
+        case("stem", config.size, [config.channels, c / 2], 3, strides[0]),
+        case("stem", h1, [c / 2, c], 3, strides[1]),
+        case("reduction", h, [c, c / 4], 1, 1),
+        case("mlp", half, [c, mult], 1, 1),
+        case("mlp", half, [mult, ff], 1, 1),
     ])
 }
 

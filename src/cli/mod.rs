@@ -181,25 +181,10 @@ impl Settings {
         let text = |flag: &str| m.get_one::<String>(flag).map(String::as_str);
         let path = |flag: &str| m.get_one::<PathBuf>(flag).cloned();
 
-        let split = text("split").unwrap_or(job.splits[0].0);
-        let names: Vec<&str> = job.splits.iter().map(|(name, _)| *name).collect();
-        let source = job
-            .splits
-            .iter()
-            .find(|(name, _)| *name == split)
-            .ok_or_else(|| Error::choice("split", split, &names))?
-            .1;
-        let optimizer: Method = text("optimizer").unwrap_or("adamw").parse()?;
-        // The job's rate is meant for Adam; other methods have their own.
-        let adam = matches!(optimizer, Method::Adam(_) | Method::AdamW(_));
-        let default_lr = if adam { job.lr } else { optimizer.default_lr() };
-        let lr = m.get_one::<f64>("lr").copied().unwrap_or(default_lr);
+        let optimizer = text("optimizer").unwrap_or("adamw").parse()?;
+        let lr = learning_rate(job, m, &optimizer);
         let model = model(job, m)?;
-        let mut flags = kept::effective(m)?;
-        if let Some(stem) = model.stem {
-            flags.insert("stem".into(), stem.to_string().into());
-        }
-        flags.insert("lr".into(), lr.to_string().into());
+        let flags = flags_to_keep(m, &model, lr)?;
         let settings = Settings {
             job: job.name,
             resume: resumed.is_some(),
@@ -207,7 +192,7 @@ impl Settings {
             force: m.get_flag("force"),
             max_batch: m.get_flag("max-batch"),
             evaluate: path("evaluate"),
-            source,
+            source: source(job, text("split").unwrap_or(job.splits[0].0))?,
             data: path("data"),
             default_data: None,
             download: m.get_flag("download"),
@@ -238,13 +223,18 @@ impl Settings {
             limit: number("limit"),
             flags,
         };
-        settings.precision.check(settings.device)?;
-        if settings.train_on_builtin && settings.data.is_none() && !settings.download {
+        settings.check().map(|()| settings)
+    }
+
+    /// What no flag can tell by itself.
+    fn check(&self) -> Result<()> {
+        self.precision.check(self.device)?;
+        if self.train_on_builtin && self.data.is_none() && !self.download {
             return Err(Error::Argument(
                 "--train-on builtin tests on real files: say where with --data DIR".into(),
             ));
         }
-        Ok(settings)
+        Ok(())
     }
 
     /// The training and test images, from wherever the flags say; says on stderr what it took if
@@ -344,6 +334,36 @@ impl Settings {
 fn is_given(m: &ArgMatches, flag: &str) -> bool {
     m.try_contains_id(flag).unwrap_or(false)
         && m.value_source(flag) == Some(ValueSource::CommandLine)
+}
+
+/// The set that a name of `--split` stands for.
+fn source(job: &Job, split: &str) -> Result<Source> {
+    let names: Vec<&str> = job.splits.iter().map(|(name, _)| *name).collect();
+    job.splits
+        .iter()
+        .find(|(name, _)| *name == split)
+        .map(|(_, source)| *source)
+        .ok_or_else(|| Error::choice("split", split, &names))
+}
+
+/// `--lr`, or a default: the job's is meant for Adam, other methods have their own.
+fn learning_rate(job: &Job, m: &ArgMatches, optimizer: &Method) -> f64 {
+    let default = match optimizer {
+        Method::Adam(_) | Method::AdamW(_) => job.lr,
+        _ => optimizer.default_lr(),
+    };
+    m.get_one("lr").copied().unwrap_or(default)
+}
+
+/// The flags for `config.json`: those that were given or have a default, and what stands in for
+/// those that were left out.
+fn flags_to_keep(m: &ArgMatches, model: &Config, lr: f64) -> Result<Map<String, Value>> {
+    let mut flags = kept::effective(m)?;
+    if let Some(stem) = model.stem {
+        flags.insert("stem".into(), stem.to_string().into());
+    }
+    flags.insert("lr".into(), lr.to_string().into());
+    Ok(flags)
 }
 
 fn model(job: &Job, m: &ArgMatches) -> Result<Config> {

@@ -33,6 +33,22 @@ pub(crate) struct Layout {
     pub pickles: &'static [&'static str],
 }
 
+/// Which of a set's files were found in folders.
+enum Files<'a> {
+    All(PathBuf),
+    Some(Partial<'a>),
+    None,
+}
+
+/// A folder with some of a set's files.
+struct Partial<'a> {
+    folder: PathBuf,
+    /// Names of those that are not there.
+    missing: Vec<&'a str>,
+    /// Paths of the others.
+    found: Vec<PathBuf>,
+}
+
 impl Layout {
     fn places(&self, dir: &Path) -> impl Iterator<Item = PathBuf> {
         self.folders.iter().map(|folder| {
@@ -52,14 +68,31 @@ impl Layout {
     /// read.
     pub fn locate(&self, dir: &Path) -> Result<Option<Place>> {
         let is_pickle = self.pickles.iter().any(|name| dir.ends_with(name)) && is_file(dir)?;
-        let is_archive = ["zip", "tar", "tgz"]
-            .iter()
-            .any(|e| dir.extension().is_some_and(|own| own == *e));
-        if !is_pickle && (is_archive || dir.to_string_lossy().ends_with(".tar.gz")) && is_file(dir)?
-        {
+        if !is_pickle && is_archive(dir)? {
             return Ok(Some(Place::Archive(dir.to_owned())));
         }
-        let mut partial = None;
+        let partial = match self.find_folder(dir)? {
+            Files::All(folder) => return Ok(Some(Place::Folder(folder))),
+            Files::Some(partial) => Some(partial),
+            Files::None => None,
+        };
+        if let Some(archive) = self.find_archive(dir)? {
+            return Ok(Some(Place::Archive(archive)));
+        }
+        if is_pickle {
+            return Err(self.is_pickle(dir.to_owned()));
+        }
+        for pickle in self.pickles.iter().map(|name| dir.join(name)) {
+            if metadata(&pickle)?.is_some() {
+                return Err(self.is_pickle(pickle));
+            }
+        }
+        partial.map_or(Ok(None), |partial| Err(self.is_not_whole(&partial)))
+    }
+
+    /// The first folder that holds all files, else the first that holds some.
+    fn find_folder(&self, dir: &Path) -> Result<Files<'_>> {
+        let mut first = Files::None;
         for folder in self.places(dir) {
             let (mut missing, mut found) = (Vec::new(), Vec::new());
             for name in &self.files {
@@ -69,54 +102,55 @@ impl Layout {
                 }
             }
             if missing.is_empty() {
-                return Ok(Some(Place::Folder(folder)));
+                return Ok(Files::All(folder));
             }
-            if !found.is_empty() && partial.is_none() {
-                partial = Some((folder, missing, found));
-            }
-        }
-        // Safari unpacks the gzip of what it fetches.
-        let names = self
-            .archive
-            .into_iter()
-            .flat_map(|name| [name, name.trim_end_matches(".gz")])
-            .collect::<Vec<_>>();
-        for path in self.places(dir).flat_map(|folder| {
-            names
-                .iter()
-                .map(move |name| folder.join(name))
-                .collect::<Vec<_>>()
-        }) {
-            if is_file(&path)? {
-                return Ok(Some(Place::Archive(path)));
+            if !found.is_empty() && matches!(first, Files::None) {
+                first = Files::Some(Partial {
+                    folder,
+                    missing,
+                    found,
+                });
             }
         }
-        for pickle in self.pickles.iter().map(|name| {
-            if is_pickle {
-                dir.to_owned()
-            } else {
-                dir.join(name)
-            }
-        }) {
-            if metadata(&pickle)?.is_some() {
-                let (archive, url, title) =
-                    (self.archive.unwrap_or_default(), self.url, &self.title);
-                let what = format!(
-                    "the Python version of {title} is not read (pickles run code); get {archive} from {url}"
-                );
-                return Err(Error::data(pickle, what));
+        Ok(first)
+    }
+
+    /// The official archive, under its name or as Safari leaves it, which unpacks the gzip of what it
+    /// fetches.
+    fn find_archive(&self, dir: &Path) -> Result<Option<PathBuf>> {
+        for folder in self.places(dir) {
+            for name in self.archive.iter() {
+                for path in [name, name.trim_end_matches(".gz")].map(|name| folder.join(name)) {
+                    if is_file(&path)? {
+                        return Ok(Some(path));
+                    }
+                }
             }
         }
-        let Some((folder, missing, found)) = partial else {
-            return Ok(None);
-        };
-        let near = near_name(&folder, &missing[..1], &found);
+        Ok(None)
+    }
+
+    fn is_pickle(&self, path: PathBuf) -> Error {
+        let (archive, url, title) = (self.archive.unwrap_or_default(), self.url, &self.title);
+        let what = format!(
+            "the Python version of {title} is not read (pickles run code); get {archive} from {url}"
+        );
+        Error::data(path, what)
+    }
+
+    fn is_not_whole(&self, partial: &Partial) -> Error {
+        let Partial {
+            folder,
+            missing,
+            found,
+        } = partial;
+        let near = near_name(folder, &missing[..1], found);
         let what = format!(
             "{} is not whole: {} missing{near}",
             self.title,
             missing.join(", ")
         );
-        Err(Error::data(folder, what))
+        Error::data(folder, what)
     }
 
     /// The message for a set that is not there: what was looked for, where, and how to get it.
@@ -181,6 +215,15 @@ fn find(folder: &Path, name: &str) -> Result<Option<PathBuf>> {
         }
     }
     Ok(None)
+}
+
+/// Whether it is a file with the name of an archive.
+fn is_archive(path: &Path) -> Result<bool> {
+    let endings = ["zip", "tar", "tgz"];
+    let named = path
+        .extension()
+        .is_some_and(|own| endings.iter().any(|ending| own == *ending));
+    Ok((named || path.to_string_lossy().ends_with(".tar.gz")) && is_file(path)?)
 }
 
 fn is_file(path: &Path) -> Result<bool> {

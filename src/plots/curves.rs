@@ -51,83 +51,150 @@ pub fn curves(path: impl AsRef<Path>, title: &str, panels: &[Panel]) -> Result<(
 }
 
 fn draw(svg: &mut Svg, left: f64, panel: &Panel) {
-    let (x0, x1) = (left + MARGINS[0], left + PANEL[0] - MARGINS[1]);
-    let (y0, y1) = (PANEL[1] + 24.0 - MARGINS[3], 24.0 + MARGINS[2]);
+    let frame = Frame {
+        left: left + MARGINS[0],
+        right: left + PANEL[0] - MARGINS[1],
+        top: 24.0 + MARGINS[2],
+        bottom: PANEL[1] + 24.0 - MARGINS[3],
+    };
     svg.text(
-        [left + 20.0, y1 - 36.0],
+        [left + 20.0, frame.top - 36.0],
         Style::new(13.0, INK).bold(),
         &panel.title,
     );
-    let points = || {
-        panel
-            .curves
-            .iter()
-            .flat_map(|curve| &curve.points)
-            .filter(|point| drawable(point))
+    let Some(axes) = Axes::around(panel, frame) else {
+        let middle = [
+            (frame.left + frame.right) / 2.0,
+            (frame.top + frame.bottom) / 2.0,
+        ];
+        return svg.text(middle, Style::new(13.0, GREY).middle(), "no values yet");
     };
-    let (Some(across), Some(up)) = (range(points().map(|p| p.0)), range(points().map(|p| p.1)))
-    else {
-        return svg.text(
-            [(x0 + x1) / 2.0, (y0 + y1) / 2.0],
-            Style::new(13.0, GREY).middle(),
-            "no values yet",
-        );
-    };
-    let (rows, columns) = (Ticks::new(up, 5.0, 0.0), Ticks::new(across, 8.0, 1.0));
-    let (bottom, top) = (
-        rows.values[0].min(up.0),
-        rows.values[rows.values.len() - 1].max(up.1),
-    );
-    let width = across.1 - across.0;
-    let place = |(x, y): (f64, f64)| {
-        [
-            x0 + (x - across.0) / width * (x1 - x0),
-            y0 - (y - bottom) / (top - bottom) * (y0 - y1),
-        ]
-    };
-    for &value in &rows.values {
-        let [_, y] = place((across.0, value));
-        svg.line(&[[x0, y], [x1, y]], GRID, 1.0);
-        svg.text(
-            [x0 - 8.0, y + 4.0],
-            Style::new(11.0, GREY).end(),
-            &rows.print(value, panel.fractions),
-        );
-    }
-    for &value in columns
-        .values
-        .iter()
-        .filter(|&&value| value >= across.0 && value <= across.1)
-    {
-        let [x, _] = place((value, bottom));
-        svg.line(&[[x, y0], [x, y0 + 4.0]], GREY, 1.0);
-        svg.text(
-            [x, y0 + 18.0],
-            Style::new(11.0, GREY).middle(),
-            &columns.print(value, false),
-        );
-    }
-    svg.line(&[[x0, y0], [x1, y0]], GREY, 1.0);
-    svg.text(
-        [(x0 + x1) / 2.0, y0 + 36.0],
-        Style::new(11.0, GREY).middle(),
-        "epoch",
-    );
+    axes.draw(svg, panel.fractions);
     let mut legend = left + 20.0;
     for (curve, color) in panel.curves.iter().zip(COLORS.iter().cycle()) {
+        axes.draw_curve(svg, curve, color);
+        legend += entry(
+            svg,
+            [legend, axes.frame.top - 16.0],
+            color,
+            curve,
+            panel.fractions,
+        );
+    }
+}
+
+/// Where the axes of a panel are on the page; y grows downward.
+#[derive(Clone, Copy)]
+struct Frame {
+    left: f64,
+    right: f64,
+    top: f64,
+    bottom: f64,
+}
+
+/// The axes of a panel: the values at the edges of the frame, and round ones to print.
+struct Axes {
+    frame: Frame,
+    /// The epochs at the left and the right edge.
+    epochs: (f64, f64),
+    /// The values at the bottom and the top edge.
+    values: (f64, f64),
+    columns: Ticks,
+    rows: Ticks,
+}
+
+impl Axes {
+    /// Axes that hold all of the panel's points; `None` where there are none.
+    fn around(panel: &Panel, frame: Frame) -> Option<Axes> {
+        let points = || {
+            panel
+                .curves
+                .iter()
+                .flat_map(|curve| &curve.points)
+                .filter(|point| drawable(point))
+        };
+        let epochs = range(points().map(|point| point.0))?;
+        let values = range(points().map(|point| point.1))?;
+        let rows = Ticks::new(values, 5.0, 0.0);
+        let (first, last) = (rows.values[0], rows.values[rows.values.len() - 1]);
+        Some(Axes {
+            frame,
+            epochs,
+            values: (first.min(values.0), last.max(values.1)),
+            columns: Ticks::new(epochs, 8.0, 1.0),
+            rows,
+        })
+    }
+
+    /// Where a point is on the page.
+    fn place(&self, (epoch, value): (f64, f64)) -> [f64; 2] {
+        let Frame {
+            left,
+            right,
+            top,
+            bottom,
+        } = self.frame;
+        let width = self.epochs.1 - self.epochs.0;
+        let height = self.values.1 - self.values.0;
+        [
+            left + (epoch - self.epochs.0) / width * (right - left),
+            bottom - (value - self.values.0) / height * (bottom - top),
+        ]
+    }
+
+    /// A line and a number for each round value, a tick and a number for each round epoch.
+    fn draw(&self, svg: &mut Svg, fractions: bool) {
+        let Frame {
+            left,
+            right,
+            bottom,
+            ..
+        } = self.frame;
+        for &value in &self.rows.values {
+            let [_, y] = self.place((self.epochs.0, value));
+            svg.line(&[[left, y], [right, y]], GRID, 1.0);
+            svg.text(
+                [left - 8.0, y + 4.0],
+                Style::new(11.0, GREY).end(),
+                &self.rows.print(value, fractions),
+            );
+        }
+        for &epoch in self
+            .columns
+            .values
+            .iter()
+            .filter(|&&epoch| epoch >= self.epochs.0 && epoch <= self.epochs.1)
+        {
+            let [x, _] = self.place((epoch, self.values.0));
+            svg.line(&[[x, bottom], [x, bottom + 4.0]], GREY, 1.0);
+            svg.text(
+                [x, bottom + 18.0],
+                Style::new(11.0, GREY).middle(),
+                &self.columns.print(epoch, false),
+            );
+        }
+        svg.line(&[[left, bottom], [right, bottom]], GREY, 1.0);
+        svg.text(
+            [(left + right) / 2.0, bottom + 36.0],
+            Style::new(11.0, GREY).middle(),
+            "epoch",
+        );
+    }
+
+    /// A line through each run of points without a gap.
+    fn draw_curve(&self, svg: &mut Svg, curve: &Curve, color: &str) {
         for run in curve
             .points
             .split(|point| !drawable(point))
             .filter(|run| !run.is_empty())
         {
-            let line: Vec<[f64; 2]> = run.iter().map(|&point| place(point)).collect();
+            let line: Vec<[f64; 2]> = run.iter().map(|&point| self.place(point)).collect();
             svg.line(&line, color, 2.0);
             // Dots while they can be told apart, and where there is nothing to draw a line to.
             if curve.points.len() <= 40 || line.len() == 1 {
                 line.iter().for_each(|&point| svg.circle(point, 2.5, color));
             }
         }
-        legend += entry(svg, [legend, y1 - 16.0], color, curve, panel.fractions);
     }
 }
 

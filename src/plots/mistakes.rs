@@ -21,12 +21,21 @@ pub struct Mistake<'a> {
     pub probability: f64,
 }
 
+impl Mistake<'_> {
+    /// Its classes on one line.
+    fn caption(&self) -> String {
+        format!("{} → {}", self.label, self.predicted)
+    }
+}
+
 const COLUMNS: usize = 8;
 /// The side of an image on the page, and of its place with the text below.
 const SIDE: f64 = 96.0;
 const PLACE: [f64; 2] = [116.0, 146.0];
 /// Size of the captions' letters; longer ones are set smaller, to stay within their place.
 const LETTERS: f64 = 13.0;
+/// From one line of a caption to the next.
+const LINE: f64 = 15.0;
 
 /// Writes the images, in the order given, each with true and predicted class and the model's
 /// probability. `size` is their height, width and channels: 1 (grey) or 3 (red, green, blue).
@@ -46,16 +55,24 @@ pub fn mistakes(
             "pictures have 1 or 3 channels and a size, got {height}x{width}x{channels}"
         )));
     }
-    let rows = worst.len().div_ceil(COLUMNS).max(1);
-    let joined = |mistake: &Mistake| format!("{} → {}", mistake.label, mistake.predicted);
+    if let Some(wrong) = worst
+        .iter()
+        .find(|mistake| checked_product(&size) != Some(mistake.image.len()))
+    {
+        let got = wrong.image.len();
+        return Err(Error::Argument(format!(
+            "a picture of {height}x{width}x{channels} has other than {got} bytes"
+        )));
+    }
     // Names too long for one line are set on two, on the whole page.
     let two_lines = worst
         .iter()
-        .any(|mistake| text_width(&joined(mistake), LETTERS) > PLACE[0] - 8.0);
-    let below = if two_lines { 15.0 } else { 0.0 };
+        .any(|mistake| text_width(&mistake.caption(), LETTERS) > PLACE[0] - 8.0);
+    let place = [PLACE[0], PLACE[1] + if two_lines { LINE } else { 0.0 }];
+    let rows = worst.len().div_ceil(COLUMNS).max(1);
     let mut svg = Svg::new(
-        40.0 + COLUMNS as f64 * PLACE[0],
-        80.0 + rows as f64 * (PLACE[1] + below),
+        40.0 + COLUMNS as f64 * place[0],
+        80.0 + rows as f64 * place[1],
     );
     svg.text([30.0, 32.0], Style::new(16.0, INK).bold(), title);
     svg.text(
@@ -67,41 +84,44 @@ pub fn mistakes(
         svg.text([30.0, 90.0], Style::new(13.0, INK), "no mistakes");
     }
     for (i, mistake) in worst.iter().enumerate() {
-        if checked_product(&size) != Some(mistake.image.len()) {
-            let got = mistake.image.len();
-            return Err(Error::Argument(format!(
-                "a picture of {height}x{width}x{channels} has other than {got} bytes"
-            )));
-        }
         let (column, row) = ((i % COLUMNS) as f64, (i / COLUMNS) as f64);
-        let [x, y] = [30.0 + column * PLACE[0], 72.0 + row * (PLACE[1] + below)];
-        let longest = height.max(width) as f64;
-        let shown = [
-            SIDE * width as f64 / longest,
-            SIDE * height as f64 / longest,
-        ];
-        let corner = [x + (SIDE - shown[0]) / 2.0, y + (SIDE - shown[1]) / 2.0];
-        svg.image(corner, shown, &png(mistake.image, size)?);
-        svg.frame(corner, shown, "#c8ccd1");
-        let lines = if two_lines {
-            vec![mistake.label.to_owned(), format!("→ {}", mistake.predicted)]
-        } else {
-            vec![joined(mistake)]
-        };
-        for (line, text) in lines.iter().enumerate() {
-            let letters = (LETTERS * (PLACE[0] - 8.0) / text_width(text, LETTERS).max(1.0))
-                .clamp(7.0, LETTERS);
-            let at = [x + SIDE / 2.0, y + SIDE + 17.0 + 15.0 * line as f64];
-            svg.text(at, Style::new(letters, INK).middle().bold(), text);
-        }
-        let sure = percent(mistake.probability);
-        svg.text(
-            [x + SIDE / 2.0, y + SIDE + 32.0 + below],
-            Style::new(11.0, GREY).middle(),
-            &sure,
-        );
+        let corner = [30.0 + column * place[0], 72.0 + row * place[1]];
+        draw_image(&mut svg, corner, mistake.image, size)?;
+        draw_caption(&mut svg, corner, mistake, two_lines);
     }
     atomic::write_atomic(path, |out| out.write_all(svg.finish().as_bytes()))
+}
+
+/// The image of `size`, in the middle of the square below the corner.
+fn draw_image(svg: &mut Svg, [x, y]: [f64; 2], image: &[u8], size: [usize; 3]) -> Result<()> {
+    let [height, width] = [size[0], size[1]].map(|side| side as f64);
+    let shown = [width, height].map(|side| SIDE * side / height.max(width));
+    let corner = [x + (SIDE - shown[0]) / 2.0, y + (SIDE - shown[1]) / 2.0];
+    svg.image(corner, shown, &png(image, size)?);
+    svg.frame(corner, shown, "#c8ccd1");
+    Ok(())
+}
+
+/// Classes and probability, below the square.
+fn draw_caption(svg: &mut Svg, [x, y]: [f64; 2], mistake: &Mistake, two_lines: bool) {
+    let lines = if two_lines {
+        vec![mistake.label.to_owned(), format!("→ {}", mistake.predicted)]
+    } else {
+        vec![mistake.caption()]
+    };
+    let (middle, mut baseline) = (x + SIDE / 2.0, y + SIDE + 17.0);
+    for text in &lines {
+        let letters =
+            (LETTERS * (PLACE[0] - 8.0) / text_width(text, LETTERS).max(1.0)).clamp(7.0, LETTERS);
+        let style = Style::new(letters, INK).middle().bold();
+        svg.text([middle, baseline], style, text);
+        baseline += LINE;
+    }
+    svg.text(
+        [middle, baseline],
+        Style::new(11.0, GREY).middle(),
+        &percent(mistake.probability),
+    );
 }
 
 /// A PNG file of the image, enlarged by whole numbers so that viewers which smooth show square

@@ -1,9 +1,9 @@
 //! How well a model reads images it has not seen.
 
 use std::fmt;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use crate::data::Loader;
+use crate::data::{Dataset, Loader};
 use crate::metrics::{Confusion, top_k};
 use crate::models::Model;
 use crate::{Device, Error, Params, Pass, Precision, Result, Tensor, Var};
@@ -64,9 +64,7 @@ pub fn evaluate(
 ) -> Result<Evaluation> {
     params.check_finite()?;
     let began = Instant::now();
-    let classes = images.data().classes.len();
-    let (mut confusion, mut top5, mut mistakes, mut read) =
-        (Confusion::new(classes), 0, Vec::new(), 0);
+    let mut tally = Tally::new(images.data().classes.len());
     // To a GPU images go as bytes, and become the numbers there that training made of them.
     let device = params.device();
     let there = (device != Device::Cpu)
@@ -84,45 +82,82 @@ pub fn evaluate(
             }
             None => batch.images,
         };
-        let logits = model
-            .forward(&Pass::eval(params).in_precision(precision)?, &pixels.into())?
-            .into_value();
+        let pass = Pass::eval(params).in_precision(precision)?;
+        let logits = model.forward(&pass, &pixels.into())?.into_value();
+        tally.add(&logits, images.data())?;
+    }
+    Ok(tally.evaluation(began.elapsed()))
+}
+
+/// What is counted from batch to batch.
+struct Tally {
+    /// Images so far.
+    read: usize,
+    /// Those whose class was among the five highest.
+    top5: usize,
+    confusion: Confusion,
+    mistakes: Vec<Mistake>,
+}
+
+impl Tally {
+    fn new(classes: usize) -> Tally {
+        Tally {
+            read: 0,
+            top5: 0,
+            confusion: Confusion::new(classes),
+            mistakes: Vec::new(),
+        }
+    }
+
+    /// Compares the logits `[n, classes]` of the next n images with their labels.
+    ///
+    /// # Errors
+    /// Logits that are not finite.
+    fn add(&mut self, logits: &Tensor, set: &Dataset) -> Result<()> {
+        let end = self.read + logits.shape()[0];
         if let Some(value) = logits.first_non_finite()? {
-            let (set, last) = (&images.data().name, read + logits.shape()[0] - 1);
             return Err(Error::NonFinite(format!(
-                "{set}: the model's answers to images {read} to {last} hold {value}: they have no likeliest class"
+                "{}: the model's answers to images {} to {} hold {value}: they have no likeliest class",
+                set.name,
+                self.read,
+                end - 1
             )));
         }
-        let labels = &images.data().labels[read..read + logits.shape()[0]];
-        top5 += top_k(&logits, labels, 5)?;
-        for (probabilities, &label) in rows(&logits)?.chunks(classes).zip(labels) {
+        let labels = &set.labels[self.read..end];
+        self.top5 += top_k(logits, labels, 5)?;
+        let rows = rows(logits)?;
+        for (probabilities, &label) in rows.chunks(set.classes.len()).zip(labels) {
             let (label, (predicted, &probability)) = (usize::from(label), largest(probabilities));
-            confusion.add(label, predicted)?;
+            self.confusion.add(label, predicted)?;
             if predicted != label {
-                mistakes.push(Mistake {
-                    image: read,
+                self.mistakes.push(Mistake {
+                    image: self.read,
                     label,
                     predicted,
                     probability,
                 });
             }
-            read += 1;
+            self.read += 1;
+        }
+        Ok(())
+    }
+
+    /// The results, after so much time.
+    fn evaluation(mut self, elapsed: Duration) -> Evaluation {
+        self.mistakes.sort_by(|a, b| {
+            b.probability
+                .total_cmp(&a.probability)
+                .then(a.image.cmp(&b.image))
+        });
+        self.mistakes.truncate(MISTAKES);
+        Evaluation {
+            top1: self.confusion.top1(),
+            top5: self.top5 as f64 / self.read.max(1) as f64,
+            confusion: self.confusion,
+            mistakes: self.mistakes,
+            images_per_s: self.read as f64 / elapsed.as_secs_f64(),
         }
     }
-    mistakes.sort_by(|a, b| {
-        b.probability
-            .total_cmp(&a.probability)
-            .then(a.image.cmp(&b.image))
-    });
-    mistakes.truncate(MISTAKES);
-    let images_per_s = read as f64 / began.elapsed().as_secs_f64();
-    Ok(Evaluation {
-        top1: confusion.top1(),
-        top5: top5 as f64 / read.max(1) as f64,
-        confusion,
-        mistakes,
-        images_per_s,
-    })
 }
 
 /// The probabilities of each image's classes, one image after the other.

@@ -15,11 +15,8 @@ pub(super) enum Replay {
     Begun(usize),
     /// One more was done from memory of its own.
     WarmedUp(Capture, Inputs),
-    Recorded {
-        recording: CapturedGraph,
-        inputs: Inputs,
-        loss: Tensor,
-    },
+    /// It was captured, and is replayed from then on.
+    Recorded(Recorded),
     /// Steps are not captured: on the CPU, or where capturing failed.
     Never,
 }
@@ -32,6 +29,14 @@ impl Replay {
             Replay::Begun(0)
         }
     }
+}
+
+/// A captured step.
+pub(super) struct Recorded {
+    pub recording: CapturedGraph,
+    pub inputs: Inputs,
+    /// Its loss, which each replay writes.
+    pub loss: Tensor,
 }
 
 /// Where a captured step reads its batch, and how the next one comes there.

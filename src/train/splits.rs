@@ -36,42 +36,10 @@ impl Splits {
     }
 
     pub fn new(pair: TrainTest, settings: &Settings, channels: usize) -> Result<Splits> {
-        let mut train = pair.train;
-        if let Some(limit) = settings.limit.filter(|&limit| limit < train.len()) {
-            train = train
-                .subset(&Rng::new(settings.seed).stream(4).permutation(train.len())[..limit])?;
-        }
-        let share = if settings.select_on_test {
-            0.0
-        } else {
-            VALIDATION
-        };
-        let (train, validation) =
-            train.split_stratified(share, &mut Rng::new(settings.seed).stream(3));
-        if validation.is_empty() && !settings.select_on_test {
-            let (name, n) = (&train.name, train.len());
-            return Err(Error::Argument(format!(
-                "{name}: {n} images are too few to hold some of each class out for validation"
-            )));
-        }
+        let (train, validation) = held_out(limited(pair.train, settings)?, settings)?;
         let loader = |data: Dataset| {
             Loader::new(Arc::new(data), settings.batch_size, &pair.mean, &pair.std)?
                 .with_channels(channels)
-        };
-        let crop = if settings.mirrors { 4 } else { 2 };
-        let augment = if settings.augment {
-            Augment {
-                flip: settings.mirrors,
-                crop,
-                fill: Vec::new(),
-            }
-        } else {
-            Augment::default()
-        };
-        let validation = if validation.is_empty() {
-            None
-        } else {
-            Some(loader(validation)?)
         };
         let card = ImageMeta {
             classes: pair.test.classes.clone(),
@@ -81,7 +49,7 @@ impl Splits {
             data_set: settings.source.to_string(),
             transposed: settings.source.is_transposed(),
         };
-        let mut train = loader(train)?.with_augment(augment);
+        let mut train = loader(train)?.with_augment(augment(settings));
         let mut constants = None;
         if settings.device != Device::Cpu {
             constants = Some(train.constants(settings.device)?);
@@ -89,7 +57,7 @@ impl Splits {
         }
         let mut splits = Splits {
             train,
-            validation,
+            validation: validation.map(loader).transpose()?,
             test: loader(pair.test)?,
             constants,
             card,
@@ -136,6 +104,50 @@ impl Splits {
             })?;
         }
         Ok(())
+    }
+}
+
+/// The training images that `--limit` leaves, drawn at random.
+fn limited(train: Dataset, settings: &Settings) -> Result<Dataset> {
+    match settings.limit {
+        Some(limit) if limit < train.len() => {
+            let order = Rng::new(settings.seed).stream(4).permutation(train.len());
+            train.subset(&order[..limit])
+        }
+        _ => Ok(train),
+    }
+}
+
+/// The images to train on, and those to choose the best weights on, where that is not done on the
+/// test set.
+fn held_out(train: Dataset, settings: &Settings) -> Result<(Dataset, Option<Dataset>)> {
+    let share = if settings.select_on_test {
+        0.0
+    } else {
+        VALIDATION
+    };
+    let (train, validation) = train.split_stratified(share, &mut Rng::new(settings.seed).stream(3));
+    if !validation.is_empty() {
+        return Ok((train, Some(validation)));
+    }
+    if settings.select_on_test {
+        return Ok((train, None));
+    }
+    let (name, n) = (&train.name, train.len());
+    Err(Error::Argument(format!(
+        "{name}: {n} images are too few to hold some of each class out for validation"
+    )))
+}
+
+/// What `--augment` does to training images.
+fn augment(settings: &Settings) -> Augment {
+    if !settings.augment {
+        return Augment::default();
+    }
+    Augment {
+        flip: settings.mirrors,
+        crop: if settings.mirrors { 4 } else { 2 },
+        fill: Vec::new(),
     }
 }
 

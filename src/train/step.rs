@@ -4,7 +4,7 @@ use crate::console::Stderr;
 use crate::cuda::Capture;
 use crate::data::{Batch, HostToDevice};
 use crate::ops::{CrossEntropyOptions, cross_entropy};
-use crate::train::replay::{Inputs, LOSSES, Replay};
+use crate::train::replay::{Inputs, LOSSES, Recorded, Replay};
 use crate::train::trainer::Trainer;
 use crate::{Device, Error, Pass, Result, Rng, Tensor};
 
@@ -68,60 +68,63 @@ impl Trainer {
                 self.replay = Replay::Begun(1);
                 self.work(&self.uploaded(batch)?, &rng)
             }
-            Replay::Begun(_) => {
-                let inputs = Inputs {
-                    batch: self.uploaded(batch)?,
-                    feed: HostToDevice::new(self.params.device())?,
-                };
-                let mut capture = Capture::new(ordinal)?;
-                let loss = capture.warm_up(|| self.work(&inputs.batch, &rng))?;
-                self.replay = Replay::WarmedUp(capture, inputs);
-                Ok(loss)
-            }
+            Replay::Begun(_) => self.warm_up(ordinal, batch, &rng),
             Replay::WarmedUp(capture, mut inputs) => {
                 inputs.feed.send(batch, &mut inputs.batch)?;
-                let before = self.params.arena().block();
-                match capture.capture(|| self.work(&inputs.batch, &rng)) {
-                    Ok((mut recording, loss)) if self.params.arena().block() == before => {
-                        recording.replay(&rng)?;
-                        self.replayed_steps += 1;
-                        self.replay = Replay::Recorded {
-                            recording,
-                            inputs,
-                            loss: loss.clone(),
-                        };
-                        Ok(loss)
-                    }
-                    outcome => {
-                        let why = outcome
-                            .err()
-                            .map_or("the weights moved in memory".into(), |e| e.to_string());
-                        writeln!(
-                            Stderr,
-                            "steps are launched one kernel after the other, as they cannot be recorded: {why}"
-                        );
-                        self.work(&inputs.batch, &rng)
-                    }
-                }
+                self.capture(capture, inputs, &rng)
             }
-            Replay::Recorded {
-                mut recording,
-                mut inputs,
-                loss,
-            } => {
-                inputs.feed.send(batch, &mut inputs.batch)?;
-                recording.replay(&rng)?;
-                self.replayed_steps += 1;
+            Replay::Recorded(mut step) => {
+                step.inputs.feed.send(batch, &mut step.inputs.batch)?;
+                let loss = self.replay(step, &rng)?;
                 self.params.count_batch();
-                self.replay = Replay::Recorded {
-                    recording,
-                    inputs,
-                    loss: loss.clone(),
-                };
                 Ok(loss)
             }
             Replay::Never => self.work(&self.uploaded(batch)?, &rng),
         }
+    }
+
+    /// One step from memory of its own, which the captured ones will use.
+    fn warm_up(&mut self, ordinal: usize, batch: &Batch, rng: &Rng) -> Result<Tensor> {
+        let inputs = Inputs {
+            batch: self.uploaded(batch)?,
+            feed: HostToDevice::new(self.params.device())?,
+        };
+        let mut capture = Capture::new(ordinal)?;
+        let loss = capture.warm_up(|| self.work(&inputs.batch, rng))?;
+        self.replay = Replay::WarmedUp(capture, inputs);
+        Ok(loss)
+    }
+
+    /// Captures the step and replays it once; where it cannot be captured, it is done without, and
+    /// so are all that follow.
+    fn capture(&mut self, capture: Capture, inputs: Inputs, rng: &Rng) -> Result<Tensor> {
+        let before = self.params.arena().block();
+        let why = match capture.capture(|| self.work(&inputs.batch, rng)) {
+            Ok((recording, loss)) if self.params.arena().block() == before => {
+                let step = Recorded {
+                    recording,
+                    inputs,
+                    loss,
+                };
+                return self.replay(step, rng);
+            }
+            Ok(_) => "the weights moved in memory".into(),
+            Err(why) => why.to_string(),
+        };
+        writeln!(
+            Stderr,
+            "steps are launched one kernel after the other, as they cannot be recorded: {why}"
+        );
+        self.work(&inputs.batch, rng)
+    }
+
+    /// Replays the step on the batch that its inputs hold.
+    fn replay(&mut self, mut step: Recorded, rng: &Rng) -> Result<Tensor> {
+        step.recording.replay(rng)?;
+        self.replayed_steps += 1;
+        let loss = step.loss.clone();
+        self.replay = Replay::Recorded(step);
+        Ok(loss)
     }
 
     /// Adds up the losses that were left on a GPU. One that is not finite is an error, unless the
