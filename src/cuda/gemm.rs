@@ -1,13 +1,16 @@
 //! Matrix products, by cuBLAS.
 //!
-//! cuBLAS counts columns first. A row-major matrix read column-first is its transpose, and C^T =
-//! B^T A^T: so the operands change places, and nothing is moved.
+//! cuBLAS takes column-major matrices. A row-major matrix read as a column-major one is its
+//! transpose, and C^T = B^T A^T: so B is passed as the first operand and A as the second, and
+//! nothing is moved.
 
 use std::ffi::c_void;
+use std::sync::{MutexGuard, RwLockReadGuard};
 
 use cudarc::cublas::result::{self, CublasError, gemm_strided_batched_ex};
 use cudarc::cublas::sys::{
-    self, cublasComputeType_t as Compute, cublasOperation_t as Operation, cudaDataType_t as Type,
+    self, cublasComputeType_t as Compute, cublasHandle_t, cublasOperation_t as Operation,
+    cudaDataType_t as Type,
 };
 
 use super::runtime::context::BlasHandle;
@@ -38,17 +41,18 @@ fn failed(gpu: &Gpu, what: &str, e: CublasError) -> Error {
     Error::Device(format!("cuda:{}: cuBLAS {what}: {:?}", gpu.ordinal(), e.0))
 }
 
-/// An operand: elements, whether they are stored transposed, and how far apart the matrices of a
-/// batch lie.
+/// An operand: a dense row-major matrix, or one for each pair of a batch.
 #[derive(Clone, Copy)]
 pub(crate) struct Matrix<'a> {
     pub data: Slice<'a>,
+    /// Whether the product takes the transpose of what is stored.
     pub transposed: bool,
+    /// Elements from one matrix of the batch to the next.
     pub step: usize,
 }
 
 impl<'a> Matrix<'a> {
-    /// A single one.
+    /// A single matrix.
     pub fn new(data: Slice<'a>, transposed: bool) -> Matrix<'a> {
         Matrix {
             data,
@@ -56,102 +60,157 @@ impl<'a> Matrix<'a> {
             step: 0,
         }
     }
+
+    fn operation(&self) -> Operation {
+        if self.transposed {
+            Operation::CUBLAS_OP_T
+        } else {
+            Operation::CUBLAS_OP_N
+        }
+    }
+
+    /// Elements from one row to the next as it is stored, where the product sees [rows, columns].
+    fn leading_dimension(&self, [rows, columns]: [usize; 2]) -> usize {
+        if self.transposed { rows } else { columns }
+    }
 }
 
-/// C = A B for `batch` pairs of matrices [m, k] and [k, n]; those of C follow one another. Sums are
-/// in f32; f32 operands are rounded to TF32 if `tf32`.
-pub(crate) fn gemm(
-    batch: usize,
-    [m, k, n]: [usize; 3],
-    a: Matrix,
-    b: Matrix,
-    tf32: bool,
-    c: &mut SliceMut,
-) -> Result<()> {
-    let gpu = c.0.gpu;
+/// A batch of matrix products, A [m, k] x B [k, n] -> C [m, n].
+#[derive(Clone, Copy)]
+pub(crate) struct Product<'a> {
+    /// How many pairs of matrices there are.
+    pub batch: usize,
+    /// Rows of A and C.
+    pub m: usize,
+    /// Columns of A, rows of B.
+    pub k: usize,
+    /// Columns of B and C.
+    pub n: usize,
+    pub a: Matrix<'a>,
+    pub b: Matrix<'a>,
+    /// Whether f32 operands are rounded to TF32.
+    pub tf32: bool,
+}
+
+/// C = A B for each pair of the batch; the matrices of C are dense and follow one another. Sums are
+/// in f32.
+pub(crate) fn gemm(product: Product, c: &mut SliceMut) -> Result<()> {
+    let Product {
+        batch,
+        m,
+        k,
+        n,
+        a,
+        b,
+        ..
+    } = product;
     if [batch, m, n].contains(&0) {
         return Ok(());
     }
     if k == 0 {
         return c.fill(0.0);
     }
-    let number = |n: usize| {
-        i32::try_from(n).map_err(|_| {
-            Error::Device(format!(
-                "cuda:{}: a matrix of {m} x {k} x {n} is beyond cuBLAS's counters",
-                gpu.ordinal()
-            ))
-        })
-    };
-    let (operand_a, row_a) = if a.transposed {
-        (Operation::CUBLAS_OP_T, m)
-    } else {
-        (Operation::CUBLAS_OP_N, k)
-    };
-    let (operand_b, row_b) = if b.transposed {
-        (Operation::CUBLAS_OP_T, k)
-    } else {
-        (Operation::CUBLAS_OP_N, n)
-    };
-    let compute = match a.data.dtype {
-        DType::F32 if tf32 => Compute::CUBLAS_COMPUTE_32F_FAST_TF32,
-        _ => Compute::CUBLAS_COMPUTE_32F,
-    };
-    let [ta, tb, tc] = [a.data.dtype, b.data.dtype, c.0.dtype].map(kind);
-    let (one, zero) = (1.0f32, 0.0f32);
-    let [one, zero] = [&one, &zero].map(|x| (&raw const *x).cast::<c_void>());
+    let gpu = c.0.gpu;
+    let blas = blas(gpu)?;
+    let name = format!("cuBLAS {}", a.data.dtype);
+    let bytes = a.data.bytes() + b.data.bytes() + c.as_slice().bytes();
+    gpu.timed((&name, bytes, flops(&[batch, m, n, k])), || {
+        product.start(&blas, c)
+    })
+}
+
+impl Product<'_> {
+    /// Starts cuBLAS's kernel. Its first operand is B, and its first size n: see the top of this
+    /// file.
+    fn start(&self, blas: &Blas, c: &mut SliceMut) -> Result<()> {
+        let Product {
+            batch,
+            m,
+            k,
+            n,
+            a,
+            b,
+            tf32,
+        } = *self;
+        let gpu = c.0.gpu;
+        let size = |n: usize| {
+            i32::try_from(n).map_err(|_| {
+                Error::Device(format!(
+                    "cuda:{}: a matrix of {m} x {k} x {n} is beyond cuBLAS's counters",
+                    gpu.ordinal()
+                ))
+            })
+        };
+        let compute = match a.data.dtype {
+            DType::F32 if tf32 => Compute::CUBLAS_COMPUTE_32F_FAST_TF32,
+            _ => Compute::CUBLAS_COMPUTE_32F,
+        };
+        let (one, zero) = (1.0f32, 0.0f32);
+        let pointer = c.pointer();
+        // SAFETY: the callers' slices hold the matrices that these sizes and steps describe; the
+        // factors outlive the call.
+        unsafe {
+            gemm_strided_batched_ex(
+                blas.handle,
+                b.operation(),
+                a.operation(),
+                size(n)?,
+                size(m)?,
+                size(k)?,
+                (&raw const one).cast(),
+                b.data.address as *const c_void,
+                kind(b.data.dtype),
+                size(b.leading_dimension([k, n]))?,
+                b.step as i64,
+                a.data.address as *const c_void,
+                kind(a.data.dtype),
+                size(a.leading_dimension([m, k]))?,
+                a.step as i64,
+                (&raw const zero).cast(),
+                pointer,
+                kind(c.0.dtype),
+                size(n)?,
+                (m * n) as i64,
+                size(batch)?,
+                compute,
+                sys::cublasGemmAlgo_t::CUBLAS_GEMM_DEFAULT,
+            )
+        }
+        .map_err(|e| failed(gpu, &format!("refuses a product of {m} x {k} x {n}"), e))
+    }
+}
+
+/// cuBLAS, for this thread alone.
+struct Blas<'a> {
+    handle: cublasHandle_t,
+    // Dropped in this order, the reverse of how they were taken.
+    _lock: MutexGuard<'a, Option<BlasHandle>>,
+    _stream: Option<RwLockReadGuard<'a, ()>>,
+}
+
+/// Locks cuBLAS; the first call starts it.
+fn blas(gpu: &'static Gpu) -> Result<Blas<'static>> {
     let lock = || gpu.blas.lock().unwrap_or_else(|e| e.into_inner());
-    // A statement of its own, as allocating takes a guard of its own.
+    // Before the stream guard, as allocating takes one of its own.
     let workspace = if lock().is_none() {
         Some(gpu.allocate(WORKSPACE)?)
     } else {
         None
     };
-    // The guard before the lock, as everywhere: a thread that captures waits for locks while others
-    // wait for the stream.
-    let _guard = gpu.stream_guard()?;
-    let mut blas = lock();
-    let handle = match (&mut *blas, workspace) {
+    // The stream guard before the lock, as everywhere: a thread that captures waits for locks while
+    // others wait for the stream.
+    let stream = gpu.stream_guard()?;
+    let mut lock = lock();
+    let handle = match (&mut *lock, workspace) {
         (Some(blas), _) => blas.0,
         (empty, Some(workspace)) => empty.insert(start(gpu, workspace)?).0,
         (None, None) => unreachable!("cuBLAS, once started, stays"),
     };
-    let (bytes, flops) = (
-        a.data.bytes() + b.data.bytes() + c.as_slice().bytes(),
-        flops(&[batch, m, n, k]),
-    );
-    let pointer = c.pointer();
-    // SAFETY: the callers' slices hold the matrices that these sizes and steps describe; the
-    // factors outlive the call.
-    let start = || unsafe {
-        gemm_strided_batched_ex(
-            handle,
-            operand_b,
-            operand_a,
-            number(n)?,
-            number(m)?,
-            number(k)?,
-            one,
-            b.data.address as *const c_void,
-            tb,
-            number(row_b)?,
-            b.step as i64,
-            a.data.address as *const c_void,
-            ta,
-            number(row_a)?,
-            a.step as i64,
-            zero,
-            pointer,
-            tc,
-            number(n)?,
-            (m * n) as i64,
-            number(batch)?,
-            compute,
-            sys::cublasGemmAlgo_t::CUBLAS_GEMM_DEFAULT,
-        )
-        .map_err(|e| failed(gpu, &format!("refuses a product of {m} x {k} x {n}"), e))
-    };
-    gpu.timed((&*format!("cuBLAS {}", a.data.dtype), bytes, flops), start)
+    Ok(Blas {
+        handle,
+        _lock: lock,
+        _stream: stream,
+    })
 }
 
 fn kind(dtype: DType) -> Type {

@@ -1,7 +1,7 @@
 //! One matrix for all rows: cuBLAS, and the bias.
 
 use super::runtime::launch::pack;
-use super::{Matrix, Slice, SliceMut, gemm};
+use super::{Matrix, Product, Slice, SliceMut, gemm};
 use crate::Result;
 
 /// y = x w^T + bias; x is [rows, k], w [n, k], y [rows, n].
@@ -14,14 +14,16 @@ pub(crate) fn forward(
     y: &mut SliceMut,
 ) -> Result<()> {
     let rows = y.as_slice().elements.checked_div(n).unwrap_or(0);
-    gemm(
-        1,
-        [rows, k, n],
-        Matrix::new(x, false),
-        Matrix::new(w, true),
+    let product = Product {
+        batch: 1,
+        m: rows,
+        k,
+        n,
+        a: Matrix::new(x, false),
+        b: Matrix::new(w, true),
         tf32,
-        y,
-    )?;
+    };
+    gemm(product, y)?;
     bias.map_or(Ok(()), |bias| add_bias(bias, y))
 }
 
@@ -50,14 +52,16 @@ pub(crate) fn backward_input(
     dx: &mut SliceMut,
 ) -> Result<()> {
     let rows = dx.as_slice().elements.checked_div(k).unwrap_or(0);
-    gemm(
-        1,
-        [rows, n, k],
-        Matrix::new(dy, false),
-        Matrix::new(w, false),
+    let product = Product {
+        batch: 1,
+        m: rows,
+        k: n,
+        n: k,
+        a: Matrix::new(dy, false),
+        b: Matrix::new(w, false),
         tf32,
-        dx,
-    )
+    };
+    gemm(product, dx)
 }
 
 /// dw = dy^T x, in f32.
@@ -69,12 +73,14 @@ pub(crate) fn backward_weight(
     dw: &mut SliceMut,
 ) -> Result<()> {
     let rows = x.elements.checked_div(k).unwrap_or(0);
-    gemm(
-        1,
-        [n, rows, k],
-        Matrix::new(dy, true),
-        Matrix::new(x, false),
+    let product = Product {
+        batch: 1,
+        m: n,
+        k: rows,
+        n: k,
+        a: Matrix::new(dy, true),
+        b: Matrix::new(x, false),
         tf32,
-        dw,
-    )
+    };
+    gemm(product, dw)
 }

@@ -1,7 +1,7 @@
 //! Products of many pairs of matrices.
 
 use super::runtime::launch::Axes;
-use super::{Matrix, Slice, SliceMut, gemm};
+use super::{Matrix, Product, Slice, SliceMut, gemm};
 use crate::Result;
 use crate::cpu::matmul::Batch;
 
@@ -39,14 +39,16 @@ pub(crate) fn forward(
                 step: step as usize * size,
             }
         });
-        gemm(
-            count,
-            [m, k, n],
+        let product = Product {
+            batch: count,
+            m,
+            k,
+            n,
             a,
             b,
             tf32,
-            &mut y.part(call * count * m * n, count * m * n),
-        )?;
+        };
+        gemm(product, &mut y.part(call * count * m * n, count * m * n))?;
     }
     Ok(())
 }

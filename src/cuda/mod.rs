@@ -41,7 +41,7 @@ pub(crate) mod softmax;
 pub(crate) mod unary;
 pub(crate) mod upsample;
 
-pub(crate) use gemm::{Matrix, gemm};
+pub(crate) use gemm::{Matrix, Product, gemm};
 pub(crate) use runtime::context::{Gpu, gpu};
 pub use runtime::context::{name, synchronize, usable};
 pub use runtime::graph::{Capture, CapturedGraph};
