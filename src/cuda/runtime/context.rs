@@ -95,30 +95,7 @@ pub(crate) fn gpu(ordinal: usize) -> Result<&'static Gpu> {
 
 impl Gpu {
     fn start(ordinal: usize) -> std::result::Result<Gpu, String> {
-        let missing = library::missing();
-        if !missing.is_empty() {
-            return Err(format!("{} not found", missing.join(", ")));
-        }
-        let refused = |what: &'static str| {
-            move |e: DriverError| format!("the NVIDIA driver refuses {what}: {}", describe(e))
-        };
-        let count = CudaContext::device_count().map_err(refused("to count devices"))?;
-        if ordinal >= count.max(0) as usize {
-            return Err(format!(
-                "the devices that the NVIDIA driver sees are counted from 0, and there are {count}"
-            ));
-        }
-        let mut version = 0;
-        // SAFETY: the driver's library is there, and writes one int.
-        unsafe { sys::cuDriverGetVersion(&mut version) }
-            .result()
-            .map_err(refused("to tell its version"))?;
-        if version < DRIVER {
-            let (major, minor) = (version / 1000, version % 1000 / 10);
-            return Err(format!(
-                "its driver is of CUDA {major}.{minor}, and 12.0 is the oldest that will do"
-            ));
-        }
+        check_system(ordinal)?;
         let context = CudaContext::new(ordinal).map_err(refused("a context"))?;
         // SAFETY: all work is on one stream, so there is nothing for events to order; `staging`
         // orders its copies itself.
@@ -178,6 +155,37 @@ impl Gpu {
     pub(in crate::cuda) fn wait(&self, doing: &str) -> Result<()> {
         self.stream.synchronize().map_err(|e| self.failed(doing, e))
     }
+}
+
+/// Checks that the libraries are there, that the driver is new enough, and that it sees this device.
+fn check_system(ordinal: usize) -> std::result::Result<(), String> {
+    let missing = library::missing();
+    if !missing.is_empty() {
+        return Err(format!("{} not found", missing.join(", ")));
+    }
+    let count = CudaContext::device_count().map_err(refused("to count devices"))?;
+    if ordinal >= count.max(0) as usize {
+        return Err(format!(
+            "the devices that the NVIDIA driver sees are counted from 0, and there are {count}"
+        ));
+    }
+    let mut version = 0;
+    // SAFETY: the driver's library is there, and writes one int.
+    unsafe { sys::cuDriverGetVersion(&mut version) }
+        .result()
+        .map_err(refused("to tell its version"))?;
+    if version < DRIVER {
+        let (major, minor) = (version / 1000, version % 1000 / 10);
+        return Err(format!(
+            "its driver is of CUDA {major}.{minor}, and 12.0 is the oldest that will do"
+        ));
+    }
+    Ok(())
+}
+
+/// Why a device cannot be started, where the driver refuses `what`.
+fn refused(what: &'static str) -> impl Fn(DriverError) -> String {
+    move |e| format!("the NVIDIA driver refuses {what}: {}", describe(e))
 }
 
 /// An error of the driver as a sentence, with its name for searching.
