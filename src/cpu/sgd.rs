@@ -8,17 +8,23 @@ pub(crate) fn plain<T: Float>(w: &mut [T], dw: &[T], lr: T, decay: T) {
     chunks(w, GRAIN, |start, w| plain_chunk(w, &dw[start..], lr, decay));
 }
 
+/// The constants of a step with momentum.
+#[derive(Clone, Copy)]
+pub(crate) struct Settings<T> {
+    /// The learning rate.
+    pub lr: T,
+    /// Weight decay, which is added to the gradient.
+    pub decay: T,
+    /// How much of the velocity stays from step to step.
+    pub momentum: T,
+    pub nesterov: bool,
+}
+
 /// v = momentum v + dw + decay w, then w -= lr v, or with Nesterov w -= lr (dw + decay w + momentum
 /// v).
-pub(crate) fn momentum<T: Float>(
-    wv: [&mut [T]; 2],
-    dw: &[T],
-    lr: T,
-    decay: T,
-    (momentum, nesterov): (T, bool),
-) {
+pub(crate) fn momentum<T: Float>(wv: [&mut [T]; 2], dw: &[T], s: Settings<T>) {
     chunks_of(0, wv, GRAIN, &|start, wv| {
-        momentum_chunk(wv, &dw[start..], lr, decay, momentum, nesterov)
+        momentum_chunk(wv, &dw[start..], s)
     });
 }
 
@@ -29,12 +35,12 @@ vectorize! {
         }
     }
 
-    fn momentum_chunk<T: Float>(wv: [&mut [T]; 2], dw: &[T], lr: T, decay: T, momentum: T, nesterov: bool) {
+    fn momentum_chunk<T: Float>(wv: [&mut [T]; 2], dw: &[T], s: Settings<T>) {
         let [w, v] = wv;
         for ((w, v), &dw) in w.iter_mut().zip(v).zip(dw) {
-            let g = dw + decay * *w;
-            *v = momentum * *v + g;
-            *w = *w - lr * if nesterov { g + momentum * *v } else { *v };
+            let g = dw + s.decay * *w;
+            *v = s.momentum * *v + g;
+            *w = *w - s.lr * if s.nesterov { g + s.momentum * *v } else { *v };
         }
     }
 }

@@ -4,13 +4,20 @@ use super::SliceMut;
 use super::clip::{Step, grid};
 use crate::{DType, Result};
 
-/// One step: betas, eps, weight decay, and whether that is taken from the weights themselves.
-pub(crate) fn step(
-    [w, m, v]: [&mut SliceMut; 3],
-    at: Step,
-    betas: (f64, f64),
-    (eps, decay, decoupled): (f64, f64, bool),
-) -> Result<()> {
+/// The settings of `optim::Adam` and `optim::AdamW`.
+#[derive(Clone, Copy)]
+pub(crate) struct Settings {
+    pub beta1: f64,
+    pub beta2: f64,
+    pub eps: f64,
+    pub weight_decay: f64,
+    /// Whether weight decay is taken from the weights themselves, as by AdamW, not added to the
+    /// gradient.
+    pub decoupled: bool,
+}
+
+/// One step of the weights w and of the first and second moments m and v.
+pub(crate) fn step([w, m, v]: [&mut SliceMut; 3], at: Step, settings: Settings) -> Result<()> {
     let bytes = 7 * at.dw.bytes();
     let launch = at
         .dw
@@ -23,15 +30,15 @@ pub(crate) fn step(
     let launch = launch
         .arg(at.segments)
         .arg(at.step)
-        .arg(betas.0 as f32)
-        .arg((1.0 - betas.0) as f32);
+        .arg(settings.beta1 as f32)
+        .arg((1.0 - settings.beta1) as f32);
     let launch = launch
-        .arg(betas.1 as f32)
-        .arg((1.0 - betas.1) as f32)
-        .arg(eps as f32)
-        .arg(decay as f32);
+        .arg(settings.beta2 as f32)
+        .arg((1.0 - settings.beta2) as f32)
+        .arg(settings.eps as f32)
+        .arg(settings.weight_decay as f32);
     launch
-        .arg(i32::from(decoupled))
+        .arg(i32::from(settings.decoupled))
         .blocks(grid(at.segments, at.longest))
         .moves(bytes)
         .launch()

@@ -144,8 +144,14 @@ macro_rules! rule {
                 let [m, v] = moments else {
                     unreachable!("Rule::moments names two")
                 };
-                let rest = (self.eps, self.weight_decay, $decoupled);
-                cuda::adamw::step([w, m, v], at, self.betas, rest)
+                let settings = cuda::adamw::Settings {
+                    beta1: self.betas.0,
+                    beta2: self.betas.1,
+                    eps: self.eps,
+                    weight_decay: self.weight_decay,
+                    decoupled: $decoupled,
+                };
+                cuda::adamw::step([w, m, v], at, settings)
             }
         }
     };

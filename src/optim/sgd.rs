@@ -62,12 +62,15 @@ impl Rule for Sgd {
     }
 
     fn update<T: Float>(&self, step: &Step, w: &mut [T], dw: &[T], moments: Vec<&mut [T]>) {
-        let lr = T::from_f64(step.lr);
-        let decay = T::from_f64(self.weight_decay * step.decay_scale);
-        let momentum = (T::from_f64(self.momentum), self.nesterov);
+        let settings = cpu::Settings {
+            lr: T::from_f64(step.lr),
+            decay: T::from_f64(self.weight_decay * step.decay_scale),
+            momentum: T::from_f64(self.momentum),
+            nesterov: self.nesterov,
+        };
         match moments.into_iter().next() {
-            Some(v) => cpu::momentum([w, v], dw, lr, decay, momentum),
-            None => cpu::plain(w, dw, lr, decay),
+            Some(v) => cpu::momentum([w, v], dw, settings),
+            None => cpu::plain(w, dw, settings.lr, settings.decay),
         }
     }
 
