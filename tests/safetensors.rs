@@ -216,6 +216,10 @@ fn files_by_hand_are_accepted_and_read_alike() {
     };
     // Tensors of no elements, and six bits three times.
     assert!(agree(&file(&entry("F64", "[0]", "[0,0]"), 0)));
+    assert!(agree(&file(
+        &entry("F64", "[4611686018427387904,0]", "[0,0]"),
+        0
+    )));
     assert!(agree(&file(&entry("F6_E2M3", "[4]", "[0,3]"), 3)));
     assert!(!agree(&file(&entry("F6_E2M3", "[3]", "[0,2]"), 2)));
     assert!(agree(&file("{}", 0)));

@@ -36,8 +36,8 @@ pub(crate) struct Layout {
 /// Which of a set's files were found in folders.
 enum Files<'a> {
     All(PathBuf),
-    Some(Partial<'a>),
-    None,
+    Part(Partial<'a>),
+    Nothing,
 }
 
 /// A folder with some of a set's files.
@@ -73,26 +73,26 @@ impl Layout {
         }
         let partial = match self.find_folder(dir)? {
             Files::All(folder) => return Ok(Some(Place::Folder(folder))),
-            Files::Some(partial) => Some(partial),
-            Files::None => None,
+            Files::Part(partial) => Some(partial),
+            Files::Nothing => None,
         };
         if let Some(archive) = self.find_archive(dir)? {
             return Ok(Some(Place::Archive(archive)));
         }
         if is_pickle {
-            return Err(self.is_pickle(dir.to_owned()));
+            return Err(self.refused_pickle(dir.to_owned()));
         }
         for pickle in self.pickles.iter().map(|name| dir.join(name)) {
             if metadata(&pickle)?.is_some() {
-                return Err(self.is_pickle(pickle));
+                return Err(self.refused_pickle(pickle));
             }
         }
-        partial.map_or(Ok(None), |partial| Err(self.is_not_whole(&partial)))
+        partial.map_or(Ok(None), |partial| Err(self.not_whole(&partial)))
     }
 
     /// The first folder that holds all files, else the first that holds some.
     fn find_folder(&self, dir: &Path) -> Result<Files<'_>> {
-        let mut first = Files::None;
+        let mut first = Files::Nothing;
         for folder in self.places(dir) {
             let (mut missing, mut found) = (Vec::new(), Vec::new());
             for name in &self.files {
@@ -104,8 +104,8 @@ impl Layout {
             if missing.is_empty() {
                 return Ok(Files::All(folder));
             }
-            if !found.is_empty() && matches!(first, Files::None) {
-                first = Files::Some(Partial {
+            if !found.is_empty() && matches!(first, Files::Nothing) {
+                first = Files::Part(Partial {
                     folder,
                     missing,
                     found,
@@ -118,19 +118,20 @@ impl Layout {
     /// The official archive, under its name or as Safari leaves it, which unpacks the gzip of what it
     /// fetches.
     fn find_archive(&self, dir: &Path) -> Result<Option<PathBuf>> {
+        let Some(name) = self.archive else {
+            return Ok(None);
+        };
         for folder in self.places(dir) {
-            for name in self.archive.iter() {
-                for path in [name, name.trim_end_matches(".gz")].map(|name| folder.join(name)) {
-                    if is_file(&path)? {
-                        return Ok(Some(path));
-                    }
+            for path in [name, name.trim_end_matches(".gz")].map(|name| folder.join(name)) {
+                if is_file(&path)? {
+                    return Ok(Some(path));
                 }
             }
         }
         Ok(None)
     }
 
-    fn is_pickle(&self, path: PathBuf) -> Error {
+    fn refused_pickle(&self, path: PathBuf) -> Error {
         let (archive, url, title) = (self.archive.unwrap_or_default(), self.url, &self.title);
         let what = format!(
             "the Python version of {title} is not read (pickles run code); get {archive} from {url}"
@@ -138,7 +139,7 @@ impl Layout {
         Error::data(path, what)
     }
 
-    fn is_not_whole(&self, partial: &Partial) -> Error {
+    fn not_whole(&self, partial: &Partial) -> Error {
         let Partial {
             folder,
             missing,
