@@ -2,7 +2,7 @@
 // it is, is asked once a pack.
 #include "common.cuh"
 
-enum { NEG, ABS, EXP, LOG, SQRT, SQUARE, RECIP, POWF, TANH, SIGMOID, RELU, SILU, GELU, CLAMP, ADD_SCALAR, MUL_SCALAR, LEAKY_RELU, ELU, RELU6, HARDSWISH, SOFTPLUS, LOG1P, SIN, COS, ERF };
+enum { NEG, ABS, EXP, LOG, SQRT, SQUARE, RECIP, POWF, TANH, SIGMOID, RELU, SILU, GELU, CLAMP, ADD_SCALAR, MUL_SCALAR, DIV_SCALAR, LEAKY_RELU, ELU, RELU6, HARDSWISH, SOFTPLUS, LOG1P, SIN, COS, ERF };
 
 template <int V, class F> DEVICE void map(Floats<V>& x, F f) {
 #pragma unroll
@@ -28,6 +28,7 @@ template <int V> DEVICE void apply(int kind, float p, float q, Floats<V>& x) {
     case CLAMP: return map(x, [=](float x) { return x < p ? p : x > q ? q : x; });
     case ADD_SCALAR: return map(x, [=](float x) { return x + p; });
     case MUL_SCALAR: return map(x, [=](float x) { return x * p; });
+    case DIV_SCALAR: return map(x, [=](float x) { return x / p; });
     case LEAKY_RELU: return map(x, [=](float x) { return x > 0 ? x : p * x; });
     case ELU: return map(x, [=](float x) { return x > 0 ? x : p * expm1f(x); });
     case RELU6: return map(x, [](float x) { return x < 0 ? 0 : x > 6 ? 6 : x; });
@@ -68,6 +69,7 @@ template <int V> DEVICE void slope(int kind, float p, float q, const Floats<V>& 
     case CLAMP: return zip(kept, dy, [=](float x, float dy) { return x >= p && x <= q ? dy : 0; });
     case ADD_SCALAR: return;
     case MUL_SCALAR: return zip(kept, dy, [=](float, float dy) { return dy * p; });
+    case DIV_SCALAR: return zip(kept, dy, [=](float, float dy) { return dy / p; });
     case LEAKY_RELU: return zip(kept, dy, [=](float x, float dy) { return x > 0 ? dy : p * dy; });
     case ELU: return zip(kept, dy, [=](float x, float dy) { return x > 0 ? dy : p * expf(x) * dy; });
     case RELU6: return zip(kept, dy, [](float x, float dy) { return x > 0 && x < 6 ? dy : 0; });

@@ -103,6 +103,7 @@ functions! {
         Input(x) dy => if x >= T::from_f64(low) && x <= T::from_f64(high) { dy } else { T::ZERO };
     "add_scalar" AddScalar(c): x => x + T::from_f64(c), Nothing(_) dy => dy;
     "mul_scalar" MulScalar(c): x => x * T::from_f64(c), Nothing(_) dy => dy * T::from_f64(c);
+    "div_scalar" DivScalar(c): x => x / T::from_f64(c), Nothing(_) dy => dy / T::from_f64(c);
     "leaky_relu" LeakyRelu(slope): x => if x > T::ZERO { x } else { T::from_f64(slope) * x },
         Input(x) dy => if x > T::ZERO { dy } else { T::from_f64(slope) * dy };
     "elu" Elu(alpha): x => if x > T::ZERO { x } else { T::from_f64(alpha) * expm1_below_0(x) },

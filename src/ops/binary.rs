@@ -1,36 +1,102 @@
 //! `+ - * /` and the larger or smaller of two, element by element, broadcasting as NumPy does.
+//!
+//! ```
+//! use wavemix::{Tensor, Var};
+//! let (x, w) = (Var::from(Tensor::from_vec(vec![1.0, 2.0], [2])?), Var::leaf(Tensor::scalar(3.0)));
+//! // Each step may fail, as shapes may not fit, and gives a `Result<Var>`.
+//! let y = ((2.0 * (&x * &w)? + &x)? / 4.0)?;
+//! assert_eq!(y.value().to_vec::<f64>()?, [1.75, 3.5]);
+//! # Ok::<(), wavemix::Error>(())
+//! ```
 
-use std::ops::{Add, Div, Mul, Sub};
+use std::ops::{Add, Div, Mul, Neg, Sub};
 
 use crate::autograd::Backward;
 use crate::cpu::binary::{self as cpu, Kind};
 use crate::cuda::binary as cuda;
 use crate::{Error, Result, Shape, Tensor, Var};
 
+/// `a op b` for operands that are borrowed, owned, or the outcome of another op; and with a number
+/// on either side, as the two functions say. All give a `Result<Var>`.
 macro_rules! operator {
-    ($trait:ident, $method:ident, $kind:expr, $doc:literal) => {
-        impl $trait<&Var> for &Var {
-            type Output = Result<Var>;
-            #[doc = $doc]
-            #[track_caller]
-            fn $method(self, other: &Var) -> Result<Var> {
-                apply($kind, self, other)
-            }
-        }
-        impl $trait<&Var> for Result<Var> {
-            type Output = Result<Var>;
-            #[doc = $doc]
-            #[track_caller]
-            fn $method(self, other: &Var) -> Result<Var> {
-                apply($kind, &self?, other)
-            }
-        }
+    ($trait:ident, $method:ident, $kind:expr, $doc:literal, $with:expr, $of:expr) => {
+        operator!(@impl $trait $method $doc
+            &Var, &Var: |a, b| apply($kind, a, b);
+            &Var, Var: |a, b| apply($kind, a, &b);
+            Var, &Var: |a, b| apply($kind, &a, b);
+            Var, Var: |a, b| apply($kind, &a, &b);
+            &Var, Result<Var>: |a, b| apply($kind, a, &b?);
+            Var, Result<Var>: |a, b| apply($kind, &a, &b?);
+            Result<Var>, &Var: |a, b| apply($kind, &a?, b);
+            Result<Var>, Var: |a, b| apply($kind, &a?, &b);
+            &Var, f64: |x, c| $with(x, c);
+            Var, f64: |x, c| $with(&x, c);
+            f64, &Var: |c, x| $of(c, x);
+            f64, Var: |c, x| $of(c, &x);
+        );
     };
+    (@impl $trait:ident $method:ident $doc:literal $($a:ty, $b:ty: |$x:ident, $y:ident| $result:expr;)*) => {$(
+        impl $trait<$b> for $a {
+            type Output = Result<Var>;
+            #[doc = $doc]
+            #[track_caller]
+            fn $method(self, other: $b) -> Result<Var> {
+                let ($x, $y) = (self, other);
+                $result
+            }
+        }
+    )*};
 }
-operator!(Add, add, Kind::Add, "a + b; da = dy, db = dy.");
-operator!(Sub, sub, Kind::Sub, "a - b; da = dy, db = -dy.");
-operator!(Mul, mul, Kind::Mul, "a b; da = b dy, db = a dy.");
-operator!(Div, div, Kind::Div, "a / b; da = dy / b, db = -a dy / b^2.");
+operator!(
+    Add,
+    add,
+    Kind::Add,
+    "a + b; da = dy, db = dy.",
+    |x: &Var, c: f64| x.add_scalar(c),
+    |c: f64, x: &Var| x.add_scalar(c)
+);
+operator!(
+    Sub,
+    sub,
+    Kind::Sub,
+    "a - b; da = dy, db = -dy.",
+    |x: &Var, c: f64| x.add_scalar(-c),
+    |c: f64, x: &Var| x.neg()?.add_scalar(c)
+);
+operator!(
+    Mul,
+    mul,
+    Kind::Mul,
+    "a b; da = b dy, db = a dy.",
+    |x: &Var, c: f64| x.mul_scalar(c),
+    |c: f64, x: &Var| x.mul_scalar(c)
+);
+operator!(
+    Div,
+    div,
+    Kind::Div,
+    "a / b; da = dy / b, db = -a dy / b^2.",
+    |x: &Var, c: f64| x.div_scalar(c),
+    |c: f64, x: &Var| x.recip()?.mul_scalar(c)
+);
+
+impl Neg for &Var {
+    type Output = Result<Var>;
+    /// -x, as [`Var::neg`].
+    #[track_caller]
+    fn neg(self) -> Result<Var> {
+        Var::neg(self)
+    }
+}
+
+impl Neg for Var {
+    type Output = Result<Var>;
+    /// -x, as [`Var::neg`].
+    #[track_caller]
+    fn neg(self) -> Result<Var> {
+        Var::neg(&self)
+    }
+}
 
 impl Var {
     /// The larger of both, element by element.

@@ -48,6 +48,7 @@ functions! {
     erf(), "The error function, 2 / sqrt(pi) times the integral of e^(-t^2) from 0 to x", Kind::Erf, "dx = 2 / sqrt(pi) e^(-x^2) dy", "x", "erf";
     add_scalar(c), "x + c", Kind::AddScalar(c), "dx = dy", "nothing", "add";
     mul_scalar(c), "c x", Kind::MulScalar(c), "dx = c dy", "nothing", "mul";
+    div_scalar(c), "x / c", Kind::DivScalar(c), "dx = dy / c", "nothing", "div";
 }
 
 impl Var {

@@ -53,6 +53,7 @@ proptest! {
         agrees(ELEMENTWISE, |v| v[0].clamp(-0.5, 0.75), &x)?;
         agrees(ELEMENTWISE, |v| v[0].add_scalar(1.5), &x)?;
         agrees(ELEMENTWISE, |v| v[0].mul_scalar(-0.75), &x)?;
+        agrees(ELEMENTWISE, |v| v[0].div_scalar(-0.75), &x)?;
         agrees(ELEMENTWISE, |v| v[0].leaky_relu(0.1), &x)?;
         agrees(steep, |v| v[0].elu(1.5), &x)?;
         agrees(ELEMENTWISE, |v| v[0].relu6(), &x)?;

@@ -25,6 +25,7 @@ pub const CALLS: &[Call] = &[
     ("gelu", |d| d.any_var().gelu()),
     ("add_scalar", |d| d.any_var().add_scalar(d.real())),
     ("mul_scalar", |d| d.any_var().mul_scalar(d.real())),
+    ("div_scalar", |d| d.any_var().div_scalar(d.real())),
     ("clamp", |d| d.any_var().clamp(d.real(), d.real())),
     ("leaky_relu", |d| d.any_var().leaky_relu(d.real())),
     ("elu", |d| d.any_var().elu(d.real())),

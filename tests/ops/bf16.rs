@@ -75,6 +75,7 @@ fn cases() -> Vec<Case> {
         case("clamp", MAPS, |v| v[0].clamp(-1.0, 2.0)),
         case("add_scalar", MAPS, |v| v[0].add_scalar(0.7)),
         case("mul_scalar", MAPS, |v| v[0].mul_scalar(0.7)),
+        case("div_scalar", MAPS, |v| v[0].div_scalar(0.7)),
         case("leaky_relu", MAPS, |v| v[0].leaky_relu(0.1)),
         case("elu", MAPS, |v| v[0].elu(1.5)),
         case("relu6", MAPS, |v| v[0].relu6()),

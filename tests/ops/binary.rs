@@ -58,3 +58,55 @@ proptest! {
         gradcheck(|v| v[0].minimum(&v[1]), &apart)?;
     }
 }
+
+/// Operands that are owned, borrowed or the outcome of another op, and numbers on either side.
+#[test]
+fn operators_take_all_kinds_of_operands() {
+    let a = || Var::leaf(Tensor::from_vec(vec![2.0, -3.0], [2]).unwrap());
+    let b = || Var::leaf(Tensor::from_vec(vec![0.5, 4.0], [2]).unwrap());
+    let check = |y: wavemix::Result<Var>, want: [f64; 2]| {
+        assert_eq!(y.unwrap().value().to_vec::<f64>().unwrap(), want);
+    };
+    let (x, y) = (a(), b());
+    macro_rules! all {
+        ($op:tt, $want:expr) => {
+            check(&x $op &y, $want);
+            check(&x $op b(), $want);
+            check(a() $op &y, $want);
+            check(a() $op b(), $want);
+            check(&x $op Ok(b()), $want);
+            check(a() $op Ok(b()), $want);
+            check(Ok(a()) $op &y, $want);
+            check(Ok(a()) $op b(), $want);
+        };
+    }
+    all!(+, [2.5, 1.0]);
+    all!(-, [1.5, -7.0]);
+    all!(*, [1.0, -12.0]);
+    all!(/, [4.0, -0.75]);
+    macro_rules! numbers {
+        ($op:tt, $with:expr, $of:expr) => {
+            check(&x $op 4.0, $with);
+            check(a() $op 4.0, $with);
+            check(4.0 $op &x, $of);
+            check(4.0 $op a(), $of);
+        };
+    }
+    numbers!(+, [6.0, 1.0], [6.0, 1.0]);
+    numbers!(-, [-2.0, -7.0], [2.0, 7.0]);
+    numbers!(*, [8.0, -12.0], [8.0, -12.0]);
+    numbers!(/, [0.5, -0.75], [2.0, 4.0 * (1.0 / -3.0)]);
+    check(-&x, [-2.0, 3.0]);
+    check(-a(), [-2.0, 3.0]);
+    // An error on the way is the error of the whole.
+    let failed = Var::from(Tensor::zeros([3], DType::F64)) + &x;
+    assert!((failed * &y).is_err());
+}
+
+proptest! {
+    #[test]
+    fn gradients_with_numbers(c in 0.5f64..3.0, seed: u64) {
+        let x = Tensor::uniform([2, 3], 0.5, 2.0, DType::F64, &Rng::new(seed));
+        gradcheck(|v| (c - &v[0])? * ((c / &v[0])? + (&v[0] / c)?)?, &[x])?;
+    }
+}

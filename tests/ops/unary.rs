@@ -64,6 +64,13 @@ const FUNCTIONS: &[(&str, Function, fn(f64) -> f64, f64, f64)] = &[
         -3.0,
         3.0,
     ),
+    (
+        "div_scalar",
+        |x| x.div_scalar(-2.5),
+        |x| x / -2.5,
+        -3.0,
+        3.0,
+    ),
     ("leaky_relu", |x| x.leaky_relu(0.1), |x| x, 0.1, 3.0),
     ("leaky_relu", |x| x.leaky_relu(0.1), |x| 0.1 * x, -3.0, -0.1),
     ("elu", |x| x.elu(1.5), |x| x, 0.1, 3.0),
