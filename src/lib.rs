@@ -58,8 +58,9 @@
 //!
 //! # Cargo features
 //!
-//! All are on by default. With `default-features = false` this is the bare library, of 25 crates with
-//! itself: tensors, autograd, layers, models, optimizers, checkpoints, and data sets that are on disk.
+//! All are on by default. With `default-features = false` this is the bare library, of 25 crates
+//! with itself: tensors, autograd, layers, models, optimizers, checkpoints, and data sets that are
+//! on disk.
 //!
 //! | feature | what it adds |
 //! |---|---|

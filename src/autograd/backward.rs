@@ -5,11 +5,17 @@
 //! and has delivered its gradients, before the value's own node is. Gradients of a value that was
 //! used several times are added as they arrive, in this order, which is always the same.
 //!
-//! A rule computes one vector-Jacobian product: dy times the matrix of the partial derivatives of
-//! its output by its input, which is never formed. It is consumed by that, and what it saved is
-//! freed when it returns; so is the gradient that it was given, unless it is kept
-//! ([`Var::backward_keeping`]). What is left at the end are the gradients of leaves and parameters.
-//! So memory shrinks while the backward pass goes on.
+//! A rule computes one vector-Jacobian product for each input that wants one: dy times the matrix
+//! of the partial derivatives of the op's output by that input. The matrix is never formed.
+//!
+//! Ownership decides when memory is freed. A rule owns what its op saved, and the backward pass
+//! takes it out of its node and consumes it (`self: Box<Self>`), so that is freed when the rule
+//! returns. dy is given to the rule too: it is freed there, or handed on where it is itself the
+//! gradient of an input, as in a sum. An intermediate value that no op saved was freed in the
+//! forward pass, with its `Var`. What is left at the end are the gradients of leaves and
+//! parameters, and those that [`Var::backward_keeping`] was asked for, until `Gradients` is
+//! dropped. So memory shrinks while the backward pass goes on; freed buffers return to the pool
+//! (`tensor::pool`).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

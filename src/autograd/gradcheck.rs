@@ -2,26 +2,27 @@
 //!
 //! A backward rule claims to know how the output moves when an input does. So move each input a
 //! little, along a random direction v, and look: the derivative of the loss along v must be the dot
-//! product of gradient and v. One direction tests all elements at once, since a wrong element would
-//! have to be orthogonal to v by chance.
+//! product of gradient and v. One direction tests all elements at once, since the vector of errors
+//! would have to be orthogonal to v by chance.
 
 use crate::{DType, Error, Result, Rng, Tensor, Var};
 
-/// Largest difference between the two, relative to max(1, norm of the gradient). Step and rounding
-/// cost about 1e-13 where the function is as smooth as its value is large; the rest is for the
-/// function's own rounding, and for fifth derivatives that are large.
+/// How far gradient times v and the differences may be apart, relative to max(1, norm of the
+/// gradient). The formula itself errs by about 1e-13 where value and fifth derivative are of size
+/// 1; the rest leaves room for rounding inside f, and for larger derivatives.
 const TOLERANCE: f64 = 1e-7;
 
-/// Step of the differences. The five-point formula errs by h^4 f'''''/30 ~ 1e-13 and by rounding
-/// eps/h ~ 1e-13.
+/// Step h of the differences. f(x + h) - f(x - h) is 2 h f' + h^3 f'''/3 + ..; eight times that,
+/// less f(x + 2 h) - f(x - 2 h), is 12 h f', for the third derivatives cancel. What is left is an
+/// error of h^4 f'''''/30 ~ 1e-13, and of eps/h ~ 1e-13 by rounding.
 const STEP: f64 = 1e-3;
 
 /// Checks the gradients of `f` at `inputs` by finite differences, in f64.
 ///
 /// `f` may return a tensor of any shape: the loss is its dot product with fixed random weights. It
-/// must be smooth where the differences are taken, 0.002 times a standard normal number to each
-/// side of an element, which is within 0.01: keep away from the kink of `relu`, and from ties in
-/// `max`.
+/// must be smooth where the differences are taken, up to 0.002 times a standard normal number to
+/// each side of an element, practically never more than 0.01: keep away from the kink of `relu`,
+/// and from ties in `max`.
 ///
 /// ```
 /// use wavemix::{DType, Rng, Tensor, gradcheck::gradcheck};
@@ -81,8 +82,9 @@ pub fn gradcheck(f: impl Fn(&[Var]) -> Result<Var>, inputs: &[Tensor]) -> Result
     Ok(())
 }
 
-/// Checks that the backward of a linear `f` is its adjoint: <f(x), y> = <x, f'(y)> for random x and
-/// y, exactly but for rounding. Stronger than differences where it applies.
+/// Checks that the backward of a linear `f` is its adjoint: <f(x), y> = <x, b(y)> for random x and
+/// y, with b the backward pass, exactly but for rounding. Stronger than differences where it
+/// applies.
 ///
 /// # Errors
 /// Those of `f`; and two products that differ, with both.
@@ -107,7 +109,7 @@ pub fn adjoint_check(f: impl Fn(&Var) -> Result<Var>, shape: &[usize]) -> Result
     let right = (forward - backward).abs() <= 1e-13 * size.max(1.0) && size.is_finite();
     if !right {
         return Err(Error::Graph(format!(
-            "adjoint_check: <f(x), y> is {forward:.15e}, <x, f'(y)> is {backward:.15e}"
+            "adjoint_check: <f(x), y> is {forward:.15e}, <x, b(y)> is {backward:.15e}"
         )));
     }
     Ok(())

@@ -115,8 +115,8 @@ impl Layout {
         Ok(first)
     }
 
-    /// The official archive, under its name or as Safari leaves it, which unpacks the gzip of what it
-    /// fetches.
+    /// The official archive, under its name or as Safari leaves it, which unpacks the gzip of what
+    /// it fetches.
     fn find_archive(&self, dir: &Path) -> Result<Option<PathBuf>> {
         let Some(name) = self.archive else {
             return Ok(None);

@@ -42,7 +42,7 @@ pub struct Pass<'a> {
 }
 
 impl<'a> Pass<'a> {
-    /// A pass that trains: parameters have a history, unless they are frozen; dropout drops,
+    /// A pass that trains: parameters are differentiated, unless they are frozen; dropout drops,
     /// BatchNorm uses the batch's statistics. `rng` should be another one each step; child i of it
     /// serves the i-th random layer call.
     pub fn train(params: &'a Params, rng: Rng) -> Pass<'a> {
@@ -126,7 +126,7 @@ impl<'a> Pass<'a> {
         self.training.is_some()
     }
 
-    /// A parameter: the start of a history when training, a constant when it is frozen and when
+    /// A parameter: differentiated when training, a constant when it is frozen and when
     /// evaluating.
     ///
     /// # Errors

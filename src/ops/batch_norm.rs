@@ -219,10 +219,20 @@ impl Forward<'_> {
 /// recomputed from y.
 ///
 /// With u half a unit in the last place of 1, a sum or product that is rounded is off by u times
-/// itself at most. The forward pass rounds x - mean and its product with gamma / std (gamma xhat,
-/// twice), adds beta (gamma xhat + beta) and the residual (y). The backward pass subtracts the
-/// residual (gamma xhat + beta) and beta, and divides by gamma (gamma xhat, twice). In units of
-/// gamma that is together
+/// itself at most. These results are rounded, with how large they are in y's
+/// units:
+///
+/// ```text
+/// forward    x - mean              |gamma xhat|
+///            times gamma / std     |gamma xhat|
+///            + beta                |gamma xhat| + |beta|
+///            + residual            |y|
+/// backward   - residual            |gamma xhat| + |beta|
+///            - beta                |gamma xhat|
+///            / gamma               |gamma xhat|
+/// ```
+///
+/// Together, over |gamma|:
 ///
 /// ```text
 /// error of xhat <= u ((|y| + 2 |beta|) / |gamma| + 6 |xhat|)
@@ -230,7 +240,8 @@ impl Forward<'_> {
 ///
 /// The last term arises where x is saved as well. In f32 u is 2^-24, so this limit keeps the first
 /// term below 2^-16, and the spread of xhat is 1. In training the papers' models the ratio reaches
-/// about 40, so that they save nothing but y.
+/// about 40, so that they save y, not x. In bf16, where u is 2^-9, xhat would be off by 8 % there.
+/// With statistics of another batch the spread of xhat can be anything, and the bound says nothing.
 const LARGEST_RATIO: f64 = 256.0;
 
 /// Whether xhat = (y - residual - beta) / gamma is exact enough in every channel, of which
@@ -259,7 +270,7 @@ struct BatchNorm {
 }
 
 impl Backward for BatchNorm {
-    /// Why dx has two terms taken out of gamma / std dy: x moves xhat by itself, through the mean
+    /// Why two terms are subtracted from dy: x moves xhat by itself, through the mean
     /// and through s = sqrt(var + eps). A step v of x moves the mean by mean(v), and s by mean(xhat
     /// v), as 2 s ds = dvar = 2 mean((x - mean) v). So xhat = (x - mean) / s moves by
     ///
@@ -294,7 +305,7 @@ impl Backward for BatchNorm {
 }
 
 // The CPU may hold y for x, takes f64 coefficients and writes dx over x. A GPU does none of this:
-// its kernels read x.
+// its kernels read x, as nobody has measured there what saving y would spare.
 impl BatchNorm {
     /// dgamma and dbeta, in the statistics' type.
     fn gradient_sums(&self, dy: &Tensor) -> Result<[Tensor; 2]> {

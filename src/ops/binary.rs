@@ -51,7 +51,7 @@ operator!(
     Add,
     add,
     Kind::Add,
-    "a + b; da = dy, db = dy.",
+    "a + b; da = dy, db = dy, each summed over the axes that were broadcast.",
     |x: &Var, c: f64| x.add_scalar(c),
     |c: f64, x: &Var| x.add_scalar(c)
 );
@@ -59,7 +59,7 @@ operator!(
     Sub,
     sub,
     Kind::Sub,
-    "a - b; da = dy, db = -dy.",
+    "a - b; da = dy, db = -dy, each summed over the axes that were broadcast.",
     |x: &Var, c: f64| x.add_scalar(-c),
     |c: f64, x: &Var| x.neg()?.add_scalar(c)
 );
@@ -67,7 +67,7 @@ operator!(
     Mul,
     mul,
     Kind::Mul,
-    "a b; da = b dy, db = a dy.",
+    "a b; da = b dy, db = a dy, each summed over the axes that were broadcast.",
     |x: &Var, c: f64| x.mul_scalar(c),
     |c: f64, x: &Var| x.mul_scalar(c)
 );
@@ -75,7 +75,7 @@ operator!(
     Div,
     div,
     Kind::Div,
-    "a / b; da = dy / b, db = -a dy / b^2.",
+    "a / b; da = dy / b, db = -a dy / b^2, each summed over the axes that were broadcast.",
     |x: &Var, c: f64| x.div_scalar(c),
     |c: f64, x: &Var| x.recip()?.mul_scalar(c)
 );

@@ -83,8 +83,8 @@ pub fn conv2d(x: &Var, weight: &Var, bias: Option<&Var>, window: Window) -> Resu
     }))
 }
 
-/// The sum of no products: the bias at each pixel, or zeros. A kernel over no channels has any
-/// size, and no elements to walk through.
+/// The sum of no products, with c_in = 0: the bias at each pixel, or zeros. kh and kw may be huge
+/// then, and must not be looped over.
 pub(super) fn biases(x: &Tensor, bias: Option<&Tensor>, shape: Shape) -> Result<Tensor> {
     match bias {
         Some(bias) => bias.expand(&shape),
@@ -118,7 +118,7 @@ impl Backward for Conv2d {
                 backward_weight(&g, @dy, @x, +tf32))
         };
         out[1] = wanted[1].then(dw).transpose()?;
-        // dx comes where x was, if nothing else needs that.
+        // So that dx may reuse the buffer of x, if nothing else holds it.
         let shape = *x.shape();
         drop(x);
         let dx = || {

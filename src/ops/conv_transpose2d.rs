@@ -114,7 +114,7 @@ fn forward(
     let y = if w.elements() == 0 {
         biases(from, b, shape)?
     } else if stats && from.device() == Device::Cpu && shape.elements() > 0 {
-        // The one loop that a GPU lacks.
+        // On a GPU the epilogue of the product has no sums over rows.
         dispatch_dtype!("conv_transpose2d", x.dtype(), T in [f32, f64, bf16] => Tensor::build(shape, |y: &mut [T]| {
             let (x, w, b) = (from.data(), w.data(), b.map(Tensor::data));
             moments = Some(backward_input_with_moments(&geometry, x, w, b, y));

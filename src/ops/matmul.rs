@@ -22,7 +22,7 @@ impl Var {
 /// **Shapes**: a [.., m, k] (or [.., k, m] where transposed), b [.., k, n] (or [.., n, k]), y [..,
 /// m, n]; the dimensions before broadcast as NumPy's.
 /// **Backward**: da = dy b^T, db = a^T dy, each summed over the axes it was repeated along.
-/// **Saves**: b where a has a history, a where b has one. **Errors**: fewer than two dimensions,
+/// **Saves**: b where a is differentiated, a where b is. **Errors**: fewer than two dimensions,
 /// k's that differ, batches that do not broadcast, dtypes.
 /// **Source**: `torch.matmul`.
 #[track_caller]

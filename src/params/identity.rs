@@ -81,7 +81,7 @@ pub(crate) struct ParamKey {
 /// The new values of buffers that a training pass leaves, such as BatchNorm's running statistics.
 /// They take effect in [`Optimizer::step`](crate::optim::Optimizer::step), which asks for them, or
 /// in [`Params::apply`](crate::Params::apply).
-#[must_use = "without these, evaluation normalises by the running statistics of before"]
+#[must_use = "dropped, these leave BatchNorm's running statistics as they were: see Optimizer::step"]
 #[derive(Clone, Debug, Default)]
 pub struct Updates {
     pub(super) values: Vec<(BufferId, Tensor)>,

@@ -4,8 +4,8 @@
 //! and ends the process at once: SIGHUP comes twice where a terminal closes, from the shell and
 //! from the system, and whoever sends SIGTERM again has SIGKILL for that.
 //!
-//! Without the feature `signals` nothing is heard: the system ends the process, and a run goes on from
-//! its last checkpoint.
+//! Without the feature `signals` nothing is heard: the system ends the process, and a run goes on
+//! from its last checkpoint.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};

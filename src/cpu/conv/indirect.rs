@@ -4,7 +4,7 @@
 //! im2col turns a convolution into one GEMM, whose A has a row for each output pixel: the window it
 //! sees, taps side by side. That is kh kw c_in elements an output: with stride 1, kh kw times the
 //! image. But a micro-kernel reads only MR rows of A at a time, and it can be told where they lie,
-//! by one offset for each output pixel of a band, instead of Dukhan's pointer for each of its taps:
+//! by an offset for each row of A, instead of Dukhan's pointer for each of its taps:
 //!
 //! ```text
 //! for each band of output rows, group of channels:   a band is a task
@@ -17,8 +17,8 @@
 //! ```
 //!
 //! The offsets are two integers for each output pixel of a band, where its window begins and where
-//! its result goes, and three for each segment below: some hundredths of im2col's matrix, whose
-//! rows have kh kw c_in elements.
+//! its result goes, and three for each segment below. With 3 x 3 taps of 64 channels in f32 that is
+//! 16 bytes an output, where im2col's matrix has 2,304.
 //!
 //! The axis that is summed over, k = (tap, channel), is cut into *segments*: taps that are adjacent
 //! in memory are one segment, so that a row of the kernel is one long run. Offsets of windows and

@@ -34,21 +34,25 @@
 //! 4. Kernels that split into 3 x 3 or 2 x 2 ones of stride 1 take 2.25 and 1.8 times fewer
 //!    multiplications ([`winograd`]).
 //! 5. Padding costs no branch in an inner loop: what a task reads is copied with its zeros
-//!    ([`padded`]), unless all of it lies inside the image; Winograd's transforms and the weight's
-//!    gradients by im2col and of depthwise layers know for each row which pixels exist.
-//! 6. The bias is added where y is computed, not in a pass of its own: the first block of terms
-//!    starts from it, and Winograd's output transform adds it. The statistics for a BatchNorm
-//!    behind a transposed convolution are taken by an epilogue from each part of y while that is in
-//!    a cache, so y is read once less.
+//!    ([`padded`]), unless all of it lies inside the image; Winograd's transforms read whole tiles
+//!    unchecked, and at the border ask a bit for each pixel, once for a vector of channels; the
+//!    weight's gradients by im2col and of depthwise layers know for each row which pixels exist.
+//! 6. The bias is added where y is computed, as a pass of its own would read and write all of y
+//!    again: the first block of terms starts from it, and Winograd's output transform adds it. The
+//!    statistics for a BatchNorm behind a transposed convolution are taken by an epilogue from each
+//!    part of y while that is in a cache, so y is read once less. conv2d has none: in the models
+//!    here no BatchNorm follows one.
 //!
-//! | layer, 64 -> 64 channels, f32 | algorithm |
+//! | layer, f32, channels 64 -> 64 or as stated | algorithm |
 //! |---|---|
 //! | 1 x 1, stride 1 | none of these: the op is `linear` |
 //! | 3 x 3, stride 1 | Winograd F(2x2, 3x3) |
-//! | 4 x 4, stride 2, but 16 or 32 input channels, with AVX-512 or NEON | Winograd F(2x2, 2x2) in registers |
+//! | 4 x 4, stride 2, 16 or 32 -> up to 64, on CPUs with AVX-512 or NEON | Winograd F(2x2, 2x2) in registers |
 //! | 4 x 4, stride 2, conv2d or conv_transpose2d | Winograd F(2x2, 2x2), of four components or phases |
 //! | 3 x 3 or 5 x 5, stride 2; 7 x 7; dilated | indirect |
 //! | depthwise, any window | depthwise |
+//! | fewer channels than 32 x 64, or no multiples of 16; several groups; f64; bf16 multiplied in pairs | indirect |
+//! | any whose zero-padded copy would not fit in memory | the definition |
 //!
 //! Which of these computes a given layer is decided in one place: [`choose`] and
 //! [`choose_for_weight`].
@@ -155,8 +159,10 @@ pub(crate) fn convolve<T: GemmElement>(
 /// Another algorithm is a file beside these, a variant here, its condition in [`choose`], its call
 /// in [`convolve_as`], a line in the table at the head of this file, and a case in `tests` that
 /// chooses it. For the weight's gradient likewise: [`WeightAlgorithm`], [`choose_for_weight`],
-/// [`backward_weight_as`]. One for plain 1 x 1 kernels belongs into `cpu::linear`, or takes them
-/// from there in `ops::conv2d`, which asks `is_matrix` in its forward and its backward pass.
+/// [`backward_weight_as`]. One for plain 1 x 1 kernels of conv2d replaces `cpu::linear`, or
+/// branches before it where `is_matrix` is asked: in `ops::conv2d` forward and backward, and in the
+/// backward pass of `ops::gelu_dropout`, which computes GELU's derivative in the product's
+/// epilogue. A transposed 1 x 1 convolution is never `linear`: it comes here.
 enum Algorithm {
     WinogradInRegisters(Polyphase),
     Winograd(Polyphase),
@@ -219,8 +225,8 @@ fn choose<T: Stored, F: Stored<Compute = T::Compute>>(plan: &ConvPlan<T>) -> Alg
 ///
 /// It multiplies f32. Where the CPU multiplies bf16 in pairs, in half of f32's time, that is faster
 /// than Winograd's algorithm in f32; and in pairs Winograd's sums of inputs would have to be
-/// rounded to bf16. Elsewhere bf16 is converted. f64 is the oracle that the fast path is judged by.
-/// Transforms run over whole vectors of channels, of one group.
+/// rounded to bf16. Elsewhere bf16 is converted. f64 never takes it, so that it can judge its
+/// rounding. Transforms run over whole vectors of channels, of one group.
 fn winograd_applies<F: Stored>(g: &Geometry, tuning: &Tuning) -> bool {
     let whole_vectors = [g.small[2], g.big[2]]
         .iter()

@@ -1,5 +1,5 @@
-//! Convolution by its definition, in plain loops: the oracle that every fast path is tested
-//! against, and the fallback where none applies.
+//! Convolution by its definition, in plain loops: what every fast path is tested against,
+//! and what runs where a zero-padded copy would not fit in memory.
 //!
 //! The three operations of a layer sum the same terms, each into another operand. With the small
 //! image (a pixel for each place of the window) and the big one (which it slides over),

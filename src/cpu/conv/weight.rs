@@ -12,14 +12,15 @@
 //! [c_small, pixels] x [pixels, kh kw c_big] -> [c_small, kh kw c_big]
 //! ```
 //!
-//! The k axis is long and C is small, so tasks cut k: each sums over some rows of pixels into a dw
-//! of its own, and these are added by a tree that depends on the sizes alone. The im2col matrix is
-//! never written as a whole. Besides Winograd's algorithm and the sums of depthwise layers there
-//! are two ways around it:
+//! Terms are many and dw is small, so tasks cut the terms: each sums over some rows of pixels into
+//! a dw of its own, and these are added by a tree that depends on the sizes alone. The im2col
+//! matrix is never written as a whole. Besides Winograd's algorithm and the sums of depthwise
+//! layers there are two ways around it:
 //!
 //! * [`add_padded`] zero-pads the image. The elements under one *row* of the kernel then are
-//!   adjacent, kw pixels of all their channels, so for each ky B is the image itself, with a
-//!   window's stride from one row to the next. Copied is only what a block of pixels reads.
+//!   adjacent, kw pixels of all their channels, so for each ky the row of B for pixel (i, j)
+//!   begins `stride` pixels after the one before it, in the padded copy: rows overlap, and B is not
+//!   written. The copy is made for one block of pixels at a time.
 //! * [`im2col`](super::im2col) writes some columns of some rows of the matrix at a time: one packed
 //!   panel of B. It asks nothing of the window.
 
@@ -38,7 +39,7 @@ use crate::{Float, Stored};
 /// Pixels of one block of B: what they read of some channels stays in the L2 cache.
 pub(crate) const PIXEL_BLOCK: usize = 512;
 
-/// Partial dw that are summed at most, for the additions they take.
+/// Tasks, at most: each has a dw of its own, and adding those takes time.
 const MAX_TASKS: usize = 32;
 
 /// Elements between one row of VNNI pairs and the next, so that a power-of-two stride does not map

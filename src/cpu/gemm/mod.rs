@@ -27,7 +27,8 @@
 //!
 //! **Types.** f32 as above. A C of bf16 is rounded once, so a tile accumulates all k terms before
 //! it is written: KC is k then. f64, in which the tests' oracle computes, goes to the crate
-//! `matrixmultiply` (`dgemm`), so that the oracle does not run through what it judges.
+//! `matrixmultiply` (`dgemm`), so that the oracle does not run through what it judges
+//! (in convolutions, see `dispatch`).
 //!
 //! What makes it fast:
 //!

@@ -9,7 +9,8 @@
 //! For each element p of a transformed tile, dU\[p\] is a GEMM with one term for each tile,
 //! `[c_small, tiles] x [tiles, c_big] -> [c_small, c_big]`: in conv2d dY is the small image and X
 //! the big one, in conv_transpose2d X is the small one. Tasks cut the channels of the small image
-//! into blocks, and the tiles into slices whose sums are added at the end.
+//! into blocks, and the tiles into slices whose sums are added in order at the end. Their number
+//! depends on sizes alone, so any number of threads gives the same bits.
 
 use std::ops::Range;
 
