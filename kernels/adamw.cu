@@ -1,4 +1,4 @@
-// Adam, one pass over weights, gradients and both moments: the formula of src/cpu/adamw.rs.
+// Adam and AdamW, in one pass over weights, gradients and both moments: the formula of src/cpu/adamw.rs.
 #include "common.cuh"
 
 KERNEL(adamw, float* w, const float* dw, float* m, float* v, const Segment* segments, const Step* step, float beta1, float rest1,

@@ -1,15 +1,15 @@
 // Mean and variance of each channel of x [rows, c], the normalisation by them, and the backward pass.
 //
-// A thread keeps to its channels and walks down the rows, so that a channel's numbers are read
-// once, into registers. Statistics are merged as (count, mean, sum of squared deviations): E[x^2] -
-// E[x]^2 would lose all digits where the mean is large.
+// A thread has V channels and loops over rows, so that statistics and coefficients of a channel
+// stay in registers. Statistics are merged as (count, mean, sum of squared deviations): E[x^2] -
+// E[x]^2 would cancel where the mean is large compared with the standard deviation.
 #include "common.cuh"
 
-// Of V channels.
+// Count, mean and sum of squared deviations (m2) of V channels.
 template <int V> struct Moments {
     float count;
     Floats<V> mean, m2;
-    // Those of both sets of numbers together (Chan, Golub and LeVeque 1979).
+    // Merges the moments of another set of rows (Chan, Golub and LeVeque 1979).
     DEVICE void merge(float more, const Floats<V>& mean2, const Floats<V>& m2_2) {
         if (more == 0) return;
         float part = more / (count + more), weight = count * part;
@@ -23,8 +23,8 @@ template <int V> struct Moments {
     }
 };
 
-// Four rows at a time about their own mean: four loads are then on their way together, and there is
-// one division for them.
+// Takes four rows at a time, about their own mean: four loads are in flight at once, and one
+// division serves them all.
 template <int V> DEVICE Moments<V> moments_of(const real* x, int c, int row, int end, int step) {
     Moments<V> sum = {};
     for (; row < end; row += 4 * step) {
@@ -83,8 +83,8 @@ KERNEL(batch_norm_stats, const real* x, float* part, int rows, int c, int v, int
     with_width(v, [=](auto width) { stats_block<width.value>(x, part, rows, c, span); });
 }
 
-// The sum of term(split) over the splits for this thread's channel; all 32 lanes of a channel get
-// it. Eight channels a block.
+// The sum of term(split) over all splits for this thread's channel: a block has eight channels, and
+// the 32 threads of each share the splits. All of them get the result.
 template <class F> DEVICE float over_splits(int splits, bool works, float (*room)[8], F term) {
     int lane = threadIdx.x / 8, column = threadIdx.x % 8;
     float sum = 0;
@@ -103,15 +103,15 @@ template <class F> DEVICE float over_splits(int splits, bool works, float (*room
     return sum;
 }
 
-// Mean and biased variance of all parts together: the mean of means, then deviations from it, those
-// within parts and those of parts.
+// Mean and biased variance of all rows, from the moments of each split: the weighted mean of means,
+// then the deviations within splits plus those of the splits' means.
 KERNEL(batch_norm_finish, const float* part, float* mean, float* var, int splits, int c) {
     __shared__ float room[32][8];
     int channel = blockIdx.x * 8 + threadIdx.x % 8;
     bool works = channel < c;
     auto of = [=](int split, int what) { return part[((i64)split * 3 + what) * c + channel]; };
     float count = over_splits(splits, works, room, [=](int s) { return of(s, 0); });
-    // About the first part's mean, which lies near: a large mean costs no digits.
+    // Relative to the first split's mean, which is close: sums of large means would lose digits.
     float pivot = works ? of(0, 1) : 0;
     float centre = pivot + over_splits(splits, works, room, [=](int s) { return of(s, 0) * (of(s, 1) - pivot); }) / count;
     float m2 = over_splits(splits, works, room, [=](int s) {
@@ -156,7 +156,7 @@ KERNEL(batch_norm, const real* x, const real* residual, real* y, const float* me
     });
 }
 
-// Of each channel, the sums of dy (x - mean) and of dy.
+// For each channel, the sums of dy (x - mean) (`slope`) and of dy (`pull`).
 template <int V> DEVICE void sums_block(const real* x, const real* dy, const float* mean, float* part, int rows, int c, int span) {
     __shared__ float room[V][256];
     Share<V> share(c);
@@ -196,8 +196,9 @@ KERNEL(batch_norm_finish_sums, const float* part, const float* var, float eps, f
     if (works && threadIdx.x < 8) dgamma[channel] = slope * inverse_std(var[channel], eps), dbeta[channel] = pull;
 }
 
-// dx = (dy - pull - (x - mean) slope) scale: where mean and variance depend on x, what of dy lies
-// along 1 and along x - mean is taken out.
+// dx = (dy - pull - (x - mean) slope) scale, with pull = mean of dy and slope = mean of (dy (x -
+// mean)) / (var + eps): the paths through the mean and the variance. Both are 0 where the
+// statistics are constants.
 template <int V> DEVICE void backward_block(const real* x, const real* dy, real* dx, const float* mean, const float* var, const void* gamma,
     int wide, float eps, const float* dgamma, const float* dbeta, float share_of_row, int rows, int c, int span) {
     Share<V> share(c);

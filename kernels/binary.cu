@@ -1,5 +1,5 @@
-// Two operands, element by element, with broadcasting. The kinds are those of src/cpu/binary.rs, in
-// its order.
+// Elementwise functions of two operands, with broadcasting. The kinds are those of
+// src/cpu/binary.rs, in its order.
 #include "common.cuh"
 
 enum { ADD, SUB, MUL, DIV, MAX, MIN };
@@ -16,8 +16,8 @@ DEVICE float apply(int kind, float a, float b) {
     }
 }
 
-// 0 where a is less than b, dy / 2 where they are equal, else dy: also where one is not a number.
-// Never 0 times an infinite dy.
+// 0 where a < b, dy / 2 where they are equal, else dy, also where one is NaN. No multiplication by
+// 0: dy may be infinite.
 DEVICE float unless_less(float a, float b, float dy) { return a < b ? 0 : a == b ? 0.5f * dy : dy; }
 
 // dy times the partial derivative with respect to operand `side`.
@@ -26,7 +26,7 @@ DEVICE float slope(int kind, int side, float a, float b, float dy) {
     case ADD: return dy;
     case SUB: return side == 0 ? dy : -dy;
     case MUL: return (side == 0 ? b : a) * dy;
-    // Not a / b^2, which overflows for large b.
+    // Not a / b^2, as b^2 overflows for large b.
     case DIV: return side == 0 ? dy / b : -dy * (a / b / b);
     case MAX: return side == 0 ? unless_less(a, b, dy) : unless_less(b, a, dy);
     case MIN: return side == 0 ? unless_less(b, a, dy) : unless_less(a, b, dy);
@@ -44,7 +44,7 @@ KERNEL(binary, int kind, const real* a, const real* b, real* y, i64 n) {
     });
 }
 
-// V numbers of an operand that takes steps of 1 or stands still.
+// V elements of an operand whose stride is 1, or 0: the same element V times.
 template <int V> DEVICE Floats<V> take(const real* x, i64 step) {
     if (V > 1 && step == 1) return load<V>(x);
     Floats<V> y;
@@ -54,9 +54,9 @@ template <int V> DEVICE Floats<V> take(const real* x, i64 step) {
     return y;
 }
 
-// Calls body(Width<V>, i, a at i, b at i) over a box. Packs are taken where none crosses a row's
-// end and each operand is, along the last axis, either dense and aligned in every row or a single
-// number.
+// Calls body(Width<V>, i, a at i, b at i) for all elements of a box. Packs are used if the last
+// axis is a multiple of P and each operand is, along it, either contiguous and aligned in every row
+// or broadcast.
 template <class F> DEVICE void walk(const Axes& axes, const real* a, const real* b, i64 n, bool packs, F body) {
     i64 step_a = axes.a[0], step_b = axes.b[0];
     packs = packs && axes.length[0] % P == 0 && (step_a == 0 || (step_a == 1 && aligned(a)))

@@ -1,10 +1,10 @@
-// Numbers of one type as another, and bytes of pixels as normalised floats.
+// Conversion of elements to another type, and of image bytes to normalised floats.
 #include "common.cuh"
 
 enum { F32, BF16, F16, U8, I64 };
 
-// Through f64, which holds all of these but large i64 exactly; 16-bit floats are rounded once, from
-// f32 where that is exact.
+// By way of f64, which represents all of these exactly but i64 beyond 2^53. 16-bit results are
+// rounded from f32, which is exact for every type but i64.
 DEVICE double value_of(int type, const void* x, i64 i) {
     switch (type) {
     case F32: return ((const float*)x)[i];
@@ -16,7 +16,7 @@ DEVICE double value_of(int type, const void* x, i64 i) {
     }
 }
 
-// Integers saturate; not-a-number becomes 0.
+// Integers saturate; NaN becomes 0.
 DEVICE void put(int type, void* y, i64 i, double x) {
     switch (type) {
     case F32: ((float*)y)[i] = (float)x; return;
@@ -24,7 +24,7 @@ DEVICE void put(int type, void* y, i64 i, double x) {
     case F16: from_float((float)x, ((f16*)y)[i]); return;
     case U8: ((u8*)y)[i] = x >= 255 ? 255 : x > 0 ? (u8)x : 0; return;
     case I64:
-        // 2^63 is a double, the largest i64 below it is not.
+        // 2^63 is representable as a double; the largest i64, 2^63 - 1, is not.
         ((i64*)y)[i] = x >= 9223372036854775808.0 ? 0x7fffffffffffffffll
             : x > -9223372036854775808.0          ? (i64)x
             : x == x                              ? (i64)0x8000000000000000ull
@@ -46,7 +46,7 @@ KERNEL(widen, const real* x, float* y, i64 n) {
     each(n, aligned(x, y), [=](auto width, i64 i) { store(y + i, load<width.value>(x + i)); });
 }
 
-// Pieces of a flat array, each from a place of its own and in f32, bf16 or f16.
+// Pieces of a flat array: each is read from its own address, in f32, bf16 or f16.
 struct Pieces { struct { const void* x; i64 start, length, type; } list[100]; };
 
 KERNEL(gather_pieces, Pieces pieces, float* y) {
@@ -71,7 +71,7 @@ KERNEL(images, const u8* x, real* y, i64 n, int c, const float* scale, const flo
         u32 word = 0;
 #pragma unroll
         for (int j = 0; j < V; j++) {
-            // Four bytes at a time where there are as many.
+            // A pack's bytes are loaded four at a time.
             if (V == 1) word = x[i];
             else if (j % 4 == 0) word = *(const u32*)(x + i + j);
             values[j] = (float)(word >> 8 * (j % 4) & 255) * scale[channel] + shift[channel];

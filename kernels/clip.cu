@@ -1,10 +1,10 @@
-// What is done to gradients as one long array before a step: measured, checked, scaled. And the
-// step's own numbers, which live in device memory, so that a captured step is the same launches
-// each time.
+// Gradients before a step, as one long array: their norm, the check that they are finite, clipping
+// by value and scaling. And the state of the optimizer's step, which is kept in device memory so
+// that the launches of a captured step have the same arguments each time.
 #include "common.cuh"
 
-// The sum of squares of a block's share of a segment, in f64: no f32 is large enough to overflow
-// it, so it is finite exactly where all are.
+// The sum of squares of a block's part of a segment, in f64. The square of an f32 cannot overflow
+// it, so it is finite exactly if all elements are.
 KERNEL(sum_squares, const float* dw, double* part, const Segment* segments) {
     Segment segment = segments[blockIdx.y];
     double sum = 0;
@@ -20,14 +20,14 @@ KERNEL(sum_squares, const float* dw, double* part, const Segment* segments) {
     if (threadIdx.x == 0) part[blockIdx.y * gridDim.x + blockIdx.x] = sum;
 }
 
-// Counts the step, or skips it; see README.md for what becomes of each number.
+// Counts the step, or skips it if a gradient is not finite; README.md describes each field.
 KERNEL(begin_step, Step* step, const double* part, int parts, int growth, double beta1, double beta2) {
     double sum = 0;
     for (int i = threadIdx.x; i < parts; i += 256) sum += part[i];
     sum = block_sum(sum);
     if (threadIdx.x > 0) return;
     Step s = *step;
-    // The difference of a number with itself is 0 only where it is finite.
+    // x - x is 0 only for finite x.
     s.skip = !(sum - sum == 0);
     if (s.skip) {
         s.skipped++, s.good = 0, s.factor = 0;
@@ -42,7 +42,7 @@ KERNEL(begin_step, Step* step, const double* part, int parts, int growth, double
     *step = s;
 }
 
-// dw moved into [-limit, limit]; not-a-number stays.
+// Clamps dw to [-limit, limit]; NaN stays.
 KERNEL(clamp, float* dw, float limit, i64 n) {
     for (i64 i = first_item(); i < n; i += item_stride()) dw[i] = dw[i] < -limit ? -limit : dw[i] > limit ? limit : dw[i];
 }

@@ -1,14 +1,15 @@
-// What the kernels share: the storage type, packs of 16 bytes, sums over warps and blocks, random
-// words, walks over axes.
+// What the kernels share: the storage type, vectorized loads and stores of 16 bytes, reductions
+// over warps and thread blocks, random numbers, indexing by strides.
 //
-// No header of CUDA's is needed: 16-bit floats are bits in a struct, and instructions that C++ has
-// no word for stand in small functions of three branches each: for the processors that have them,
-// for older ones, and for the stand-in of the tests, which runs these files on the CPU.
+// No CUDA header is included: a 16-bit float is a struct of its bits, and an instruction that CUDA
+// C++ does not expose is inline PTX in a small function with up to three branches: for
+// architectures that have it, for older ones, and for the stand-in of the tests, which runs these
+// files on the CPU.
 #pragma once
 
 #ifndef STAND_IN
-// A kernel of blocks of 256 threads, and one that says how many threads, and how many blocks one
-// multiprocessor is to hold.
+// KERNEL has 256 threads a block. KERNEL_OF sets the threads of a block and the minimum of resident
+// blocks per multiprocessor, from which the compiler derives its limit of registers.
 #define KERNEL(name, ...) extern "C" __global__ void __launch_bounds__(256) name(__VA_ARGS__)
 #define KERNEL_OF(threads, blocks, name, ...) extern "C" __global__ void __launch_bounds__(threads, blocks) name(__VA_ARGS__)
 #endif
@@ -30,18 +31,17 @@ typedef bf16 real;
 typedef f16 real;
 #endif
 
-// Elements in 16 bytes.
+// Elements in 16 bytes, the widest load or store of a thread.
 constexpr int P = 16 / sizeof(real);
 
-// The structs that launches pass; kernels/README.md describes them.
+// Structs that are kernel arguments, or lie in device memory; kernels/README.md describes them.
 struct Axes { int rank; u32 length[6]; i64 a[6], b[6]; };
 struct Window { int n, big_h, big_w, big_c, small_h, small_w, small_c, kh, kw, stride_h, stride_w, pad_h, pad_w, dil_h, dil_w, groups; };
 struct Key { u64 seed, stream; };
 struct Segment { i64 start, length; float lr_scale, decay_scale; int frozen, unused; };
 struct Step { i64 steps; float lr, loss_scale; int good, skipped, skip; float factor, correction, unbias; };
 
-// Ends the kernel with an error: for a number of an op, or a kind, that no case of a switch stands
-// for.
+// Aborts the kernel with an error: for a switch on a number that none of its cases handles.
 DEVICE float trap() {
 #ifdef STAND_IN
     stand_in::trap();
@@ -54,11 +54,11 @@ DEVICE float trap() {
 DEVICE float infinity() { return __int_as_float(0x7f800000); }
 DEVICE float not_a_number() { return __int_as_float(0x7fffffff); }
 
-// 1 / sqrt(var + eps), and 0 where that sum is 0: equal elements have no spread to be divided by,
-// and 0 times infinity is no number.
+// 1 / sqrt(var + eps), or 0 if var + eps is 0: x - mean is then 0 too, and 0 times infinity would
+// be NaN.
 DEVICE float inverse_std(float var, float eps) { return var + eps == 0 ? 0 : 1 / sqrtf(var + eps); }
 
-// ---- 16-bit floats: to f32 exactly, from f32 to the nearest, to even among equals.
+// ---- 16-bit floats: converted to f32 exactly, and rounded from f32 to nearest, ties to even.
 
 DEVICE float to_float(float x) { return x; }
 
@@ -80,8 +80,8 @@ DEVICE void from_float(float x, bf16& y) {
 #if !defined(STAND_IN) && __CUDA_ARCH__ >= 800
     asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(y.bits) : "f"(x));
 #else
-    // Adding just below half of the last bit that stays, or half where that bit is odd, carries
-    // where rounding goes up.
+    // Round to nearest even in integers: adds 0x7fff, or 0x8000 where the last bit that is kept is
+    // odd, and drops the lower half. NaN would overflow and is set apart.
     u32 bits = __float_as_uint(x);
     y.bits = (bits & 0x7fffffffu) > 0x7f800000u ? 0x7fff : (u16)((bits + 0x7fffu + (bits >> 16 & 1)) >> 16);
 #endif
@@ -95,7 +95,7 @@ DEVICE void from_float(float x, f16& y) {
 #endif
 }
 
-// Two of them in one word, the first in the lower half.
+// Two 16-bit floats packed into a 32-bit word, the first in the lower half.
 template <class T> DEVICE u32 pair_of(float first, float second) {
     T low, high;
     from_float(first, low);
@@ -117,7 +117,7 @@ template <> DEVICE u32 pair_of<f16>(float first, float second) {
 template <class T> DEVICE float first_of(u32 pair) { return to_float(T{(u16)pair}); }
 template <class T> DEVICE float second_of(u32 pair) { return to_float(T{(u16)(pair >> 16)}); }
 
-// ---- Packs: V numbers as f32, of which V = 1 or V elements are 16 bytes in memory, loaded and stored in one go.
+// ---- Packs: V elements, converted to f32 in registers. V is 1, or as many elements as one vectorized load or store moves.
 
 template <int V> struct Floats {
     float x[V];
@@ -177,23 +177,23 @@ template <int V, class T> DEVICE void store(T* p, const Floats<V>& x) {
     }
 }
 
-// Two numbers in one go.
+// Two neighbouring elements in one store.
 DEVICE void store_pair(float* p, float first, float second) { *(float2*)p = make_float2(first, second); }
 template <class T> DEVICE void store_pair(T* p, float first, float second) { *(u32*)p = pair_of<T>(first, second); }
 
-// One number of an f32 or a storage array.
+// Element i of an array of f32 (`wide`) or of the storage type.
 DEVICE float wide_or_real(const void* p, int wide, i64 i) { return wide ? ((const float*)p)[i] : to_float(((const real*)p)[i]); }
 
 DEVICE bool aligned(const void* p) { return (u64)p % 16 == 0; }
 template <class... Q> DEVICE bool aligned(const void* p, Q... others) { return aligned(p) && aligned(others...); }
 
-// ---- Ways to share work out. A thread's first item, and how far it is to its next.
+// ---- Work distribution: grid-stride loops. A thread's first item, and the stride to its next.
 
 DEVICE i64 first_item() { return (i64)blockIdx.x * blockDim.x + threadIdx.x; }
 DEVICE i64 item_stride() { return (i64)gridDim.x * blockDim.x; }
 
-// Calls body(Width<V>, i) for elements i .. i + V of 0..n: packs of W as far as they go (W = 1:
-// none), then one by one.
+// A grid-stride loop that calls body(Width<V>, i) for elements i .. i + V of 0..n: packs of V = W
+// if `packs` is set, then V = 1 for the tail or for all.
 template <int W, class F> DEVICE void each_pack(i64 n, bool packs, F body) {
     i64 full = W > 1 && packs ? n / W : 0;
     for (i64 i = first_item(); i < full; i += item_stride()) body(Width<W>{}, i * W);
@@ -201,15 +201,15 @@ template <int W, class F> DEVICE void each_pack(i64 n, bool packs, F body) {
 }
 template <class F> DEVICE void each(i64 n, bool packs, F body) { each_pack<P>(n, packs, body); }
 
-// Calls body(Width<V>) for V = v, which is P or 1.
+// Calls body(Width<V>), with V = v as a compile-time constant; v is P or 1.
 template <class F> DEVICE void with_width(int v, F body) {
     if (v == P) body(Width<P>{});
     else body(Width<1>{});
 }
 
-// A block's share of a matrix of rows of c channels: V channels of some rows for each thread.
-// Threads lie along the row as far as it goes, then along the rows, so that neighbours read
-// neighbouring memory.
+// How a block of 256 threads covers a matrix of rows of c channels. Each thread has V neighbouring
+// channels, `column`, and every `lanes`-th row, from `lane` on. Neighbouring threads have
+// neighbouring columns, so that loads are coalesced.
 template <int V> struct Share {
     int columns, lanes, column, lane;
     DEVICE Share(int c) {
@@ -219,13 +219,13 @@ template <int V> struct Share {
         column = threadIdx.x % columns;
         lane = threadIdx.x / columns;
     }
-    // The first channel in the `block`-th group of columns.
+    // The thread's first channel in the `block`-th group of columns.
     DEVICE int channel(int block) const { return (block * columns + column) * V; }
     DEVICE bool works(int block, int c) const { return lane < lanes && channel(block) < c; }
 };
 
-// The sum over all lanes of a column, for lane 0 of each; `room` has 256 numbers for each of the V.
-// The tree depends on the number of lanes alone. All threads must come.
+// Sums x over all lanes of a column; lane 0 gets the result. `room` is shared memory. The order of
+// the tree reduction depends on the number of lanes alone. All threads of the block must call it.
 template <int V> DEVICE void sum_lanes(const Share<V>& share, Floats<V>& x, float (*room)[256]) {
 #pragma unroll
     for (int i = 0; i < V; i++) room[i][threadIdx.x] = x[i];
@@ -243,7 +243,7 @@ template <int V> DEVICE void sum_lanes(const Share<V>& share, Floats<V>& x, floa
     __syncthreads();
 }
 
-// ---- Sums over a warp and over a block of 256; every thread gets the result.
+// ---- Reductions over a warp and over a block of 256 threads; every thread gets the result.
 
 template <class T, class F> DEVICE T warp_fold(T x, F join) {
 #pragma unroll
@@ -265,16 +265,16 @@ template <class T> DEVICE T block_sum(T x) {
     return x;
 }
 
-// The sum of term(i) over i in 0..n by one warp, each lane every 32nd.
+// The sum of term(i) over i in 0..n by one warp: a lane takes every 32nd i.
 template <class F> DEVICE float warp_total(int n, F term) {
     float sum = 0;
     for (int i = threadIdx.x % 32; i < n; i += 32) sum += term(i);
     return warp_sum(sum);
 }
 
-// What ln(softmax) of a row is made of, by one warp: its maximum m and l = ln(sum of e^(x - m)). m
-// is subtracted first, so that nothing overflows, and never added back, which would round l away
-// where m is large.
+// Statistics of a row of logits: its maximum m and l = ln(sum of e^(x - m)). ln(softmax) is (x - m)
+// - l. Subtracting m first avoids overflow; m + l is never formed, as adding a large m would round
+// l away.
 struct RowStats {
     float most, log_sum;
     // ln(softmax) of an element.
@@ -288,16 +288,13 @@ DEVICE RowStats stats_of_row(const real* row, int k) {
     return {most, logf(warp_total(k, [=](int i) { return expf(to_float(row[i]) - most); }))};
 }
 
-// Calls body(row) with the whole warp, for every row some warp of the grid.
+// Calls body(row) for each row, with all threads of one warp: a grid-stride loop of warps.
 template <class F> DEVICE void each_row(i64 rows, F body) {
     i64 warps = (i64)gridDim.x * (blockDim.x / 32);
     for (i64 row = (i64)blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32; row < rows; row += warps) body(row);
 }
 
-// ---- Division by a number that is not known when compiling, as a product and a shift: n / d for n below 2^31.
-// With s = ceil(log2 d) and m = floor(2^32 (2^s - d) / d) + 1, n / d = (n m / 2^32 + n) / 2^s,
-// rounded down. Source: Granlund and Montgomery, "Division by invariant integers using
-// multiplication" (PLDI 1994), figure 4.1.
+// ---- Division by a divisor that is known at run time only, as a multiplication and a shift: n / d for n below 2^31. With s = ceil(log2 d) and m = floor(2^32 (2^s - d) / d) + 1, n / d = (n m / 2^32 + n) / 2^s, rounded down. Source: Granlund and Montgomery, "Division by invariant integers using multiplication" (PLDI 1994), figure 4.1.
 struct Divider {
     u32 d, m, s;
     DEVICE Divider(u32 divisor) : d(divisor), s(0) {
@@ -305,7 +302,7 @@ struct Divider {
         m = (u32)((((1ull << s) - d) << 32) / d + 1);
     }
     DEVICE u32 quotient(u32 n) const { return (__umulhi(n, m) + n) >> s; }
-    // n becomes n / d; its rest is returned.
+    // Sets n to n / d and returns the remainder.
     DEVICE u32 split(u32& n) const {
         u32 q = quotient(n), rest = n - q * d;
         n = q;
@@ -313,9 +310,10 @@ struct Divider {
     }
 };
 
-// n / d, and n becomes the rest; d below 2^31. 32-bit division is several times as fast, and most
-// numbers allow it; beyond, the upper 32 bits are divided so, and the other 31 one by one (64-bit
-// division would be a call, for which registers are spilled).
+// Returns n / d and sets n to the remainder; d is below 2^31. Most n fit 32 bits, whose division is
+// several times as fast. For larger n the bits above the lowest 31 are divided so, and long
+// division brings down the other 31 one by one: the compiler's 64-bit division is a function call,
+// which spills registers.
 DEVICE i64 divide(i64& n, u32 d) {
     if (n >> 32 == 0) {
         u32 whole = (u32)n;
@@ -334,7 +332,7 @@ DEVICE i64 divide(i64& n, u32 d) {
     return q;
 }
 
-// The rest of n / d alone, for d up to 2^16: by 16 bits at a time where n has more than 32.
+// The remainder of n / d, for d up to 2^16; an n of more than 32 bits is reduced 16 bits at a time.
 DEVICE u32 rest(i64 n, u32 d) {
     if (n >> 32 == 0) return (u32)n % d;
     u32 rest = 0;
@@ -343,7 +341,7 @@ DEVICE u32 rest(i64 n, u32 d) {
     return rest;
 }
 
-// Where element i of a box lies in both operands of a walk.
+// Offsets a and b of element i of a box in both operands, by their strides.
 DEVICE void locate(const Axes& axes, i64 i, i64& a, i64& b) {
     a = 0, b = 0;
 #pragma unroll
@@ -355,7 +353,7 @@ DEVICE void locate(const Axes& axes, i64 i, i64& a, i64& b) {
     }
 }
 
-// ---- Random words: Philox4x32-10, the words of src/rng.rs.
+// ---- Random numbers: Philox4x32-10, with the same output as src/tensor/rng.rs.
 
 struct Words { u32 x[4]; };
 
@@ -372,9 +370,10 @@ DEVICE Words philox(u64 block, u64 stream, u64 seed) {
     return Words{{c0, c1, c2, c3}};
 }
 
-// Element i of a tensor is kept where its bits of the stream reach the threshold, a fraction of
-// 2^16: 1, 2, 4, 8 or 16 bits from `bits * i` on, as many as the threshold has digits. Those that
-// are not drawn count as zeros on both sides.
+// The mask of dropout, which recomputes it from a counter instead of storing it. Element i has
+// `bits` random bits of the stream, from bit `bits * i` on: 1, 2, 4, 8 or 16, as many as the
+// threshold has binary digits. It is kept where they, as the highest of 16 bits, reach the
+// threshold.
 struct Keeper {
     u64 seed, stream;
     u32 threshold;
@@ -384,8 +383,8 @@ struct Keeper {
         : seed(key ? key->seed : seed), stream(key ? key->stream : stream), threshold(threshold), bits(16), scale(scale) {
         while (bits > 1 && !(threshold & 0xffffu >> bits / 2)) bits /= 2;
     }
-    // x scaled or 0, for elements i .. i + V. Packs begin at multiples of their size, so their bits
-    // are of one block of words.
+    // Scales x or sets it to 0, for elements i .. i + V. i is a multiple of V, so that the random
+    // bits of a pack come from one Philox block.
     template <int V> DEVICE void keep(i64 i, Floats<V>& x) const {
         if (threshold == 0) return;
         u64 start = (u64)i * bits;
@@ -402,11 +401,11 @@ struct Keeper {
     }
 };
 
-// ---- The normal distribution, and GELU: x Phi(x), with the exact error function.
+// ---- The standard normal distribution, and GELU: x Phi(x), by erff, not by the approximation with tanh.
 
 DEVICE float normal_cdf(float x) { return 0.5f + 0.5f * erff(x * 0.707106781186547524f); }
 DEVICE float normal_density(float x) { return expf(-0.5f * x * x) * 0.398942280401432678f; }
-// At infinity the limits: 0 times infinity would be not-a-number.
+// At both infinities these are the limits: 0 times infinity would be NaN.
 DEVICE float gelu(float x) {
     float cdf = normal_cdf(x);
     return cdf == 0 ? 0 : x * cdf;

@@ -1,7 +1,8 @@
-// Comparing two operands, and choosing between them.
+// Comparison of two operands, and selection between them.
 #include "common.cuh"
 
-// How two numbers may lie: one bit each. A comparison is the set of those for which it holds.
+// The relations of two values, one bit each. A comparison is the set of relations for which it
+// holds.
 enum { LESS = 1, EQUAL = 2, GREATER = 4, UNORDERED = 8 };
 
 template <class T> DEVICE int relation(T a, T b) { return a < b ? LESS : a == b ? EQUAL : a > b ? GREATER : UNORDERED; }

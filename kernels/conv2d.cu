@@ -1,5 +1,5 @@
-// Convolution from the big image to the small one, and the gradient of the weight, which both
-// directions share.
+// conv2d, from the big image to the small one; the weight gradient, which conv2d and
+// conv_transpose2d share; depthwise convolution.
 #include "common.cuh"
 #include "mma.cuh"
 #include "tiles.cuh"
@@ -15,25 +15,26 @@ CONVOLUTIONS(conv2d, to_small)
 
 // ---- The gradient of the weight: dw[s, tap, b] = the sum over pixels p of small[p, s] big[under p at the tap, b].
 //
-// Rows are channels s, columns taps and channels b, and the sum runs over pixels: in memory these
-// are the outer axis of both sides, so a tile's rows lie along the sum, DEPTH pixels of 128
-// numbers. Blocks share the pixels out; their parts are added up afterwards, in order.
+// A matrix product whose rows are channels s, whose columns are taps and channels b, and whose k
+// are pixels. Pixels are the outer axis of both images, so both tiles are stored k-major: DEPTH
+// pixels of 128 channels or columns. The pixels are split over blocks (split-k); a second kernel
+// adds up the partial sums in a fixed order.
 
-constexpr int LINE = 128 / P;       // chunks of a pixel
+constexpr int LINE = 128 / P;       // chunks of a tile's pixel
 
-// Neighbouring pixels are turned about, so that the same channels of several lie in different
-// banks: eight 16-bit pixels at once, or four pixels of eight f32 numbers.
+// The index of a chunk of a pixel in a tile, swizzled so that the chunks that a warp reads at once
+// lie in different banks: one of each of eight pixels in 16 bits, two of each of four in f32.
 DEVICE int line_at(int pixel, int chunk) { return pixel * LINE + (chunk ^ (REAL == 0 ? (pixel & 3) << 1 : pixel & 7)); }
 
 struct Pixels {
     const real *small, *big;
     Window g;
     Divider width, height;
-    int v_small, v_big, small_share, big_share, columns;   // channels a group, and columns of the product
-    int group, row, column, start, end;                    // this block's
+    int v_small, v_big, small_share, big_share, columns;   // *_share: channels a group; columns of the product
+    int group, row, column, start, end;                    // of this block
 };
 
-// A column of the product: how far its tap lies from a window's first pixel, and its channel.
+// A column of the product: the offset of its tap in the big image, and its channel.
 struct Column {
     int down, right, channel;
     bool there;
@@ -42,7 +43,8 @@ struct Column {
         channel = p.group * p.big_share + column - tap * p.big_share;
         down = ky * p.g.dil_h - p.g.pad_h, right = (tap - ky * p.g.kw) * p.g.dil_w - p.g.pad_w;
     }
-    // Its number in the window of the small image's pixel (y, x); null outside of the big image.
+    // The address of its element in the window of pixel (y, x) of the small image; null outside of
+    // the big image.
     DEVICE const real* at(const Pixels& p, int image, int y, int x) const {
         y = y * p.g.stride_h + down, x = x * p.g.stride_w + right;
         bool inside = there && (u32)y < (u32)p.g.big_h && (u32)x < (u32)p.g.big_w;
@@ -50,7 +52,7 @@ struct Column {
     }
 };
 
-// Fills tiles; a thread keeps to one chunk of a pixel, and to every so many pixels.
+// Copies tiles to shared memory; a thread copies one chunk of every STEP-th pixel.
 template <int THREADS> struct PixelFiller {
     static constexpr int STEP = THREADS / LINE;
     const Pixels& p;
@@ -60,8 +62,8 @@ template <int THREADS> struct PixelFiller {
         : p(p), chunk(threadIdx.x % LINE), pixel(p.start + threadIdx.x / LINE), row(p.row + chunk * P), first(p.column + chunk * P),
           column(p, first) {}
 
-    // Copies a chunk whose numbers are found by at(0), at(1), ... (null: zero), which lie together
-    // where `pack` is set.
+    // Copies a chunk whose elements have the addresses at(0), at(1), ..; null stands for zero. With
+    // `pack` they are contiguous from at(0) on.
     template <class F> static DEVICE void put(uint4* to, bool pack, const void* base, F at) {
         if (pack) {
             const real* from = at(0);
@@ -91,13 +93,15 @@ template <int THREADS> struct PixelFiller {
     }
 };
 
-// One block's product on tensor cores: four warps of 64 x 64.
+// One block's product on tensor cores: four warps, each of which accumulates 64 x 64 outputs in
+// registers.
 struct WeightOnTensorCores {
     static constexpr int THREADS = 128;
     float sum[4][8][4] = {};
 
-    // Words of four 8 x 8 matrices whose rows lie along the sum: 16 (or for f32 8) terms by 16
-    // columns from `column` on, or 32 (16) by 8.
+    // Fragments for multiply_add from a k-major tile: four 8 x 8 matrices that cover 16 pixels (8
+    // for f32) by 16 columns if WIDE, else 32 pixels (16) by 8 columns, from `pixel` and `column`
+    // on.
     template <bool WIDE> static DEVICE void words(u32 (&r)[4], const uint4* tile, int pixel, int column) {
 #if REAL == 0
         int lane = threadIdx.x % 32;
@@ -133,7 +137,7 @@ struct WeightOnTensorCores {
         }
     }
 
-    // Calls body(row, column, number) for the block's numbers.
+    // Calls body(row, column, value) for this thread's outputs.
     template <class F> DEVICE void each(F body) const {
         int lane = threadIdx.x % 32, top = threadIdx.x / 64 * 64 + lane / 4, first = threadIdx.x / 32 % 2 * 64 + lane % 4 * 2;
 #pragma unroll
@@ -147,7 +151,8 @@ struct WeightOnTensorCores {
     }
 };
 
-// The same in f32: 16 x 16 threads, each with two times four rows and two times four columns.
+// The same by f32 multiply-adds: 16 x 16 threads, each of which accumulates 8 x 8 outputs, four
+// rows and columns in each half of the tile.
 struct WeightInF32 {
     static constexpr int THREADS = 256;
     float sum[8][8] = {};
@@ -211,10 +216,9 @@ CONV2D_WEIGHT(conv2d_weight_tf32, WeightOnTensorCores)
 CONV2D_WEIGHT(conv2d_weight, WeightOnTensorCores)
 #endif
 
-// ---- Depthwise: each channel has a kernel of its own, and there is no product of matrices to be made of it. Weights are turned to
-// [kh, kw, c], so that a thread reads those of its channels together.
+// ---- Depthwise convolution: each channel has its own kernel, which is no matrix product. Weights are transposed to [kh, kw, c] first, so that a thread loads those of its V channels at once.
 
-// sum += x[at] w[tap], channel by channel.
+// sum += x * weight for V channels.
 template <int V> DEVICE void add_tap(Floats<V>& sum, const real* x, i64 at, const real* turned, i64 weight) {
     Floats<V> values = load<V>(x + at), weights = load<V>(turned + weight);
 #pragma unroll
@@ -241,9 +245,9 @@ KERNEL_OF(256, 2, depthwise_transposed, const real* small, const real* turned, c
     });
 }
 
-// dw[c, tap] = the sum over pixels p of small[p, c] big[under p at the tap, c]: a block sums `span`
-// pixels of the small image, for up to RUN taps that lie side by side, which share what they read
-// of the small image and, through the cache, of the big one.
+// dw[c, tap] = the sum over pixels p of small[p, c] big[under p at the tap, c]. A block sums over
+// `span` pixels of the small image, for up to RUN taps of one kernel row: they share each load of
+// the small image, and the cache lines of the big one.
 constexpr int RUN = 5;
 
 template <int V> DEVICE void depthwise_sums(const real* small, const real* big, float* part, const Window& g, int span) {
@@ -284,9 +288,8 @@ KERNEL(depthwise_weight, const real* small, const real* big, float* part, Window
     with_width(v, [=](auto width) { depthwise_sums<width.value>(small, big, part, g, span); });
 }
 
-// How fast such products can be, from registers alone: what the kernels above are measured against.
-// Eight independent sums a warp, or for f32 without tensor cores a thread, so that each waits for
-// none.
+// Measures the peak rate of multiply-adds, with operands in registers, for the kernels above to be
+// compared with. Eight independent accumulators hide the latency of the instruction.
 KERNEL(matrix_rate, float* out, int rounds, int on_tensor_cores) {
     float sum[8][4] = {}, total = 0;
     u32 a[4] = {threadIdx.x, threadIdx.x + 1, threadIdx.x + 2, threadIdx.x + 3};

@@ -1,5 +1,5 @@
-// Convolution from the small image to the big one, by output phases: each output is written once,
-// by the taps that reach it.
+// conv_transpose2d, from the small image to the big one. Each phase (an output's remainder by the
+// stride) is an implicit GEMM over the taps that reach it, so each output is written once.
 #include "common.cuh"
 #include "mma.cuh"
 #include "tiles.cuh"
@@ -14,8 +14,8 @@ DEVICE Gather to_big(const real* small, const real* turned, const real* bias, re
 
 CONVOLUTIONS(conv_transpose2d, to_big)
 
-// The weight [c_small, kh, kw, c_big / groups] as [c_big, kh, kw, c_small / groups]: what a big
-// pixel's channel adds up then lies together.
+// Transposes the weight [c_small, kh, kw, c_big / groups] to [c_big, kh, kw, c_small / groups], so
+// that the weights of one output channel are contiguous along k.
 KERNEL(turn_weight, const real* weight, real* turned, Window g) {
     int taps = g.kh * g.kw, from = g.big_c / g.groups, to = g.small_c / g.groups;
     i64 n = (i64)g.big_c * taps * to;

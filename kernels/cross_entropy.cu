@@ -1,8 +1,8 @@
-// Losses of rows of logits, each from its own label, and their gradients. A label out of range
-// makes the loss not-a-number.
+// Cross-entropy of each row of logits with its label, and the gradients. A label out of range makes
+// the loss NaN.
 #include "common.cuh"
 
-// How many labels count, -1 where one is neither ignored nor in 0..k.
+// The number of labels that are not ignored, or -1 if one of them is not in 0..k.
 KERNEL(count_labels, const i64* labels, i64 n, int k, int ignores, i64 ignored, int* counted) {
     int count = 0, bad = 0;
     for (i64 i = threadIdx.x; i < n; i += 256) {
@@ -28,7 +28,8 @@ KERNEL(cross_entropy, const real* x, const i64* labels, RowStats* stats, float* 
     });
 }
 
-// The sum of the parts over the number that count; 0 where none does.
+// The sum of all losses, from partial sums, over the number of labels that are not ignored; 0 if
+// there are none.
 KERNEL(mean_of_counted, const float* part, int splits, const int* counted, float* y) {
     float sum = 0;
     for (int i = threadIdx.x; i < splits; i += 256) sum += part[i];

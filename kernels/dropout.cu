@@ -1,5 +1,4 @@
-// Keeping some elements and zeroing the others, by numbered random bits: the same as
-// src/cpu/dropout.rs keeps.
+// Dropout by counter-based random bits: keeps the same elements as src/cpu/dropout.rs.
 #include "common.cuh"
 
 KERNEL(dropout, const real* x, real* y, i64 n, u64 seed, u64 stream, const Key* key, u32 threshold, float scale) {

@@ -1,8 +1,8 @@
-// The Haar wavelet on 2 x 2 blocks, and back. A thread takes V channels of one block: all are read,
-// and written, in packs.
+// The 2-D Haar transform, on blocks of 2 x 2 pixels, and its inverse. A thread takes V channels of
+// one block, and loads and stores them in packs.
 #include "common.cuh"
 
-// Where item i lies: image, row and column of the sub-bands, first of V channels.
+// The image, the row and column in the sub-bands, and the first of V channels of item i.
 template <int V> DEVICE void place(i64 i, int hh, int ww, int c, i64& image, int& row, int& column, int& channel) {
     i64 at = i;
     i = divide(at, c / V), channel = (int)at * V;
@@ -10,8 +10,8 @@ template <int V> DEVICE void place(i64 i, int hh, int ww, int c, i64& image, int
     at = i, image = divide(at, hh), row = (int)at;
 }
 
-// [n, ceil(h / 2), ceil(w / 2), 4 c]: the low band of all channels, then of each channel its other
-// three bands.
+// y is [n, ceil(h / 2), ceil(w / 2), 4 c]: the low band of all channels, then the three high bands
+// of each channel.
 template <int V> DEVICE void analyse(const real* x, real* y, int n, int h, int w, int c) {
     int hh = (h + 1) / 2, ww = (w + 1) / 2;
     i64 items = (i64)n * hh * ww * (c / V);
@@ -20,7 +20,7 @@ template <int V> DEVICE void analyse(const real* x, real* y, int n, int h, int w
         int row, column, channel;
         place<V>(i, hh, ww, c, image, row, column, channel);
         const real* from = x + ((image * h + 2 * row) * w + 2 * column) * c + channel;
-        // Beyond odd sides there are zeros.
+        // Images of odd size are padded with zeros.
         bool right = 2 * column + 1 < w, below = 2 * row + 1 < h;
         Floats<V> tl = load<V>(from), tr = {}, bl = {}, br = {}, low, high[3];
         if (right) tr = load<V>(from + c);

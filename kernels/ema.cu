@@ -1,4 +1,5 @@
-// Running means: mean = keep mean + (1 - keep) x, both factors rounded once, on the host.
+// Exponential moving average: mean = keep mean + (1 - keep) x. The host computes both factors, so
+// that each is rounded once.
 #include "common.cuh"
 
 KERNEL(ema, float* mean, const float* x, i64 n, const float* keep) {

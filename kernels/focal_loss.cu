@@ -1,13 +1,13 @@
-// Focal loss: of a position whose label has probability p, -(1 - p)^gamma ln p.
+// Focal loss of each position: -(1 - p)^gamma ln p, where p is the probability of its label.
 #include "common.cuh"
 
-// 1 - p, not below 0; not-a-number stays what it is, which fmaxf would not leave it.
+// 1 - p, clamped to 0; NaN stays NaN, which fmaxf would turn into 0.
 DEVICE float rest_of(float log_p) {
     float q = 1 - expf(log_p);
     return q < 0 ? 0 : q;
 }
 
-// 1 - p to the power gamma; gamma 0 makes 1 of everything.
+// (1 - p)^gamma; 1 where gamma is 0, also for NaN.
 DEVICE float doubt(float q, float gamma) { return gamma == 0 ? 1 : powf(q, gamma); }
 
 KERNEL(focal_loss, const real* x, const i64* labels, RowStats* stats, float* losses, i64 rows, int k, float gamma, int ignores, i64 ignored) {

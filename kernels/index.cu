@@ -1,8 +1,7 @@
-// Picking elements and rows by number, and adding gradients back to where they were picked from. x
-// is [outer, length, inner].
+// Gathers of elements and of rows by index, and their gradients. x is [outer, length, inner].
 #include "common.cuh"
 
-// Element i of [outer, m, inner].
+// The indices (o, j, k) of element i of [outer, m, inner].
 DEVICE void split(i64 i, int m, int inner, i64& o, int& j, int& k) {
     i64 at = i;
     i = divide(at, inner), k = (int)at;
@@ -40,9 +39,9 @@ KERNEL(rows_4, const u32* x, const i64* at, u32* y, i64 n, int length, int m, in
 KERNEL(rows_8, const u64* x, const i64* at, u64* y, i64 n, int length, int m, int inner) { rows(x, at, y, n, length, m, inner); }
 KERNEL(rows_16, const uint4* x, const i64* at, uint4* y, i64 n, int length, int m, int inner) { rows(x, at, y, n, length, m, inner); }
 
-// The backward pass: each element of dx [outer, length, inner] looks through all indices for its own
-// number, in their order. That is more reading than adding to where each index points, but the sum
-// is the same in every run, and the indices stay in the cache.
+// The backward pass: for each element of dx [outer, length, inner] a thread searches all indices
+// for the element's own, in order. That reads more than a scatter with atomic additions, but it
+// gives the same bits in every run, and the indices stay in the cache.
 template <class F> DEVICE void collect(const real* dy, float* dx, i64 n, int length, int m, int inner, F picked) {
     for (i64 i = first_item(); i < n; i += item_stride()) {
         i64 o;
@@ -72,8 +71,8 @@ KERNEL(one_hot, const i64* labels, real* y, i64 n, int classes) {
     }
 }
 
-// The first position whose index is outside of 0..length. Whole numbers: the order of the blocks
-// does not matter.
+// The first position whose index is outside of 0..length. A minimum of integers does not depend on
+// the order of the atomics.
 KERNEL(check_range, const i64* at, i64 n, i64 length, int* bad) {
     for (i64 i = first_item(); i < n; i += item_stride()) {
         if ((u64)at[i] >= (u64)length) atomicMin(bad, i < 0x7ffffffe ? (int)i : 0x7ffffffe);

@@ -1,5 +1,5 @@
-// Rows brought to mean 0 and variance 1, then scaled and shifted column by column: a warp a row,
-// which stays in the cache.
+// Normalises each row to mean 0 and variance 1, then scales and shifts each column. One warp takes
+// a row; its second and third reads hit the cache.
 #include "common.cuh"
 
 KERNEL(layer_norm, const real* x, real* y, float* stats, const void* gamma, const void* beta, int wide, float eps, i64 rows, int c) {
@@ -28,7 +28,7 @@ KERNEL(layer_norm_backward, const real* x, const real* dy, real* dx, const float
     });
 }
 
-// Of each column, the sums of dy xhat and of dy over a block's rows.
+// For each column, the sums of dy xhat and of dy over a block's rows.
 template <int V> DEVICE void sums_block(const real* x, const real* dy, const float* stats, float* part, int rows, int c, int span) {
     __shared__ float room[V][256];
     Share<V> share(c);

@@ -1,4 +1,4 @@
-// What cuBLAS leaves of a linear layer to do.
+// The bias of a linear layer, whose matrix product is cuBLAS's.
 #include "common.cuh"
 
 // y += bias along the last axis.

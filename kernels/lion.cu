@@ -1,4 +1,4 @@
-// Lion, one pass over weights, gradients and momentum: the formula of src/cpu/lion.rs.
+// Lion, in one pass over weights, gradients and momentum: the formula of src/cpu/lion.rs.
 #include "common.cuh"
 
 KERNEL(lion, float* w, const float* dw, float* m, const Segment* segments, const Step* step, float beta1, float rest1, float beta2,
@@ -14,7 +14,7 @@ KERNEL(lion, float* w, const float* dw, float* m, const Segment* segments, const
 #pragma unroll
         for (int j = 0; j < V; j++) {
             float g = gradient[j] * factor, c = beta1 * mean[j] + rest1 * g;
-            // Not-a-number passes through.
+            // sign(c) lr; NaN passes through.
             weight[j] = keep * weight[j] - (c > 0 ? lr : c < 0 ? -lr : lr * c);
             mean[j] = beta2 * mean[j] + rest2 * g;
         }

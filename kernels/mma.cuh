@@ -1,9 +1,9 @@
-// Instructions that C++ has no word for: copies beside the arithmetic, products on tensor cores;
-// each with a plain definition.
+// Inline PTX: asynchronous copies (cp.async), matrix loads (ldmatrix), tensor-core multiply-adds
+// (mma.sync). Each has a plain definition, for older architectures and for the stand-in.
 #pragma once
 
-// 16 bytes from global to shared memory, beside whatever else is done; zeros where they are not
-// there.
+// Copies 16 bytes from global to shared memory, asynchronously from sm_80 on; writes zeros if
+// `there` is false.
 DEVICE void copy_chunk(uint4* to, const void* from, bool there) {
 #if !defined(STAND_IN) && __CUDA_ARCH__ >= 800
     u32 shared = (u32)__cvta_generic_to_shared(to);
@@ -14,22 +14,23 @@ DEVICE void copy_chunk(uint4* to, const void* from, bool there) {
 #endif
 }
 
-// Ends a group of copies.
+// Commits the copies issued so far as one group.
 DEVICE void copies_begun() {
 #if !defined(STAND_IN) && __CUDA_ARCH__ >= 800
     asm volatile("cp.async.commit_group;");
 #endif
 }
 
-// Waits for all groups of copies but the last N.
+// Waits until all groups of copies but the newest N are complete.
 template <int N> DEVICE void copies_done() {
 #if !defined(STAND_IN) && __CUDA_ARCH__ >= 800
     asm volatile("cp.async.wait_group %0;" ::"n"(N) : "memory");
 #endif
 }
 
-// Four 8 x 8 matrices of 16-bit numbers (or 8 x 4 of 32-bit ones), of which address(i) is row i % 8
-// of matrix i / 8. A lane gets, of each, the two numbers 2 (lane % 4) and the next of row lane / 4.
+// Loads four 8 x 8 matrices of 16-bit elements (or 8 x 4 of 32-bit ones) from shared memory;
+// address(i) is row i % 8 of matrix i / 8. Of each, a lane gets the 32-bit word lane % 4 of row
+// lane / 4: the fragment that mma.sync takes.
 template <class F> DEVICE void load_matrices(u32 (&r)[4], F address) {
     int lane = threadIdx.x % 32;
 #if !defined(STAND_IN) && __CUDA_ARCH__ >= 750
@@ -41,7 +42,8 @@ template <class F> DEVICE void load_matrices(u32 (&r)[4], F address) {
 #endif
 }
 
-// The same of the matrices' transposes: rows 2 (lane % 4) and the next of column lane / 4.
+// The same with each matrix of 16-bit elements transposed: a lane gets rows 2 (lane % 4) and 2
+// (lane % 4) + 1 of column lane / 4.
 template <class F> DEVICE void load_transposed(u32 (&r)[4], F address) {
     int lane = threadIdx.x % 32;
 #if !defined(STAND_IN) && __CUDA_ARCH__ >= 750
@@ -56,9 +58,9 @@ template <class F> DEVICE void load_transposed(u32 (&r)[4], F address) {
 #endif
 }
 
-// How far loops over tiles are unrolled: wholly, but not where a processor lacks such products (the
-// definition below would take minutes to compile), nor where its registers do not hold so many
-// tiles.
+// Unroll factor of loops over tiles: all TILES, but 1 on an architecture without the mma.sync
+// instruction, where the plain definition below would take minutes to compile, or with too few
+// registers for so many tiles.
 #if defined(STAND_IN) || __CUDA_ARCH__ >= 800
 template <int TILES> constexpr int UNROLLED = TILES;
 #else
@@ -72,13 +74,14 @@ template <int TILES> constexpr int UNROLLED = REAL == 2 && __CUDA_ARCH__ >= 750 
 #define TERMS "m16n8k16.row.col.f32.f16.f16.f32"
 #endif
 
-// d += a b of a warp: a is 16 x K, b is K x 8, for K = 16 of 16-bit floats or 8 of TF32 (f32 with
-// ten bits of fraction). With g = lane / 4 and t = lane % 4, a lane holds d[g + 8 i / 2][2 t + i %
-// 2], and words: a_0..3 from rows g, g + 8, g, g + 8, the first two from the lower half of K, and
-// b_0, b_1 of column g from the lower and the upper half; within a half, word t.
+// d += a b by one warp (mma.sync): a is [16, K], b is [K, 8], d is [16, 8], with K = 16 for 16-bit
+// floats and 8 for TF32 (f32 with a 10-bit fraction). With g = lane / 4 and t = lane % 4, a lane's
+// fragments are: d[i] = element (g + 8 (i / 2), 2 t + i % 2); a[0], a[1] = word t of rows g and g +
+// 8 in the lower half of K, a[2], a[3] = the same in the upper half; b0, b1 = word t of column g in
+// the lower and the upper half. A word holds one element of TF32 or two of 16 bits.
 DEVICE void multiply_add(float (&d)[4], const u32 (&a)[4], u32 b0, u32 b1) {
 #if defined(STAND_IN) || __CUDA_ARCH__ < 750 || (REAL != 2 && __CUDA_ARCH__ < 800)
-    // By its definition, from the other lanes' words.
+    // The plain definition, which reads the other lanes' fragments.
     int lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
 #ifdef STAND_IN
     struct { u32 a[4], b[2]; } mine = {{a[0], a[1], a[2], a[3]}, {b0, b1}};
@@ -115,6 +118,6 @@ DEVICE void multiply_add(float (&d)[4], const u32 (&a)[4], u32 b0, u32 b1) {
 #endif
 }
 
-// A word as the tensor cores take it: f32 is rounded to TF32, which they only cut off. 16-bit
-// floats stay.
+// A word of an operand as mma.sync takes it: f32 is rounded to TF32 here, as the instruction
+// ignores the lower 13 bits. 16-bit floats stay as they are.
 DEVICE u32 operand(u32 word) { return REAL == 0 ? word + 0x1000u : word; }

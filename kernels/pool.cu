@@ -1,5 +1,5 @@
-// Averages and maxima over windows. A thread takes V channels of one pixel of its output, and
-// gathers: the way back too, so that nothing is added by two threads.
+// Average and maximum pooling. A thread computes V channels of one output pixel by gathering, in
+// the backward pass too, so that no two threads add to the same element.
 #include "common.cuh"
 #include "windows.cuh"
 
@@ -46,8 +46,8 @@ KERNEL_OF(256, 2, max_pool, const real* x, real* y, Window g, int v) {
     });
 }
 
-// dx = dy of the windows where this element is the first that is equal to the largest; which one is
-// first is found out again.
+// dx = the sum of dy over the windows in which this element is the first that equals the maximum;
+// the first is searched for again.
 KERNEL_OF(256, 2, max_pool_backward, const real* x, const real* y, const real* dy, real* dx, Window g, int v) {
     pixels(g, g.big_h, g.big_w, v, [=](auto width, const Pixel& p) {
         constexpr int V = width.value;
@@ -56,7 +56,8 @@ KERNEL_OF(256, 2, max_pool_backward, const real* x, const real* y, const real* d
         windows_over(g, p, [&](int row, int column, int) {
             i64 at_y = in_small(g, p, row, column);
             Floats<V> most = load<V>(y + at_y);
-            // A bit for each channel: whether the window's largest has been met, and whether here.
+            // One bit a channel: whether the window's maximum has been found, and whether it is
+            // this element.
             u32 taken = 0, mine = 0;
             Pixel window = {p.image, row, column, p.channel};
             window_of(g, window, [&](i64 at, int) {

@@ -1,8 +1,8 @@
-// Sums over the middle of [outer, length, inner], in an order that depends on the sizes alone;
-// extremes of rows.
+// Sums over the middle axis of [outer, length, inner], in an order that depends on the sizes alone;
+// maxima and minima of rows, and where they are.
 //
-// Long sums take two launches: parts of `span` rows each, then the parts. No atomics: the same
-// input gives the same bits.
+// A long sum takes two launches: partial sums of `span` rows each, then the sum of those. There are
+// no atomics, so the same input gives the same bits.
 #include "common.cuh"
 
 template <class T> DEVICE void sum_of_rows(const real* x, T* y, i64 rows, int length, float scale) {
@@ -15,7 +15,7 @@ template <class T> DEVICE void sum_of_rows(const real* x, T* y, i64 rows, int le
 KERNEL(sum_rows, const real* x, real* y, i64 rows, int length, float scale) { sum_of_rows(x, y, rows, length, scale); }
 KERNEL(sum_rows_f32, const real* x, float* y, i64 rows, int length, float scale) { sum_of_rows(x, y, rows, length, scale); }
 
-// One long row: a block sums `span` of its numbers.
+// One long row: a block sums `span` elements of it.
 template <int V> DEVICE void sum_stretch(const real* x, float* part, int length, int span) {
     i64 start = (i64)blockIdx.y * span;
     i64 end = start + span < length ? start + span : length;
@@ -30,7 +30,7 @@ template <int V> DEVICE void sum_stretch(const real* x, float* part, int length,
     if (threadIdx.x == 0) *part = sum;
 }
 
-// Columns: a block sums `span` rows of as many columns as it has threads for.
+// Columns: a block sums `span` rows, for up to 256 V columns.
 template <int V> DEVICE void sum_block(const real* x, float* part, int length, int inner, int span, int block) {
     __shared__ float room[V][256];
     Share<V> share(inner);
@@ -61,7 +61,7 @@ KERNEL(sum_columns, const real* x, float* part, int outer, int length, int inner
     });
 }
 
-// y = scale times the sum of parts [outer, splits, inner] over the splits.
+// y = scale times the sum of the partial sums [outer, splits, inner] over the splits.
 template <class T> DEVICE void finish(const float* part, T* y, int splits, int inner, float scale) {
     __shared__ float room[256];
     int columns = inner >= 8192 ? 256 : inner == 1 ? 1 : 8, lanes = 256 / columns, blocks = (inner + columns - 1) / columns;
@@ -83,7 +83,7 @@ template <class T> DEVICE void finish(const float* part, T* y, int splits, int i
 KERNEL(sum_finish, const float* part, real* y, int splits, int inner, float scale) { finish(part, y, splits, inner, scale); }
 KERNEL(sum_finish_f32, const float* part, float* y, int splits, int inner, float scale) { finish(part, y, splits, inner, scale); }
 
-// ---- Extremes.
+// ---- Maxima and minima.
 
 DEVICE float key_of(float x) { return x; }
 DEVICE float key_of(bf16 x) { return to_float(x); }
@@ -91,10 +91,10 @@ DEVICE float key_of(f16 x) { return to_float(x); }
 DEVICE int key_of(u8 x) { return x; }
 DEVICE i64 key_of(i64 x) { return x; }
 
-// A number and its place; place -1: none yet.
+// A value and its index in the row; an index of -1 means none yet.
 template <class T> struct Best { T value; int place; };
 
-// Whether a comes before b: not-a-number first, then the larger (or smaller), then the first.
+// Whether a ranks before b: NaN first, then the larger (or smaller) value, then the smaller index.
 template <class T> DEVICE bool ahead(const Best<T>& a, const Best<T>& b, bool largest) {
     if (a.place < 0 || b.place < 0) return b.place < 0;
     bool odd_a = a.value != a.value, odd_b = b.value != b.value;
@@ -103,7 +103,7 @@ template <class T> DEVICE bool ahead(const Best<T>& a, const Best<T>& b, bool la
     return a.place < b.place;
 }
 
-// The first by `ahead` of those elements of a row that come after `last`, found by one warp.
+// The element that ranks first by `ahead` among those that rank after `last`, by one warp.
 template <class T, class K> DEVICE Best<K> first_after(const T* row, int length, bool largest, const Best<K>& last) {
     Best<K> best = {K(0), -1};
     for (int i = threadIdx.x % 32; i < length; i += 32) {
@@ -139,7 +139,7 @@ KERNEL(topk, const real* x, i64* at, i64 rows, int length, int k) {
     });
 }
 
-// y[r, j] = x[r, at[r, j]], k of them a row.
+// y[r, j] = x[r, at[r, j]], with k indices a row.
 template <class T> DEVICE void pick(const T* x, const i64* at, T* y, i64 n, int length, int k) {
     for (i64 i = first_item(); i < n; i += item_stride()) {
         i64 j = i, row = divide(j, k);
@@ -152,7 +152,7 @@ KERNEL(pick_2, const u16* x, const i64* at, u16* y, i64 n, int length, int k) { 
 KERNEL(pick_4, const u32* x, const i64* at, u32* y, i64 n, int length, int k) { pick(x, at, y, n, length, k); }
 KERNEL(pick_8, const u64* x, const i64* at, u64* y, i64 n, int length, int k) { pick(x, at, y, n, length, k); }
 
-// dx = dy at the extreme of each row, 0 elsewhere.
+// dx = dy at the maximum (or minimum) of each row, 0 elsewhere.
 KERNEL(extreme_backward, const i64* at, const real* dy, real* dx, i64 n, int length) {
     for (i64 i = first_item(); i < n; i += item_stride()) {
         i64 place = i, row = divide(place, length);

@@ -1,5 +1,5 @@
-// Gradient descent, one pass over weights, gradients and velocities: the formulas of
-// src/cpu/sgd.rs. Without velocities, without momentum.
+// Gradient descent, in one pass over weights, gradients and velocities: the formulas of
+// src/cpu/sgd.rs. v is null without momentum.
 #include "common.cuh"
 
 KERNEL(sgd, float* w, const float* dw, float* v, const Segment* segments, const Step* step, float momentum, int nesterov, float decay) {

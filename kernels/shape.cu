@@ -1,4 +1,4 @@
-// Moving elements about, by their size alone.
+// Copies and transposes of elements of any type, by their size in bytes.
 #include "common.cuh"
 
 // y[sum of i b] = x[sum of i a] over all indices of a box.
@@ -16,8 +16,9 @@ KERNEL(copy_box_4, const u32* x, u32* y, i64 n, Axes axes) { copy_box(x, y, n, a
 KERNEL(copy_box_8, const u64* x, u64* y, i64 n, Axes axes) { copy_box(x, y, n, axes); }
 KERNEL(copy_box_16, const uint4* x, uint4* y, i64 n, Axes axes) { copy_box(x, y, n, axes); }
 
-// y[b, j, i] = x[b, i, j], by squares of 32 in shared memory: both sides are then read and written
-// along rows. The 33rd column keeps the elements of a column of the square in different banks.
+// y[b, j, i] = x[b, i, j], by tiles of 32 x 32 in shared memory, so that both loads and stores are
+// coalesced. The 33rd column is padding: it puts the elements of a tile's column into different
+// banks.
 template <class T> DEVICE void transpose(const T* x, T* y, int batch, int rows, int columns) {
     __shared__ T square[32][33];
     int left = blockIdx.x * 32, top = blockIdx.y * 32, i = threadIdx.x;

@@ -1,4 +1,4 @@
-// Exponentials of rows over their sum, a warp a row: e^(ln p), or ln p.
+// Softmax of each row, or its logarithm ln p; the softmax is e^(ln p). One warp takes a row.
 #include "common.cuh"
 
 KERNEL(softmax, int log, const real* x, real* y, i64 rows, int k) {

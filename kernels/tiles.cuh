@@ -10,18 +10,18 @@
 constexpr int CHUNKS = 4;           // of a row
 constexpr int DEPTH = CHUNKS * P;   // elements of a row: the step along k
 
-// Where chunk `chunk` of row `row` is stored. Eight rows are read at once, one chunk of each: the
-// chunks are swizzled (xor with the row), so that they lie in different banks.
+// The index of a chunk of a row in a tile. A warp reads one chunk of each of eight rows at once:
+// chunks are swizzled (xor with the row), so that these lie in different banks of shared memory.
 DEVICE int chunk_at(int row, int chunk) { return row * CHUNKS + (chunk ^ (row >> 1 & 3)); }
 
-// ---- Where the elements of A come from.
+// ---- Addressing of A: which input element each row and each k of the product reads.
 //
-// Along each axis, output j of a phase reads at its tap t the input at stride j + offset + t apart,
-// multiplied by kernel element first + t every. A convolution has one phase. A transposed one has
-// as many as its stride: its outputs form polyphase components, and outputs of one component, a
-// stride apart, have the same taps.
+// Along each axis, output j of a phase reads for its tap t the input at index stride j + offset + t
+// apart, which is multiplied by kernel element first + t every. A convolution has one phase. A
+// transposed one has as many as its stride: its outputs form polyphase components, and outputs of
+// one component, a stride apart, have the same taps.
 struct Side {
-    int start, step, count;             // outputs: start + j step, so many
+    int start, step, count;             // outputs of the phase: start + j step for j < count
     int stride, offset, apart;          // inputs
     int taps, first, every;             // kernel elements
     static DEVICE Side of_small(int small, int stride, int pad, int dil, int kernel) {
@@ -29,8 +29,9 @@ struct Side {
     }
     static DEVICE Side of_big(int big, int stride, int pad, int dil, int kernel, int phase) {
         Side s = {phase, stride, phase < big ? (big - phase + stride - 1) / stride : 0, 1, 0, 0, 0, 0, 1};
-        // o = stride i - pad + dil k, for o = phase + stride j: i = j + (phase + pad - dil k) /
-        // stride, where that is whole.
+        // Input i and kernel element k reach output o = stride i - pad + dil k. For o = phase +
+        // stride j that is i = j + (phase + pad - dil k) / stride, for those k where it is an
+        // integer.
         for (int k = 0; k < kernel; k++) {
             int reach = phase + pad - dil * k;
             if (reach % stride) continue;
@@ -45,7 +46,7 @@ struct Side {
 struct Gather {
     const real *input, *weight, *bias;
     real* output;
-    int images, groups, in_h, in_w, in_c, out_h, out_w, out_c, weights, kw;  // weights of one output channel; the kernel's width
+    int images, groups, in_h, in_w, in_c, out_h, out_w, out_c, weights, kw;  // `weights`: elements of one output channel's kernel; kw: the kernel's width
     Side down, right;
     DEVICE int rows() const { return images * down.count * right.count; }
     DEVICE int depth() const { return down.taps * right.taps * (in_c / groups); }
@@ -54,7 +55,7 @@ struct Gather {
     }
 };
 
-// Where a row of the product, an output pixel, begins to read.
+// The first input pixel that a row of the product (an output pixel) reads, maybe outside of the image.
 struct Origin {
     int image, y, x;
     Origin() = default;
@@ -62,13 +63,13 @@ struct Origin {
         u32 left = row;
         x = (int)width.split(left) * g.right.stride + g.right.offset;
         y = (int)height.split(left) * g.down.stride + g.down.offset;
-        // Rows beyond the last read nothing: all their taps lie outside.
+        // All taps of rows beyond the last lie outside of the image, so that these read zeros.
         if (row >= g.rows()) y = -0x40000000;
         image = min((int)left, g.images - 1);
     }
 };
 
-// A place along the sum: tap and channel. It moves on by steps of DEPTH without divisions.
+// A position along k: tap (ty, tx) and input channel. It advances by DEPTH without divisions.
 struct Place {
     int ty, tx, channel;
     DEVICE Place(const Gather& g, int k) {
@@ -83,22 +84,23 @@ struct Place {
         }
     }
     DEVICE bool within(const Gather& g) const { return ty < g.down.taps; }
-    // Its element of the input, of which `input` is the group's first, and whether that lies within
-    // the image.
+    // The address of its input element, and whether that lies within the image; `input` is the
+    // first element of the group.
     DEVICE const real* of(const Gather& g, const real* input, const Origin& origin, bool& there) const {
         int y = origin.y + ty * g.down.apart, x = origin.x + tx * g.right.apart;
         there = within(g) && (u32)y < (u32)g.in_h && (u32)x < (u32)g.in_w;
         return input + (there ? ((i64)origin.image * g.in_h * g.in_w + y * g.in_w + x) * g.in_c + channel : 0);
     }
-    // Its place among an output channel's weights.
+    // Its offset among an output channel's weights.
     DEVICE int of_weights(const Gather& g) const {
         int tap = (g.down.first + ty * g.down.every) * g.kw + g.right.first + tx * g.right.every;
         return within(g) ? tap * (g.in_c / g.groups) + channel : 0;
     }
 };
 
-// Fills tiles: M = 128 rows of the input and N of the weights. A thread keeps to one chunk of a
-// row, and to every so many rows.
+// Copies tiles to shared memory: 128 rows of the gathered input (left) and N rows of the weights
+// (right). A thread copies one chunk of every STEP-th row. PACKS: a chunk is 16 contiguous, aligned
+// bytes in global memory; else its elements are copied one by one.
 template <int N, int THREADS, bool PACKS> struct Filler {
     static constexpr int STEP = THREADS / CHUNKS, ROWS = 128 / STEP, COLUMNS = (N + STEP - 1) / STEP;
     const Gather& g;
@@ -107,7 +109,7 @@ template <int N, int THREADS, bool PACKS> struct Filler {
     const real *input, *weight;
     int k, row, chunk, columns;
 
-    // Of a block that makes output channels from `first` of its group on.
+    // For a block that computes output channels from `first` on, of its group.
     DEVICE Filler(const Gather& g, const Divider& width, const Divider& height, int group, int first)
         : g(g), place(g, threadIdx.x % CHUNKS * P), k(threadIdx.x % CHUNKS * P), row(threadIdx.x / CHUNKS),
           chunk(threadIdx.x % CHUNKS) {
@@ -154,7 +156,8 @@ template <int N, int THREADS, bool PACKS> struct Filler {
     }
 };
 
-// Where output pixels lie: the element that a row of the product begins at, or -1 beyond the last.
+// The offset in the output at which a row of the product (an output pixel) begins, or -1 for rows
+// beyond the last.
 struct Target {
     const Gather& g;
     const Divider &width, &height;
@@ -165,7 +168,8 @@ struct Target {
     }
 };
 
-// The product of one block's tiles on tensor cores: four warps of 64 x N / 2.
+// One block's product on tensor cores: four warps, each of which accumulates 64 x N / 2 outputs in
+// registers.
 template <int N> struct OnTensorCores {
     static constexpr int COLUMNS = N, THREADS = 128, BLOCKS = 2, TILES = N / 16;
     float sum[4][TILES][4] = {};
@@ -182,7 +186,8 @@ template <int N> struct OnTensorCores {
             }
 #pragma unroll UNROLLED<TILES>
             for (int j = 0; j < TILES; j += 2) {
-                // Two columns of tiles at once; of an odd number the last is read twice.
+                // One load brings two columns of tiles; where their number is odd, the last load
+                // reads the last column twice.
                 load_matrices(b, [=](int lane) {
                     return right + chunk_at(first + min(j + lane / 16, TILES - 1) * 8 + lane % 8, half + lane / 8 % 2);
                 });
@@ -196,7 +201,8 @@ template <int N> struct OnTensorCores {
         }
     }
 
-    // Channels lie in pairs; where those are aligned, a pair is one store.
+    // The epilogue: adds the bias and stores. A lane holds pairs of neighbouring channels; where
+    // pairs are aligned, each is one store.
     DEVICE void write(const Gather& g, const Target& target, int group, int first) const {
         int lane = threadIdx.x % 32, top = blockIdx.x * 128 + threadIdx.x / 64 * 64 + lane / 4, channels = g.out_c / g.groups;
         int column = first + threadIdx.x / 32 % 2 * (N / 2) + lane % 4 * 2;
@@ -221,8 +227,8 @@ template <int N> struct OnTensorCores {
     }
 };
 
-// The same in f32: 16 x 16 threads, each with every 16th row and column, four terms of the sum at a
-// time.
+// The same by f32 multiply-adds: 16 x 16 threads, each of which accumulates every 16th row and
+// column, four elements along k at a time.
 template <int N> struct InF32 {
     static constexpr int COLUMNS = N, THREADS = 256, BLOCKS = 1;
     float sum[8][N / 16] = {};
@@ -258,12 +264,13 @@ template <int N> struct InF32 {
     }
 };
 
-// Tiles that are filled while others are multiplied: as many as 48 KiB of shared memory hold, up to
-// four.
+// Stages of the pipeline: pairs of tiles that fit the 48 KiB of static shared memory, four at most.
+// One is multiplied while the others are filled.
 template <int N> constexpr int STAGES = 3072 / ((128 + N) * CHUNKS) < 4 ? 3072 / ((128 + N) * CHUNKS) : 4;
 
-// The whole of a block's product: S pairs of tiles of SIZE chunks together, of which the second
-// begins at MIDDLE, are filled by turns.
+// The main loop of a block: a software pipeline over `steps` steps along k, with S stages in a ring
+// in shared memory (`room`). A stage is a pair of tiles of SIZE chunks together; the second tile
+// begins at MIDDLE.
 template <int S, int SIZE, int MIDDLE, class Filler, class Core> DEVICE void multiply_all(uint4* room, int steps, Filler& filler, Core& core) {
     int to = 0, from = 0;
     for (; to < S - 1; to++) {
@@ -272,7 +279,8 @@ template <int S, int SIZE, int MIDDLE, class Filler, class Core> DEVICE void mul
     }
     for (int step = 0; step < steps; step++) {
         copies_done<S - 2>();
-        // All have filled the next tiles, and none reads the last any more.
+        // Now all threads' copies of this step are visible, and no thread still reads the stage
+        // that is filled next.
         __syncthreads();
         if (step + S - 1 < steps) filler.fill(room + to * SIZE, room + to * SIZE + MIDDLE);
         copies_begun();
@@ -298,7 +306,8 @@ template <class Core> DEVICE void convolution(const Gather& g, int v) {
     else convolve<Core, false>(g, room);
 }
 
-// The kernels of one direction: for each width of tiles, and for each way to multiply f32.
+// The kernels of one direction: one for each tile width N, and for f32 also with TF32 operands on
+// tensor cores.
 #define CONVOLUTION(name, gather, core)                                                                                                    \
     KERNEL_OF(core::THREADS, core::BLOCKS, name, const real* in, const real* weight, const real* bias, real* out, Window g, int v) {      \
         convolution<core>(gather(in, weight, bias, out, g), v);                                                                              \

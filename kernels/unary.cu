@@ -1,5 +1,5 @@
-// One operand, element by element. The kinds are those of src/cpu/unary.rs, in its order; which one
-// it is, is asked once a pack.
+// Elementwise functions of one operand. The kinds are those of src/cpu/unary.rs, in its order; the
+// switch is evaluated once a pack.
 #include "common.cuh"
 
 enum { NEG, ABS, EXP, LOG, SQRT, SQUARE, RECIP, POWF, TANH, SIGMOID, RELU, SILU, GELU, CLAMP, ADD_SCALAR, MUL_SCALAR, DIV_SCALAR, LEAKY_RELU, ELU, RELU6, HARDSWISH, SOFTPLUS, LOG1P, SIN, COS, ERF };
@@ -21,7 +21,7 @@ template <int V> DEVICE void apply(int kind, float p, float q, Floats<V>& x) {
     case POWF: return map(x, [=](float x) { return powf(x, p); });
     case TANH: return map(x, [](float x) { return tanhf(x); });
     case SIGMOID: return map(x, [](float x) { return sigmoid(x); });
-    // Written so that not-a-number passes through.
+    // Written so that NaN passes through.
     case RELU: return map(x, [](float x) { return x < 0 ? 0 : x; });
     case SILU: return map(x, [](float x) { return x * sigmoid(x); });
     case GELU: return map(x, [](float x) { return gelu(x); });

@@ -1,5 +1,6 @@
-// Resizing by tables of which rows and which columns make each new pixel. Both in one pass: the few
-// pixels that neighbours share are read from the cache.
+// Resizing, by tables that list the input rows and columns of each output row and column with their
+// weights. Both axes are resampled in one pass: pixels that neighbouring outputs share hit the
+// cache.
 #include "common.cuh"
 
 struct Table { const int* first; const int* element; const float* weight; };

@@ -1,12 +1,12 @@
-// Walking over pixels and windows where each channel keeps to itself: pooling, and convolutions
-// that give each channel a kernel of its own. A thread takes V channels of one pixel of its output,
-// and gathers, so that nothing is added by two threads.
+// Loops over pixels and their windows for ops that do not mix channels: pooling and depthwise
+// convolution. A thread computes V channels of one output pixel and gathers what they depend on, so
+// that no two threads add to the same element.
 #pragma once
 
 struct Pixel {
     i64 image;
     int row, column, channel;
-    // Of item i over images of h x w pixels of c channels, V at a time.
+    // Item i of images of h x w pixels of c channels, where an item is V channels of a pixel.
     template <int V> static DEVICE Pixel of(i64 i, int h, int w, int c, Width<V>) {
         Pixel p;
         i64 at = i;
@@ -21,7 +21,7 @@ DEVICE i64 element(const Pixel& p, int row, int column, int h, int w, int c) { r
 DEVICE i64 in_big(const Window& g, const Pixel& p, int row, int column) { return element(p, row, column, g.big_h, g.big_w, g.big_c); }
 DEVICE i64 in_small(const Window& g, const Pixel& p, int row, int column) { return element(p, row, column, g.small_h, g.small_w, g.small_c); }
 
-// Calls body(Width<V>, pixel) for the pixels of one of the images.
+// A grid-stride loop that calls body(Width<V>, pixel) for the pixels of images of h x w.
 template <class F> DEVICE void pixels(const Window& g, int h, int w, int v, F body) {
     with_width(v, [&](auto width) {
         i64 items = (i64)g.n * h * w * (g.big_c / width.value);

@@ -1,12 +1,11 @@
-//! Mean and variance of each channel, and the normalisation by them. Statistics are f32, whatever x
-//! is.
+//! Batch normalisation. Statistics are f32, whatever the type of x is.
 
 use super::runtime::launch::{Columns, together};
 use super::{Slice, SliceMut};
 use crate::{DType, Result};
 
-/// Mean and biased variance of each channel of x `[rows, c]`: blocks of rows about their own mean,
-/// then merged.
+/// Mean and biased variance of each channel of x `[rows, c]`: the moments of each block's rows,
+/// then their merge.
 pub(crate) fn moments(x: Slice, mean: &mut SliceMut, var: &mut SliceMut) -> Result<()> {
     let c = mean.as_slice().elements;
     let rows = x.elements / c;
@@ -105,7 +104,7 @@ pub(crate) fn gradient_sums(
         .launch()
 }
 
-/// dx, from the sums where mean and variance depend on x, without them where they were given.
+/// dx. `sums` are dgamma and dbeta if mean and variance depend on x; none if they are constants.
 pub(crate) fn backward_input(
     [x, dy]: [Slice; 2],
     [mean, var]: [Slice; 2],
@@ -143,7 +142,7 @@ pub(crate) fn backward_input(
         .launch()
 }
 
-/// Whether gamma and beta are f32 beside an x of 16 bits.
+/// 1 if gamma and beta are f32, 0 if they have the type of x: the argument `wide` of kernels.
 pub(super) fn wide(gamma: Slice) -> i32 {
     i32::from(gamma.dtype == DType::F32)
 }

@@ -8,7 +8,7 @@ use crate::{DType, Error, Result};
 pub(crate) fn forward(x: Slice, y: &mut SliceMut) -> Result<()> {
     let (from, to, n) = (x.dtype, y.as_slice().dtype, x.elements);
     let bytes = x.bytes() + y.as_slice().bytes();
-    // From and to f32 in packs of 16 bytes; what else there is goes one by one.
+    // Conversions from and to f32 have vectorized kernels; all others go element by element.
     let (name, real) = match (from, to) {
         (DType::F32, DType::BF16 | DType::F16) => ("narrow", to),
         (DType::BF16 | DType::F16, DType::F32) => ("widen", from),
@@ -33,8 +33,8 @@ pub(crate) fn forward(x: Slice, y: &mut SliceMut) -> Result<()> {
         .launch()
 }
 
-/// Writes each piece to where it begins in y, of f32: `struct Pieces` of the kernel, a hundred in a
-/// launch.
+/// Copies each piece to its offset in y, which is f32; a launch takes up to a hundred pieces
+/// (`struct Pieces` of the kernel).
 pub(crate) fn gather(pieces: &[(Slice, usize)], y: &mut SliceMut) -> Result<()> {
     const PIECES: usize = 100;
     for pieces in pieces.chunks(PIECES) {
@@ -66,7 +66,7 @@ pub(crate) fn gather(pieces: &[(Slice, usize)], y: &mut SliceMut) -> Result<()> 
     Ok(())
 }
 
-/// y = scale x + shift for bytes `[.., c]`, by the scale and shift of each channel.
+/// y = scale x + shift for bytes `[.., c]`, with a scale and a shift for each channel.
 pub(crate) fn images(x: Slice, scale: Slice, shift: Slice, y: &mut SliceMut) -> Result<()> {
     let (n, real) = (x.elements, y.as_slice().dtype);
     let bytes = x.bytes() + y.as_slice().bytes();

@@ -1,20 +1,21 @@
-//! What is done to gradients as one long array, and the numbers of a step that live in device
-//! memory: how many were made, learning rate, loss scale, whether to skip.
+//! Gradients as one long array, before a step; and the state of the optimizer's step, which is kept
+//! in device memory: steps made, learning rate, loss scale, whether to skip.
 
 use super::{Slice, SliceMut};
 use crate::{DType, Result};
 
-/// Words of 32 bits in `struct Step` of common.cuh, and where some of its numbers are.
+/// 32-bit words in `struct Step` of common.cuh, and the indices of some fields.
 pub(crate) const STEP_WORDS: usize = 10;
 pub(crate) const LR: usize = 2;
 pub(crate) const LOSS_SCALE: usize = 3;
 pub(crate) const GOOD: usize = 4;
 pub(crate) const SKIPPED: usize = 5;
 
-/// Words of 32 bits in `struct Segment`.
+/// 32-bit words in `struct Segment`.
 pub(crate) const SEGMENT_WORDS: usize = 8;
 
-/// Blocks for each segment, and segments, where the longest has so many elements.
+/// The grid over segments: x has the blocks of each, enough for the longest, which has `longest`
+/// elements; y has the segments.
 pub(super) fn grid(segments: Slice, longest: usize) -> [usize; 3] {
     [
         longest.div_ceil(4).div_ceil(256).clamp(1, 512),
@@ -23,13 +24,13 @@ pub(super) fn grid(segments: Slice, longest: usize) -> [usize; 3] {
     ]
 }
 
-/// How many numbers [`sum_squares`] gives.
+/// Number of partial sums that [`sum_squares`] writes.
 pub(crate) fn parts(segments: Slice, longest: usize) -> usize {
     let [blocks, count, _] = grid(segments, longest);
     blocks * count
 }
 
-/// The sum of squares of each block's share of the segments that are not frozen, in f64.
+/// The sum of squares of each block's part of its segment, in f64; 0 for frozen segments.
 pub(crate) fn sum_squares(
     dw: Slice,
     segments: Slice,
@@ -48,8 +49,8 @@ pub(crate) fn sum_squares(
         .launch()
 }
 
-/// Counts the step, or skips it where a gradient is not finite; `growth` good steps double the loss
-/// scale, 0 leaves it.
+/// Counts the step, or skips it if a gradient is not finite. After `growth` good steps the loss
+/// scale doubles; with a growth of 0 it stays.
 pub(crate) fn begin_step(
     step: &mut SliceMut,
     part: Slice,
@@ -70,7 +71,7 @@ pub(crate) fn begin_step(
         .launch()
 }
 
-/// dw moved into [-limit, limit].
+/// Clamps dw to [-limit, limit].
 pub(crate) fn clamp(dw: &mut SliceMut, limit: f64) -> Result<()> {
     let (gpu, n) = (dw.as_slice().gpu, dw.as_slice().elements);
     let launch = gpu
@@ -81,7 +82,7 @@ pub(crate) fn clamp(dw: &mut SliceMut, limit: f64) -> Result<()> {
     launch.each(n.div_ceil(4)).moves(8 * n).launch()
 }
 
-/// dw times a factor.
+/// dw *= factor.
 pub(crate) fn scale(dw: &mut SliceMut, factor: f64) -> Result<()> {
     let (gpu, n) = (dw.as_slice().gpu, dw.as_slice().elements);
     let launch = gpu
@@ -92,13 +93,13 @@ pub(crate) fn scale(dw: &mut SliceMut, factor: f64) -> Result<()> {
     launch.each(n.div_ceil(4)).moves(8 * n).launch()
 }
 
-/// What an optimizer's kernel reads beside weights and moments.
+/// What an optimizer's kernel reads in addition to weights and moments.
 #[derive(Clone, Copy)]
 pub(crate) struct Step<'a> {
     pub dw: Slice<'a>,
     pub segments: Slice<'a>,
     /// Elements of the longest segment.
     pub longest: usize,
-    /// `struct Step`.
+    /// The state of the step, `struct Step`.
     pub step: Slice<'a>,
 }

@@ -1,11 +1,11 @@
-//! Comparing two operands, and choosing between them.
+//! Comparison of two operands, and selection between them.
 
 use super::binary::broadcast;
 use super::{Slice, SliceMut};
 use crate::{DType, Result, Shape};
 
-/// y = 1 where a and b lie as one of `holds`, else 0, both broadcast to the last of the shapes,
-/// those of a, b and y.
+/// y = 1 where the relation of a and b is in the set `holds`, else 0. The shapes are those of a, b
+/// and y, to which a and b broadcast.
 pub(crate) fn forward(
     holds: u8,
     [a, b]: [Slice; 2],
@@ -33,7 +33,7 @@ pub(crate) fn forward(
         .launch()
 }
 
-/// y = a where the mask is not 0, else b; all of one length.
+/// y = a where the mask is not 0, else b; all have the same length.
 pub(crate) fn select(mask: Slice, a: Slice, b: Slice, y: &mut SliceMut) -> Result<()> {
     let name =
         ["select_1", "select_2", "select_4", "select_8"][a.dtype.bytes().trailing_zeros() as usize];

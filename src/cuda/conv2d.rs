@@ -1,5 +1,5 @@
-//! Convolutions as implicit products of matrices: rows are output pixels, columns output channels,
-//! and the sum runs over taps and input channels. No column buffer is ever laid out.
+//! Convolutions as implicit GEMMs: rows are output pixels, columns are output channels, and the sum
+//! runs over taps and input channels. The im2col matrix is never stored.
 
 use super::reduce::finish;
 use super::runtime::launch::{Axes, Columns, together};
@@ -47,20 +47,21 @@ pub(super) fn window(gpu: &Gpu, g: &Geometry) -> Result<[u32; 16]> {
     Ok(words)
 }
 
-/// How wide a block's tile is, and how it computes.
+/// The output tile of a thread block, and the multiply-adds that compute it.
 pub(super) struct Tile {
     pub width: usize,
-    /// What is put before the width in a kernel's name.
+    /// The prefix of the width in the kernel's name.
     pub kind: &'static str,
     pub threads: u32,
 }
 
 impl Tile {
-    /// For `c` output channels a group: the width that wastes the fewest columns, the widest of
-    /// equals.
+    /// For `c` output channels a group: the width that wastes the fewest columns, and of equals the
+    /// widest.
     pub fn new(dtype: DType, tf32: bool, c: usize) -> Tile {
         let plain = dtype == DType::F32 && !tf32;
-        // A tile of 144 columns fits the registers only where two numbers fit in one.
+        // Accumulators of 144 columns leave enough registers only where two operand elements share
+        // one.
         let widths = if dtype == DType::F32 {
             &[32, 64, 128][..]
         } else {
@@ -83,7 +84,7 @@ impl Tile {
         }
     }
 
-    /// The kernel's name, which must live as long as the program: there are a dozen.
+    /// The kernel's name; names are `'static`.
     pub fn name(&self, transposed: bool) -> &'static str {
         macro_rules! names {
             ($($kind:literal $width:literal)*) => {
@@ -98,7 +99,7 @@ impl Tile {
     }
 }
 
-/// One image from the other where each channel has a kernel of its own, by the kernel of this name.
+/// Depthwise convolution of x, by the kernel of this name: `depthwise` or `depthwise_transposed`.
 pub(super) fn depthwise(
     name: &'static str,
     g: &Geometry,
@@ -125,8 +126,8 @@ pub(super) fn depthwise(
     launch.counts(g.flops()).launch()
 }
 
-/// y where there are no channels to sum over, which the kernels would divide by: each pixel is the
-/// bias, or zeros.
+/// y if there are no input channels, by which the kernels would divide: each pixel is the bias, or
+/// 0.
 pub(super) fn of_no_channels(bias: Option<Slice>, c: usize, y: &mut SliceMut) -> Result<()> {
     let Some(bias) = bias else { return y.fill(0.0) };
     let pixels = y.as_slice().elements / c;
@@ -137,7 +138,8 @@ pub(super) fn of_no_channels(bias: Option<Slice>, c: usize, y: &mut SliceMut) ->
     )
 }
 
-/// small = the convolution of big: conv2d forwards, conv_transpose2d's input gradient.
+/// small = the convolution of big: the forward pass of conv2d, the input gradient of
+/// conv_transpose2d.
 pub(crate) fn forward(
     g: &Geometry,
     big: Slice,
@@ -176,8 +178,8 @@ pub(crate) fn forward(
         .launch()
 }
 
-/// dw[s, ky, kx, b] = the sum over all pixels of the small image of small[.., s] big[.. under (ky,
-/// kx), b], in f32.
+/// dw[s, ky, kx, b] = the sum over all pixels p of the small image of small[p, s] big[under p at
+/// (ky, kx), b], in f32.
 pub(crate) fn backward_weight(
     g: &Geometry,
     small: Slice,
@@ -194,7 +196,8 @@ pub(crate) fn backward_weight(
         return depthwise_weight(g, small, big, dw);
     }
     let tiles = groups * (g.small[2] / groups).div_ceil(128) * g.columns().div_ceil(128);
-    // Two blocks a multiprocessor, each with enough pixels to be worth its partial sums.
+    // Split-k: enough splits for two blocks a multiprocessor, but each with enough pixels to be
+    // worth writing its partial sums.
     let splits = (2 * gpu.multiprocessors as usize)
         .div_ceil(tiles.max(1))
         .clamp(1, pixels.div_ceil(1024));
@@ -226,7 +229,7 @@ pub(crate) fn backward_weight(
 }
 
 fn depthwise_weight(g: &Geometry, small: Slice, big: Slice, dw: &mut SliceMut) -> Result<()> {
-    /// Taps of a kernel's row that a block takes together: RUN of the kernel.
+    /// Taps of a kernel row that a block computes: RUN of conv2d.cu.
     const RUN: usize = 5;
     let (gpu, c, pixels, weights) = (
         small.gpu,

@@ -1,5 +1,5 @@
-//! Transposed convolution: one implicit product for each output phase, that is, for each remainder
-//! by the stride.
+//! Transposed convolution: an implicit GEMM for each phase, that is, for each remainder of an
+//! output's position by the stride.
 
 use super::conv2d::{Tile, depthwise, of_no_channels, window};
 use super::runtime::launch::together;
@@ -7,7 +7,8 @@ use super::{Slice, SliceMut};
 use crate::Result;
 use crate::tensor::window::Geometry;
 
-/// big = the transposed convolution of small: conv_transpose2d forwards, conv2d's input gradient.
+/// big = the transposed convolution of small: the forward pass of conv_transpose2d, the input
+/// gradient of conv2d.
 pub(crate) fn forward(
     g: &Geometry,
     small: Slice,
@@ -23,8 +24,8 @@ pub(crate) fn forward(
         return depthwise("depthwise_transposed", g, [small, weight], bias, big);
     }
     let (gpu, groups, [down, right]) = (small.gpu, g.window.groups, g.window.stride);
-    // The sum is over the small image's channels: the weight is turned so that they lie side by
-    // side.
+    // The sum runs over the small image's channels: the weight is transposed so that those are
+    // contiguous.
     let mut turned = gpu.scratch(weight.elements, weight.dtype)?;
     let launch = gpu
         .kernel("conv_transpose2d", "turn_weight", weight.dtype)?

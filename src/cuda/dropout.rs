@@ -1,4 +1,4 @@
-//! Keeping some elements and zeroing the others, by the CPU's numbered random bits.
+//! Dropout, by the same counter-based random bits as on the CPU.
 
 use super::runtime::graph;
 use super::runtime::launch::pack;
@@ -6,7 +6,7 @@ use super::{Slice, SliceMut};
 use crate::cpu::dropout::threshold;
 use crate::{Result, Rng};
 
-/// y = x / (1 - p) where the element's random bits reach p, else 0.
+/// y = x / (1 - p) where the element's random bits, as a fraction, reach p, else 0.
 pub(crate) fn forward(p: f64, rng: &Rng, x: Slice, y: &mut SliceMut) -> Result<()> {
     let (seed, stream) = rng.key();
     let (threshold, scale) = drop(p);
@@ -28,8 +28,8 @@ pub(crate) fn forward(p: f64, rng: &Rng, x: Slice, y: &mut SliceMut) -> Result<(
         .launch()
 }
 
-/// What an element's random bits, as a fraction of 2^16, must reach for it to stay, and what it is
-/// then multiplied by.
+/// The threshold that an element's random bits, as a fraction of 2^16, must reach for it to be
+/// kept, and the factor that it is then multiplied by.
 pub(super) fn drop(p: f64) -> (u32, f32) {
     (threshold(p), (1.0 / (1.0 - p)) as f32)
 }

@@ -1,9 +1,9 @@
-//! The running mean of weights.
+//! The exponential moving average of weights.
 
 use super::{Slice, SliceMut};
 use crate::{DType, Result};
 
-/// mean = keep mean + (1 - keep) x, `keep` being both factors in device memory.
+/// mean = keep mean + (1 - keep) x. `keep` holds both factors, in device memory.
 pub(crate) fn update(mean: &mut SliceMut, x: Slice, keep: Slice) -> Result<()> {
     let launch = x
         .gpu

@@ -21,8 +21,9 @@ use crate::{DType, Error, Result};
 /// Bytes of workspace that NVIDIA recommends for its newest devices.
 const WORKSPACE: usize = 32 << 20;
 
-/// Starts cuBLAS, with the caller's stream guard. Its own memory would be asked for while a step is
-/// captured, so it is given a workspace, for as long as the program runs.
+/// Starts cuBLAS; the caller holds the stream guard. cuBLAS would allocate its workspace at its
+/// first product, which may be in a captured step, where allocation is forbidden: so it gets one
+/// here, for as long as the program runs.
 fn start(gpu: &'static Gpu, workspace: Block) -> Result<BlasHandle> {
     let handle = result::create_handle().map_err(|e| failed(gpu, "does not start", e))?;
     let workspace: &'static Block = Box::leak(Box::new(workspace));
@@ -180,7 +181,7 @@ impl Product<'_> {
     }
 }
 
-/// cuBLAS, for this thread alone.
+/// cuBLAS, locked for this thread.
 struct Blas<'a> {
     handle: cublasHandle_t,
     // Dropped in this order, the reverse of how they were taken.

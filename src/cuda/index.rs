@@ -1,4 +1,4 @@
-//! Picking elements and rows by number, and adding gradients back. x is `[outer, length, inner]`.
+//! Gathers of elements and rows by index, and their gradients. x is `[outer, length, inner]`.
 
 use super::{Slice, SliceMut};
 use crate::{DType, Result};
@@ -85,12 +85,12 @@ pub(crate) fn rows(
         .launch()
 }
 
-/// dx, in f32: dy added up where [`gather`] picked from, 0 elsewhere.
+/// dx, in f32: the sum of dy over all indices of [`gather`] that read the element.
 pub(crate) fn scatter(dy: Slice, at: Slice, sizes: [usize; 3], dx: &mut SliceMut) -> Result<()> {
     add("gather_backward", dy, at, sizes, dx)
 }
 
-/// dx, in f32: dy added up where [`rows`] picked from, 0 elsewhere.
+/// dx, in f32: the sum of dy over all indices of [`rows`] that read the row.
 pub(crate) fn add_rows(dy: Slice, at: Slice, sizes: [usize; 3], dx: &mut SliceMut) -> Result<()> {
     add("rows_backward", dy, at, sizes, dx)
 }
@@ -114,7 +114,7 @@ fn add(
     launch.each(n).moves(dy.bytes() + 4 * n).launch()
 }
 
-/// 1 at each label's place and 0 elsewhere.
+/// 1 at the index of each label, 0 elsewhere.
 pub(crate) fn one_hot(labels: Slice, classes: usize, y: &mut SliceMut) -> Result<()> {
     let n = labels.elements * classes;
     let launch = labels

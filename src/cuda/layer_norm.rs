@@ -1,4 +1,4 @@
-//! Layer normalisation, a warp a position.
+//! Layer normalisation; a warp takes a position.
 
 use super::batch_norm::wide;
 use super::reduce::finish;
@@ -55,7 +55,7 @@ pub(crate) fn backward_input(
         .launch()
 }
 
-/// dgamma, then dbeta, in one row of 2 c numbers in f32.
+/// dgamma, then dbeta, in one row of 2 c elements of f32.
 pub(crate) fn gradient_sums([x, dy, stats]: [Slice; 3], sums: &mut SliceMut) -> Result<()> {
     let c = sums.as_slice().elements / 2;
     let rows = x.elements / c;

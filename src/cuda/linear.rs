@@ -1,4 +1,4 @@
-//! One matrix for all rows: cuBLAS, and the bias.
+//! Linear layers: cuBLAS, and a kernel for the bias.
 
 use super::runtime::launch::pack;
 use super::{Matrix, Product, Slice, SliceMut, gemm};

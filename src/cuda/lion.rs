@@ -4,7 +4,7 @@ use super::SliceMut;
 use super::clip::{Step, grid};
 use crate::{DType, Result};
 
-/// One step.
+/// One step of the weights w and the momentum m.
 pub(crate) fn step(
     w: &mut SliceMut,
     m: &mut SliceMut,

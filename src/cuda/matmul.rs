@@ -1,12 +1,12 @@
-//! Products of many pairs of matrices.
+//! Batched matrix products.
 
 use super::runtime::launch::Axes;
 use super::{Matrix, Product, Slice, SliceMut, gemm};
 use crate::Result;
 use crate::cpu::matmul::Batch;
 
-/// y = a b for each pair of the batch: the innermost axis of the batch that both walk through
-/// evenly is one call.
+/// y = a b for each pair of the batch. One call of cuBLAS takes the innermost axis of the batch
+/// along which the strides of both operands are constant.
 pub(crate) fn forward(
     batch: &Batch,
     a: Slice,

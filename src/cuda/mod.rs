@@ -1,14 +1,13 @@
-//! The NVIDIA GPU: the launches of this crate's kernels, one file an op, and what they stand on, in
-//! `runtime`.
+//! NVIDIA GPUs: the launches of this crate's kernels, one file an op, and, in `runtime`, what
+//! launches need: devices, streams, memory, the kernel compiler.
 //!
-//! cudarc opens NVIDIA's libraries when the program runs, so nothing of CUDA is needed to build. It
-//! panics where a library is missing: each is looked for first, and what is missing is listed in
-//! one error.
+//! cudarc opens NVIDIA's libraries at run time, so building needs no CUDA toolkit. It panics if a
+//! library is missing; so all are looked for first, and one error lists the missing ones.
 //!
-//! All work of a device goes through one stream, in the order in which it was asked for. So a
-//! buffer may be given back while a kernel still reads it: whoever gets it next comes later in the
-//! stream. Nothing waits but reading back. A second stream only brings batches, beside the work of
-//! the first: see `runtime/staging.rs`.
+//! All kernels of a device run on one stream, in the order of their launches. So a buffer may
+//! return to the pool while a kernel still reads it: its next user comes later in the stream. The
+//! CPU waits for the device only when it reads results. A second stream copies batches to the
+//! device while the first one computes: see `runtime/staging.rs`.
 
 mod gemm;
 pub(crate) mod runtime;
@@ -53,7 +52,7 @@ pub(crate) use runtime::staging::Staging;
 
 use crate::{Error, Result};
 
-/// That this op has no kernel.
+/// The error that this op has no kernel.
 pub(crate) fn missing<T>(op: &str) -> Result<T> {
     Err(Error::Device(format!(
         "{op}: not there on a GPU yet; move its operands by to_device(Device::Cpu)"

@@ -1,4 +1,4 @@
-//! Averages and maxima over windows.
+//! Average and maximum pooling.
 
 use super::conv2d::window;
 use super::runtime::launch::together;
@@ -16,7 +16,7 @@ pub(crate) fn backward_average(g: &Geometry, dy: Slice, dx: &mut SliceMut) -> Re
     from_one("avg_pool_backward", g, dy, dx)
 }
 
-/// y = the largest element of each window.
+/// y = the maximum of each window.
 pub(crate) fn maximum(g: &Geometry, x: Slice, y: &mut SliceMut) -> Result<()> {
     from_one("max_pool", g, x, y)
 }
@@ -39,7 +39,7 @@ fn from_one(name: &'static str, g: &Geometry, x: Slice, y: &mut SliceMut) -> Res
         .launch()
 }
 
-/// dx = dy at the first element of its window that is equal to the largest.
+/// dx = the sum of dy over the windows in which an element is the first that equals the maximum.
 pub(crate) fn backward_maximum(
     g: &Geometry,
     [x, y, dy]: [Slice; 3],

@@ -1,11 +1,11 @@
-//! Sums over the middle of `[outer, length, inner]`, in an order that depends on the sizes alone;
-//! extremes of rows.
+//! Sums over the middle axis of `[outer, length, inner]`, in an order that depends on the sizes
+//! alone; maxima and minima of rows.
 
 use super::runtime::launch::{Columns, pack, together};
 use super::{Scratch, Slice, SliceMut};
 use crate::{DType, Result};
 
-/// Rows up to this long are summed by a warp each; longer ones by many blocks.
+/// The longest row that one warp sums; longer rows are split over blocks.
 const SHORT: usize = 2048;
 
 /// y[o, i] = scale times the sum over l of x[o, l, i]; y is f32 or of x's type.
@@ -45,16 +45,16 @@ pub(crate) fn sum(
     )
 }
 
-/// Sums of spans of rows, `[outer, splits, inner]` in f32.
+/// Partial sums `[outer, splits, inner]`, in f32.
 pub(super) struct Parts {
     pub sums: Scratch,
     pub splits: usize,
 }
 
-/// The first half of a sum.
+/// The first launch of a long sum.
 pub(super) fn partial(x: Slice, [outer, length, inner]: [usize; 3]) -> Result<Parts> {
     let (v, splits, span, across) = if inner == 1 {
-        // One long row, cut into a block's worth each; whole packs where that comes out even.
+        // One long row: each block sums a part of it, in packs if the parts are whole packs.
         let v = together(length, &[x]);
         let span = length
             .div_ceil(1024)
@@ -81,8 +81,7 @@ pub(super) fn partial(x: Slice, [outer, length, inner]: [usize; 3]) -> Result<Pa
     Ok(Parts { sums, splits })
 }
 
-/// The second half: y[o, i] = scale times the sum over s of part[o, s, i]. `real` is the other type
-/// that y may have.
+/// The second launch: y[o, i] = scale times the sum over s of part[o, s, i]. y is f32 or `real`.
 pub(super) fn finish(
     part: Slice,
     real: DType,
@@ -102,7 +101,7 @@ pub(super) fn finish(
         .arg(y)
         .sizes([splits, inner])?
         .arg(scale as f32);
-    // Columns a block finishes.
+    // Columns that a block sums.
     let columns = match inner {
         1 => 1,
         8192.. => 256,
@@ -114,8 +113,8 @@ pub(super) fn finish(
         .launch()
 }
 
-/// Where the largest (or smallest) element of each row of `length` is, the first of equals;
-/// not-a-number before all.
+/// The index of the largest (or smallest) element of each row of `length`; the first of equals, and
+/// NaN before all.
 pub(crate) fn extreme(x: Slice, length: usize, largest: bool, at: &mut SliceMut) -> Result<()> {
     let name = match x.dtype {
         DType::U8 => "extreme_u8",
@@ -137,7 +136,8 @@ pub(crate) fn extreme(x: Slice, length: usize, largest: bool, at: &mut SliceMut)
         .launch()
 }
 
-/// Where the `k` largest of each row of `length` are, from the largest on.
+/// The indices of the `k` largest elements of each row of `length`, in descending order of the
+/// elements.
 pub(crate) fn topk(x: Slice, length: usize, k: usize, at: &mut SliceMut) -> Result<()> {
     if at.as_slice().elements == 0 {
         return Ok(());
@@ -156,7 +156,7 @@ pub(crate) fn topk(x: Slice, length: usize, k: usize, at: &mut SliceMut) -> Resu
     launch.warps(rows).moves(k * x.bytes()).launch()
 }
 
-/// y[r, j] = x[r, at[r, j]] for rows of `length` and `k` places in each.
+/// y[r, j] = x[r, at[r, j]] for rows of `length` and `k` indices in each.
 pub(crate) fn pick(x: Slice, at: Slice, length: usize, k: usize, y: &mut SliceMut) -> Result<()> {
     let name = ["pick_1", "pick_2", "pick_4", "pick_8"][x.dtype.bytes().trailing_zeros() as usize];
     let launch = x
@@ -173,7 +173,7 @@ pub(crate) fn pick(x: Slice, at: Slice, length: usize, k: usize, y: &mut SliceMu
         .launch()
 }
 
-/// dx = dy at the places of each row of `length`, 0 elsewhere.
+/// dx = dy at the index `at` of each row of `length`, 0 elsewhere.
 pub(crate) fn extreme_backward(
     at: Slice,
     dy: Slice,

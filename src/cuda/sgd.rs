@@ -4,7 +4,7 @@ use super::SliceMut;
 use super::clip::{Step, grid};
 use crate::{DType, Result};
 
-/// One step, with momentum where there is a running sum `v`.
+/// One step; with momentum if there are velocities v.
 pub(crate) fn step(
     w: &mut SliceMut,
     v: Option<&mut SliceMut>,

@@ -1,12 +1,12 @@
-//! Moving elements about: all of it is copying a box of elements, with a step along each axis on
-//! either side.
+//! Slices, padding, concatenation, permutation: each is a copy of a box of elements, with a stride
+//! along each axis in the source and in the target.
 
 use super::runtime::launch::Axes;
 use super::{Slice, SliceMut};
 use crate::{DType, Result};
 
-/// y = the elements of x along the walk that begins at `start`: how long each axis of y is, and how
-/// far to move in x for a step along it.
+/// y = a strided view of x that begins at `start`: for each axis its length in y and its stride in
+/// x.
 pub(crate) fn take(
     x: Slice,
     start: isize,
@@ -19,7 +19,7 @@ pub(crate) fn take(
     copy_box((x, start as usize), (y, 0), Axes::new(both))
 }
 
-/// y = x with zeros around it: for each axis its length in x, the elements before, its length in y.
+/// y = x padded with zeros: for each axis its length in x, the padding before, its length in y.
 pub(crate) fn pad(x: Slice, axes: &[(usize, usize, usize)], y: &mut SliceMut) -> Result<()> {
     let own = strides(axes.iter().map(|axis| axis.0));
     let all = strides(axes.iter().map(|axis| axis.2));
@@ -34,7 +34,7 @@ pub(crate) fn pad(x: Slice, axes: &[(usize, usize, usize)], y: &mut SliceMut) ->
     copy_box((x, 0), (y, start), Axes::new(both))
 }
 
-/// y = the parts side by side: for each of the outer rows, a row of each part.
+/// y = the parts concatenated: for each of the outer rows, a row of each part.
 pub(crate) fn concat(xs: &[Slice], outer: usize, y: &mut SliceMut) -> Result<()> {
     let (row, mut start) = (y.as_slice().elements / outer, 0);
     for &x in xs {
@@ -46,7 +46,7 @@ pub(crate) fn concat(xs: &[Slice], outer: usize, y: &mut SliceMut) -> Result<()>
     Ok(())
 }
 
-/// The steps of a dense array with axes of these lengths.
+/// The strides of a dense array with axes of these lengths.
 fn strides(lengths: impl DoubleEndedIterator<Item = usize>) -> Vec<usize> {
     let (mut step, mut strides) = (1, Vec::new());
     for length in lengths.rev() {
@@ -58,7 +58,7 @@ fn strides(lengths: impl DoubleEndedIterator<Item = usize>) -> Vec<usize> {
 }
 
 /// Copies a box: element (i, j, ..) from x[start + i a0 + j a1 ..] to y[start' + i b0 + j b1 ..],
-/// by the steps of `axes`.
+/// with the strides of `axes`.
 pub(crate) fn copy_box(x: (Slice, usize), y: (&mut SliceMut, usize), axes: Axes) -> Result<()> {
     let ((x, from), (y, to)) = (x, y);
     let (n, size) = (axes.elements(), x.dtype.bytes());
@@ -83,7 +83,7 @@ pub(crate) fn copy_box(x: (Slice, usize), y: (&mut SliceMut, usize), axes: Axes)
             .moves(2 * n * size)
             .launch();
     }
-    // Elements that lie side by side on both sides travel together.
+    // Elements that are contiguous in both arrays are copied several at a time.
     let width = [16, 8, 4, 2]
         .into_iter()
         .find(|&width| width > size && fits(&axes, [x.address, y.0.address], size, width));

@@ -1,4 +1,4 @@
-//! Softmax of rows, a warp a row.
+//! Softmax of rows; a warp takes a row.
 
 use super::{Slice, SliceMut};
 use crate::Result;

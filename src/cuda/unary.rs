@@ -1,4 +1,4 @@
-//! One operand, element by element.
+//! Elementwise functions of one operand.
 
 use super::runtime::launch::pack;
 use super::{Slice, SliceMut};

@@ -1,12 +1,13 @@
-//! Resizing rows and columns in one pass, by tables of which pixels make each new one.
+//! Resizing of rows and columns in one pass, by tables that list the input pixels and weights of
+//! each output.
 
 use super::runtime::launch::{Argument, together};
 use super::{Gpu, Slice, SliceMut};
 use crate::Result;
 use crate::cpu::upsample::Table;
 
-/// `struct Table` of kernels/README.md, in one block: where each row begins, its elements, its
-/// weights.
+/// `struct Table` of kernels/README.md, the addresses of three arrays in one block: where each
+/// row's entries begin, their elements, their weights.
 struct OnDevice {
     words: [u64; 3],
 }

@@ -1,9 +1,10 @@
-//! From a kernel's text to machine code for the device at hand, once: the result is kept on disk.
+//! Compiles a kernel's source to machine code for the device at hand, once: the result is cached on
+//! disk.
 //!
-//! NVRTC compiles at run time, with what kernels include handed to it in memory: no toolkit and no
-//! headers are needed. It makes code for the very device where it knows the device's architecture,
-//! and otherwise PTX for the newest one below, which the driver translates. The first form also
-//! works where the driver is older than NVRTC, the second does not.
+//! NVRTC compiles at run time and gets the included headers from memory, so no toolkit is needed.
+//! If it knows the device's architecture, it generates machine code (cubin); otherwise it generates
+//! PTX for the newest architecture below, which the driver compiles. A driver older than NVRTC runs
+//! cubins, but not that PTX.
 
 use std::ffi::{CStr, CString, c_char, c_int};
 use std::fs;
@@ -17,7 +18,7 @@ use cudarc::nvrtc::sys;
 
 use crate::{DType, Error, Result};
 
-/// What kernels include, by name.
+/// The headers that kernels include, by name.
 const HEADERS: [(&str, &str); 4] = [
     ("common.cuh", include_str!("../../../kernels/common.cuh")),
     ("mma.cuh", include_str!("../../../kernels/mma.cuh")),
@@ -51,7 +52,7 @@ pub(super) fn image(file: &str, source: &str, dtype: DType, arch: u32) -> Result
         _ => 0,
     };
     let architecture = format!("--gpu-architecture={form}_{known}");
-    // Functions without a word for where they run, lambdas among them, run on the device.
+    // Functions without an execution space, such as lambdas, are compiled for the device.
     let options = [
         architecture,
         "--std=c++17".into(),
@@ -66,7 +67,7 @@ pub(super) fn image(file: &str, source: &str, dtype: DType, arch: u32) -> Result
     }
     let image = compile(&format!("{file}.cu"), source, &options, known == arch)?;
     if let Some(path) = kept {
-        // A cache that cannot be written costs time at the next start, nothing else.
+        // A cache that cannot be written only costs time at the next start.
         let _ = write(&path, &image);
     }
     Ok(image)
@@ -94,7 +95,7 @@ fn nvrtc() -> Result<&'static Nvrtc> {
             })
         }
     };
-    // Of a library that lacks a function cudarc panics; nothing of ours is left half-done by that.
+    // cudarc panics if a library lacks a function; that leaves no state of this crate half-changed.
     let asked = || match std::panic::catch_unwind(ask) {
         Ok(answer) => answer.map_err(|e| format!("the kernel compiler does not answer: {e}")),
         Err(_) => Err(
@@ -106,7 +107,7 @@ fn nvrtc() -> Result<&'static Nvrtc> {
     nvrtc.as_ref().map_err(|e| Error::Device(e.clone()))
 }
 
-/// Compiles; the compiler's log is part of the error.
+/// Compiles; an error includes the compiler's log.
 fn compile(name: &str, source: &str, options: &[String], machine_code: bool) -> Result<Vec<u8>> {
     let text =
         |s: &str| CString::new(s).map_err(|_| Error::Device(format!("{name}: has a zero in it")));
@@ -183,13 +184,14 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // SAFETY: the program is this one's alone. What it returns tells of nothing that could be
-        // mended.
+        // SAFETY: nothing else has this program. The call's error code is ignored, as nothing could
+        // be done about it.
         let _ = unsafe { result::destroy_program(self.0) };
     }
 }
 
-/// Where compiled kernels are kept: `$WAVEMIX_KERNELS`, else beside data sets in the user's cache.
+/// Where compiled kernels are cached: `$WAVEMIX_KERNELS`, else next to the data sets in the user's
+/// cache folder.
 fn folder() -> Option<PathBuf> {
     let set = |name: &str| {
         std::env::var_os(name)
@@ -218,7 +220,7 @@ fn read(path: &Path) -> Option<Vec<u8>> {
     (hash(&image)[..] == bytes[..]).then_some(image)
 }
 
-/// Writes beside and renames, so that processes that start together see whole files.
+/// Writes a temporary file and renames it, so that other processes see whole files only.
 fn write(path: &Path, image: &[u8]) -> std::io::Result<()> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let folder = path.parent().unwrap_or(Path::new("."));

@@ -1,4 +1,4 @@
-//! One context and one stream of work a device.
+//! Devices in use: each has one context and one stream of work.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard};
@@ -12,15 +12,15 @@ use super::library;
 use super::lists::{ALLOC_SCOPE, Pool};
 use crate::{DType, Error, Result};
 
-/// Whether the GPU with this ordinal can be computed with; starts it if so.
+/// Checks that the GPU with this ordinal can be used, and starts it.
 ///
 /// # Errors
-/// What is missing: libraries, a driver new enough, a device, one new enough.
+/// What is missing: a library, a recent enough driver, the device, a recent enough architecture.
 pub fn usable(ordinal: usize) -> Result<()> {
     gpu(ordinal).map(drop)
 }
 
-/// What the driver calls the GPU.
+/// The GPU's name, from the driver.
 ///
 /// # Errors
 /// As [`usable`].
@@ -31,10 +31,10 @@ pub fn name(ordinal: usize) -> Result<String> {
         .map_err(|e| gpu.failed("asking for its name", e))
 }
 
-/// Waits until the GPU has done all that it was asked to do.
+/// Waits until the GPU has finished all work launched so far.
 ///
 /// # Errors
-/// As [`usable`]; those of work that was asked for earlier and failed since.
+/// As [`usable`]; errors of work that was launched earlier.
 pub fn synchronize(ordinal: usize) -> Result<()> {
     let gpu = gpu(ordinal)?;
     let _guard = gpu.stream_guard()?;
@@ -47,31 +47,31 @@ pub(crate) struct Gpu {
     pub(in crate::cuda) context: Arc<CudaContext>,
     /// Not the null stream, which cannot be captured into a graph.
     pub(in crate::cuda) stream: Arc<CudaStream>,
-    /// Where batches are copied to the device, beside all work.
+    /// The stream that copies batches to the device while the other one computes.
     pub(in crate::cuda) copies: Arc<CudaStream>,
     /// Compute capability, 90 for 9.0.
     pub(in crate::cuda) arch: u32,
-    /// Multiprocessors that blocks are spread over.
+    /// Number of multiprocessors.
     pub(in crate::cuda) multiprocessors: u32,
-    /// Whether blocks of memory are just as long as asked for: where tests look for accesses beyond
+    /// Whether allocations have exactly the requested size, so that tests find accesses beyond
     /// their ends.
     pub(in crate::cuda) exact: bool,
     pub(super) pool: Mutex<Pool>,
-    /// Closed while a thread captures a step.
+    /// Locked exclusively while a thread captures a step: see [`Gpu::stream_guard`].
     pub(in crate::cuda) gate: RwLock<()>,
     pub(super) kernels: Mutex<Kernels>,
-    /// cuBLAS, once a product was asked for.
+    /// cuBLAS, after the first product.
     pub(in crate::cuda) blas: Mutex<Option<BlasHandle>>,
     /// Constants that were copied to the device, by their contents: see [`Gpu::constant`].
     pub(super) constants: Mutex<HashMap<Vec<u8>, CUdeviceptr>>,
-    /// For each profile that is being taken, the launches since it was begun.
+    /// The launches since its start, for each profile that is being taken.
     pub(super) profiles: Mutex<BTreeMap<usize, Vec<Mark>>>,
 }
 
-/// The environment variable that makes blocks of memory just as long as asked for. Tests set it,
-/// which look for accesses beyond their ends.
+/// The environment variable that makes allocations have exactly the requested size. Tests set it to
+/// find accesses beyond their ends.
 const EXACT: &str = "WAVEMIX_EXACT_ALLOCATIONS";
-/// The oldest driver whose interface is enough, as the driver counts: CUDA 12.0.
+/// The oldest driver that is supported, CUDA 12.0, as the driver counts versions.
 const DRIVER: i32 = 12_000;
 /// The oldest compute capability that kernels are written for.
 const ARCH: u32 = 70;
@@ -82,8 +82,8 @@ pub(crate) fn gpu(ordinal: usize) -> Result<&'static Gpu> {
         Mutex::new(BTreeMap::new());
     let mut started = STARTED.lock().unwrap_or_else(|e| e.into_inner());
     let gpu = started.entry(ordinal).or_insert_with(|| {
-        // A library that opens but lacks a symbol makes cudarc panic; nothing of ours is left
-        // half-done by that.
+        // cudarc panics if a library lacks a function; that leaves no state of this crate
+        // half-changed.
         let begun = std::panic::catch_unwind(|| Gpu::start(ordinal))
             .unwrap_or_else(|_| Err("a library lacks a function".into()));
         let why =
@@ -97,8 +97,8 @@ impl Gpu {
     fn start(ordinal: usize) -> std::result::Result<Gpu, String> {
         check_system(ordinal)?;
         let context = CudaContext::new(ordinal).map_err(refused("a context"))?;
-        // SAFETY: all work is on one stream, so there is nothing for events to order; `staging`
-        // orders its copies itself.
+        // SAFETY: all kernels are on one stream, so cudarc's events would order nothing; `staging`
+        // orders its copies by its own events.
         unsafe { context.disable_event_tracking() };
         let (major, minor) = context
             .compute_capability()
@@ -136,9 +136,9 @@ impl Gpu {
         self.ordinal
     }
 
-    /// Lets this thread use the stream while the guard lives. Waits while another thread captures a
-    /// step, as the capture would include this thread's work too. Taken before any lock that a
-    /// capturing thread may want, and only once: not while this thread holds one already.
+    /// Lets this thread use the stream while the guard lives. It waits while another thread
+    /// captures a step, as the capture would include this thread's work. To avoid deadlocks, take
+    /// it before any lock that a capturing thread may take, and never twice in one thread.
     pub(in crate::cuda) fn stream_guard(&self) -> Result<Option<RwLockReadGuard<'_, ()>>> {
         let guard = (!ALLOC_SCOPE.get().recording)
             .then(|| self.gate.read().unwrap_or_else(|e| e.into_inner()));
@@ -223,7 +223,7 @@ pub(super) struct Kernels {
     pub functions: HashMap<(&'static str, &'static str, DType), CudaFunction>,
 }
 
-/// One launch, between two events.
+/// One launch, with an event before and one after it.
 #[derive(Clone)]
 pub(super) struct Mark {
     pub name: String,
@@ -232,7 +232,7 @@ pub(super) struct Mark {
     pub events: [Arc<CudaEvent>; 2],
 }
 
-/// cuBLAS's handle, which one thread at a time may use.
+/// cuBLAS's handle, which only one thread at a time may use.
 pub(in crate::cuda) struct BlasHandle(pub cublasHandle_t);
 
 // SAFETY: the handle is bound to a context, not to a thread; the mutex around it lets one thread

@@ -1,11 +1,11 @@
-//! Capturing a piece of work once and replaying it: one call to the driver instead of some hundred
-//! launches.
+//! Captures a piece of work as a CUDA graph once, and replays it: one call to the driver instead of
+//! several hundred launches.
 //!
-//! What is replayed are the very launches, with their arguments and addresses. So whatever changes
-//! from time to time must lie in device memory at a place that stays: inputs, learning rate, and
-//! the keys of random streams, which [`CapturedGraph`] keeps in a table. The work's own buffers
-//! come from lists that nobody else is served from while the captured graph lives; the warm-up
-//! fills them, as the driver gives no memory during a capture.
+//! A replay repeats the same launches with the same arguments and addresses. So whatever changes
+//! between replays must be in device memory at a fixed address: inputs, the learning rate, and the
+//! keys of random streams, which [`CapturedGraph`] keeps in a table. The work's own buffers come
+//! from free lists that nothing else uses while the captured graph lives; the warm-up fills these
+//! lists, as memory cannot be allocated during a capture.
 
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,13 +19,13 @@ use super::memory::release_free_memory;
 use super::slice::{Scratch, Slice};
 use crate::{DType, Error, Result, Rng};
 
-/// What becomes of the keys of random streams on this thread.
+/// How launches of this thread get the keys of random streams.
 enum Keys {
-    /// They are arguments, as always.
+    /// As arguments: the normal case.
     Arguments,
-    /// As always, and the streams' numbers are noted.
+    /// As arguments, and the streams' numbers are recorded: the warm-up.
     Noted(Vec<u64>),
-    /// They are read from a table, where those streams have their places.
+    /// From a table in device memory, in the order of `streams`: the capture.
     Table {
         start: Slice<'static>,
         streams: Vec<u64>,
@@ -36,8 +36,8 @@ thread_local! {
     static KEYS: RefCell<Keys> = const { RefCell::new(Keys::Arguments) };
 }
 
-/// Where the key of this random stream is in device memory, for a launch that is being captured;
-/// none outside of that.
+/// The address of this random stream's key in device memory, for a launch that is being captured;
+/// none otherwise.
 pub(in crate::cuda) fn key(rng: &Rng) -> Option<Slice<'static>> {
     let (_, stream) = rng.key();
     KEYS.with_borrow_mut(|keys| match keys {
@@ -56,22 +56,21 @@ pub(in crate::cuda) fn key(rng: &Rng) -> Option<Slice<'static>> {
     })
 }
 
-/// A piece of work that is warmed up and captured: its own lists of memory, and the random streams
-/// that it draws from.
+/// A piece of work to be warmed up and captured, with its own free lists of memory and the random
+/// streams that it uses.
 ///
-/// Work that is captured must not read from or write to the CPU's memory, and what it reads
-/// and writes must stay where it is: tensors that are overwritten, not replaced. A training step is
-/// such work:
+/// Captured work must not access the CPU's memory, and what it reads and writes must keep its
+/// address: tensors that are overwritten, not replaced. A training step is such work:
 ///
 /// ```no_run
 /// # use wavemix::{Result, Rng, Tensor, cuda::Capture};
 /// # fn step(_: &Rng) -> Result<Tensor> { unimplemented!() }
 /// # fn main() -> Result<()> {
 /// let mut capture = Capture::new(0)?;
-/// capture.warm_up(|| step(&Rng::new(0).child(0)))?; // once in earnest
-/// let (mut recording, loss) = capture.capture(|| step(&Rng::new(0).child(1)))?; // captured, not done
+/// capture.warm_up(|| step(&Rng::new(0).child(0)))?; // runs it
+/// let (mut recording, loss) = capture.capture(|| step(&Rng::new(0).child(1)))?; // captures it, runs nothing
 /// for i in 1..100 {
-///     recording.replay(&Rng::new(0).child(i))?; // done
+///     recording.replay(&Rng::new(0).child(i))?; // runs it
 /// }
 /// println!("{}", loss.item()?);
 /// # Ok(())
@@ -91,8 +90,7 @@ impl Capture {
     pub fn new(ordinal: usize) -> Result<Capture> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let (gpu, id) = (gpu(ordinal)?, NEXT.fetch_add(1, Ordering::Relaxed));
-        // Everyone's free blocks are of no use to the capture, and would take the memory that it
-        // needs.
+        // The capture cannot use the free blocks of the common lists, and may need their memory.
         release_free_memory(ordinal)?;
         gpu.lock_pool().recordings.insert(id);
         Ok(Capture {
@@ -102,7 +100,7 @@ impl Capture {
         })
     }
 
-    /// Does the work, with memory from its own lists.
+    /// Runs the work, with memory from its own lists.
     ///
     /// # Errors
     /// Those of the work.
@@ -115,8 +113,8 @@ impl Capture {
         result
     }
 
-    /// Captures the work without doing it. Its random streams are children of one stream, and known
-    /// by their numbers.
+    /// Captures the work without running it. Its random streams must be children of one stream; a
+    /// replay finds them by their numbers.
     ///
     /// # Errors
     /// Those of the work; work that a GPU cannot capture.
@@ -125,7 +123,7 @@ impl Capture {
         let failed = |e| gpu.failed("recording a step", e);
         gpu.replace_lent(self.id)?;
         let table = gpu.scratch(2 * self.streams.len().max(1), DType::I64)?;
-        // The table lives in the recording, and KEYS forgets it below.
+        // The captured graph owns the table, and KEYS is reset below.
         KEYS.set(Keys::Table {
             start: table.read().detached(),
             streams: self.streams.clone(),
@@ -137,7 +135,7 @@ impl Capture {
             .map_err(failed);
         let result = begun.and_then(|()| self.served(true, work));
         KEYS.set(Keys::Arguments);
-        // Ended in any case: the stream would otherwise capture whatever comes next.
+        // Also after an error: the stream would otherwise go on capturing.
         let graph = gpu
             .stream
             .end_capture(CUgraphInstantiate_flags(0))
@@ -160,7 +158,7 @@ impl Capture {
     }
 
     fn served<R>(&self, recording: bool, work: impl FnOnce() -> Result<R>) -> Result<R> {
-        /// Whatever happens, this thread is served as everyone is afterwards.
+        /// Restores the common lists for this thread, also after a panic.
         struct Restore;
         impl Drop for Restore {
             fn drop(&mut self) {
@@ -182,20 +180,20 @@ impl Drop for Capture {
     }
 }
 
-/// Captured work, to be replayed. What it returned when it was captured holds the
-/// latest results.
+/// Captured work, to be replayed. The tensors that it returned when it was captured hold the
+/// results of the latest replay.
 pub struct CapturedGraph {
     graph: CudaGraph,
     table: Scratch,
     capture: Capture,
 }
 
-// SAFETY: the driver's graphs belong to no thread; `replay` asks for the recording alone.
+// SAFETY: the driver's graphs are bound to no thread, and `replay` takes `&mut self`.
 unsafe impl Send for CapturedGraph {}
 
 impl Drop for CapturedGraph {
-    /// Waits for the last replay: what is destroyed must not be running. An error shows at the next
-    /// call too.
+    /// Waits for the last replay, as a running graph must not be destroyed. An error is ignored
+    /// here: the next call reports it too.
     fn drop(&mut self) {
         if let Ok(_guard) = self.capture.gpu.stream_guard() {
             let _ = self.capture.gpu.wait("waiting for the last replay");
@@ -204,7 +202,7 @@ impl Drop for CapturedGraph {
 }
 
 impl CapturedGraph {
-    /// Does the work once more, its random streams being children of this one.
+    /// Runs the work once more, with children of this random stream.
     ///
     /// # Errors
     /// Those of a GPU.

@@ -1,11 +1,11 @@
-//! Starting kernels.
+//! Kernel launches.
 //!
 //! ```text
 //! gpu.kernel("dwt", "dwt", x.dtype)?.arg(x).arg(y).sizes([n, h, w, c])?.each(n * h * w * c).moves(2 * x.bytes()).launch()
 //! ```
 //!
-//! Each launch states its grid, and the bytes it has to move: divided by its time those are what
-//! the kernel achieves of the device's bandwidth.
+//! Each launch states its grid and the bytes that it must read and write; divided by the kernel's
+//! time, these are the bandwidth that it achieves.
 
 use std::ffi::c_void;
 
@@ -19,7 +19,7 @@ use super::sources::source;
 use crate::tensor::shape::MAX_RANK;
 use crate::{DType, Error, Result};
 
-/// Threads of a block, where kernels/README.md does not say otherwise.
+/// Threads of a block, unless kernels/README.md says otherwise.
 const BLOCK: u32 = 256;
 
 impl Gpu {
@@ -31,8 +31,8 @@ impl Gpu {
         name: &'static str,
         dtype: DType,
     ) -> Result<Launch> {
-        // Loading a kernel is not allowed while a thread captures; and that thread may wait for the
-        // lock, so the guard comes first.
+        // No kernel can be loaded while a thread captures, and that thread may wait for the lock:
+        // so the guard comes first.
         let _guard = self.stream_guard()?;
         let mut kernels = self.kernels.lock().unwrap_or_else(|e| e.into_inner());
         let key = (file, name, dtype);
@@ -70,13 +70,13 @@ impl Gpu {
     }
 }
 
-/// Elements of a 16-byte pack.
+/// Elements of a pack of 16 bytes.
 pub(crate) fn pack(dtype: DType) -> usize {
     16 / dtype.bytes()
 }
 
-/// `v` of kernels/README.md: how many of `c` neighbouring channels a thread takes together, a whole
-/// pack where all operands allow for it.
+/// `v` of kernels/README.md: how many neighbouring channels a thread loads at once. A whole pack if
+/// c is a multiple of it and all operands are aligned, else 1.
 pub(crate) fn together(c: usize, operands: &[Slice]) -> usize {
     let pack = pack(operands[0].dtype);
     let aligned = operands
@@ -89,24 +89,25 @@ pub(crate) fn together(c: usize, operands: &[Slice]) -> usize {
     }
 }
 
-/// C of kernels/README.md: rows of c channels, some rows a block.
+/// Grid C of kernels/README.md: blocks over rows and channels of a matrix `[rows, c]`.
 #[derive(Clone, Copy)]
 pub(crate) struct Columns {
-    /// Channels a thread takes together.
+    /// Channels that a thread loads at once.
     pub v: usize,
-    /// Blocks that share the rows, and rows of each.
+    /// Number of blocks that share the rows, and rows of each.
     pub splits: usize,
     pub span: usize,
     across: usize,
 }
 
 impl Columns {
-    /// For a pass that leaves a row of sums a block: not more of them than keep the device busy.
+    /// For a kernel that writes a row of partial sums a block: no more blocks than occupy the
+    /// device.
     pub fn summing(rows: usize, c: usize, v: usize) -> Columns {
         Columns::new(rows, c, v, 264)
     }
 
-    /// For a pass over the rows that leaves no sums.
+    /// For a kernel that writes no partial sums.
     pub fn passing(rows: usize, c: usize, v: usize) -> Columns {
         Columns::new(rows, c, v, 2048)
     }
@@ -129,15 +130,15 @@ impl Columns {
     }
 }
 
-/// A kernel about to be started, with its arguments in their order.
+/// A kernel to be launched, with its arguments in order.
 #[must_use = "nothing runs before launch()"]
 pub(crate) struct Launch {
     gpu: &'static Gpu,
     function: CudaFunction,
     file: &'static str,
     name: &'static str,
-    /// The arguments, each in the low bytes of as many words as it needs, and the word that each
-    /// begins with.
+    /// The arguments, each in as many words as it needs, from the lowest byte on; and the index of
+    /// each one's first word.
     words: Vec<u64>,
     starts: Vec<usize>,
     grid: [u32; 3],
@@ -147,9 +148,9 @@ pub(crate) struct Launch {
     dtype: DType,
 }
 
-/// What kernels take: memory, numbers of 4 or 8 bytes, and structures of those.
+/// A kernel's argument: memory, a scalar of 4 or 8 bytes, or a struct of those.
 pub(crate) trait Argument {
-    /// Appends its bits, from the lowest byte on, in whole words.
+    /// Appends its bits in whole words, from the lowest byte on.
     fn push(self, words: &mut Vec<u64>);
 }
 
@@ -166,7 +167,7 @@ macro_rules! words {
 words! {
     Slice<'_>, x => x.address;
     &mut SliceMut<'_>, x => x.0.address;
-    // A null pointer where there is none.
+    // `None` is a null pointer.
     Option<Slice<'_>>, x => x.map_or(0, |slice| slice.address);
     u32, x => u64::from(x);
     i32, x => u64::from(x as u32);
@@ -176,14 +177,14 @@ words! {
     f64, x => x.to_bits();
 }
 
-/// A structure of 64-bit numbers.
+/// A struct of 64-bit integers.
 impl<const N: usize> Argument for [u64; N] {
     fn push(self, words: &mut Vec<u64>) {
         words.extend(self);
     }
 }
 
-/// A structure of 32-bit numbers: two to a word.
+/// A struct of 32-bit integers, two to a word.
 impl<const N: usize> Argument for [u32; N] {
     fn push(self, words: &mut Vec<u64>) {
         words.extend(
@@ -194,7 +195,7 @@ impl<const N: usize> Argument for [u32; N] {
     }
 }
 
-/// Axes of a box of elements and the steps of two operands along them, outermost first: `struct
+/// Axes of a box of elements and the strides of two operands along them, outermost first: `struct
 /// Axes` of common.cuh.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Axes {
@@ -204,8 +205,8 @@ pub(crate) struct Axes {
 }
 
 impl Axes {
-    /// In as few axes as possible: one that continues where the next one ends, in both operands, is
-    /// one with it.
+    /// With as few axes as possible: two neighbouring axes that are contiguous in both operands are
+    /// merged, and axes of length 1 are dropped.
     pub fn new(axes: impl IntoIterator<Item = (usize, [isize; 2])>) -> Axes {
         let mut out = Axes {
             rank: 0,
@@ -225,17 +226,17 @@ impl Axes {
                 out.steps[side][out.rank - 1] = step[side];
             }
         }
-        // A single element is a box of one axis.
+        // A single element is a box with one axis of length 1.
         out.rank = out.rank.max(1);
         out
     }
 
-    /// Elements in the box.
+    /// Number of elements in the box.
     pub fn elements(&self) -> usize {
         self.lengths.iter().product()
     }
 
-    /// Each axis with its steps, outermost first.
+    /// Each axis: its length and both strides, outermost first.
     pub fn iter(
         &self,
     ) -> impl DoubleEndedIterator<Item = (usize, [isize; 2])> + ExactSizeIterator + '_ {
@@ -245,8 +246,8 @@ impl Axes {
 
 impl Argument for Axes {
     fn push(self, words: &mut Vec<u64>) {
-        // The kernels count axes from the innermost; those that are not there have length 1 and no
-        // steps. An axis beyond 32 bits is refused by `Launch::axes`.
+        // Kernels number axes from the innermost on; unused ones have length 1 and strides of 0.
+        // `Launch::axes` has checked that lengths fit 32 bits.
         let mut head = [1; 8];
         head[0] = self.rank as u32;
         let mut steps = [[0; MAX_RANK]; 2];
@@ -260,19 +261,19 @@ impl Argument for Axes {
 }
 
 impl Launch {
-    /// The next argument.
+    /// Appends an argument.
     pub fn arg(mut self, argument: impl Argument) -> Launch {
         self.starts.push(self.words.len());
         argument.push(&mut self.words);
         self
     }
 
-    /// A number of elements, in 64 bits.
+    /// Appends a number of elements, in 64 bits.
     pub fn count(self, n: usize) -> Launch {
         self.arg(n as u64)
     }
 
-    /// Several numbers, each of which must fit the kernel's 32-bit integers.
+    /// Appends sizes, which must fit the kernel's 32-bit integers.
     pub fn sizes<const N: usize>(mut self, sizes: [usize; N]) -> Result<Launch> {
         for size in sizes {
             let fits = i32::try_from(size).map_err(|_| self.too_large(size))?;
@@ -281,7 +282,7 @@ impl Launch {
         Ok(self)
     }
 
-    /// A box of elements, whose lengths must fit the kernel's 32-bit integers.
+    /// Appends a box of elements, whose lengths must fit the kernel's 32-bit integers.
     pub fn axes(self, axes: Axes) -> Result<Launch> {
         match axes
             .lengths
@@ -300,15 +301,16 @@ impl Launch {
         ))
     }
 
-    /// Blocks, and threads of each.
+    /// Sets the grid, and the threads of a block.
     pub fn grid(mut self, grid: [usize; 3], block: u32) -> Launch {
-        // A size beyond the limit becomes one that the driver refuses, with the kernel's name.
+        // A size beyond 32 bits becomes one that the driver refuses, in an error with the kernel's
+        // name.
         self.grid = grid.map(|n| u32::try_from(n).unwrap_or(u32::MAX));
         self.block = [block, 1];
         self
     }
 
-    /// Blocks of 32 x 8 threads.
+    /// Sets a grid of blocks of 32 x 8 threads.
     pub fn tiles(self, grid: [usize; 3]) -> Launch {
         Launch {
             block: [32, 8],
@@ -316,35 +318,35 @@ impl Launch {
         }
     }
 
-    /// E of kernels/README.md: a thread for each of `n` pieces of work, striding where there are
-    /// many.
+    /// Grid E of kernels/README.md: a thread for each of `n` items, in a grid-stride loop if there
+    /// are many.
     pub fn each(self, n: usize) -> Launch {
         self.grid([n.div_ceil(BLOCK as usize).min(4096), 1, 1], BLOCK)
     }
 
-    /// W of kernels/README.md: a warp for each row, striding where there are many.
+    /// Grid W of kernels/README.md: a warp for each row, in a grid-stride loop if there are many.
     pub fn warps(self, rows: usize) -> Launch {
         self.grid([rows.div_ceil(BLOCK as usize / 32).min(65536), 1, 1], BLOCK)
     }
 
-    /// Blocks of the usual number of threads.
+    /// Sets a grid of blocks of 256 threads.
     pub fn blocks(self, grid: [usize; 3]) -> Launch {
         self.grid(grid, BLOCK)
     }
 
-    /// Bytes that must be read and written, each once.
+    /// Sets the bytes that must be read and written, each counted once.
     pub fn moves(mut self, bytes: usize) -> Launch {
         self.bytes = bytes;
         self
     }
 
-    /// Floating-point operations of a product, a multiply-add being two.
+    /// Sets the floating-point operations of a product; a multiply-add counts as two.
     pub fn counts(mut self, flops: u64) -> Launch {
         self.flops = flops;
         self
     }
 
-    /// Starts it. A grid without blocks is nothing to do.
+    /// Launches the kernel, unless the grid has no blocks.
     pub fn launch(mut self) -> Result<()> {
         if self.grid.contains(&0) {
             return Ok(());
@@ -365,10 +367,9 @@ impl Launch {
             self.flops,
         );
         gpu.timed(mark, || {
-            // SAFETY: the words hold the kernel's arguments in its order, each in its low bytes
-            // (this is a little-endian program, as every one with CUDA is); memory lives until the
-            // stream has passed the kernel, since blocks return to a pool that serves the same
-            // stream only.
+            // SAFETY: the words hold the kernel's arguments in its order, each from the lowest byte
+            // on (every host with CUDA is little-endian). Memory outlives the kernel, since blocks
+            // return to a pool that serves this stream only.
             let started = unsafe {
                 let (function, stream) = (self.function.cu_function(), gpu.stream.cu_stream());
                 result::launch_kernel(

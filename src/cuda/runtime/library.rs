@@ -1,15 +1,15 @@
-//! Finding NVIDIA's libraries.
+//! Finds NVIDIA's libraries.
 //!
-//! The driver's is where the system's loader looks. The kernel compiler and cuBLAS often are not: a
-//! toolkit or a Python environment brings them. What is opened here by its path, once, is found by
-//! cudarc's later search by name.
+//! The driver's library is in the system loader's search path. The kernel compiler and cuBLAS often
+//! are not: they come with a toolkit or a Python environment. A library that is opened here by its
+//! path is found when cudarc later opens it by its name.
 
 use std::ffi::{CString, OsStr, c_char, c_int, c_void};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-/// A library: what it is, its files' first letters in the order to open them, whether the loader
-/// finds it.
+/// A library: its name for errors, the prefixes of its files in the order in which they are opened
+/// (dependencies first), and whether the loader finds it.
 struct Library {
     name: &'static str,
     files: &'static [&'static str],
@@ -32,8 +32,8 @@ const LIBRARIES: [Library; 2] = [
     },
 ];
 
-/// The libraries that are nowhere to be found, looked for once: in the folder that `WAVEMIX_CUDA`
-/// names, where the loader looks, in a toolkit, in a Python environment.
+/// The libraries that were not found. The first call searches the folder that `WAVEMIX_CUDA` names,
+/// the loader's path, toolkits and Python environments.
 pub(super) fn missing() -> &'static [&'static str] {
     static MISSING: OnceLock<Vec<&'static str>> = OnceLock::new();
     MISSING.get_or_init(|| {
@@ -44,8 +44,7 @@ pub(super) fn missing() -> &'static [&'static str] {
         }
         let own: Vec<PathBuf> = variable("WAVEMIX_CUDA").into_iter().collect();
         for library in LIBRARIES {
-            // Looking further costs nothing where there is no driver anyway, and the message is
-            // then complete.
+            // Also without a driver: the error then lists everything that is missing.
             let found =
                 open(&own, library.files) || (library.present)() || open(&folders(), library.files);
             if !found {
@@ -62,7 +61,7 @@ fn variable(name: &str) -> Option<PathBuf> {
         .map(PathBuf::from)
 }
 
-/// Where toolkits and Python packages keep libraries.
+/// The folders in which toolkits and Python packages keep libraries.
 fn folders() -> Vec<PathBuf> {
     let toolkits = ["CUDA_HOME", "CUDA_PATH"]
         .into_iter()
@@ -77,7 +76,7 @@ fn folders() -> Vec<PathBuf> {
             .into_iter()
             .filter(|path| begins(path, "python3"))
         {
-            // CUDA 13 keeps all in one folder, CUDA 12 has one a library.
+            // The packages of CUDA 13 share one folder; those of CUDA 12 have one each.
             let packages = ["cu13/lib", "cuda_nvrtc/lib", "cublas/lib"];
             folders
                 .extend(packages.map(|package| python.join("site-packages/nvidia").join(package)));
@@ -86,8 +85,7 @@ fn folders() -> Vec<PathBuf> {
     folders
 }
 
-/// Opens the files that begin so, each from the first folder that has one. Whether the last of them
-/// was opened.
+/// Opens, for each prefix, the first file that has it. Returns whether the last prefix was found.
 fn open(folders: &[PathBuf], files: &[&str]) -> bool {
     let mut opened = false;
     for name in files {
@@ -117,7 +115,7 @@ fn begins(path: &Path, name: &str) -> bool {
         .is_some_and(|file| file.starts_with(name))
 }
 
-/// Opens a library for the rest of the process.
+/// Opens a library for as long as the process runs.
 #[cfg(unix)]
 fn dlopen(path: &Path) -> bool {
     use std::os::unix::ffi::OsStrExt;
@@ -125,8 +123,8 @@ fn dlopen(path: &Path) -> bool {
     unsafe extern "C" {
         fn dlopen(path: *const c_char, flags: c_int) -> *mut c_void;
     }
-    /// Resolve all symbols at once: a library that cannot work is then known at once. The same
-    /// number on all systems.
+    /// Resolves all symbols at once, so that a broken library fails here. It has the same value on
+    /// all systems.
     const RTLD_NOW: c_int = 2;
     let Ok(path) = CString::new(path.as_os_str().as_bytes()) else {
         return false;
@@ -136,7 +134,7 @@ fn dlopen(path: &Path) -> bool {
     !unsafe { dlopen(path.as_ptr(), RTLD_NOW) }.is_null()
 }
 
-/// Other systems search the folders of their PATH.
+/// Other systems search the folders of PATH themselves.
 #[cfg(not(unix))]
 fn dlopen(_path: &Path) -> bool {
     false

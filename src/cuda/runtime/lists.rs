@@ -1,15 +1,15 @@
-//! The lists that device memory is kept in, and whose lists a thread is served from.
+//! The free lists of device memory, and which of them a thread allocates from.
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use cudarc::driver::sys::CUdeviceptr;
 
-/// Everyone's lists, or those of one captured step.
+/// The owner of free lists: none for the common ones, or a captured step.
 pub(super) type Owner = Option<u64>;
 
-/// What this thread does with a device: whose lists its blocks come from, and whether it is
-/// recording, when the driver must not be asked to wait.
+/// How this thread allocates: from whose lists, and whether it is capturing, during which calls
+/// that synchronize are forbidden.
 #[derive(Clone, Copy, Default)]
 pub(super) struct AllocScope {
     pub owner: Owner,
@@ -27,8 +27,8 @@ pub(super) struct Pool {
     pub peak: usize,
     pub cached: usize,
     pub driver_allocations: u64,
-    /// Blocks of each captured step's lists, by size, that are lent.
+    /// Blocks of each captured step's lists that are in use, by size.
     pub lent: BTreeMap<(u64, usize), usize>,
-    /// The captured steps that live.
+    /// The captured steps that are alive.
     pub recordings: BTreeSet<u64>,
 }

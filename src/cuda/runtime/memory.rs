@@ -1,12 +1,12 @@
-//! Device memory: blocks that are used again instead of being returned.
+//! Device memory: a caching allocator.
 //!
-//! Asking the driver for memory stops the device, and a training step asks for the same few hundred
-//! buffers every time. So a dropped buffer goes back to a list of its size, and from the second
-//! step on every buffer comes from there. There is one stream, so a block can be lent again at
-//! once: its next user comes later in the stream than its last one.
+//! The driver synchronizes the device when it allocates memory, and each training step needs the
+//! same few hundred buffers. So a dropped buffer goes to a free list of its size, and from the
+//! second step on every buffer comes from there. With one stream, a block can be reused at once:
+//! its next user comes later in the stream than its last one.
 //!
-//! A captured step is replayed with the addresses it was captured with. Its blocks come from lists
-//! of its own, which nobody else is served from while the captured graph lives.
+//! A captured step is replayed with the addresses it was captured with. Its blocks come from its
+//! own lists, which nothing else allocates from while the captured graph lives.
 
 use cudarc::driver::result::{free_sync, malloc_sync, mem_get_info};
 use cudarc::driver::sys::{CUdeviceptr, CUresult};
@@ -20,22 +20,22 @@ pub(crate) struct Block {
     gpu: &'static Gpu,
     address: CUdeviceptr,
     bytes: usize,
-    /// Bytes really held, the size class.
+    /// Allocated bytes: its size class.
     class: usize,
-    /// Whose lists it belongs to.
+    /// Whose free lists it returns to.
     owner: Owner,
 }
 
-/// What a device's pool holds now and has held.
+/// Counters of a device's allocator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CudaPoolStats {
-    /// Bytes in tensors that are alive.
+    /// Bytes in use.
     pub live_bytes: usize,
-    /// The most bytes that were alive at once.
+    /// The most bytes that were in use at once.
     pub peak_bytes: usize,
-    /// Bytes that are held for later use.
+    /// Bytes in free lists.
     pub cached_bytes: usize,
-    /// How often the driver was asked for memory.
+    /// Number of allocations by the driver.
     pub driver_allocations: u64,
 }
 
@@ -53,10 +53,10 @@ pub fn pool_stats(ordinal: usize) -> Result<CudaPoolStats> {
     })
 }
 
-/// Returns all free blocks of a device to its driver, and counts the peak anew.
+/// Returns all free blocks of a device to its driver, and resets the peak.
 ///
 /// # Errors
-/// Where the device cannot be used, or work that was asked for earlier failed.
+/// Where the device cannot be used, or work that was launched earlier failed.
 pub fn release_free_memory(ordinal: usize) -> Result<()> {
     let gpu = gpu(ordinal)?;
     {
@@ -68,7 +68,7 @@ pub fn release_free_memory(ordinal: usize) -> Result<()> {
     Ok(())
 }
 
-/// Bytes that the driver still has.
+/// Bytes that are free by the driver's count.
 pub(super) fn free(gpu: &Gpu) -> Result<usize> {
     let _guard = gpu.stream_guard()?;
     mem_get_info()
@@ -81,8 +81,8 @@ impl Gpu {
         self.pool.lock().unwrap_or_else(|e| e.into_inner())
     }
 
-    /// An error while a step is captured: what would be replayed is the address of memory that is
-    /// gone by then.
+    /// An error during a capture, as the captured launch would use the address of memory that is
+    /// freed by the time of the replay.
     pub(super) fn not_recording(&self, doing: &str) -> Result<()> {
         if ALLOC_SCOPE.get().recording {
             return Err(Error::Device(format!(
@@ -93,7 +93,7 @@ impl Gpu {
         Ok(())
     }
 
-    /// A block of `bytes` bytes with whatever its last user left in it.
+    /// A block of `bytes` bytes, uninitialised.
     pub fn allocate(&'static self, bytes: usize) -> Result<Block> {
         let class = if self.exact {
             bytes.max(1)
@@ -130,7 +130,7 @@ impl Gpu {
         })
     }
 
-    /// From the driver; where it has no more, once again after giving back what is free.
+    /// Allocates from the driver; if that fails, frees all free blocks and tries once more.
     fn allocate_anew(&self, class: usize, bytes: usize) -> Result<CUdeviceptr> {
         let _guard = self.stream_guard()?;
         // SAFETY: the memory is unset, and every op writes all of its output before anything reads
@@ -169,7 +169,8 @@ impl Gpu {
         ))
     }
 
-    /// Gives everyone's free blocks back to the driver, with the guard of its caller.
+    /// Returns the free blocks of the common lists to the driver; the caller holds the stream
+    /// guard.
     fn release(&self) -> Result<()> {
         self.wait("waiting to release memory")?;
         let mut pool = self.lock_pool();
@@ -181,15 +182,16 @@ impl Gpu {
         for key in keys {
             for address in pool.free.remove(&key).unwrap_or_default() {
                 pool.cached -= key.1;
-                // SAFETY: a free block is the pool's alone, and the stream has passed its last use.
+                // SAFETY: only the pool has a free block's address, and the stream has passed its
+                // last use.
                 unsafe { free_sync(address) }.map_err(|e| self.failed("releasing memory", e))?;
             }
         }
         Ok(())
     }
 
-    /// Adds a block to a captured step's lists for each that is still lent: what the warm-up gave
-    /// may be kept, and the capture needs as many again.
+    /// Adds a block to a captured step's lists for each one in use: results of the warm-up may be
+    /// kept alive, and the capture needs as many blocks as the warm-up.
     pub(super) fn replace_lent(&self, id: u64) -> Result<()> {
         let lent: Vec<_> = self
             .lock_pool()
@@ -212,7 +214,7 @@ impl Gpu {
         Ok(())
     }
 
-    /// Moves the free blocks of a captured step that is dropped to everyone's lists.
+    /// Moves the free blocks of a dropped captured step to the common lists.
     pub(super) fn forget_recording(&self, id: u64) {
         let mut pool = self.lock_pool();
         pool.recordings.remove(&id);
@@ -253,7 +255,7 @@ impl Drop for Block {
         {
             *count -= 1;
         }
-        // A block may outlive the recording it was made for.
+        // A block may outlive the captured step that it was allocated for.
         let owner = self.owner.filter(|id| pool.recordings.contains(id));
         pool.free
             .entry((owner, self.class))

@@ -1,5 +1,5 @@
-//! What all launches stand on: devices and their streams, memory, the kernel compiler, captured
-//! steps. No op is known here.
+//! What all launches need: devices and their streams, memory, the kernel compiler, captured steps.
+//! This folder knows no op.
 
 pub(super) mod compile;
 pub(super) mod context;

@@ -1,7 +1,8 @@
-//! What each kernel takes: while a profile is taken, an event stands before and after every launch.
+//! The time of each kernel: while a profile is taken, an event is recorded before and after every
+//! launch.
 //!
-//! A kernel's limit is the memory or the arithmetic, whichever would take longer at the rates of
-//! this very device: [`copy_rate`] and [`matrix_rate`] measure them.
+//! A kernel is limited by memory bandwidth or by arithmetic, whichever would take longer at the
+//! device's rates, which [`copy_rate`] and [`matrix_rate`] measure.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,21 +16,21 @@ use crate::{DType, Result};
 /// All launches of one kernel while a profile was taken.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct KernelTime {
-    /// Its name, and its storage type.
+    /// Its name and its storage type.
     pub name: String,
-    /// How often it ran.
+    /// Number of launches.
     pub launches: usize,
-    /// Together, on the device.
+    /// Their total time on the device.
     pub seconds: f64,
-    /// Bytes that had to be read and written, each once.
+    /// Bytes that they must read and write, each counted once.
     pub bytes: usize,
-    /// Floating-point operations of matrix products and convolutions, a multiply-add being two; 0
-    /// for all other kernels.
+    /// Floating-point operations of matrix products and convolutions, a multiply-add counting as
+    /// two; 0 for all other kernels.
     pub flops: u64,
 }
 
-/// Runs `work`, and gives beside its result what each kernel took that was started meanwhile, by
-/// any thread; the longest first. Recorded steps are replayed as a whole and cannot be looked into.
+/// Runs `work`. Returns its result and the times of all kernels that any thread launched meanwhile,
+/// the longest first. Kernels of a captured step that is replayed are not seen.
 ///
 /// # Errors
 /// As [`usable`](super::context::usable), and those of `work`.
@@ -39,7 +40,7 @@ pub fn profile<T>(
 ) -> Result<(T, Vec<KernelTime>)> {
     let gpu = gpu(ordinal)?;
     let profiles = || gpu.profiles.lock().unwrap_or_else(|e| e.into_inner());
-    // Several may be taken at once, each with all marks from its own beginning.
+    // Several profiles may be taken at once, each with all marks since its own start.
     let own = {
         let mut profiles = profiles();
         let own = profiles.keys().max().map_or(0, |last| last + 1);
@@ -91,8 +92,8 @@ fn elapsed(begin: &CudaEvent, end: &CudaEvent) -> std::result::Result<f64, Drive
 }
 
 impl Gpu {
-    /// Runs what starts one kernel, between two events where a profile is taken, with the guard
-    /// of its caller.
+    /// Runs what starts one kernel, between two events if a profile is taken; the caller holds the
+    /// stream guard.
     pub(in crate::cuda) fn timed(
         &self,
         (name, bytes, flops): (&str, usize, u64),
@@ -125,8 +126,8 @@ impl Gpu {
     }
 }
 
-/// Bytes a second, read and written together, of copying a quarter of the memory that is free, at
-/// most a GiB.
+/// The bandwidth of copies in device memory, in bytes a second, read and written together. Source
+/// and target take an eighth of the free memory each, at most a GiB each.
 ///
 /// # Errors
 /// As [`usable`](super::context::usable); memory that runs out.
@@ -153,9 +154,9 @@ pub fn copy_rate(ordinal: usize) -> Result<f64> {
     Ok(time.bytes as f64 / time.seconds)
 }
 
-/// Multiply-adds, counted twice, a second, by the instruction that the convolutions use for this
-/// type: `mma.sync` for 16-bit floats, and for f32 where `tf32` is set; single multiply-adds for
-/// f32 otherwise. From registers alone.
+/// Floating-point operations a second, a multiply-add counting as two, of the instruction that the
+/// convolutions use for this type: `mma.sync` for 16-bit floats and for f32 with `tf32`, scalar
+/// multiply-adds for f32 otherwise. Operands are in registers.
 ///
 /// # Errors
 /// As [`usable`](super::context::usable).
@@ -166,11 +167,11 @@ pub fn matrix_rate(ordinal: usize, dtype: DType, tf32: bool) -> Result<f64> {
         4 * gpu.multiprocessors as usize,
         dtype != DType::F32 || tf32,
     );
-    // On the stand-in the number means nothing, and would take minutes.
+    // On the stand-in the rate means nothing, and many rounds would take minutes.
     let rounds = if gpu.exact { 4 } else { ROUNDS };
     let mut out = gpu.scratch(blocks * 256, DType::F32)?;
-    // Eight products of 16 x 8 x 16 (f32: 8) by each of a block's eight warps, or eight
-    // multiply-adds a thread.
+    // A round is eight products of 16 x 8 x 16 (f32: 16 x 8 x 8) by each of a block's eight warps,
+    // or eight multiply-adds a thread.
     let terms = if dtype == DType::F32 { 8 } else { 16 };
     let products = if on_tensor_cores {
         8 * 8 * 16 * 8 * terms
@@ -193,8 +194,8 @@ pub fn matrix_rate(ordinal: usize, dtype: DType, tf32: bool) -> Result<f64> {
     Ok(time.flops as f64 / time.seconds)
 }
 
-/// The one kernel's time that a rate is made of: other threads may start kernels meanwhile, and
-/// longer ones.
+/// The time of the kernel that is measured: other threads may launch kernels meanwhile, and longer
+/// ones.
 fn of_kernel(name: &str, times: Vec<KernelTime>) -> KernelTime {
     times
         .into_iter()

@@ -1,4 +1,4 @@
-//! Elements on a device: slices of blocks, as kernels take them.
+//! Slices of device memory, which kernels take as arguments.
 
 use std::ffi::c_void;
 use std::marker::PhantomData;
@@ -56,7 +56,7 @@ impl<'a> Slice<'a> {
         self.elements * self.dtype.bytes()
     }
 
-    /// The same without a lifetime: whoever asks keeps the memory alive.
+    /// The same without a lifetime: the caller keeps the memory alive.
     pub(super) fn detached(self) -> Slice<'static> {
         Slice {
             gpu: self.gpu,
@@ -67,7 +67,7 @@ impl<'a> Slice<'a> {
         }
     }
 
-    /// Copies the elements to the CPU's memory, once all that was asked for before is done.
+    /// Copies the elements to the CPU's memory, and waits for that.
     pub fn read(&self, to: &mut [u8]) -> Result<()> {
         assert_eq!(to.len(), self.bytes(), "the copy is as long as the slice");
         let doing = "copying from the device";
@@ -96,8 +96,8 @@ impl<'a> SliceMut<'a> {
         SliceMut(self.0.part(start, elements))
     }
 
-    /// Copies bytes from the CPU's memory. The driver takes 64 KiB and less along at once;
-    /// for more it first waits for the stream, where [`Staging`] does not.
+    /// Copies bytes from the CPU's memory. The driver buffers up to 64 KiB; for more it first waits
+    /// for the stream, which [`Staging`] does not.
     pub fn write(&mut self, from: &[u8]) -> Result<()> {
         let Slice { gpu, address, .. } = self.0;
         assert_eq!(
@@ -119,7 +119,7 @@ impl<'a> SliceMut<'a> {
         self.copy_with_guard(from)
     }
 
-    /// The same with the guard of its caller, which must not take two.
+    /// The same for a caller that holds the stream guard, which must not be taken twice.
     pub(super) fn copy_with_guard(&mut self, from: Slice) -> Result<()> {
         let Slice { gpu, address, .. } = self.0;
         assert_eq!(
@@ -130,14 +130,14 @@ impl<'a> SliceMut<'a> {
         if from.elements == 0 {
             return Ok(());
         }
-        // SAFETY: both sides are as long, and live until the stream has passed this copy.
+        // SAFETY: both sides have the same length, and live until the stream has passed this copy.
         unsafe {
             result::memcpy_dtod_async(address, from.address, from.bytes(), gpu.stream.cu_stream())
         }
         .map_err(|e| gpu.failed("copying on the device", e))
     }
 
-    /// All elements `value`, rounded to the type.
+    /// Sets all elements to `value`, rounded to their type.
     pub fn fill(&mut self, value: f64) -> Result<()> {
         let Slice {
             gpu,
@@ -170,7 +170,8 @@ impl<'a> SliceMut<'a> {
                 DType::F32 => {
                     sys::cuMemsetD32Async(address, (value as f32).to_bits(), elements, stream)
                 }
-                // Only 0 has one pattern in both halves; nothing else is asked for.
+                // The driver fills at most 32 bits at a time, so a 64-bit value must have equal
+                // halves: only 0 is needed.
                 DType::F64 | DType::I64 => {
                     assert_eq!(value, 0.0, "64-bit numbers are only zeroed");
                     sys::cuMemsetD8Async(address, 0, 8 * elements, stream)
@@ -185,7 +186,7 @@ impl<'a> SliceMut<'a> {
     }
 }
 
-/// Device memory for the length of a launch or two.
+/// Scratch memory on the device, for one launch or two.
 pub(crate) struct Scratch {
     block: Block,
     elements: usize,
@@ -193,7 +194,7 @@ pub(crate) struct Scratch {
 }
 
 impl Gpu {
-    /// Room for `elements` elements.
+    /// Scratch memory for `elements` elements.
     pub fn scratch(&'static self, elements: usize, dtype: DType) -> Result<Scratch> {
         Ok(Scratch {
             block: self.allocate(elements * dtype.bytes())?,
@@ -214,11 +215,11 @@ impl Scratch {
 }
 
 impl Gpu {
-    /// Constants on the device, copied there at the first call with these contents, for as long as
-    /// the program runs: tables of resizing, of which there is one for each pair of sizes.
+    /// The address of these constants on the device. The first call with these contents copies them
+    /// there, for as long as the program runs: resizing has a table for each pair of sizes.
     pub fn constant(&'static self, bytes: &[u8]) -> Result<sys::CUdeviceptr> {
-        // Not locked while it is copied: the copy waits while a thread captures a step, which may
-        // ask for a constant itself.
+        // The lock is not held during the copy: that waits while another thread captures a step,
+        // and that thread may need the lock.
         let constants = || self.constants.lock().unwrap_or_else(|e| e.into_inner());
         let known = constants().get(bytes).copied();
         if let Some(address) = known {

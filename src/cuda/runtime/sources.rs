@@ -1,8 +1,8 @@
-//! The kernels' texts.
+//! The kernels' sources, which are compiled into the program.
 
 use crate::{Error, Result};
 
-/// A kernel's text.
+/// The source of a kernel file.
 pub(super) fn source(file: &str) -> Result<&'static str> {
     let found = SOURCES
         .iter()

@@ -1,19 +1,18 @@
-//! Copies to the device that run beside its work, from page-locked memory and on a stream of their
-//! own.
+//! Copies to the device that overlap with its work: from page-locked memory, on a second stream.
 //!
-//! A copy from ordinary memory holds up its caller until the device has come to it, and the device
-//! while it lasts. Here bytes go by way of a slot: page-locked memory, which the device reads by
-//! itself, and a block on the device. The second stream fills the block while the first one
-//! computes; then the first copies it to its place, at the speed of device memory. So what is
-//! computed with stays where it is, as a captured step wants it, and no capture knows of the
-//! second stream. (Two places by turns would save that copy, some microseconds, and take two
-//! recordings, each with memory of its own.)
+//! A copy from pageable memory blocks the caller until the stream has come to it, and the stream
+//! while it lasts. Here bytes go through a slot: page-locked memory, which the device reads by DMA,
+//! and a block on the device. The second stream fills the block while the first one computes; then
+//! the first copies the block to its target, at the bandwidth of device memory. So targets keep
+//! their addresses, as a captured step needs, and the second stream is not part of any capture.
+//! (Two alternating targets would save that last copy, a few microseconds, but need two captured
+//! steps, each with its own memory.)
 //!
-//! Three orders must hold. The CPU writes to a slot once the last copy has read it: it waits
-//! for `filled`. The second stream fills the block once the copy out of it is done, and all else
-//! its memory was used for before: it waits for `emptied`. The first stream copies out of the block
-//! once that is full: it waits for `filled`. With two slots, taken by turns, the CPU prepares
-//! a batch while another one travels and a third is computed with.
+//! Three dependencies must hold. The CPU writes to a slot only after the last copy has read it: it
+//! waits for `filled`. The second stream fills the block only after the copy out of it, and any
+//! earlier use of its memory, is done: it waits for `emptied`. The first stream copies out of the
+//! block only after that is full: it waits for `filled`. With two slots, used alternately, the CPU
+//! prepares a batch while another one is copied and the device computes with a third.
 
 use std::ptr::NonNull;
 
@@ -30,13 +29,13 @@ struct Locked {
     bytes: usize,
 }
 
-// SAFETY: it owns its memory as a Box<[u8]> does, and the driver's memory belongs to no thread.
+// SAFETY: it owns its memory as a Box<[u8]> does, and page-locked memory is bound to no thread.
 unsafe impl Send for Locked {}
 
 impl Locked {
-    /// Zeros; of a context that is bound to this thread.
+    /// Zeroed memory, of the context that is bound to this thread.
     fn new(bytes: usize) -> std::result::Result<Locked, DriverError> {
-        // SAFETY: the driver gives so many bytes or an error; they are written before anything
+        // SAFETY: the driver allocates this many bytes or fails; they are written before anything
         // reads them.
         unsafe {
             let start = result::malloc_host(bytes, 0)?.cast::<u8>();
@@ -56,8 +55,8 @@ impl Locked {
 
 impl Drop for Locked {
     fn drop(&mut self) {
-        // SAFETY: the driver gave it, and nothing copies from it any more: whoever drops a slot has
-        // waited.
+        // SAFETY: the driver allocated it, and no copy reads it any more: a slot is dropped after a
+        // wait.
         let _ = unsafe { result::free_host(self.start.as_ptr().cast()) };
     }
 }
@@ -68,7 +67,7 @@ struct Slot {
     emptied: CudaEvent,
 }
 
-/// The way of batches to a device.
+/// Copies batches to a device, through slots.
 pub(crate) struct Staging {
     gpu: &'static Gpu,
     slots: [Slot; 2],
@@ -76,7 +75,7 @@ pub(crate) struct Staging {
 }
 
 impl Staging {
-    /// To the device with this ordinal. It takes memory at the first copy.
+    /// For the device with this ordinal. Memory is allocated at the first copy.
     pub fn new(ordinal: usize) -> Result<Staging> {
         let gpu = gpu(ordinal)?;
         let event = || {
@@ -98,13 +97,13 @@ impl Staging {
         })
     }
 
-    /// Copies each source to its target, which later work finds there. The sources may change at
-    /// once.
+    /// Copies each source to its target, in order with later launches. The sources may be changed
+    /// once this returns.
     pub fn copy(&mut self, parts: &mut [(&[u8], SliceMut)]) -> Result<()> {
         let (gpu, doing) = (self.gpu, "copying a batch to the device");
         gpu.not_recording(doing)?;
         let failed = |e| gpu.failed(doing, e);
-        // Each part begins where every type is aligned.
+        // Each part begins at an offset that is aligned for every type.
         let room = |part: &(&[u8], SliceMut)| part.0.len().next_multiple_of(16);
         self.next = 1 - self.next;
         let Slot {
@@ -145,7 +144,7 @@ impl Staging {
 }
 
 impl Slot {
-    /// At least so many bytes on both sides.
+    /// Grows both sides to at least `bytes` bytes.
     fn with_room<'a>(
         held: &'a mut Option<(Locked, Block)>,
         gpu: &'static Gpu,
@@ -156,8 +155,8 @@ impl Slot {
             *held = None;
             let block = gpu.allocate(bytes)?;
             let _guard = gpu.stream_guard()?;
-            // The block was others' before, who may not be done with it: the second stream does not
-            // come after them by itself.
+            // The block may still be in use by earlier work of the first stream, which the second
+            // stream must wait for.
             let locked = emptied
                 .record(&gpu.stream)
                 .and_then(|()| Locked::new(bytes.max(1)));
@@ -172,7 +171,7 @@ impl Slot {
 }
 
 impl Drop for Staging {
-    /// Waits for copies under way. An error shows at the next call too.
+    /// Waits for copies in flight. An error is ignored here: the next call reports it too.
     fn drop(&mut self) {
         let _ = self.gpu.copies.synchronize();
     }
