@@ -53,7 +53,7 @@ template <int V> DEVICE Moments<V> moments_of(const real* x, int c, int row, int
 }
 
 template <int V> DEVICE void stats_block(const real* x, float* part, int rows, int c, int span) {
-    __shared__ float room[2 * V + 1][256];
+    __shared__ float scratch[2 * V + 1][256];
     Share<V> share(c);
     int start = blockIdx.y * span, end = min(rows, start + span), channel = share.channel(blockIdx.x), t = threadIdx.x;
     Moments<V> sum = {};
@@ -61,15 +61,15 @@ template <int V> DEVICE void stats_block(const real* x, float* part, int rows, i
     if (works) sum = moments_of<V>(x + channel, c, start + share.lane, end, share.lanes);
     for (int left = share.lanes; left > 1; left = (left + 1) / 2) {
         int half = (left + 1) / 2, other = t + half * share.columns;
-        room[2 * V][t] = sum.count;
+        scratch[2 * V][t] = sum.count;
 #pragma unroll
-        for (int i = 0; i < V; i++) room[i][t] = sum.mean[i], room[V + i][t] = sum.m2[i];
+        for (int i = 0; i < V; i++) scratch[i][t] = sum.mean[i], scratch[V + i][t] = sum.m2[i];
         __syncthreads();
         if (share.lane + half < left) {
             Floats<V> mean, m2;
 #pragma unroll
-            for (int i = 0; i < V; i++) mean[i] = room[i][other], m2[i] = room[V + i][other];
-            sum.merge(room[2 * V][other], mean, m2);
+            for (int i = 0; i < V; i++) mean[i] = scratch[i][other], m2[i] = scratch[V + i][other];
+            sum.merge(scratch[2 * V][other], mean, m2);
         }
         __syncthreads();
     }
@@ -85,20 +85,20 @@ KERNEL(batch_norm_stats, const real* x, float* part, int rows, int c, int v, int
 
 // The sum of term(split) over all splits for this thread's channel: a block has eight channels, and
 // the 32 threads of each share the splits. All of them get the result.
-template <class F> DEVICE float over_splits(int splits, bool works, float (*room)[8], F term) {
+template <class F> DEVICE float over_splits(int splits, bool works, float (*scratch)[8], F term) {
     int lane = threadIdx.x / 8, column = threadIdx.x % 8;
     float sum = 0;
     if (works) {
 #pragma unroll 4
         for (int s = lane; s < splits; s += 32) sum += term(s);
     }
-    room[lane][column] = sum;
+    scratch[lane][column] = sum;
     __syncthreads();
     for (int far = 16; far > 0; far /= 2) {
-        if (lane < far) room[lane][column] += room[lane + far][column];
+        if (lane < far) scratch[lane][column] += scratch[lane + far][column];
         __syncthreads();
     }
-    sum = room[0][column];
+    sum = scratch[0][column];
     __syncthreads();
     return sum;
 }
@@ -106,15 +106,15 @@ template <class F> DEVICE float over_splits(int splits, bool works, float (*room
 // Mean and biased variance of all rows, from the moments of each split: the weighted mean of means,
 // then the deviations within splits plus those of the splits' means.
 KERNEL(batch_norm_finish, const float* part, float* mean, float* var, int splits, int c) {
-    __shared__ float room[32][8];
+    __shared__ float scratch[32][8];
     int channel = blockIdx.x * 8 + threadIdx.x % 8;
     bool works = channel < c;
     auto of = [=](int split, int what) { return part[((i64)split * 3 + what) * c + channel]; };
-    float count = over_splits(splits, works, room, [=](int s) { return of(s, 0); });
+    float count = over_splits(splits, works, scratch, [=](int s) { return of(s, 0); });
     // Relative to the first split's mean, which is close: sums of large means would lose digits.
     float pivot = works ? of(0, 1) : 0;
-    float centre = pivot + over_splits(splits, works, room, [=](int s) { return of(s, 0) * (of(s, 1) - pivot); }) / count;
-    float m2 = over_splits(splits, works, room, [=](int s) {
+    float centre = pivot + over_splits(splits, works, scratch, [=](int s) { return of(s, 0) * (of(s, 1) - pivot); }) / count;
+    float m2 = over_splits(splits, works, scratch, [=](int s) {
         float delta = of(s, 1) - centre;
         return of(s, 2) + of(s, 0) * delta * delta;
     });
@@ -158,7 +158,7 @@ KERNEL(batch_norm, const real* x, const real* residual, real* y, const float* me
 
 // For each channel, the sums of dy (x - mean) (`slope`) and of dy (`pull`).
 template <int V> DEVICE void sums_block(const real* x, const real* dy, const float* mean, float* part, int rows, int c, int span) {
-    __shared__ float room[V][256];
+    __shared__ float scratch[V][256];
     Share<V> share(c);
     int channel = share.channel(blockIdx.x), start = blockIdx.y * span, end = min(rows, start + span);
     bool works = share.works(blockIdx.x, c);
@@ -174,8 +174,8 @@ template <int V> DEVICE void sums_block(const real* x, const real* dy, const flo
             for (int i = 0; i < V; i++) slope[i] += gradient[i] * (values[i] - centre[i]), pull[i] += gradient[i];
         }
     }
-    sum_lanes(share, slope, room);
-    sum_lanes(share, pull, room);
+    sum_lanes(share, slope, scratch);
+    sum_lanes(share, pull, scratch);
     part += (i64)blockIdx.y * 2 * c + channel;
     if (works && share.lane == 0) {
 #pragma unroll
@@ -188,11 +188,11 @@ KERNEL(batch_norm_sums, const real* x, const real* dy, const float* mean, float*
 }
 
 KERNEL(batch_norm_finish_sums, const float* part, const float* var, float eps, float* dgamma, float* dbeta, int splits, int c) {
-    __shared__ float room[32][8];
+    __shared__ float scratch[32][8];
     int channel = blockIdx.x * 8 + threadIdx.x % 8;
     bool works = channel < c;
-    float slope = over_splits(splits, works, room, [=](int s) { return part[(i64)s * 2 * c + channel]; });
-    float pull = over_splits(splits, works, room, [=](int s) { return part[((i64)s * 2 + 1) * c + channel]; });
+    float slope = over_splits(splits, works, scratch, [=](int s) { return part[(i64)s * 2 * c + channel]; });
+    float pull = over_splits(splits, works, scratch, [=](int s) { return part[((i64)s * 2 + 1) * c + channel]; });
     if (works && threadIdx.x < 8) dgamma[channel] = slope * inverse_std(var[channel], eps), dbeta[channel] = pull;
 }
 

@@ -224,22 +224,22 @@ template <int V> struct Share {
     DEVICE bool works(int block, int c) const { return lane < lanes && channel(block) < c; }
 };
 
-// Sums x over all lanes of a column; lane 0 gets the result. `room` is shared memory. The order of
+// Sums x over all lanes of a column; lane 0 gets the result. `scratch` is shared memory. The order of
 // the tree reduction depends on the number of lanes alone. All threads of the block must call it.
-template <int V> DEVICE void sum_lanes(const Share<V>& share, Floats<V>& x, float (*room)[256]) {
+template <int V> DEVICE void sum_lanes(const Share<V>& share, Floats<V>& x, float (*scratch)[256]) {
 #pragma unroll
-    for (int i = 0; i < V; i++) room[i][threadIdx.x] = x[i];
+    for (int i = 0; i < V; i++) scratch[i][threadIdx.x] = x[i];
     __syncthreads();
     for (int left = share.lanes; left > 1; left = (left + 1) / 2) {
         int half = (left + 1) / 2;
         if (share.lane + half < left) {
 #pragma unroll
-            for (int i = 0; i < V; i++) room[i][threadIdx.x] += room[i][threadIdx.x + half * share.columns];
+            for (int i = 0; i < V; i++) scratch[i][threadIdx.x] += scratch[i][threadIdx.x + half * share.columns];
         }
         __syncthreads();
     }
 #pragma unroll
-    for (int i = 0; i < V; i++) x[i] = room[i][threadIdx.x];
+    for (int i = 0; i < V; i++) x[i] = scratch[i][threadIdx.x];
     __syncthreads();
 }
 

@@ -189,7 +189,7 @@ struct WeightInF32 {
 
 template <class Core> DEVICE void weight_gradient(const real* small, const real* big, float* part, const Window& g, int v_small, int v_big, int span) {
     constexpr int S = 3, SIZE = 2 * DEPTH * LINE;
-    __shared__ uint4 room[S * SIZE];
+    __shared__ uint4 scratch[S * SIZE];
     int small_share = g.small_c / g.groups, big_share = g.big_c / g.groups, columns = g.kh * g.kw * big_share;
     int across = (columns + 127) / 128, down = (small_share + 127) / 128, start = blockIdx.y * span;
     Pixels p = {small, big, g, Divider(g.small_w), Divider(g.small_h), v_small, v_big, small_share, big_share, columns,
@@ -197,7 +197,7 @@ template <class Core> DEVICE void weight_gradient(const real* small, const real*
         min(start + span, g.n * g.small_h * g.small_w)};
     PixelFiller<Core::THREADS> filler(p);
     Core core;
-    multiply_all<S, SIZE, SIZE / 2>(room, (p.end - start + DEPTH - 1) / DEPTH, filler, core);
+    multiply_all<S, SIZE, SIZE / 2>(scratch, (p.end - start + DEPTH - 1) / DEPTH, filler, core);
     part += ((i64)blockIdx.y * g.small_c + p.group * small_share + p.row) * columns + p.column;
     core.each([=](int row, int column, float sum) {
         if (p.row + row < small_share && p.column + column < columns) part[(i64)row * columns + column] = sum;
@@ -219,27 +219,27 @@ CONV2D_WEIGHT(conv2d_weight, WeightOnTensorCores)
 // ---- Depthwise convolution: each channel has its own kernel, which is no matrix product. Weights are transposed to [kh, kw, c] first, so that a thread loads those of its V channels at once.
 
 // sum += x * weight for V channels.
-template <int V> DEVICE void add_tap(Floats<V>& sum, const real* x, i64 at, const real* turned, i64 weight) {
-    Floats<V> values = load<V>(x + at), weights = load<V>(turned + weight);
+template <int V> DEVICE void add_tap(Floats<V>& sum, const real* x, i64 at, const real* transposed, i64 weight) {
+    Floats<V> values = load<V>(x + at), weights = load<V>(transposed + weight);
 #pragma unroll
     for (int i = 0; i < V; i++) sum[i] += values[i] * weights[i];
 }
 
-KERNEL_OF(256, 2, depthwise, const real* big, const real* turned, const real* bias, real* small, Window g, int v) {
+KERNEL_OF(256, 2, depthwise, const real* big, const real* transposed, const real* bias, real* small, Window g, int v) {
     pixels(g, g.small_h, g.small_w, v, [=](auto width, const Pixel& p) {
         Floats<width.value> sum = {};
         if (bias) sum = load<width.value>(bias + p.channel);
-        window_of(g, p, [&](i64 at, int tap) { add_tap(sum, big, at, turned, (i64)tap * g.big_c + p.channel); });
+        window_of(g, p, [&](i64 at, int tap) { add_tap(sum, big, at, transposed, (i64)tap * g.big_c + p.channel); });
         store(small + in_small(g, p, p.row, p.column), sum);
     });
 }
 
-KERNEL_OF(256, 2, depthwise_transposed, const real* small, const real* turned, const real* bias, real* big, Window g, int v) {
+KERNEL_OF(256, 2, depthwise_transposed, const real* small, const real* transposed, const real* bias, real* big, Window g, int v) {
     pixels(g, g.big_h, g.big_w, v, [=](auto width, const Pixel& p) {
         Floats<width.value> sum = {};
         if (bias) sum = load<width.value>(bias + p.channel);
         windows_over(g, p, [&](int row, int column, int tap) {
-            add_tap(sum, small, in_small(g, p, row, column), turned, (i64)tap * g.big_c + p.channel);
+            add_tap(sum, small, in_small(g, p, row, column), transposed, (i64)tap * g.big_c + p.channel);
         });
         store(big + in_big(g, p, p.row, p.column), sum);
     });
@@ -251,7 +251,7 @@ KERNEL_OF(256, 2, depthwise_transposed, const real* small, const real* turned, c
 constexpr int RUN = 5;
 
 template <int V> DEVICE void depthwise_sums(const real* small, const real* big, float* part, const Window& g, int span) {
-    __shared__ float room[V][256];
+    __shared__ float scratch[V][256];
     int c = g.big_c, runs = (g.kw + RUN - 1) / RUN, ky = blockIdx.z / runs, first = blockIdx.z % runs * RUN;
     int start = blockIdx.y * span, end = min(start + span, g.n * g.small_h * g.small_w);
     Share<V> share(c);
@@ -278,7 +278,7 @@ template <int V> DEVICE void depthwise_sums(const real* small, const real* big, 
     int taps = g.kh * g.kw;
 #pragma unroll
     for (int t = 0; t < RUN; t++) {
-        sum_lanes(share, sum[t], room);
+        sum_lanes(share, sum[t], scratch);
         if (!works || share.lane > 0 || first + t >= g.kw) continue;
         for (int i = 0; i < V; i++) part[((i64)blockIdx.y * c + channel + i) * taps + ky * g.kw + first + t] = sum[t][i];
     }

@@ -30,7 +30,7 @@ KERNEL(layer_norm_backward, const real* x, const real* dy, real* dx, const float
 
 // For each column, the sums of dy xhat and of dy over a block's rows.
 template <int V> DEVICE void sums_block(const real* x, const real* dy, const float* stats, float* part, int rows, int c, int span) {
-    __shared__ float room[V][256];
+    __shared__ float scratch[V][256];
     Share<V> share(c);
     int channel = share.channel(blockIdx.x), start = blockIdx.y * span, end = min(rows, start + span);
     bool works = share.works(blockIdx.x, c);
@@ -45,8 +45,8 @@ template <int V> DEVICE void sums_block(const real* x, const real* dy, const flo
             for (int i = 0; i < V; i++) dgamma[i] += gradient[i] * ((values[i] - mean) * inv_std), dbeta[i] += gradient[i];
         }
     }
-    sum_lanes(share, dgamma, room);
-    sum_lanes(share, dbeta, room);
+    sum_lanes(share, dgamma, scratch);
+    sum_lanes(share, dbeta, scratch);
     part += (i64)blockIdx.y * 2 * c + channel;
     if (works && share.lane == 0) {
 #pragma unroll

@@ -32,7 +32,7 @@ template <int V> DEVICE void sum_stretch(const real* x, float* part, int length,
 
 // Columns: a block sums `span` rows, for up to 256 V columns.
 template <int V> DEVICE void sum_block(const real* x, float* part, int length, int inner, int span, int block) {
-    __shared__ float room[V][256];
+    __shared__ float scratch[V][256];
     Share<V> share(inner);
     int start = blockIdx.y * span, end = min(length, start + span);
     bool works = share.works(block, inner);
@@ -46,7 +46,7 @@ template <int V> DEVICE void sum_block(const real* x, float* part, int length, i
             for (int j = 0; j < V; j++) sum[j] += values[j];
         }
     }
-    sum_lanes(share, sum, room);
+    sum_lanes(share, sum, scratch);
     if (works && share.lane == 0) store(part + share.channel(block), sum);
 }
 
@@ -63,7 +63,7 @@ KERNEL(sum_columns, const real* x, float* part, int outer, int length, int inner
 
 // y = scale times the sum of the partial sums [outer, splits, inner] over the splits.
 template <class T> DEVICE void finish(const float* part, T* y, int splits, int inner, float scale) {
-    __shared__ float room[256];
+    __shared__ float scratch[256];
     int columns = inner >= 8192 ? 256 : inner == 1 ? 1 : 8, lanes = 256 / columns, blocks = (inner + columns - 1) / columns;
     int o = blockIdx.x / blocks, i = blockIdx.x % blocks * columns + threadIdx.x % columns, lane = threadIdx.x / columns;
     float sum = 0;
@@ -71,13 +71,13 @@ template <class T> DEVICE void finish(const float* part, T* y, int splits, int i
 #pragma unroll 4
         for (int s = lane; s < splits; s += lanes) sum += part[((i64)o * splits + s) * inner + i];
     }
-    room[threadIdx.x] = sum;
+    scratch[threadIdx.x] = sum;
     __syncthreads();
     for (int far = lanes / 2; far > 0; far /= 2) {
-        if (lane < far) room[threadIdx.x] += room[threadIdx.x + far * columns];
+        if (lane < far) scratch[threadIdx.x] += scratch[threadIdx.x + far * columns];
         __syncthreads();
     }
-    if (lane == 0 && i < inner) from_float(room[threadIdx.x] * scale, y[(i64)o * inner + i]);
+    if (lane == 0 && i < inner) from_float(scratch[threadIdx.x] * scale, y[(i64)o * inner + i]);
 }
 
 KERNEL(sum_finish, const float* part, real* y, int splits, int inner, float scale) { finish(part, y, splits, inner, scale); }

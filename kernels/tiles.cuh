@@ -269,12 +269,12 @@ template <int N> struct InF32 {
 template <int N> constexpr int STAGES = 3072 / ((128 + N) * CHUNKS) < 4 ? 3072 / ((128 + N) * CHUNKS) : 4;
 
 // The main loop of a block: a software pipeline over `steps` steps along k, with S stages in a ring
-// in shared memory (`room`). A stage is a pair of tiles of SIZE chunks together; the second tile
+// in shared memory (`scratch`). A stage is a pair of tiles of SIZE chunks together; the second tile
 // begins at MIDDLE.
-template <int S, int SIZE, int MIDDLE, class Filler, class Core> DEVICE void multiply_all(uint4* room, int steps, Filler& filler, Core& core) {
+template <int S, int SIZE, int MIDDLE, class Filler, class Core> DEVICE void multiply_all(uint4* scratch, int steps, Filler& filler, Core& core) {
     int to = 0, from = 0;
     for (; to < S - 1; to++) {
-        if (to < steps) filler.fill(room + to * SIZE, room + to * SIZE + MIDDLE);
+        if (to < steps) filler.fill(scratch + to * SIZE, scratch + to * SIZE + MIDDLE);
         copies_begun();
     }
     for (int step = 0; step < steps; step++) {
@@ -282,28 +282,28 @@ template <int S, int SIZE, int MIDDLE, class Filler, class Core> DEVICE void mul
         // Now all threads' copies of this step are visible, and no thread still reads the stage
         // that is filled next.
         __syncthreads();
-        if (step + S - 1 < steps) filler.fill(room + to * SIZE, room + to * SIZE + MIDDLE);
+        if (step + S - 1 < steps) filler.fill(scratch + to * SIZE, scratch + to * SIZE + MIDDLE);
         copies_begun();
-        core.multiply(room + from * SIZE, room + from * SIZE + MIDDLE);
+        core.multiply(scratch + from * SIZE, scratch + from * SIZE + MIDDLE);
         to = to + 1 == S ? 0 : to + 1, from = from + 1 == S ? 0 : from + 1;
     }
 }
 
-template <class Core, bool PACKS> DEVICE void convolve(const Gather& g, uint4* room) {
+template <class Core, bool PACKS> DEVICE void convolve(const Gather& g, uint4* scratch) {
     constexpr int N = Core::COLUMNS;
     int tiles = (g.out_c / g.groups + N - 1) / N, group = blockIdx.y / tiles, first = blockIdx.y % tiles * N;
     if (blockIdx.x * 128 >= g.rows()) return;
     Divider width(g.right.count), height(g.down.count);
     Filler<N, Core::THREADS, PACKS> filler(g, width, height, group, first);
     Core core;
-    multiply_all<STAGES<N>, (128 + N) * CHUNKS, 128 * CHUNKS>(room, (g.depth() + DEPTH - 1) / DEPTH, filler, core);
+    multiply_all<STAGES<N>, (128 + N) * CHUNKS, 128 * CHUNKS>(scratch, (g.depth() + DEPTH - 1) / DEPTH, filler, core);
     core.write(g, Target{g, width, height}, group, first);
 }
 
 template <class Core> DEVICE void convolution(const Gather& g, int v) {
-    __shared__ uint4 room[STAGES<Core::COLUMNS> * (128 + Core::COLUMNS) * CHUNKS];
-    if (v == P) convolve<Core, true>(g, room);
-    else convolve<Core, false>(g, room);
+    __shared__ uint4 scratch[STAGES<Core::COLUMNS> * (128 + Core::COLUMNS) * CHUNKS];
+    if (v == P) convolve<Core, true>(g, scratch);
+    else convolve<Core, false>(g, scratch);
 }
 
 // The kernels of one direction: one for each tile width N, and for f32 also with TF32 operands on

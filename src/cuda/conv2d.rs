@@ -108,14 +108,14 @@ pub(super) fn depthwise(
     y: &mut SliceMut,
 ) -> Result<()> {
     let (gpu, c, taps, n) = (x.gpu, g.big[2], g.columns(), y.as_slice().elements);
-    let mut turned = gpu.scratch(weight.elements, weight.dtype)?;
-    let turn = Axes::new([(taps, [1, c as isize]), (c, [taps as isize, 1])]);
-    super::shape::copy_box((weight, 0), (&mut turned.write(), 0), turn)?;
-    let v = together(c, &[x, y.as_slice(), turned.read(), bias.unwrap_or(x)]);
+    let mut transposed = gpu.scratch(weight.elements, weight.dtype)?;
+    let axes = Axes::new([(taps, [1, c as isize]), (c, [taps as isize, 1])]);
+    super::shape::copy_box((weight, 0), (&mut transposed.write(), 0), axes)?;
+    let v = together(c, &[x, y.as_slice(), transposed.read(), bias.unwrap_or(x)]);
     let launch = gpu
         .kernel("conv2d", name, x.dtype)?
         .arg(x)
-        .arg(turned.read())
+        .arg(transposed.read())
         .arg(bias)
         .arg(y)
         .arg(window(gpu, g)?);

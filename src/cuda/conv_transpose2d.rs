@@ -26,11 +26,11 @@ pub(crate) fn forward(
     let (gpu, groups, [down, right]) = (small.gpu, g.window.groups, g.window.stride);
     // The sum runs over the small image's channels: the weight is transposed so that those are
     // contiguous.
-    let mut turned = gpu.scratch(weight.elements, weight.dtype)?;
+    let mut transposed = gpu.scratch(weight.elements, weight.dtype)?;
     let launch = gpu
-        .kernel("conv_transpose2d", "turn_weight", weight.dtype)?
+        .kernel("conv_transpose2d", "transpose_weight", weight.dtype)?
         .arg(weight)
-        .arg(&mut turned.write());
+        .arg(&mut transposed.write());
     launch
         .arg(window(gpu, g)?)
         .each(weight.elements)
@@ -39,13 +39,13 @@ pub(crate) fn forward(
     let c = g.big[2] / groups;
     let (tile, v) = (
         Tile::new(small.dtype, tf32, c),
-        together(g.small[2] / groups, &[small, turned.read()]),
+        together(g.small[2] / groups, &[small, transposed.read()]),
     );
     let bytes = small.bytes() + weight.bytes() + big.as_slice().bytes();
     let launch = gpu
         .kernel("conv_transpose2d", tile.name(true), small.dtype)?
         .arg(small)
-        .arg(turned.read())
+        .arg(transposed.read())
         .arg(bias)
         .arg(big);
     let launch = launch.arg(window(gpu, g)?).sizes([v])?;

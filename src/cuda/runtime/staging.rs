@@ -62,7 +62,8 @@ impl Drop for Locked {
 }
 
 struct Slot {
-    room: Option<(Locked, Block)>,
+    /// Page-locked memory and the block, of equal size; none before the first copy.
+    buffers: Option<(Locked, Block)>,
     filled: CudaEvent,
     emptied: CudaEvent,
 }
@@ -85,7 +86,7 @@ impl Staging {
         };
         let slot = || {
             Ok(Slot {
-                room: None,
+                buffers: None,
                 filled: event()?,
                 emptied: event()?,
             })
@@ -104,19 +105,19 @@ impl Staging {
         gpu.not_recording(doing)?;
         let failed = |e| gpu.failed(doing, e);
         // Each part begins at an offset that is aligned for every type.
-        let room = |part: &(&[u8], SliceMut)| part.0.len().next_multiple_of(16);
+        let aligned = |part: &(&[u8], SliceMut)| part.0.len().next_multiple_of(16);
         self.next = 1 - self.next;
         let Slot {
-            room: held,
+            buffers,
             filled,
             emptied,
         } = &mut self.slots[self.next];
         filled.synchronize().map_err(failed)?;
-        let (locked, block) = Slot::with_room(held, gpu, parts.iter().map(room).sum(), emptied)?;
+        let (locked, block) = Slot::grow(buffers, gpu, parts.iter().map(aligned).sum(), emptied)?;
         let mut at = 0;
         for part in parts.iter() {
             locked.as_mut_slice()[at..at + part.0.len()].copy_from_slice(part.0);
-            at += room(part);
+            at += aligned(part);
         }
         let _guard = gpu.stream_guard()?;
         gpu.copies.wait(emptied).map_err(failed)?;
@@ -137,15 +138,15 @@ impl Staging {
             let bytes = part.0.len();
             part.1
                 .copy_with_guard(Slice::new(block, at, bytes, DType::U8))?;
-            at += room(part);
+            at += aligned(part);
         }
         emptied.record(&gpu.stream).map_err(failed)
     }
 }
 
 impl Slot {
-    /// Grows both sides to at least `bytes` bytes.
-    fn with_room<'a>(
+    /// Grows both buffers to at least `bytes` bytes.
+    fn grow<'a>(
         held: &'a mut Option<(Locked, Block)>,
         gpu: &'static Gpu,
         bytes: usize,
