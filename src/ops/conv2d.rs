@@ -121,9 +121,11 @@ impl Backward for Conv2d {
         // So that dx may reuse the buffer of x, if nothing else holds it.
         let shape = *x.shape();
         drop(x);
-        let dx = || {
-            on_device!("conv2d", dy in [f32, f64, bf16] => shape;
-                backward_input(&g, @dy, @weight, None, +tf32))
+        let dx = || match weight.elements() {
+            // As in the forward pass: a sum of no products, and a kernel of any size.
+            0 => biases(&dy, None, shape),
+            _ => on_device!("conv2d", dy in [f32, f64, bf16] => shape;
+                backward_input(&g, @dy, @weight, None, +tf32)),
         };
         out[0] = wanted[0].then(dx).transpose()?;
         if wanted.get(2) == Some(&true) {

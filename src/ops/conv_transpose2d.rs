@@ -161,12 +161,14 @@ impl Backward for ConvTranspose2d {
                 backward_weight(&g, @x, @dy, +tf32))
         };
         out[1] = wanted[1].then(dw).transpose()?;
-        // dx comes where x was, if nothing else needs that.
+        // So that dx may reuse the buffer of x, if nothing else holds it.
         let shape = *x.shape();
         drop(x);
-        let dx = || {
-            on_device!("conv_transpose2d", dy in [f32, f64, bf16] => shape;
-                backward_input(&g, @dy, @weight, None, +tf32))
+        let dx = || match weight.elements() {
+            // As in the forward pass: a sum of no products, and a kernel of any size.
+            0 => biases(&dy, None, shape),
+            _ => on_device!("conv_transpose2d", dy in [f32, f64, bf16] => shape;
+                backward_input(&g, @dy, @weight, None, +tf32)),
         };
         out[0] = wanted[0].then(dx).transpose()?;
         if wanted.get(2) == Some(&true) {

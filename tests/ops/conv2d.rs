@@ -1,6 +1,8 @@
 use proptest::prelude::*;
 use wavemix::gradcheck::{adjoint_check, gradcheck};
-use wavemix::ops::{Dropout, conv_transpose2d, conv2d, gelu_dropout_conv2d, linear};
+use wavemix::ops::{
+    Dropout, conv_transpose2d, conv_transpose2d_with_stats, conv2d, gelu_dropout_conv2d, linear,
+};
 use wavemix::{DType, Rng, Shape, Tensor, Var, Window};
 
 pub fn draw(shape: &[usize], dtype: DType, seed: u64) -> Tensor {
@@ -710,4 +712,38 @@ fn sizes_of_nothing_are_not_walked_through() {
         gradients.of(&weight).unwrap().to_vec::<f32>().unwrap(),
         [0.0; 36]
     );
+}
+
+/// With no output channels x has a gradient, of zeros, and the weight may have any size there too.
+#[test]
+fn gradients_over_no_channels_are_zeros() {
+    let leaf = |shape: [usize; 4]| Var::leaf(Tensor::ones(shape, DType::F32));
+    let window = Window {
+        padding: [1 << 49, 0],
+        ..Window::default()
+    };
+    let (x, long, none) = (
+        leaf([1, 4, 2, 3]),
+        leaf([0, 1 << 50, 1, 3]),
+        leaf([3, 1, 1 << 54, 0]),
+    );
+    let cases: [(&str, wavemix::Result<Var>); 3] = [
+        ("conv2d", conv2d(&x, &long, None, window)),
+        (
+            "conv_transpose2d",
+            conv_transpose2d(&x, &none, None, Window::default()),
+        ),
+        (
+            "conv_transpose2d_with_stats",
+            conv_transpose2d_with_stats(&x, &none, None, Window::default()).map(|(y, _)| y),
+        ),
+    ];
+    for (name, y) in cases {
+        let y = y.unwrap();
+        assert_eq!(y.shape()[3], 0, "{name}");
+        let dy = Tensor::ones(y.shape(), DType::F32);
+        let gradients = y.backward_from(dy, &[]).unwrap();
+        let dx = gradients.of(&x).unwrap().to_vec::<f32>().unwrap();
+        assert_eq!(dx, [0.0; 24], "{name}");
+    }
 }
