@@ -249,6 +249,7 @@ fn base64(bytes: &[u8]) -> String {
 mod tests {
     use super::*;
 
+    #[cfg(feature = "pictures")]
     #[test]
     fn base64_of_the_rfc() {
         let cases = [
