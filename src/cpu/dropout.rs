@@ -1,5 +1,5 @@
-//! Keeping some elements and zeroing the others, by numbered random bits: as few for each element
-//! as p needs, for drawing them takes longer than anything else here.
+//! Dropout by counter-based random bits. Each element takes as few bits as p needs, since
+//! generating them takes most of the time.
 
 use crate::cpu::float::{LoopFloat, LoopStored};
 use crate::cpu::simd::convert::{BLOCK, update_as_compute, write_as_compute};
@@ -12,7 +12,7 @@ pub(crate) fn forward<T: LoopStored>(p: f64, rng: &Rng, x: &[T], y: &mut [T]) {
     apply(Kind::Identity, p, (rng, 0), x, y);
 }
 
-/// Of what some elements are kept.
+/// What dropout is applied to.
 #[derive(Clone, Copy)]
 pub(crate) enum Kind {
     /// a itself.
@@ -23,7 +23,7 @@ pub(crate) enum Kind {
     GeluBackward,
 }
 
-/// Random words drawn at a time, two in a number.
+/// Random 32-bit words drawn at a time, counted in pairs, as u64.
 const DRAWN: usize = BLOCK / 4;
 
 /// y = f(a, y) / (1 - p) where the element's [`bits`], as a fraction, reach p, else 0. Element i
@@ -76,14 +76,15 @@ pub(crate) fn apply<T: LoopStored>(
     });
 }
 
-/// Words from random block `first` on, two in a number.
+/// Draws words from random block `first` on, two in a u64.
 struct Draw<'a> {
     rng: &'a Rng,
     first: usize,
     words: &'a mut [u64],
 }
 
-/// Numbers that are drawn together, at most: two of the widest registers for each word of a block.
+/// The most u64 that one step of `Draw` fills: two of the widest registers for each word of a
+/// block.
 const REGISTERS: usize = 32;
 
 impl Kernel for Draw<'_> {
@@ -110,13 +111,14 @@ vectorize! {
     }
 }
 
-/// The 16-bit number from which on elements are kept: with p = 1 none is, with p = 0 all are.
+/// The threshold that an element's bits, as 16 bits, must reach for it to be kept: with p = 1 none
+/// is, with p = 0 all are.
 pub(crate) fn threshold(p: f64) -> u32 {
     (p * f64::from(1u32 << 16)).round() as u32
 }
 
-/// Bits that decide about an element: as many as p, taken to the nearest 2^-16, has binary digits,
-/// or the next power of two. A coin is enough for 1/2.
+/// Random bits of an element: as many as p, rounded to the nearest 2^-16, has binary digits,
+/// rounded up to a power of two. One bit is enough for p = 1/2.
 fn bits(p: f64) -> usize {
     (16 - threshold(p).trailing_zeros().min(15)).next_power_of_two() as usize
 }

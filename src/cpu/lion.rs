@@ -16,7 +16,7 @@ vectorize! {
         let ([w, m], [[b1, r1], [b2, r2]]) = (wm, mix);
         for ((w, m), &dw) in w.iter_mut().zip(m).zip(dw) {
             let c = b1 * *m + r1 * dw;
-            // Two selections rather than three branches; not-a-number passes through.
+            // Two selections rather than three branches; NaN passes through.
             let up = if c > T::ZERO { lr } else { lr * c };
             let by = if c < T::ZERO { -lr } else { up };
             *w = keep * *w - by;

@@ -1,4 +1,4 @@
-//! `Pass`: what one forward pass borrows.
+//! `Pass`: what the layers of one forward pass take their parameters from.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard};
@@ -7,11 +7,11 @@ use crate::autograd::trace;
 use crate::params::{BufferId, ParamId, Updates};
 use crate::{DType, Params, Precision, Result, Rng, Tensor, Var};
 
-/// What a forward pass borrows: the parameters, whether it trains, and its random numbers. Lent to
-/// each layer's `forward`, never stored.
+/// The context of one forward pass: the parameters, whether it trains, its precision and its random
+/// numbers. Each layer's `forward` takes a reference to it; no layer stores it.
 ///
-/// In a precision of 16 bits it lends weights as those: the arena is cast once, and weights are
-/// views of the result. Their gradients still arrive as f32, and the arena stays f32 for the
+/// In a precision of 16 bits, [`Pass::var`] gives weights in that type: the arena is cast once, and
+/// weights are views of the result. Their gradients are still f32, and the arena stays f32 for the
 /// optimizer.
 ///
 /// A training pass ends in [`Pass::into_updates`]: what BatchNorm measured, without which no
@@ -26,7 +26,7 @@ use crate::{DType, Params, Precision, Result, Rng, Tensor, Var};
 /// let pass = Pass::train(&params, Rng::new(1));
 /// let gradients = pass.var(x)?.square()?.sum_all()?.backward()?;
 /// assert_eq!(gradients.of_param(&params, x).unwrap().to_vec::<f32>()?, [4.0; 3]);
-/// // A frozen parameter is lent as a constant.
+/// // A frozen parameter is a constant.
 /// params.set_groups(|_| Group { frozen: true, ..Group::default() });
 /// assert!(!Pass::train(&params, Rng::new(1)).var(x)?.requires_grad());
 /// # Ok::<(), wavemix::Error>(())
@@ -34,7 +34,7 @@ use crate::{DType, Params, Precision, Result, Rng, Tensor, Var};
 pub struct Pass<'a> {
     params: &'a Params,
     precision: Precision,
-    /// The arena in the precision's type, where that is another than the arena's own.
+    /// The arena in the precision's type, if that is not the arena's own.
     cast: Option<Tensor>,
     training: Option<Rng>,
     calls: AtomicU64,
@@ -68,8 +68,9 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// The same pass in this precision. It holds for what is computed from the weights that this
-    /// pass lends, forward and backward: passes in other precisions may run at the same time.
+    /// The same pass in this precision. It applies to what is computed from this pass's weights,
+    /// forward and backward; passes in other precisions may run at the same time, on other threads
+    /// or on this one.
     ///
     /// # Errors
     /// Where the parameters' device does not compute in it.
@@ -85,8 +86,8 @@ impl<'a> Pass<'a> {
         Ok(self)
     }
 
-    /// The same pass, going on from the buffers that an earlier one left: for a batch that is taken
-    /// in parts, with one step after all of them.
+    /// The same pass, starting with the updates of the buffers that an earlier pass left: for a
+    /// batch that is taken in parts, with one step after all of them.
     ///
     /// # Errors
     /// Where the updates are of a model with another layout, dtype or device.
@@ -133,10 +134,10 @@ impl<'a> Pass<'a> {
     /// Where `id` belongs to [`Params`] of another layout.
     #[track_caller]
     pub fn var(&self, id: ParamId) -> Result<Var> {
-        self.lend(self.arena(), id)
+        self.var_of(self.arena(), id)
     }
 
-    /// What parameters are lent from.
+    /// The array that parameters are views of.
     pub(crate) fn arena(&self) -> &Tensor {
         self.cast.as_ref().unwrap_or(self.params.arena())
     }
@@ -147,11 +148,11 @@ impl<'a> Pass<'a> {
     /// Where `id` belongs to [`Params`] of another layout.
     #[track_caller]
     pub fn wide(&self, id: ParamId) -> Result<Var> {
-        self.lend(self.params.arena(), id)
+        self.var_of(self.params.arena(), id)
     }
 
     #[track_caller]
-    fn lend(&self, arena: &Tensor, id: ParamId) -> Result<Var> {
+    fn var_of(&self, arena: &Tensor, id: ParamId) -> Result<Var> {
         let (value, entry) = (self.params.part(arena, id)?, self.params.entry(id)?);
         let trained = self.is_training() && !entry.group.frozen;
         Ok(self.marked(if trained {
@@ -167,7 +168,7 @@ impl<'a> Pass<'a> {
         x.with_tf32(tf32)
     }
 
-    /// A buffer's value, as this pass has left it so far: a layer that runs twice goes on from its
+    /// A buffer's value, with this pass's updates so far: a layer that runs twice starts from its
     /// own update.
     ///
     /// # Errors
@@ -178,13 +179,13 @@ impl<'a> Pass<'a> {
         Ok(self.lock().get(id).unwrap_or(own).clone())
     }
 
-    /// Random numbers for the layer that asks, other ones each time; `None` when evaluating.
+    /// A random stream, another one at each call; `None` when evaluating.
     pub fn rng(&self) -> Option<Rng> {
         let rng = self.training.as_ref()?;
         Some(rng.child(self.calls.fetch_add(1, Ordering::Relaxed)))
     }
 
-    /// Leaves a buffer's new value, which takes effect with the step.
+    /// Sets a buffer's new value, which takes effect with the optimizer's step.
     ///
     /// # Errors
     /// Where `id` belongs to [`Params`] of another layout, or shape, dtype or device are not the
@@ -196,8 +197,7 @@ impl<'a> Pass<'a> {
         Ok(())
     }
 
-    /// The buffers' new values, which the optimizer's step asks for. Nothing where the pass
-    /// evaluates.
+    /// The buffers' new values, which the optimizer's step takes. Empty if the pass evaluates.
     pub fn into_updates(self) -> Updates {
         self.updates.into_inner().unwrap_or_else(|e| e.into_inner())
     }

@@ -10,9 +10,9 @@ impl Var {
     /// mean stays.
     ///
     /// Element i is kept where b bits of `rng`'s stream, from bit b i on, as a fraction of 2^b,
-    /// reach p, taken to the nearest 2^-16: whatever was drawn from it before, on any number of
-    /// threads. b is 1, 2, 4, 8 or 16, as many as p has binary digits: a p of 1/2 is a coin. Give
-    /// each call a stream of its own ([`Rng::child`]).
+    /// reach p, rounded to the nearest 2^-16. So the mask depends neither on earlier draws nor on
+    /// the number of threads. b is 1, 2, 4, 8 or 16, as many as p has binary digits: a p of 1/2 is
+    /// a coin. Give each call a stream of its own ([`Rng::child`]).
     ///
     /// **Shapes**: any. **Backward**: dx = dropout(dy), by the same bits. **Saves**: nothing but p
     /// and the stream's name.
@@ -38,7 +38,7 @@ struct Dropout {
 }
 
 impl Backward for Dropout {
-    /// dx = dropout(dy): the mask is made again.
+    /// dx = dropout(dy): the mask is recomputed.
     fn backward(self: Box<Self>, dy: Tensor, _wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
         Ok(vec![Some(drop(&dy, self.p, &self.rng)?)])
     }

@@ -1,4 +1,4 @@
-//! In which numbers a model is computed.
+//! The precision that a model is computed in.
 
 use std::fmt;
 use std::str::FromStr;
@@ -21,7 +21,7 @@ use crate::{DType, Device, Error, Result};
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Precision {
-    /// 24 bits all the way.
+    /// 24 significant bits everywhere.
     #[default]
     F32,
     /// Stored as f32; the operands of products are rounded to 11 bits by the GPU as it multiplies

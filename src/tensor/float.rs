@@ -21,16 +21,16 @@ pub trait Float:
     const ZERO: Self;
     /// 1.
     const ONE: Self;
-    /// The distance from 1 to the next number: the unit of rounding errors.
+    /// The distance from 1 to the next larger value: the unit of rounding errors.
     const EPSILON: Self;
 
-    /// Whether it is not a number.
+    /// Whether it is NaN.
     #[inline(always)]
     fn is_nan(self) -> bool {
         self.partial_cmp(&self).is_none()
     }
 
-    /// The larger of two; either where one is not a number.
+    /// The larger of two; either of them if one is NaN.
     #[inline(always)]
     fn max(self, other: Self) -> Self {
         if self > other { self } else { other }
@@ -62,9 +62,9 @@ pub trait Float:
 pub trait Stored: Element {
     /// The type that it is computed in.
     type Compute: Float;
-    /// The same number.
+    /// The same value, exactly.
     fn to_compute(self) -> Self::Compute;
-    /// The nearest number of this type, ties to even.
+    /// The nearest value of this type, ties to even.
     fn from_compute(x: Self::Compute) -> Self;
 }
 
@@ -81,7 +81,7 @@ impl Stored for bf16 {
         let bits = x.to_bits();
         // A half and, where the last bit kept is odd, one more carry into it.
         let rounded = bits.wrapping_add(0x7fff + (bits >> 16 & 1)) >> 16;
-        // Not-a-number could round to infinity: it keeps its upper bits and a quiet one.
+        // NaN could round to infinity: it keeps its upper bits, and its quiet bit is set.
         let quiet = bits >> 16 | 0x40;
         bf16::from_bits(if x.is_nan() { quiet } else { rounded } as u16)
     }

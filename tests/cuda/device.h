@@ -1,5 +1,5 @@
 // The part of CUDA's language that kernels/*.cu use, for a C++ compiler: the stand-in runs them on
-// the processor.
+// the CPU.
 //
 // A block runs on one thread of the system, its CUDA threads as fibers that take turns: one runs
 // until it meets a barrier or an exchange with its warp, where it waits until the others have come.

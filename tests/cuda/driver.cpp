@@ -30,7 +30,7 @@ struct Mapping { char* start; size_t mapped, bytes; };
 
 static std::mutex lock;
 static std::map<Address, Mapping> buffers;
-static std::map<const void*, size_t> locked;    // page-locked memory of the processor's
+static std::map<const void*, size_t> locked;    // page-locked memory of the CPU
 static size_t live = 0;
 static thread_local void* current_context = nullptr;
 static char context;

@@ -4,7 +4,7 @@
 // once; but a stream may be told to be late, and then does nothing before somebody waits for it. So
 // a wait that was forgotten shows in the numbers, in the one or the other:
 //   LATE=12     the first and the second stream, in the order they were made, do each operation as late as they may; or LATE=1, LATE=2
-//   DEAF=k      to see that this finds what it should: the k-th stream does not wait for events, or with 0 the processor does not
+//   DEAF=k      to see that this finds what it should: the k-th stream does not wait for events, or with 0 the CPU does not
 #include "driver.h"
 
 #include <chrono>
