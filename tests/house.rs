@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 #[path = "house/arrows.rs"]
 mod arrows;
+#[path = "house/functions.rs"]
+mod functions;
 #[path = "house/tables.rs"]
 mod tables;
 
