@@ -146,24 +146,35 @@ pub(crate) fn inverse_std(var: &[f64], eps: f64) -> Vec<f64> {
     var.iter().map(inverse).collect()
 }
 
-/// Mean, gamma / std and beta of each channel, in the compute type.
-fn coefficients<F: Float>([mean, var, gamma, beta]: [&[f64]; 4], eps: f64) -> [Vec<F>; 3] {
-    let inv_std = inverse_std(var, eps);
-    let scale: Vec<f64> = gamma.iter().zip(&inv_std).map(|(a, b)| a * b).collect();
-    [mean, &scale, beta].map(|v| widen(v, mean.len()))
+/// What x is normalised by: vectors of one number a channel.
+#[derive(Clone, Copy)]
+pub(crate) struct Coefficients<'a> {
+    pub mean: &'a [f64],
+    pub var: &'a [f64],
+    pub gamma: &'a [f64],
+    pub beta: &'a [f64],
+}
+
+impl Coefficients<'_> {
+    /// Mean, gamma / std and beta of each channel, in the compute type and repeated to the width.
+    fn widen<F: Float>(self, eps: f64) -> [Vec<F>; 3] {
+        let inv_std = inverse_std(self.var, eps);
+        let pairs = self.gamma.iter().zip(&inv_std);
+        let scale: Vec<f64> = pairs.map(|(gamma, inv_std)| gamma * inv_std).collect();
+        [self.mean, &scale, self.beta].map(|v| widen(v, self.mean.len()))
+    }
 }
 
 /// y = gamma (x - mean) / sqrt(var + eps) + beta + residual, channel by channel.
 pub(crate) fn normalise<T: Stored>(
     x: &[T],
     residual: Option<&[T]>,
-    [mean, var]: [&[f64]; 2],
-    [gamma, beta]: [&[f64]; 2],
+    coefficients: Coefficients,
     eps: f64,
     y: &mut [T],
 ) {
-    let c = mean.len();
-    let [mean, scale, shift] = coefficients::<T::Compute>([mean, var, gamma, beta], eps);
+    let c = coefficients.mean.len();
+    let [mean, scale, shift] = coefficients.widen::<T::Compute>(eps);
     chunks(y, block::<T>(c) * (GRAIN / BLOCK), |start, y| {
         let (x, coefficients) = (&x[start..], [&mean[..], &scale, &shift]);
         match residual {
@@ -173,16 +184,16 @@ pub(crate) fn normalise<T: Stored>(
     });
 }
 
-/// The same with a residual, of mean, variance, gamma and beta. Returns the largest |y| of each
-/// channel, not-a-number where there is one.
+/// The same with a residual. Returns the largest |y| of each channel, not-a-number where there is
+/// one.
 pub(crate) fn normalise_largest<T: Magnitude>(
     [x, residual]: [&[T]; 2],
-    vectors: [&[f64]; 4],
+    coefficients: Coefficients,
     eps: f64,
     y: &mut [T],
 ) -> Vec<f64> {
-    let c = vectors[0].len();
-    let [mean, scale, shift] = coefficients::<T>(vectors, eps);
+    let c = coefficients.mean.len();
+    let [mean, scale, shift] = coefficients.widen::<T>(eps);
     let largest = Mutex::new(vec![T::Bits::default(); c]);
     chunks(y, block::<T>(c) * (GRAIN / BLOCK), |start, y| {
         let mut own = vec![T::Bits::default(); width(c)];
@@ -253,21 +264,37 @@ pub(crate) fn gradient_sums<T: Stored>(
     parts.into_iter().fold(none(), add)
 }
 
-/// The second sweep back: dx = (dy - pull - (x - about) slope) scale, channel by channel, in the
-/// place of x; with a residual, of x - residual for x.
+/// What the second sweep back takes of each channel, one number each or repeated to the width:
+/// dx = (dy - pull - (x - about) slope) scale.
+#[derive(Clone, Copy)]
+pub(crate) struct InputGradient<'a, F> {
+    pub about: &'a [F],
+    pub scale: &'a [F],
+    pub pull: &'a [F],
+    pub slope: &'a [F],
+}
+
+/// The second sweep back: dx in the place of x; with a residual, of x - residual for x.
 pub(crate) fn backward_input<T: Stored>(
     dy: &[T],
     residual: Option<&[T]>,
-    coefficients: [&[f64]; 4],
+    of: InputGradient<f64>,
     x: &mut [T],
 ) {
-    let c = coefficients[0].len();
-    let [about, scale, pull, slope] = coefficients.map(|v| widen::<T::Compute>(v, c));
+    let c = of.about.len();
+    let wide = [of.about, of.scale, of.pull, of.slope].map(|v| widen::<T::Compute>(v, c));
+    let [about, scale, pull, slope] = wide.each_ref().map(|v| &v[..]);
+    let of = InputGradient {
+        about,
+        scale,
+        pull,
+        slope,
+    };
     chunks(x, block::<T>(c) * (GRAIN / BLOCK), |start, x| {
-        let (dy, coefficients) = (&dy[start..], [&about[..], &scale, &pull, &slope]);
+        let dy = &dy[start..];
         match residual {
-            Some(residual) => backward_chunk_beside([dy, &residual[start..]], coefficients, x),
-            None => backward_chunk(dy, coefficients, x),
+            Some(residual) => backward_chunk_beside([dy, &residual[start..]], of, x),
+            None => backward_chunk(dy, of, x),
         }
     });
 }
@@ -341,8 +368,8 @@ vectorize! {
         }
     }
 
-    fn backward_chunk<T: Stored>(dy: &[T], coefficients: [&[T::Compute]; 4], x: &mut [T]) {
-        let [about, scale, pull, slope] = coefficients;
+    fn backward_chunk<T: Stored>(dy: &[T], of: InputGradient<T::Compute>, x: &mut [T]) {
+        let InputGradient { about, scale, pull, slope } = of;
         for (x, dy) in x.chunks_mut(about.len()).zip(dy.chunks(about.len())) {
             let coefficients = about.iter().zip(scale).zip(pull).zip(slope);
             for ((x, &dy), (((&about, &scale), &pull), &slope)) in x.iter_mut().zip(dy).zip(coefficients) {
@@ -351,8 +378,8 @@ vectorize! {
         }
     }
 
-    fn backward_chunk_beside<T: Stored>(inputs: [&[T]; 2], coefficients: [&[T::Compute]; 4], x: &mut [T]) {
-        let [about, scale, pull, slope] = coefficients;
+    fn backward_chunk_beside<T: Stored>(inputs: [&[T]; 2], of: InputGradient<T::Compute>, x: &mut [T]) {
+        let InputGradient { about, scale, pull, slope } = of;
         let [dy, residual] = inputs.map(|input| input.chunks(about.len()));
         for ((x, dy), residual) in x.chunks_mut(about.len()).zip(dy).zip(residual) {
             let coefficients = about.iter().zip(scale).zip(pull).zip(slope);

@@ -28,14 +28,31 @@ impl Kind {
     }
 }
 
-/// y = a (op) b, both broadcast to the last of the shapes, those of a, b and y.
-pub(crate) fn forward<T: Stored>(
-    kind: Kind,
-    [a, b]: [&[T]; 2],
-    [shape_a, shape_b, shape]: [&Shape; 3],
-    y: &mut [T],
-) {
-    rows([(a, shape_a), (b, shape_b)], shape, y, &|_, [a, b], y| {
+/// The partial derivative of y = a (op) b with respect to an operand.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Partial {
+    pub kind: Kind,
+    /// 0 for a, 1 for b.
+    pub side: usize,
+}
+
+/// The shapes of two operands, and the one that both are broadcast to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Broadcast {
+    pub operands: [Shape; 2],
+    pub result: Shape,
+}
+
+impl Broadcast {
+    /// The steps of each operand; see [`steps`].
+    pub fn steps(&self) -> [Shape; 2] {
+        self.operands.map(|own| steps(&own, &self.result))
+    }
+}
+
+/// y = a (op) b, both broadcast to the shape of y.
+pub(crate) fn forward<T: Stored>(kind: Kind, [a, b]: [&[T]; 2], shapes: &Broadcast, y: &mut [T]) {
+    rows([a, b], shapes, y, &|_, [a, b], y| {
         if a.len() == y.len() && b.len() == y.len() {
             return for_each_block([a, b], y, BLOCK, |[a, b], y| apply_row(kind, a, b, y));
         }
@@ -45,38 +62,30 @@ pub(crate) fn forward<T: Stored>(
     });
 }
 
-/// dx = (partial of y with respect to operand `side`) dy, all in the shape of dy.
+/// dx = the partial derivative times dy, all in the shape of dy.
 pub(crate) fn backward<T: Stored>(
-    kind: Kind,
-    side: usize,
+    partial: Partial,
     [a, b, dy]: [&[T]; 3],
-    [shape_a, shape_b, shape]: [&Shape; 3],
+    shapes: &Broadcast,
     dx: &mut [T],
 ) {
-    rows(
-        [(a, shape_a), (b, shape_b)],
-        shape,
-        dx,
-        &|start, [a, b], dx| {
-            let dy = &dy[start..][..dx.len()];
-            let partial = |a: &_, b: &_, dy: &[T::Compute], dx: &mut [T::Compute]| {
-                dx.copy_from_slice(dy);
-                backward_row(kind, side, a, b, dx);
-            };
-            if a.len() == dx.len() && b.len() == dx.len() {
-                return for_each_block([a, b, dy], dx, BLOCK, |[a, b, dy], dx| {
-                    partial(a, b, dy, dx)
-                });
-            }
-            let [mut room_a, mut room_b, mut room_dy, mut room_dx] = [const { None }; 4];
-            let (a, b, dy) = (
-                as_compute(a, &mut room_a),
-                as_compute(b, &mut room_b),
-                as_compute(dy, &mut room_dy),
-            );
-            write_as_compute(dx, &mut room_dx, |dx| partial(a, b, dy, dx));
-        },
-    );
+    rows([a, b], shapes, dx, &|start, [a, b], dx| {
+        let dy = &dy[start..][..dx.len()];
+        let row = |a: &_, b: &_, dy: &[T::Compute], dx: &mut [T::Compute]| {
+            dx.copy_from_slice(dy);
+            backward_row(partial, a, b, dx);
+        };
+        if a.len() == dx.len() && b.len() == dx.len() {
+            return for_each_block([a, b, dy], dx, BLOCK, |[a, b, dy], dx| row(a, b, dy, dx));
+        }
+        let [mut room_a, mut room_b, mut room_dy, mut room_dx] = [const { None }; 4];
+        let (a, b, dy) = (
+            as_compute(a, &mut room_a),
+            as_compute(b, &mut room_b),
+            as_compute(dy, &mut room_dy),
+        );
+        write_as_compute(dx, &mut room_dx, |dx| row(a, b, dy, dx));
+    });
 }
 
 /// sum += x.
@@ -97,8 +106,8 @@ vectorize! {
     }
 
     /// dy, which is in place of dx, times the partial derivative.
-    fn backward_row<T: Float>(kind: Kind, side: usize, a: &[T], b: &[T], dx: &mut [T]) {
-        match (kind, side) {
+    fn backward_row<T: Float>(partial: Partial, a: &[T], b: &[T], dx: &mut [T]) {
+        match (partial.kind, partial.side) {
             (Kind::Add, _) | (Kind::Sub, 0) => {}
             (Kind::Sub, _) => zip(a, b, dx, |dy, _, _| -dy),
             (Kind::Mul, 0) => zip(a, b, dx, |dy, _, b| b * dy),
@@ -156,18 +165,18 @@ pub(crate) fn zip<T: Element, Y: Element>(a: &[T], b: &[T], y: &mut [Y], f: impl
 /// Calls `body(start, operands, row)` for the rows of y, which begin at `start`. An operand that is
 /// repeated along the row is a slice of one element.
 pub(crate) fn rows<T: Element, Y: Element>(
-    operands: [(&[T], &Shape); 2],
-    shape: &Shape,
+    operands: [&[T]; 2],
+    shapes: &Broadcast,
     y: &mut [Y],
     body: &(dyn Fn(usize, [&[T]; 2], &mut [Y]) + Sync),
 ) {
-    if operands[0].1 == operands[1].1 {
+    if shapes.operands[0] == shapes.operands[1] {
         return chunks(y, GRAIN, |start, y| {
-            body(start, operands.map(|(x, _)| &x[start..][..y.len()]), y)
+            body(start, operands.map(|x| &x[start..][..y.len()]), y)
         });
     }
+    let (shape, steps) = (&shapes.result, shapes.steps());
     let row = shape.last().copied().unwrap_or(1).max(1);
-    let steps = operands.map(|(_, own)| steps(own, shape));
     // Chunks of whole rows: along the last axis an operand either walks (step 1) or stands still
     // (step 0).
     chunks(y, (GRAIN / row).max(1) * row, |start, y| {
@@ -179,7 +188,7 @@ pub(crate) fn rows<T: Element, Y: Element>(
                 } else {
                     1
                 };
-                &operands[side].0[locate(first, &steps[side], shape)..][..length]
+                &operands[side][locate(first, &steps[side], shape)..][..length]
             };
             body(first, [slice(0), slice(1)], y);
         }

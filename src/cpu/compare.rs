@@ -1,8 +1,8 @@
 //! Comparing two operands, and choosing between them.
 
-use crate::cpu::binary::{rows, zip};
+use crate::Element;
+use crate::cpu::binary::{Broadcast, rows, zip};
 use crate::cpu::{GRAIN, chunks};
-use crate::{Element, Shape};
 
 /// How two numbers may lie: one bit each. A comparison is the set of those for which it holds.
 pub(crate) const LESS: u8 = 1;
@@ -11,15 +11,10 @@ pub(crate) const GREATER: u8 = 4;
 /// One of them is not a number.
 pub(crate) const UNORDERED: u8 = 8;
 
-/// y = 1 where a and b lie as one of `holds`, else 0, both broadcast to the last of the shapes,
-/// those of a, b and y. One loop serves all comparisons.
-pub(crate) fn forward<T: Element>(
-    holds: u8,
-    [a, b]: [&[T]; 2],
-    [shape_a, shape_b, shape]: [&Shape; 3],
-    y: &mut [u8],
-) {
-    rows([(a, shape_a), (b, shape_b)], shape, y, &|_, [a, b], y| {
+/// y = 1 where a and b lie as one of `holds`, else 0, both broadcast to the shape of y. One loop
+/// serves all comparisons.
+pub(crate) fn forward<T: Element>(holds: u8, [a, b]: [&[T]; 2], shapes: &Broadcast, y: &mut [u8]) {
+    rows([a, b], shapes, y, &|_, [a, b], y| {
         zip(a, b, y, |_, a, b| {
             let ordered =
                 u8::from(a < b) * LESS + u8::from(a == b) * EQUAL + u8::from(a > b) * GREATER;

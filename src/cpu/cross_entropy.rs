@@ -5,34 +5,51 @@ use crate::cpu::reduce::{fold_rows, sum_all};
 use crate::cpu::softmax;
 use crate::cpu::{GRAIN, chunks, vectorize};
 
-/// The mean loss of the positions that count, as many as `counted` says, and the rows' statistics,
-/// those of [`softmax::stats`].
-pub(crate) fn forward<T: Float>(
-    x: &[T],
-    labels: &[i64],
-    counted: &[i64],
-    options: (f64, Option<i64>),
-    stats: &mut [T],
-    loss: &mut [T],
-) {
-    mean_loss(x, [labels, counted], stats, loss, |stats| {
-        let mut each = vec![T::ZERO; labels.len()];
-        losses([x, stats], labels, options, &mut each);
+/// Rows of logits, and the label of each.
+#[derive(Clone, Copy)]
+pub(crate) struct Rows<'a, T> {
+    /// Logits `[rows, k]`.
+    pub x: &'a [T],
+    pub labels: &'a [i64],
+    /// One number: how many labels are not ignored.
+    pub counted: &'a [i64],
+}
+
+impl<T> Rows<'_, T> {
+    /// What a sum over all rows is divided by: the number of labels that count.
+    pub(super) fn divisor(&self) -> f64 {
+        self.counted[0].max(1) as f64
+    }
+}
+
+#[derive(Clone, Copy)]
+pub(crate) struct Options {
+    /// The share of each target's probability that is spread evenly over all classes.
+    pub smoothing: f64,
+    /// The label of rows that do not count.
+    pub ignored: Option<i64>,
+}
+
+/// The mean loss of the rows that count, and the statistics of all, those of [`softmax::stats`].
+pub(crate) fn forward<T: Float>(rows: Rows<T>, options: Options, stats: &mut [T], loss: &mut [T]) {
+    mean_loss(rows, stats, loss, |stats| {
+        let mut each = vec![T::ZERO; rows.labels.len()];
+        losses([rows.x, stats], rows.labels, options, &mut each);
         each
     });
 }
 
-/// The statistics of x's rows, and the mean of what `losses` makes of x and them.
+/// The statistics of x's rows, and the mean of what `losses` makes of them.
 pub(super) fn mean_loss<T: Float>(
-    x: &[T],
-    [labels, counted]: [&[i64]; 2],
+    rows: Rows<T>,
     stats: &mut [T],
     loss: &mut [T],
     losses: impl FnOnce(&[T]) -> Vec<T>,
 ) {
+    let Rows { x, labels, .. } = rows;
     softmax::stats(x, x.len().checked_div(labels.len()).unwrap_or(1), stats);
     let sum = sum_all(&losses(stats)).to_f64();
-    loss[0] = T::from_f64(sum / counted[0].max(1) as f64);
+    loss[0] = T::from_f64(sum / rows.divisor());
 }
 
 /// -ln p of the label times 1 - smoothing, plus the mean of -ln p times smoothing; 0 where the
@@ -40,7 +57,7 @@ pub(super) fn mean_loss<T: Float>(
 fn losses<T: Float>(
     [x, stats]: [&[T]; 2],
     labels: &[i64],
-    (smoothing, ignored): (f64, Option<i64>),
+    Options { smoothing, ignored }: Options,
     losses: &mut [T],
 ) {
     let k = x.len() / losses.len().max(1);
@@ -64,20 +81,20 @@ fn losses<T: Float>(
 
 /// dx = (softmax - target) dy / N for the N rows that count.
 pub(crate) fn backward<T: Float>(
-    [x, stats]: [&[T]; 2],
-    labels: &[i64],
+    rows: Rows<T>,
+    stats: &[T],
     dy: &[T],
-    counted: &[i64],
-    (smoothing, ignored): (f64, Option<i64>),
+    Options { smoothing, ignored }: Options,
     dx: &mut [T],
 ) {
-    let weight = T::from_f64(dy[0].to_f64() / counted[0].max(1) as f64);
+    let weight = T::from_f64(dy[0].to_f64() / rows.divisor());
     let counts = |label: &i64| ignored != Some(*label);
-    let weights: Vec<T> = labels
+    let weights: Vec<T> = rows
+        .labels
         .iter()
         .map(|label| if counts(label) { weight } else { T::ZERO })
         .collect();
-    weighted([x, stats, &weights], labels, smoothing, dx);
+    weighted([rows.x, stats, &weights], rows.labels, smoothing, dx);
 }
 
 /// dx = weight (softmax - target) for each row of k, where the target is 1 - smoothing at the label
@@ -93,12 +110,11 @@ pub(super) fn weighted<T: Float>(
     }
     let k = dx.len() / weight.len();
     chunks(dx, (GRAIN / k).max(1) * k, |start, dx| {
-        let row = start / k;
+        let (row, rows) = (start / k, dx.len() / k);
         backward_rows(
             &x[start..],
             [&stats[2 * row..], &weight[row..]],
-            &labels[row..],
-            k,
+            &labels[row..][..rows],
             smoothing,
             dx,
         );
@@ -112,7 +128,8 @@ vectorize! {
         fold_rows([x, x], T::ZERO, |x, _| log_sum - (x - largest), |a, b| a + b)
     }
 
-    fn backward_rows<T: Float>(x: &[T], of_rows: [&[T]; 2], labels: &[i64], k: usize, smoothing: f64, dx: &mut [T]) {
+    fn backward_rows<T: Float>(x: &[T], of_rows: [&[T]; 2], labels: &[i64], smoothing: f64, dx: &mut [T]) {
+        let k = dx.len() / labels.len();
         let (own, all) = (T::from_f64(1.0 - smoothing), T::from_f64(smoothing / k as f64));
         let rows = of_rows[0].chunks_exact(2).zip(of_rows[1]).zip(labels);
         for ((dx, x), ((stats, &weight), &label)) in dx.chunks_exact_mut(k).zip(x.chunks_exact(k)).zip(rows) {

@@ -2,20 +2,27 @@
 //! position's label.
 
 use crate::Float;
+pub(crate) use crate::cpu::cross_entropy::Rows;
 use crate::cpu::cross_entropy::{mean_loss, weighted};
 use crate::cpu::{GRAIN, chunks, vectorize};
 
-/// The mean loss of the positions that count, as many as `counted` says, and the rows' statistics.
+#[derive(Clone, Copy)]
+pub(crate) struct Options {
+    /// The power of 1 - p.
+    pub gamma: f64,
+    /// The label of rows that do not count.
+    pub ignored: Option<i64>,
+}
+
+/// The mean loss of the rows that count, and the statistics of all.
 pub(crate) fn forward<T: Float>(
-    x: &[T],
-    labels: &[i64],
-    counted: &[i64],
-    (gamma, ignored): (f64, Option<i64>),
+    rows: Rows<T>,
+    Options { gamma, ignored }: Options,
     stats: &mut [T],
     loss: &mut [T],
 ) {
-    mean_loss(x, [labels, counted], stats, loss, |stats| {
-        let mut each = log_probabilities([x, stats], labels, ignored);
+    mean_loss(rows, stats, loss, |stats| {
+        let mut each = log_probabilities(rows, stats, ignored);
         losses(gamma, &mut each);
         each
     });
@@ -23,33 +30,29 @@ pub(crate) fn forward<T: Float>(
 
 /// dx = w (softmax - target) dy / N for the N rows that count.
 pub(crate) fn backward<T: Float>(
-    [x, stats]: [&[T]; 2],
-    labels: &[i64],
+    rows: Rows<T>,
+    stats: &[T],
     dy: &[T],
-    counted: &[i64],
-    (gamma, ignored): (f64, Option<i64>),
+    Options { gamma, ignored }: Options,
     dx: &mut [T],
 ) {
-    let scale = T::from_f64(dy[0].to_f64() / counted[0].max(1) as f64);
-    let mut each = log_probabilities([x, stats], labels, ignored);
+    let scale = T::from_f64(dy[0].to_f64() / rows.divisor());
+    let mut each = log_probabilities(rows, stats, ignored);
     weights(gamma, &mut each);
-    for (weight, &label) in each.iter_mut().zip(labels) {
+    for (weight, &label) in each.iter_mut().zip(rows.labels) {
         *weight = if ignored == Some(label) {
             T::ZERO
         } else {
             *weight * scale
         };
     }
-    weighted([x, stats, &each], labels, 0.0, dx);
+    weighted([rows.x, stats, &each], rows.labels, 0.0, dx);
 }
 
 /// ln p of the label; 0, for certainty, where the label is `ignored`. `stats` are those of
 /// [`softmax::stats`](crate::cpu::softmax::stats).
-fn log_probabilities<T: Float>(
-    [x, stats]: [&[T]; 2],
-    labels: &[i64],
-    ignored: Option<i64>,
-) -> Vec<T> {
+fn log_probabilities<T: Float>(rows: Rows<T>, stats: &[T], ignored: Option<i64>) -> Vec<T> {
+    let Rows { x, labels, .. } = rows;
     let k = x.len() / labels.len().max(1);
     let of = |(stats, (r, &label)): (&[T], (usize, &i64))| {
         if Some(label) == ignored {

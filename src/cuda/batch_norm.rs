@@ -33,15 +33,29 @@ pub(crate) fn moments(x: Slice, mean: &mut SliceMut, var: &mut SliceMut) -> Resu
         .launch()
 }
 
+/// What x is normalised by: vectors of one number a channel.
+#[derive(Clone, Copy)]
+pub(crate) struct Coefficients<'a> {
+    pub mean: Slice<'a>,
+    pub var: Slice<'a>,
+    pub gamma: Slice<'a>,
+    pub beta: Slice<'a>,
+}
+
 /// y = gamma (x - mean) / sqrt(var + eps) + beta + residual.
 pub(crate) fn normalise(
     x: Slice,
     residual: Option<Slice>,
-    [mean, var]: [Slice; 2],
-    [gamma, beta]: [Slice; 2],
+    coefficients: Coefficients,
     eps: f64,
     y: &mut SliceMut,
 ) -> Result<()> {
+    let Coefficients {
+        mean,
+        var,
+        gamma,
+        beta,
+    } = coefficients;
     let (c, rows) = (mean.elements, x.elements / mean.elements);
     let plan = Columns::passing(
         rows,

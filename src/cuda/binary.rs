@@ -2,18 +2,18 @@
 
 use super::runtime::launch::{Axes, pack};
 use super::{Slice, SliceMut};
-use crate::cpu::binary::{Kind, steps};
-use crate::{DType, Result, Shape};
+use crate::cpu::binary::{Broadcast, Kind, Partial};
+use crate::{DType, Result};
 
-/// y = a (op) b, both broadcast to the last of the shapes, those of a, b and y.
+/// y = a (op) b, both broadcast to the shape of y.
 pub(crate) fn forward(
     kind: Kind,
     [a, b]: [Slice; 2],
-    [shape_a, shape_b, shape]: [&Shape; 3],
+    shapes: &Broadcast,
     y: &mut SliceMut,
 ) -> Result<()> {
-    let (gpu, dtype, n) = (a.gpu, a.dtype, shape.elements());
-    let whole = shape_a == shape_b;
+    let (gpu, dtype, n) = (a.gpu, a.dtype, shapes.result.elements());
+    let whole = shapes.operands[0] == shapes.operands[1];
     let launch = gpu.kernel(
         "binary",
         if whole { "binary" } else { "binary_axes" },
@@ -21,7 +21,7 @@ pub(crate) fn forward(
     )?;
     let mut launch = launch.arg(kind as i32).arg(a).arg(b).arg(y).count(n);
     if !whole {
-        launch = launch.axes(broadcast(shape, [shape_a, shape_b]))?;
+        launch = launch.axes(axes(shapes))?;
     }
     launch
         .each(n.div_ceil(pack(dtype)))
@@ -29,12 +29,11 @@ pub(crate) fn forward(
         .launch()
 }
 
-/// dx = (partial of y with respect to operand `side`) dy, all in the shape of dy.
+/// dx = the partial derivative times dy, all in the shape of dy.
 pub(crate) fn backward(
-    kind: Kind,
-    side: usize,
+    Partial { kind, side }: Partial,
     [a, b, dy]: [Slice; 3],
-    [shape_a, shape_b, shape]: [&Shape; 3],
+    shapes: &Broadcast,
     dx: &mut SliceMut,
 ) -> Result<()> {
     let launch = dy
@@ -48,7 +47,7 @@ pub(crate) fn backward(
         .arg(dy)
         .arg(dx)
         .count(dy.elements)
-        .axes(broadcast(shape, [shape_a, shape_b]))?;
+        .axes(axes(shapes))?;
     launch
         .each(dy.elements.div_ceil(pack(dy.dtype)))
         .moves(4 * dy.bytes())
@@ -79,8 +78,8 @@ pub(crate) fn add_assign(sum: &mut SliceMut, x: Slice) -> Result<()> {
         .launch()
 }
 
-/// The axes of `shape` with the steps of two operands that are repeated to it.
-pub(super) fn broadcast(shape: &Shape, operands: [&Shape; 2]) -> Axes {
-    let [a, b] = operands.map(|own| steps(own, shape));
+/// The axes of the result with the steps of both operands.
+pub(super) fn axes(shapes: &Broadcast) -> Axes {
+    let (shape, [a, b]) = (&shapes.result, shapes.steps());
     Axes::new((0..shape.len()).map(|axis| (shape[axis], [a[axis] as isize, b[axis] as isize])))
 }

@@ -1,15 +1,16 @@
 //! Comparison of two operands, and selection between them.
 
-use super::binary::broadcast;
+use super::binary::axes;
 use super::{Slice, SliceMut};
-use crate::{DType, Result, Shape};
+use crate::cpu::binary::Broadcast;
+use crate::{DType, Result};
 
-/// y = 1 where the relation of a and b is in the set `holds`, else 0. The shapes are those of a, b
-/// and y, to which a and b broadcast.
+/// y = 1 where the relation of a and b is in the set `holds`, else 0, both broadcast to the shape of
+/// y.
 pub(crate) fn forward(
     holds: u8,
     [a, b]: [Slice; 2],
-    [shape_a, shape_b, shape]: [&Shape; 3],
+    shapes: &Broadcast,
     y: &mut SliceMut,
 ) -> Result<()> {
     let name = match a.dtype {
@@ -17,7 +18,7 @@ pub(crate) fn forward(
         DType::I64 => "compare_i64",
         _ => "compare",
     };
-    let n = shape.elements();
+    let n = shapes.result.elements();
     let launch = a
         .gpu
         .kernel("compare", name, a.dtype)?
@@ -27,7 +28,7 @@ pub(crate) fn forward(
         .arg(y)
         .count(n);
     launch
-        .axes(broadcast(shape, [shape_a, shape_b]))?
+        .axes(axes(shapes))?
         .each(n)
         .moves(a.bytes() + b.bytes() + n)
         .launch()

@@ -1,7 +1,9 @@
 //! Softmax and cross-entropy. Nothing is read back: how many labels count stays on the device.
 
 use super::reduce::partial;
+use super::runtime::launch::Launch;
 use super::{Slice, SliceMut};
+use crate::cpu::cross_entropy::Options;
 use crate::{DType, Result};
 
 /// How many of the labels are counted, into one 32-bit integer: -1 where one of them is no class.
@@ -25,45 +27,104 @@ pub(crate) fn count(
         .launch()
 }
 
-/// Of each row its maximum m and ln(sum of e^(x - m)), `[rows, 2]`, and the mean loss of those that
-/// count.
-pub(crate) fn forward(
-    x: Slice,
-    labels: Slice,
-    counted: Slice,
-    options: (f64, Option<i64>),
-    stats: &mut SliceMut,
-    loss: &mut SliceMut,
-) -> Result<()> {
-    forward_of("cross_entropy", [x, labels, counted], options, stats, loss)
+/// Rows of logits, and the label of each.
+#[derive(Clone, Copy)]
+pub(crate) struct Rows<'a> {
+    /// Logits `[rows, k]`.
+    pub x: Slice<'a>,
+    pub labels: Slice<'a>,
+    /// One number, of [`count`].
+    pub counted: Slice<'a>,
 }
 
-/// The same for a loss of this name; its number is the smoothing, or what else it has.
-pub(super) fn forward_of(
-    name: &'static str,
-    [x, labels, counted]: [Slice; 3],
-    (number, ignored): (f64, Option<i64>),
+/// A loss of rows: its two kernels, and what they take besides.
+pub(super) struct Loss {
+    /// Its file, and its kernel of the forward pass.
+    pub name: &'static str,
+    /// Its kernel of the backward pass.
+    pub backward: &'static str,
+    /// The smoothing, or whatever else this loss has.
+    pub number: f64,
+    /// The label of rows that do not count.
+    pub ignored: Option<i64>,
+}
+
+impl Loss {
+    /// Of each row its maximum m and ln(sum of e^(x - m)), `[rows, 2]`, and the mean loss of those
+    /// that count.
+    pub fn forward(self, rows: Rows, stats: &mut SliceMut, loss: &mut SliceMut) -> Result<()> {
+        let Rows { x, labels, counted } = rows;
+        let rows = labels.elements;
+        let mut losses = x.gpu.scratch(rows, DType::F32)?;
+        let launch = x
+            .gpu
+            .kernel(self.name, self.name, x.dtype)?
+            .arg(x)
+            .arg(labels)
+            .arg(stats)
+            .arg(&mut losses.write())
+            .count(rows)
+            .sizes([x.elements.checked_div(rows).unwrap_or(1)])?;
+        self.options(launch).warps(rows).moves(x.bytes()).launch()?;
+        mean(losses.read(), counted, loss)
+    }
+
+    /// dx = weight (softmax - target) dy / N, where the kernel knows the weight.
+    pub fn backward(self, rows: Rows, stats: Slice, dy: Slice, dx: &mut SliceMut) -> Result<()> {
+        let Rows { x, labels, counted } = rows;
+        let launch = x
+            .gpu
+            .kernel(self.name, self.backward, x.dtype)?
+            .arg(x)
+            .arg(stats)
+            .arg(labels)
+            .arg(dy)
+            .arg(counted)
+            .arg(dx)
+            .count(x.elements)
+            .sizes([x.elements.checked_div(labels.elements).unwrap_or(1)])?;
+        self.options(launch)
+            .each(x.elements)
+            .moves(2 * x.bytes())
+            .launch()
+    }
+
+    fn options(&self, launch: Launch) -> Launch {
+        launch
+            .arg(self.number as f32)
+            .arg(i32::from(self.ignored.is_some()))
+            .arg(self.ignored.unwrap_or(0))
+    }
+}
+
+fn cross_entropy(Options { smoothing, ignored }: Options) -> Loss {
+    Loss {
+        name: "cross_entropy",
+        backward: "cross_entropy_backward",
+        number: smoothing,
+        ignored,
+    }
+}
+
+/// See [`Loss::forward`].
+pub(crate) fn forward(
+    rows: Rows,
+    options: Options,
     stats: &mut SliceMut,
     loss: &mut SliceMut,
 ) -> Result<()> {
-    let rows = labels.elements;
-    let mut losses = x.gpu.scratch(rows, DType::F32)?;
-    let launch = x
-        .gpu
-        .kernel(name, name, x.dtype)?
-        .arg(x)
-        .arg(labels)
-        .arg(stats)
-        .arg(&mut losses.write());
-    let launch = launch
-        .count(rows)
-        .sizes([x.elements.checked_div(rows).unwrap_or(1)])?
-        .arg(number as f32);
-    let launch = launch
-        .arg(i32::from(ignored.is_some()))
-        .arg(ignored.unwrap_or(0));
-    launch.warps(rows).moves(x.bytes()).launch()?;
-    mean(losses.read(), counted, loss)
+    cross_entropy(options).forward(rows, stats, loss)
+}
+
+/// dx = (softmax - target) dy / N.
+pub(crate) fn backward(
+    rows: Rows,
+    stats: Slice,
+    dy: Slice,
+    options: Options,
+    dx: &mut SliceMut,
+) -> Result<()> {
+    cross_entropy(options).backward(rows, stats, dy, dx)
 }
 
 /// The sum of the losses over how many are counted.
@@ -82,47 +143,4 @@ fn mean(losses: Slice, counted: Slice, loss: &mut SliceMut) -> Result<()> {
         .arg(loss)
         .blocks([1, 1, 1])
         .launch()
-}
-
-/// dx = (softmax - target) dy / N.
-pub(crate) fn backward(
-    [x, stats]: [Slice; 2],
-    labels: Slice,
-    dy: Slice,
-    counted: Slice,
-    options: (f64, Option<i64>),
-    dx: &mut SliceMut,
-) -> Result<()> {
-    backward_of(
-        ["cross_entropy", "cross_entropy_backward"],
-        [x, stats, labels],
-        [dy, counted],
-        options,
-        dx,
-    )
-}
-
-/// The same for a kernel of this file and name.
-pub(super) fn backward_of(
-    [file, name]: [&'static str; 2],
-    [x, stats, labels]: [Slice; 3],
-    [dy, counted]: [Slice; 2],
-    (number, ignored): (f64, Option<i64>),
-    dx: &mut SliceMut,
-) -> Result<()> {
-    let k = x.elements.checked_div(labels.elements).unwrap_or(1);
-    let launch = x
-        .gpu
-        .kernel(file, name, x.dtype)?
-        .arg(x)
-        .arg(stats)
-        .arg(labels)
-        .arg(dy)
-        .arg(counted)
-        .arg(dx);
-    let launch = launch.count(x.elements).sizes([k])?.arg(number as f32);
-    let launch = launch
-        .arg(i32::from(ignored.is_some()))
-        .arg(ignored.unwrap_or(0));
-    launch.each(x.elements).moves(2 * x.bytes()).launch()
 }

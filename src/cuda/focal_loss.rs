@@ -1,36 +1,37 @@
 //! Focal loss, beside cross-entropy, whose launches it shares.
 
-use super::cross_entropy::{backward_of, forward_of};
+use super::cross_entropy::Loss;
+pub(crate) use super::cross_entropy::Rows;
 use super::{Slice, SliceMut};
 use crate::Result;
+use crate::cpu::focal_loss::Options;
 
-/// The statistics of each row and the mean loss of those that count; options as
-/// [`forward_of`] has them.
+fn focal_loss(Options { gamma, ignored }: Options) -> Loss {
+    Loss {
+        name: "focal_loss",
+        backward: "focal_loss_backward",
+        number: gamma,
+        ignored,
+    }
+}
+
+/// See [`Loss::forward`].
 pub(crate) fn forward(
-    x: Slice,
-    labels: Slice,
-    counted: Slice,
-    options: (f64, Option<i64>),
+    rows: Rows,
+    options: Options,
     stats: &mut SliceMut,
     loss: &mut SliceMut,
 ) -> Result<()> {
-    forward_of("focal_loss", [x, labels, counted], options, stats, loss)
+    focal_loss(options).forward(rows, stats, loss)
 }
 
 /// dx = w (softmax - target) dy / N.
 pub(crate) fn backward(
-    [x, stats]: [Slice; 2],
-    labels: Slice,
+    rows: Rows,
+    stats: Slice,
     dy: Slice,
-    counted: Slice,
-    options: (f64, Option<i64>),
+    options: Options,
     dx: &mut SliceMut,
 ) -> Result<()> {
-    backward_of(
-        ["focal_loss", "focal_loss_backward"],
-        [x, stats, labels],
-        [dy, counted],
-        options,
-        dx,
-    )
+    focal_loss(options).backward(rows, stats, dy, dx)
 }

@@ -196,15 +196,27 @@ impl Config {
     /// # Errors
     /// The first setting out of range, or the first contradiction, naming the settings.
     pub fn check(&self) -> Result<()> {
-        let no = |what: String| Err(Error::Argument(format!("{}: {what}", self.name())));
+        self.check_sizes()?;
+        self.check_block()?;
+        self.check_stem()?;
+        self.check_levels()
+    }
+
+    /// Says what is wrong with a setting.
+    fn wrong(&self, what: impl fmt::Display) -> Result<()> {
+        Err(Error::Argument(format!("{}: {what}", self.name())))
+    }
+
+    /// Whether each number by itself is in its range.
+    fn check_sizes(&self) -> Result<()> {
         if self.dim == 0 || !self.dim.is_multiple_of(4) || self.dim > MOST {
-            return no(format!(
+            return self.wrong(format!(
                 "the dimension must be a multiple of 4 up to {MOST}, got {}",
                 self.dim
             ));
         }
         if self.depth > 1024 {
-            return no(format!("at most 1024 blocks, got {}", self.depth));
+            return self.wrong(format!("at most 1024 blocks, got {}", self.depth));
         }
         let (Task::Classify { classes: outputs }
         | Task::Segment { classes: outputs }
@@ -217,61 +229,74 @@ impl Config {
             ("the number of outputs", outputs),
         ];
         if let Some((name, n)) = counts.into_iter().find(|(_, n)| !(1..=MOST).contains(n)) {
-            return no(format!("{name} must be between 1 and {MOST}, got {n}"));
+            return self.wrong(format!("{name} must be between 1 and {MOST}, got {n}"));
         }
         if !(0.0..1.0).contains(&self.dropout) {
-            return no(format!(
+            return self.wrong(format!(
                 "the dropout must be at least 0 and below 1, got {}",
                 self.dropout
             ));
         }
+        Ok(())
+    }
+
+    /// Whether what a WaveMix-Lite block mixes can be resized to full size.
+    fn check_block(&self) -> Result<()> {
         if let Mixing::Cascade(n) | Mixing::Level(n) = self.mixing
             && !(1..=4).contains(&n)
         {
-            return no(format!("wavelet levels go from 1 to 4, got {n}"));
+            return self.wrong(format!("wavelet levels go from 1 to 4, got {n}"));
         }
-        if self.resize != Resize::Deconvolution {
-            if self.ff != self.dim {
-                return no(format!(
-                    "resizing without weights needs ff = dim = {}, got {}",
-                    self.dim, self.ff
-                ));
-            }
-            if matches!(self.mixing, Mixing::Identity | Mixing::Dft) {
-                return no(format!(
-                    "mixing `{}` works at full size: there is nothing to resize",
-                    self.mixing
-                ));
-            }
-            if self.resize == Resize::InverseDwt
-                && !matches!(self.mixing, Mixing::Cascade(1) | Mixing::Level(1))
-            {
-                return no("the inverse transform undoes one wavelet level only".into());
-            }
+        if self.resize == Resize::Deconvolution {
+            return Ok(());
         }
+        if self.ff != self.dim {
+            return self.wrong(format!(
+                "resizing without weights needs ff = dim = {}, got {}",
+                self.dim, self.ff
+            ));
+        }
+        if matches!(self.mixing, Mixing::Identity | Mixing::Dft) {
+            return self.wrong(format!(
+                "mixing `{}` works at full size: there is nothing to resize",
+                self.mixing
+            ));
+        }
+        if self.resize == Resize::InverseDwt
+            && !matches!(self.mixing, Mixing::Cascade(1) | Mixing::Level(1))
+        {
+            return self.wrong("the inverse transform undoes one wavelet level only");
+        }
+        Ok(())
+    }
+
+    /// Whether an image is as large as a pixel behind the stem.
+    fn check_stem(&self) -> Result<()> {
         match self.stem() {
-            Stem::Patchify(0) => return no("patches need a side of at least 1".into()),
-            Stem::Strided(strides) if strides.contains(&0) => {
-                return no("strides start at 1".into());
-            }
+            Stem::Patchify(0) => self.wrong("patches need a side of at least 1"),
+            Stem::Strided(strides) if strides.contains(&0) => self.wrong("strides start at 1"),
             stem if stem.reduction() > self.size => {
                 let (by, size) = (stem.reduction(), self.size);
-                return no(format!(
+                self.wrong(format!(
                     "the stem `{stem}` reduces a side {by} times, and the smaller one of the images is {size}"
-                ));
+                ))
             }
-            _ => {}
+            _ => Ok(()),
         }
+    }
+
+    /// Whether WaveMix's levels share the channels evenly.
+    fn check_levels(&self) -> Result<()> {
         if let Some(levels) = self
             .levels
             .filter(|levels| !(1..=MOST_LEVELS).contains(levels))
         {
-            return no(format!(
+            return self.wrong(format!(
                 "the number of levels must be between 1 and {MOST_LEVELS}, got {levels}"
             ));
         }
         if self.family == Family::WaveMix && !self.dim.is_multiple_of(self.parallel_levels()) {
-            return no(format!(
+            return self.wrong(format!(
                 "the number of levels must divide dim = {}, got {}",
                 self.dim,
                 self.parallel_levels()

@@ -189,7 +189,7 @@ impl Forward<'_> {
             eps,
         } = self;
         // A kernel takes gamma and beta as they are.
-        let [wide_gamma, wide_beta] = &match x.device() {
+        let [gamma, beta] = &match x.device() {
             Device::Cpu => [wide(gamma)?, wide(beta)?],
             Device::Cuda(_) => [gamma.clone(), beta.clone()],
         };
@@ -197,20 +197,20 @@ impl Forward<'_> {
             (x.device(), residual, own, x.dtype())
         else {
             let y = on_device!("batch_norm", x in [f32, f64, bf16] => x.shape();
-                normalise(@x, ?residual, @[mean, var], @[wide_gamma, wide_beta], eps))?;
+                normalise(@x, ?residual, @{mean, var, gamma, beta} as Coefficients, eps))?;
             return Ok((y, false));
         };
         // The largest |y| of each channel: only the CPU saves y for x.
         let mut largest = Vec::new();
         let y = dispatch_dtype!("batch_norm", x.dtype(), T in [f32, f64] => {
             Tensor::build(*x.shape(), |y: &mut [T]| {
-                let coefficients = [mean, var, wide_gamma, wide_beta].map(Tensor::data);
+                let [mean, var, gamma, beta] = [mean, var, gamma, beta].map(Tensor::data);
+                let coefficients = cpu::Coefficients { mean, var, gamma, beta };
                 largest = cpu::normalise_largest([x.data(), other.data()], coefficients, eps, y);
             })
         });
         // Where only shapes are computed there is nothing to find.
-        let exact =
-            largest.is_empty() || invertible(&largest, &channel_vec(gamma)?, &channel_vec(beta)?);
+        let exact = largest.is_empty() || invertible(&largest, gamma.data(), beta.data());
         Ok((y, exact))
     }
 }
@@ -358,8 +358,8 @@ impl BatchNorm {
         let residual = residual.cloned();
         let residual = residual.as_ref();
         dispatch_dtype!("batch_norm", self.x.dtype(), T in [f32, f64, bf16] => {
-            let coefficients = [&center[..], &scale, &pull, &slope];
-            cpu::backward_input::<T>(dy.data(), residual.map(Tensor::data), coefficients, self.x.data_mut());
+            let of = cpu::InputGradient { about: &center, scale: &scale, pull: &pull, slope: &slope };
+            cpu::backward_input::<T>(dy.data(), residual.map(Tensor::data), of, self.x.data_mut());
         });
         Ok(self.x)
     }

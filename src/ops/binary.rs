@@ -12,7 +12,7 @@
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
 use crate::autograd::Backward;
-use crate::cpu::binary::{self as cpu, Kind};
+use crate::cpu::binary::{self as cpu, Broadcast, Kind, Partial};
 use crate::cuda::binary as cuda;
 use crate::{Error, Result, Shape, Tensor, Var};
 
@@ -138,10 +138,13 @@ fn apply(kind: Kind, a: &Var, b: &Var) -> Result<Var> {
     };
     let (va, vb) = (a.value(), b.value());
     let shape = Tensor::checked_shape(kind.name(), va.device(), &shape, a.dtype())?;
-    let shapes = [va.shape(), vb.shape(), &shape];
-    let y = on_device!(kind.name(), va in [f32, f64, bf16] => shape;
-        forward(kind, @[va, vb], shapes))?;
     let shapes = [*a.shape(), *b.shape()];
+    let broadcast = Broadcast {
+        operands: shapes,
+        result: shape,
+    };
+    let y = on_device!(kind.name(), va in [f32, f64, bf16] => shape;
+        forward(kind, @[va, vb], &broadcast))?;
     Ok(match kind {
         Kind::Add | Kind::Sub => Var::record(kind.name(), &[a, b], y, || Linear {
             shapes,
@@ -194,12 +197,16 @@ impl Backward for Product {
     /// Element by element, the partial derivatives times dy: see [`cpu::backward`].
     fn backward(self: Box<Self>, dy: Tensor, wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
         let Product { kind, a, b } = &*self;
+        let broadcast = Broadcast {
+            operands: [*a.shape(), *b.shape()],
+            result: *dy.shape(),
+        };
         let (kind, mut out) = (*kind, vec![None, None]);
         for (side, x) in [a, b].into_iter().enumerate() {
             if wanted[side] {
-                let shapes = [a.shape(), b.shape(), dy.shape()];
+                let partial = Partial { kind, side };
                 let dx = on_device!(kind.name(), dy in [f32, f64, bf16] => dy.shape();
-                    backward(kind, side, @[a, b, dy], shapes))?;
+                    backward(partial, @[a, b, dy], &broadcast))?;
                 out[side] = Some(dx.sum_to(x.shape())?);
             }
         }

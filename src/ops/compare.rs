@@ -1,6 +1,7 @@
 //! Comparisons, which give masks, and the choice between two values by a mask.
 
 use crate::autograd::Backward;
+use crate::cpu::binary::Broadcast;
 use crate::cpu::compare::{self as cpu, EQUAL, GREATER, LESS, UNORDERED};
 use crate::cuda::compare as cuda;
 use crate::{DType, Error, Result, Shape, Tensor, Var};
@@ -44,8 +45,11 @@ fn compare(op: &'static str, holds: u8, a: &Tensor, b: &Tensor) -> Result<Tensor
     let shape = broadcast(op, "b", a.shape(), b.shape())?;
     super::same_device(op, ("a", a), ("b", b))?;
     let shape = Tensor::checked_shape(op, a.device(), &shape, DType::U8)?;
-    let shapes = [a.shape(), b.shape(), &shape];
-    on_device!(op, a in any => shape, of u8; forward(holds, @[a, b], shapes))
+    let shapes = Broadcast {
+        operands: [*a.shape(), *b.shape()],
+        result: shape,
+    };
+    on_device!(op, a in any => shape, of u8; forward(holds, @[a, b], &shapes))
 }
 
 /// a where the mask is not 0, b elsewhere.

@@ -7,7 +7,7 @@ use crate::ops::batch_norm::BatchStats;
 use crate::ops::conv2d::biases;
 use crate::ops::linear::check_bias;
 use crate::tensor::window::{Geometry, Window};
-use crate::{Device, Error, Result, Tensor, Var};
+use crate::{Device, Error, Result, Shape, Tensor, Var};
 
 // The functions of this op on both devices, by the same names. `cpu::conv` calls them by what they
 // are to conv2d: its gradient with respect to x is this op's forward pass, and the other way round.
@@ -57,6 +57,40 @@ fn forward(
     window: Window,
     stats: bool,
 ) -> Result<(Var, Option<BatchStats>)> {
+    let (geometry, shape) = check(x, weight, bias, window)?;
+    let (from, w, b) = (x.value(), weight.value(), bias.map(Var::value));
+    let tf32 = x.tf32() || weight.tf32();
+    let mut moments = None;
+    let y = if w.elements() == 0 {
+        biases(from, b, shape)?
+    } else if stats && from.device() == Device::Cpu && shape.elements() > 0 {
+        // On a GPU the epilogue of the product has no sums over rows.
+        dispatch_dtype!("conv_transpose2d", x.dtype(), T in [f32, f64, bf16] => Tensor::build(shape, |y: &mut [T]| {
+            let (x, w, b) = (from.data(), w.data(), b.map(Tensor::data));
+            moments = Some(backward_input_with_moments(&geometry, x, w, b, y));
+        }))
+    } else {
+        on_device!("conv_transpose2d", from in [f32, f64, bf16] => shape;
+            forward(&geometry, @from, @w, ?b, +tf32))?
+    };
+    let op = Op::with_flops("conv_transpose2d", geometry.flops());
+    let mut inputs = vec![x, weight];
+    inputs.extend(bias);
+    let rule = || ConvTranspose2d {
+        geometry,
+        x: x.value().clone(),
+        weight: weight.value().clone(),
+        tf32,
+    };
+    let stats = moments
+        .map(|moments| BatchStats::of(&moments, x.dtype()))
+        .transpose()?;
+    Ok((Var::record(op, &inputs, y, rule), stats))
+}
+
+/// Which pixels meet which, and the shape of y, once all operands are found to fit.
+#[track_caller]
+fn check(x: &Var, weight: &Var, bias: Option<&Var>, window: Window) -> Result<(Geometry, Shape)> {
     crate::ops::same_float(
         "conv_transpose2d",
         ("x", x.value()),
@@ -108,34 +142,7 @@ fn forward(
         x.dtype(),
     )?;
     let geometry = Geometry::new(n, [oh, ow, c_out], [h, w, c_in], [kh, kw], window);
-    let (from, w, b) = (x.value(), weight.value(), bias.map(Var::value));
-    let tf32 = x.tf32() || weight.tf32();
-    let mut moments = None;
-    let y = if w.elements() == 0 {
-        biases(from, b, shape)?
-    } else if stats && from.device() == Device::Cpu && shape.elements() > 0 {
-        // On a GPU the epilogue of the product has no sums over rows.
-        dispatch_dtype!("conv_transpose2d", x.dtype(), T in [f32, f64, bf16] => Tensor::build(shape, |y: &mut [T]| {
-            let (x, w, b) = (from.data(), w.data(), b.map(Tensor::data));
-            moments = Some(backward_input_with_moments(&geometry, x, w, b, y));
-        }))
-    } else {
-        on_device!("conv_transpose2d", from in [f32, f64, bf16] => shape;
-            forward(&geometry, @from, @w, ?b, +tf32))?
-    };
-    let op = Op::with_flops("conv_transpose2d", geometry.flops());
-    let mut inputs = vec![x, weight];
-    inputs.extend(bias);
-    let rule = || ConvTranspose2d {
-        geometry,
-        x: x.value().clone(),
-        weight: weight.value().clone(),
-        tf32,
-    };
-    let stats = moments
-        .map(|moments| BatchStats::of(&moments, x.dtype()))
-        .transpose()?;
-    Ok((Var::record(op, &inputs, y, rule), stats))
+    Ok((geometry, shape))
 }
 
 /// y = x convolved with the weight, transposed, plus bias.

@@ -48,8 +48,12 @@ pub fn cross_entropy(logits: &Var, labels: &Tensor, options: CrossEntropyOptions
     let x = logits.value();
     let counted = counted("cross_entropy", x, labels, ignore_index)?;
     let mut stats = empty_stats(x)?;
+    let options = cpu::Options {
+        smoothing: label_smoothing,
+        ignored: ignore_index,
+    };
     let y = on_device!("cross_entropy", x in [f32, f64] => [], of compute;
-        forward(@x, @labels, @counted, (label_smoothing, ignore_index), => stats))?;
+        forward(@{x, labels, counted} as Rows, options, => stats))?;
     Ok(Var::record("cross_entropy", &[logits], y, || {
         CrossEntropy {
             logits: x.clone(),
@@ -67,7 +71,7 @@ struct CrossEntropy {
     stats: Tensor,
     labels: Tensor,
     counted: Tensor,
-    options: CrossEntropyOptions,
+    options: cpu::Options,
 }
 
 impl Backward for CrossEntropy {
@@ -80,9 +84,8 @@ impl Backward for CrossEntropy {
             counted,
             options,
         } = &*self;
-        let options = (options.label_smoothing, options.ignore_index);
         let dx = on_device!("cross_entropy", x in [f32, f64] => x.shape();
-            backward(@[x, stats], @labels, @dy, @counted, options))?;
+            backward(@{x, labels, counted} as Rows, @stats, @dy, *options))?;
         Ok(vec![Some(dx)])
     }
 

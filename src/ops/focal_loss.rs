@@ -43,9 +43,13 @@ pub fn focal_loss(
     }
     let x = logits.value();
     let counted = counted("focal_loss", x, labels, ignore_index)?;
-    let (mut stats, options) = (empty_stats(x)?, (gamma, ignore_index));
+    let mut stats = empty_stats(x)?;
+    let options = cpu::Options {
+        gamma,
+        ignored: ignore_index,
+    };
     let y = on_device!("focal_loss", x in [f32, f64] => [], of compute;
-        forward(@x, @labels, @counted, options, => stats))?;
+        forward(@{x, labels, counted} as Rows, options, => stats))?;
     Ok(Var::record("focal_loss", &[logits], y, || FocalLoss {
         logits: x.clone(),
         stats,
@@ -61,8 +65,7 @@ struct FocalLoss {
     stats: Tensor,
     labels: Tensor,
     counted: Tensor,
-    /// gamma, and the label that does not count.
-    options: (f64, Option<i64>),
+    options: cpu::Options,
 }
 
 impl Backward for FocalLoss {
@@ -76,7 +79,7 @@ impl Backward for FocalLoss {
             options,
         } = &*self;
         let dx = on_device!("focal_loss", x in [f32, f64] => x.shape();
-            backward(@[x, stats], @labels, @dy, @counted, *options))?;
+            backward(@{x, labels, counted} as Rows, @stats, @dy, *options))?;
         Ok(vec![Some(dx)])
     }
 

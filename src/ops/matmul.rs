@@ -116,17 +116,41 @@ fn flat(x: &Var) -> Result<Var> {
     Ok(Var::from(x.value().reshape([rows, columns])?).with_tf32(x.tf32()))
 }
 
+/// How the matrices of a and b meet, and the shape of y.
 #[track_caller]
 fn plan(a: &Tensor, b: &Tensor, transposed: [bool; 2]) -> Result<(Batch, Shape)> {
+    let ([batch_a, batch_b], [m, k, n]) = sizes(a, b, transposed)?;
+    let Some(shape) = batch_a.broadcast(&batch_b) else {
+        let expected = format!("a batch that broadcasts with {batch_a}");
+        return Err(Error::operand("matmul", "b", expected, b.shape()));
+    };
+    let whole = [&shape[..], &[m, n]].concat();
+    let whole = Tensor::checked_shape("matmul", a.device(), &whole, a.dtype())?;
+    // One b for all: the rows of the whole batch make one matrix.
+    let (shape, steps, m) = if batch_b.is_empty() && !transposed[0] {
+        let one = Shape::from([]);
+        (one, [one, one], shape.elements() * m)
+    } else {
+        let steps = [&batch_a, &batch_b].map(|own| steps(own, &shape));
+        (shape, steps, m)
+    };
+    let batch = Batch {
+        shape,
+        steps,
+        size: [m, k, n],
+        transposed,
+    };
+    Ok((batch, whole))
+}
+
+/// The batch that each operand is of, and m, k and n of its matrices.
+#[track_caller]
+fn sizes(a: &Tensor, b: &Tensor, transposed: [bool; 2]) -> Result<([Shape; 2], [usize; 3])> {
     crate::ops::same_float("matmul", ("a", a), ("b", b))?;
     for (name, x) in [("a", a), ("b", b)] {
         if x.shape().len() < 2 {
-            return Err(Error::operand(
-                "matmul",
-                name,
-                "two dimensions or more",
-                x.shape(),
-            ));
+            let expected = "two dimensions or more";
+            return Err(Error::operand("matmul", name, expected, x.shape()));
         }
     }
     let split = |x: &Tensor, transposed: bool| -> Result<(Shape, usize, usize)> {
@@ -146,41 +170,5 @@ fn plan(a: &Tensor, b: &Tensor, transposed: [bool; 2]) -> Result<(Batch, Shape)>
         };
         return Err(Error::operand("matmul", "b", expected, b.shape()));
     }
-    let Some(shape) = batch_a.broadcast(&batch_b) else {
-        return Err(Error::operand(
-            "matmul",
-            "b",
-            format!("a batch that broadcasts with {batch_a}"),
-            b.shape(),
-        ));
-    };
-    let whole = Tensor::checked_shape(
-        "matmul",
-        a.device(),
-        &[&shape[..], &[m, n]].concat(),
-        a.dtype(),
-    )?;
-    if batch_b.is_empty() && !transposed[0] {
-        // One b for all: the rows of the whole batch make one matrix.
-        let one = Shape::from([]);
-        return Ok((
-            Batch {
-                shape: one,
-                steps: [one, one],
-                size: [shape.elements() * m, k, n],
-                transposed,
-            },
-            whole,
-        ));
-    }
-    let steps = [&batch_a, &batch_b].map(|own| steps(own, &shape));
-    Ok((
-        Batch {
-            shape,
-            steps,
-            size: [m, k, n],
-            transposed,
-        },
-        whole,
-    ))
+    Ok(([batch_a, batch_b], [m, k, n]))
 }

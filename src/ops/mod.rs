@@ -73,6 +73,7 @@
 /// |---|---|---|
 /// | `@x` | its elements, `&[T]` | `Slice` |
 /// | `@[x, y]` | `[&[T]; 2]` | `[Slice; 2]` |
+/// | `@{x, y} as Rows` | `cpu::Rows { x, y }`, of `&[T]` | `cuda::Rows { x, y }`, of `Slice` |
 /// | `@..xs`, an iterator of tensors | `&[&[T]]` | `&[Slice]` |
 /// | `?x`, an optional tensor | `Option<&[T]>` | `Option<Slice>` |
 /// | `=> x`, to be written too | `&mut [T]` | `&mut SliceMut` |
@@ -95,8 +96,8 @@ macro_rules! on_device {
     };
     // The element type on the CPU and the dtype on a GPU are in brackets now.
     (@ $op:expr, $x:ident in $types:tt => $shape:expr, [$y:ty] [$dtype:expr]; $f:ident($(
-        $(@$one:ident)? $(@[$($some:ident),+])? $(@..$many:ident)?
-        $(?$optional:ident)? $(=> $out:ident)? $(+$gpu:ident)? $($other:expr)?
+        $(@$one:ident)? $(@[$($some:ident),+])? $(@{$($field:ident),+} as $fields:ident)?
+        $(@..$many:ident)? $(?$optional:ident)? $(=> $out:ident)? $(+$gpu:ident)? $($other:expr)?
     ),*)) => {
         match $x.device() {
             $crate::Device::Cpu => dispatch_dtype!($op, $x.dtype(), T in $types => {
@@ -104,6 +105,7 @@ macro_rules! on_device {
                     $(
                         $($one.data(),)?
                         $([$($some.data()),+],)?
+                        $(cpu::$fields { $($field: $field.data()),+ },)?
                         $(&$many.map($crate::Tensor::data).collect::<Vec<_>>(),)?
                         $($optional.map($crate::Tensor::data),)?
                         $($out.data_mut(),)?
@@ -116,6 +118,7 @@ macro_rules! on_device {
                 $(
                     $($one.on_device())?
                     $([$($some.on_device()),+])?
+                    $(cuda::$fields { $($field: $field.on_device()),+ })?
                     $(&$many.map($crate::Tensor::on_device).collect::<Vec<_>>())?
                     $($optional.map($crate::Tensor::on_device))?
                     $(&mut $out.on_device_mut()?)?

@@ -59,30 +59,7 @@ impl Params {
     ) -> Result<(M, Params)> {
         let mut plan = Plan::default();
         let model = build(&mut plan.names())?;
-        let (mut index, mut count) = (HashMap::new(), 0usize);
-        for (i, entry) in plan.entries.iter_mut().enumerate() {
-            if index.insert(entry.name.clone(), i).is_some() {
-                return Err(Error::Argument(format!(
-                    "the parameter `{}` is declared twice",
-                    entry.name
-                )));
-            }
-            if let Some(what) = entry.layout.misfit(&entry.shape) {
-                return Err(Error::Argument(format!(
-                    "the parameter `{}`: {what}",
-                    entry.name
-                )));
-            }
-            entry.offset = count;
-            let elements = Shape::new(&entry.shape)?.elements();
-            let too_many = || {
-                Error::Argument(format!(
-                    "the parameters up to `{}` are more than memory can hold",
-                    entry.name
-                ))
-            };
-            count = count.checked_add(elements).ok_or_else(too_many)?;
-        }
+        let (index, count) = plan.place()?;
         let arena = Tensor::full_on(Device::Cpu, Shape::new(&[count])?, 0.0, dtype)?;
         let mut buffers = Vec::new();
         for (name, shape, value) in plan.buffers {
@@ -106,16 +83,23 @@ impl Params {
             buffers,
             buffer_ids: plan.buffer_ids,
         };
-        for i in 0..params.entries.len() {
-            let (Entry { shape, init, .. }, rng) = (&params.entries[i], rng.child(i as u64));
+        params.initialise(rng)?;
+        Ok((model, params))
+    }
+
+    /// Draws the first value of each parameter, number i from child i of `rng`.
+    fn initialise(&mut self, rng: &Rng) -> Result<()> {
+        let dtype = self.dtype();
+        for i in 0..self.entries.len() {
+            let (Entry { shape, init, .. }, rng) = (&self.entries[i], rng.child(i as u64));
             let value = match *init {
                 Init::Uniform(bound) => Tensor::uniform(shape, -bound, bound, dtype, &rng),
                 Init::Normal(std) => Tensor::normal(shape, 0.0, std, dtype, &rng),
                 Init::Constant(value) => Tensor::full(shape, value, dtype),
             };
-            params.write(i, &value)?;
+            self.write(i, &value)?;
         }
-        Ok((model, params))
+        Ok(())
     }
 
     /// Number of trained numbers: what papers print as a model's size.

@@ -1,9 +1,11 @@
 //! Declaring weights and buffers: names and shapes, before any memory is taken.
 
+use std::collections::HashMap;
+
 use super::identity::Layout;
 use super::{BufferId, Entry, FileLayout, Group, Init, ParamId};
-use crate::Shape;
 use crate::tensor::scope;
+use crate::{Error, Result, Shape};
 
 /// Where a layer declares its weights, under a dotted prefix.
 pub struct Names<'a> {
@@ -29,6 +31,30 @@ impl Plan {
             plan: self,
             prefix: String::new(),
         }
+    }
+
+    /// Sets each parameter's offset in the arena. Returns the number of each name, and the arena's
+    /// length.
+    pub fn place(&mut self) -> Result<(HashMap<String, usize>, usize)> {
+        let (mut index, mut count) = (HashMap::new(), 0usize);
+        for (i, entry) in self.entries.iter_mut().enumerate() {
+            let name = &entry.name;
+            if index.insert(name.clone(), i).is_some() {
+                let what = format!("the parameter `{name}` is declared twice");
+                return Err(Error::Argument(what));
+            }
+            if let Some(what) = entry.layout.misfit(&entry.shape) {
+                return Err(Error::Argument(format!("the parameter `{name}`: {what}")));
+            }
+            entry.offset = count;
+            let elements = Shape::new(&entry.shape)?.elements();
+            let too_many = || {
+                let what = format!("the parameters up to `{name}` are more than memory can hold");
+                Error::Argument(what)
+            };
+            count = count.checked_add(elements).ok_or_else(too_many)?;
+        }
+        Ok((index, count))
     }
 }
 
