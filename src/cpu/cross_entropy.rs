@@ -17,94 +17,101 @@ pub(crate) struct Rows<'a, T> {
 
 impl<T> Rows<'_, T> {
     /// What a sum over all rows is divided by: the number of labels that count.
-    pub(super) fn divisor(&self) -> f64 {
+    fn divisor(&self) -> f64 {
         self.counted[0].max(1) as f64
     }
 }
 
-#[derive(Clone, Copy)]
-pub(crate) struct Options {
-    /// The share of each target's probability that is spread evenly over all classes.
-    pub smoothing: f64,
+/// A loss of one row each, whose gradient is that of cross-entropy times a weight.
+pub(crate) trait RowLoss: Copy {
     /// The label of rows that do not count.
-    pub ignored: Option<i64>,
+    fn ignored(self) -> Option<i64>;
+
+    /// The share of each target's probability that is spread evenly over all classes.
+    fn smoothing(self) -> f64;
+
+    /// The loss of each row; 0 where it does not count. `stats` are those of [`softmax::stats`].
+    fn losses<T: Float>(self, rows: Rows<T>, stats: &[T]) -> Vec<T>;
+
+    /// The weight of each row's gradient; any where it does not count.
+    fn weights<T: Float>(self, rows: Rows<T>, stats: &[T]) -> Vec<T>;
 }
 
 /// The mean loss of the rows that count, and the statistics of all, those of [`softmax::stats`].
-pub(crate) fn forward<T: Float>(rows: Rows<T>, options: Options, stats: &mut [T], loss: &mut [T]) {
-    mean_loss(rows, stats, loss, |stats| {
-        let mut each = vec![T::ZERO; rows.labels.len()];
-        losses([rows.x, stats], rows.labels, options, &mut each);
-        each
-    });
-}
-
-/// The statistics of x's rows, and the mean of what `losses` makes of them.
-pub(super) fn mean_loss<T: Float>(
-    rows: Rows<T>,
-    stats: &mut [T],
-    loss: &mut [T],
-    losses: impl FnOnce(&[T]) -> Vec<T>,
-) {
+pub(crate) fn forward<T: Float>(rows: Rows<T>, of: impl RowLoss, stats: &mut [T], loss: &mut [T]) {
     let Rows { x, labels, .. } = rows;
     softmax::stats(x, x.len().checked_div(labels.len()).unwrap_or(1), stats);
-    let sum = sum_all(&losses(stats)).to_f64();
+    let sum = sum_all(&of.losses(rows, stats)).to_f64();
     loss[0] = T::from_f64(sum / rows.divisor());
 }
 
-/// -ln p of the label times 1 - smoothing, plus the mean of -ln p times smoothing; 0 where the
-/// label is `ignored`.
-fn losses<T: Float>(
-    [x, stats]: [&[T]; 2],
-    labels: &[i64],
-    Options { smoothing, ignored }: Options,
-    losses: &mut [T],
-) {
-    let k = x.len() / losses.len().max(1);
-    let (own, all) = (
-        T::from_f64(1.0 - smoothing),
-        T::from_f64(smoothing / k as f64),
-    );
-    chunks(losses, (GRAIN / k.max(1)).max(1), |start, losses| {
-        for (i, loss) in losses.iter_mut().enumerate() {
-            let (row, label) = (start + i, labels[start + i]);
-            let (x, stats) = (&x[row * k..][..k], [stats[2 * row], stats[2 * row + 1]]);
-            let own_loss = || stats[1] - (x[label as usize] - stats[0]);
-            *loss = match ignored {
-                Some(ignored) if ignored == label => T::ZERO,
-                _ if smoothing == 0.0 => own_loss(),
-                _ => own * own_loss() + all * sum_of_losses(x, stats),
-            };
-        }
-    });
-}
-
-/// dx = (softmax - target) dy / N for the N rows that count.
+/// dx = weight (softmax - target) dy / N for the N rows that count.
 pub(crate) fn backward<T: Float>(
     rows: Rows<T>,
     stats: &[T],
     dy: &[T],
-    Options { smoothing, ignored }: Options,
+    of: impl RowLoss,
     dx: &mut [T],
 ) {
-    let weight = T::from_f64(dy[0].to_f64() / rows.divisor());
-    let counts = |label: &i64| ignored != Some(*label);
-    let weights: Vec<T> = rows
-        .labels
-        .iter()
-        .map(|label| if counts(label) { weight } else { T::ZERO })
-        .collect();
-    weighted([rows.x, stats, &weights], rows.labels, smoothing, dx);
+    let scale = T::from_f64(dy[0].to_f64() / rows.divisor());
+    let mut weights = of.weights(rows, stats);
+    for (weight, &label) in weights.iter_mut().zip(rows.labels) {
+        *weight = if of.ignored() == Some(label) {
+            T::ZERO
+        } else {
+            *weight * scale
+        };
+    }
+    weighted([rows.x, stats, &weights], rows.labels, of.smoothing(), dx);
+}
+
+/// Cross-entropy.
+#[derive(Clone, Copy)]
+pub(crate) struct CrossEntropy {
+    pub smoothing: f64,
+    pub ignored: Option<i64>,
+}
+
+impl RowLoss for CrossEntropy {
+    fn ignored(self) -> Option<i64> {
+        self.ignored
+    }
+
+    fn smoothing(self) -> f64 {
+        self.smoothing
+    }
+
+    /// -ln p of the label times 1 - smoothing, plus the mean of -ln p times smoothing.
+    fn losses<T: Float>(self, Rows { x, labels, .. }: Rows<T>, stats: &[T]) -> Vec<T> {
+        let mut losses = vec![T::ZERO; labels.len()];
+        let k = x.len() / labels.len().max(1);
+        let (own, all) = (
+            T::from_f64(1.0 - self.smoothing),
+            T::from_f64(self.smoothing / k as f64),
+        );
+        chunks(&mut losses, (GRAIN / k.max(1)).max(1), |start, losses| {
+            for (i, loss) in losses.iter_mut().enumerate() {
+                let (row, label) = (start + i, labels[start + i]);
+                let (x, stats) = (&x[row * k..][..k], [stats[2 * row], stats[2 * row + 1]]);
+                let own_loss = || stats[1] - (x[label as usize] - stats[0]);
+                *loss = match self.ignored {
+                    Some(ignored) if ignored == label => T::ZERO,
+                    _ if self.smoothing == 0.0 => own_loss(),
+                    _ => own * own_loss() + all * sum_of_losses(x, stats),
+                };
+            }
+        });
+        losses
+    }
+
+    fn weights<T: Float>(self, rows: Rows<T>, _stats: &[T]) -> Vec<T> {
+        vec![T::ONE; rows.labels.len()]
+    }
 }
 
 /// dx = weight (softmax - target) for each row of k, where the target is 1 - smoothing at the label
 /// and smoothing / k everywhere. Rows of weight 0 may have any label.
-pub(super) fn weighted<T: Float>(
-    [x, stats, weight]: [&[T]; 3],
-    labels: &[i64],
-    smoothing: f64,
-    dx: &mut [T],
-) {
+fn weighted<T: Float>([x, stats, weight]: [&[T]; 3], labels: &[i64], smoothing: f64, dx: &mut [T]) {
     if dx.is_empty() {
         return;
     }

@@ -2,51 +2,39 @@
 //! position's label.
 
 use crate::Float;
-pub(crate) use crate::cpu::cross_entropy::Rows;
-use crate::cpu::cross_entropy::{mean_loss, weighted};
+use crate::cpu::cross_entropy::{RowLoss, Rows};
 use crate::cpu::{GRAIN, chunks, vectorize};
 
+/// Focal loss.
 #[derive(Clone, Copy)]
-pub(crate) struct Options {
+pub(crate) struct FocalLoss {
     /// The power of 1 - p.
     pub gamma: f64,
-    /// The label of rows that do not count.
     pub ignored: Option<i64>,
 }
 
-/// The mean loss of the rows that count, and the statistics of all.
-pub(crate) fn forward<T: Float>(
-    rows: Rows<T>,
-    Options { gamma, ignored }: Options,
-    stats: &mut [T],
-    loss: &mut [T],
-) {
-    mean_loss(rows, stats, loss, |stats| {
-        let mut each = log_probabilities(rows, stats, ignored);
-        losses(gamma, &mut each);
-        each
-    });
-}
-
-/// dx = w (softmax - target) dy / N for the N rows that count.
-pub(crate) fn backward<T: Float>(
-    rows: Rows<T>,
-    stats: &[T],
-    dy: &[T],
-    Options { gamma, ignored }: Options,
-    dx: &mut [T],
-) {
-    let scale = T::from_f64(dy[0].to_f64() / rows.divisor());
-    let mut each = log_probabilities(rows, stats, ignored);
-    weights(gamma, &mut each);
-    for (weight, &label) in each.iter_mut().zip(rows.labels) {
-        *weight = if ignored == Some(label) {
-            T::ZERO
-        } else {
-            *weight * scale
-        };
+impl RowLoss for FocalLoss {
+    fn ignored(self) -> Option<i64> {
+        self.ignored
     }
-    weighted([rows.x, stats, &each], rows.labels, 0.0, dx);
+
+    fn smoothing(self) -> f64 {
+        0.0
+    }
+
+    /// -(1 - p)^gamma ln p.
+    fn losses<T: Float>(self, rows: Rows<T>, stats: &[T]) -> Vec<T> {
+        let mut each = log_probabilities(rows, stats, self.ignored);
+        chunks(&mut each, GRAIN, |_, each| losses_chunk(self.gamma, each));
+        each
+    }
+
+    /// The loss's derivative by -ln p: (1 - p)^gamma (1 - gamma p ln p / (1 - p)).
+    fn weights<T: Float>(self, rows: Rows<T>, stats: &[T]) -> Vec<T> {
+        let mut each = log_probabilities(rows, stats, self.ignored);
+        chunks(&mut each, GRAIN, |_, each| weights_chunk(self.gamma, each));
+        each
+    }
 }
 
 /// ln p of the label; 0, for certainty, where the label is `ignored`. `stats` are those of
@@ -68,23 +56,15 @@ fn log_probabilities<T: Float>(rows: Rows<T>, stats: &[T], ignored: Option<i64>)
         .collect()
 }
 
-/// -(1 - p)^gamma ln p in place of ln p.
-fn losses<T: Float>(gamma: f64, log_p: &mut [T]) {
-    chunks(log_p, GRAIN, |_, log_p| losses_chunk(gamma, log_p));
-}
-
-/// Its derivative by -ln p in place of ln p: (1 - p)^gamma (1 - gamma p ln p / (1 - p)).
-fn weights<T: Float>(gamma: f64, log_p: &mut [T]) {
-    chunks(log_p, GRAIN, |_, log_p| weights_chunk(gamma, log_p));
-}
-
 vectorize! {
+    /// The loss in place of ln p.
     fn losses_chunk<T: Float>(gamma: f64, log_p: &mut [T]) {
         for log_p in log_p {
             *log_p = -doubt(*log_p, gamma).1 * *log_p;
         }
     }
 
+    /// The weight in place of ln p.
     fn weights_chunk<T: Float>(gamma: f64, log_p: &mut [T]) {
         let factor = T::from_f64(gamma);
         for log_p in log_p {

@@ -3,7 +3,7 @@
 use super::reduce::partial;
 use super::runtime::launch::Launch;
 use super::{Slice, SliceMut};
-use crate::cpu::cross_entropy::Options;
+use crate::cpu::cross_entropy::CrossEntropy;
 use crate::{DType, Result};
 
 /// How many of the labels are counted, into one 32-bit integer: -1 where one of them is no class.
@@ -37,8 +37,8 @@ pub(crate) struct Rows<'a> {
     pub counted: Slice<'a>,
 }
 
-/// A loss of rows: its two kernels, and what they take besides.
-pub(super) struct Loss {
+/// A loss of one row each: its two kernels, and what they take besides.
+pub(crate) struct Loss {
     /// Its file, and its kernel of the forward pass.
     pub name: &'static str,
     /// Its kernel of the backward pass.
@@ -50,45 +50,6 @@ pub(super) struct Loss {
 }
 
 impl Loss {
-    /// Of each row its maximum m and ln(sum of e^(x - m)), `[rows, 2]`, and the mean loss of those
-    /// that count.
-    pub fn forward(self, rows: Rows, stats: &mut SliceMut, loss: &mut SliceMut) -> Result<()> {
-        let Rows { x, labels, counted } = rows;
-        let rows = labels.elements;
-        let mut losses = x.gpu.scratch(rows, DType::F32)?;
-        let launch = x
-            .gpu
-            .kernel(self.name, self.name, x.dtype)?
-            .arg(x)
-            .arg(labels)
-            .arg(stats)
-            .arg(&mut losses.write())
-            .count(rows)
-            .sizes([x.elements.checked_div(rows).unwrap_or(1)])?;
-        self.options(launch).warps(rows).moves(x.bytes()).launch()?;
-        mean(losses.read(), counted, loss)
-    }
-
-    /// dx = weight (softmax - target) dy / N, where the kernel knows the weight.
-    pub fn backward(self, rows: Rows, stats: Slice, dy: Slice, dx: &mut SliceMut) -> Result<()> {
-        let Rows { x, labels, counted } = rows;
-        let launch = x
-            .gpu
-            .kernel(self.name, self.backward, x.dtype)?
-            .arg(x)
-            .arg(stats)
-            .arg(labels)
-            .arg(dy)
-            .arg(counted)
-            .arg(dx)
-            .count(x.elements)
-            .sizes([x.elements.checked_div(labels.elements).unwrap_or(1)])?;
-        self.options(launch)
-            .each(x.elements)
-            .moves(2 * x.bytes())
-            .launch()
-    }
-
     fn options(&self, launch: Launch) -> Launch {
         launch
             .arg(self.number as f32)
@@ -97,34 +58,64 @@ impl Loss {
     }
 }
 
-fn cross_entropy(Options { smoothing, ignored }: Options) -> Loss {
-    Loss {
-        name: "cross_entropy",
-        backward: "cross_entropy_backward",
-        number: smoothing,
-        ignored,
+impl From<CrossEntropy> for Loss {
+    fn from(CrossEntropy { smoothing, ignored }: CrossEntropy) -> Loss {
+        Loss {
+            name: "cross_entropy",
+            backward: "cross_entropy_backward",
+            number: smoothing,
+            ignored,
+        }
     }
 }
 
-/// See [`Loss::forward`].
+/// Of each row its maximum m and ln(sum of e^(x - m)), `[rows, 2]`, and the mean loss of those that
+/// count.
 pub(crate) fn forward(
-    rows: Rows,
-    options: Options,
+    Rows { x, labels, counted }: Rows,
+    of: impl Into<Loss>,
     stats: &mut SliceMut,
     loss: &mut SliceMut,
 ) -> Result<()> {
-    cross_entropy(options).forward(rows, stats, loss)
+    let (of, rows) = (of.into(), labels.elements);
+    let mut losses = x.gpu.scratch(rows, DType::F32)?;
+    let launch = x
+        .gpu
+        .kernel(of.name, of.name, x.dtype)?
+        .arg(x)
+        .arg(labels)
+        .arg(stats)
+        .arg(&mut losses.write())
+        .count(rows)
+        .sizes([x.elements.checked_div(rows).unwrap_or(1)])?;
+    of.options(launch).warps(rows).moves(x.bytes()).launch()?;
+    mean(losses.read(), counted, loss)
 }
 
-/// dx = (softmax - target) dy / N.
+/// dx = weight (softmax - target) dy / N.
 pub(crate) fn backward(
-    rows: Rows,
+    Rows { x, labels, counted }: Rows,
     stats: Slice,
     dy: Slice,
-    options: Options,
+    of: impl Into<Loss>,
     dx: &mut SliceMut,
 ) -> Result<()> {
-    cross_entropy(options).backward(rows, stats, dy, dx)
+    let of = of.into();
+    let launch = x
+        .gpu
+        .kernel(of.name, of.backward, x.dtype)?
+        .arg(x)
+        .arg(stats)
+        .arg(labels)
+        .arg(dy)
+        .arg(counted)
+        .arg(dx)
+        .count(x.elements)
+        .sizes([x.elements.checked_div(labels.elements).unwrap_or(1)])?;
+    of.options(launch)
+        .each(x.elements)
+        .moves(2 * x.bytes())
+        .launch()
 }
 
 /// The sum of the losses over how many are counted.

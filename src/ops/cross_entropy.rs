@@ -1,7 +1,7 @@
 //! Softmax and cross-entropy in one: the loss of classification.
 
 use crate::autograd::Backward;
-use crate::cpu::cross_entropy as cpu;
+use crate::cpu::cross_entropy::{self as cpu, RowLoss};
 use crate::cuda::cross_entropy as cuda;
 use crate::{DType, Device, Error, Result, Shape, Tensor, Var};
 
@@ -41,51 +41,64 @@ pub fn cross_entropy(logits: &Var, labels: &Tensor, options: CrossEntropyOptions
             label_smoothing,
         ));
     }
-    check_labels("cross_entropy", logits, labels)?;
-    if let Some(logits) = super::as_f32(logits)? {
-        return cross_entropy(&logits, labels, options);
-    }
-    let x = logits.value();
-    let counted = counted("cross_entropy", x, labels, ignore_index)?;
-    let mut stats = empty_stats(x)?;
-    let options = cpu::Options {
+    let loss = cpu::CrossEntropy {
         smoothing: label_smoothing,
         ignored: ignore_index,
     };
-    let y = on_device!("cross_entropy", x in [f32, f64] => [], of compute;
-        forward(@{x, labels, counted} as Rows, options, => stats))?;
-    Ok(Var::record("cross_entropy", &[logits], y, || {
-        CrossEntropy {
-            logits: x.clone(),
-            stats,
-            labels: labels.clone(),
-            counted,
-            options,
-        }
+    mean_loss("cross_entropy", logits, labels, loss)
+}
+
+/// The mean of a loss over the positions that count.
+#[track_caller]
+pub(super) fn mean_loss<L: RowLoss + Into<cuda::Loss> + Send + 'static>(
+    op: &'static str,
+    logits: &Var,
+    labels: &Tensor,
+    loss: L,
+) -> Result<Var> {
+    check_labels(op, logits, labels)?;
+    if let Some(logits) = super::as_f32(logits)? {
+        return mean_loss(op, &logits, labels, loss);
+    }
+    let x = logits.value();
+    let counted = counted(op, x, labels, loss.ignored())?;
+    let mut stats = empty_stats(x)?;
+    let y = on_device!(op, x in [f32, f64] => [], of compute;
+        forward(@{x, labels, counted} as Rows, loss, => stats))?;
+    Ok(Var::record(op, &[logits], y, || MeanLoss {
+        op,
+        logits: x.clone(),
+        stats,
+        labels: labels.clone(),
+        counted,
+        loss,
     }))
 }
 
-struct CrossEntropy {
+struct MeanLoss<L> {
+    op: &'static str,
     logits: Tensor,
     /// Those of [`softmax::stats`](crate::cpu::softmax::stats).
     stats: Tensor,
     labels: Tensor,
     counted: Tensor,
-    options: cpu::Options,
+    loss: L,
 }
 
-impl Backward for CrossEntropy {
-    /// dlogits = (softmax - target) dy / N: the logarithm undoes the exponential.
+impl<L: RowLoss + Into<cuda::Loss> + Send> Backward for MeanLoss<L> {
+    /// dlogits = weight (softmax - target) dy / N: the logarithm undoes the exponential. The weight
+    /// is 1 for cross-entropy.
     fn backward(self: Box<Self>, dy: Tensor, _wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
-        let CrossEntropy {
+        let MeanLoss {
+            op,
             logits: x,
             stats,
             labels,
             counted,
-            options,
+            loss,
         } = &*self;
-        let dx = on_device!("cross_entropy", x in [f32, f64] => x.shape();
-            backward(@{x, labels, counted} as Rows, @stats, @dy, *options))?;
+        let dx = on_device!(op, x in [f32, f64] => x.shape();
+            backward(@{x, labels, counted} as Rows, @stats, @dy, *loss))?;
         Ok(vec![Some(dx)])
     }
 
@@ -96,7 +109,7 @@ impl Backward for CrossEntropy {
 
 /// That labels are of i64, in the shape of the logits' positions.
 #[track_caller]
-pub(crate) fn check_labels(op: &'static str, logits: &Var, labels: &Tensor) -> Result<()> {
+fn check_labels(op: &'static str, logits: &Var, labels: &Tensor) -> Result<()> {
     crate::ops::float(op, ("logits", logits.value()))?;
     crate::ops::same_device(op, ("logits", logits.value()), ("labels", labels))?;
     let Some((&k, positions)) = logits.shape().split_last() else {
@@ -133,7 +146,7 @@ pub(crate) fn check_labels(op: &'static str, logits: &Var, labels: &Tensor) -> R
 /// GPU, where nobody waits for the answer, one 32-bit integer in the four bytes of an element: -1
 /// where a label is no class, which makes the loss not-a-number.
 #[track_caller]
-pub(crate) fn counted(
+fn counted(
     op: &'static str,
     logits: &Tensor,
     labels: &Tensor,
@@ -167,9 +180,9 @@ pub(crate) fn counted(
     Ok(Tensor::scalar(count))
 }
 
-/// What the losses write their rows' statistics to, `[positions, 2]`; see
+/// What a loss writes its rows' statistics to, `[positions, 2]`; see
 /// [`softmax::stats`](crate::cpu::softmax::stats).
-pub(crate) fn empty_stats(logits: &Tensor) -> Result<Tensor> {
+fn empty_stats(logits: &Tensor) -> Result<Tensor> {
     let positions = logits.elements() / logits.shape()[logits.shape().len() - 1];
     let dtype = match logits.dtype() {
         DType::F64 => DType::F64,

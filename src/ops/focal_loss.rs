@@ -1,9 +1,7 @@
 //! Focal loss: cross-entropy that looks away from what is known already.
 
-use crate::autograd::Backward;
-use crate::cpu::focal_loss as cpu;
-use crate::cuda::focal_loss as cuda;
-use crate::ops::cross_entropy::{check_labels, counted, empty_stats};
+use crate::cpu::focal_loss::FocalLoss;
+use crate::ops::cross_entropy::mean_loss;
 use crate::{Error, Result, Tensor, Var};
 
 /// The mean over all positions of -(1 - p)^gamma ln p, where p is the softmax probability of the
@@ -37,53 +35,9 @@ pub fn focal_loss(
             gamma,
         ));
     }
-    check_labels("focal_loss", logits, labels)?;
-    if let Some(logits) = super::as_f32(logits)? {
-        return focal_loss(&logits, labels, gamma, ignore_index);
-    }
-    let x = logits.value();
-    let counted = counted("focal_loss", x, labels, ignore_index)?;
-    let mut stats = empty_stats(x)?;
-    let options = cpu::Options {
+    let loss = FocalLoss {
         gamma,
         ignored: ignore_index,
     };
-    let y = on_device!("focal_loss", x in [f32, f64] => [], of compute;
-        forward(@{x, labels, counted} as Rows, options, => stats))?;
-    Ok(Var::record("focal_loss", &[logits], y, || FocalLoss {
-        logits: x.clone(),
-        stats,
-        labels: labels.clone(),
-        counted,
-        options,
-    }))
-}
-
-struct FocalLoss {
-    logits: Tensor,
-    /// Those of [`softmax::stats`](crate::cpu::softmax::stats).
-    stats: Tensor,
-    labels: Tensor,
-    counted: Tensor,
-    options: cpu::Options,
-}
-
-impl Backward for FocalLoss {
-    /// The gradient of cross-entropy, each position times its w.
-    fn backward(self: Box<Self>, dy: Tensor, _wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
-        let FocalLoss {
-            logits: x,
-            stats,
-            labels,
-            counted,
-            options,
-        } = &*self;
-        let dx = on_device!("focal_loss", x in [f32, f64] => x.shape();
-            backward(@{x, labels, counted} as Rows, @stats, @dy, *options))?;
-        Ok(vec![Some(dx)])
-    }
-
-    fn saves(&self) -> Vec<&Tensor> {
-        vec![&self.logits, &self.stats]
-    }
+    mean_loss("focal_loss", logits, labels, loss)
 }
