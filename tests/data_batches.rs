@@ -160,17 +160,16 @@ fn a_fingerprint_tells_sets_apart() {
     );
 }
 
+/// The elements of the first batch.
+fn pixels(loader: &Loader) -> Vec<f32> {
+    let batch = loader.in_order().unwrap().next().unwrap();
+    batch.images.to_vec().unwrap()
+}
+
 #[test]
 fn each_channel_has_its_constants() {
     let loader = Loader::new(set(1, 3), 1, &[0.0, 0.5, 0.25], &[1.0, 0.5, 2.0]).unwrap();
-    let values = loader
-        .in_order()
-        .unwrap()
-        .next()
-        .unwrap()
-        .images
-        .to_vec::<f32>()
-        .unwrap();
+    let values = pixels(&loader);
     assert_eq!(
         values[..3],
         [0.0, (20.0 / 255.0 - 0.5) / 0.5, (40.0 / 255.0 - 0.25) / 2.0]
@@ -184,14 +183,7 @@ fn grey_is_repeated_over_channels() {
     let batch = loader.in_order().unwrap().next().unwrap();
     assert_eq!(batch.images.shape()[..], [3, 4, 5, 3]);
     let values = batch.images.to_vec::<f32>().unwrap();
-    let grey = self::loader(3, 1)
-        .in_order()
-        .unwrap()
-        .next()
-        .unwrap()
-        .images
-        .to_vec::<f32>()
-        .unwrap();
+    let grey = pixels(&self::loader(3, 1));
     assert!(values.chunks(3).zip(&grey).all(|(rgb, v)| rgb == [*v; 3]));
 }
 

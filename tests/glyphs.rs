@@ -1,18 +1,19 @@
 //! The built-in set: balanced, repeatable, varied, inside its frame, and written by other people
 //! for testing.
 
+mod helpers;
+
 use std::collections::{HashMap, HashSet};
 
+use helpers::on_threads;
 use wavemix::data::glyphs::{self, Classes, Framing, Settings, Writers};
 
 #[test]
 fn one_and_two_threads_write_the_same_bytes() {
     let write = |threads| {
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .build()
-            .unwrap();
-        pool.install(|| glyphs::generate(&Settings::default(), Writers::Train, 6).unwrap())
+        on_threads(threads, || {
+            glyphs::generate(&Settings::default(), Writers::Train, 6).unwrap()
+        })
     };
     assert_eq!(write(1), write(2));
 }

@@ -6,12 +6,15 @@
 
 #![cfg(unix)]
 
+mod helpers;
+
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
+use helpers::on_threads;
 use wavemix::cli::{self, Job};
 use wavemix::data::{Source, Split};
 use wavemix::io::checkpoint::State;
@@ -41,16 +44,12 @@ fn child() {
     };
     let arguments: Vec<OsString> = arguments.lines().map(OsString::from).collect();
     let settings = cli::Settings::parse(&JOB, arguments).unwrap().unwrap();
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(settings.threads)
-        .build()
-        .unwrap();
     // Whoever runs this test may have the real files; it is meant for the built-in ones.
     let settings = cli::Settings {
         default_data: Some(folder("no-data")),
         ..settings
     };
-    if let Err(error) = pool.install(|| train::run(settings)) {
+    if let Err(error) = on_threads(settings.threads, || train::run(settings)) {
         eprintln!("error: {error}");
         std::process::exit(1);
     }

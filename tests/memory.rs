@@ -120,10 +120,8 @@ fn a_block_keeps_two_floats_a_channel_and_pixel_and_its_output() {
     assert_eq!(live(), before);
 }
 
-/// Every variant: what the ops' lists add up to is what the pool lent, nothing is kept in secret.
-#[test]
-fn lists_of_what_is_kept_are_complete() {
-    let _alone = ALONE.lock().unwrap();
+/// A small model of every variant, for images of 32x32 with 4 channels; one more for each stem.
+fn variants(stems: &[Stem]) -> Vec<Config> {
     let lite = Config {
         channels: 4,
         size: 32,
@@ -135,7 +133,11 @@ fn lists_of_what_is_kept_are_complete() {
         ..lite.clone()
     };
     let deconvolution = Resize::Deconvolution;
-    let configs = [
+    let task = |task: Task| Config {
+        task,
+        ..lite.clone()
+    };
+    let mut configs = vec![
         lite.clone(),
         with(Mixing::Cascade(3), deconvolution),
         with(Mixing::Level(2), deconvolution),
@@ -144,23 +146,25 @@ fn lists_of_what_is_kept_are_complete() {
         with(Mixing::Identity, deconvolution),
         with(Mixing::Dft, deconvolution),
         with(Mixing::MaxPool, deconvolution),
-        Config {
-            stem: Some(Stem::Patchify(2)),
-            ..lite.clone()
-        },
-        Config {
-            task: Task::Segment { classes: 4 },
-            ..lite.clone()
-        },
-        Config {
-            task: Task::Upscale { channels: 4 },
-            ..lite.clone()
-        },
+        task(Task::Segment { classes: 4 }),
+        task(Task::Upscale { channels: 4 }),
         Config {
             channels: 4,
             ..Config::parse("WaveMix-16/2").unwrap()
         },
     ];
+    configs.extend(stems.iter().map(|stem| Config {
+        stem: Some(*stem),
+        ..lite.clone()
+    }));
+    configs
+}
+
+/// Every variant: what the ops' lists add up to is what the pool lent, nothing is kept in secret.
+#[test]
+fn lists_of_what_is_kept_are_complete() {
+    let _alone = ALONE.lock().unwrap();
+    let configs = variants(&[Stem::Patchify(2)]);
     for config in configs {
         let (model, params) = config.build(DType::F32, &Rng::new(0)).unwrap();
         let before = live();
@@ -333,47 +337,7 @@ impl Watcher for Told {
 #[test]
 fn a_summary_is_that_of_a_real_pass() {
     let _alone = ALONE.lock().unwrap();
-    let lite = Config {
-        channels: 4,
-        size: 32,
-        ..Config::parse("WaveMixLite-16/2").unwrap()
-    };
-    let with = |mixing: Mixing, resize: Resize| Config {
-        mixing,
-        resize,
-        ..lite.clone()
-    };
-    let deconvolution = Resize::Deconvolution;
-    let configs = [
-        lite.clone(),
-        with(Mixing::Cascade(3), deconvolution),
-        with(Mixing::Level(2), deconvolution),
-        with(Mixing::Cascade(1), Resize::InverseDwt),
-        with(Mixing::Cascade(2), Resize::Upsample(Interpolation::Bicubic)),
-        with(Mixing::Identity, deconvolution),
-        with(Mixing::Dft, deconvolution),
-        with(Mixing::MaxPool, deconvolution),
-        Config {
-            stem: Some(Stem::Patchify(3)),
-            ..lite.clone()
-        },
-        Config {
-            stem: Some(Stem::Strided([2, 1])),
-            ..lite.clone()
-        },
-        Config {
-            task: Task::Segment { classes: 4 },
-            ..lite.clone()
-        },
-        Config {
-            task: Task::Upscale { channels: 4 },
-            ..lite.clone()
-        },
-        Config {
-            channels: 4,
-            ..Config::parse("WaveMix-16/2").unwrap()
-        },
-    ];
+    let configs = variants(&[Stem::Patchify(3), Stem::Strided([2, 1])]);
     for (config, [h, w]) in configs
         .iter()
         .flat_map(|config| [(config, [32, 32]), (config, [29, 38])])

@@ -10,9 +10,11 @@ use wavemix::optim::{Method, Optimizer};
 use wavemix::{DType, Params, Pass, Precision, Rng, Tensor, Var};
 
 use files::Folder;
+use helpers::on_threads;
 
 #[path = "files/mod.rs"]
 mod files;
+mod helpers;
 
 fn count(config: &Config) -> usize {
     config.build(DType::F32, &Rng::new(0)).unwrap().1.count()
@@ -575,11 +577,7 @@ fn steps_with_dropout_give_the_same_bits_on_any_number_of_threads() {
     for config in [lite, parallel, cascade] {
         // Enough images for work to be cut into several tasks.
         let on = |threads: usize| {
-            let pool = rayon::ThreadPoolBuilder::new()
-                .num_threads(threads)
-                .build()
-                .unwrap();
-            let (losses, params) = pool.install(|| train(&config, 32, 3));
+            let (losses, params) = on_threads(threads, || train(&config, 32, 3));
             let mut bits: Vec<u64> = losses.iter().map(|loss| loss.to_bits()).collect();
             let numbers = |x: &Tensor| x.cast(DType::F64).unwrap().to_vec::<f64>().unwrap();
             bits.extend(numbers(params.arena()).iter().map(|x| x.to_bits()));

@@ -29,6 +29,7 @@ mod empty_cases;
 mod focal_loss;
 #[path = "ops/gelu_dropout.rs"]
 mod gelu_dropout;
+mod helpers;
 #[path = "ops/index.rs"]
 mod index;
 #[path = "ops/layer_norm.rs"]

@@ -1,8 +1,11 @@
 //! Optimizers against plain scalar definitions and PyTorch's traces; groups, clipping, schedules,
 //! moving averages, states.
 
+mod helpers;
+
 use std::collections::BTreeMap;
 
+use helpers::on_threads;
 use wavemix::io::safetensors::TensorFile;
 use wavemix::optim::{self, Adam, AdamW, Ema, Lion, Method, Optimizer, Schedule, Sgd};
 use wavemix::params::{FileLayout, Group, Init, Updates};
@@ -385,11 +388,7 @@ fn lion_steps_by_the_sign_and_keeps_not_a_number_visible() {
 fn one_and_two_threads_give_the_same_bits() {
     for method in methods() {
         let [one, two] = [1, 2].map(|threads| {
-            let pool = rayon::ThreadPoolBuilder::new()
-                .num_threads(threads)
-                .build()
-                .unwrap();
-            pool.install(|| {
+            on_threads(threads, || {
                 let mut params = three(DType::F32);
                 let mut optimizer = Optimizer::new(method, &params).unwrap();
                 let mut ema = Ema::new(&params, 0.9).unwrap();

@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use helpers::{message, on_threads};
 use wavemix::cli::{Job, Settings};
 use wavemix::data::{Source, Split};
 use wavemix::io::safetensors::TensorFile;
@@ -15,6 +16,7 @@ use wavemix::{DType, Result, Tensor};
 
 #[path = "files/mod.rs"]
 mod files;
+mod helpers;
 
 const JOB: Job = Job {
     name: "emnist_balanced",
@@ -51,19 +53,11 @@ fn parse_as(job: &Job, arguments: &[&str]) -> Result<Settings> {
 
 fn run_as(job: &Job, arguments: &[&str]) -> Result<Outcome> {
     let settings = parse_as(job, arguments)?;
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(2)
-        .build()
-        .unwrap();
-    pool.install(|| Trainer::new(settings)?.run())
+    on_threads(2, || Trainer::new(settings)?.run())
 }
 
 fn run(arguments: &[&str]) -> Result<Outcome> {
     run_as(&JOB, arguments)
-}
-
-fn message<T>(result: Result<T>) -> String {
-    result.err().expect("this must be an error").to_string()
 }
 
 /// All files of a folder and their bytes.
@@ -299,33 +293,19 @@ fn a_checkpoint_is_checked_before_anything_is_done() {
     fs::remove_file(&best).unwrap();
     refused(&bad, &format!("cannot read {}: ", best.display()));
     // The weights of another model.
-    let other = folder("other");
-    run(&[
-        "--out",
-        other.to_str().unwrap(),
-        "--model",
-        "WaveMixLite-8/2",
-        "--stop-after",
-        "1",
-    ])
-    .unwrap();
-    fs::copy(other.join("best/model.safetensors"), &best).unwrap();
+    let take = |flag: &str, value: &str| {
+        let other = folder("other");
+        let out = other.to_str().unwrap();
+        run(&["--out", out, flag, value, "--stop-after", "1"]).unwrap();
+        fs::copy(other.join("best/model.safetensors"), &best).unwrap();
+    };
+    take("--model", "WaveMixLite-8/2");
     refused(
         &bad,
         &format!("{}: the weights do not fit the model: ", best.display()),
     );
     // Of one that has the same weights and reads them otherwise.
-    let other = folder("other");
-    run(&[
-        "--out",
-        other.to_str().unwrap(),
-        "--stem",
-        "strided:2,2",
-        "--stop-after",
-        "1",
-    ])
-    .unwrap();
-    fs::copy(other.join("best/model.safetensors"), &best).unwrap();
+    take("--stem", "strided:2,2");
     refused(
         &bad,
         &format!("{}: is of another model than this run's", best.display()),

@@ -49,24 +49,12 @@ pub const CALLS: &[Call] = &[
     ("div", |d| pair(d).and_then(|[a, b]| &a / &b)),
     ("maximum", |d| pair(d).and_then(|[a, b]| a.maximum(&b))),
     ("minimum", |d| pair(d).and_then(|[a, b]| a.minimum(&b))),
-    ("eq", |d| {
-        pair(d).and_then(|[a, b]| a.value().eq(b.value()).map(Var::from))
-    }),
-    ("ne", |d| {
-        pair(d).and_then(|[a, b]| a.value().ne(b.value()).map(Var::from))
-    }),
-    ("lt", |d| {
-        pair(d).and_then(|[a, b]| a.value().lt(b.value()).map(Var::from))
-    }),
-    ("le", |d| {
-        pair(d).and_then(|[a, b]| a.value().le(b.value()).map(Var::from))
-    }),
-    ("gt", |d| {
-        pair(d).and_then(|[a, b]| a.value().gt(b.value()).map(Var::from))
-    }),
-    ("ge", |d| {
-        pair(d).and_then(|[a, b]| a.value().ge(b.value()).map(Var::from))
-    }),
+    ("eq", |d| compare(d, Tensor::eq)),
+    ("ne", |d| compare(d, Tensor::ne)),
+    ("lt", |d| compare(d, Tensor::lt)),
+    ("le", |d| compare(d, Tensor::le)),
+    ("gt", |d| compare(d, Tensor::gt)),
+    ("ge", |d| compare(d, Tensor::ge)),
     ("select", |d| {
         let [a, b] = pair(d)?;
         let shape = d.broadcasting(a.shape());
@@ -167,21 +155,16 @@ pub const CALLS: &[Call] = &[
     }),
     ("batch_norm", |d| {
         let (x, [gamma, beta, ..]) = channels(d);
-        batch_norm(&x, &gamma, &beta, BatchNormOptions::default()).map(|(y, _)| y)
+        norm(&x, &gamma, &beta, BatchNormOptions::default())
     }),
     ("batch_norm_add", |d| {
         let (x, [gamma, beta, ..]) = channels(d);
         let residual = d.var(x.shape(), x.dtype());
-        batch_norm(
-            &x,
-            &gamma,
-            &beta,
-            BatchNormOptions {
-                residual: Some(&residual),
-                ..Default::default()
-            },
-        )
-        .map(|(y, _)| y)
+        let options = BatchNormOptions {
+            residual: Some(&residual),
+            ..Default::default()
+        };
+        norm(&x, &gamma, &beta, options)
     }),
     ("batch_norm_add_of", |d| {
         let (x, [gamma, beta, mean, var]) = channels(d);
@@ -192,45 +175,30 @@ pub const CALLS: &[Call] = &[
             var: var.into_value(),
             count,
         };
-        batch_norm(
-            &x,
-            &gamma,
-            &beta,
-            BatchNormOptions {
-                residual: Some(&residual),
-                statistics: Statistics::Known(stats),
-                ..Default::default()
-            },
-        )
-        .map(|(y, _)| y)
+        let options = BatchNormOptions {
+            residual: Some(&residual),
+            statistics: Statistics::Known(stats),
+            ..Default::default()
+        };
+        norm(&x, &gamma, &beta, options)
     }),
     ("batch_norm_eval", |d| {
         let (x, [gamma, beta, mean, var]) = channels(d);
-        batch_norm(
-            &x,
-            &gamma,
-            &beta,
-            BatchNormOptions {
-                statistics: Statistics::Given(mean.value(), var.value()),
-                ..Default::default()
-            },
-        )
-        .map(|(y, _)| y)
+        let options = BatchNormOptions {
+            statistics: Statistics::Given(mean.value(), var.value()),
+            ..Default::default()
+        };
+        norm(&x, &gamma, &beta, options)
     }),
     ("batch_norm_eval_add", |d| {
         let (x, [gamma, beta, mean, var]) = channels(d);
         let residual = d.var(x.shape(), x.dtype());
-        batch_norm(
-            &x,
-            &gamma,
-            &beta,
-            BatchNormOptions {
-                residual: Some(&residual),
-                statistics: Statistics::Given(mean.value(), var.value()),
-                ..Default::default()
-            },
-        )
-        .map(|(y, _)| y)
+        let options = BatchNormOptions {
+            residual: Some(&residual),
+            statistics: Statistics::Given(mean.value(), var.value()),
+            ..Default::default()
+        };
+        norm(&x, &gamma, &beta, options)
     }),
     ("gather", |d| {
         let x = d.any_var();
@@ -267,6 +235,15 @@ pub const CALLS: &[Call] = &[
 ];
 
 /// Two operands, mostly of shapes that broadcast and of one type.
+fn compare(d: &mut Draw, holds: fn(&Tensor, &Tensor) -> Result<Tensor>) -> Result<Var> {
+    let [a, b] = pair(d)?;
+    holds(a.value(), b.value()).map(Var::from)
+}
+
+fn norm(x: &Var, gamma: &Var, beta: &Var, options: BatchNormOptions) -> Result<Var> {
+    batch_norm(x, gamma, beta, options).map(|(y, _)| y)
+}
+
 fn pair(d: &mut Draw) -> Result<[Var; 2]> {
     let (a, dtype) = (d.any_shape(), d.dtype());
     let b = d.broadcasting(&a);

@@ -6,6 +6,8 @@ use wavemix::ops::{
 };
 use wavemix::{DType, Rng, Shape, Tensor, Var, Window};
 
+use crate::helpers::{assert_error, assert_starts, on_threads};
+
 const EPS: f64 = 1e-5;
 
 fn normal(shape: &[usize], dtype: DType, seed: u64) -> Tensor {
@@ -132,11 +134,7 @@ fn two_threads_give_the_bits_of_one() {
         Var::leaf(normal(&[24], DType::F32, 3)),
     );
     let run = |threads| {
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .build()
-            .unwrap();
-        pool.install(|| {
+        on_threads(threads, || {
             let (y, stats) = batch_norm(&x, &gamma, &beta, BatchNormOptions::default()).unwrap();
             let values = [y.value().clone(), stats.mean, stats.var];
             let gradients = y
@@ -445,13 +443,10 @@ fn statistics_of_a_convolution() {
         let [x, w] = [normal(&shape, dtype, 1), normal(&weight, dtype, 2)].map(Var::from);
         let bias = Var::from(normal(&[weight[3] * window.groups], dtype, 3));
         let run = |threads| {
-            let pool = rayon::ThreadPoolBuilder::new()
-                .num_threads(threads)
-                .build()
-                .unwrap();
-            let (y, stats) = pool
-                .install(|| conv_transpose2d_with_stats(&x, &w, Some(&bias), window))
-                .unwrap();
+            let (y, stats) = on_threads(threads, || {
+                conv_transpose2d_with_stats(&x, &w, Some(&bias), window)
+            })
+            .unwrap();
             (y, stats.unwrap())
         };
         let ((y, stats), (_, again)) = (run(1), run(2));
@@ -546,39 +541,30 @@ fn errors() {
             .to_string()
     };
     let vector = of(&[4], DType::F32);
-    let e = error(&of(&[1, 1, 4], DType::F32), &vector, &vector);
-    assert!(
-        e.starts_with("batch_norm: x expects more than one value per channel when training, got [1, 1, 4] (batch_norm.rs:"),
-        "{e}"
+    assert_starts(
+        &error(&of(&[1, 1, 4], DType::F32), &vector, &vector),
+        "batch_norm: x expects more than one value per channel when training, got [1, 1, 4] (batch_norm.rs:",
     );
-    let e = error(&of(&[3, 4], DType::F32), &vector, &of(&[1, 4], DType::F32));
-    assert!(
-        e.starts_with("batch_norm: beta expects [c = 4], got [1, 4]"),
-        "{e}"
+    assert_starts(
+        &error(&of(&[3, 4], DType::F32), &vector, &of(&[1, 4], DType::F32)),
+        "batch_norm: beta expects [c = 4], got [1, 4]",
     );
-    let e = error(&of(&[3, 4], DType::F64), &vector, &vector);
-    assert!(
-        e.starts_with("batch_norm: gamma expects the dtype of x, f64, got f32"),
-        "{e}"
+    assert_starts(
+        &error(&of(&[3, 4], DType::F64), &vector, &vector),
+        "batch_norm: gamma expects the dtype of x, f64, got f32",
     );
     let pair = [&of(&[3, 4], DType::F32), &of(&[2, 4], DType::F32)];
-    let e = batch_norm(
-        pair[0],
-        &vector,
-        &vector,
-        BatchNormOptions {
-            residual: Some(pair[1]),
-            ..Default::default()
-        },
-    )
-    .err()
-    .unwrap()
-    .to_string();
-    assert!(
-        e.starts_with(
-            "batch_norm: residual expects the shape of x, [3, 4], got [2, 4] (batch_norm.rs:"
+    assert_error(
+        batch_norm(
+            pair[0],
+            &vector,
+            &vector,
+            BatchNormOptions {
+                residual: Some(pair[1]),
+                ..Default::default()
+            },
         ),
-        "{e}"
+        "batch_norm: residual expects the shape of x, [3, 4], got [2, 4] (batch_norm.rs:",
     );
     let (x, y) = (of(&[6, 4], DType::F32), of(&[3, 4], DType::F32));
     // Times 4 channels the second count would be 24 too, modulo 2^64.
@@ -610,28 +596,23 @@ fn errors() {
             "{e}"
         );
     }
-    let e = error(&of(&[3, 0], DType::F32), &vector, &vector);
-    assert!(
-        e.starts_with("batch_norm: x expects [.., c] with at least one channel, got [3, 0]"),
-        "{e}"
+    assert_starts(
+        &error(&of(&[3, 0], DType::F32), &vector, &vector),
+        "batch_norm: x expects [.., c] with at least one channel, got [3, 0]",
     );
     let short = Tensor::zeros([3], DType::F32);
-    let e = batch_norm(
-        &of(&[3, 4], DType::F32),
-        &vector,
-        &vector,
-        BatchNormOptions {
-            statistics: Statistics::Given(vector.value(), &short),
-            ..Default::default()
-        },
-    )
-    .map(|(y, _)| y)
-    .err()
-    .unwrap()
-    .to_string();
-    assert!(
-        e.starts_with("batch_norm: var expects [c = 4], got [3] (batch_norm.rs:"),
-        "{e}"
+    assert_error(
+        batch_norm(
+            &of(&[3, 4], DType::F32),
+            &vector,
+            &vector,
+            BatchNormOptions {
+                statistics: Statistics::Given(vector.value(), &short),
+                ..Default::default()
+            },
+        )
+        .map(|(y, _)| y),
+        "batch_norm: var expects [c = 4], got [3] (batch_norm.rs:",
     );
 }
 

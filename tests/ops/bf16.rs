@@ -11,6 +11,8 @@ use wavemix::ops::{
 };
 use wavemix::{DType, Result, Rng, Shape, Tensor, Var, Window};
 
+use crate::helpers::on_threads;
+
 /// Half a unit in the last place, relative to the number.
 const ROUNDING: f64 = 1.0 / 256.0;
 
@@ -256,13 +258,7 @@ fn each_is_f64_rounded() {
 #[test]
 fn two_threads_give_the_bits_of_one() {
     for case in cases() {
-        let run = |threads| {
-            let pool = rayon::ThreadPoolBuilder::new()
-                .num_threads(threads)
-                .build()
-                .unwrap();
-            pool.install(|| outcome(&case, DType::BF16))
-        };
+        let run = |threads| on_threads(threads, || outcome(&case, DType::BF16));
         assert!(run(1) == run(2), "{}", case.name);
     }
 }

@@ -2,6 +2,8 @@ use proptest::prelude::*;
 use wavemix::gradcheck::gradcheck;
 use wavemix::{DType, Rng, Tensor, Var};
 
+use crate::helpers::assert_error;
+
 fn constant(values: &[f64], shape: impl Into<wavemix::Shape>) -> Var {
     Tensor::from_slice(values, shape).unwrap().into()
 }
@@ -30,10 +32,9 @@ fn errors_name_the_operand_and_the_line() {
         format!("add: b expects a shape that broadcasts with [2], got [3] (binary.rs:{line})")
     );
     let single = Var::from(Tensor::scalar(1.0f32));
-    let error = (&constant(&[1.0], []) * &single).err().unwrap().to_string();
-    assert!(
-        error.starts_with("mul: b expects the dtype of a, f64, got f32"),
-        "{error}"
+    assert_error(
+        &constant(&[1.0], []) * &single,
+        "mul: b expects the dtype of a, f64, got f32",
     );
 }
 

@@ -1,6 +1,8 @@
 use wavemix::gradcheck::adjoint_check;
 use wavemix::{DType, Rng, Tensor, Var};
 
+use crate::helpers::assert_error;
+
 #[test]
 fn values_are_rounded_to_nearest_and_back_without_loss() {
     let x = Tensor::from_vec(
@@ -53,10 +55,9 @@ fn gradients_come_back_in_the_operands_type() {
 #[test]
 fn integers_have_no_gradient() {
     let labels = Var::from(Tensor::scalar(3i64));
-    let error = labels.cast(DType::F32).err().unwrap().to_string();
-    assert!(
-        error.starts_with("cast: dtype expects floats, as only those have a gradient, got i64"),
-        "{error}"
+    assert_error(
+        labels.cast(DType::F32),
+        "cast: dtype expects floats, as only those have a gradient, got i64",
     );
 }
 

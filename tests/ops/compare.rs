@@ -3,6 +3,8 @@ use wavemix::gradcheck::gradcheck;
 use wavemix::ops::select;
 use wavemix::{DType, Result, Rng, Shape, Tensor, Var};
 
+use crate::helpers::assert_errors;
+
 #[test]
 fn masks_broadcast() {
     let (a, b) = (
@@ -62,13 +64,7 @@ fn errors() {
             "select: b expects the dtype of a, f32, got f64",
         ),
     ];
-    for (result, message) in cases {
-        let error = result.err().unwrap().to_string();
-        assert!(
-            error.starts_with(message) && error.contains("(compare.rs:"),
-            "{error}"
-        );
-    }
+    assert_errors(cases, "compare.rs");
 }
 
 proptest! {

@@ -5,6 +5,8 @@ use wavemix::ops::{
 };
 use wavemix::{DType, Rng, Shape, Tensor, Var, Window};
 
+use crate::helpers::{assert_starts, message, on_threads};
+
 pub fn draw(shape: &[usize], dtype: DType, seed: u64) -> Tensor {
     Tensor::normal(Shape::new(shape).unwrap(), 0.0, 1.0, dtype, &Rng::new(seed))
 }
@@ -74,6 +76,59 @@ fn naive(x: &Tensor, w: &Tensor, size: [usize; 2], window: &Window) -> Vec<f64> 
     y
 }
 
+/// [`conv2d`] or [`conv_transpose2d`].
+pub type Convolution = fn(&Var, &Var, Option<&Var>, Window) -> wavemix::Result<Var>;
+
+/// The definition of one of them: y of this size.
+pub type Definition = fn(&Tensor, &Tensor, [usize; 2], &Window) -> Vec<f64>;
+
+pub fn zeros(shape: &[usize]) -> Var {
+    Var::from(Tensor::zeros(Shape::new(shape).unwrap(), DType::F32))
+}
+
+/// A layer as the models have them, in f32 against f64's definition, on one thread and on two.
+/// `terms` products make an element of y at most.
+pub fn check_layer(
+    convolution: Convolution,
+    definition: Definition,
+    [x, w]: [&Tensor; 2],
+    window: Window,
+    terms: usize,
+) {
+    let inputs = [x, w].map(|t| t.cast(DType::F32).unwrap());
+    let on = |threads: usize| {
+        on_threads(threads, || {
+            let [x, w] = inputs.clone().map(Var::leaf);
+            let y = convolution(&x, &w, None, window).unwrap();
+            let gradients = y.backward_from(y.value().clone(), &[]).unwrap();
+            let results = [
+                y.value(),
+                gradients.of(&x).unwrap(),
+                gradients.of(&w).unwrap(),
+            ];
+            results.map(|t| t.to_vec::<f32>().unwrap())
+        })
+    };
+    let (shape, terms) = (x.shape(), terms as f64);
+    let [one, two] = [on(1), on(2)];
+    assert_eq!(one, two, "{shape:?}");
+    let y = convolution(&Var::from(x), &Var::from(w), None, window).unwrap();
+    let want = definition(x, w, [y.shape()[1], y.shape()[2]], &window);
+    let y = y.value().as_slice::<f64>().unwrap();
+    for ((&y, &y32), &want) in y.iter().zip(&one[0]).zip(&want) {
+        // Partial sums are about sqrt(terms), and as many roundings of those add up like a random
+        // walk.
+        assert!(
+            (y - want).abs() <= 2.0 * f64::EPSILON * terms,
+            "{shape:?}: {y} {want}"
+        );
+        assert!(
+            (f64::from(y32) - want).abs() <= 2.0 * f64::from(f32::EPSILON) * terms,
+            "{shape:?}: {y32} {want}"
+        );
+    }
+}
+
 #[test]
 fn a_hand_made_one() {
     let x = Var::from(
@@ -101,16 +156,9 @@ fn a_hand_made_one() {
 
 #[test]
 fn errors() {
-    let x = |shape: &[usize]| Var::from(Tensor::zeros(Shape::new(shape).unwrap(), DType::F32));
-    let error = |x: &Var, w: &Var, b: &Var, window| {
-        conv2d(x, w, Some(b), window).err().unwrap().to_string()
-    };
-    let (input, w, b, plain) = (
-        x(&[1, 4, 4, 6]),
-        x(&[8, 3, 3, 6]),
-        x(&[8]),
-        Window::default(),
-    );
+    let (x, plain) = (zeros, Window::default());
+    let error = |x: &Var, w: &Var, b: &Var, window| message(conv2d(x, w, Some(b), window));
+    let (input, w, b) = (x(&[1, 4, 4, 6]), x(&[8, 3, 3, 6]), x(&[8]));
     let starts = |message: String, start: &str| {
         assert!(
             message.starts_with(&format!("conv2d: {start} (conv2d.rs:")),
@@ -190,18 +238,17 @@ fn errors() {
         error(&input, &w, &b, far),
         "x expects at least 5 columns with the padding of 2 x 0, got 4",
     );
-    let message = error(
-        &input,
-        &w,
-        &b,
-        Window {
-            padding: [usize::MAX, 0],
-            ..plain
-        },
-    );
-    assert!(
-        message.starts_with("conv2d: window expects sizes that an address can count, got Window"),
-        "{message}"
+    assert_starts(
+        &error(
+            &input,
+            &w,
+            &b,
+            Window {
+                padding: [usize::MAX, 0],
+                ..plain
+            },
+        ),
+        "conv2d: window expects sizes that an address can count, got Window",
     );
     let w64 = Var::from(Tensor::zeros([8, 3, 3, 6], DType::F64));
     starts(
@@ -230,48 +277,13 @@ fn sizes_of_the_models() {
         ([2, 30, 30, 40], [40, 3, 3, 1], depthwise),
     ] {
         let (x, w) = (draw(&shape, DType::F64, 1), draw(&weight, DType::F64, 2));
-        let inputs = [&x, &w].map(|t| t.cast(DType::F32).unwrap());
-        let on = |threads: usize| {
-            let pool = rayon::ThreadPoolBuilder::new()
-                .num_threads(threads)
-                .build()
-                .unwrap();
-            pool.install(|| {
-                let [x, w] = inputs.clone().map(Var::leaf);
-                let y = conv2d(&x, &w, None, window).unwrap();
-                let gradients = y.backward_from(y.value().clone(), &[]).unwrap();
-                [
-                    y.value(),
-                    gradients.of(&x).unwrap(),
-                    gradients.of(&w).unwrap(),
-                ]
-                .map(|t| t.to_vec::<f32>().unwrap())
-            })
-        };
-        let [one, two] = [on(1), on(2)];
-        assert_eq!(one, two, "{shape:?}");
-        let y = conv2d(&Var::from(&x), &Var::from(&w), None, window).unwrap();
-        let want = naive(&x, &w, [y.shape()[1], y.shape()[2]], &window);
-        let terms = weight[1..].iter().product::<usize>() as f64;
-        for ((&y, &y32), &want) in y
-            .value()
-            .as_slice::<f64>()
-            .unwrap()
-            .iter()
-            .zip(&one[0])
-            .zip(&want)
-        {
-            // Partial sums are about sqrt(terms), and as many roundings of those add up like a
-            // random walk.
-            assert!(
-                (y - want).abs() <= 2.0 * f64::EPSILON * terms,
-                "{shape:?}: {y} {want}"
-            );
-            assert!(
-                (f64::from(y32) - want).abs() <= 2.0 * f64::from(f32::EPSILON) * terms,
-                "{shape:?}: {y32} {want}"
-            );
-        }
+        check_layer(
+            conv2d,
+            naive,
+            [&x, &w],
+            window,
+            weight[1..].iter().product(),
+        );
     }
 }
 
@@ -288,49 +300,25 @@ fn fewer_multiplications_give_the_same() {
         stride: [2, 2],
         ..same
     };
+    let wide = Window {
+        padding: [0, 1],
+        ..Window::default()
+    };
+    let longer = Window {
+        output_padding: [1, 0],
+        ..half
+    };
     let cases = [
         (false, [5, 28, 27, 64], [48, 3, 3, 64], same),
-        (
-            false,
-            [3, 13, 14, 48],
-            [64, 2, 2, 48],
-            Window {
-                padding: [0, 1],
-                ..Window::default()
-            },
-        ),
+        (false, [3, 13, 14, 48], [64, 2, 2, 48], wide),
         (false, [6, 12, 16, 32], [80, 4, 4, 32], half),
         (true, [5, 7, 6, 64], [64, 4, 4, 48], half),
-        (
-            true,
-            [1, 28, 28, 32],
-            [32, 4, 4, 144],
-            Window {
-                output_padding: [1, 0],
-                ..half
-            },
-        ),
+        (true, [1, 28, 28, 32], [32, 4, 4, 144], longer),
         (true, [2, 9, 8, 48], [48, 3, 3, 64], same),
         (true, [5, 7, 6, 16], [16, 4, 4, 16], half),
-        (
-            true,
-            [1, 28, 28, 32],
-            [32, 4, 4, 48],
-            Window {
-                output_padding: [1, 0],
-                ..half
-            },
-        ),
+        (true, [1, 28, 28, 32], [32, 4, 4, 48], longer),
         (false, [6, 12, 17, 32], [16, 4, 4, 32], half),
-        (
-            false,
-            [3, 13, 14, 16],
-            [32, 2, 2, 16],
-            Window {
-                padding: [0, 1],
-                ..Window::default()
-            },
-        ),
+        (false, [3, 13, 14, 16], [32, 2, 2, 16], wide),
     ];
     for (transposed, shape, weight, window) in cases {
         let on = |dtype| {

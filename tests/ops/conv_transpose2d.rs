@@ -1,9 +1,11 @@
 use proptest::prelude::*;
 use wavemix::gradcheck::{adjoint_check, gradcheck};
 use wavemix::ops::conv_transpose2d;
-use wavemix::{DType, Shape, Tensor, Var, Window};
+use wavemix::{DType, Tensor, Var, Window};
 
-use crate::conv2d::{Case, cases, draw};
+use crate::conv2d::{Case, cases, check_layer, draw, zeros};
+
+use crate::helpers::{assert_starts, message};
 
 /// The definition: each input pixel adds its kernel's image to the output.
 fn naive(x: &Tensor, w: &Tensor, size: [usize; 2], window: &Window) -> Vec<f64> {
@@ -66,19 +68,10 @@ fn a_hand_made_one() {
 
 #[test]
 fn errors() {
-    let x = |shape: &[usize]| Var::from(Tensor::zeros(Shape::new(shape).unwrap(), DType::F32));
-    let error = |x: &Var, w: &Var, b: &Var, window| {
-        conv_transpose2d(x, w, Some(b), window)
-            .err()
-            .unwrap()
-            .to_string()
-    };
-    let (input, w, b, plain) = (
-        x(&[1, 4, 4, 6]),
-        x(&[6, 3, 3, 8]),
-        x(&[8]),
-        Window::default(),
-    );
+    let (x, plain) = (zeros, Window::default());
+    let error =
+        |x: &Var, w: &Var, b: &Var, window| message(conv_transpose2d(x, w, Some(b), window));
+    let (input, w, b) = (x(&[1, 4, 4, 6]), x(&[6, 3, 3, 8]), x(&[8]));
     let starts = |message: String, start: &str| {
         assert!(
             message.starts_with(&format!("conv_transpose2d: {start} (conv_transpose2d.rs:")),
@@ -130,20 +123,17 @@ fn errors() {
         ),
         "padding expects less than half of the output's 6 rows, got 3",
     );
-    let message = error(
-        &input,
-        &w,
-        &b,
-        Window {
-            stride: [usize::MAX, 1],
-            ..plain
-        },
-    );
-    assert!(
-        message.starts_with(
-            "conv_transpose2d: window expects sizes that an address can count, got Window"
+    assert_starts(
+        &error(
+            &input,
+            &w,
+            &b,
+            Window {
+                stride: [usize::MAX, 1],
+                ..plain
+            },
         ),
-        "{message}"
+        "conv_transpose2d: window expects sizes that an address can count, got Window",
     );
 }
 
@@ -184,48 +174,13 @@ fn sizes_of_the_models() {
         ),
     ] {
         let (x, w) = (draw(&shape, DType::F64, 1), draw(&weight, DType::F64, 2));
-        let inputs = [&x, &w].map(|t| t.cast(DType::F32).unwrap());
-        let on = |threads: usize| {
-            let pool = rayon::ThreadPoolBuilder::new()
-                .num_threads(threads)
-                .build()
-                .unwrap();
-            pool.install(|| {
-                let [x, w] = inputs.clone().map(Var::leaf);
-                let y = conv_transpose2d(&x, &w, None, window).unwrap();
-                let gradients = y.backward_from(y.value().clone(), &[]).unwrap();
-                [
-                    y.value(),
-                    gradients.of(&x).unwrap(),
-                    gradients.of(&w).unwrap(),
-                ]
-                .map(|t| t.to_vec::<f32>().unwrap())
-            })
-        };
-        let [one, two] = [on(1), on(2)];
-        assert_eq!(one, two, "{shape:?}");
-        let y = conv_transpose2d(&Var::from(&x), &Var::from(&w), None, window).unwrap();
-        let want = naive(&x, &w, [y.shape()[1], y.shape()[2]], &window);
-        let terms = weight[..3].iter().product::<usize>() as f64;
-        for ((&y, &y32), &want) in y
-            .value()
-            .as_slice::<f64>()
-            .unwrap()
-            .iter()
-            .zip(&one[0])
-            .zip(&want)
-        {
-            // Partial sums are about sqrt(terms), and as many roundings of those add up like a
-            // random walk.
-            assert!(
-                (y - want).abs() <= 2.0 * f64::EPSILON * terms,
-                "{shape:?}: {y} {want}"
-            );
-            assert!(
-                (f64::from(y32) - want).abs() <= 2.0 * f64::from(f32::EPSILON) * terms,
-                "{shape:?}: {y32} {want}"
-            );
-        }
+        check_layer(
+            conv_transpose2d,
+            naive,
+            [&x, &w],
+            window,
+            weight[..3].iter().product(),
+        );
     }
 }
 

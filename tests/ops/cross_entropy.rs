@@ -3,6 +3,8 @@ use wavemix::gradcheck::gradcheck;
 use wavemix::ops::{CrossEntropyOptions, cross_entropy};
 use wavemix::{DType, Rng, Shape, Tensor, Var};
 
+use crate::helpers::{assert_starts, on_threads};
+
 fn options(label_smoothing: f64, ignore_index: Option<i64>) -> CrossEntropyOptions {
     CrossEntropyOptions {
         label_smoothing,
@@ -10,8 +12,13 @@ fn options(label_smoothing: f64, ignore_index: Option<i64>) -> CrossEntropyOptio
     }
 }
 
-fn labels_of(values: &[i64]) -> Tensor {
+pub fn labels_of(values: &[i64]) -> Tensor {
     Tensor::from_slice(values, [values.len()]).unwrap()
+}
+
+pub fn gradient(loss: &Var, logits: &Var) -> Vec<f32> {
+    let gradients = loss.backward().unwrap();
+    gradients.of(logits).unwrap().to_vec::<f32>().unwrap()
 }
 
 /// The definition: the mean of -sum of target ln(softmax).
@@ -80,15 +87,7 @@ fn large_logits_do_not_overflow() {
     let logits = Var::leaf(Tensor::from_vec(vec![1e4f32, -1e4, 0.0], [1, 3]).unwrap());
     let loss = cross_entropy(&logits, &labels_of(&[1]), CrossEntropyOptions::default()).unwrap();
     assert_eq!(loss.value().item().unwrap(), 2e4);
-    assert_eq!(
-        loss.backward()
-            .unwrap()
-            .of(&logits)
-            .unwrap()
-            .to_vec::<f32>()
-            .unwrap(),
-        [1.0, -1.0, 0.0]
-    );
+    assert_eq!(gradient(&loss, &logits), [1.0, -1.0, 0.0]);
 }
 
 #[test]
@@ -96,15 +95,7 @@ fn nothing_counted_is_no_loss() {
     let logits = Var::leaf(Tensor::ones([2, 3], DType::F32));
     let loss = cross_entropy(&logits, &labels_of(&[255, 255]), options(0.1, Some(255))).unwrap();
     assert_eq!(loss.value().item().unwrap(), 0.0);
-    assert_eq!(
-        loss.backward()
-            .unwrap()
-            .of(&logits)
-            .unwrap()
-            .to_vec::<f32>()
-            .unwrap(),
-        [0.0; 6]
-    );
+    assert_eq!(gradient(&loss, &logits), [0.0; 6]);
     let loss = cross_entropy(
         &Var::from(Tensor::ones([0, 3], DType::F32)),
         &labels_of(&[]),
@@ -114,47 +105,40 @@ fn nothing_counted_is_no_loss() {
     assert_eq!(loss.value().item().unwrap(), 0.0);
 }
 
-#[test]
-fn single_precision_and_two_threads() {
-    let (n, k, rng) = (3000, 47, Rng::new(6));
+/// A loss of [n, k] logits and its gradient: the same bits on two threads, and in f32 near those in
+/// f64. Gradients are weights of at most `weight` over n, and their exponents are off by the
+/// rounding of numbers near 16.
+pub fn check_precision(
+    [n, k]: [usize; 2],
+    weight: f64,
+    loss: impl Fn(&Var, &Tensor) -> wavemix::Result<Var> + Sync,
+) {
+    let rng = Rng::new(6);
     let exact = Tensor::normal([n, k], 0.0, 3.0, DType::F32, &rng);
-    let labels = labels_of(
-        &(0..n as u64)
-            .map(|i| i64::from(rng.stream(1).word(i) % 47))
-            .collect::<Vec<_>>(),
-    );
+    let label = |i| i64::from(rng.stream(1).word(i) % k as u32);
+    let labels = labels_of(&(0..n as u64).map(label).collect::<Vec<_>>());
     let run = |threads, dtype| {
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .build()
-            .unwrap();
-        pool.install(|| {
+        on_threads(threads, || {
             let logits = Var::leaf(exact.cast(dtype).unwrap());
-            let loss = cross_entropy(&logits, &labels, options(0.1, None)).unwrap();
-            let dx = loss
-                .backward()
-                .unwrap()
-                .of(&logits)
-                .unwrap()
-                .cast(DType::F64)
-                .unwrap()
-                .to_vec::<f64>()
-                .unwrap();
-            (loss.value().item().unwrap(), dx)
+            let loss = loss(&logits, &labels).unwrap();
+            let gradients = loss.backward().unwrap();
+            let dx = gradients.of(&logits).unwrap().cast(DType::F64).unwrap();
+            (loss.value().item().unwrap(), dx.to_vec::<f64>().unwrap())
         })
     };
     let (single, double) = (run(1, DType::F32), run(1, DType::F64));
     assert!(single == run(2, DType::F32));
     let eps = f64::from(f32::EPSILON);
     assert!((single.0 - double.0).abs() < 8.0 * eps * double.0 && double.0 > 1.0);
-    // Each gradient is at most 1 / n, and its exponent is off by the rounding of numbers near 16.
-    assert!(
-        single
-            .1
-            .iter()
-            .zip(&double.1)
-            .all(|(a, b)| (a - b).abs() < 16.0 * eps / n as f64)
-    );
+    let mut pairs = single.1.iter().zip(&double.1);
+    assert!(pairs.all(|(a, b)| (a - b).abs() < 16.0 * weight * eps / n as f64));
+}
+
+#[test]
+fn single_precision_and_two_threads() {
+    check_precision([3000, 47], 1.0, |logits, labels| {
+        cross_entropy(logits, labels, options(0.1, None))
+    });
 }
 
 #[test]
@@ -166,49 +150,41 @@ fn errors() {
             .unwrap()
             .to_string()
     };
-    let e = error(&logits, &labels_of(&[0, 3]), options(0.0, None));
-    assert!(
-        e.starts_with(
-            "cross_entropy: labels expects labels in 0..3, got 3 at position 1 (cross_entropy.rs:"
+    assert_starts(
+        &error(&logits, &labels_of(&[0, 3]), options(0.0, None)),
+        "cross_entropy: labels expects labels in 0..3, got 3 at position 1 (cross_entropy.rs:",
+    );
+    assert_starts(
+        &error(&logits, &labels_of(&[-1, 0]), options(0.0, Some(255))),
+        "cross_entropy: labels expects labels in 0..3 or 255, which is ignored, got -1 at position 0",
+    );
+    assert_starts(
+        &error(&logits, &labels_of(&[0]), options(0.0, None)),
+        "cross_entropy: labels expects [2], got [1]",
+    );
+    assert_starts(
+        &error(&logits, &Tensor::zeros([2], DType::U8), options(0.0, None)),
+        "cross_entropy: labels expects i64, got u8",
+    );
+    assert_starts(
+        &error(&logits, &labels_of(&[0, 0]), options(1.5, None)),
+        "cross_entropy: label_smoothing expects a number in 0..=1, got 1.5",
+    );
+    assert_starts(
+        &error(
+            &Var::from(Tensor::zeros([0], DType::F32)),
+            &Tensor::zeros([], DType::I64),
+            options(0.0, None),
         ),
-        "{e}"
+        "cross_entropy: logits expects [.., classes] with at least one class, got [0]",
     );
-    let e = error(&logits, &labels_of(&[-1, 0]), options(0.0, Some(255)));
-    assert!(e.starts_with("cross_entropy: labels expects labels in 0..3 or 255, which is ignored, got -1 at position 0"), "{e}");
-    let e = error(&logits, &labels_of(&[0]), options(0.0, None));
-    assert!(
-        e.starts_with("cross_entropy: labels expects [2], got [1]"),
-        "{e}"
-    );
-    let e = error(&logits, &Tensor::zeros([2], DType::U8), options(0.0, None));
-    assert!(
-        e.starts_with("cross_entropy: labels expects i64, got u8"),
-        "{e}"
-    );
-    let e = error(&logits, &labels_of(&[0, 0]), options(1.5, None));
-    assert!(
-        e.starts_with("cross_entropy: label_smoothing expects a number in 0..=1, got 1.5"),
-        "{e}"
-    );
-    let e = error(
-        &Var::from(Tensor::zeros([0], DType::F32)),
-        &Tensor::zeros([], DType::I64),
-        options(0.0, None),
-    );
-    assert!(
-        e.starts_with(
-            "cross_entropy: logits expects [.., classes] with at least one class, got [0]"
+    assert_starts(
+        &error(
+            &Var::from(Tensor::zeros([2, 3], DType::I64)),
+            &labels_of(&[0, 0]),
+            options(0.0, None),
         ),
-        "{e}"
-    );
-    let e = error(
-        &Var::from(Tensor::zeros([2, 3], DType::I64)),
-        &labels_of(&[0, 0]),
-        options(0.0, None),
-    );
-    assert!(
-        e.starts_with("cross_entropy: logits expects f32 or f64, got i64"),
-        "{e}"
+        "cross_entropy: logits expects f32 or f64, got i64",
     );
 }
 

@@ -2,6 +2,8 @@ use proptest::prelude::*;
 use wavemix::gradcheck::adjoint_check;
 use wavemix::{DType, Rng, Shape, Tensor, Var};
 
+use crate::helpers::{assert_error, on_threads};
+
 #[test]
 fn each_element_has_its_bits() {
     // Longer than a chunk, and no multiple of anything.
@@ -68,11 +70,7 @@ fn two_threads_give_the_bits_of_one() {
         &Rng::new(1),
     ));
     let run = |threads| {
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .build()
-            .unwrap();
-        pool.install(|| {
+        on_threads(threads, || {
             x.dropout(0.5, &Rng::new(7))
                 .unwrap()
                 .value()
@@ -98,14 +96,9 @@ fn errors() {
             "{e}"
         );
     }
-    let e = Var::from(Tensor::ones([2], DType::I64))
-        .dropout(0.5, &Rng::new(1))
-        .err()
-        .unwrap()
-        .to_string();
-    assert!(
-        e.starts_with("dropout: x expects f32 or f64, got i64"),
-        "{e}"
+    assert_error(
+        Var::from(Tensor::ones([2], DType::I64)).dropout(0.5, &Rng::new(1)),
+        "dropout: x expects f32 or f64, got i64",
     );
 }
 

@@ -2,6 +2,8 @@ use proptest::prelude::*;
 use wavemix::gradcheck::{adjoint_check, gradcheck};
 use wavemix::{DType, Rng, Tensor, Var};
 
+use crate::helpers::{assert_error, on_threads};
+
 fn normal(shape: [usize; 4], dtype: DType, seed: u64) -> Tensor {
     Tensor::normal(shape, 0.0, 1.0, dtype, &Rng::new(seed))
 }
@@ -88,11 +90,7 @@ fn an_image_of_bytes_comes_back() {
 fn two_threads_give_the_bits_of_one() {
     let x = Var::from(normal([3, 65, 63, 24], DType::F32, 1));
     let run = |threads| {
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .build()
-            .unwrap();
-        pool.install(|| {
+        on_threads(threads, || {
             let y = x.dwt().unwrap();
             (
                 y.value().to_vec::<f32>().unwrap(),
@@ -133,40 +131,22 @@ fn levels_go_on_from_the_low_band() {
 
 #[test]
 fn errors() {
-    let error = Var::from(Tensor::zeros([4, 4], DType::F32))
-        .dwt()
-        .err()
-        .unwrap()
-        .to_string();
-    assert!(
-        error.starts_with("dwt: x expects [n, h, w, c], got [4, 4] (dwt.rs:"),
-        "{error}"
+    assert_error(
+        Var::from(Tensor::zeros([4, 4], DType::F32)).dwt(),
+        "dwt: x expects [n, h, w, c], got [4, 4] (dwt.rs:",
     );
-    let error = Var::from(Tensor::zeros([1, 4, 4, 1], DType::U8))
-        .dwt()
-        .err()
-        .unwrap()
-        .to_string();
-    assert!(
-        error.starts_with("dwt: x expects f32 or f64, got u8"),
-        "{error}"
+    assert_error(
+        Var::from(Tensor::zeros([1, 4, 4, 1], DType::U8)).dwt(),
+        "dwt: x expects f32 or f64, got u8",
     );
     let bands = Var::from(Tensor::zeros([1, 2, 2, 8], DType::F32));
-    let error = bands.idwt([5, 4]).err().unwrap().to_string();
-    assert!(
-        error.starts_with(
-            "idwt: x expects [n, 3, 2, 4 c] for images of 5 x 4, got [1, 2, 2, 8] (dwt.rs:"
-        ),
-        "{error}"
+    assert_error(
+        bands.idwt([5, 4]),
+        "idwt: x expects [n, 3, 2, 4 c] for images of 5 x 4, got [1, 2, 2, 8] (dwt.rs:",
     );
-    let error = Var::from(Tensor::zeros([1, 2, 2, 6], DType::F32))
-        .idwt([4, 4])
-        .err()
-        .unwrap()
-        .to_string();
-    assert!(
-        error.starts_with("idwt: x expects [n, 2, 2, 4 c] for images of 4 x 4, got [1, 2, 2, 6]"),
-        "{error}"
+    assert_error(
+        Var::from(Tensor::zeros([1, 2, 2, 6], DType::F32)).idwt([4, 4]),
+        "idwt: x expects [n, 2, 2, 4 c] for images of 4 x 4, got [1, 2, 2, 6]",
     );
 }
 

@@ -3,6 +3,8 @@ use wavemix::{DType, Device, Shape, Tensor, Var};
 
 use crate::empty_cases::CASES;
 
+use crate::helpers::assert_error;
+
 /// Operands of 1 everywhere, as leaves.
 fn ones(shapes: &[&[usize]], dtype: DType) -> Vec<Var> {
     shapes
@@ -94,9 +96,8 @@ fn a_result_too_large_is_an_error() {
             );
         }
     }
-    let e = Tensor::full_on(Device::Cpu, [1 << 63, 2], 0.0, DType::F32)
-        .err()
-        .unwrap()
-        .to_string();
-    assert!(e.starts_with("full_on: shape expects one that fits in memory, got [9223372036854775808, 2] (empty.rs:"), "{e}");
+    assert_error(
+        Tensor::full_on(Device::Cpu, [1 << 63, 2], 0.0, DType::F32),
+        "full_on: shape expects one that fits in memory, got [9223372036854775808, 2] (empty.rs:",
+    );
 }

@@ -3,9 +3,8 @@ use wavemix::gradcheck::gradcheck;
 use wavemix::ops::{CrossEntropyOptions, cross_entropy, focal_loss};
 use wavemix::{DType, Rng, Shape, Tensor, Var};
 
-fn labels_of(values: &[i64]) -> Tensor {
-    Tensor::from_slice(values, [values.len()]).unwrap()
-}
+use crate::cross_entropy::{check_precision, gradient, labels_of};
+use crate::helpers::assert_error;
 
 #[test]
 fn one_position_by_hand() {
@@ -23,85 +22,28 @@ fn certainty_is_no_loss_and_no_gradient() {
         );
         let loss = focal_loss(&logits, &labels_of(&[0, 255]), gamma, Some(255)).unwrap();
         assert_eq!(loss.value().item().unwrap(), 0.0);
-        assert_eq!(
-            loss.backward()
-                .unwrap()
-                .of(&logits)
-                .unwrap()
-                .to_vec::<f32>()
-                .unwrap(),
-            [0.0; 6],
-            "gamma {gamma}"
-        );
+        assert_eq!(gradient(&loss, &logits), [0.0; 6], "gamma {gamma}");
     }
 }
 
 #[test]
 fn single_precision_and_two_threads() {
-    let (n, k, rng) = (5000, 20, Rng::new(6));
-    let exact = Tensor::normal([n, k], 0.0, 3.0, DType::F32, &rng);
-    let labels = labels_of(
-        &(0..n as u64)
-            .map(|i| i64::from(rng.stream(1).word(i) % 20))
-            .collect::<Vec<_>>(),
-    );
-    let run = |threads, dtype| {
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .build()
-            .unwrap();
-        pool.install(|| {
-            let logits = Var::leaf(exact.cast(dtype).unwrap());
-            let loss = focal_loss(&logits, &labels, 2.0, None).unwrap();
-            let dx = loss
-                .backward()
-                .unwrap()
-                .of(&logits)
-                .unwrap()
-                .cast(DType::F64)
-                .unwrap()
-                .to_vec::<f64>()
-                .unwrap();
-            (loss.value().item().unwrap(), dx)
-        })
-    };
-    let (single, double) = (run(1, DType::F32), run(1, DType::F64));
-    assert!(single == run(2, DType::F32));
-    let eps = f64::from(f32::EPSILON);
-    assert!((single.0 - double.0).abs() < 8.0 * eps * double.0 && double.0 > 1.0);
-    // Each weight is below 2, and exponents are off by the rounding of numbers near 16.
-    assert!(
-        single
-            .1
-            .iter()
-            .zip(&double.1)
-            .all(|(a, b)| (a - b).abs() < 32.0 * eps / n as f64)
-    );
+    check_precision([5000, 20], 2.0, |logits, labels| {
+        focal_loss(logits, labels, 2.0, None)
+    });
 }
 
 #[test]
 fn errors() {
     let logits = Var::from(Tensor::zeros([2, 3], DType::F32));
-    let e = focal_loss(&logits, &labels_of(&[0, 7]), 2.0, None)
-        .err()
-        .unwrap()
-        .to_string();
-    assert!(
-        e.starts_with(
-            "focal_loss: labels expects labels in 0..3, got 7 at position 1 (focal_loss.rs:"
-        ),
-        "{e}"
+    assert_error(
+        focal_loss(&logits, &labels_of(&[0, 7]), 2.0, None),
+        "focal_loss: labels expects labels in 0..3, got 7 at position 1 (focal_loss.rs:",
     );
     for gamma in [-1.0, f64::NAN, f64::INFINITY] {
-        let e = focal_loss(&logits, &labels_of(&[0, 0]), gamma, None)
-            .err()
-            .unwrap()
-            .to_string();
-        assert!(
-            e.starts_with(&format!(
-                "focal_loss: gamma expects a finite number not below 0, got {gamma}"
-            )),
-            "{e}"
+        assert_error(
+            focal_loss(&logits, &labels_of(&[0, 0]), gamma, None),
+            &format!("focal_loss: gamma expects a finite number not below 0, got {gamma}"),
         );
     }
 }

@@ -2,6 +2,8 @@ use proptest::prelude::*;
 use wavemix::gradcheck::gradcheck;
 use wavemix::{DType, Rng, Shape, Tensor, Var};
 
+use crate::helpers::{assert_error, on_threads};
+
 /// Value and gradient of the fused op and of its definition.
 fn both(x: &Tensor, p: f64, rng: &Rng) -> [(Vec<f32>, Vec<f32>); 2] {
     [true, false].map(|fused| {
@@ -57,35 +59,19 @@ fn evaluation_is_gelu_alone() {
 #[test]
 fn two_threads_give_the_bits_of_one() {
     let x = Tensor::normal([200, 501], 0.0, 1.0, DType::F32, &Rng::new(1));
-    let run = |threads| {
-        rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .build()
-            .unwrap()
-            .install(|| both(&x, 0.5, &Rng::new(3)))
-    };
+    let run = |threads| on_threads(threads, || both(&x, 0.5, &Rng::new(3)));
     assert!(run(1) == run(2));
 }
 
 #[test]
 fn errors() {
-    let e = Var::from(Tensor::ones([2], DType::F32))
-        .gelu_dropout(2.0, None)
-        .err()
-        .unwrap()
-        .to_string();
-    assert!(
-        e.starts_with("gelu_dropout: p expects a probability in 0..=1, got 2 (gelu_dropout.rs:"),
-        "{e}"
+    assert_error(
+        Var::from(Tensor::ones([2], DType::F32)).gelu_dropout(2.0, None),
+        "gelu_dropout: p expects a probability in 0..=1, got 2 (gelu_dropout.rs:",
     );
-    let e = Var::from(Tensor::ones([2], DType::I64))
-        .gelu_dropout(0.5, Some(&Rng::new(1)))
-        .err()
-        .unwrap()
-        .to_string();
-    assert!(
-        e.starts_with("gelu_dropout: x expects f32 or f64, got i64"),
-        "{e}"
+    assert_error(
+        Var::from(Tensor::ones([2], DType::I64)).gelu_dropout(0.5, Some(&Rng::new(1))),
+        "gelu_dropout: x expects f32 or f64, got i64",
     );
 }
 

@@ -3,6 +3,8 @@ use wavemix::gradcheck::adjoint_check;
 use wavemix::ops::{embedding, one_hot};
 use wavemix::{DType, Result, Rng, Shape, Tensor, Var};
 
+use crate::helpers::{assert_errors, on_threads};
+
 fn indices(values: &[i64], shape: impl Into<Shape>) -> Tensor {
     Tensor::from_slice(values, shape).unwrap()
 }
@@ -70,14 +72,9 @@ fn gradients_are_added_range_by_range() {
     }
     let whole: Vec<i64> = wanted.iter().flat_map(|&row| vec![row; c]).collect();
     for threads in [1, 2] {
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .build()
-            .unwrap();
         let of = |y: Result<Var>| {
-            let gradients = pool
-                .install(|| y.unwrap().backward_from(dy.clone(), &[]))
-                .unwrap();
+            let gradients =
+                on_threads(threads, || y.unwrap().backward_from(dy.clone(), &[])).unwrap();
             gradients.of(&x).unwrap().to_vec::<f32>().unwrap()
         };
         assert!(of(x.index_select(0, &indices(&wanted, [wanted.len()]))) == expected);
@@ -126,13 +123,7 @@ fn errors() {
             "one_hot: labels expects numbers in 0..4, got 4",
         ),
     ];
-    for (result, message) in cases {
-        let error = result.err().unwrap().to_string();
-        assert!(
-            error.starts_with(message) && error.contains("(index.rs:"),
-            "{error}"
-        );
-    }
+    assert_errors(cases, "index.rs");
 }
 
 #[test]
@@ -146,11 +137,7 @@ fn threads_do_not_change_the_bits() {
     ));
     let all: Vec<i64> = (0..70).map(|i| i * i % 50).collect();
     let run = |threads| {
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .build()
-            .unwrap();
-        pool.install(|| {
+        on_threads(threads, || {
             let y = x.index_select(1, &indices(&all, [70])).unwrap();
             let gradients = y.backward_from(y.value().clone(), &[]).unwrap();
             gradients.of(&x).unwrap().to_vec::<f32>().unwrap()

@@ -3,6 +3,8 @@ use wavemix::gradcheck::gradcheck;
 use wavemix::ops::layer_norm;
 use wavemix::{DType, Rng, Shape, Tensor, Var};
 
+use crate::helpers::{assert_starts, on_threads};
+
 const EPS: f64 = 1e-5;
 
 fn normal(shape: &[usize], dtype: DType, seed: u64) -> Tensor {
@@ -31,11 +33,7 @@ fn single_precision_and_two_threads() {
         normal(&[129], DType::F32, 3),
     );
     let run = |threads, dtype| {
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .build()
-            .unwrap();
-        pool.install(|| {
+        on_threads(threads, || {
             let leaves = [&x, &gamma, &beta].map(|t| Var::leaf(t.cast(dtype).unwrap()));
             let y = layer_norm(&leaves[0], &leaves[1], &leaves[2], EPS).unwrap();
             let gradients = y
@@ -134,32 +132,29 @@ fn errors() {
             .unwrap()
             .to_string()
     };
-    let e = error(
-        zeros(&[2, 4], DType::F32),
-        zeros(&[4], DType::F32),
-        zeros(&[3], DType::F32),
+    assert_starts(
+        &error(
+            zeros(&[2, 4], DType::F32),
+            zeros(&[4], DType::F32),
+            zeros(&[3], DType::F32),
+        ),
+        "layer_norm: beta expects [c = 4], got [3] (layer_norm.rs:",
     );
-    assert!(
-        e.starts_with("layer_norm: beta expects [c = 4], got [3] (layer_norm.rs:"),
-        "{e}"
+    assert_starts(
+        &error(
+            zeros(&[2, 4], DType::F64),
+            zeros(&[4], DType::F32),
+            zeros(&[4], DType::F32),
+        ),
+        "layer_norm: gamma expects the dtype of x, f64, got f32",
     );
-    let e = error(
-        zeros(&[2, 4], DType::F64),
-        zeros(&[4], DType::F32),
-        zeros(&[4], DType::F32),
-    );
-    assert!(
-        e.starts_with("layer_norm: gamma expects the dtype of x, f64, got f32"),
-        "{e}"
-    );
-    let e = error(
-        zeros(&[2, 0], DType::F32),
-        zeros(&[0], DType::F32),
-        zeros(&[0], DType::F32),
-    );
-    assert!(
-        e.starts_with("layer_norm: x expects [.., c] with at least one channel, got [2, 0]"),
-        "{e}"
+    assert_starts(
+        &error(
+            zeros(&[2, 0], DType::F32),
+            zeros(&[0], DType::F32),
+            zeros(&[0], DType::F32),
+        ),
+        "layer_norm: x expects [.., c] with at least one channel, got [2, 0]",
     );
 }
 

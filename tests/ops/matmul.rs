@@ -3,6 +3,8 @@ use wavemix::gradcheck::{adjoint_check, gradcheck};
 use wavemix::ops::matmul_with;
 use wavemix::{DType, Rng, Shape, Tensor, Var};
 
+use crate::helpers::{assert_error, on_threads};
+
 fn draw(shape: &[usize], dtype: DType, seed: u64) -> Tensor {
     Tensor::normal(Shape::new(shape).unwrap(), 0.0, 1.0, dtype, &Rng::new(seed))
 }
@@ -81,10 +83,9 @@ fn errors() {
         error(&x(&[3, 1, 3], DType::F32), &b)
             .starts_with("matmul: b expects a batch that broadcasts with [3], got [4, 3, 1]")
     );
-    let message = matmul_with(&a, &b, false, true).err().unwrap().to_string();
-    assert!(
-        message.starts_with("matmul: b expects [.., n, k = 3], got [4, 3, 1]"),
-        "{message}"
+    assert_error(
+        matmul_with(&a, &b, false, true),
+        "matmul: b expects [.., n, k = 3], got [4, 3, 1]",
     );
 }
 
@@ -163,11 +164,7 @@ fn large_ones_are_right_and_the_same_on_any_number_of_threads() {
             Var::from(b.cast(DType::F32).unwrap()),
         );
         let on = |threads: usize| {
-            let pool = rayon::ThreadPoolBuilder::new()
-                .num_threads(threads)
-                .build()
-                .unwrap();
-            pool.install(|| {
+            on_threads(threads, || {
                 (
                     a32.matmul(&b32).unwrap().into_value(),
                     Var::from(&a).matmul(&Var::from(&b)).unwrap().into_value(),

@@ -3,6 +3,8 @@ use wavemix::gradcheck::gradcheck;
 use wavemix::ops::mse;
 use wavemix::{DType, Rng, Shape, Tensor, Var};
 
+use crate::helpers::{assert_starts, on_threads};
+
 #[test]
 fn by_hand() {
     let of = |values: &[f32]| Var::leaf(Tensor::from_slice(values, [2, 2]).unwrap());
@@ -26,11 +28,7 @@ fn single_precision_and_two_threads() {
         |stream| Tensor::normal([100_003], 0.0, 1.0, DType::F32, &Rng::new(8).stream(stream));
     let (a, b) = (draw(0), draw(1));
     let run = |threads, dtype| {
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .build()
-            .unwrap();
-        pool.install(|| {
+        on_threads(threads, || {
             mse(
                 &a.cast(dtype).unwrap().into(),
                 &b.cast(dtype).unwrap().into(),
@@ -50,22 +48,17 @@ fn errors() {
     let zeros =
         |shape: &[usize], dtype| Var::from(Tensor::zeros(Shape::new(shape).unwrap(), dtype));
     let error = |a, b| mse(&a, &b).err().unwrap().to_string();
-    let e = error(zeros(&[2], DType::F32), zeros(&[1], DType::F32));
-    assert!(
-        e.starts_with(
-            "mse: target expects the shape of prediction, [2], with elements, got [1] (mse.rs:"
-        ),
-        "{e}"
+    assert_starts(
+        &error(zeros(&[2], DType::F32), zeros(&[1], DType::F32)),
+        "mse: target expects the shape of prediction, [2], with elements, got [1] (mse.rs:",
     );
-    let e = error(zeros(&[0], DType::F32), zeros(&[0], DType::F32));
-    assert!(
-        e.starts_with("mse: target expects the shape of prediction, [0], with elements, got [0]"),
-        "{e}"
+    assert_starts(
+        &error(zeros(&[0], DType::F32), zeros(&[0], DType::F32)),
+        "mse: target expects the shape of prediction, [0], with elements, got [0]",
     );
-    let e = error(zeros(&[2], DType::F32), zeros(&[2], DType::F64));
-    assert!(
-        e.starts_with("mse: target expects the dtype of prediction, f32, got f64"),
-        "{e}"
+    assert_starts(
+        &error(zeros(&[2], DType::F32), zeros(&[2], DType::F64)),
+        "mse: target expects the dtype of prediction, f32, got f64",
     );
 }
 

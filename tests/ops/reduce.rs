@@ -2,6 +2,8 @@ use proptest::prelude::*;
 use wavemix::gradcheck::{adjoint_check, gradcheck};
 use wavemix::{DType, Result, Rng, Tensor, Var};
 
+use crate::helpers::{assert_error, assert_errors, on_threads};
+
 #[test]
 fn sums_over_any_axes() {
     let x = Var::from(Tensor::from_vec((0..24).map(f64::from).collect(), [2, 3, 4]).unwrap());
@@ -12,12 +14,9 @@ fn sums_over_any_axes() {
     );
     assert_eq!(x.sum(&[1], true).unwrap().shape().to_string(), "[2, 1, 4]");
     assert_eq!(x.sum_all().unwrap().value().item().unwrap(), 276.0);
-    let error = x.sum(&[1, 1], false).err().unwrap().to_string();
-    assert!(
-        error.starts_with(
-            "sum: axes expects different axes below 3 for [2, 3, 4], got [1, 1] (reduce.rs:"
-        ),
-        "{error}"
+    assert_error(
+        x.sum(&[1, 1], false),
+        "sum: axes expects different axes below 3 for [2, 3, 4], got [1, 1] (reduce.rs:",
     );
 }
 
@@ -132,13 +131,7 @@ fn errors() {
             "topk: k expects at most the length of the last axis of [1, 2], got 3",
         ),
     ];
-    for (result, message) in cases {
-        let error = result.err().unwrap().to_string();
-        assert!(
-            error.starts_with(message) && error.contains("(reduce.rs:"),
-            "{error}"
-        );
-    }
+    assert_errors(cases, "reduce.rs");
 }
 
 #[test]
@@ -151,10 +144,6 @@ fn threads_do_not_change_the_bits() {
         &Rng::new(2),
     ));
     let run = |threads| {
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .build()
-            .unwrap();
         let all = || {
             let parts = [
                 x.var(&[0, 1], true, false),
@@ -171,7 +160,7 @@ fn threads_do_not_change_the_bits() {
             out.extend(at.cast(DType::F32).unwrap().to_vec::<f32>().unwrap());
             out
         };
-        pool.install(all)
+        on_threads(threads, all)
     };
     assert!(run(1) == run(2));
 }

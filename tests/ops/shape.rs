@@ -3,6 +3,8 @@ use wavemix::gradcheck::{adjoint_check, gradcheck};
 use wavemix::ops::concat;
 use wavemix::{DType, Device, Result, Rng, Shape, Tensor, Var};
 
+use crate::helpers::{assert_error, assert_errors, on_threads};
+
 fn counted(dims: &[usize]) -> Var {
     let shape = Shape::new(dims).unwrap();
     Tensor::arange(0.0, 1.0, shape.elements(), DType::F64)
@@ -95,11 +97,7 @@ fn large_ones_over_threads() {
     // Above the size from which work is split, with tiles cut off at the ends.
     let x = counted(&[3, 211, 117]);
     let run = |threads| {
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .build()
-            .unwrap();
-        pool.install(|| {
+        on_threads(threads, || {
             assert_is(x.permute(&[0, 2, 1]), &[3, 117, 211], |i| {
                 at(&x, &[i[0], i[2], i[1]])
             });
@@ -214,13 +212,7 @@ fn errors() {
             "concat: parts expects one dtype, f64, got u8",
         ),
     ];
-    for (result, message) in cases {
-        let error = result.err().unwrap().to_string();
-        assert!(
-            error.starts_with(message) && error.contains("(shape.rs:"),
-            "{error}"
-        );
-    }
+    assert_errors(cases, "shape.rs");
     assert!(
         x.pad(&[(usize::MAX, 0), (0, 0)])
             .err()
@@ -353,9 +345,8 @@ fn creation_of_an_impossible_tensor_panics_at_its_caller() {
 
 #[test]
 fn a_scalar_has_no_rows() {
-    let error = Tensor::scalar(1.0f32).rows(0..0).err().unwrap().to_string();
-    assert!(
-        error.starts_with("rows: tensor expects one dimension or more, got [] (shape.rs:"),
-        "{error}"
+    assert_error(
+        Tensor::scalar(1.0f32).rows(0..0),
+        "rows: tensor expects one dimension or more, got [] (shape.rs:",
     );
 }

@@ -2,6 +2,8 @@ use proptest::prelude::*;
 use wavemix::gradcheck::gradcheck;
 use wavemix::{DType, Rng, Shape, Tensor, Var};
 
+use crate::helpers::{assert_error, on_threads};
+
 #[test]
 fn by_hand_and_without_overflow() {
     let ln = |x: f64| x.ln();
@@ -47,11 +49,7 @@ fn single_precision_and_two_threads() {
     let dy = Tensor::normal([1000, 77], 0.0, 1.0, DType::F32, &Rng::new(4));
     for log in [false, true] {
         let run = |threads, dtype| {
-            let pool = rayon::ThreadPoolBuilder::new()
-                .num_threads(threads)
-                .build()
-                .unwrap();
-            pool.install(|| {
+            on_threads(threads, || {
                 let x = Var::leaf(x.cast(dtype).unwrap());
                 let y = if log { x.log_softmax(1) } else { x.softmax(1) }.unwrap();
                 let gradients = y.backward_from(dy.cast(dtype).unwrap(), &[]).unwrap();
@@ -134,36 +132,17 @@ fn log_gradient_rounding([x, y, dy]: [&[f64]; 3]) -> Vec<f64> {
 
 #[test]
 fn errors() {
-    let e = Var::from(Tensor::zeros([2, 3], DType::F32))
-        .softmax(2)
-        .err()
-        .unwrap()
-        .to_string();
-    assert!(
-        e.starts_with(
-            "softmax: axis expects one of the 2 axes of [2, 3], with elements, got 2 (softmax.rs:"
-        ),
-        "{e}"
+    assert_error(
+        Var::from(Tensor::zeros([2, 3], DType::F32)).softmax(2),
+        "softmax: axis expects one of the 2 axes of [2, 3], with elements, got 2 (softmax.rs:",
     );
-    let e = Var::from(Tensor::zeros([2, 0], DType::F32))
-        .log_softmax(1)
-        .err()
-        .unwrap()
-        .to_string();
-    assert!(
-        e.starts_with(
-            "log_softmax: axis expects one of the 2 axes of [2, 0], with elements, got 1"
-        ),
-        "{e}"
+    assert_error(
+        Var::from(Tensor::zeros([2, 0], DType::F32)).log_softmax(1),
+        "log_softmax: axis expects one of the 2 axes of [2, 0], with elements, got 1",
     );
-    let e = Var::from(Tensor::zeros([2], DType::U8))
-        .softmax(0)
-        .err()
-        .unwrap()
-        .to_string();
-    assert!(
-        e.starts_with("softmax: x expects f32 or f64, got u8"),
-        "{e}"
+    assert_error(
+        Var::from(Tensor::zeros([2], DType::U8)).softmax(0),
+        "softmax: x expects f32 or f64, got u8",
     );
 }
 

@@ -2,6 +2,8 @@ use proptest::prelude::*;
 use wavemix::gradcheck::{adjoint_check, gradcheck};
 use wavemix::{DType, Result, Rng, Tensor, Var};
 
+use crate::helpers::{assert_error, on_threads};
+
 type Function = fn(&Var) -> Result<Var>;
 
 /// Each function with its definition, and where to draw its operand: away from kinks and poles.
@@ -200,19 +202,10 @@ fn small_arguments_keep_their_digits() {
 #[test]
 fn errors() {
     let bytes = Var::from(Tensor::zeros([2], DType::U8));
-    let error = bytes.exp().err().unwrap().to_string();
-    assert!(
-        error.starts_with("exp: x expects f32 or f64, got u8 (unary.rs:"),
-        "{error}"
-    );
-    let error = Var::from(Tensor::zeros([2], DType::F32))
-        .clamp(1.0, 0.5)
-        .err()
-        .unwrap()
-        .to_string();
-    assert!(
-        error.starts_with("clamp: bounds expects low <= high, got 1 and 0.5 (unary.rs:"),
-        "{error}"
+    assert_error(bytes.exp(), "exp: x expects f32 or f64, got u8 (unary.rs:");
+    assert_error(
+        Var::from(Tensor::zeros([2], DType::F32)).clamp(1.0, 0.5),
+        "clamp: bounds expects low <= high, got 1 and 0.5 (unary.rs:",
     );
 }
 
@@ -220,11 +213,9 @@ fn errors() {
 fn threads_do_not_change_the_bits() {
     let x = Var::from(draw(-3.0, 3.0, &[3, 33_333], DType::F32, 5));
     let run = |threads| {
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .build()
-            .unwrap();
-        pool.install(|| x.gelu().unwrap().value().to_vec::<f32>().unwrap())
+        on_threads(threads, || {
+            x.gelu().unwrap().value().to_vec::<f32>().unwrap()
+        })
     };
     assert_eq!(run(1), run(2));
 }

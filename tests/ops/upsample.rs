@@ -3,6 +3,8 @@ use wavemix::gradcheck::adjoint_check;
 use wavemix::ops::Interpolation::{self, Bicubic, Bilinear, Nearest};
 use wavemix::{DType, Rng, Tensor, Var};
 
+use crate::helpers::{assert_error, assert_starts, on_threads};
+
 const ALL: [Interpolation; 3] = [Nearest, Bilinear, Bicubic];
 
 fn close(a: &[f64], b: &[f64], limit: f64) -> bool {
@@ -96,11 +98,7 @@ fn single_precision_and_two_threads() {
     let x = Tensor::normal([3, 17, 23, 31], 0.0, 1.0, DType::F32, &Rng::new(1));
     for how in ALL {
         let run = |threads, dtype| {
-            let pool = rayon::ThreadPoolBuilder::new()
-                .num_threads(threads)
-                .build()
-                .unwrap();
-            pool.install(|| {
+            on_threads(threads, || {
                 let x = Var::leaf(x.cast(dtype).unwrap());
                 let y = x.upsample([34, 50], how).unwrap();
                 let gradients = y.backward_from(y.value().clone(), &[]).unwrap();
@@ -129,35 +127,21 @@ fn errors() {
             .unwrap()
             .to_string()
     };
-    let e = error([1, 2, 2, 1], [4, 0]);
-    assert!(
-        e.starts_with(
-            "upsample: size expects a height and a width of at least 1, got [4, 0] (upsample.rs:"
-        ),
-        "{e}"
+    assert_starts(
+        &error([1, 2, 2, 1], [4, 0]),
+        "upsample: size expects a height and a width of at least 1, got [4, 0] (upsample.rs:",
     );
-    let e = error([1, 0, 2, 1], [4, 4]);
-    assert!(
-        e.starts_with("upsample: x expects images of at least one pixel, got [1, 0, 2, 1]"),
-        "{e}"
+    assert_starts(
+        &error([1, 0, 2, 1], [4, 4]),
+        "upsample: x expects images of at least one pixel, got [1, 0, 2, 1]",
     );
-    let e = Var::from(Tensor::zeros([2, 2], DType::F32))
-        .upsample([4, 4], Nearest)
-        .err()
-        .unwrap()
-        .to_string();
-    assert!(
-        e.starts_with("upsample: x expects [n, h, w, c], got [2, 2]"),
-        "{e}"
+    assert_error(
+        Var::from(Tensor::zeros([2, 2], DType::F32)).upsample([4, 4], Nearest),
+        "upsample: x expects [n, h, w, c], got [2, 2]",
     );
-    let e = Var::from(Tensor::zeros([1, 2, 2, 1], DType::U8))
-        .upsample([4, 4], Nearest)
-        .err()
-        .unwrap()
-        .to_string();
-    assert!(
-        e.starts_with("upsample: x expects f32 or f64, got u8"),
-        "{e}"
+    assert_error(
+        Var::from(Tensor::zeros([1, 2, 2, 1], DType::U8)).upsample([4, 4], Nearest),
+        "upsample: x expects f32 or f64, got u8",
     );
 }
 
