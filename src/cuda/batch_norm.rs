@@ -1,7 +1,7 @@
 //! Batch normalisation. Statistics are f32, whatever the type of x is.
 
 use super::runtime::launch::{Columns, together};
-use super::{Slice, SliceMut};
+use super::{Scratch, Slice, SliceMut};
 use crate::{DType, Result};
 
 /// Mean and biased variance of each channel of x `[rows, c]`: the moments of each block's rows,
@@ -90,20 +90,7 @@ pub(crate) fn gradient_sums(
     if rows == 0 {
         return dgamma.fill(0.0).and_then(|()| dbeta.fill(0.0));
     }
-    let plan = Columns::summing(rows, c, together(c, &[x, dy]));
-    let mut part = x.gpu.scratch(plan.splits * 2 * c, DType::F32)?;
-    let launch = x
-        .gpu
-        .kernel("batch_norm", "batch_norm_sums", x.dtype)?
-        .arg(x)
-        .arg(dy)
-        .arg(mean)
-        .arg(&mut part.write());
-    launch
-        .sizes([rows, c, plan.v, plan.span])?
-        .blocks(plan.grid())
-        .moves(2 * x.bytes())
-        .launch()?;
+    let (part, splits) = partial_sums(["batch_norm", "batch_norm_sums"], [x, dy, mean], c)?;
     let launch = x
         .gpu
         .kernel("batch_norm", "batch_norm_finish_sums", x.dtype)?
@@ -113,9 +100,34 @@ pub(crate) fn gradient_sums(
     launch
         .arg(dgamma)
         .arg(dbeta)
-        .sizes([plan.splits, c])?
+        .sizes([splits, c])?
         .blocks([c.div_ceil(8), 1, 1])
         .launch()
+}
+
+/// Two sums a channel of x and dy `[rows, c]` by blocks of rows, `[splits, 2, c]`, and the number of
+/// splits. The kernel takes statistics too.
+pub(super) fn partial_sums(
+    [file, name]: [&'static str; 2],
+    [x, dy, statistics]: [Slice; 3],
+    c: usize,
+) -> Result<(Scratch, usize)> {
+    let rows = x.elements / c;
+    let plan = Columns::summing(rows, c, together(c, &[x, dy]));
+    let mut part = x.gpu.scratch(plan.splits * 2 * c, DType::F32)?;
+    let launch = x
+        .gpu
+        .kernel(file, name, x.dtype)?
+        .arg(x)
+        .arg(dy)
+        .arg(statistics)
+        .arg(&mut part.write());
+    launch
+        .sizes([rows, c, plan.v, plan.span])?
+        .blocks(plan.grid())
+        .moves(2 * x.bytes())
+        .launch()?;
+    Ok((part, plan.splits))
 }
 
 /// dx. `sums` are dgamma and dbeta if mean and variance depend on x; none if they are constants.

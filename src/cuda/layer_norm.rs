@@ -1,10 +1,9 @@
 //! Layer normalisation; a warp takes a position.
 
-use super::batch_norm::wide;
+use super::batch_norm::{partial_sums, wide};
 use super::reduce::finish;
-use super::runtime::launch::{Columns, together};
 use super::{Slice, SliceMut};
-use crate::{DType, Result};
+use crate::Result;
 
 /// y, and mean and 1 / std of each position.
 pub(crate) fn forward(
@@ -58,20 +57,6 @@ pub(crate) fn backward_input(
 /// dgamma, then dbeta, in one row of 2 c elements of f32.
 pub(crate) fn gradient_sums([x, dy, stats]: [Slice; 3], sums: &mut SliceMut) -> Result<()> {
     let c = sums.as_slice().elements / 2;
-    let rows = x.elements / c;
-    let plan = Columns::summing(rows, c, together(c, &[x, dy]));
-    let mut part = x.gpu.scratch(plan.splits * 2 * c, DType::F32)?;
-    let launch = x
-        .gpu
-        .kernel("layer_norm", "layer_norm_sums", x.dtype)?
-        .arg(x)
-        .arg(dy)
-        .arg(stats)
-        .arg(&mut part.write());
-    launch
-        .sizes([rows, c, plan.v, plan.span])?
-        .blocks(plan.grid())
-        .moves(2 * x.bytes())
-        .launch()?;
-    finish(part.read(), x.dtype, [1, plan.splits, 2 * c], 1.0, sums)
+    let (part, splits) = partial_sums(["layer_norm", "layer_norm_sums"], [x, dy, stats], c)?;
+    finish(part.read(), x.dtype, [1, splits, 2 * c], 1.0, sums)
 }

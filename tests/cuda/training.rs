@@ -331,6 +331,13 @@ fn gradients_are_measured_and_cut_alike() {
     scale(&mut a, 3.0).unwrap();
     scale(&mut b, 3.0).unwrap();
     close("gradients", DType::F32, ELEMENTWISE, &a, &b).unwrap();
+    let bound = Bound {
+        roundings: 4.0,
+        terms: 64,
+    };
+    let same = |what: &str, p: &Params, q: &Params| {
+        close(what, DType::F32, bound, p.arena(), q.arena()).unwrap();
+    };
     for method in Method::NAMES {
         let method: Method = method.parse().unwrap();
         let (mut p, mut q) = (here.clone(), there.clone());
@@ -345,30 +352,10 @@ fn gradients_are_measured_and_cut_alike() {
             mean_p.update(&p).unwrap();
             mean_q.update(&q).unwrap();
         }
-        close(
-            &format!("{method}"),
-            DType::F32,
-            Bound {
-                roundings: 4.0,
-                terms: 64,
-            },
-            p.arena(),
-            q.arena(),
-        )
-        .unwrap();
+        same(&format!("{method}"), &p, &q);
         mean_p.copy_to(&mut p).unwrap();
         mean_q.copy_to(&mut q).unwrap();
-        close(
-            "mean",
-            DType::F32,
-            Bound {
-                roundings: 4.0,
-                terms: 64,
-            },
-            p.arena(),
-            q.arena(),
-        )
-        .unwrap();
+        same("mean", &p, &q);
     }
 }
 

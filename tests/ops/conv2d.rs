@@ -76,6 +76,22 @@ fn naive(x: &Tensor, w: &Tensor, size: [usize; 2], window: &Window) -> Vec<f64> 
     y
 }
 
+/// The window of a 3x3 kernel that keeps the size.
+fn same() -> Window {
+    Window {
+        padding: [1, 1],
+        ..Window::default()
+    }
+}
+
+/// The window of a 4x4 kernel that halves both sides, or doubles them transposed.
+pub fn half() -> Window {
+    Window {
+        stride: [2, 2],
+        ..same()
+    }
+}
+
 /// [`conv2d`] or [`conv_transpose2d`].
 pub type Convolution = fn(&Var, &Var, Option<&Var>, Window) -> wavemix::Result<Var>;
 
@@ -260,14 +276,7 @@ fn errors() {
 /// Layers as the models have them, in f32 against f64's definition, on one thread and on two.
 #[test]
 fn sizes_of_the_models() {
-    let same = Window {
-        padding: [1, 1],
-        ..Window::default()
-    };
-    let half = Window {
-        stride: [2, 2],
-        ..same
-    };
+    let (same, half) = (same(), half());
     let depthwise = Window { groups: 40, ..same };
     for (shape, weight, window) in [
         ([3, 28, 28, 3], [33, 3, 3, 3], same),
@@ -292,14 +301,7 @@ fn sizes_of_the_models() {
 /// panel, and so few that they stay in registers.
 #[test]
 fn fewer_multiplications_give_the_same() {
-    let same = Window {
-        padding: [1, 1],
-        ..Window::default()
-    };
-    let half = Window {
-        stride: [2, 2],
-        ..same
-    };
+    let (same, half) = (same(), half());
     let wide = Window {
         padding: [0, 1],
         ..Window::default()
@@ -521,14 +523,7 @@ fn check_bf16(name: &str, shapes: [&[usize]; 2], f: impl Fn(&Var, &Var) -> Var) 
 
 #[test]
 fn products_of_bf16() {
-    let same = Window {
-        padding: [1, 1],
-        ..Window::default()
-    };
-    let half = Window {
-        stride: [2, 2],
-        ..same
-    };
+    let (same, half) = (same(), half());
     let far = Window {
         dilation: [9000, 1],
         padding: [9000, 0],

@@ -3,7 +3,7 @@ use wavemix::gradcheck::{adjoint_check, gradcheck};
 use wavemix::ops::conv_transpose2d;
 use wavemix::{DType, Tensor, Var, Window};
 
-use crate::conv2d::{Case, cases, check_layer, draw, zeros};
+use crate::conv2d::{Case, cases, check_layer, draw, half, zeros};
 
 use crate::helpers::{assert_starts, message};
 
@@ -140,11 +140,7 @@ fn errors() {
 /// Layers as the models have them, in f32 against f64's definition, on one thread and on two.
 #[test]
 fn sizes_of_the_models() {
-    let double = Window {
-        stride: [2, 2],
-        padding: [1, 1],
-        ..Window::default()
-    };
+    let double = half();
     for (shape, weight, window) in [
         ([3, 14, 14, 40], [40, 4, 4, 72], double),
         ([5, 7, 6, 64], [64, 4, 4, 48], double),

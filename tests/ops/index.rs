@@ -4,17 +4,10 @@ use wavemix::ops::{embedding, one_hot};
 use wavemix::{DType, Result, Rng, Shape, Tensor, Var};
 
 use crate::helpers::{assert_errors, on_threads};
+use crate::shape::counted;
 
 fn indices(values: &[i64], shape: impl Into<Shape>) -> Tensor {
     Tensor::from_slice(values, shape).unwrap()
-}
-
-fn counted(dims: &[usize]) -> Var {
-    let shape = Shape::new(dims).unwrap();
-    Tensor::arange(0.0, 1.0, shape.elements(), DType::F64)
-        .reshape(shape)
-        .unwrap()
-        .into()
 }
 
 fn values(y: Result<Var>) -> (String, Vec<f64>) {

@@ -5,7 +5,8 @@ use wavemix::{DType, Device, Result, Rng, Shape, Tensor, Var};
 
 use crate::helpers::{assert_error, assert_errors, on_threads};
 
-fn counted(dims: &[usize]) -> Var {
+/// 0, 1, 2 and so on in this shape.
+pub fn counted(dims: &[usize]) -> Var {
     let shape = Shape::new(dims).unwrap();
     Tensor::arange(0.0, 1.0, shape.elements(), DType::F64)
         .reshape(shape)
