@@ -8,6 +8,10 @@ use wavemix::ops::{
 };
 use wavemix::{DType, Result, Rng, Tensor, Var, Window};
 
+mod calls;
+
+use calls::*;
+
 /// A call on inputs of these shapes that are 1 everywhere, and what comes out.
 pub struct Case {
     pub name: &'static str,
@@ -476,66 +480,3 @@ pub const CASES: &[Case] = &[
         &[0.0],
     ),
 ];
-
-const PLAIN: Window = Window {
-    stride: [1, 1],
-    padding: [0, 0],
-    output_padding: [0, 0],
-    dilation: [1, 1],
-    groups: 1,
-};
-const HALF: Window = Window {
-    stride: [2, 2],
-    ..PLAIN
-};
-
-fn conv(v: &[Var]) -> Result<Var> {
-    conv2d(&v[0], &v[1], Some(&v[2]), PLAIN)
-}
-
-fn depthwise(v: &[Var]) -> Result<Var> {
-    conv2d(&v[0], &v[1], None, Window { groups: 4, ..PLAIN })
-}
-
-fn deconv(v: &[Var]) -> Result<Var> {
-    conv_transpose2d(
-        &v[0],
-        &v[1],
-        Some(&v[2]),
-        Window {
-            padding: [1, 1],
-            ..HALF
-        },
-    )
-}
-
-fn hidden(v: &[Var]) -> Result<Var> {
-    let dropout = Dropout {
-        p: 0.5,
-        rng: Some(&Rng::new(1)),
-    };
-    gelu_dropout_conv2d(&v[0], &v[1], Some(&v[2]), PLAIN, dropout)
-}
-
-fn eval(v: &[Var]) -> Result<Var> {
-    batch_norm(
-        &v[0],
-        &v[1],
-        &v[2],
-        BatchNormOptions {
-            statistics: Statistics::Given(v[1].value(), v[1].value()),
-            ..Default::default()
-        },
-    )
-    .map(|(y, _)| y)
-}
-
-fn labels(v: &[Var]) -> Tensor {
-    indices(v, [0])
-}
-
-fn indices<const N: usize>(v: &[Var], shape: [usize; N]) -> Tensor {
-    Tensor::zeros(shape, DType::I64)
-        .to_device(v[0].value().device())
-        .unwrap()
-}

@@ -1,0 +1,106 @@
+//! What is refused.
+
+use super::*;
+
+#[test]
+fn errors() {
+    let (x, plain) = (zeros, Window::default());
+    let error = |x: &Var, w: &Var, b: &Var, window| message(conv2d(x, w, Some(b), window));
+    let (input, w, b) = (x(&[1, 4, 4, 6]), x(&[8, 3, 3, 6]), x(&[8]));
+    let starts = |message: String, start: &str| {
+        assert!(
+            message.starts_with(&format!("conv2d: {start} (errors.rs:")),
+            "{message}"
+        )
+    };
+    starts(
+        error(&x(&[4, 4, 6]), &w, &b, plain),
+        "x expects [n, h, w, c_in], got [4, 4, 6]",
+    );
+    starts(
+        error(&input, &x(&[8, 6]), &b, plain),
+        "weight expects [c_out, kh, kw, c_in / groups], got [8, 6]",
+    );
+    starts(
+        error(&input, &x(&[8, 3, 3, 5]), &b, plain),
+        "weight expects [c_out, kh, kw, c_in = 6], got [8, 3, 3, 5]",
+    );
+    let grouped = |groups| Window { groups, ..plain };
+    starts(
+        error(&input, &w, &b, grouped(2)),
+        "weight expects [c_out, kh, kw, c_in / groups = 6 / 2], got [8, 3, 3, 6]",
+    );
+    starts(
+        error(&input, &x(&[8, 3, 3, 2]), &b, grouped(3)),
+        "weight expects a multiple of 3 groups as c_out, got [8, 3, 3, 2]",
+    );
+    starts(
+        error(&input, &w, &b, grouped(0)),
+        "groups expects 1 or more, got 0",
+    );
+    starts(
+        error(&input, &w, &x(&[9]), plain),
+        "bias expects [c_out = 8], got [9]",
+    );
+    starts(
+        error(
+            &input,
+            &w,
+            &b,
+            Window {
+                stride: [1, 0],
+                ..plain
+            },
+        ),
+        "stride expects 1 or more, got [1, 0]",
+    );
+    starts(
+        error(
+            &input,
+            &w,
+            &b,
+            Window {
+                dilation: [0, 1],
+                ..plain
+            },
+        ),
+        "dilation expects 1 or more, got [0, 1]",
+    );
+    starts(
+        error(
+            &input,
+            &w,
+            &b,
+            Window {
+                output_padding: [1, 0],
+                ..plain
+            },
+        ),
+        "output_padding expects [0, 0], got [1, 0]",
+    );
+    let far = Window {
+        dilation: [1, 2],
+        ..plain
+    };
+    starts(
+        error(&input, &w, &b, far),
+        "x expects at least 5 columns with the padding of 2 x 0, got 4",
+    );
+    assert_starts(
+        &error(
+            &input,
+            &w,
+            &b,
+            Window {
+                padding: [usize::MAX, 0],
+                ..plain
+            },
+        ),
+        "conv2d: window expects sizes that an address can count, got Window",
+    );
+    let w64 = Var::from(Tensor::zeros([8, 3, 3, 6], DType::F64));
+    starts(
+        error(&input, &w64, &b, plain),
+        "weight expects the dtype of x, f32, got f64",
+    );
+}
