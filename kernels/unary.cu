@@ -91,7 +91,9 @@ KERNEL(unary, int kind, float p, float q, const real* x, real* y, i64 n) {
     });
 }
 
-KERNEL(unary_backward, int kind, float p, float q, const real* kept, const real* dy, real* dx, i64 n) {
+// Five blocks a multiprocessor leave 48 registers a thread. By itself the compiler aims at 40 and
+// spills some, around the slow path of sinf and cosf for large arguments.
+KERNEL_OF(256, 5, unary_backward, int kind, float p, float q, const real* kept, const real* dy, real* dx, i64 n) {
     each(n, aligned(kept, dy, dx), [=](auto width, i64 i) {
         auto values = load<width.value>(dy + i);
         slope(kind, p, q, load<width.value>(kept + i), values);

@@ -1,7 +1,7 @@
 //! Layers: ops that own weights.
 //!
 //! A layer holds the names of its weights, not the weights: those live in
-//! [`Params`](crate::Params), and a [`Pass`](crate::Pass) lends them to each `forward`. Weights
+//! [`Params`](crate::Params), and each `forward` gets them from a [`Pass`](crate::Pass). Weights
 //! begin as PyTorch's do: uniform within 1 / sqrt(fan-in), which is what Kaiming's rule with a =
 //! sqrt(5) comes to, biases likewise.
 
