@@ -8,6 +8,7 @@
 use super::gzip::Gunzip;
 use super::tar::{self, Header};
 use crate::{Error, Result};
+use byteorder::{ByteOrder, LittleEndian};
 use flate2::read::DeflateDecoder;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -103,16 +104,16 @@ fn end_record<R: Read + Seek>(path: &Path, reader: &mut R) -> Result<EndRecord> 
     let tail = span(path, reader, tail_at, length - tail_at)?;
     let is_end = |at: &usize| {
         tail[*at..].starts_with(b"PK\x05\x06")
-            && *at + 22 + usize::from(u16_at(&tail, at + 20)) == tail.len()
+            && *at + 22 + usize::from(LittleEndian::read_u16(&tail[at + 20..])) == tail.len()
     };
     let end = (0..(tail.len() + 1).saturating_sub(22))
         .rev()
         .find(is_end)
         .ok_or_else(|| broken("no end record"))?;
     let mut record = EndRecord {
-        count: u16_at(&tail, end + 10).into(),
-        size: u32_at(&tail, end + 12).into(),
-        start: u32_at(&tail, end + 16).into(),
+        count: LittleEndian::read_u16(&tail[end + 10..]).into(),
+        size: LittleEndian::read_u32(&tail[end + 12..]).into(),
+        start: LittleEndian::read_u32(&tail[end + 16..]).into(),
     };
     // zip64: a locator of 20 bytes before the end record says where another end record with longer
     // fields lies.
@@ -121,11 +122,11 @@ fn end_record<R: Read + Seek>(path: &Path, reader: &mut R) -> Result<EndRecord> 
         .map(|at| &tail[at..end])
         .filter(|bytes| bytes.starts_with(b"PK\x06\x07"));
     if let Some(locator) = locator {
-        let longer = span(path, reader, u64_at(locator, 8), 56)?;
+        let longer = span(path, reader, LittleEndian::read_u64(&locator[8..]), 56)?;
         if !longer.starts_with(b"PK\x06\x06") {
             return Err(broken("no zip64 end record where its locator says"));
         }
-        let [count, size, start] = [32, 40, 48].map(|at| u64_at(&longer, at));
+        let [count, size, start] = [32, 40, 48].map(|at| LittleEndian::read_u64(&longer[at..]));
         record = EndRecord { count, size, start };
     }
     let directory_end = record.start.checked_add(record.size);
@@ -142,28 +143,29 @@ fn entry(rest: &[u8]) -> std::result::Result<(Entry, usize), &'static str> {
         return Err(ENDS_EARLY);
     }
     // Behind 46 bytes lie a name, extra fields and a comment.
-    let [name, extra, comment] = [28, 30, 32].map(|at| usize::from(u16_at(rest, at)));
+    let [name, extra, comment] =
+        [28, 30, 32].map(|at| usize::from(LittleEndian::read_u16(&rest[at..])));
     let name_end = 46 + name;
     let length = name_end + extra + comment;
     if rest.len() < length {
         return Err(ENDS_EARLY);
     }
     // In the order of the zip64 field, which holds those that do not fit into 32 bits.
-    let mut sizes = [24, 20, 42].map(|at| u64::from(u32_at(rest, at)));
+    let mut sizes = [24, 20, 42].map(|at| u64::from(LittleEndian::read_u32(&rest[at..])));
     let mut longer = zip64_field(&rest[name_end..name_end + extra]).chunks_exact(8);
     for size in sizes
         .iter_mut()
         .filter(|size| **size == u64::from(u32::MAX))
     {
         let own = longer.next().ok_or("an entry lacks its zip64 sizes")?;
-        *size = u64_at(own, 0);
+        *size = LittleEndian::read_u64(&own[0..]);
     }
     let [size, stored, header] = sizes;
     let entry = Entry {
         name: String::from_utf8_lossy(&rest[46..name_end]).into_owned(),
-        encrypted: u16_at(rest, 8) & 1 == 1,
-        method: u16_at(rest, 10),
-        crc: u32_at(rest, 16),
+        encrypted: LittleEndian::read_u16(&rest[8..]) & 1 == 1,
+        method: LittleEndian::read_u16(&rest[10..]),
+        crc: LittleEndian::read_u32(&rest[16..]),
         stored,
         size,
         header,
@@ -175,26 +177,13 @@ fn entry(rest: &[u8]) -> std::result::Result<(Entry, usize), &'static str> {
 /// none.
 fn zip64_field(mut extra: &[u8]) -> &[u8] {
     while extra.len() >= 4 {
-        let end = (4 + usize::from(u16_at(extra, 2))).min(extra.len());
-        if u16_at(extra, 0) == 1 {
+        let end = (4 + usize::from(LittleEndian::read_u16(&extra[2..]))).min(extra.len());
+        if LittleEndian::read_u16(&extra[0..]) == 1 {
             return &extra[4..end];
         }
         extra = &extra[end..];
     }
     &[]
-}
-
-/// The little-endian integer at byte `at`, which there is.
-fn u16_at(bytes: &[u8], at: usize) -> u16 {
-    u16::from_le_bytes([bytes[at], bytes[at + 1]])
-}
-
-fn u32_at(bytes: &[u8], at: usize) -> u32 {
-    u32::from_le_bytes(std::array::from_fn(|i| bytes[at + i]))
-}
-
-fn u64_at(bytes: &[u8], at: usize) -> u64 {
-    u64::from_le_bytes(std::array::from_fn(|i| bytes[at + i]))
 }
 
 fn member<R: Read + Seek>(path: &Path, reader: &mut R, entry: &Entry) -> Result<File> {
@@ -207,7 +196,9 @@ fn member<R: Read + Seek>(path: &Path, reader: &mut R, entry: &Entry) -> Result<
     if !local.starts_with(b"PK\x03\x04") {
         return Err(broken("no header where the directory says"));
     }
-    let skip = 30 + u64::from(u16_at(&local, 26)) + u64::from(u16_at(&local, 28));
+    let skip = 30
+        + u64::from(LittleEndian::read_u16(&local[26..]))
+        + u64::from(LittleEndian::read_u16(&local[28..]));
     let stored = span(
         path,
         reader,

@@ -12,6 +12,7 @@ use super::Dataset;
 use super::archive::{self, File};
 use super::gzip::Gunzip;
 use crate::{Error, Result};
+use byteorder::{BigEndian, ByteOrder};
 use std::io::Read;
 use std::path::Path;
 
@@ -104,7 +105,7 @@ fn decode<const RANK: usize>(
 
 fn header<const RANK: usize>(path: &Path, start: &[u8], magic: u32) -> Result<[usize; RANK]> {
     let what = if magic == IMAGES { "images" } else { "labels" };
-    let number = |i: usize| Some(u32::from_be_bytes(*start.get(4 * i..)?.first_chunk()?));
+    let number = |i: usize| Some(BigEndian::read_u32(start.get(4 * i..4 * i + 4)?));
     if let Some(found) = number(0).filter(|&found| found != magic) {
         let found = match found {
             IMAGES => "0x00000803, as images do".to_owned(),
