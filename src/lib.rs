@@ -58,8 +58,8 @@
 //!
 //! # Cargo features
 //!
-//! All are on by default. With `default-features = false` this is the bare library, which
-//! depends on 25 crates: tensors, autograd, layers, models, optimizers, checkpoints, and data sets that are
+//! All are on by default. With `default-features = false` this is the bare library, which depends
+//! on 25 crates: tensors, autograd, layers, models, optimizers, checkpoints, and data sets that are
 //! on disk.
 //!
 //! | feature | what it adds |

@@ -105,8 +105,8 @@ pub(crate) fn gradient_sums(
         .launch()
 }
 
-/// Two sums a channel of x and dy `[rows, c]` by blocks of rows, `[splits, 2, c]`, and the number of
-/// splits. The kernel takes statistics too.
+/// Two sums a channel of x and dy `[rows, c]` by blocks of rows, `[splits, 2, c]`, and the number
+/// of splits. The kernel takes statistics too.
 pub(super) fn partial_sums(
     [file, name]: [&'static str; 2],
     [x, dy, statistics]: [Slice; 3],

@@ -5,8 +5,8 @@ use super::{Slice, SliceMut};
 use crate::cpu::binary::Broadcast;
 use crate::{DType, Result};
 
-/// y = 1 where the relation of a and b is in the set `holds`, else 0, both broadcast to the shape of
-/// y.
+/// y = 1 where the relation of a and b is in the set `holds`, else 0, both broadcast to the shape
+/// of y.
 pub(crate) fn forward(
     holds: u8,
     [a, b]: [Slice; 2],

@@ -347,18 +347,18 @@ impl BatchNorm {
         let (residual, [center, inverse]) = self.coefficients()?;
         let share = self.count.map_or(0.0, |n| 1.0 / n as f64);
         let scaled = |sum: &Tensor| sum.data::<f64>().iter().map(|d| d * share).collect();
-        let [slope, pull]: [Vec<f64>; 2] = match sums {
+        let [xhat_term, mean_dy]: [Vec<f64>; 2] = match sums {
             Some(sums) => sums.each_ref().map(scaled),
             None => [0.0; 2].map(|zero| vec![zero; center.len()]),
         };
-        let slope = product(&slope, &inverse);
+        let xhat_term = product(&xhat_term, &inverse);
         let inv_std = cpu::inverse_std(self.var.data(), self.eps);
         let scale = product(&channel_vec(&self.gamma)?, &inv_std);
         // A handle of its own: dx is written over self.x.
         let residual = residual.cloned();
         let residual = residual.as_ref();
         dispatch_dtype!("batch_norm", self.x.dtype(), T in [f32, f64, bf16] => {
-            let of = cpu::InputGradient { about: &center, scale: &scale, pull: &pull, slope: &slope };
+            let of = cpu::InputGradient { center: &center, scale: &scale, mean_dy: &mean_dy, xhat_term: &xhat_term };
             cpu::backward_input::<T>(dy.data(), residual.map(Tensor::data), of, self.x.data_mut());
         });
         Ok(self.x)

@@ -157,7 +157,8 @@ impl Gpu {
     }
 }
 
-/// Checks that the libraries are there, that the driver is new enough, and that it sees this device.
+/// Checks that the libraries are there, that the driver is new enough, and that it sees this
+/// device.
 fn check_system(ordinal: usize) -> std::result::Result<(), String> {
     let missing = library::missing();
     if !missing.is_empty() {
