@@ -97,6 +97,13 @@ pub fn half() -> Window {
     }
 }
 
+/// A window that differs from the default by this.
+pub fn with(change: fn(&mut Window)) -> Window {
+    let mut window = Window::default();
+    change(&mut window);
+    window
+}
+
 /// [`conv2d`] or [`conv_transpose2d`].
 pub type Convolution = fn(&Var, &Var, Option<&Var>, Window) -> wavemix::Result<Var>;
 

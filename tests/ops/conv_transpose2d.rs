@@ -3,7 +3,7 @@ use wavemix::gradcheck::{adjoint_check, gradcheck};
 use wavemix::ops::conv_transpose2d;
 use wavemix::{DType, Tensor, Var, Window};
 
-use crate::conv2d::{Case, cases, check_layer, draw, half, zeros};
+use crate::conv2d::{Case, cases, check_layer, draw, half, with, zeros};
 
 use crate::helpers::{assert_starts, message};
 
@@ -73,9 +73,9 @@ fn errors() {
         |x: &Var, w: &Var, b: &Var, window| message(conv_transpose2d(x, w, Some(b), window));
     let (input, w, b) = (x(&[1, 4, 4, 6]), x(&[6, 3, 3, 8]), x(&[8]));
     let starts = |message: String, start: &str| {
-        assert!(
-            message.starts_with(&format!("conv_transpose2d: {start} (conv_transpose2d.rs:")),
-            "{message}"
+        assert_starts(
+            &message,
+            &format!("conv_transpose2d: {start} (conv_transpose2d.rs:"),
         );
     };
     starts(
@@ -91,11 +91,11 @@ fn errors() {
         "weight expects [c_in = 6, kh, kw, c_out / groups], got [5, 3, 3, 8]",
     );
     starts(
-        error(&input, &w, &b, Window { groups: 4, ..plain }),
+        error(&input, &w, &b, with(|w| w.groups = 4)),
         "x expects a multiple of 4 groups as c_in, got [1, 4, 4, 6]",
     );
     starts(
-        error(&input, &w, &b, Window { groups: 2, ..plain }),
+        error(&input, &w, &b, with(|w| w.groups = 2)),
         "bias expects [c_out = 16], got [8]",
     );
     let extra = |output_padding| Window {
@@ -112,27 +112,11 @@ fn errors() {
         "x expects at least one of the columns, got 0",
     );
     starts(
-        error(
-            &input,
-            &w,
-            &b,
-            Window {
-                padding: [3, 0],
-                ..plain
-            },
-        ),
+        error(&input, &w, &b, with(|w| w.padding = [3, 0])),
         "padding expects less than half of the output's 6 rows, got 3",
     );
     assert_starts(
-        &error(
-            &input,
-            &w,
-            &b,
-            Window {
-                stride: [usize::MAX, 1],
-                ..plain
-            },
-        ),
+        &error(&input, &w, &b, with(|w| w.stride = [usize::MAX, 1])),
         "conv_transpose2d: window expects sizes that an address can count, got Window",
     );
 }

@@ -8,10 +8,7 @@ fn errors() {
     let error = |x: &Var, w: &Var, b: &Var, window| message(conv2d(x, w, Some(b), window));
     let (input, w, b) = (x(&[1, 4, 4, 6]), x(&[8, 3, 3, 6]), x(&[8]));
     let starts = |message: String, start: &str| {
-        assert!(
-            message.starts_with(&format!("conv2d: {start} (errors.rs:")),
-            "{message}"
-        )
+        assert_starts(&message, &format!("conv2d: {start} (errors.rs:"));
     };
     starts(
         error(&x(&[4, 4, 6]), &w, &b, plain),
@@ -43,59 +40,23 @@ fn errors() {
         "bias expects [c_out = 8], got [9]",
     );
     starts(
-        error(
-            &input,
-            &w,
-            &b,
-            Window {
-                stride: [1, 0],
-                ..plain
-            },
-        ),
+        error(&input, &w, &b, with(|w| w.stride = [1, 0])),
         "stride expects 1 or more, got [1, 0]",
     );
     starts(
-        error(
-            &input,
-            &w,
-            &b,
-            Window {
-                dilation: [0, 1],
-                ..plain
-            },
-        ),
+        error(&input, &w, &b, with(|w| w.dilation = [0, 1])),
         "dilation expects 1 or more, got [0, 1]",
     );
     starts(
-        error(
-            &input,
-            &w,
-            &b,
-            Window {
-                output_padding: [1, 0],
-                ..plain
-            },
-        ),
+        error(&input, &w, &b, with(|w| w.output_padding = [1, 0])),
         "output_padding expects [0, 0], got [1, 0]",
     );
-    let far = Window {
-        dilation: [1, 2],
-        ..plain
-    };
     starts(
-        error(&input, &w, &b, far),
+        error(&input, &w, &b, with(|w| w.dilation = [1, 2])),
         "x expects at least 5 columns with the padding of 2 x 0, got 4",
     );
     assert_starts(
-        &error(
-            &input,
-            &w,
-            &b,
-            Window {
-                padding: [usize::MAX, 0],
-                ..plain
-            },
-        ),
+        &error(&input, &w, &b, with(|w| w.padding = [usize::MAX, 0])),
         "conv2d: window expects sizes that an address can count, got Window",
     );
     let w64 = Var::from(Tensor::zeros([8, 3, 3, 6], DType::F64));

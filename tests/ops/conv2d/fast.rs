@@ -138,43 +138,19 @@ fn gelu_dropout_made_again_is_the_same() {
             assert_eq!(run(true), run(false), "{shape:?}, {weight:?}, {dtype}, {p}");
         }
     }
-    let (rng, inputs) = (
-        Rng::new(6),
-        [&[2, 5, 4, 6][..], &[3, 1, 1, 6], &[3]].map(|shape| draw(shape, DType::F64, 4)),
-    );
-    gradcheck(
-        |v| {
-            gelu_dropout_conv2d(
-                &v[0],
-                &v[1],
-                Some(&v[2]),
-                Window::default(),
-                Dropout {
-                    p: 0.25,
-                    rng: Some(&rng),
-                },
-            )
-        },
-        &inputs,
-    )
-    .unwrap();
-    let inputs = [&[2, 3, 3, 32][..], &[3, 1, 1, 32], &[3]].map(|shape| draw(shape, DType::F64, 4));
-    gradcheck(
-        |v| {
-            gelu_dropout_conv2d(
-                &v[0],
-                &v[1],
-                Some(&v[2]),
-                Window::default(),
-                Dropout {
-                    p: 0.5,
-                    rng: Some(&rng),
-                },
-            )
-        },
-        &inputs,
-    )
-    .unwrap();
+    let rng = Rng::new(6);
+    for (x, weight, p) in [
+        ([2, 5, 4, 6], [3, 1, 1, 6], 0.25),
+        ([2, 3, 3, 32], [3, 1, 1, 32], 0.5),
+    ] {
+        let inputs = [&x[..], &weight, &[3]].map(|shape| draw(shape, DType::F64, 4));
+        let dropout = || Dropout { p, rng: Some(&rng) };
+        gradcheck(
+            |v| gelu_dropout_conv2d(&v[0], &v[1], Some(&v[2]), Window::default(), dropout()),
+            &inputs,
+        )
+        .unwrap();
+    }
 }
 
 /// Products of bf16 are exact in f32 and summed there: against f64 on the same numbers, y and dx
