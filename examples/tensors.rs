@@ -8,7 +8,7 @@
 //! | `requires_grad_()`            | `Var::leaf(tensor)`                              |
 //! | `a + b` raises                | `(&a + &b)?`: shapes are checked, errors returned|
 //! | `x.grad`, `zero_grad()`       | `loss.backward()?` returns the gradients         |
-//! | `with torch.no_grad()`        | nothing: constants record no graph               |
+//! | `with torch.no_grad()` | `Pass::eval(&params)`, or `x.detach()` for one value: constants record no graph |
 //! | NCHW                          | NHWC, channels last                              |
 //! | `x[:, 1:3]`                   | `x.slice(1, 1..3)?`                              |
 //! | `torch.manual_seed`           | `Rng::new(seed)`, passed to what draws           |

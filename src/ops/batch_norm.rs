@@ -29,8 +29,8 @@ impl BatchStats {
         BatchStats::rounded(moments, dtype)
     }
 
-    /// Mean, variance and count as those of an x of this type: of x's type too, or f32
-    /// where x has 16 bits.
+    /// Mean and variance rounded to the type that they have for an x of `dtype`: f64 for f64, else
+    /// f32.
     fn rounded((mean, var, count): (Tensor, Tensor, usize), dtype: DType) -> Result<BatchStats> {
         let dtype = match dtype {
             DType::F64 => DType::F64,
@@ -179,7 +179,8 @@ struct Forward<'a> {
 }
 
 impl Forward<'_> {
-    /// y, and whether xhat may be recomputed from it, which only statistics of x's own allow.
+    /// y, and whether the backward pass may recompute xhat from it: never where the statistics are
+    /// not x's own.
     fn run(self, own: bool) -> Result<(Tensor, bool)> {
         let Forward {
             x,
@@ -240,8 +241,9 @@ impl Forward<'_> {
 ///
 /// The last term arises where x is saved as well. In f32 u is 2^-24, so this limit keeps the first
 /// term below 2^-16, and the spread of xhat is 1. In training the papers' models the ratio reaches
-/// about 40, so that they save y, not x. In bf16, where u is 2^-9, xhat would be off by 8 % there.
-/// With statistics of another batch the spread of xhat can be anything, and the bound says nothing.
+/// about 40, so that they save y, not x. At a ratio of 40 xhat would be off by 16 % in bf16, where
+/// u is 2^-8: with 16 bits x is always saved. With statistics of another batch the spread of xhat
+/// can be anything, and the bound says nothing.
 const LARGEST_RATIO: f64 = 256.0;
 
 /// Whether xhat = (y - residual - beta) / gamma is exact enough in every channel, of which
@@ -270,17 +272,21 @@ struct BatchNorm {
 }
 
 impl Backward for BatchNorm {
-    /// Why two terms are subtracted from dy: x moves xhat by itself, through the mean
-    /// and through s = sqrt(var + eps). A step v of x moves the mean by mean(v), and s by mean(xhat
-    /// v), as 2 s ds = dvar = 2 mean((x - mean) v). So xhat = (x - mean) / s moves by
+    /// Why two terms are subtracted from dy: x moves xhat = (x - mean) / s, s = sqrt(var + eps), by
+    /// itself, through the mean and through s. Let x move by a small v:
     ///
     /// ```text
-    /// (v - mean(v) - xhat mean(xhat v)) / s
+    /// d mean = mean(v)
+    /// d var  = 2 mean((x - mean) (v - mean(v))) = 2 mean((x - mean) v)     deviations sum to 0
+    /// d s    = d var / (2 s) = mean(xhat v)
+    /// d xhat = (v - d mean) / s - (x - mean) / s^2 d s                     the quotient rule
+    ///        = (v - mean(v) - xhat mean(xhat v)) / s
     /// ```
     ///
-    /// The matrix of this linear map is symmetric, so a vector-Jacobian product is the same formula
-    /// with gamma dy for v, and the means are those of the sums dbeta and dgamma. A shift of x, v =
-    /// 1, changes no xhat, and with eps = 0 nor does a stretch, v = xhat.
+    /// As a matrix this has the entries (\[i = j\] - 1 / N - xhat_i xhat_j / N) / s, the same with
+    /// i and j exchanged. So a vector-Jacobian product is the same formula with gamma dy for v, and
+    /// its means are dbeta / N and dgamma / N. A shift of x, v = 1, changes no xhat, and with eps =
+    /// 0 nor does a stretch, v = xhat.
     fn backward(self: Box<Self>, dy: Tensor, wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
         let gamma_type = self.gamma.dtype();
         let sums = (self.count.is_some() || wanted[1] || wanted[2])

@@ -89,7 +89,8 @@ pub struct Updates {
 
 impl Updates {
     /// Nothing: for gradients that come from no training pass, or a model whose buffers are to stay
-    /// as they are.
+    /// as they are. BatchNorm's running statistics stay too, and evaluation normalises by them: by
+    /// mean 0 and variance 1 where no step has changed them.
     pub fn none() -> Updates {
         Updates::default()
     }

@@ -4,7 +4,8 @@
 //! im2col turns a convolution into one GEMM, whose A has a row for each output pixel: the window it
 //! sees, taps side by side. That is kh kw c_in elements an output: with stride 1, kh kw times the
 //! image. But a micro-kernel reads only MR rows of A at a time, and it can be told where they lie,
-//! by an offset for each row of A, instead of Dukhan's pointer for each of its taps:
+//! by one offset for each row of A. (Dukhan keeps a pointer for each tap of each row; here the taps
+//! are at the same distances from the offset in all rows.)
 //!
 //! ```text
 //! for each band of output rows, group of channels:   a band is a task

@@ -34,16 +34,18 @@
 //! 4. Kernels that split into 3 x 3 or 2 x 2 ones of stride 1 take 2.25 and 1.8 times fewer
 //!    multiplications ([`winograd`]).
 //! 5. Padding costs no branch in an inner loop: what a task reads is copied with its zeros
-//!    ([`padded`]), unless all of it lies inside the image; Winograd's transforms read whole tiles
-//!    unchecked, and at the border ask a bit for each pixel, once for a vector of channels; the
-//!    weight's gradients by im2col and of depthwise layers know for each row which pixels exist.
+//!    ([`padded`]), unless all of it lies inside the image; Winograd's transforms read a whole tile
+//!    after one check, and at the border ask a bit for each pixel, once for a vector of channels;
+//!    the weight's gradients by im2col and of depthwise layers know for each row which pixels
+//!    exist.
 //! 6. The bias is added where y is computed, as a pass of its own would read and write all of y
 //!    again: the first block of terms starts from it, and Winograd's output transform adds it. The
 //!    statistics for a BatchNorm behind a transposed convolution are taken by an epilogue from each
-//!    part of y while that is in a cache, so y is read once less. conv2d has none: in the models
-//!    here no BatchNorm follows one.
+//!    part of y while that is in a cache, so y is read once less. conv2d has none: of the models
+//!    here only the variants without a wavelet transform (`Mixing::Identity` and `Mixing::Dft`)
+//!    have a BatchNorm right behind one.
 //!
-//! | layer, f32, channels 64 -> 64 or as stated | algorithm |
+//! | the first row that fits (f32; 64 -> 64 channels, or as stated) | algorithm |
 //! |---|---|
 //! | 1 x 1, stride 1 | none of these: the op is `linear` |
 //! | 3 x 3, stride 1 | Winograd F(2x2, 3x3) |
@@ -51,8 +53,8 @@
 //! | 4 x 4, stride 2, conv2d or conv_transpose2d | Winograd F(2x2, 2x2), of four components or phases |
 //! | 3 x 3 or 5 x 5, stride 2; 7 x 7; dilated | indirect |
 //! | depthwise, any window | depthwise |
-//! | fewer channels than 32 x 64, or no multiples of 16; several groups; f64; bf16 multiplied in pairs | indirect |
-//! | any whose zero-padded copy would not fit in memory | the definition |
+//! | c_in c_out below 32 x 64, or no multiples of 16; several groups; f64; bf16 multiplied in pairs | indirect |
+//! | not Winograd's, and a task's zero-padded copy would have more than 2^24 elements | the definition |
 //!
 //! Which of these computes a given layer is decided in one place: [`choose`] and
 //! [`choose_for_weight`].

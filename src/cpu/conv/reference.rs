@@ -1,5 +1,6 @@
-//! Convolution by its definition, in plain loops: what every fast path is tested against,
-//! and what runs where a zero-padded copy would not fit in memory.
+//! Convolution by its definition, in plain loops: what the fuzz target and the unit tests compare
+//! every fast path with (`tests/ops/conv2d.rs` has one of its own, in f64), and what runs where a
+//! zero-padded copy would be too large (`MAX_PADDED`).
 //!
 //! The three operations of a layer sum the same terms, each into another operand. With the small
 //! image (a pixel for each place of the window) and the big one (which it slides over),

@@ -46,9 +46,10 @@ const MAX_TASKS: usize = 32;
 /// them to one cache set.
 const PAIR_PADDING: usize = 32;
 
-/// Zero-padded copies may have this many elements in any case, and otherwise this many times those
-/// of the image.
+/// /// Elements up to which a zero-padded copy is always made.
 const ALWAYS_PADDED: usize = 1 << 16;
+
+/// A larger one has at most so many times the elements of the image.
 const MAX_GROWTH: usize = 4;
 
 /// Pixels of an image below which a pass over dw for each image takes longer than im2col over
