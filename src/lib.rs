@@ -34,7 +34,7 @@
 //!     let logits = model.forward(&pass, &images.clone().into())?;
 //!     let loss = cross_entropy(&logits, &labels, CrossEntropyOptions::default())?;
 //!     let gradients = loss.backward()?; // uses the graph up
-//!     let statistics = pass.into_updates(); // what BatchNorm measured: no step without it
+//!     let statistics = pass.into_updates(); // what BatchNorm measured, for the step
 //!     optimizer.step(&mut params, &gradients, statistics, 1e-3)?;
 //! }
 //! # Ok(())

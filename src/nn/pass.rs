@@ -14,9 +14,10 @@ use crate::{DType, Params, Precision, Result, Rng, Tensor, Var};
 /// weights are views of the result. Their gradients are still f32, and the arena stays f32 for the
 /// optimizer.
 ///
-/// A training pass ends in [`Pass::into_updates`]: what BatchNorm measured, without which no
-/// optimizer makes a step. [`Optimizer::train_step`](crate::optim::Optimizer::train_step) does all
-/// of it in one call.
+/// A training pass ends in [`Pass::into_updates`]: what BatchNorm measured, which
+/// [`Optimizer::step`](crate::optim::Optimizer::step) asks for (`Updates::none()` leaves the
+/// running statistics as they are). [`Optimizer::train_step`](crate::optim::Optimizer::train_step)
+/// does all of it in one call.
 ///
 /// ```
 /// use wavemix::{DType, Params, Pass, Rng, params::{FileLayout, Group, Init}};
@@ -56,7 +57,8 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// A pass that evaluates: no graph, no dropout, BatchNorm by its running statistics.
+    /// A pass that evaluates: weights are constants, so there is no graph unless the input is a
+    /// leaf; no dropout, BatchNorm by its running statistics.
     pub fn eval(params: &'a Params) -> Pass<'a> {
         Pass {
             params,

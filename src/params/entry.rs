@@ -21,8 +21,9 @@ pub struct Group {
     pub lr_scale: f64,
     /// Multiplies the weight decay.
     pub decay_scale: f64,
-    /// Left as it is. A [`Pass`](crate::Pass) lends it as a constant, so a body of frozen layers is
-    /// not differentiated.
+    /// Left as it is. Optimizers do not change it, and a [`Pass`](crate::Pass) gives it to its
+    /// layer as a constant: frozen layers with nothing trained before them are not differentiated,
+    /// others only with respect to their input.
     ///
     /// As in PyTorch, training stays training in frozen layers: dropout drops, and BatchNorm
     /// normalises by the batch and moves its running statistics. To keep those too, run the frozen

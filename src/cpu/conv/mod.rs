@@ -39,11 +39,11 @@
 //!    the weight's gradients by im2col and of depthwise layers know for each row which pixels
 //!    exist.
 //! 6. The bias is added where y is computed, as a pass of its own would read and write all of y
-//!    again: the first block of terms starts from it, and Winograd's output transform adds it. The
-//!    statistics for a BatchNorm behind a transposed convolution are taken by an epilogue from each
-//!    part of y while that is in a cache, so y is read once less. conv2d has none: of the models
-//!    here only the variants without a wavelet transform (`Mixing::Identity` and `Mixing::Dft`)
-//!    have a BatchNorm right behind one.
+//!    again: the accumulators of the first block of terms start from it, and Winograd's output
+//!    transform adds it. The statistics for a BatchNorm behind a transposed convolution are taken
+//!    by an epilogue from each part of y while that is in a cache, so y is read once less. conv2d
+//!    takes no statistics: of the models here only the variants without a wavelet transform
+//!    (`Mixing::Identity` and `Mixing::Dft`) have a BatchNorm right behind one.
 //!
 //! | the first row that fits (f32; 64 -> 64 channels, or as stated) | algorithm |
 //! |---|---|

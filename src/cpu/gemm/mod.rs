@@ -21,9 +21,9 @@
 //! With AVX2, whose registers hold half a panel, loop 2 takes a panel in two halves.
 //!
 //! **Edges.** B is packed with zeros up to a whole panel. A tile that lacks rows reads its first
-//! row again in their place, and one of at most MR / 2 rows takes a micro-kernel of half the
-//! height. Only the rows and columns that C has are stored. Where C is 4 or 8 columns wide (or up
-//! to 16, with AVX-512), its tiles are made of fewer or narrower vectors.
+//! row again in their place, and one of at most 4 rows takes a micro-kernel of 4 rows, half of MR.
+//! Only the rows and columns that C has are stored. Where C, or its last panel, has few columns (up
+//! to 16 with AVX-512, 8 with AVX2, 4 with NEON), tiles are made of fewer or narrower vectors.
 //!
 //! **Types.** f32 as above. A C of bf16 is rounded once, so a tile accumulates all k terms before
 //! it is written: KC is k then. f64, in which the tests' oracle computes, goes to the crate

@@ -64,8 +64,9 @@ pub(super) unsafe fn avx2<O: Stored<Compute = f32>>(
                 4 => product.row_tiles::<__m128, O, 1, MR>(to, first),
                 // The last columns of a wider panel, whose tiles have 6 rows.
                 ..=8 if first > 0 => product.row_tiles::<__m256, O, 1, MR_AVX2>(to, first),
-                // Tiles have 8 rows if all of C is this narrow, else 6: the last panel of a wider C
-                // computes 8 rows and stores 6.
+                // Row offsets are those of C as a whole: tiles of 8 rows if all of it is this
+                // narrow, else of 6. The last panel of a wider C then runs this kernel of 8 rows,
+                // whose last two repeat the first and are not stored.
                 ..=8 => product.row_tiles::<__m256, O, 1, MR>(to, first),
                 _ => product.row_tiles::<__m256, O, 2, MR_AVX2>(to, first),
             }
