@@ -44,11 +44,11 @@ fn arithmetic(a: &Tensor) -> Result<()> {
     writeln!(Stdout, "a * row / a =\n{}\n", (&x * &row / &x)?)?;
 
     // Reductions name their axes. `keep` leaves axes of length 1, ready to broadcast.
-    writeln!(Stdout, "mean over axis 0: {}", x.mean(&[0], false)?)?;
+    writeln!(Stdout, "mean over axis 0: {}", x.mean(0)?)?;
     writeln!(
         Stdout,
         "rows without their mean =\n{}",
-        (&x - &x.mean(&[1], true)?)?
+        (&x - &x.mean_keep(1)?)?
     )?;
     writeln!(Stdout, "largest of each row at {}\n", a.argmax(1)?)
 }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use crate::autograd::trace::{self, Op};
 use crate::params::ParamKey;
 use crate::tensor::scope::scope;
-use crate::{DType, Result, Shape, Tensor};
+use crate::{DType, Element, Result, Shape, Tensor};
 
 /// A tensor with a computation graph behind it, if gradients are wanted.
 ///
@@ -293,6 +293,24 @@ impl Var {
     /// Whether products of this value may round to TF32: see [`Var::with_tf32`].
     pub fn tf32(&self) -> bool {
         self.tf32
+    }
+
+    /// Its only element, as f64: [`Tensor::item`].
+    ///
+    /// # Errors
+    /// Another number of elements; those of a GPU.
+    #[track_caller]
+    pub fn item(&self) -> Result<f64> {
+        self.value.item()
+    }
+
+    /// A copy of its elements, row-major: [`Tensor::to_vec`].
+    ///
+    /// # Errors
+    /// Another type than its elements have; those of a GPU.
+    #[track_caller]
+    pub fn to_vec<T: Element>(&self) -> Result<Vec<T>> {
+        self.value.to_vec()
     }
 
     /// The lengths of its dimensions.

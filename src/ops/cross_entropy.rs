@@ -48,6 +48,14 @@ pub fn cross_entropy(logits: &Var, labels: &Tensor, options: CrossEntropyOptions
     mean_loss("cross_entropy", logits, labels, loss)
 }
 
+impl Var {
+    /// [`cross_entropy`] of these logits, without smoothing.
+    #[track_caller]
+    pub fn cross_entropy(&self, labels: &Tensor) -> Result<Var> {
+        cross_entropy(self, labels, CrossEntropyOptions::default())
+    }
+}
+
 /// The mean of a loss over the positions that count.
 #[track_caller]
 pub(super) fn mean_loss<L: RowLoss + Into<cuda::Loss> + Send + 'static>(

@@ -30,6 +30,14 @@ pub fn mse(prediction: &Var, target: &Var) -> Result<Var> {
     }))
 }
 
+impl Var {
+    /// [`mse`] of this prediction.
+    #[track_caller]
+    pub fn mse(&self, target: &Var) -> Result<Var> {
+        mse(self, target)
+    }
+}
+
 struct Mse {
     prediction: Tensor,
     target: Tensor,

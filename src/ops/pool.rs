@@ -161,6 +161,20 @@ impl Backward for Maximum {
 }
 
 impl Var {
+    /// [`max_pool2d`] over squares of `kernel` rows and columns that do not overlap: both sides of
+    /// the images are divided by `kernel`, rounded down.
+    #[track_caller]
+    pub fn max_pool2d(&self, kernel: usize) -> Result<Var> {
+        max_pool2d(self, [kernel; 2], Window::tiling(kernel))
+    }
+
+    /// [`avg_pool2d`] over squares of `kernel` rows and columns that do not overlap: both sides of
+    /// the images are divided by `kernel`, rounded down.
+    #[track_caller]
+    pub fn avg_pool2d(&self, kernel: usize) -> Result<Var> {
+        avg_pool2d(self, [kernel; 2], Window::tiling(kernel))
+    }
+
     /// The mean over each image's pixels.
     ///
     /// **Shapes**: x [n, h, w, c], y [n, c]. **Backward**: dx = dy / (h w), repeated. **Saves**:

@@ -5,15 +5,27 @@ mod extremes;
 use crate::autograd::Backward;
 use crate::cpu::reduce as cpu;
 use crate::cuda::reduce as cuda;
+use crate::tensor::axes::Axes;
 use crate::{DType, Device, Error, Result, Shape, Stored, Tensor, Var};
 
 impl Var {
-    /// The sum over `axes`; they stay as axes of length 1 where `keep` is set, and go otherwise.
+    /// The sum over `axes`, which go: `x.sum(1)`, `x.sum([0, 2])`, `x.sum(..)` for all.
     ///
     /// **Shapes**: any. **Backward**: dx = dy, repeated along `axes`. **Saves**: nothing.
     /// **Errors**: an axis that is out of range or named twice. **Source**: `torch.sum`.
     #[track_caller]
-    pub fn sum(&self, axes: &[usize], keep: bool) -> Result<Var> {
+    pub fn sum(&self, axes: impl Into<Axes>) -> Result<Var> {
+        self.sum_over_axes(&axes.into().of(self.shape().len()), false)
+    }
+
+    /// As [`Var::sum`], but `axes` stay with length 1 (PyTorch's `keepdim`).
+    #[track_caller]
+    pub fn sum_keep(&self, axes: impl Into<Axes>) -> Result<Var> {
+        self.sum_over_axes(&axes.into().of(self.shape().len()), true)
+    }
+
+    #[track_caller]
+    fn sum_over_axes(&self, axes: &[usize], keep: bool) -> Result<Var> {
         super::float("sum", ("x", self.value()))?;
         let (kept, dropped) = reduced_shapes("sum", self.shape(), axes)?;
         let y = self.value().sum_over(axes)?;
@@ -30,8 +42,7 @@ impl Var {
     /// The sum of all elements, a single number. Otherwise as [`Var::sum`].
     #[track_caller]
     pub fn sum_all(&self) -> Result<Var> {
-        let axes: Vec<usize> = (0..self.shape().len()).collect();
-        self.sum(&axes, false)
+        self.sum(..)
     }
 }
 
@@ -61,15 +72,25 @@ impl Backward for Sum {
 
 /// Means and variances.
 impl Var {
-    /// The mean over `axes`, sum / n; they stay as axes of length 1 where `keep` is set, and go
-    /// otherwise.
+    /// The mean over `axes`, sum / n; the axes go.
     ///
     /// **Shapes**: any with elements to reduce. **Backward**: dx = dy / n, repeated along `axes`.
     /// **Saves**: nothing.
     /// **Errors**: an axis that is out of range or named twice, a mean of no numbers. **Source**:
     /// `torch.mean`.
     #[track_caller]
-    pub fn mean(&self, axes: &[usize], keep: bool) -> Result<Var> {
+    pub fn mean(&self, axes: impl Into<Axes>) -> Result<Var> {
+        self.mean_over_axes(&axes.into().of(self.shape().len()), false)
+    }
+
+    /// As [`Var::mean`], but `axes` stay with length 1 (PyTorch's `keepdim`).
+    #[track_caller]
+    pub fn mean_keep(&self, axes: impl Into<Axes>) -> Result<Var> {
+        self.mean_over_axes(&axes.into().of(self.shape().len()), true)
+    }
+
+    #[track_caller]
+    fn mean_over_axes(&self, axes: &[usize], keep: bool) -> Result<Var> {
         super::float("mean", ("x", self.value()))?;
         let (shape, count) = (*self.shape(), self.reduced_count("mean", axes, 1)?);
         let (kept, dropped) = reduced_shapes("mean", &shape, axes)?;
@@ -87,11 +108,11 @@ impl Var {
     /// The mean of all elements, a single number. Otherwise as [`Var::mean`].
     #[track_caller]
     pub fn mean_all(&self) -> Result<Var> {
-        self.mean(&(0..self.shape().len()).collect::<Vec<_>>(), false)
+        self.mean(..)
     }
 
-    /// The variance over `axes`: sum of (x - mean)^2, over n, or over n - 1 where `unbiased` is
-    /// set.
+    /// The variance over `axes`, which go: sum of (x - mean)^2, over n, or over n - 1 where
+    /// `unbiased` is set.
     ///
     /// **Shapes**: as [`Var::mean`]. **Backward**: dx = 2 (x - mean) dy / n, or / (n - 1).
     /// **Saves**: x, and the mean.
@@ -99,9 +120,20 @@ impl Var {
     /// unbiased one of a single number. **Source**: `torch.var`; in two passes, since `E[x^2] -
     /// E[x]^2` cancels.
     #[track_caller]
-    pub fn var(&self, axes: &[usize], unbiased: bool, keep: bool) -> Result<Var> {
+    pub fn var(&self, axes: impl Into<Axes>, unbiased: bool) -> Result<Var> {
+        self.var_over_axes(&axes.into().of(self.shape().len()), unbiased, false)
+    }
+
+    /// As [`Var::var`], but `axes` stay with length 1 (PyTorch's `keepdim`).
+    #[track_caller]
+    pub fn var_keep(&self, axes: impl Into<Axes>, unbiased: bool) -> Result<Var> {
+        self.var_over_axes(&axes.into().of(self.shape().len()), unbiased, true)
+    }
+
+    #[track_caller]
+    fn var_over_axes(&self, axes: &[usize], unbiased: bool, keep: bool) -> Result<Var> {
         if let Some(wide) = super::as_f32(self)? {
-            return wide.var(axes, unbiased, keep)?.cast(self.dtype());
+            return wide.var_over_axes(axes, unbiased, keep)?.cast(self.dtype());
         }
         let (y, deviations) = self.squared_deviations("var", axes, unbiased)?;
         let y = y.reshape(if keep {
@@ -112,16 +144,27 @@ impl Var {
         Ok(Var::record("var", &[self], y, || Variance(deviations)))
     }
 
-    /// The standard deviation over `axes`, the square root of [`Var::var`].
+    /// The standard deviation over `axes`, which go: the square root of [`Var::var`].
     ///
     /// **Shapes**: as [`Var::mean`]. **Backward**: dx = (x - mean) dy / (n y), or / ((n - 1) y); 0
     /// where y is 0, where all elements are equal and the root's slope is infinite. **Saves**: x,
     /// the mean and y.
     /// **Errors**: those of [`Var::var`]. **Source**: `torch.std`.
     #[track_caller]
-    pub fn std(&self, axes: &[usize], unbiased: bool, keep: bool) -> Result<Var> {
+    pub fn std(&self, axes: impl Into<Axes>, unbiased: bool) -> Result<Var> {
+        self.std_over_axes(&axes.into().of(self.shape().len()), unbiased, false)
+    }
+
+    /// As [`Var::std`], but `axes` stay with length 1 (PyTorch's `keepdim`).
+    #[track_caller]
+    pub fn std_keep(&self, axes: impl Into<Axes>, unbiased: bool) -> Result<Var> {
+        self.std_over_axes(&axes.into().of(self.shape().len()), unbiased, true)
+    }
+
+    #[track_caller]
+    fn std_over_axes(&self, axes: &[usize], unbiased: bool, keep: bool) -> Result<Var> {
         if let Some(wide) = super::as_f32(self)? {
-            return wide.std(axes, unbiased, keep)?.cast(self.dtype());
+            return wide.std_over_axes(axes, unbiased, keep)?.cast(self.dtype());
         }
         let (variance, deviations) = self.squared_deviations("std", axes, unbiased)?;
         let std = Var::from(variance).sqrt()?.into_value();
@@ -148,10 +191,10 @@ impl Var {
         let count = self.reduced_count(op, axes, 1 + freedom)?;
         let scale = 1.0 / (count - freedom) as f64;
         let x = self.detach();
-        let mean = x.mean(axes, true)?;
+        let mean = x.mean_keep(axes)?;
         let y = (&x - &mean)?
             .square()?
-            .sum(axes, true)?
+            .sum_keep(axes)?
             .mul_scalar(scale)?
             .into_value();
         Ok((

@@ -39,6 +39,20 @@ impl Var {
         }))
     }
 
+    /// The axes from `first` on as one: images [n, h, w, c] to rows [n, h w c] by `x.flatten(1)`.
+    ///
+    /// **Shapes**: `[x_0, .., x_(first - 1), rest]`. Otherwise as [`Var::reshape`]. **Errors**: a
+    /// `first` that is not an axis. **Source**: `torch.flatten`. A linear layer behind flattened
+    /// images has its weights in another order than PyTorch's, whose images are [n, c, h, w]:
+    /// [`Linear::flattened`](crate::nn::Linear::flattened) exchanges them in files.
+    #[track_caller]
+    pub fn flatten(&self, first: usize) -> Result<Var> {
+        check_axis("flatten", self.shape(), first)?;
+        let rest = self.shape()[first..].iter().product();
+        let dims = [&self.shape()[..first], &[rest]].concat();
+        self.reshape(Shape::new(&dims)?)
+    }
+
     /// Without the axis `axis` of length 1. Otherwise as [`Var::reshape`].
     #[track_caller]
     pub fn squeeze(&self, axis: usize) -> Result<Var> {

@@ -1,5 +1,6 @@
 //! `Tensor`: an array of elements with a shape, and no computation graph.
 
+pub mod axes;
 #[macro_use]
 pub(crate) mod dispatch;
 mod create;

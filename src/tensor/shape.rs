@@ -38,8 +38,9 @@ pub(crate) fn flops(sizes: &[usize]) -> u64 {
 /// assert_eq!(shape.to_string(), "[8, 28, 28, 1]");
 /// ```
 ///
-/// A shape made from an array, or by [`Shape::with`], may be larger than any tensor: what takes one
-/// checks that, as [`Shape::new`] does. No tensor has such a shape.
+/// Functions that take a shape take arrays, slices, vectors, tuples and a single length for it. A
+/// shape made from one of these, or by [`Shape::with`], may be larger than any tensor: what takes
+/// one checks that, as [`Shape::new`] does. No tensor has such a shape.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Shape {
     dims: [usize; MAX_RANK],
@@ -67,6 +68,13 @@ impl Shape {
         Ok(Shape::fitting(dims))
     }
 
+    /// What stands for more than six dimensions, which only [`Shape::from`] a slice can be given:
+    /// no tensor has this shape.
+    const TOO_MANY: Shape = Shape {
+        dims: [usize::MAX; MAX_RANK],
+        rank: MAX_RANK as u8,
+    };
+
     fn fitting(dims: &[usize]) -> Shape {
         let mut shape = Shape {
             dims: [0; MAX_RANK],
@@ -82,6 +90,8 @@ impl Shape {
         // No closure: it would have a line of its own.
         if Shape::new(&self).is_ok() {
             Ok(self)
+        } else if self == Shape::TOO_MANY {
+            Err(Error::operand(op, "shape", "at most 6 dimensions", "more"))
         } else {
             Err(Error::operand(op, "shape", "one that fits in memory", self))
         }
@@ -156,6 +166,55 @@ impl<const N: usize> From<[usize; N]> for Shape {
     }
 }
 
+impl<const N: usize> From<&[usize; N]> for Shape {
+    fn from(dims: &[usize; N]) -> Shape {
+        Shape::from(*dims)
+    }
+}
+
+impl From<&[usize]> for Shape {
+    /// More than six dimensions give a shape that every function refuses.
+    fn from(dims: &[usize]) -> Shape {
+        if dims.len() > MAX_RANK {
+            return Shape::TOO_MANY;
+        }
+        Shape::fitting(dims)
+    }
+}
+
+impl From<Vec<usize>> for Shape {
+    fn from(dims: Vec<usize>) -> Shape {
+        Shape::from(&dims[..])
+    }
+}
+
+impl From<&Vec<usize>> for Shape {
+    fn from(dims: &Vec<usize>) -> Shape {
+        Shape::from(&dims[..])
+    }
+}
+
+impl From<usize> for Shape {
+    /// One dimension.
+    fn from(length: usize) -> Shape {
+        Shape::from([length])
+    }
+}
+
+/// Tuples of lengths, by their number.
+macro_rules! from_tuples {
+    ($(($($length:ident),+))*) => {$(
+        impl From<($(from_tuples!(@usize $length),)+)> for Shape {
+            fn from(($($length,)+): ($(from_tuples!(@usize $length),)+)) -> Shape {
+                Shape::from([$($length),+])
+            }
+        }
+    )*};
+    (@usize $length:ident) => { usize };
+}
+
+from_tuples! { (a) (a, b) (a, b, c) (a, b, c, d) (a, b, c, d, e) (a, b, c, d, e, f) }
+
 impl From<&Shape> for Shape {
     fn from(shape: &Shape) -> Shape {
         *shape
@@ -222,6 +281,24 @@ mod tests {
         assert_eq!(
             Shape::new(&[(1 << 60) - 1, 0]).unwrap().strides()[..],
             [0, 1]
+        );
+    }
+
+    #[test]
+    fn shapes_are_made_of_whatever_lists_lengths() {
+        let want = Shape::from([2, 3, 4]);
+        assert_eq!(Shape::from(&[2, 3, 4][..]), want);
+        assert_eq!(Shape::from(&[2, 3, 4]), want);
+        assert_eq!(Shape::from(vec![2, 3, 4]), want);
+        assert_eq!(Shape::from((2, 3, 4)), want);
+        assert_eq!(Shape::from(5)[..], [5]);
+        assert_eq!(Shape::from((1, 2, 3, 4, 5, 6))[..], [1, 2, 3, 4, 5, 6]);
+        let seven = Shape::from(vec![1; 7]).checked("reshape").unwrap_err();
+        assert!(
+            seven
+                .to_string()
+                .starts_with("reshape: shape expects at most 6 dimensions, got more"),
+            "{seven}"
         );
     }
 

@@ -45,6 +45,32 @@ impl Default for Window {
 }
 
 impl Window {
+    /// A window that moves by its own size, as pooling does mostly.
+    pub fn tiling(kernel: usize) -> Window {
+        Window {
+            stride: [kernel; 2],
+            ..Window::default()
+        }
+    }
+
+    /// Stride 1 and this many rows and columns of zeros on each side: a kernel of 2 padding + 1
+    /// leaves the size as it is.
+    pub fn padded(padding: usize) -> Window {
+        Window {
+            padding: [padding; 2],
+            ..Window::default()
+        }
+    }
+
+    /// This stride in both directions, and this many rows and columns of zeros on each side.
+    pub fn strided(stride: usize, padding: usize) -> Window {
+        Window {
+            stride: [stride; 2],
+            padding: [padding; 2],
+            ..Window::default()
+        }
+    }
+
     /// Height and width after a convolution or pooling: (size + 2 padding - dilation (kernel - 1) -
     /// 1) / stride + 1, rounded down.
     ///

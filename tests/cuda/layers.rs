@@ -41,16 +41,16 @@ proptest! {
         let x = [draw(&[a, b, c], seed)];
         for axes in [&[0usize][..], &[1], &[2], &[0, 1], &[1, 2], &[0, 2], &[0, 1, 2], &[]] {
             // What two groups of axes give is f32 in between; the result is rounded once.
-            agrees(sums(a * b * c), |v| v[0].sum(axes, false), &x)?;
-            agrees(sums(64), |v| v[0].mean(axes, true), &x)?;
+            agrees(sums(a * b * c), |v| v[0].sum(axes), &x)?;
+            agrees(sums(64), |v| v[0].mean_keep(axes), &x)?;
         }
         let Some(gpu) = gpu() else { return Ok(()) };
         for dtype in [DType::F32, DType::BF16] {
             let (here, there) = (x[0].cast(dtype)?.cast(DType::F64)?, x[0].cast(dtype)?.to_device(gpu)?);
             for axis in 0..3 {
                 prop_assert_eq!(here.argmax(axis)?.to_vec::<i64>()?, there.argmax(axis)?.to_vec::<i64>()?);
-                agrees_in(dtype, ELEMENTWISE, &|v| v[0].max(&[axis], true), &x)?;
-                agrees_in(dtype, ELEMENTWISE, &|v| v[0].min(&[axis], false), &x)?;
+                agrees_in(dtype, ELEMENTWISE, &|v| v[0].max_keep(axis), &x)?;
+                agrees_in(dtype, ELEMENTWISE, &|v| v[0].min(axis), &x)?;
             }
             let k = c.min(5);
             let ((want, want_at), (got, got_at)) = (here.topk(k)?, there.topk(k)?);

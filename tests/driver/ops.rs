@@ -65,17 +65,52 @@ pub const CALLS: &[Call] = &[
         };
         select(&d.tensor(&shape, dtype), &a, &b)
     }),
-    ("sum", |d| reduce(d, Var::sum)),
-    ("mean", |d| reduce(d, Var::mean)),
-    ("max", |d| reduce(d, Var::max)),
-    ("min", |d| reduce(d, Var::min)),
+    ("sum", |d| {
+        reduce(
+            d,
+            |x, axes, keep| if keep { x.sum_keep(axes) } else { x.sum(axes) },
+        )
+    }),
+    ("mean", |d| {
+        reduce(d, |x, axes, keep| {
+            if keep {
+                x.mean_keep(axes)
+            } else {
+                x.mean(axes)
+            }
+        })
+    }),
+    ("max", |d| {
+        reduce(
+            d,
+            |x, axes, keep| if keep { x.max_keep(axes) } else { x.max(axes) },
+        )
+    }),
+    ("min", |d| {
+        reduce(
+            d,
+            |x, axes, keep| if keep { x.min_keep(axes) } else { x.min(axes) },
+        )
+    }),
     ("var", |d| {
         let unbiased = d.once_in(2);
-        reduce(d, |x, axes, keep| x.var(axes, unbiased, keep))
+        reduce(d, |x, axes, keep| {
+            if keep {
+                x.var_keep(axes, unbiased)
+            } else {
+                x.var(axes, unbiased)
+            }
+        })
     }),
     ("std", |d| {
         let unbiased = d.once_in(2);
-        reduce(d, |x, axes, keep| x.std(axes, unbiased, keep))
+        reduce(d, |x, axes, keep| {
+            if keep {
+                x.std_keep(axes, unbiased)
+            } else {
+                x.std(axes, unbiased)
+            }
+        })
     }),
     ("sum_all", |d| d.any_var().sum_all()),
     ("mean_all", |d| d.any_var().mean_all()),

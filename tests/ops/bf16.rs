@@ -106,11 +106,11 @@ fn cases() -> Vec<Case> {
         }),
         case("dwt", MAPS, |v| v[0].dwt()),
         case("idwt", MAPS, |v| v[0].idwt([41, 60])),
-        case("sum of rows", MAPS, |v| v[0].sum(&[0, 1, 2], false)),
-        case("sum of columns", MAPS, |v| v[0].sum(&[3], true)),
-        case("mean", MAPS, |v| v[0].mean(&[1, 2], false)),
-        case("var", MAPS, |v| v[0].var(&[1, 2], true, false)),
-        case("max", MAPS, |v| v[0].max(&[3], false)),
+        case("sum of rows", MAPS, |v| v[0].sum([0, 1, 2])),
+        case("sum of columns", MAPS, |v| v[0].sum_keep(3)),
+        case("mean", MAPS, |v| v[0].mean([1, 2])),
+        case("var", MAPS, |v| v[0].var([1, 2], true)),
+        case("max", MAPS, |v| v[0].max(3)),
         case("global_avg_pool", MAPS, |v| v[0].global_avg_pool()),
         case("avg_pool2d", MAPS, |v| {
             avg_pool2d(

@@ -55,12 +55,12 @@ fn what_no_elements_cannot_say_is_an_error() {
     for dtype in [DType::F32, DType::F64, DType::BF16] {
         let [x, gamma] = [&[0, 3][..], &[3]].map(|shape| ones(&[shape], dtype).remove(0));
         let errors = [
-            x.mean(&[0], false).err(),
+            x.mean(0).err(),
             x.mean_all().err(),
-            x.var(&[0], false, false).err(),
-            x.std(&[0], true, false).err(),
-            x.max(&[0], false).err(),
-            x.min(&[0, 1], false).err(),
+            x.var(0, false).err(),
+            x.std(0, true).err(),
+            x.max(0).err(),
+            x.min([0, 1]).err(),
             x.softmax(0).err(),
             mse(&x, &x).err(),
             batch_norm(&x, &gamma, &gamma, BatchNormOptions::default()).err(),
@@ -84,7 +84,7 @@ fn a_result_too_large_is_an_error() {
         let errors = [
             wavemix::ops::linear(&x[0], &x[1], None).err(),
             x[0].matmul(&x[2]).err(),
-            x[0].sum(&[1], false).err(),
+            x[0].sum(1).err(),
             x[0].pad(&[(0, 0), (1, 0)]).err(),
         ];
         for (i, error) in errors.into_iter().enumerate() {

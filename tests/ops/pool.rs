@@ -341,3 +341,27 @@ fn kernels_far_larger_than_the_image() {
         assert_eq!(all(dx.of(&x).unwrap()), [5.0 / area; 8], "{dtype}");
     }
 }
+
+#[test]
+fn pooling_by_a_number_tiles_the_image() {
+    let x = counting([1, 5, 7, 1]);
+    let window = Window {
+        stride: [2, 2],
+        ..Window::default()
+    };
+    for (short, long) in [
+        (x.max_pool2d(2), max_pool2d(&x, [2, 2], window)),
+        (x.avg_pool2d(2), avg_pool2d(&x, [2, 2], window)),
+    ] {
+        let (short, long) = (short.unwrap(), long.unwrap());
+        assert_eq!(short.shape()[..], [1, 2, 3, 1]);
+        assert_eq!(
+            short.to_vec::<f64>().unwrap(),
+            long.to_vec::<f64>().unwrap()
+        );
+    }
+    assert_eq!(
+        x.max_pool2d(2).unwrap().to_vec::<f64>().unwrap(),
+        [8.0, 10.0, 12.0, 22.0, 24.0, 26.0]
+    );
+}

@@ -7,15 +7,15 @@ use crate::helpers::{assert_error, assert_errors, on_threads};
 #[test]
 fn sums_over_any_axes() {
     let x = Var::from(Tensor::from_vec((0..24).map(f64::from).collect(), [2, 3, 4]).unwrap());
-    let y = x.sum(&[0, 2], false).unwrap();
+    let y = x.sum([0, 2]).unwrap();
     assert_eq!(
         (y.shape().to_string(), y.value().to_vec::<f64>().unwrap()),
         ("[3]".into(), vec![60.0, 92.0, 124.0])
     );
-    assert_eq!(x.sum(&[1], true).unwrap().shape().to_string(), "[2, 1, 4]");
+    assert_eq!(x.sum_keep(1).unwrap().shape().to_string(), "[2, 1, 4]");
     assert_eq!(x.sum_all().unwrap().value().item().unwrap(), 276.0);
     assert_error(
-        x.sum(&[1, 1], false),
+        x.sum([1, 1]),
         "sum: axes expects different axes below 3 for [2, 3, 4], got [1, 1] (reduce.rs:",
     );
 }
@@ -24,7 +24,7 @@ proptest! {
     #[test]
     fn sum_is_the_adjoint_of_repetition(dims in prop::collection::vec(1usize..6, 1..5), chosen in any::<[bool; 5]>(), keep: bool) {
         let axes: Vec<usize> = (0..dims.len()).filter(|&a| chosen[a]).collect();
-        adjoint_check(|x| x.sum(&axes, keep), &dims)?;
+        adjoint_check(|x| if keep { x.sum_keep(&axes) } else { x.sum(&axes) }, &dims)?;
     }
 }
 
@@ -36,28 +36,25 @@ fn constant(values: &[f64], shape: impl Into<wavemix::Shape>) -> Var {
 fn means_and_variances() {
     let x = constant(&[1.0, 2.0, 4.0, 9.0, 0.0, 2.0], [2, 3]);
     let values = |y: Result<Var>| y.unwrap().value().to_vec::<f64>().unwrap();
-    assert_eq!(values(x.mean(&[0], false)), [5.0, 1.0, 3.0]);
+    assert_eq!(values(x.mean(0)), [5.0, 1.0, 3.0]);
     assert_eq!(values(x.mean_all()), [3.0]);
-    assert_eq!(values(x.var(&[0], false, false)), [16.0, 1.0, 1.0]);
-    assert_eq!(values(x.var(&[0], true, false)), [32.0, 2.0, 2.0]);
-    assert_eq!(values(x.std(&[0], false, false)), [4.0, 1.0, 1.0]);
-    assert_eq!(
-        x.var(&[1], true, true).unwrap().shape().to_string(),
-        "[2, 1]"
-    );
+    assert_eq!(values(x.var(0, false)), [16.0, 1.0, 1.0]);
+    assert_eq!(values(x.var(0, true)), [32.0, 2.0, 2.0]);
+    assert_eq!(values(x.std(0, false)), [4.0, 1.0, 1.0]);
+    assert_eq!(x.var_keep(1, true).unwrap().shape().to_string(), "[2, 1]");
     // E[x^2] - E[x]^2 would lose all digits here.
     let far = Var::from(Tensor::from_vec(vec![10_000.0f32, 10_001.0, 10_002.0], [3]).unwrap());
-    assert!((far.var(&[0], true, false).unwrap().value().item().unwrap() - 1.0).abs() < 1e-5);
+    assert!((far.var(0, true).unwrap().value().item().unwrap() - 1.0).abs() < 1e-5);
 }
 
 #[test]
 fn extremes() {
     let x = constant(&[1.0, 7.0, 4.0, 7.0, 0.0, 0.0], [2, 3]);
     let values = |y: Result<Var>| y.unwrap().value().to_vec::<f64>().unwrap();
-    assert_eq!(values(x.max(&[0], false)), [7.0, 7.0, 4.0]);
-    assert_eq!(values(x.min(&[1], true)), [1.0, 0.0]);
+    assert_eq!(values(x.max(0)), [7.0, 7.0, 4.0]);
+    assert_eq!(values(x.min_keep(1)), [1.0, 0.0]);
     let leaf = Var::leaf(x.value().clone());
-    let gradients = leaf.max(&[0, 1], false).unwrap().backward().unwrap();
+    let gradients = leaf.max([0, 1]).unwrap().backward().unwrap();
     assert_eq!(
         gradients.of(&leaf).unwrap().to_vec::<f64>().unwrap(),
         [0.0, 1.0, 0.0, 0.0, 0.0, 0.0],
@@ -72,22 +69,8 @@ fn extremes() {
         [1, 0, 0]
     );
     let nan = constant(&[1.0, f64::NAN, 3.0, f64::NAN], [4]);
-    assert!(
-        nan.max(&[0], false)
-            .unwrap()
-            .value()
-            .item()
-            .unwrap()
-            .is_nan()
-    );
-    assert!(
-        nan.min(&[0], false)
-            .unwrap()
-            .value()
-            .item()
-            .unwrap()
-            .is_nan()
-    );
+    assert!(nan.max(0).unwrap().value().item().unwrap().is_nan());
+    assert!(nan.min(0).unwrap().value().item().unwrap().is_nan());
     assert_eq!(nan.value().argmax(0).unwrap().item().unwrap(), 1.0);
     assert_eq!(
         nan.value().topk(3).unwrap().1.to_vec::<i64>().unwrap(),
@@ -103,19 +86,19 @@ fn errors() {
     );
     let cases: [(Result<Var>, &str); 7] = [
         (
-            empty.mean(&[1], false),
+            empty.mean(1),
             "mean: x expects at least 1 to reduce, got 0 in axes [1] of [3, 0]",
         ),
         (
-            empty.max(&[0, 1], false),
+            empty.max([0, 1]),
             "max: x expects at least 1 to reduce, got 0 in axes [0, 1] of [3, 0]",
         ),
         (
-            x.var(&[0], true, false),
+            x.var(0, true),
             "var: x expects at least 2 to reduce, got 1 in axes [0] of [1, 2]",
         ),
         (
-            x.min(&[2], false),
+            x.min(2),
             "min: axes expects different axes below 2 for [1, 2], got [2]",
         ),
         (
@@ -145,12 +128,7 @@ fn threads_do_not_change_the_bits() {
     ));
     let run = |threads| {
         let all = || {
-            let parts = [
-                x.var(&[0, 1], true, false),
-                x.mean(&[1, 2], false),
-                x.max(&[1], false),
-                x.mean_all(),
-            ];
+            let parts = [x.var([0, 1], true), x.mean([1, 2]), x.max(1), x.mean_all()];
             let (values, at) = x.value().topk(3).unwrap();
             let mut out: Vec<f32> = parts
                 .into_iter()
@@ -173,15 +151,15 @@ proptest! {
         if axes.is_empty() {
             axes.push(0);
         }
-        adjoint_check(|x| x.mean(&axes, keep), &dims)?;
+        adjoint_check(|x| if keep { x.mean_keep(&axes) } else { x.mean(&axes) }, &dims)?;
         let shape = wavemix::Shape::new(&dims).unwrap();
         let x = Tensor::normal(shape, 0.0, 1.0, DType::F64, &Rng::new(seed));
-        gradcheck(|v| v[0].var(&axes, unbiased, keep), std::slice::from_ref(&x))?;
+        gradcheck(|v| if keep { v[0].var_keep(&axes, unbiased) } else { v[0].var(&axes, unbiased) }, std::slice::from_ref(&x))?;
         // Numbers at least 0.1 apart, in a random order.
         let order: Vec<f64> = Rng::new(seed).permutation(shape.elements()).into_iter().map(|i| i as f64 * 0.1).collect();
         let apart = Tensor::from_vec(order, shape).unwrap();
-        gradcheck(|v| v[0].max(&axes, keep), std::slice::from_ref(&apart))?;
-        gradcheck(|v| v[0].min(&axes, keep), std::slice::from_ref(&apart))?;
+        gradcheck(|v| if keep { v[0].max_keep(&axes) } else { v[0].max(&axes) }, std::slice::from_ref(&apart))?;
+        gradcheck(|v| if keep { v[0].min_keep(&axes) } else { v[0].min(&axes) }, std::slice::from_ref(&apart))?;
     }
 
     #[test]

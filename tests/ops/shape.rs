@@ -351,3 +351,21 @@ fn a_scalar_has_no_rows() {
         "rows: tensor expects one dimension or more, got [] (shape.rs:",
     );
 }
+
+#[test]
+fn flatten_joins_the_axes_from_one_on() {
+    let x = Var::from(Tensor::zeros([2, 3, 4, 5], DType::F32));
+    for (first, want) in [
+        (0, &[120][..]),
+        (1, &[2, 60]),
+        (2, &[2, 3, 20]),
+        (3, &[2, 3, 4, 5]),
+    ] {
+        assert_eq!(&x.flatten(first).unwrap().shape()[..], want);
+    }
+    let error = x.flatten(4).unwrap_err().to_string();
+    assert!(
+        error.starts_with("flatten: axis expects below 4 for [2, 3, 4, 5], got 4"),
+        "{error}"
+    );
+}

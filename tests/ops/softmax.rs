@@ -153,7 +153,7 @@ proptest! {
         let axis = axis % dims.len();
         let x = Tensor::normal(Shape::new(&dims)?, 0.0, 2.0, DType::F64, &Rng::new(seed));
         let exponentials = Var::from(&x).exp()?;
-        let expected = (&exponentials / &exponentials.sum(&[axis], true)?)?.value().to_vec::<f64>()?;
+        let expected = (&exponentials / &exponentials.sum_keep(axis)?)?.value().to_vec::<f64>()?;
         let y = Var::from(&x).softmax(axis)?.value().to_vec::<f64>()?;
         let log = Var::from(&x).log_softmax(axis)?.value().to_vec::<f64>()?;
         for i in 0..y.len() {

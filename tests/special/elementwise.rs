@@ -253,21 +253,21 @@ pub fn reductions() -> Vec<Case> {
     vec![
         one(
             "std of equal elements",
-            |v| v[0].std(&[0], true, false),
+            |v| v[0].std(0, true),
             &[3.0; 4],
             &[0.0; 4],
         )
         .y(&[0.0]),
         one(
             "biased std of equal elements",
-            |v| v[0].std(&[0], false, true),
+            |v| v[0].std_keep(0, false),
             &[-3.0; 5],
             &[0.0; 5],
         )
         .y(&[0.0]),
         rows(
             "std of some rows",
-            |v| v[0].std(&[1], true, false),
+            |v| v[0].std(1, true),
             &[3.0, 3.0, 1.0, 2.0],
             2,
             &[0.0, 0.0, -half, half],
@@ -275,34 +275,24 @@ pub fn reductions() -> Vec<Case> {
         .y(&[0.0, half]),
         one(
             "std with not-a-number",
-            |v| v[0].std(&[0], true, false),
+            |v| v[0].std(0, true),
             &[NAN, 1.0],
             &[NAN, NAN],
         ),
         one(
             "var of equal elements",
-            |v| v[0].var(&[0], true, false),
+            |v| v[0].var(0, true),
             &[3.0; 4],
             &[0.0; 4],
         ),
-        one(
-            "max",
-            |v| v[0].max(&[0], false),
-            &[1.0, NAN, 3.0],
-            &[0.0, 1.0, 0.0],
-        ),
+        one("max", |v| v[0].max(0), &[1.0, NAN, 3.0], &[0.0, 1.0, 0.0]),
         one(
             "max, infinite dy",
-            |v| v[0].max(&[0], false),
+            |v| v[0].max(0),
             &[-INF, -INF],
             &[INF, 0.0],
         )
         .dy(&[INF]),
-        one(
-            "min",
-            |v| v[0].min(&[0], false),
-            &[1.0, NAN, -INF],
-            &[0.0, 1.0, 0.0],
-        ),
+        one("min", |v| v[0].min(0), &[1.0, NAN, -INF], &[0.0, 1.0, 0.0]),
     ]
 }

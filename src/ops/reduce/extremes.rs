@@ -4,12 +4,12 @@ use super::reduced_shapes;
 use crate::autograd::Backward;
 use crate::cpu::reduce as cpu;
 use crate::cuda::reduce as cuda;
+use crate::tensor::axes::Axes;
 use crate::{Error, Result, Shape, Tensor, Var};
 
 /// Extremes.
 impl Var {
-    /// The largest element over `axes`; they stay as axes of length 1 where `keep` is set, and go
-    /// otherwise.
+    /// The largest element over `axes`, which go.
     ///
     /// Not-a-number counts as larger than all, and gets the gradient. **Shapes**: any with elements
     /// to reduce.
@@ -18,14 +18,26 @@ impl Var {
     /// **Errors**: an axis that is out of range or named twice, the largest of none. **Source**:
     /// `torch.max` along an axis; `torch.amax` shares the gradient among equals.
     #[track_caller]
-    pub fn max(&self, axes: &[usize], keep: bool) -> Result<Var> {
-        self.extreme("max", axes, keep)
+    pub fn max(&self, axes: impl Into<Axes>) -> Result<Var> {
+        self.extreme("max", &axes.into().of(self.shape().len()), false)
+    }
+
+    /// As [`Var::max`], but `axes` stay with length 1 (PyTorch's `keepdim`).
+    #[track_caller]
+    pub fn max_keep(&self, axes: impl Into<Axes>) -> Result<Var> {
+        self.extreme("max", &axes.into().of(self.shape().len()), true)
     }
 
     /// The smallest element over `axes`; otherwise as [`Var::max`].
     #[track_caller]
-    pub fn min(&self, axes: &[usize], keep: bool) -> Result<Var> {
-        self.extreme("min", axes, keep)
+    pub fn min(&self, axes: impl Into<Axes>) -> Result<Var> {
+        self.extreme("min", &axes.into().of(self.shape().len()), false)
+    }
+
+    /// As [`Var::min`], but `axes` stay with length 1 (PyTorch's `keepdim`).
+    #[track_caller]
+    pub fn min_keep(&self, axes: impl Into<Axes>) -> Result<Var> {
+        self.extreme("min", &axes.into().of(self.shape().len()), true)
     }
 
     #[track_caller]
