@@ -20,7 +20,7 @@ use wavemix::metrics::peak_bytes;
 use wavemix::models::{Config, Model, Task};
 use wavemix::ops::{CrossEntropyOptions, cross_entropy};
 use wavemix::optim::{Method, Optimizer};
-use wavemix::{DType, Device, Error, Params, Pass, Precision, Result, Rng, Tensor, Var};
+use wavemix::{DType, Device, Error, Module, Params, Pass, Precision, Result, Rng, Tensor, Var};
 
 /// Time to spend on each of training and inference.
 const TIME: Duration = Duration::from_secs(2);

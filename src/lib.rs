@@ -8,7 +8,7 @@
 //! use wavemix::models::Config;
 //! use wavemix::ops::{CrossEntropyOptions, cross_entropy};
 //! use wavemix::optim::{Method, Optimizer, StepOptions};
-//! use wavemix::{DType, Pass, Rng, Tensor};
+//! use wavemix::{DType, Module, Pass, Rng, Tensor};
 //!
 //! # fn main() -> wavemix::Result<()> {
 //! // A model is its layers; its weights live beside it, in one arena.
@@ -94,12 +94,14 @@ pub mod ops;
 pub mod optim;
 pub mod params;
 pub mod plots;
+pub mod prelude;
 #[cfg(feature = "cli")]
 pub mod train;
 
 pub use autograd::Var;
 pub use autograd::gradcheck;
 pub use autograd::gradients::Gradients;
+pub use nn::module::Module;
 pub use nn::pass::Pass;
 pub use params::Params;
 pub use params::precision::Precision;

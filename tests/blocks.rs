@@ -12,7 +12,7 @@ use wavemix::autograd::Backward;
 use wavemix::gradcheck::gradcheck;
 use wavemix::models::{Config, Family, LiteBlock, Mixing, Resize, Stem, Task};
 use wavemix::ops::Interpolation::{Bicubic, Bilinear, Nearest};
-use wavemix::{DType, Params, Pass, Result, Rng, Tensor, Var};
+use wavemix::{DType, Module, Params, Pass, Result, Rng, Tensor, Var};
 
 /// The op that a model is: y of its images and its weights.
 struct Whole {

@@ -12,7 +12,7 @@ use wavemix::io::weights;
 use wavemix::models::{Config, Family, LiteBlock, Mixing, Model, Resize, Stem, Task};
 use wavemix::ops::{CrossEntropyOptions, cross_entropy};
 use wavemix::optim::{AdamW, Lion, Method, Optimizer, Sgd};
-use wavemix::{DType, Gradients, Params, Pass, Result, Rng, Tensor, Var};
+use wavemix::{DType, Gradients, Module, Params, Pass, Result, Rng, Tensor, Var};
 
 type Tensors = BTreeMap<String, Tensor>;
 

@@ -11,7 +11,9 @@ use wavemix::ops::{
 };
 use wavemix::optim::{Method, Optimizer};
 use wavemix::tensor::pool::{pool_stats, release_free_memory};
-use wavemix::{DType, Device, Error, Params, Pass, Precision, Rng, Shape, Tensor, Var, Window};
+use wavemix::{
+    DType, Device, Error, Module, Params, Pass, Precision, Rng, Shape, Tensor, Var, Window,
+};
 
 #[path = "memory/summary.rs"]
 mod summary;

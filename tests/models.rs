@@ -7,7 +7,7 @@ use wavemix::io::weights;
 use wavemix::models::{Config, Family, ImageMeta, Mixing, Resize, Saved, Stem, Task};
 use wavemix::ops::{CrossEntropyOptions, Interpolation, cross_entropy};
 use wavemix::optim::{Method, Optimizer};
-use wavemix::{DType, Params, Pass, Precision, Rng, Tensor, Var};
+use wavemix::{DType, Module, Params, Pass, Precision, Rng, Tensor, Var};
 
 use files::Folder;
 use helpers::on_threads;

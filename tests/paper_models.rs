@@ -4,7 +4,7 @@
 use wavemix::models::{Config, Mixing, Resize, Task};
 use wavemix::ops::{CrossEntropyOptions, Interpolation, cross_entropy, focal_loss, mse};
 use wavemix::optim::{Method, Optimizer, StepOptions};
-use wavemix::{DType, Precision, Rng, Tensor, Var};
+use wavemix::{DType, Module, Precision, Rng, Tensor, Var};
 
 /// A model by its name, for square images of this side.
 fn named(name: &str, size: usize) -> Config {

@@ -10,7 +10,9 @@ use wavemix::nn::{BatchNorm, Conv2d, ConvTranspose2d, Linear};
 use wavemix::ops::{CrossEntropyOptions, cross_entropy};
 use wavemix::optim::{Method, Optimizer, StepOptions, clip_norm};
 use wavemix::params::{FileLayout, Group, Init, Names, ParamId, Updates};
-use wavemix::{DType, Gradients, Params, Pass, Precision, Result, Rng, Tensor, Var, Window};
+use wavemix::{
+    DType, Gradients, Module, Params, Pass, Precision, Result, Rng, Tensor, Var, Window,
+};
 
 #[path = "params/frozen.rs"]
 mod frozen;

@@ -17,7 +17,7 @@ use wavemix::io::safetensors::TensorFile;
 use wavemix::io::weights;
 use wavemix::nn::Linear;
 use wavemix::params::{FileLayout, Init, Names};
-use wavemix::{DType, Params, Pass, Rng, Shape, Tensor, Var};
+use wavemix::{DType, Module, Params, Pass, Rng, Shape, Tensor, Var};
 
 #[path = "weights/damage.rs"]
 mod damage;

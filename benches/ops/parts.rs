@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use wavemix::autograd::trace::{Event, Watcher, watch};
 use wavemix::ops::{CrossEntropyOptions, cross_entropy};
 use wavemix::optim::{Method, Optimizer};
-use wavemix::{DType, Pass, Result, Rng, Tensor};
+use wavemix::{DType, Module, Pass, Result, Rng, Tensor};
 
 use crate::Load;
 use crate::peak::Meter;

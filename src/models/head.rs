@@ -4,7 +4,7 @@ use crate::models::{Config, Stem, Task};
 use crate::nn::{Conv2d, ConvTranspose2d, Linear};
 use crate::ops::Interpolation;
 use crate::params::Names;
-use crate::{Pass, Result, Shape, Var};
+use crate::{Module, Pass, Result, Shape, Var};
 
 /// The layers after the blocks.
 pub(super) enum Head {

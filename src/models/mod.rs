@@ -18,12 +18,12 @@ pub use wavemix_lite::Block as LiteBlock;
 use head::Head;
 
 use crate::params::Names;
-use crate::{DType, Params, Pass, Result, Rng, Var};
+use crate::{DType, Module, Params, Pass, Result, Rng, Var};
 
 /// A WaveMix model: its layers, in the order of the forward pass.
 ///
 /// ```
-/// use wavemix::{DType, Pass, Rng, Tensor, models::Config};
+/// use wavemix::{DType, Module, Pass, Rng, Tensor, models::Config};
 /// let config = Config { channels: 1, ..Config::parse("WaveMixLite-8/2")? };
 /// let (model, params) = config.build(DType::F32, &Rng::new(0))?;
 /// let images = Tensor::zeros([4, 28, 28, 1], DType::F32);
@@ -34,13 +34,8 @@ use crate::{DType, Params, Pass, Result, Rng, Var};
 pub struct Model {
     config: Config,
     stem: stem::StemLayers,
-    blocks: Vec<Block>,
+    blocks: Vec<Box<dyn Module>>,
     head: Head,
-}
-
-enum Block {
-    Lite(LiteBlock),
-    Parallel(wavemix::Block),
 }
 
 impl Config {
@@ -61,15 +56,14 @@ impl Model {
     pub fn new(names: &mut Names, config: &Config) -> Result<Model> {
         config.check()?;
         let stem = stem::StemLayers::new(&mut names.within("conv"), config)?;
-        let blocks = (0..config.depth)
-            .map(|i| {
-                let mut names = names.within(&format!("layers.{i}"));
-                Ok(match config.family {
-                    Family::WaveMixLite => Block::Lite(LiteBlock::new(&mut names, config)?),
-                    Family::WaveMix => Block::Parallel(wavemix::Block::new(&mut names, config)?),
-                })
+        let block = |i: usize| -> Result<Box<dyn Module>> {
+            let mut names = names.within(&format!("layers.{i}"));
+            Ok(match config.family {
+                Family::WaveMixLite => Box::new(LiteBlock::new(&mut names, config)?),
+                Family::WaveMix => Box::new(wavemix::Block::new(&mut names, config)?),
             })
-            .collect::<Result<_>>()?;
+        };
+        let blocks = (0..config.depth).map(block).collect::<Result<_>>()?;
         let head = Head::new(names, config)?;
         Ok(Model {
             config: config.clone(),
@@ -83,21 +77,20 @@ impl Model {
     pub fn config(&self) -> &Config {
         &self.config
     }
+}
 
+impl Module for Model {
     /// Images `[n, h, w, channels]` to logits `[n, classes]`, to logits of every pixel `[n, h, w,
     /// classes]`, or to images of twice the size, as the task is.
     ///
     /// # Errors
     /// Those of its layers, with the layer's name.
     #[track_caller]
-    pub fn forward(&self, pass: &Pass, images: &Var) -> Result<Var> {
+    fn forward(&self, pass: &Pass, images: &Var) -> Result<Var> {
         let mut x = self.stem.forward(pass, &pass.input(images)?)?;
         for (i, block) in self.blocks.iter().enumerate() {
             let _layer = pass.enter(format!("layers.{i}"));
-            x = match block {
-                Block::Lite(block) => block.forward(pass, &x)?,
-                Block::Parallel(block) => block.forward(pass, &x)?,
-            };
+            x = block.forward(pass, &x)?;
         }
         pass.output(self.head.forward(pass, &x, images.shape())?)
     }

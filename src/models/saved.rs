@@ -9,7 +9,7 @@ use crate::autograd::trace::{Event, Watcher, watch};
 use crate::io::weights;
 use crate::models::{Config, Model, Task};
 use crate::tensor::memory::shapes_only;
-use crate::{DType, Error, Params, Pass, Result, Rng, Tensor};
+use crate::{DType, Error, Module, Params, Pass, Result, Rng, Tensor};
 
 /// The most values that a feature map of one image may have at the image size that a weight file
 /// names: 1 GiB in f32. The weights do not depend on that size, so nothing else in the file vouches

@@ -4,7 +4,7 @@ use crate::models::{Config, Stem};
 use crate::nn::{BatchNorm, Conv2d};
 use crate::params::Names;
 use crate::tensor::window::Window;
-use crate::{Pass, Result, Var};
+use crate::{Module, Pass, Result, Var};
 
 /// The stem's layers, in either form.
 pub(super) enum StemLayers {
@@ -44,9 +44,11 @@ impl StemLayers {
             }
         })
     }
+}
 
+impl Module for StemLayers {
     #[track_caller]
-    pub fn forward(&self, pass: &Pass, images: &Var) -> Result<Var> {
+    fn forward(&self, pass: &Pass, images: &Var) -> Result<Var> {
         let _layer = pass.enter("conv");
         match self {
             StemLayers::Strided([first, second]) => {

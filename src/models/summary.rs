@@ -6,7 +6,7 @@ use std::fmt;
 use crate::autograd::trace::{Event, Watcher, watch};
 use crate::models::Config;
 use crate::tensor::memory::shapes_only;
-use crate::{DType, Params, Pass, Precision, Result, Rng, Shape, Tensor};
+use crate::{DType, Module, Params, Pass, Precision, Result, Rng, Shape, Tensor};
 
 /// What one layer does to one image.
 #[derive(Clone, Debug, PartialEq)]

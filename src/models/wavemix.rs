@@ -6,7 +6,7 @@ use crate::nn::{BatchNorm, Conv2d, ConvTranspose2d};
 use crate::ops::concat;
 use crate::params::Names;
 use crate::tensor::window::Window;
-use crate::{Pass, Result, Var};
+use crate::{Module, Pass, Result, Var};
 
 /// y = BatchNorm(GELU(DepthwiseConv5x5(concat over levels j of ConvTranspose_j(MLP(DWT_j(x)))))) +
 /// x.
@@ -51,9 +51,11 @@ impl Block {
             dropout: config.dropout,
         })
     }
+}
 
+impl Module for Block {
     #[track_caller]
-    pub fn forward(&self, pass: &Pass, x: &Var) -> Result<Var> {
+    fn forward(&self, pass: &Pass, x: &Var) -> Result<Var> {
         let side = [x.shape()[1], x.shape()[2]];
         let subbands = x.dwt_levels(self.enlarge.len())?;
         let mut levels = Vec::new();

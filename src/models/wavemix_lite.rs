@@ -6,7 +6,7 @@ use crate::nn::{BatchNorm, Conv2d, ConvTranspose2d};
 use crate::ops::{Interpolation, concat, max_pool2d};
 use crate::params::Names;
 use crate::tensor::window::Window;
-use crate::{Pass, Result, Shape, Tensor, Var};
+use crate::{Module, Pass, Result, Shape, Tensor, Var};
 
 /// One block. In its plain form, with one wavelet level:
 ///
@@ -59,31 +59,6 @@ impl Block {
         })
     }
 
-    /// `[n, h, w, dim]` to the same shape.
-    ///
-    /// # Errors
-    /// Those of its layers, with the layer's name.
-    #[track_caller]
-    pub fn forward(&self, pass: &Pass, x: &Var) -> Result<Var> {
-        let maps = self.maps(&self.reduction.forward(pass, x)?)?;
-        let mut coarser: Option<Var> = None;
-        for (j, stage) in self.stages.iter().enumerate().rev() {
-            let map = match &coarser {
-                Some(coarser) => concat(&[&maps[j], coarser], 3)?,
-                None => maps[j].clone(),
-            };
-            let target = if j == 0 { x } else { &maps[j - 1] };
-            let residual = (j == 0).then_some(x);
-            coarser = Some(stage.forward(
-                pass,
-                &map,
-                [target.shape()[1], target.shape()[2]],
-                residual,
-            )?);
-        }
-        Ok(coarser.unwrap_or_else(|| x.clone()))
-    }
-
     /// What the stages mix, finest first.
     #[track_caller]
     fn maps(&self, r: &Var) -> Result<Vec<Var>> {
@@ -107,6 +82,33 @@ impl Block {
                 )?]
             }
         })
+    }
+}
+
+impl Module for Block {
+    /// `[n, h, w, dim]` to the same shape.
+    ///
+    /// # Errors
+    /// Those of its layers, with the layer's name.
+    #[track_caller]
+    fn forward(&self, pass: &Pass, x: &Var) -> Result<Var> {
+        let maps = self.maps(&self.reduction.forward(pass, x)?)?;
+        let mut coarser: Option<Var> = None;
+        for (j, stage) in self.stages.iter().enumerate().rev() {
+            let map = match &coarser {
+                Some(coarser) => concat(&[&maps[j], coarser], 3)?,
+                None => maps[j].clone(),
+            };
+            let target = if j == 0 { x } else { &maps[j - 1] };
+            let residual = (j == 0).then_some(x);
+            coarser = Some(stage.forward(
+                pass,
+                &map,
+                [target.shape()[1], target.shape()[2]],
+                residual,
+            )?);
+        }
+        Ok(coarser.unwrap_or_else(|| x.clone()))
     }
 }
 

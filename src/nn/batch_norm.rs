@@ -2,7 +2,7 @@
 
 use crate::ops::{BatchNormOptions, BatchStats, Statistics, batch_norm};
 use crate::params::{BufferId, FileLayout, Init, Names, ParamId};
-use crate::{Error, Pass, Result, Tensor, Var};
+use crate::{Error, Module, Pass, Result, Tensor, Var};
 
 /// Keeps the variance away from 0; PyTorch's default.
 const EPS: f64 = 1e-5;
@@ -46,16 +46,7 @@ impl BatchNorm {
         })
     }
 
-    /// `[.., channels]` to the same shape.
-    ///
-    /// # Errors
-    /// Those of [`batch_norm`].
-    #[track_caller]
-    pub fn forward(&self, pass: &Pass, x: &Var) -> Result<Var> {
-        self.run(pass, x, None, None)
-    }
-
-    /// The same, and `residual` added. The statistics of this x may be given, where whoever made it
+    /// As [`Module::forward`], and `residual` added. The statistics of this x may be given, where whoever made it
     /// took them.
     ///
     /// # Errors
@@ -105,6 +96,17 @@ impl BatchNorm {
         let batches = pass.buffer(self.batches)?.as_slice::<i64>()?[0];
         pass.update(self.batches, Tensor::scalar(batches.saturating_add(1)))?;
         Ok(y)
+    }
+}
+
+impl Module for BatchNorm {
+    /// `[.., channels]` to the same shape.
+    ///
+    /// # Errors
+    /// Those of [`batch_norm`].
+    #[track_caller]
+    fn forward(&self, pass: &Pass, x: &Var) -> Result<Var> {
+        self.run(pass, x, None, None)
     }
 }
 

@@ -6,7 +6,7 @@ use crate::ops::{
 };
 use crate::params::{FileLayout, Names, ParamId};
 use crate::tensor::window::Window;
-use crate::{Pass, Result, Shape, Var};
+use crate::{Module, Pass, Result, Shape, Var};
 
 /// A convolution with bias, [`conv2d`]: weight `[c_out, kh, kw, c_in / groups]`.
 pub struct Conv2d {
@@ -61,22 +61,7 @@ impl Conv2d {
         Conv2d::new(names, name, channels, 1, Window::default())
     }
 
-    /// `[n, h, w, c_in]` to `[n, oh, ow, c_out]`.
-    ///
-    /// # Errors
-    /// Those of [`conv2d`].
-    #[track_caller]
-    pub fn forward(&self, pass: &Pass, x: &Var) -> Result<Var> {
-        let _layer = pass.enter(&*self.name);
-        conv2d(
-            x,
-            &pass.var(self.weight)?,
-            Some(&pass.var(self.bias)?),
-            self.window,
-        )
-    }
-
-    /// The same of GELU and dropout of x, with x alone kept for the backward pass:
+    /// As [`Module::forward`] of GELU and dropout of x, with x alone kept for the backward pass:
     /// [`gelu_dropout_conv2d`].
     ///
     /// # Errors
@@ -94,6 +79,23 @@ impl Conv2d {
                 p,
                 rng: pass.rng().as_ref(),
             },
+        )
+    }
+}
+
+impl Module for Conv2d {
+    /// `[n, h, w, c_in]` to `[n, oh, ow, c_out]`.
+    ///
+    /// # Errors
+    /// Those of [`conv2d`].
+    #[track_caller]
+    fn forward(&self, pass: &Pass, x: &Var) -> Result<Var> {
+        let _layer = pass.enter(&*self.name);
+        conv2d(
+            x,
+            &pass.var(self.weight)?,
+            Some(&pass.var(self.bias)?),
+            self.window,
         )
     }
 }
@@ -164,22 +166,7 @@ impl ConvTranspose2d {
         ConvTranspose2d::new(names, name, channels, factor.saturating_add(2), window)
     }
 
-    /// `[n, h, w, c_in]` to `[n, oh, ow, c_out]`.
-    ///
-    /// # Errors
-    /// Those of [`conv_transpose2d`].
-    #[track_caller]
-    pub fn forward(&self, pass: &Pass, x: &Var) -> Result<Var> {
-        let _layer = pass.enter(&*self.name);
-        conv_transpose2d(
-            x,
-            &pass.var(self.weight)?,
-            Some(&pass.var(self.bias)?),
-            self.window,
-        )
-    }
-
-    /// The same, and in training the statistics for
+    /// As [`Module::forward`], and in training the statistics for
     /// [`BatchNorm::forward_add`](crate::nn::BatchNorm::forward_add), where they cost less made at
     /// once: [`conv_transpose2d_with_stats`].
     ///
@@ -192,6 +179,23 @@ impl ConvTranspose2d {
         }
         let _layer = pass.enter(&*self.name);
         conv_transpose2d_with_stats(
+            x,
+            &pass.var(self.weight)?,
+            Some(&pass.var(self.bias)?),
+            self.window,
+        )
+    }
+}
+
+impl Module for ConvTranspose2d {
+    /// `[n, h, w, c_in]` to `[n, oh, ow, c_out]`.
+    ///
+    /// # Errors
+    /// Those of [`conv_transpose2d`].
+    #[track_caller]
+    fn forward(&self, pass: &Pass, x: &Var) -> Result<Var> {
+        let _layer = pass.enter(&*self.name);
+        conv_transpose2d(
             x,
             &pass.var(self.weight)?,
             Some(&pass.var(self.bias)?),

@@ -3,7 +3,7 @@
 use crate::nn::fan_in_uniform;
 use crate::ops::linear;
 use crate::params::{FileLayout, Names, ParamId};
-use crate::{Pass, Result, Shape, Var};
+use crate::{Module, Pass, Result, Shape, Var};
 
 /// y = x W' + b over the last axis, [`linear`]: weight `[c_out, c_in]`.
 pub struct Linear {
@@ -63,13 +63,15 @@ impl Linear {
             bias,
         })
     }
+}
 
+impl Module for Linear {
     /// `[.., c_in]` to `[.., c_out]`.
     ///
     /// # Errors
     /// Those of [`linear`].
     #[track_caller]
-    pub fn forward(&self, pass: &Pass, x: &Var) -> Result<Var> {
+    fn forward(&self, pass: &Pass, x: &Var) -> Result<Var> {
         let _layer = pass.enter(&*self.name);
         linear(x, &pass.var(self.weight)?, Some(&pass.var(self.bias)?))
     }

@@ -8,11 +8,13 @@
 mod batch_norm;
 mod conv;
 mod linear;
+pub mod module;
 pub mod pass;
 
 pub use batch_norm::BatchNorm;
 pub use conv::{Conv2d, ConvTranspose2d};
 pub use linear::Linear;
+pub use module::Module;
 
 use crate::params::Init;
 

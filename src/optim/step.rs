@@ -48,7 +48,7 @@ impl Optimizer {
     /// use wavemix::models::Config;
     /// use wavemix::ops::{CrossEntropyOptions, cross_entropy};
     /// use wavemix::optim::{Method, Optimizer, StepOptions};
-    /// use wavemix::{DType, Rng, Tensor};
+    /// use wavemix::{DType, Module, Rng, Tensor};
     /// let config = Config { channels: 1, size: 8, ..Config::parse("WaveMixLite-8/1")? };
     /// let (model, mut params) = config.build(DType::F32, &Rng::new(1))?;
     /// let mut optimizer = Optimizer::new("adamw".parse::<Method>()?, &params)?;

@@ -5,8 +5,9 @@ use std::io;
 use std::panic::Location;
 use std::path::{Path, PathBuf};
 
-/// Shorthand for results of this crate.
-pub type Result<T> = std::result::Result<T, Error>;
+/// Shorthand for results of this crate. Another type of error may be named: `Result<T, E>` is the
+/// standard one.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Everything a caller, a file or a machine can get wrong.
 ///

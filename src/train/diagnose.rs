@@ -4,7 +4,7 @@ use crate::autograd::trace::{Event, Watcher, watch};
 use crate::data::Batch;
 use crate::ops::{CrossEntropyOptions, cross_entropy};
 use crate::train::trainer::Trainer;
-use crate::{Error, Pass, Result, Tensor};
+use crate::{Error, Module, Pass, Result, Tensor};
 
 /// Remembers the first op whose output is infinite or not a number.
 #[derive(Default)]

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::data::{Dataset, Loader};
 use crate::metrics::{Confusion, top_k};
 use crate::models::Model;
-use crate::{Device, Error, Params, Pass, Precision, Result, Tensor, Var};
+use crate::{Device, Error, Module, Params, Pass, Precision, Result, Tensor, Var};
 
 /// How many of the worst mistakes are remembered.
 const MISTAKES: usize = 60;

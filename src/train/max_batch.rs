@@ -7,7 +7,7 @@ use crate::models::{Config, Task};
 use crate::ops::{CrossEntropyOptions, cross_entropy};
 use crate::optim::Optimizer;
 use crate::train::splits::least_batch;
-use crate::{DType, Device, Error, Params, Pass, Result, Rng, Tensor, cuda};
+use crate::{DType, Device, Error, Module, Params, Pass, Result, Rng, Tensor, cuda};
 
 /// Where the search ends where nothing fills the memory.
 const MOST: usize = 1 << 20;

@@ -6,7 +6,7 @@ use crate::cli::Settings;
 use crate::data::{Augment, Constants, Dataset, Loader, TrainTest};
 use crate::models::{Config, ImageMeta, Model};
 use crate::tensor::memory::shapes_only;
-use crate::{DType, Device, Error, Params, Pass, Precision, Result, Rng, Tensor, Var};
+use crate::{DType, Device, Error, Module, Params, Pass, Precision, Result, Rng, Tensor, Var};
 
 /// The share of the training images that is held out to choose the best weights on.
 const VALIDATION: f64 = 0.1;

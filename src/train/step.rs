@@ -6,7 +6,7 @@ use crate::data::{Batch, HostToDevice};
 use crate::ops::{CrossEntropyOptions, cross_entropy};
 use crate::train::replay::{Inputs, LOSSES, Recorded, Replay};
 use crate::train::trainer::Trainer;
-use crate::{Device, Error, Pass, Result, Rng, Tensor};
+use crate::{Device, Error, Module, Pass, Result, Rng, Tensor};
 
 impl Trainer {
     /// One step: forward, backward, update. Its loss joins the epoch's sum, on a GPU some steps

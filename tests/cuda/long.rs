@@ -10,7 +10,7 @@ use wavemix::data::{Batch, HostToDevice};
 use wavemix::models::{Config, Model};
 use wavemix::ops::{CrossEntropyOptions, cross_entropy};
 use wavemix::optim::{Method, Optimizer};
-use wavemix::{DType, Device, Params, Pass, Precision, Result, Rng, Tensor};
+use wavemix::{DType, Device, Module, Params, Pass, Precision, Result, Rng, Tensor};
 
 use crate::harness::{ON_STAND_IN, gpu, part_of, unit};
 use crate::on_stand_in;

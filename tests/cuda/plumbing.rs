@@ -222,7 +222,7 @@ fn others_wait_while_a_step_is_recorded() {
             recording.replay(&Rng::new(0))?;
             assert_eq!(result.to_vec::<f32>()?, [8.0; 64]);
             assert_eq!(enlarged.to_vec::<f32>()?, [1.0; 9]);
-            wavemix::Result::Ok(())
+            Ok::<(), wavemix::Error>(())
         });
         finished.send(recorded).unwrap();
     });

@@ -12,7 +12,7 @@ use wavemix::ops::{CrossEntropyOptions, cross_entropy};
 use wavemix::optim::{Ema, Method, Optimizer, clip_norm, clip_value, norm, scale};
 use wavemix::params::{Group, Updates};
 use wavemix::train::{Outcome, Trainer};
-use wavemix::{DType, Device, Gradients, Params, Pass, Precision, Rng, Tensor};
+use wavemix::{DType, Device, Gradients, Module, Params, Pass, Precision, Rng, Tensor};
 
 use crate::harness::{Bound, ELEMENTWISE, close, gpu};
 
