@@ -7,14 +7,14 @@
 //! ```
 //! use wavemix::models::Config;
 //! use wavemix::ops::{CrossEntropyOptions, cross_entropy};
-//! use wavemix::optim::{Method, Optimizer, StepOptions};
+//! use wavemix::optim::{AdamW, Optimizer};
 //! use wavemix::{DType, Module, Pass, Rng, Tensor};
 //!
 //! # fn main() -> wavemix::Result<()> {
 //! // A model is its layers; its weights live beside it, in one arena.
 //! let config = Config { channels: 1, size: 28, ..Config::parse("WaveMixLite-8/2")? };
 //! let (model, mut params) = config.build(DType::F32, &Rng::new(1))?;
-//! let mut optimizer = Optimizer::new("adamw".parse::<Method>()?, &params)?;
+//! let mut optimizer = Optimizer::new(AdamW::default(), &params)?;
 //!
 //! // A batch: images [n, h, w, c] and labels [n].
 //! let images = Tensor::normal([4, 28, 28, 1], 0.0, 1.0, DType::F32, &Rng::new(2));
@@ -22,8 +22,7 @@
 //!
 //! for step in 0..3 {
 //!     // A pass lends weights and random numbers to the layers; what comes out is a Var, a tensor with a computation graph.
-//!     let options = StepOptions::new(1e-3, Rng::new(3).child(step));
-//!     let loss = optimizer.train_step(&mut params, options, |pass| {
+//!     let loss = optimizer.train_step(&mut params, 1e-3, |pass| {
 //!         let logits = model.forward(pass, &images.clone().into())?;
 //!         cross_entropy(&logits, &labels, CrossEntropyOptions::default())
 //!     })?;

@@ -11,6 +11,8 @@ use wavemix::optim::{self, Adam, AdamW, Ema, Lion, Method, Optimizer, Schedule, 
 use wavemix::params::{FileLayout, Group, Init, Updates};
 use wavemix::{DType, Params, Pass, Rng, Tensor};
 
+#[path = "optim/own_rule.rs"]
+mod own_rule;
 #[path = "optim/schedules.rs"]
 mod schedules;
 #[path = "optim/states.rs"]

@@ -1,7 +1,7 @@
 //! Adam, one pass over weights, gradients and both moments.
 
 use crate::Float;
-use crate::cpu::{GRAIN, chunks_of, vectorize};
+use crate::cpu::vectorize;
 
 /// The constants of one step.
 #[derive(Clone, Copy)]
@@ -23,15 +23,9 @@ pub(crate) struct Settings<T> {
     pub coupled: T,
 }
 
-/// The formula of `optim::Adam`.
-pub(crate) fn step<T: Float>(wmv: [&mut [T]; 3], dw: &[T], s: Settings<T>) {
-    chunks_of(0, wmv, GRAIN, &|start, wmv| {
-        step_chunk(wmv, &dw[start..], s)
-    });
-}
-
 vectorize! {
-    fn step_chunk<T: Float>(wmv: [&mut [T]; 3], dw: &[T], s: Settings<T>) {
+    /// The formula of `optim::Adam`.
+    pub(crate) fn step<T: Float>(wmv: [&mut [T]; 3], dw: &[T], s: Settings<T>) {
         let [w, m, v] = wmv;
         for (((w, m), v), &dw) in w.iter_mut().zip(m).zip(v).zip(dw) {
             let g = dw + s.coupled * *w;

@@ -84,28 +84,6 @@ pub(crate) fn over_threads<T: Send>(
     parts.enumerate().for_each(|(i, part)| body(i, part));
 }
 
-/// As [`chunks`], for several slices of one length that are cut at the same places; they begin at
-/// `start` (0 for callers).
-pub(crate) fn chunks_of<T: Send, const N: usize>(
-    start: usize,
-    out: [&mut [T]; N],
-    grain: usize,
-    body: &(dyn Fn(usize, [&mut [T]; N]) + Sync),
-) {
-    let length = out[0].len();
-    if length <= grain {
-        return body(start, out);
-    }
-    let middle = (length / 2).next_multiple_of(grain);
-    let mut halves = out.map(|slice| slice.split_at_mut(middle));
-    let first = halves.each_mut().map(|half| std::mem::take(&mut half.0));
-    let second = halves.map(|half| half.1);
-    rayon::join(
-        || chunks_of(start, first, grain, body),
-        || chunks_of(start + middle, second, grain, body),
-    );
-}
-
 /// Working memory of a kernel, from the pool: what a call leaves behind is used by the next.
 pub(crate) struct Scratch<T>(Buffer, PhantomData<T>);
 

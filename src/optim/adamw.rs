@@ -1,9 +1,8 @@
 //! Adam and AdamW.
 
 use crate::cpu::adamw as cpu;
-use crate::cuda::{self, SliceMut};
-use crate::optim::rule::{Rule, is_at_least_0, is_factor};
-use crate::optim::segment::Step;
+use crate::cuda;
+use crate::optim::rule::{DeviceStep, Rule, Step, check_settings, is_at_least_0, is_factor};
 use crate::{Float, Result};
 
 /// Adam: the running mean of gradients, divided by the root of the running mean of their squares.
@@ -71,9 +70,9 @@ fn update<T: Float>(
     step: &Step,
     w: &mut [T],
     dw: &[T],
-    moments: Vec<&mut [T]>,
+    moments: &mut [&mut [T]],
 ) {
-    let Ok([m, v]) = <[&mut [T]; 2]>::try_from(moments) else {
+    let [m, v] = moments else {
         unreachable!("Rule::moments names two")
     };
     let (beta1, beta2) = settings.betas;
@@ -102,27 +101,32 @@ fn update<T: Float>(
 macro_rules! rule {
     ($name:ident, $called:literal, $decoupled:literal) => {
         impl Rule for $name {
-            fn name(&self) -> &'static str {
+            fn name(&self) -> &str {
                 $called
             }
-            fn moments(&self) -> &'static [&'static str] {
+            fn moments(&self) -> &[&'static str] {
                 &["first_moment", "second_moment"]
             }
             fn betas(&self) -> (f64, f64) {
                 self.betas
             }
-            fn weight_decay(&mut self) -> &mut f64 {
-                &mut self.weight_decay
-            }
-            fn settings(&self) -> Vec<(&'static str, f64, bool)> {
-                let (beta1, beta2) = self.betas;
-                vec![
+            fn check(&self) -> Result<()> {
+                let ((beta1, beta2), decay) = (self.betas, self.weight_decay);
+                let settings = [
                     ("beta", beta1, is_factor(beta1)),
                     ("beta", beta2, is_factor(beta2)),
                     ("eps", self.eps, is_at_least_0(self.eps)),
-                ]
+                    ("weight decay", decay, is_at_least_0(decay)),
+                ];
+                check_settings($called, &settings)
             }
-            fn update<T: Float>(&self, step: &Step, w: &mut [T], dw: &[T], moments: Vec<&mut [T]>) {
+            fn update<T: Float>(
+                &self,
+                step: &Step,
+                w: &mut [T],
+                dw: &[T],
+                moments: &mut [&mut [T]],
+            ) {
                 let $name {
                     betas,
                     eps,
@@ -135,12 +139,8 @@ macro_rules! rule {
                 };
                 update(&settings, $decoupled, step, w, dw, moments);
             }
-            fn launch<'a>(
-                &self,
-                w: &mut SliceMut<'a>,
-                moments: &mut [SliceMut<'a>],
-                at: cuda::clip::Step,
-            ) -> Result<()> {
+            fn launch(&self, step: DeviceStep) -> Result<()> {
+                let DeviceStep { w, moments, at } = step;
                 let [m, v] = moments else {
                     unreachable!("Rule::moments names two")
                 };

@@ -1,9 +1,8 @@
 //! Lion.
 
 use crate::cpu::lion as cpu;
-use crate::cuda::{self, SliceMut};
-use crate::optim::rule::{Rule, is_factor};
-use crate::optim::segment::Step;
+use crate::cuda;
+use crate::optim::rule::{DeviceStep, Rule, Step, check_settings, is_at_least_0, is_factor};
 use crate::{Float, Result};
 
 /// Lion: each weight moves by the same distance, along the sign of its momentum.
@@ -38,31 +37,31 @@ impl Default for Lion {
 }
 
 impl Rule for Lion {
-    /// From 4.3 of the paper and the authors' examples.
-    const DEFAULT_LR: f64 = 1e-4;
-
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         "lion"
     }
 
-    fn moments(&self) -> &'static [&'static str] {
+    fn moments(&self) -> &[&'static str] {
         &["momentum"]
     }
 
-    fn weight_decay(&mut self) -> &mut f64 {
-        &mut self.weight_decay
+    /// From 4.3 of the paper and the authors' examples.
+    fn default_lr(&self) -> f64 {
+        1e-4
     }
 
-    fn settings(&self) -> Vec<(&'static str, f64, bool)> {
-        let (beta1, beta2) = self.betas;
-        vec![
+    fn check(&self) -> Result<()> {
+        let ((beta1, beta2), decay) = (self.betas, self.weight_decay);
+        let settings = [
             ("beta", beta1, is_factor(beta1)),
             ("beta", beta2, is_factor(beta2)),
-        ]
+            ("weight decay", decay, is_at_least_0(decay)),
+        ];
+        check_settings(self.name(), &settings)
     }
 
-    fn update<T: Float>(&self, step: &Step, w: &mut [T], dw: &[T], moments: Vec<&mut [T]>) {
-        let Some(m) = moments.into_iter().next() else {
+    fn update<T: Float>(&self, step: &Step, w: &mut [T], dw: &[T], moments: &mut [&mut [T]]) {
+        let [m] = moments else {
             unreachable!("Rule::moments names one")
         };
         let keep = 1.0 - step.lr * self.weight_decay * step.decay_scale;
@@ -70,12 +69,8 @@ impl Rule for Lion {
         cpu::step([w, m], dw, lr, keep, [self.betas.0, self.betas.1]);
     }
 
-    fn launch<'a>(
-        &self,
-        w: &mut SliceMut<'a>,
-        moments: &mut [SliceMut<'a>],
-        at: cuda::clip::Step,
-    ) -> Result<()> {
+    fn launch(&self, step: DeviceStep) -> Result<()> {
+        let DeviceStep { w, moments, at } = step;
         cuda::lion::step(w, &mut moments[0], at, self.betas, self.weight_decay)
     }
 }

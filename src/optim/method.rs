@@ -4,11 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::{Adam, AdamW, Lion, Sgd};
-use crate::cuda::SliceMut;
-use crate::cuda::clip as cuda;
-use crate::optim::rule::{Rule, is_at_least_0};
-use crate::optim::segment::Step;
-use crate::{Error, Float, Result};
+use crate::optim::rule::{AnyRule, Rule};
+use crate::{Error, Result};
 
 /// How weights follow their gradients, with its settings.
 ///
@@ -52,59 +49,24 @@ impl Method {
 
     /// A learning rate to begin with: 1e-3, for Lion 1e-4.
     pub fn default_lr(&self) -> f64 {
-        fn of<R: Rule>(_rule: &R) -> f64 {
-            R::DEFAULT_LR
-        }
-        each_rule!(self, rule => of(rule))
+        each_rule!(self, rule => rule.default_lr())
     }
 
     /// The same method with another weight decay.
     pub fn with_weight_decay(mut self, weight_decay: f64) -> Method {
-        *each_rule!(&mut self, rule => rule.weight_decay()) = weight_decay;
+        each_rule!(&mut self, rule => rule.weight_decay = weight_decay);
         self
     }
+}
 
-    /// As [`Rule::moments`].
-    pub(super) fn moments(&self) -> &'static [&'static str] {
-        each_rule!(self, rule => rule.moments())
-    }
-
-    /// As [`Rule::betas`].
-    pub(super) fn betas(&self) -> (f64, f64) {
-        each_rule!(self, rule => rule.betas())
-    }
-
-    pub(super) fn check(&self) -> Result<()> {
-        let mut settings = each_rule!(self, rule => rule.settings());
-        let decay = *each_rule!(&mut self.clone(), rule => rule.weight_decay());
-        settings.push(("weight decay", decay, is_at_least_0(decay)));
-        match settings.into_iter().find(|(_, _, fits)| !fits) {
-            Some((what, got, _)) => Err(Error::Argument(format!(
-                "{self}: {what} {got} is out of range"
-            ))),
-            None => Ok(()),
+impl From<Method> for AnyRule {
+    fn from(method: Method) -> AnyRule {
+        match method {
+            Method::Sgd(rule) => rule.into(),
+            Method::Adam(rule) => rule.into(),
+            Method::AdamW(rule) => rule.into(),
+            Method::Lion(rule) => rule.into(),
         }
-    }
-
-    /// As [`Rule::update`].
-    pub(super) fn update<T: Float>(
-        &self,
-        step: &Step,
-        w: &mut [T],
-        dw: &[T],
-        moments: Vec<&mut [T]>,
-    ) {
-        each_rule!(self, rule => rule.update(step, w, dw, moments))
-    }
-
-    /// As [`Rule::launch`].
-    pub(super) fn launch<'a>(
-        &self,
-        w: &mut SliceMut<'a>,
-        moments: &mut [SliceMut<'a>],
-        at: cuda::Step,
-    ) -> Result<()> {
-        each_rule!(self, rule => rule.launch(w, moments, at))
     }
 }
 

@@ -6,15 +6,15 @@
 //! different [`Group`](crate::params::Group)s.
 //!
 //! ```
-//! use wavemix::optim::{Method, Optimizer, StepOptions};
+//! use wavemix::optim::{AdamW, Optimizer};
 //! use wavemix::{DType, Params, Rng, params::{FileLayout, Init}};
 //! // Minimise the sum of squares of three elements: the gradient of each is twice itself.
 //! let (id, mut params) = Params::declare(DType::F32, &Rng::new(0), |names| {
 //!     Ok(names.param("x", [3], Init::Uniform(1.0), FileLayout::Same))
 //! })?;
-//! let mut optimizer = Optimizer::new("adamw".parse::<Method>()?, &params)?;
-//! for step in 0..400 {
-//!     optimizer.train_step(&mut params, StepOptions::new(0.01, Rng::new(1).child(step)), |pass| pass.var(id)?.square()?.sum_all())?;
+//! let mut optimizer = Optimizer::new(AdamW::default(), &params)?;
+//! for _ in 0..400 {
+//!     optimizer.train_step(&mut params, 0.01, |pass| pass.var(id)?.square()?.sum(..))?;
 //! }
 //! assert!(params.get("x")?.to_vec::<f32>()?.iter().all(|x| x.abs() < 1e-3));
 //! # Ok::<(), wavemix::Error>(())
@@ -25,6 +25,7 @@ mod clip;
 mod ema;
 mod lion;
 mod method;
+mod on_cpu;
 mod on_device;
 mod rule;
 mod schedule;
@@ -39,7 +40,7 @@ use crate::params::Updates;
 use crate::{DType, Device, Error, Gradients, Params, Result, Tensor, Var};
 
 use on_device::OnDevice;
-use segment::{Step, like_arena, segments};
+use segment::like_arena;
 
 pub use adamw::{Adam, AdamW};
 pub use clip::{clip_norm, clip_value, finite_norm, norm, scale};
@@ -47,14 +48,16 @@ pub use ema::Ema;
 pub use lion::Lion;
 pub use method::Method;
 pub use on_device::Progress;
+pub use rule::{AnyRule, DeviceStep, Rule, Step};
 pub use schedule::Schedule;
 pub use sgd::Sgd;
 pub use step::StepOptions;
 
-/// A [`Method`] with its memory: the number of steps made, and the moments of each weight.
+/// A [`Rule`] with its memory: the number of steps made, and the moments of each weight.
 #[derive(Clone)]
 pub struct Optimizer {
-    method: Method,
+    rule: AnyRule,
+    /// Steps made, on a GPU asked for: how many of those were skipped is known there.
     steps: u64,
     /// The learning rate of the step under way.
     lr: f64,
@@ -67,16 +70,21 @@ pub struct Optimizer {
 }
 
 impl Optimizer {
-    /// An optimizer for these parameters, at step 0 with all moments 0.
+    /// An optimizer for these parameters, at step 0 with all moments 0: by a rule of this crate
+    /// ([`AdamW`] and the like, or a [`Method`], which is chosen by name) or of your own.
     ///
     /// # Errors
-    /// Where a setting of the method is out of its range, or there is no memory for the moments.
-    pub fn new(method: Method, params: &Params) -> Result<Optimizer> {
-        method.check()?;
+    /// Where a setting of the rule is out of its range, or there is no memory for the moments.
+    pub fn new(rule: impl Into<AnyRule>, params: &Params) -> Result<Optimizer> {
+        Optimizer::with_rule(rule.into(), params)
+    }
+
+    fn with_rule(rule: AnyRule, params: &Params) -> Result<Optimizer> {
+        rule.0.check()?;
         let zeros = |_: &&str| {
             Tensor::full_on(params.device(), params.arena().shape(), 0.0, params.dtype())
         };
-        let moments = method.moments().iter().map(zeros).collect::<Result<_>>()?;
+        let moments = rule.0.moments().iter().map(zeros).collect::<Result<_>>()?;
         let begin = Progress {
             steps: 0,
             skipped: 0,
@@ -88,7 +96,7 @@ impl Optimizer {
             gpu => Some(OnDevice::new(gpu, begin, false)?),
         };
         Ok(Optimizer {
-            method,
+            rule,
             steps: 0,
             lr: 0.0,
             count: params.count(),
@@ -145,9 +153,9 @@ impl Optimizer {
             .map_or(Device::Cpu, OnDevice::device)
     }
 
-    /// The method and its settings.
-    pub fn method(&self) -> &Method {
-        &self.method
+    /// The name of its rule.
+    pub fn rule_name(&self) -> &str {
+        self.rule.0.name()
     }
 
     /// Number of steps made. On a GPU this waits for those that are under way.
@@ -285,20 +293,12 @@ impl Optimizer {
 
     /// New weights and moments.
     fn update(&mut self, params: &mut Params, gradients: &Tensor) -> Result<()> {
-        if let Some(numbers) = &mut self.on_device {
-            return numbers.make(&self.method, params, gradients, &mut self.moments);
-        }
         self.steps += 1;
-        let (segments, lr) = (segments(params), self.lr);
-        dispatch_dtype!("step", params.dtype(), T in [f32, f64] => {
-            let (w, dw) = (params.arena_mut().data_mut::<T>(), gradients.data::<T>());
-            let mut moments: Vec<&mut [T]> = self.moments.iter_mut().map(|moment| moment.data_mut::<T>()).collect();
-            for (range, group) in segments.into_iter().filter(|(_, group)| !group.frozen) {
-                let step = Step { number: self.steps, lr: lr * group.lr_scale, decay_scale: group.decay_scale };
-                let moments = moments.iter_mut().map(|moment| &mut moment[range.clone()]).collect();
-                self.method.update(&step, &mut w[range.clone()], &dw[range], moments);
-            }
-        });
+        if let Some(numbers) = &mut self.on_device {
+            return numbers.make(&self.rule, params, gradients, &mut self.moments);
+        }
+        let at = (self.steps, self.lr);
+        on_cpu::make(&self.rule, at, params, gradients, &mut self.moments);
         Ok(())
     }
 
@@ -325,7 +325,7 @@ impl Optimizer {
             ];
             named.extend(counts.map(|(name, count)| (name.to_owned(), Tensor::scalar(count))));
         }
-        for (kind, moment) in self.method.moments().iter().zip(&self.moments) {
+        for (kind, moment) in self.rule.0.moments().iter().zip(&self.moments) {
             named.extend(state::by_name(
                 &format!("{kind}."),
                 params,
@@ -363,7 +363,7 @@ impl Optimizer {
                 reader.counter("skipped_steps")?,
             );
         }
-        let kinds = self.method.moments();
+        let kinds = self.rule.0.moments();
         let moments = kinds
             .iter()
             .map(|kind| reader.flat(&format!("{kind}."), params))
@@ -372,7 +372,7 @@ impl Optimizer {
         if self.on_device.is_some() {
             self.on_device = Some(OnDevice::new(self.device(), progress, self.scales_loss())?);
         }
-        (self.steps, self.moments) = (steps, moments);
+        (self.steps, self.moments) = (steps + progress.skipped, moments);
         Ok(())
     }
 }

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::Method;
+use super::rule::{AnyRule, DeviceStep};
 use super::segment::segments;
 use crate::cuda::clip::{
     self as cuda, GOOD, LOSS_SCALE, LR, SEGMENT_WORDS, SKIPPED, STEP_WORDS, Step,
@@ -105,7 +105,7 @@ impl OnDevice {
     /// Makes a step with the learning rate that was set.
     pub fn make(
         &mut self,
-        method: &Method,
+        rule: &AnyRule,
         params: &mut Params,
         gradients: &Tensor,
         moments: &mut [Tensor],
@@ -120,7 +120,7 @@ impl OnDevice {
             &mut self.step.on_device_mut()?,
             part.on_device(),
             self.growth,
-            method.betas(),
+            rule.0.betas(),
         )?;
         let at = Step {
             dw,
@@ -133,7 +133,11 @@ impl OnDevice {
             .iter_mut()
             .map(Tensor::on_device_mut)
             .collect::<Result<Vec<_>>>()?;
-        method.launch(&mut w, &mut moments, at)
+        rule.0.launch(DeviceStep {
+            w: &mut w,
+            moments: &mut moments,
+            at,
+        })
     }
 
     /// Copies the arena's segments to the device where they changed.

@@ -1,19 +1,9 @@
-//! Segments of the arena, and what one step is told.
+//! Segments of the arena: neighbours that a step treats alike.
 
 use std::ops::Range;
 
 use crate::params::Group;
 use crate::{Error, Params, Result, Tensor};
-
-/// What one step asks of a method, for one segment of the arena.
-pub(super) struct Step {
-    /// The number of this step, from 1.
-    pub number: u64,
-    /// The learning rate, the group's scale included.
-    pub lr: f64,
-    /// The group's factor on the weight decay.
-    pub decay_scale: f64,
-}
 
 /// The arena cut where the group changes: neighbours of one group are updated in one go.
 pub(super) fn segments(params: &Params) -> Vec<(Range<usize>, Group)> {

@@ -1,9 +1,8 @@
 //! Stochastic gradient descent.
 
 use crate::cpu::sgd as cpu;
-use crate::cuda::{self, SliceMut};
-use crate::optim::rule::{Rule, is_factor};
-use crate::optim::segment::Step;
+use crate::cuda;
+use crate::optim::rule::{DeviceStep, Rule, Step, check_settings, is_at_least_0, is_factor};
 use crate::{Float, Result};
 
 /// Stochastic gradient descent: down the gradient, with momentum down a running sum of gradients.
@@ -39,11 +38,11 @@ impl Default for Sgd {
 }
 
 impl Rule for Sgd {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         if self.nesterov { "nesterov" } else { "sgd" }
     }
 
-    fn moments(&self) -> &'static [&'static str] {
+    fn moments(&self) -> &[&'static str] {
         if self.momentum == 0.0 {
             &[]
         } else {
@@ -51,35 +50,31 @@ impl Rule for Sgd {
         }
     }
 
-    fn weight_decay(&mut self) -> &mut f64 {
-        &mut self.weight_decay
-    }
-
-    fn settings(&self) -> Vec<(&'static str, f64, bool)> {
-        let momentum = self.momentum;
+    fn check(&self) -> Result<()> {
+        let (momentum, decay) = (self.momentum, self.weight_decay);
         let fits = is_factor(momentum) && (momentum > 0.0 || !self.nesterov);
-        vec![("momentum", momentum, fits)]
+        let settings = [
+            ("momentum", momentum, fits),
+            ("weight decay", decay, is_at_least_0(decay)),
+        ];
+        check_settings(self.name(), &settings)
     }
 
-    fn update<T: Float>(&self, step: &Step, w: &mut [T], dw: &[T], moments: Vec<&mut [T]>) {
+    fn update<T: Float>(&self, step: &Step, w: &mut [T], dw: &[T], moments: &mut [&mut [T]]) {
         let settings = cpu::Settings {
             lr: T::from_f64(step.lr),
             decay: T::from_f64(self.weight_decay * step.decay_scale),
             momentum: T::from_f64(self.momentum),
             nesterov: self.nesterov,
         };
-        match moments.into_iter().next() {
+        match moments.first_mut() {
             Some(v) => cpu::momentum([w, v], dw, settings),
             None => cpu::plain(w, dw, settings.lr, settings.decay),
         }
     }
 
-    fn launch<'a>(
-        &self,
-        w: &mut SliceMut<'a>,
-        moments: &mut [SliceMut<'a>],
-        at: cuda::clip::Step,
-    ) -> Result<()> {
+    fn launch(&self, step: DeviceStep) -> Result<()> {
+        let DeviceStep { w, moments, at } = step;
         let momentum = (self.momentum, self.nesterov);
         cuda::sgd::step(w, moments.first_mut(), at, momentum, self.weight_decay)
     }

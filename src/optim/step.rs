@@ -3,20 +3,23 @@
 use super::{Optimizer, clip_norm};
 use crate::{Params, Pass, Precision, Result, Rng, Tensor, Var};
 
-/// What a training step takes besides the loss. Change what differs from [`StepOptions::new`]:
+/// What a training step takes besides the loss. A learning rate alone is enough; change what
+/// differs from the defaults:
 ///
 /// ```
 /// use wavemix::{Precision, Rng, optim::StepOptions};
-/// let options = StepOptions { precision: Precision::Bf16, ..StepOptions::new(1e-3, Rng::new(0).child(7)) };
+/// let options = StepOptions { precision: Precision::Bf16, ..StepOptions::from(1e-3) };
 /// assert_eq!((options.lr, options.max_norm), (1e-3, None));
+/// // With another seed:
+/// let seeded = StepOptions::new(1e-3, Rng::new(42).child(7));
 /// ```
 #[derive(Clone, Debug)]
 pub struct StepOptions {
     /// The learning rate.
     pub lr: f64,
     /// Random numbers of this step's dropout: other ones each step, such as child number `step` of
-    /// a seed's.
-    pub rng: Rng,
+    /// a seed's. `None` takes child number n of seed 0 for the optimizer's n-th step.
+    pub rng: Option<Rng>,
     /// What forward and backward pass compute in. f16 wants [`Optimizer::with_loss_scaling`].
     pub precision: Precision,
     /// Gradients are shrunk to this norm where theirs is larger, as by [`clip_norm`].
@@ -24,11 +27,21 @@ pub struct StepOptions {
 }
 
 impl StepOptions {
-    /// A step in f32, without clipping.
+    /// A step in f32, without clipping, with random numbers of your own.
     pub fn new(lr: f64, rng: Rng) -> StepOptions {
         StepOptions {
+            rng: Some(rng),
+            ..StepOptions::from(lr)
+        }
+    }
+}
+
+impl From<f64> for StepOptions {
+    /// A step with this learning rate in f32, without clipping.
+    fn from(lr: f64) -> StepOptions {
+        StepOptions {
             lr,
-            rng,
+            rng: None,
             precision: Precision::F32,
             max_norm: None,
         }
@@ -38,6 +51,7 @@ impl StepOptions {
 impl Optimizer {
     /// One training step: runs `loss` with a training pass, then the backward pass, updates the
     /// weights, and gives BatchNorm's statistics to `params`. Returns the loss, on its device.
+    /// `options` is a learning rate, or [`StepOptions`].
     ///
     /// The loss scale is taken care of. To look at gradients, to add up those of several passes, or
     /// to make one step of several losses, do the same by hand: [`Pass::train`],
@@ -47,13 +61,13 @@ impl Optimizer {
     /// ```
     /// use wavemix::models::Config;
     /// use wavemix::ops::{CrossEntropyOptions, cross_entropy};
-    /// use wavemix::optim::{Method, Optimizer, StepOptions};
+    /// use wavemix::optim::{AdamW, Optimizer};
     /// use wavemix::{DType, Module, Rng, Tensor};
     /// let config = Config { channels: 1, size: 8, ..Config::parse("WaveMixLite-8/1")? };
     /// let (model, mut params) = config.build(DType::F32, &Rng::new(1))?;
-    /// let mut optimizer = Optimizer::new("adamw".parse::<Method>()?, &params)?;
+    /// let mut optimizer = Optimizer::new(AdamW::default(), &params)?;
     /// let (images, labels) = (Tensor::ones([2, 8, 8, 1], DType::F32), Tensor::from_vec(vec![3i64, 1], [2])?);
-    /// let loss = optimizer.train_step(&mut params, StepOptions::new(1e-3, Rng::new(2)), |pass| {
+    /// let loss = optimizer.train_step(&mut params, 1e-3, |pass| {
     ///     let logits = model.forward(pass, &(&images).into())?;
     ///     cross_entropy(&logits, &labels, CrossEntropyOptions::default())
     /// })?;
@@ -70,7 +84,7 @@ impl Optimizer {
     pub fn train_step<F>(
         &mut self,
         params: &mut Params,
-        options: StepOptions,
+        options: impl Into<StepOptions>,
         loss: F,
     ) -> Result<Tensor>
     where
@@ -81,7 +95,8 @@ impl Optimizer {
             rng,
             precision,
             max_norm,
-        } = options;
+        } = options.into();
+        let rng = rng.unwrap_or_else(|| Rng::new(0).child(self.steps));
         let pass = Pass::train(params, rng).in_precision(precision)?;
         let loss = loss(&pass)?;
         let mut gradients = loss

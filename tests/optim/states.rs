@@ -35,7 +35,7 @@ fn a_restored_optimizer_goes_on_bit_for_bit() {
 #[test]
 fn states_that_do_not_fit_are_refused_and_change_nothing() {
     let params = three(DType::F32);
-    let adamw = Optimizer::new("adamw".parse().unwrap(), &params).unwrap();
+    let adamw = Optimizer::new("adamw".parse::<Method>().unwrap(), &params).unwrap();
     let state: BTreeMap<String, Tensor> = adamw.state(&params).unwrap().into_iter().collect();
     let names: Vec<&str> = state.keys().map(String::as_str).collect();
     let all = [
@@ -95,7 +95,7 @@ fn states_that_do_not_fit_are_refused_and_change_nothing() {
 #[test]
 fn mistakes_are_named() {
     let mut params = three(DType::F32);
-    let mut optimizer = Optimizer::new("sgd".parse().unwrap(), &params).unwrap();
+    let mut optimizer = Optimizer::new("sgd".parse::<Method>().unwrap(), &params).unwrap();
     let error = |result: wavemix::Result<()>| result.unwrap_err().to_string();
     let short = error(optimizer.step_flat(
         &mut params,

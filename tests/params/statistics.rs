@@ -237,7 +237,7 @@ fn an_optimizer_of_other_parameters_is_refused() {
             (id, params)
         };
         let ((_, single), (x, mut double)) = (declare(DType::F32), declare(DType::F64));
-        let mut optimizer = Optimizer::new(method.parse().unwrap(), &single).unwrap();
+        let mut optimizer = Optimizer::new(method.parse::<Method>().unwrap(), &single).unwrap();
         let expected = "optimizer: params expects 4 parameters of f32 on cpu, as it was made for, got 4 parameters of f64 on cpu";
         let dw = Tensor::ones([4], DType::F64);
         assert!(
@@ -256,7 +256,7 @@ fn an_optimizer_of_other_parameters_is_refused() {
             message(optimizer.state(&double)).starts_with(expected),
             "{method}"
         );
-        let state = Optimizer::new(method.parse().unwrap(), &double)
+        let state = Optimizer::new(method.parse::<Method>().unwrap(), &double)
             .unwrap()
             .state(&double)
             .unwrap();

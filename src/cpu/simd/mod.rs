@@ -46,9 +46,9 @@ pub(crate) use lanes::Lanes;
 /// }
 /// ```
 macro_rules! vectorize {
-    ($($(#[$attribute:meta])* fn $name:ident<T: $bound:ident>($($x:ident: $type:ty),* $(,)?) $(-> $result:ty)? $body:block)*) => {$(
+    ($($(#[$attribute:meta])* $vis:vis fn $name:ident<T: $bound:ident>($($x:ident: $type:ty),* $(,)?) $(-> $result:ty)? $body:block)*) => {$(
         $(#[$attribute])*
-        fn $name<T: $bound>($($x: $type),*) $(-> $result)? {
+        $vis fn $name<T: $bound>($($x: $type),*) $(-> $result)? {
             #[inline(always)]
             fn body<T: $bound, const FUSED: bool>($($x: $type),*) $(-> $result)? $body
 
