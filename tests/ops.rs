@@ -38,8 +38,8 @@ mod layer_norm;
 mod linear;
 #[path = "ops/matmul.rs"]
 mod matmul;
-#[path = "ops/mse.rs"]
-mod mse;
+#[path = "ops/pointwise_loss.rs"]
+mod pointwise_loss;
 #[path = "ops/pool.rs"]
 mod pool;
 #[path = "ops/reduce.rs"]

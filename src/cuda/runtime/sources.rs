@@ -37,7 +37,7 @@ const SOURCES: &[(&str, &str)] = sources! {
     "layer_norm"
     "linear"
     "lion"
-    "mse"
+    "pointwise_loss"
     "pool"
     "reduce"
     "sgd"

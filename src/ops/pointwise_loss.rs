@@ -1,8 +1,8 @@
 //! Mean squared error: the loss of regression and of super-resolution.
 
 use crate::autograd::Backward;
-use crate::cpu::mse as cpu;
-use crate::cuda::mse as cuda;
+use crate::cpu::pointwise_loss as cpu;
+use crate::cuda::pointwise_loss as cuda;
 use crate::{Error, Result, Tensor, Var};
 
 /// The mean of (prediction - target)^2 over all elements.

@@ -50,7 +50,7 @@ fn errors() {
     let error = |a, b| mse(&a, &b).err().unwrap().to_string();
     assert_starts(
         &error(zeros(&[2], DType::F32), zeros(&[1], DType::F32)),
-        "mse: target expects the shape of prediction, [2], with elements, got [1] (mse.rs:",
+        "mse: target expects the shape of prediction, [2], with elements, got [1] (pointwise_loss.rs:",
     );
     assert_starts(
         &error(zeros(&[0], DType::F32), zeros(&[0], DType::F32)),

@@ -11,7 +11,7 @@ pub(crate) fn forward(a: Slice, b: Slice, loss: &mut SliceMut) -> Result<()> {
     let mut part = a.gpu.scratch(blocks, DType::F32)?;
     let launch = a
         .gpu
-        .kernel("mse", "mse", a.dtype)?
+        .kernel("pointwise_loss", "mse", a.dtype)?
         .arg(a)
         .arg(b)
         .arg(&mut part.write())
@@ -33,7 +33,7 @@ pub(crate) fn forward(a: Slice, b: Slice, loss: &mut SliceMut) -> Result<()> {
 pub(crate) fn backward(a: Slice, b: Slice, dy: Slice, scale: f64, da: &mut SliceMut) -> Result<()> {
     let launch = a
         .gpu
-        .kernel("mse", "mse_backward", a.dtype)?
+        .kernel("pointwise_loss", "mse_backward", a.dtype)?
         .arg(a)
         .arg(b)
         .arg(dy)
