@@ -38,6 +38,8 @@ mod layer_norm;
 mod linear;
 #[path = "ops/matmul.rs"]
 mod matmul;
+#[path = "ops/nll_loss.rs"]
+mod nll_loss;
 #[path = "ops/pointwise_loss.rs"]
 mod pointwise_loss;
 #[path = "ops/pool.rs"]

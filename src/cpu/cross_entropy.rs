@@ -17,7 +17,7 @@ pub(crate) struct Rows<'a, T> {
 
 impl<T> Rows<'_, T> {
     /// What a sum over all rows is divided by: the number of labels that count.
-    fn divisor(&self) -> f64 {
+    pub fn divisor(&self) -> f64 {
         self.counted[0].max(1) as f64
     }
 }

@@ -1,42 +1,148 @@
-//! Mean squared error.
+//! Losses of a prediction a and a target b, element by element, and their sum.
 
 use rayon::prelude::*;
 
 use crate::Float;
 use crate::cpu::reduce::fold_rows;
+use crate::cpu::unary::log1p;
 use crate::cpu::{GRAIN, chunks, vectorize};
 
-/// Numbers summed in their own type before f64 takes over.
+/// Which loss of an element.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Kind {
+    /// (a - b)^2.
+    Mse,
+    /// |a - b|.
+    L1,
+    /// (a - b)^2 / 2 where |a - b| is at most this delta, else delta (|a - b| - delta / 2).
+    Huber(f64),
+    /// The cross-entropy of the probability sigmoid(a) with the target b.
+    Bce,
+}
+
+impl Kind {
+    /// The constant of kernels/pointwise_loss.cu.
+    pub fn number(self) -> i32 {
+        match self {
+            Kind::Mse => 0,
+            Kind::L1 => 1,
+            Kind::Huber(_) => 2,
+            Kind::Bce => 3,
+        }
+    }
+
+    /// Its parameter, as a kernel takes it.
+    pub fn parameter(self) -> f32 {
+        match self {
+            Kind::Huber(delta) => delta as f32,
+            _ => 0.0,
+        }
+    }
+}
+
+/// The partial derivative of a loss with respect to an operand.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Partial {
+    pub kind: Kind,
+    /// 0 for a, 1 for b.
+    pub side: usize,
+}
+
+/// Elements summed in their own type before f64 takes over.
 const BLOCK: usize = 4096;
 
-/// The mean of (a - b)^2.
-pub(crate) fn forward<T: Float>(a: &[T], b: &[T], loss: &mut [T]) {
-    let block = |(a, b): (&[T], &[T])| forward_block(a, b).to_f64();
+/// The sum of all losses, times `scale`.
+pub(crate) fn forward<T: Float>(kind: Kind, [a, b]: [&[T]; 2], scale: f64, loss: &mut [T]) {
+    let block = |(a, b): (&[T], &[T])| forward_block(kind, a, b).to_f64();
     let run = |(a, b): (&[T], &[T])| a.chunks(BLOCK).zip(b.chunks(BLOCK)).map(block).sum::<f64>();
     let parts: Vec<f64> = a
         .par_chunks(GRAIN)
         .zip(b.par_chunks(GRAIN))
         .map(run)
         .collect();
-    loss[0] = T::from_f64(parts.iter().sum::<f64>() / a.len() as f64);
+    loss[0] = T::from_f64(parts.iter().sum::<f64>() * scale);
 }
 
-/// da = scale (a - b) dy.
-pub(crate) fn backward<T: Float>(a: &[T], b: &[T], dy: &[T], scale: f64, da: &mut [T]) {
-    let scale = T::from_f64(scale * dy[0].to_f64());
-    chunks(da, GRAIN, |start, da| {
-        backward_chunk(&a[start..], &b[start..], scale, da)
+/// dx = the partial derivative times scale dy, where x is the operand that `partial` names.
+pub(crate) fn backward<T: Float>(
+    partial: Partial,
+    [a, b]: [&[T]; 2],
+    dy: &[T],
+    scale: f64,
+    dx: &mut [T],
+) {
+    let factor = T::from_f64(scale * dy[0].to_f64());
+    chunks(dx, GRAIN, |start, dx| {
+        backward_chunk(partial, &a[start..], &b[start..], factor, dx)
     });
 }
 
 vectorize! {
-    fn forward_block<T: Float>(a: &[T], b: &[T]) -> T {
-        fold_rows([a, b], T::ZERO, |a, b| (a - b) * (a - b), |x, y| x + y)
-    }
-
-    fn backward_chunk<T: Float>(a: &[T], b: &[T], scale: T, da: &mut [T]) {
-        for ((da, &a), &b) in da.iter_mut().zip(a).zip(b) {
-            *da = (a - b) * scale;
+    fn forward_block<T: Float>(kind: Kind, a: &[T], b: &[T]) -> T {
+        match kind {
+            Kind::Mse => sum(a, b, |a, b| (a - b) * (a - b)),
+            Kind::L1 => sum(a, b, |a, b| (a - b).abs()),
+            Kind::Huber(delta) => {
+                let (delta, half) = (T::from_f64(delta), T::from_f64(0.5));
+                sum(a, b, |a, b| {
+                    let size = (a - b).abs();
+                    // min(size, delta), but not-a-number passes through.
+                    let near = if size > delta { delta } else { size };
+                    near * (size - half * near)
+                })
+            }
+            Kind::Bce => sum(a, b, binary_cross_entropy),
         }
     }
+
+    fn backward_chunk<T: Float>(partial: Partial, a: &[T], b: &[T], factor: T, dx: &mut [T]) {
+        // The loss of a difference has the opposite slope with respect to what is subtracted.
+        let signed = if partial.side == 0 { factor } else { -factor };
+        match (partial.kind, partial.side) {
+            (Kind::Mse, _) => {
+                let factor = signed + signed;
+                zip(a, b, dx, |a, b| (a - b) * factor)
+            }
+            (Kind::L1, _) => zip(a, b, dx, |a, b| {
+                let d = a - b;
+                if d > T::ZERO { signed } else if d < T::ZERO { -signed } else { T::ZERO }
+            }),
+            (Kind::Huber(delta), _) => {
+                let delta = T::from_f64(delta);
+                zip(a, b, dx, |a, b| {
+                    let d = a - b;
+                    let near = if d > delta { delta } else { d };
+                    let near = if near < -delta { -delta } else { near };
+                    near * signed
+                })
+            }
+            (Kind::Bce, 0) => zip(a, b, dx, |a, b| (a.sigmoid() - b) * factor),
+            (Kind::Bce, _) => zip(a, b, dx, |a, _| a * signed),
+        }
+    }
+}
+
+#[inline(always)]
+fn sum<T: Float>(a: &[T], b: &[T], term: impl Fn(T, T) -> T) -> T {
+    fold_rows([a, b], T::ZERO, term, |x, y| x + y)
+}
+
+#[inline(always)]
+fn zip<T: Float>(a: &[T], b: &[T], y: &mut [T], f: impl Fn(T, T) -> T) {
+    for ((y, &a), &b) in y.iter_mut().zip(a).zip(b) {
+        *y = f(a, b);
+    }
+}
+
+/// max(x, 0) - x t + ln(1 + e^-|x|), the first two as |x| (1 - t) or |x| t: exact where t is 0 or
+/// 1. A t that leaves nothing of |x| leaves nothing of an infinite one.
+#[inline(always)]
+fn binary_cross_entropy<T: Float>(x: T, t: T) -> T {
+    let share = if x > T::ZERO { T::ONE - t } else { t };
+    let linear = if share == T::ZERO {
+        T::ZERO
+    } else {
+        x.abs() * share
+    };
+    linear + log1p((-x.abs()).exp())
 }

@@ -171,7 +171,7 @@ fn hardswish_slope<T: Float>(x: T, dy: T) -> T {
 /// large or small by the factor (u - 1) / x, but for a rounding error. Source: Goldberg, "What
 /// every computer scientist should know about floating-point arithmetic" (1991), theorem 4.
 #[inline(always)]
-fn log1p<T: Float>(x: T) -> T {
+pub(crate) fn log1p<T: Float>(x: T) -> T {
     let u = T::ONE + x;
     let (y, rounded) = (u.ln(), u - T::ONE);
     if rounded == T::ZERO {

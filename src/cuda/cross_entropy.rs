@@ -119,7 +119,7 @@ pub(crate) fn backward(
 }
 
 /// The sum of the losses over how many are counted.
-fn mean(losses: Slice, counted: Slice, loss: &mut SliceMut) -> Result<()> {
+pub(super) fn mean(losses: Slice, counted: Slice, loss: &mut SliceMut) -> Result<()> {
     if losses.elements == 0 {
         return loss.fill(0.0);
     }

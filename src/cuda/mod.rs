@@ -31,6 +31,7 @@ pub(crate) mod layer_norm;
 pub(crate) mod linear;
 pub(crate) mod lion;
 pub(crate) mod matmul;
+pub(crate) mod nll_loss;
 pub(crate) mod pointwise_loss;
 pub(crate) mod pool;
 pub(crate) mod reduce;

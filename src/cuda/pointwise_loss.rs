@@ -1,17 +1,25 @@
-//! Mean squared error.
+//! Losses of a prediction a and a target b, element by element, and their sum.
 
 use super::reduce::finish;
 use super::runtime::launch::pack;
 use super::{Slice, SliceMut};
+use crate::cpu::pointwise_loss::{Kind, Partial};
 use crate::{DType, Result};
 
-/// The mean of (a - b)^2, in f32.
-pub(crate) fn forward(a: Slice, b: Slice, loss: &mut SliceMut) -> Result<()> {
+/// The sum of all losses times `scale`, in f32.
+pub(crate) fn forward(
+    kind: Kind,
+    [a, b]: [Slice; 2],
+    scale: f64,
+    loss: &mut SliceMut,
+) -> Result<()> {
     let blocks = a.elements.div_ceil(pack(a.dtype)).div_ceil(256).min(1024);
     let mut part = a.gpu.scratch(blocks, DType::F32)?;
     let launch = a
         .gpu
-        .kernel("pointwise_loss", "mse", a.dtype)?
+        .kernel("pointwise_loss", "pointwise_loss", a.dtype)?
+        .arg(kind.number())
+        .arg(kind.parameter())
         .arg(a)
         .arg(b)
         .arg(&mut part.write())
@@ -20,25 +28,28 @@ pub(crate) fn forward(a: Slice, b: Slice, loss: &mut SliceMut) -> Result<()> {
         .blocks([blocks, 1, 1])
         .moves(2 * a.bytes())
         .launch()?;
-    finish(
-        part.read(),
-        DType::F32,
-        [1, blocks, 1],
-        1.0 / a.elements as f64,
-        loss,
-    )
+    finish(part.read(), DType::F32, [1, blocks, 1], scale, loss)
 }
 
-/// da = scale (a - b) dy.
-pub(crate) fn backward(a: Slice, b: Slice, dy: Slice, scale: f64, da: &mut SliceMut) -> Result<()> {
+/// dx = the partial derivative times scale dy.
+pub(crate) fn backward(
+    partial: Partial,
+    [a, b]: [Slice; 2],
+    dy: Slice,
+    scale: f64,
+    dx: &mut SliceMut,
+) -> Result<()> {
     let launch = a
         .gpu
-        .kernel("pointwise_loss", "mse_backward", a.dtype)?
+        .kernel("pointwise_loss", "pointwise_loss_backward", a.dtype)?
+        .arg(partial.kind.number())
+        .arg(partial.kind.parameter())
+        .arg(partial.side as i32)
         .arg(a)
         .arg(b)
         .arg(dy)
         .arg(scale as f32)
-        .arg(da);
+        .arg(dx);
     launch
         .count(a.elements)
         .each(a.elements.div_ceil(pack(a.dtype)))

@@ -64,7 +64,7 @@ pub(super) fn mean_loss<L: RowLoss + Into<cuda::Loss> + Send + 'static>(
     labels: &Tensor,
     loss: L,
 ) -> Result<Var> {
-    check_labels(op, logits, labels)?;
+    check_labels(op, ("logits", logits), labels)?;
     if let Some(logits) = super::as_f32(logits)? {
         return mean_loss(op, &logits, labels, loss);
     }
@@ -117,21 +117,20 @@ impl<L: RowLoss + Into<cuda::Loss> + Send> Backward for MeanLoss<L> {
 
 /// That labels are of i64, in the shape of the logits' positions.
 #[track_caller]
-fn check_labels(op: &'static str, logits: &Var, labels: &Tensor) -> Result<()> {
-    crate::ops::float(op, ("logits", logits.value()))?;
-    crate::ops::same_device(op, ("logits", logits.value()), ("labels", labels))?;
+pub(super) fn check_labels(
+    op: &'static str,
+    (name, logits): (&'static str, &Var),
+    labels: &Tensor,
+) -> Result<()> {
+    crate::ops::float(op, (name, logits.value()))?;
+    crate::ops::same_device(op, (name, logits.value()), ("labels", labels))?;
     let Some((&k, positions)) = logits.shape().split_last() else {
-        return Err(Error::operand(
-            op,
-            "logits",
-            "[.., classes]",
-            logits.shape(),
-        ));
+        return Err(Error::operand(op, name, "[.., classes]", logits.shape()));
     };
     if k == 0 {
         return Err(Error::operand(
             op,
-            "logits",
+            name,
             "[.., classes] with at least one class",
             logits.shape(),
         ));
@@ -154,7 +153,7 @@ fn check_labels(op: &'static str, logits: &Var, labels: &Tensor) -> Result<()> {
 /// GPU, where nobody waits for the answer, one 32-bit integer in the four bytes of an element: -1
 /// where a label is no class, which makes the loss not-a-number.
 #[track_caller]
-fn counted(
+pub(super) fn counted(
     op: &'static str,
     logits: &Tensor,
     labels: &Tensor,

@@ -17,7 +17,7 @@
 //! | elementwise, shapes, picking, pooling, wavelets, resizing, softmax | 16 bits | 16 bits | |
 //! | convolutions, linear, matmul | 16 bits, the bias too | 16 bits | the gradients of weight and bias, which are sums over all pixels |
 //! | batch_norm, layer_norm | x in 16 bits; gamma, beta and running statistics as x or f32 | 16 bits | mean, variance, the gradients of gamma and beta |
-//! | cross_entropy, focal_loss, mse | 16 bits or f32 | f32 | the loss; the gradient is of the operand's type |
+//! | losses | 16 bits or f32 | f32 | the loss; the gradient is of the operand's type |
 //! | optimizers, averages of weights | f32 alone | f32 | all |
 //!
 //! # Points without a derivative
@@ -42,6 +42,8 @@
 //! | batch_norm, layer_norm | var + eps = 0 | 0, and y is beta; PyTorch's layer_norm: not a number |
 //! | softmax, cross_entropy | a logit of -infinity | 0; the label's: the loss is infinite, the gradient finite |
 //! | focal_loss | probability 0 | that of cross_entropy; PyTorch, composed: not a number |
+//! | l1_loss, smooth_l1_loss with beta 0 | equal | 0 |
+//! | bce_with_logits | an infinite logit whose target is its limit | 0, as is the loss; PyTorch: the loss is not a number |
 
 /// A new tensor on the device of `$x`, whose elements `cpu::$f` or `cuda::$f` writes; the module of
 /// the op has these two as `cpu` and `cuda`.
@@ -146,6 +148,7 @@ mod index;
 mod layer_norm;
 mod linear;
 mod matmul;
+mod nll_loss;
 mod pointwise_loss;
 mod pool;
 mod reduce;
@@ -165,7 +168,8 @@ pub use index::{embedding, one_hot};
 pub use layer_norm::layer_norm;
 pub use linear::linear;
 pub use matmul::matmul_with;
-pub use pointwise_loss::mse;
+pub use nll_loss::nll_loss;
+pub use pointwise_loss::{bce_with_logits, huber_loss, l1_loss, mse, smooth_l1_loss};
 pub use pool::{avg_pool2d, max_pool2d};
 pub use shape::concat;
 pub use upsample::Interpolation;

@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 use wavemix::ops::{
     BatchNormOptions, CrossEntropyOptions, Interpolation, Statistics, avg_pool2d, batch_norm,
-    conv_transpose2d, conv2d, cross_entropy, embedding, focal_loss, layer_norm, linear, max_pool2d,
-    mse, one_hot,
+    bce_with_logits, conv_transpose2d, conv2d, cross_entropy, embedding, focal_loss, huber_loss,
+    l1_loss, layer_norm, linear, max_pool2d, mse, nll_loss, one_hot, smooth_l1_loss,
 };
 use wavemix::{DType, Device, Result, Rng, Shape, Tensor, Var, Window};
 
@@ -114,7 +114,16 @@ proptest! {
         agrees(bound, |v| loss(cross_entropy(&v[0], &like(&v[0], &labels)?, plain)), &x)?;
         agrees(bound, |v| loss(cross_entropy(&v[0], &like(&v[0], &labels)?, smooth)), &x)?;
         agrees(Bound { terms: 8 * bound.terms, ..bound }, |v| loss(focal_loss(&v[0], &like(&v[0], &labels)?, gamma, Some(0))), &x)?;
-        agrees(bound, |v| loss(mse(&v[0], &v[1])), &[x[0].clone(), draw(&[rows, k], 3)])?;
+        agrees(bound, |v| loss(nll_loss(&v[0], &like(&v[0], &labels)?, Some(0))), &x)?;
+        let pair = [x[0].clone(), draw(&[rows, k], 3)];
+        agrees(bound, |v| loss(mse(&v[0], &v[1])), &pair)?;
+        agrees(bound, |v| loss(l1_loss(&v[0], &v[1])), &pair)?;
+        agrees(bound, |v| loss(huber_loss(&v[0], &v[1], 0.75)), &pair)?;
+        agrees(bound, |v| loss(smooth_l1_loss(&v[0], &v[1], 0.75)), &pair)?;
+        agrees(bound, |v| loss(bce_with_logits(&v[0], &v[1], None)), &pair)?;
+        let weight = draw(&[k], 4);
+        let weighted = |v: &[Var]| bce_with_logits(&v[0], &v[1], Some(&like(&v[0], &weight.cast(v[0].dtype())?)?));
+        agrees_in(DType::F32, Bound { terms: 8 * bound.terms, ..bound }, &|v| weighted(v), &pair)?;
     }
 
     #[test]

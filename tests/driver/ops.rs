@@ -159,14 +159,26 @@ pub const CALLS: &[Call] = &[
         let bias = d.once_in(2).then(|| d.var(&[weight[0]], dtype));
         linear(&x, &w, bias.as_ref())
     }),
-    ("mse", |d| {
-        let (a, dtype) = (d.any_shape(), d.dtype());
-        let b = if d.once_in(6) {
-            d.any_shape()
-        } else {
-            a.clone()
-        };
-        mse(&d.var(&a, dtype), &d.var(&b, dtype))
+    ("mse", |d| alike(d, mse)),
+    ("l1_loss", |d| alike(d, ops::l1_loss)),
+    ("huber_loss", |d| {
+        let delta = d.real();
+        alike(d, |a, b| ops::huber_loss(a, b, delta))
+    }),
+    ("smooth_l1_loss", |d| {
+        let beta = d.real();
+        alike(d, |a, b| ops::smooth_l1_loss(a, b, beta))
+    }),
+    ("bce_with_logits", |d| {
+        let (shape, dtype) = (d.any_shape(), d.dtype());
+        let (x, t) = (d.var(&shape, dtype), d.var(&shape, dtype));
+        let weight = d.broadcasting(&shape);
+        let weight = d.once_in(2).then(|| d.tensor(&weight, dtype));
+        ops::bce_with_logits(&x, &t, weight.as_ref())
+    }),
+    ("nll_loss", |d| {
+        let (log_p, labels) = classified(d);
+        ops::nll_loss(&log_p, &labels, Some(1))
     }),
     ("cross_entropy", |d| {
         let (logits, labels) = classified(d);
@@ -292,6 +304,17 @@ fn reduce(d: &mut Draw, op: impl FnOnce(&Var, &[usize], bool) -> Result<Var>) ->
     let (axes, keep) = (d.axes(x.shape().len()), d.once_in(2));
     d.say(format!("{axes:?}"));
     op(&x, &axes, keep)
+}
+
+/// Two operands of one type, mostly of one shape.
+fn alike(d: &mut Draw, op: impl FnOnce(&Var, &Var) -> Result<Var>) -> Result<Var> {
+    let (a, dtype) = (d.any_shape(), d.dtype());
+    let b = if d.once_in(6) {
+        d.any_shape()
+    } else {
+        a.clone()
+    };
+    op(&d.var(&a, dtype), &d.var(&b, dtype))
 }
 
 /// Batches of matrices that mostly fit.

@@ -4,7 +4,7 @@
 use wavemix::ops::{
     BatchNormOptions, CrossEntropyOptions, Dropout, Interpolation, Statistics, avg_pool2d,
     batch_norm, concat, conv_transpose2d, conv2d, cross_entropy, embedding, focal_loss,
-    gelu_dropout_conv2d, layer_norm, linear, matmul_with, max_pool2d,
+    gelu_dropout_conv2d, layer_norm, linear, matmul_with, max_pool2d, nll_loss,
 };
 use wavemix::{DType, Result, Rng, Tensor, Var, Window};
 
@@ -305,6 +305,13 @@ pub const CASES: &[Case] = &[
     case(
         "focal_loss",
         |v| focal_loss(&v[0], &labels(v), 2.0, None),
+        &[&[0, 3]],
+        (&[], 0.0),
+        &[0.0],
+    ),
+    case(
+        "nll_loss",
+        |v| nll_loss(&v[0], &labels(v), None),
         &[&[0, 3]],
         (&[], 0.0),
         &[0.0],

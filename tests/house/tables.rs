@@ -125,6 +125,29 @@ fn launches_number_kinds_as_the_kernels_do() {
     }
 }
 
+#[test]
+fn pointwise_losses_have_the_numbers_of_their_kernel() {
+    let (kernel, own) = ("kernels/pointwise_loss.cu", "src/cpu/pointwise_loss.rs");
+    let (all, numbers) = (text(kernel), text(own));
+    for (number, constant) in between(&all, kernel, "\nenum { ", " };")
+        .split(", ")
+        .enumerate()
+    {
+        let kind = format!("Kind::{}{}", &constant[..1], constant[1..].to_lowercase());
+        let numbered = ["", "(_)"].map(|field| format!("{kind}{field} => {number},"));
+        assert!(
+            numbered.iter().any(|arm| numbers.contains(arm)),
+            "{own}: {kind} is {number} in {kernel}"
+        );
+        for body in switches(&all, kernel) {
+            assert!(
+                body.contains(&format!("case {constant}:")),
+                "{kernel}: a switch lacks {constant}"
+            );
+        }
+    }
+}
+
 /// A number without a case must not be taken for another.
 #[test]
 fn every_switch_of_a_kernel_ends_in_a_trap() {

@@ -3,8 +3,8 @@
 //! table for the CPU and for GPUs.
 
 use wavemix::ops::{
-    BatchNormOptions, CrossEntropyOptions, batch_norm, cross_entropy, focal_loss, layer_norm,
-    select,
+    BatchNormOptions, CrossEntropyOptions, batch_norm, bce_with_logits, cross_entropy, focal_loss,
+    huber_loss, l1_loss, layer_norm, nll_loss, select, smooth_l1_loss,
 };
 use wavemix::{DType, Device, Result, Shape, Tensor, Var};
 
@@ -143,6 +143,7 @@ pub fn check(device: Device, dtype: DType) {
         reductions(),
         norms(),
         probabilities(),
+        pointwise_losses(),
     ];
     let large = powers.iter().flat_map(|&power| {
         let far = if power < 10 {

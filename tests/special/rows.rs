@@ -184,6 +184,94 @@ pub fn probabilities() -> Vec<Case> {
     ]
 }
 
+pub fn pointwise_losses() -> Vec<Case> {
+    let l1: fn(&[Var]) -> Result<Var> = |v| l1_loss(&v[0], &v[1]);
+    let huber: fn(&[Var]) -> Result<Var> = |v| huber_loss(&v[0], &v[1], 1.0);
+    let smooth: fn(&[Var]) -> Result<Var> = |v| smooth_l1_loss(&v[0], &v[1], 2.0);
+    let bce: fn(&[Var]) -> Result<Var> = |v| bce_with_logits(&v[0], &v[1], None);
+    let weighted: fn(&[Var]) -> Result<Var> = |v| {
+        let weight = Tensor::full_on(v[0].value().device(), [], 3.0, v[0].dtype())?;
+        bce_with_logits(&v[0], &v[1], Some(&weight))
+    };
+    let (third, zeros) = (1.0 / 3.0, [0.0; 3]);
+    vec![
+        two(
+            "l1_loss",
+            l1,
+            [&[1.0, 0.0, -0.0, -2.0], &[1.0, 0.0, 0.0, 0.0]],
+            [&[0.0, 0.0, 0.0, -0.25], &[0.0, 0.0, 0.0, 0.25]],
+        ),
+        two(
+            "l1_loss, infinite",
+            l1,
+            [&[INF, -INF, 1.0], &zeros],
+            [&[third, -third, third], &[-third, third, -third]],
+        )
+        .y(&[INF]),
+        two(
+            "huber_loss",
+            huber,
+            [&[1.0, -1.0, INF], &zeros],
+            [&[third, -third, third], &[-third, third, -third]],
+        )
+        .y(&[INF]),
+        two(
+            "huber_loss of not-a-number",
+            huber,
+            [&[NAN], &[0.0]],
+            [&[NAN], &[NAN]],
+        )
+        .y(&[NAN]),
+        two(
+            "smooth_l1_loss",
+            smooth,
+            [&[2.0, -1.0, -4.0], &zeros],
+            [
+                &[third, -third / 2.0, -third],
+                &[-third, third / 2.0, third],
+            ],
+        )
+        .y(&[4.25 / 3.0]),
+        // PyTorch multiplies infinity by 1 - t, here 0, and gives not-a-number for the loss.
+        two(
+            "bce_with_logits of certain logits",
+            bce,
+            [&[INF, -INF], &[1.0, 0.0]],
+            [&[0.0, 0.0], &[-INF, INF]],
+        )
+        .y(&[0.0]),
+        two(
+            "bce_with_logits of certain logits that are wrong",
+            bce,
+            [&[INF, -INF], &[0.0, 1.0]],
+            [&[0.5, -0.5], &[-INF, INF]],
+        )
+        .y(&[INF]),
+        two(
+            "bce_with_logits of not-a-number",
+            bce,
+            [&[NAN], &[1.0]],
+            [&[NAN], &[NAN]],
+        )
+        .y(&[NAN]),
+        two(
+            "bce_with_logits, weighted, at 0",
+            weighted,
+            [&[0.0, 0.0], &[1.0, 0.0]],
+            [&[-0.75, 0.25], &[LN_2, LN_2]],
+        )
+        .y(&[2.0 * LN_2]),
+        rows(
+            "nll_loss of a label that cannot be",
+            |v| nll_loss(&v[0], &super::zeros(&v[0])?, None),
+            &[-INF, 0.0, NAN, NAN],
+            2,
+            &[-0.5, 0.0, -0.5, 0.0],
+        )
+        .y(&[NAN]),
+    ]
+}
+
 /// Equal logits of any size are equally likely, here at 2^v.
 pub fn large_logits(power: i32) -> Vec<Case> {
     let v = 2f64.powi(power);

@@ -37,6 +37,7 @@ const SOURCES: &[(&str, &str)] = sources! {
     "layer_norm"
     "linear"
     "lion"
+    "nll_loss"
     "pointwise_loss"
     "pool"
     "reduce"
