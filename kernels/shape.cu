@@ -40,3 +40,18 @@ KERNEL(transpose_1, const u8* x, u8* y, int batch, int rows, int columns) { tran
 KERNEL(transpose_2, const u16* x, u16* y, int batch, int rows, int columns) { transpose(x, y, batch, rows, columns); }
 KERNEL(transpose_4, const u32* x, u32* y, int batch, int rows, int columns) { transpose(x, y, batch, rows, columns); }
 KERNEL(transpose_8, const u64* x, u64* y, int batch, int rows, int columns) { transpose(x, y, batch, rows, columns); }
+
+// The lower triangle of each matrix [rows, columns] of x, zeros above it, or the upper one.
+template <class T> DEVICE void triangle(const T* x, T* y, i64 n, int rows, int columns, i64 diagonal, int upper) {
+    for (i64 i = first_item(); i < n; i += item_stride()) {
+        i64 column = i, row = divide(column, columns);
+        divide(row, rows);
+        bool kept = upper ? column - row >= diagonal : column - row <= diagonal;
+        y[i] = kept ? x[i] : (T)0;
+    }
+}
+
+KERNEL(triangle_1, const u8* x, u8* y, i64 n, int rows, int columns, i64 diagonal, int upper) { triangle(x, y, n, rows, columns, diagonal, upper); }
+KERNEL(triangle_2, const u16* x, u16* y, i64 n, int rows, int columns, i64 diagonal, int upper) { triangle(x, y, n, rows, columns, diagonal, upper); }
+KERNEL(triangle_4, const u32* x, u32* y, i64 n, int rows, int columns, i64 diagonal, int upper) { triangle(x, y, n, rows, columns, diagonal, upper); }
+KERNEL(triangle_8, const u64* x, u64* y, i64 n, int rows, int columns, i64 diagonal, int upper) { triangle(x, y, n, rows, columns, diagonal, upper); }

@@ -124,3 +124,27 @@ pub(crate) fn concat<T: Element>(xs: &[&[T]], outer: usize, y: &mut [T]) {
         }
     });
 }
+
+/// y = the lower or upper triangle of each matrix `[rows, columns]` of x, zeros elsewhere: below
+/// and on the diagonal, or above and on it.
+pub(crate) fn triangle<T: Element>(
+    x: &[T],
+    [rows, columns]: [usize; 2],
+    diagonal: i64,
+    upper: bool,
+    y: &mut [T],
+) {
+    over_threads(y, columns, GRAIN, &|row, y| {
+        // The first column above the diagonal, or on it for an upper triangle.
+        let column = (row % rows) as i64 + i64::from(!upper);
+        let column = column.saturating_add(diagonal).clamp(0, columns as i64);
+        let (before, behind) = y.split_at_mut(column as usize);
+        let (kept, zeros, start) = if upper {
+            (behind, before, column as usize)
+        } else {
+            (before, behind, 0)
+        };
+        kept.copy_from_slice(&x[row * columns + start..][..kept.len()]);
+        zeros.fill(T::default());
+    });
+}

@@ -46,6 +46,28 @@ pub(crate) fn concat(xs: &[Slice], outer: usize, y: &mut SliceMut) -> Result<()>
     Ok(())
 }
 
+/// y = the lower or upper triangle of each matrix `[rows, columns]` of x, zeros elsewhere.
+pub(crate) fn triangle(
+    x: Slice,
+    size: [usize; 2],
+    diagonal: i64,
+    upper: bool,
+    y: &mut SliceMut,
+) -> Result<()> {
+    let name = ["triangle_1", "triangle_2", "triangle_4", "triangle_8"]
+        [x.dtype.bytes().trailing_zeros() as usize];
+    let launch = x
+        .gpu
+        .kernel("shape", name, DType::F32)?
+        .arg(x)
+        .arg(y)
+        .count(x.elements)
+        .sizes(size)?
+        .arg(diagonal)
+        .arg(i32::from(upper));
+    launch.each(x.elements).moves(2 * x.bytes()).launch()
+}
+
 /// The strides of a dense array with axes of these lengths.
 fn strides(lengths: impl DoubleEndedIterator<Item = usize>) -> Vec<usize> {
     let (mut step, mut strides) = (1, Vec::new());

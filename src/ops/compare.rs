@@ -68,6 +68,7 @@ fn compare(op: &'static str, holds: u8, a: &Tensor, b: &Tensor) -> Result<Tensor
 /// assert_eq!(y.value().to_vec::<f64>()?, [0.0, 2.0, 0.0]);
 /// # Ok::<(), wavemix::Error>(())
 /// ```
+#[doc(alias = "where")]
 #[track_caller]
 pub fn select(mask: &Tensor, a: &Var, b: &Var) -> Result<Var> {
     if mask.dtype() != DType::U8 {

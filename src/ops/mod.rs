@@ -171,7 +171,7 @@ pub use matmul::matmul_with;
 pub use nll_loss::nll_loss;
 pub use pointwise_loss::{bce_with_logits, huber_loss, l1_loss, mse, smooth_l1_loss};
 pub use pool::{avg_pool2d, max_pool2d};
-pub use shape::concat;
+pub use shape::{concat, stack};
 pub use upsample::Interpolation;
 
 use crate::{DType, Device, Error, Result, Tensor, Var};

@@ -2,13 +2,18 @@
 //!
 //! All of these are linear, and come in adjoint pairs: what cuts a part out goes back as zeros
 //! around the part, what repeats goes back as a sum. None saves more than shapes. They take every
-//! dtype.
+//! dtype. Several parts at once are in `shape/split.rs`, triangles of matrices in
+//! `shape/triangle.rs`.
+
+mod split;
+mod triangle;
 
 use std::ops::Range;
 
 use crate::autograd::Backward;
 use crate::cpu::shape as cpu;
 use crate::cuda::shape as cuda;
+use crate::tensor::shape::MAX_RANK;
 use crate::{Error, Result, Shape, Tensor, Var};
 
 /// The backward rule of a linear op: a name for what is done to dy.
@@ -149,6 +154,7 @@ impl Var {
     /// outside.
     /// **Saves**: nothing. **Errors**: an axis or a range out of bounds. **Source**:
     /// `torch.narrow`.
+    #[doc(alias = "narrow")]
     #[track_caller]
     pub fn slice(&self, axis: usize, range: Range<usize>) -> Result<Var> {
         let shape = *self.shape();
@@ -172,34 +178,6 @@ impl Var {
                 dy.padded(&pads)
             })
         }))
-    }
-
-    /// Consecutive parts of axis `axis`, of these lengths. Each otherwise as [`Var::slice`].
-    ///
-    /// # Errors
-    /// Where the lengths do not add up to the axis's.
-    #[track_caller]
-    pub fn split(&self, lengths: &[usize], axis: usize) -> Result<Vec<Var>> {
-        check_axis("split", self.shape(), axis)?;
-        let (whole, total) = (
-            self.shape()[axis],
-            lengths.iter().fold(0usize, |sum, &n| sum.saturating_add(n)),
-        );
-        if total != whole {
-            return Err(Error::operand(
-                "split",
-                "lengths",
-                format!("a sum of {whole}"),
-                format!("{lengths:?}"),
-            ));
-        }
-        let mut parts = Vec::new();
-        let mut start = 0;
-        for &length in lengths {
-            parts.push(self.slice(axis, start..start + length)?);
-            start += length;
-        }
-        Ok(parts)
     }
 
     /// Zeros around x: for each axis, how many before and after.
@@ -236,6 +214,7 @@ impl Var {
     /// **Saves**: nothing.
     /// **Errors**: a shape to which x does not broadcast. **Source**: `torch.expand`,
     /// `numpy.broadcast_to`.
+    #[doc(alias = "broadcast_to")]
     #[track_caller]
     pub fn expand(&self, shape: impl Into<Shape>) -> Result<Var> {
         let (shape, old) = (shape.into(), *self.shape());
@@ -269,40 +248,78 @@ impl Var {
 /// assert_eq!(concat(&[&x, &x, &x], 0)?.shape().to_string(), "[3, 2]");
 /// # Ok::<(), wavemix::Error>(())
 /// ```
+#[doc(alias = "cat")]
 #[track_caller]
 pub fn concat(parts: &[&Var], axis: usize) -> Result<Var> {
-    let Some(first) = parts.first() else {
-        return Err(Error::operand("concat", "parts", "at least one", "none"));
+    joined("concat", parts, axis)
+}
+
+/// The parts one after the other along a new axis, which becomes axis `axis`.
+///
+/// **Shapes**: all equal; the new axis is as long as there are parts. **Backward**: to each part
+/// its slice of dy. **Saves**: nothing. **Errors**: no parts at all, shapes or dtypes that differ,
+/// an axis out of range, a result that does not fit in memory. **Source**: `torch.stack`.
+///
+/// ```
+/// use wavemix::{Tensor, Var, ops::stack};
+/// let [a, b] = [[1.0, 2.0], [3.0, 4.0]].map(|x| Var::from(Tensor::from_slice(&x, [2]).unwrap()));
+/// assert_eq!(stack(&[&a, &b], 1)?.value().to_vec::<f64>()?, [1.0, 3.0, 2.0, 4.0]);
+/// # Ok::<(), wavemix::Error>(())
+/// ```
+#[track_caller]
+pub fn stack(parts: &[&Var], axis: usize) -> Result<Var> {
+    let Some(first) = parts.first().map(|part| part.shape()) else {
+        return Err(Error::operand("stack", "parts", "at least one", "none"));
     };
-    check_axis("concat", first.shape(), axis)?;
+    if axis > first.len() {
+        let expected = format!("at most {} for {first}", first.len());
+        return Err(Error::operand("stack", "axis", expected, axis));
+    }
+    if first.len() == MAX_RANK {
+        let expected = format!("less than {MAX_RANK} dimensions");
+        return Err(Error::operand("stack", "parts", expected, first));
+    }
+    if let Some(other) = parts.iter().find(|part| part.shape() != first) {
+        let expected = format!("one shape, {first}");
+        return Err(Error::operand("stack", "parts", expected, other.shape()));
+    }
+    let mut with_axis = Vec::with_capacity(parts.len());
+    for part in parts {
+        with_axis.push(part.unsqueeze(axis)?);
+    }
+    joined("stack", &with_axis.iter().collect::<Vec<_>>(), axis)
+}
+
+#[track_caller]
+fn joined(op: &'static str, parts: &[&Var], axis: usize) -> Result<Var> {
+    let Some(first) = parts.first() else {
+        return Err(Error::operand(op, "parts", "at least one", "none"));
+    };
+    check_axis(op, first.shape(), axis)?;
     let mut shape = first.shape().with(axis, 0);
     for part in parts {
         if part.dtype() != first.dtype() {
             return Err(Error::operand(
-                "concat",
+                op,
                 "parts",
                 format!("one dtype, {}", first.dtype()),
                 part.dtype(),
             ));
         }
-        super::same_device(
-            "concat",
-            ("the first", first.value()),
-            ("parts", part.value()),
-        )?;
+        super::same_device(op, ("the first", first.value()), ("parts", part.value()))?;
         if part.shape().len() != shape.len() || part.shape().with(axis, 0) != shape.with(axis, 0) {
             let expected = format!("{} but for axis {axis}", first.shape());
-            return Err(Error::operand("concat", "parts", expected, part.shape()));
+            return Err(Error::operand(op, "parts", expected, part.shape()));
         }
         shape = shape.with(axis, shape[axis].saturating_add(part.shape()[axis]));
     }
-    let shape = Tensor::checked_shape("concat", first.value().device(), &shape, first.dtype())?;
+    let shape = Tensor::checked_shape(op, first.value().device(), &shape, first.dtype())?;
     let outer = shape[..axis].iter().product();
     let x = first.value();
     let xs = parts.iter().map(|part| part.value());
-    let y = on_device!("concat", x in any => shape; concat(@..xs, outer))?;
+    let y = on_device!(op, x in any => shape; concat(@..xs, outer))?;
     let lengths = parts.iter().map(|part| part.shape()[axis]).collect();
-    Ok(Var::record("concat", parts, y, || Concat { axis, lengths }))
+    Ok(Var::record(op, parts, y, || Concat { axis, lengths }))
 }
 
 struct Concat {
@@ -395,6 +412,13 @@ impl Tensor {
             .map(|((&length, pair), &all)| (length, pair.0, all))
             .collect();
         on_device!("pad", self in any => shape; pad(@self, &axes))
+    }
+
+    /// See [`Var::tril`] and [`Var::triu`].
+    fn triangle(&self, op: &'static str, diagonal: i64) -> Result<Tensor> {
+        let (shape, upper) = (*self.shape(), op == "triu");
+        let size = [shape[shape.len() - 2], shape[shape.len() - 1]];
+        on_device!(op, self in any => shape; triangle(@self, size, diagonal, upper))
     }
 
     /// See [`Var::expand`].

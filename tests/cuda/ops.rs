@@ -113,9 +113,28 @@ proptest! {
             agrees(ELEMENTWISE, |v| v[0].slice(axis, from..to), &x)?;
             agrees(ELEMENTWISE, |v| v[0].flip(axis), &x)?;
             agrees(ELEMENTWISE, |v| wavemix::ops::concat(&[&v[0], &v[0], &v[0]], axis), &x)?;
+            agrees(ELEMENTWISE, |v| wavemix::ops::stack(&[&v[0], &v[0], &v[0]], axis), &x)?;
+            agrees(ELEMENTWISE, |v| Ok(v[0].chunk(2, axis)?.remove(0)), &x)?;
+            agrees(ELEMENTWISE, |v| Ok(v[0].unbind(axis)?.remove(0)), &x)?;
+            let diagonal = axis as i64 - 2;
+            agrees(ELEMENTWISE, |v| v[0].tril(diagonal), &x)?;
+            agrees(ELEMENTWISE, |v| v[0].triu(diagonal), &x)?;
         }
         agrees(ELEMENTWISE, |v| v[0].pad(&[(0, 0), (1, 0), (0, 2), (3, 4)]), &x)?;
         agrees(sums(5), |v| v[0].reshape([dims[0], 1, dims[1], dims[2], dims[3]])?.expand([dims[0], 5, dims[1], dims[2], dims[3]]), &x)?;
+    }
+
+    #[test]
+    fn triangles_of_any_type(rows in 1usize..40, columns in length(), diagonal in -40i64..1100, seed: u64) {
+        let Some(gpu) = gpu() else { return Ok(()) };
+        let x = Tensor::uniform([2, rows, columns], 0.0, 100.0, DType::F64, &Rng::new(seed));
+        for dtype in [DType::U8, DType::I64] {
+            let x = x.cast(dtype)?;
+            let [here, there] = [x.clone(), x.to_device(gpu)?].map(Var::from);
+            let values = |y: Var| y.value().cast(DType::F32)?.to_vec::<f32>();
+            prop_assert_eq!(values(there.tril(diagonal)?)?, values(here.tril(diagonal)?)?);
+            prop_assert_eq!(values(there.triu(diagonal)?)?, values(here.triu(diagonal)?)?);
+        }
     }
 
     #[test]

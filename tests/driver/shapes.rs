@@ -1,7 +1,7 @@
 //! Creation, shapes, parts and repetitions.
 
-use wavemix::ops::concat;
-use wavemix::{Device, Error, Shape, Tensor, Var};
+use wavemix::ops::{concat, stack};
+use wavemix::{Device, Error, Result, Shape, Tensor, Var};
 
 use super::Call;
 use super::draw::Draw;
@@ -109,11 +109,27 @@ pub const CALLS: &[Call] = &[
             lengths.push(whole.saturating_sub(sum));
         }
         d.say(format!("{axis} {lengths:?}"));
-        let parts = x.split(&lengths, axis)?;
-        parts
-            .last()
-            .cloned()
-            .ok_or_else(|| Error::Argument("no parts".into()))
+        one_of(x.split(&lengths, axis)?)
+    }),
+    ("chunk", |d| {
+        let x = d.any_var();
+        let (axis, parts) = (d.axis(x.shape().len()), d.number());
+        d.say(format!("{axis} {parts}"));
+        one_of(x.chunk(parts, axis)?)
+    }),
+    ("unbind", |d| {
+        let x = d.any_var();
+        let axis = d.axis(x.shape().len());
+        d.say(axis);
+        one_of(x.unbind(axis)?)
+    }),
+    ("tril", |d| {
+        let (x, diagonal) = (d.any_var(), diagonal(d));
+        x.tril(diagonal)
+    }),
+    ("triu", |d| {
+        let (x, diagonal) = (d.any_var(), diagonal(d));
+        x.triu(diagonal)
     }),
     ("pad", |d| {
         let x = d.any_var();
@@ -155,7 +171,38 @@ pub const CALLS: &[Call] = &[
             .collect();
         concat(&parts.iter().collect::<Vec<_>>(), axis)
     }),
+    ("stack", |d| {
+        let (shape, dtype) = (d.any_shape(), d.dtype());
+        let axis = d.axis(shape.len() + 1);
+        d.say(axis);
+        let parts: Vec<Var> = (0..d.below(5))
+            .map(|_| {
+                let other = if d.once_in(12) { d.any_dtype() } else { dtype };
+                d.var(&shape, other)
+            })
+            .collect();
+        stack(&parts.iter().collect::<Vec<_>>(), axis)
+    }),
 ];
+
+/// The last of several results.
+fn one_of(mut parts: Vec<Var>) -> Result<Var> {
+    parts
+        .pop()
+        .ok_or_else(|| Error::Argument("no parts".into()))
+}
+
+/// The number of a diagonal, at times far away from any matrix.
+fn diagonal(d: &mut Draw) -> i64 {
+    let diagonal = d.number() as i64;
+    let diagonal = if d.once_in(2) {
+        diagonal
+    } else {
+        diagonal.wrapping_neg()
+    };
+    d.say(diagonal);
+    diagonal
+}
 
 /// Elements before or after: few, as six axes get some, or too many.
 fn pad(d: &mut Draw) -> usize {

@@ -3,12 +3,13 @@
 
 use wavemix::ops::{
     BatchNormOptions, CrossEntropyOptions, Dropout, Interpolation, Statistics, avg_pool2d,
-    batch_norm, concat, conv_transpose2d, conv2d, cross_entropy, embedding, focal_loss,
-    gelu_dropout_conv2d, layer_norm, linear, matmul_with, max_pool2d, nll_loss,
+    batch_norm, conv_transpose2d, conv2d, cross_entropy, focal_loss, gelu_dropout_conv2d,
+    layer_norm, linear, matmul_with, max_pool2d, nll_loss,
 };
 use wavemix::{DType, Result, Rng, Tensor, Var, Window};
 
 mod calls;
+mod shapes;
 
 use calls::*;
 
@@ -39,7 +40,11 @@ const fn case(
     }
 }
 
-pub const CASES: &[Case] = &[
+pub fn cases() -> impl Iterator<Item = &'static Case> {
+    CASES.iter().chain(shapes::CASES)
+}
+
+const CASES: &[Case] = &[
     // Products.
     case(
         "matmul, m = 0",
@@ -314,56 +319,6 @@ pub const CASES: &[Case] = &[
         |v| nll_loss(&v[0], &labels(v), None),
         &[&[0, 3]],
         (&[], 0.0),
-        &[0.0],
-    ),
-    // Shapes and picking.
-    case(
-        "concat",
-        |v| concat(&[&v[0], &v[1]], 1),
-        &[&[2, 0], &[2, 0]],
-        (&[2, 0], 0.0),
-        &[0.0, 0.0],
-    ),
-    case(
-        "expand",
-        |v| v[0].expand([0, 3]),
-        &[&[1, 3]],
-        (&[0, 3], 0.0),
-        &[0.0],
-    ),
-    case(
-        "slice",
-        |v| v[0].slice(0, 1..1),
-        &[&[2, 3]],
-        (&[0, 3], 0.0),
-        &[0.0],
-    ),
-    case(
-        "pad",
-        |v| v[0].pad(&[(1, 1), (0, 0)]),
-        &[&[0, 3]],
-        (&[2, 3], 0.0),
-        &[0.0],
-    ),
-    case(
-        "gather",
-        |v| v[0].gather(1, &indices(v, [3, 0])),
-        &[&[3, 4]],
-        (&[3, 0], 0.0),
-        &[0.0],
-    ),
-    case(
-        "index_select",
-        |v| v[0].index_select(1, &indices(v, [0])),
-        &[&[3, 4]],
-        (&[3, 0], 0.0),
-        &[0.0],
-    ),
-    case(
-        "embedding",
-        |v| embedding(&v[0], &indices(v, [2, 0])),
-        &[&[3, 4]],
-        (&[2, 0, 4], 0.0),
         &[0.0],
     ),
     // Images.

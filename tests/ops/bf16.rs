@@ -7,7 +7,7 @@
 
 use wavemix::ops::{
     BatchNormOptions, Interpolation, Statistics, avg_pool2d, batch_norm, concat, layer_norm,
-    max_pool2d,
+    max_pool2d, stack,
 };
 use wavemix::{DType, Result, Rng, Shape, Tensor, Var, Window};
 
@@ -142,6 +142,8 @@ fn cases() -> Vec<Case> {
         case("permute", MAPS, |v| v[0].permute(&[3, 0, 2, 1])),
         case("reshape", MAPS, |v| v[0].reshape([63, 720])),
         case("concat", PAIR, |v| concat(&[&v[0], &v[1]], 3)),
+        case("stack", PAIR, |v| stack(&[&v[0], &v[1]], 3)),
+        case("tril", MAPS, |v| v[0].tril(2)),
         case("index_select", MAPS, |v| {
             v[0].index_select(1, &Tensor::from_vec(vec![3i64, 20, 3, 0], [4])?)
         }),

@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 use wavemix::gradcheck::{adjoint_check, gradcheck};
-use wavemix::ops::concat;
+use wavemix::ops::{concat, stack};
 use wavemix::{DType, Device, Result, Rng, Shape, Tensor, Var};
 
 use crate::helpers::{assert_error, assert_errors, on_threads};
@@ -162,7 +162,7 @@ fn empty_ones() {
 #[test]
 fn errors() {
     let x = counted(&[2, 3]);
-    let cases: [(Result<Var>, &str); 13] = [
+    let cases: [(Result<Var>, &str); 22] = [
         (
             x.reshape([4]),
             "reshape: tensor expects 4 elements to make [4], got [2, 3]",
@@ -211,6 +211,41 @@ fn errors() {
         (
             concat(&[&x, &Tensor::zeros([2, 3], DType::U8).into()], 0),
             "concat: parts expects one dtype, f64, got u8",
+        ),
+        (stack(&[], 0), "stack: parts expects at least one, got none"),
+        (
+            stack(&[&x], 3),
+            "stack: axis expects at most 2 for [2, 3], got 3",
+        ),
+        (
+            stack(&[&x, &counted(&[3, 2])], 0),
+            "stack: parts expects one shape, [2, 3], got [3, 2]",
+        ),
+        (
+            stack(&[&x, &Tensor::zeros([2, 3], DType::U8).into()], 0),
+            "stack: parts expects one dtype, f64, got u8",
+        ),
+        (
+            stack(&[&counted(&[1; 6])], 0),
+            "stack: parts expects less than 6 dimensions, got [1, 1, 1, 1, 1, 1]",
+        ),
+        (
+            x.chunk(0, 1).map(|mut parts| parts.remove(0)),
+            "chunk: parts expects 1 to 65536 parts, got 0",
+        ),
+        (
+            Var::from(Tensor::zeros([0, 65537], DType::F32))
+                .unbind(1)
+                .map(|mut parts| parts.remove(0)),
+            "unbind: x expects 1 to 65536 parts, got 65537",
+        ),
+        (
+            counted(&[3]).tril(0),
+            "tril: x expects two dimensions or more, got [3]",
+        ),
+        (
+            counted(&[3]).triu(0),
+            "triu: x expects two dimensions or more, got [3]",
         ),
     ];
     assert_errors(cases, "shape.rs");
@@ -273,6 +308,72 @@ proptest! {
             Tensor::normal(shape, 0.0, 1.0, DType::F64, &rng.stream(stream))
         };
         gradcheck(|v| concat(&[&v[0], &v[1], &v[0]], axis), &[draw(cut, 0), draw(3, 1)])?;
+    }
+}
+
+#[test]
+fn chunks_are_as_long_as_pytorchs() {
+    let lengths = |whole: usize, parts: usize| -> Vec<usize> {
+        let chunks = counted(&[2, whole]).chunk(parts, 1).unwrap();
+        chunks.iter().map(|chunk| chunk.shape()[1]).collect()
+    };
+    // [len(c) for c in torch.arange(n).chunk(k)]
+    assert_eq!(lengths(6, 3), [2, 2, 2]);
+    assert_eq!(lengths(5, 4), [2, 2, 1]);
+    assert_eq!(lengths(7, 3), [3, 3, 1]);
+    assert_eq!(lengths(3, 9), [1, 1, 1]);
+    assert_eq!(lengths(0, 2), [0, 0]);
+    assert_eq!(lengths(100_000, 2), [50_000, 50_000]);
+}
+
+#[test]
+fn triangles_of_a_batch_over_threads() {
+    let x = counted(&[3, 150, 211]);
+    for threads in [1, 2] {
+        on_threads(threads, || {
+            for diagonal in [i64::MIN, -150, -149, -7, 0, 1, 60, 210, 211, i64::MAX] {
+                let kept = |i: &[usize], lower: bool| {
+                    let above = i128::from(i[2] as i64 - i[1] as i64) - i128::from(diagonal);
+                    let kept = if lower { above <= 0 } else { above >= 0 };
+                    if kept { at(&x, i) } else { 0.0 }
+                };
+                assert_is(x.tril(diagonal), &[3, 150, 211], |i| kept(i, true));
+                assert_is(x.triu(diagonal), &[3, 150, 211], |i| kept(i, false));
+            }
+        });
+    }
+    // What is not kept is 0, not a product with 0.
+    let nan = Var::from(Tensor::full([2, 2], f64::NAN, DType::F32));
+    let y = nan.triu(1).unwrap().value().to_vec::<f32>().unwrap();
+    assert!(y[1].is_nan() && [y[0], y[2], y[3]] == [0.0; 3]);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+    #[test]
+    fn stacks_and_what_undoes_them(dims in prop::collection::vec(1usize..5, 1..5), axis in 0usize..5, count in 1usize..4, diagonal in -5i64..6, seed: u64) {
+        let axis = axis % (dims.len() + 1);
+        let rng = Rng::new(seed);
+        let draw = |i: usize| Tensor::normal(Shape::new(&dims).unwrap(), 0.0, 1.0, DType::F64, &rng.stream(i as u64));
+        let parts: Vec<Tensor> = (0..count).map(draw).collect();
+        let vars: Vec<Var> = parts.iter().map(Var::from).collect();
+        let y = stack(&vars.iter().collect::<Vec<_>>(), axis)?;
+        let mut shape = dims.clone();
+        shape.insert(axis, count);
+        assert_is(Ok(y.clone()), &shape, |i| {
+            let mut index = i.to_vec();
+            let part = index.remove(axis);
+            at(&vars[part], &index)
+        });
+        for (part, back) in parts.iter().zip(y.unbind(axis)?) {
+            prop_assert_eq!(part.to_vec::<f64>()?, back.value().to_vec::<f64>()?);
+        }
+        gradcheck(|v| stack(&v.iter().collect::<Vec<_>>(), axis), &parts)?;
+        adjoint_check(|x| Ok(x.unbind(axis)?.swap_remove(count / 2)), &shape)?;
+        adjoint_check(|x| x.chunk(2, axis)?.pop().unwrap().tril(0), &[&shape[..], &[2]].concat())?;
+        let matrices = [&dims[..], &[3]].concat();
+        adjoint_check(|x| x.tril(diagonal), &matrices)?;
+        adjoint_check(|x| x.triu(diagonal), &matrices)?;
     }
 }
 
