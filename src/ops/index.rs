@@ -18,36 +18,59 @@ impl Var {
     #[track_caller]
     pub fn gather(&self, axis: usize, indices: &Tensor) -> Result<Var> {
         let whole = *self.shape();
-        check_axis("gather", &whole, axis)?;
-        let fits = |(a, (&i, &x)): (usize, (&usize, &usize))| a == axis || i <= x;
-        if indices.shape().len() != whole.len()
-            || !indices
-                .shape()
-                .iter()
-                .zip(whole.iter())
-                .enumerate()
-                .all(fits)
-        {
-            let expected = format!("a shape within {whole}, but for axis {axis}");
-            return Err(Error::operand(
-                "gather",
-                "indices",
-                expected,
-                indices.shape(),
-            ));
-        }
-        check_indices("gather", "indices", indices, whole[axis])?;
-        // What lies beyond the indices along other axes is never picked.
-        let used = indices.shape().with(axis, whole[axis]);
-        let x = (0..used.len()).try_fold(self.value().clone(), |x, a| x.sliced(a, 0..used[a]))?;
-        super::same_device("gather", ("x", &x), ("indices", indices))?;
-        let sizes = [used[axis], indices.shape()[axis], inner(&used, axis)];
-        let y = on_device!("gather", x in any => indices.shape(); gather(@x, @indices, sizes))?;
+        check_places("gather", &whole, axis, indices)?;
+        super::same_device("gather", ("x", self.value()), ("indices", indices))?;
+        let y = picked(self.value(), axis, indices)?;
         Ok(Var::record("gather", &[self], y, || Gather {
             indices: indices.clone(),
             axis,
-            used,
             whole,
+        }))
+    }
+
+    /// x with the elements of `source` added where the indices say: for axis 0, y = x and then
+    /// `y[indices[i, j, k], j, k] += source[i, j, k]` for all i, j, k, and so on.
+    ///
+    /// What is added to one element is added up first, in the order of the indices, so the same bits
+    /// come out in every run and on any number of threads; for operands of 16 bits the sums are f32.
+    ///
+    /// **Shapes**: `indices`, i64, has x's rank, any length along `axis`, and elsewhere at most x's;
+    /// `source` is as long or longer along each axis, and what lies beyond the indices is not used;
+    /// y is of x's shape.
+    /// **Backward**: dx = dy, dsource = dy picked by the indices, as [`Var::gather`] does, 0 beyond
+    /// them. **Saves**: the indices.
+    /// **Errors**: indices of another dtype or rank, or out of range; a source that is too short or
+    /// of another dtype. **Source**: `torch.scatter_add`.
+    ///
+    /// ```
+    /// use wavemix::{DType, Tensor, Var};
+    /// let zeros = Var::from(Tensor::zeros([3], DType::F64));
+    /// let labels = Tensor::from_vec(vec![2i64, 0, 2], [3])?;
+    /// let counts = zeros.scatter_add(0, &labels, &Var::from(Tensor::ones([3], DType::F64)))?;
+    /// assert_eq!(counts.value().to_vec::<f64>()?, [1.0, 0.0, 2.0]);
+    /// # Ok::<(), wavemix::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn scatter_add(&self, axis: usize, indices: &Tensor, source: &Var) -> Result<Var> {
+        let (op, whole) = ("scatter_add", *self.shape());
+        check_places(op, &whole, axis, indices)?;
+        super::same_float(op, ("x", self.value()), ("source", source.value()))?;
+        super::same_device(op, ("x", self.value()), ("indices", indices))?;
+        let (m, given) = (indices.shape(), source.shape());
+        if given.len() != m.len() || m.iter().zip(given.iter()).any(|(m, given)| given < m) {
+            let expected = format!("the shape of the indices, {m}, or a larger one");
+            return Err(Error::operand(op, "source", expected, given));
+        }
+        let mut used = source.clone();
+        for (a, &length) in m.iter().enumerate().filter(|&(a, &m)| given[a] > m) {
+            used = used.slice(a, 0..length)?;
+        }
+        let sums = added_up(op, used.value().clone(), axis, indices, &whole)?;
+        let x = Var::from(self.value().cast(sums.dtype())?);
+        let y = (x + Var::from(sums))?.into_value().cast(self.dtype())?;
+        Ok(Var::record(op, &[self, &used], y, || ScatterAdd {
+            indices: indices.clone(),
+            axis,
         }))
     }
 
@@ -92,41 +115,72 @@ impl Var {
 struct Gather {
     indices: Tensor,
     axis: usize,
-    /// The part of x that indices can reach, and all of it.
-    used: Shape,
+    /// The shape of x.
     whole: Shape,
 }
 
 impl Backward for Gather {
     /// dx[indices[i]] += dy[i].
     fn backward(self: Box<Self>, dy: Tensor, _wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
-        let Gather {
-            indices,
-            axis,
-            used,
-            ..
-        } = &*self;
-        let (given, dy) = (dy.dtype(), summands(dy)?);
-        let sizes = [used[*axis], indices.shape()[*axis], inner(used, *axis)];
-        let dx = on_device!("gather", dy in [f32, f64] => used, of compute;
-            scatter(@dy, @indices, sizes))?;
-        let dx = dx.cast(given)?;
-        let unused: Vec<_> = self
-            .whole
-            .iter()
-            .zip(self.used.iter())
-            .map(|(whole, used)| (0, whole - used))
-            .collect();
-        Ok(vec![Some(if self.used == self.whole {
-            dx
-        } else {
-            dx.padded(&unused)?
-        })])
+        let given = dy.dtype();
+        let dx = added_up("gather", dy, self.axis, &self.indices, &self.whole)?;
+        Ok(vec![Some(dx.cast(given)?)])
     }
 
     fn saves(&self) -> Vec<&Tensor> {
         vec![&self.indices]
     }
+}
+
+struct ScatterAdd {
+    indices: Tensor,
+    axis: usize,
+}
+
+impl Backward for ScatterAdd {
+    /// dx = dy; dsource[i] = dy[indices[i]].
+    fn backward(self: Box<Self>, dy: Tensor, wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
+        let source = || picked(&dy, self.axis, &self.indices);
+        let dsource = wanted[1].then(source).transpose()?;
+        Ok(vec![wanted[0].then_some(dy), dsource])
+    }
+
+    fn saves(&self) -> Vec<&Tensor> {
+        vec![&self.indices]
+    }
+}
+
+/// The elements of x at these places.
+fn picked(x: &Tensor, axis: usize, indices: &Tensor) -> Result<Tensor> {
+    // What lies beyond the indices along other axes is never picked.
+    let used = indices.shape().with(axis, x.shape()[axis]);
+    let x = (0..used.len()).try_fold(x.clone(), |x, a| x.sliced(a, 0..used[a]))?;
+    let sizes = [used[axis], indices.shape()[axis], inner(&used, axis)];
+    on_device!("gather", x in any => indices.shape(); gather(@x, @indices, sizes))
+}
+
+/// For each place of a tensor of shape `whole` the sum of the elements whose indices name it, in
+/// the order of the indices, in the type that sums are made in.
+fn added_up(
+    op: &'static str,
+    source: Tensor,
+    axis: usize,
+    indices: &Tensor,
+    whole: &Shape,
+) -> Result<Tensor> {
+    let (used, source) = (indices.shape().with(axis, whole[axis]), summands(source)?);
+    let sizes = [used[axis], indices.shape()[axis], inner(&used, axis)];
+    let sums = on_device!(op, source in [f32, f64] => used, of compute;
+        scatter(@source, @indices, sizes))?;
+    if used == *whole {
+        return Ok(sums);
+    }
+    let unused = whole.iter().zip(used.iter());
+    sums.padded(
+        &unused
+            .map(|(whole, used)| (0, whole - used))
+            .collect::<Vec<_>>(),
+    )
 }
 
 struct Rows {
@@ -211,6 +265,19 @@ pub fn one_hot(labels: &Tensor, classes: usize, dtype: DType) -> Result<Tensor> 
         rows.zip(labels.data::<i64>()).for_each(|(row, &label)| row[label as usize] = one);
     });
     Ok(y)
+}
+
+/// That indices name places along `axis` of x: of x's rank, and elsewhere no longer than x.
+#[track_caller]
+fn check_places(op: &'static str, whole: &Shape, axis: usize, indices: &Tensor) -> Result<()> {
+    check_axis(op, whole, axis)?;
+    let fits = |(a, (&i, &x)): (usize, (&usize, &usize))| a == axis || i <= x;
+    let own = indices.shape();
+    if own.len() != whole.len() || !own.iter().zip(whole.iter()).enumerate().all(fits) {
+        let expected = format!("a shape within {whole}, but for axis {axis}");
+        return Err(Error::operand(op, "indices", expected, own));
+    }
+    check_indices(op, "indices", indices, whole[axis])
 }
 
 /// How many elements a step along this axis skips.

@@ -178,6 +178,11 @@ proptest! {
         agrees(sums(m), |v| embedding(&v[0], &like(&v[0], &chosen)?), &x)?;
         let columns = integers(&[rows, m], width, 2);
         agrees(sums(m), |v| v[0].gather(1, &like(&v[0], &columns)?), &x)?;
+        let fewer = integers(&[rows, width.min(m)], rows, 3);
+        for (axis, places) in [(1, &columns), (0, &fewer)] {
+            let operands = [x[0].clone(), draw(&[rows, m], 4)];
+            agrees(sums(m.max(rows)), |v| v[0].scatter_add(axis, &like(&v[0], places)?, &v[1]), &operands)?;
+        }
         let Some(gpu) = gpu() else { return Ok(()) };
         prop_assert_eq!(one_hot(&chosen.to_device(gpu)?, rows, DType::F32)?.to_vec::<f32>()?, one_hot(&chosen, rows, DType::F32)?.to_vec::<f32>()?);
         let far = Tensor::from_vec(vec![0i64, rows as i64, 0], [3])?.to_device(gpu)?;

@@ -262,6 +262,28 @@ pub const CALLS: &[Call] = &[
         let indices = d.indices(&shape, x.shape().get(axis).copied().unwrap_or(1));
         x.gather(axis, &indices)
     }),
+    ("scatter_add", |d| {
+        let x = d.any_var();
+        let axis = d.axis(x.shape().len());
+        let mut shape: Vec<usize> = x.shape().to_vec();
+        if let Some(length) = shape.get_mut(axis) {
+            *length = d.length();
+        }
+        let shape = d.possible(shape);
+        let indices = d.indices(&shape, x.shape().get(axis).copied().unwrap_or(1));
+        let longer: Vec<usize> = shape
+            .iter()
+            .map(|&length| length.saturating_add(usize::from(d.once_in(6))))
+            .collect();
+        let longer = d.possible(longer);
+        let dtype = if d.once_in(12) {
+            d.any_dtype()
+        } else {
+            x.dtype()
+        };
+        let source = d.var(&longer, dtype);
+        x.scatter_add(axis, &indices, &source)
+    }),
     ("index_select", |d| {
         let x = d.any_var();
         let (axis, count) = (d.axis(x.shape().len()), d.length());

@@ -147,6 +147,11 @@ fn cases() -> Vec<Case> {
         case("index_select", MAPS, |v| {
             v[0].index_select(1, &Tensor::from_vec(vec![3i64, 20, 3, 0], [4])?)
         }),
+        // Sums of f32, rounded once.
+        case("scatter_add", PAIR, |v| {
+            let each: Vec<i64> = (0..3 * 21 * 30 * 24).map(|i| i * i % 21).collect();
+            v[0].scatter_add(1, &Tensor::from_vec(each, [3, 21, 30, 24])?, &v[1])
+        }),
         case("layer_norm", NORM, |v| {
             layer_norm(&v[0], &v[1], &v[2], 1e-5)
         }),

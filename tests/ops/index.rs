@@ -1,5 +1,5 @@
 use proptest::prelude::*;
-use wavemix::gradcheck::adjoint_check;
+use wavemix::gradcheck::{adjoint_check, gradcheck};
 use wavemix::ops::{embedding, one_hot};
 use wavemix::{DType, Result, Rng, Shape, Tensor, Var};
 
@@ -42,6 +42,26 @@ fn picks() {
     assert_eq!(
         (y.shape().to_string(), y.to_vec::<f32>().unwrap()),
         ("[2, 1, 3]".into(), vec![0.0, 0.0, 1.0, 1.0, 0.0, 0.0])
+    );
+}
+
+#[test]
+fn sums_where_indices_say() {
+    let x = counted(&[2, 3]);
+    let ten = |dims: &[usize]| counted(dims).mul_scalar(10.0).unwrap();
+    // torch.arange(6.).reshape(2, 3).scatter_add(1, torch.tensor([[2, 0, 2, 2], [1, 1, 0, 1]]),
+    // 10 * torch.arange(8.).reshape(2, 4))
+    let at = indices(&[2, 0, 2, 2, 1, 1, 0, 1], [2, 4]);
+    assert_eq!(
+        values(x.scatter_add(1, &at, &ten(&[2, 4]))),
+        ("[2, 3]".into(), vec![10.0, 1.0, 52.0, 63.0, 164.0, 5.0])
+    );
+    // torch.arange(6.).reshape(2, 3).scatter_add(0, torch.tensor([[1, 0], [1, 1], [0, 1]]),
+    // 10 * torch.arange(12.).reshape(3, 4))
+    let at = indices(&[1, 0, 1, 1, 0, 1], [3, 2]);
+    assert_eq!(
+        values(x.scatter_add(0, &at, &ten(&[3, 4]))),
+        ("[2, 3]".into(), vec![80.0, 11.0, 2.0, 43.0, 144.0, 5.0])
     );
 }
 
@@ -96,6 +116,30 @@ fn errors() {
             "gather: axis expects below 2 for [2, 3], got 2",
         ),
         (
+            x.scatter_add(1, &indices(&[3], [1, 1]), &x),
+            "scatter_add: indices expects numbers in 0..3, got 3",
+        ),
+        (
+            x.scatter_add(1, &indices(&[0; 3], [3, 1]), &counted(&[3, 1])),
+            "scatter_add: indices expects a shape within [2, 3], but for axis 1, got [3, 1]",
+        ),
+        (
+            x.scatter_add(1, &indices(&[0; 4], [1, 4]), &x),
+            "scatter_add: source expects the shape of the indices, [1, 4], or a larger one, got [2, 3]",
+        ),
+        (
+            x.scatter_add(0, &indices(&[0], [1, 1]), &counted(&[2])),
+            "scatter_add: source expects the shape of the indices, [1, 1], or a larger one, got [2]",
+        ),
+        (
+            x.scatter_add(
+                0,
+                &indices(&[0], [1, 1]),
+                &Tensor::zeros([1, 1], DType::F32).into(),
+            ),
+            "scatter_add: source expects the dtype of x, f64, got f32",
+        ),
+        (
             x.index_select(0, &indices(&[2], [1])),
             "index_select: indices expects numbers in 0..2, got 2",
         ),
@@ -137,6 +181,16 @@ fn threads_do_not_change_the_bits() {
         })
     };
     assert!(run(1) == run(2));
+    let each: Vec<i64> = (0..40 * 50 * 30).map(|i| i * i % 50).collect();
+    let run = |threads| {
+        on_threads(threads, || {
+            let each = indices(&each, [40, 50, 30]);
+            let y = x.scatter_add(1, &each, &x).unwrap();
+            let gradients = y.backward_from(y.value().clone(), &[]).unwrap();
+            [y.value(), gradients.of(&x).unwrap()].map(|x| x.to_vec::<f32>().unwrap())
+        })
+    };
+    assert!(run(1) == run(2));
 }
 
 proptest! {
@@ -151,6 +205,10 @@ proptest! {
         let shape = dims.iter().zip(&less).enumerate().map(|(a, (&d, &less))| if a == axis { many } else { d - usize::from(less) });
         let each = draw(&Shape::new(&shape.collect::<Vec<_>>()).unwrap());
         adjoint_check(|x| x.gather(axis, &each), &dims)?;
+        let normal = |shape: &Shape, i| Tensor::normal(shape, 0.0, 1.0, DType::F64, &rng.stream(i));
+        let longer: Vec<usize> = each.shape().iter().zip(&less).map(|(&m, &less)| m + usize::from(less)).collect();
+        let operands = [normal(&Shape::new(&dims).unwrap(), 1), normal(&Shape::new(&longer).unwrap(), 2)];
+        gradcheck(|v| v[0].scatter_add(axis, &each, &v[1]), &operands)?;
 
         let x = counted(&dims);
         let y = x.gather(axis, &each).unwrap();
