@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 mod arrows;
 #[path = "house/functions.rs"]
 mod functions;
+mod public_ops;
 #[path = "house/tables.rs"]
 mod tables;
 

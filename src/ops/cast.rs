@@ -10,6 +10,7 @@ impl Var {
     /// gradients of weights come back as f32. **Shapes**: any. **Backward**: dx = dy as x's type.
     /// **Saves**: nothing.
     /// **Errors**: a type that is not a float; f64 on a GPU. **Source**: `torch.Tensor.to`.
+    #[doc(alias = "to")]
     #[track_caller]
     pub fn cast(&self, dtype: DType) -> Result<Var> {
         let integer = |dtype: &DType| matches!(dtype, DType::U8 | DType::I64);

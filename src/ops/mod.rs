@@ -7,6 +7,124 @@
 //! channels before and after; `kh`, `kw`: kernel height and width; `dy`, `dx`, `dw`, `db`: the
 //! gradients of the loss with respect to an op's output, input, weight and bias.
 //!
+//! # All ops, and what PyTorch calls them
+//! `F` is `torch.nn.functional`.
+//!
+//! | op | in PyTorch |
+//! |---|---|
+//! | **Elementwise** | |
+//! | `+` `-` `*` `/` of [`Var`]s | `torch.add`, `sub`, `mul`, `div` |
+//! | [`Var::add_scalar`] | `x + c` |
+//! | [`Var::mul_scalar`] | `c * x` |
+//! | [`Var::div_scalar`] | `x / c` |
+//! | [`Var::neg`] | `torch.neg` |
+//! | [`Var::abs`] | `torch.abs` |
+//! | [`Var::exp`] | `torch.exp` |
+//! | [`Var::log`] | `torch.log` |
+//! | [`Var::log1p`] | `torch.log1p` |
+//! | [`Var::sqrt`] | `torch.sqrt` |
+//! | [`Var::square`] | `torch.square` |
+//! | [`Var::recip`] | `torch.reciprocal` |
+//! | [`Var::powf`] | `torch.pow` |
+//! | [`Var::sin`] | `torch.sin` |
+//! | [`Var::cos`] | `torch.cos` |
+//! | [`Var::erf`] | `torch.erf` |
+//! | [`Var::tanh`] | `torch.tanh` |
+//! | [`Var::sigmoid`] | `torch.sigmoid` |
+//! | [`Var::clamp`] | `torch.clamp` |
+//! | [`Var::relu`] | `F.relu` |
+//! | [`Var::relu6`] | `F.relu6` |
+//! | [`Var::leaky_relu`] | `F.leaky_relu` |
+//! | [`Var::elu`] | `F.elu` |
+//! | [`Var::gelu`] | `F.gelu` |
+//! | [`Var::silu`] | `F.silu` |
+//! | [`Var::hardswish`] | `F.hardswish` |
+//! | [`Var::softplus`] | `F.softplus` |
+//! | [`Var::dropout`] | `F.dropout` |
+//! | [`Var::gelu_dropout`] | `F.dropout(F.gelu(x))`, fused |
+//! | [`Var::cast`] | `torch.Tensor.to` a dtype |
+//! | [`Var::maximum`] | `torch.maximum` |
+//! | [`Var::minimum`] | `torch.minimum` |
+//! | **Comparisons** | |
+//! | [`Tensor::eq`] | `torch.eq` |
+//! | [`Tensor::ne`] | `torch.ne` |
+//! | [`Tensor::lt`] | `torch.lt` |
+//! | [`Tensor::le`] | `torch.le` |
+//! | [`Tensor::gt`] | `torch.gt` |
+//! | [`Tensor::ge`] | `torch.ge` |
+//! | [`select`] | `torch.where` |
+//! | **Reductions** | |
+//! | [`Var::sum`] | `torch.sum` over axes |
+//! | [`Var::sum_keep`] | the same with `keepdim=True` |
+//! | [`Var::sum_all`] | `torch.sum` |
+//! | [`Var::mean`] | `torch.mean` over axes |
+//! | [`Var::mean_keep`] | the same with `keepdim=True` |
+//! | [`Var::mean_all`] | `torch.mean` |
+//! | [`Var::var`] | `torch.var` |
+//! | [`Var::var_keep`] | the same with `keepdim=True` |
+//! | [`Var::std`] | `torch.std` |
+//! | [`Var::std_keep`] | the same with `keepdim=True` |
+//! | [`Var::max`] | `torch.max` along an axis, `torch.amax` |
+//! | [`Var::max_keep`] | the same with `keepdim=True` |
+//! | [`Var::min`] | `torch.min` along an axis, `torch.amin` |
+//! | [`Var::min_keep`] | the same with `keepdim=True` |
+//! | [`Tensor::argmax`] | `torch.argmax` |
+//! | [`Tensor::topk`] | `torch.topk` |
+//! | [`Var::softmax`] | `torch.softmax` |
+//! | [`Var::log_softmax`] | `torch.log_softmax` |
+//! | **Products** | |
+//! | [`Var::matmul`] | `torch.matmul` |
+//! | [`matmul_with`] | `torch.matmul` of `a.mT`, `b.mT` |
+//! | [`linear`] | `F.linear` |
+//! | **Shapes** | |
+//! | [`Var::reshape`] | `torch.reshape` |
+//! | [`Var::flatten`] | `torch.flatten` |
+//! | [`Var::squeeze`] | `torch.squeeze` |
+//! | [`Var::unsqueeze`] | `torch.unsqueeze` |
+//! | [`Var::permute`] | `torch.permute` |
+//! | [`Var::transpose`] | `torch.transpose` |
+//! | [`Var::flip`] | `torch.flip` |
+//! | [`Var::expand`] | `torch.Tensor.expand`, `torch.broadcast_to` |
+//! | [`Var::pad`] | `F.pad` with zeros |
+//! | [`Var::slice`] | `torch.narrow` |
+//! | [`Var::split`] | `torch.split` |
+//! | [`Var::chunk`] | `torch.chunk` |
+//! | [`Var::unbind`] | `torch.unbind` |
+//! | [`concat()`] | `torch.cat` |
+//! | [`stack`] | `torch.stack` |
+//! | [`Var::tril`] | `torch.tril` |
+//! | [`Var::triu`] | `torch.triu` |
+//! | **Picking** | |
+//! | [`Var::gather`] | `torch.gather` |
+//! | [`Var::scatter_add`] | `torch.scatter_add` |
+//! | [`Var::index_select`] | `torch.index_select` |
+//! | [`embedding`] | `F.embedding` |
+//! | [`one_hot`] | `F.one_hot` |
+//! | **Images, in NHWC** | |
+//! | [`conv2d`] | `F.conv2d` |
+//! | [`conv_transpose2d`] | `F.conv_transpose2d` |
+//! | [`conv_transpose2d_with_stats`] | the same, and mean and variance of each channel |
+//! | [`gelu_dropout_conv2d`] | `F.conv2d(F.dropout(F.gelu(x)), ..)`, fused |
+//! | [`avg_pool2d`] | `F.avg_pool2d` |
+//! | [`max_pool2d`] | `F.max_pool2d` |
+//! | [`Var::global_avg_pool`] | `F.adaptive_avg_pool2d(x, 1)` |
+//! | [`Var::upsample`] | `F.interpolate` |
+//! | [`Var::dwt`] | `pywt.dwt2`, Haar, on each channel |
+//! | [`Var::idwt`] | `pywt.idwt2`, Haar, on each channel |
+//! | [`Var::dwt_levels`] | `pywt.wavedec2`, Haar, on each channel |
+//! | **Normalisation** | |
+//! | [`batch_norm`] | `F.batch_norm` |
+//! | [`layer_norm`] | `F.layer_norm` |
+//! | **Losses** | |
+//! | [`cross_entropy`] | `F.cross_entropy` |
+//! | [`focal_loss`] | `torchvision.ops.sigmoid_focal_loss`, with softmax |
+//! | [`nll_loss`] | `F.nll_loss` |
+//! | [`bce_with_logits`] | `F.binary_cross_entropy_with_logits` |
+//! | [`mse`] | `F.mse_loss` |
+//! | [`l1_loss`] | `F.l1_loss` |
+//! | [`huber_loss`] | `F.huber_loss` |
+//! | [`smooth_l1_loss`] | `F.smooth_l1_loss` |
+//!
 //! # Numbers
 //! f32 and bf16 everywhere, f64 on the processor as the oracle of tests, f16 on a GPU, as
 //! [`Precision`](crate::Precision) says. What each op does with 16-bit operands; all sums are made

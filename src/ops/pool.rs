@@ -181,6 +181,7 @@ impl Var {
     /// nothing.
     /// **Errors**: another number of dimensions, images without pixels. **Source**:
     /// `torch.nn.AdaptiveAvgPool2d(1)`.
+    #[doc(alias = "adaptive_avg_pool2d")]
     #[track_caller]
     pub fn global_avg_pool(&self) -> Result<Var> {
         crate::ops::float("global_avg_pool", ("x", self.value()))?;

@@ -30,6 +30,7 @@ impl Var {
     /// floats.
     /// **Source**: `torch.nn.functional.interpolate`; Keys, "Cubic convolution interpolation"
     /// (1981), equation 4; WaveMix-Lite (arXiv 2205.14375), section 4.6.
+    #[doc(alias = "interpolate")]
     #[track_caller]
     pub fn upsample(&self, size: [usize; 2], interpolation: Interpolation) -> Result<Var> {
         if let Some(wide) = super::as_f32(self)? {

@@ -65,52 +65,29 @@ pub const CALLS: &[Call] = &[
         };
         select(&d.tensor(&shape, dtype), &a, &b)
     }),
-    ("sum", |d| {
-        reduce(
-            d,
-            |x, axes, keep| if keep { x.sum_keep(axes) } else { x.sum(axes) },
-        )
-    }),
-    ("mean", |d| {
-        reduce(d, |x, axes, keep| {
-            if keep {
-                x.mean_keep(axes)
-            } else {
-                x.mean(axes)
-            }
-        })
-    }),
-    ("max", |d| {
-        reduce(
-            d,
-            |x, axes, keep| if keep { x.max_keep(axes) } else { x.max(axes) },
-        )
-    }),
-    ("min", |d| {
-        reduce(
-            d,
-            |x, axes, keep| if keep { x.min_keep(axes) } else { x.min(axes) },
-        )
-    }),
+    ("sum", |d| reduce(d, |x, axes| x.sum(axes))),
+    ("sum_keep", |d| reduce(d, |x, axes| x.sum_keep(axes))),
+    ("mean", |d| reduce(d, |x, axes| x.mean(axes))),
+    ("mean_keep", |d| reduce(d, |x, axes| x.mean_keep(axes))),
+    ("max", |d| reduce(d, |x, axes| x.max(axes))),
+    ("max_keep", |d| reduce(d, |x, axes| x.max_keep(axes))),
+    ("min", |d| reduce(d, |x, axes| x.min(axes))),
+    ("min_keep", |d| reduce(d, |x, axes| x.min_keep(axes))),
     ("var", |d| {
         let unbiased = d.once_in(2);
-        reduce(d, |x, axes, keep| {
-            if keep {
-                x.var_keep(axes, unbiased)
-            } else {
-                x.var(axes, unbiased)
-            }
-        })
+        reduce(d, |x, axes| x.var(axes, unbiased))
+    }),
+    ("var_keep", |d| {
+        let unbiased = d.once_in(2);
+        reduce(d, |x, axes| x.var_keep(axes, unbiased))
     }),
     ("std", |d| {
         let unbiased = d.once_in(2);
-        reduce(d, |x, axes, keep| {
-            if keep {
-                x.std_keep(axes, unbiased)
-            } else {
-                x.std(axes, unbiased)
-            }
-        })
+        reduce(d, |x, axes| x.std(axes, unbiased))
+    }),
+    ("std_keep", |d| {
+        let unbiased = d.once_in(2);
+        reduce(d, |x, axes| x.std_keep(axes, unbiased))
     }),
     ("sum_all", |d| d.any_var().sum_all()),
     ("mean_all", |d| d.any_var().mean_all()),
@@ -321,11 +298,11 @@ fn pair(d: &mut Draw) -> Result<[Var; 2]> {
     Ok([d.var(&a, dtype), d.var(&b, other)])
 }
 
-fn reduce(d: &mut Draw, op: impl FnOnce(&Var, &[usize], bool) -> Result<Var>) -> Result<Var> {
+fn reduce(d: &mut Draw, op: impl FnOnce(&Var, &[usize]) -> Result<Var>) -> Result<Var> {
     let x = d.any_var();
-    let (axes, keep) = (d.axes(x.shape().len()), d.once_in(2));
+    let axes = d.axes(x.shape().len());
     d.say(format!("{axes:?}"));
-    op(&x, &axes, keep)
+    op(&x, &axes)
 }
 
 /// Two operands of one type, mostly of one shape.

@@ -60,6 +60,10 @@ pub const CALLS: &[Call] = &[
         d.say(shape);
         x.reshape(shape)
     }),
+    ("flatten", |d| {
+        let x = d.any_var();
+        x.flatten(d.axis(x.shape().len()))
+    }),
     ("squeeze", |d| {
         let x = d.any_var();
         x.squeeze(d.axis(x.shape().len()))

@@ -277,3 +277,25 @@ fn documents_name_files_that_exist() {
     }
     assert!(seen > 30, "{seen} names were found");
 }
+
+/// The page of the ops lists each, as a link, with PyTorch's name for it.
+#[test]
+fn every_op_is_in_the_table_of_the_ops() {
+    let page = text("src/ops/mod.rs");
+    let table = between(&page, "src/ops/mod.rs", "//! | op | in PyTorch |", "//!\n");
+    // `concat` is a macro too: the link to the function has parentheses.
+    let links = |name: &str| {
+        [("", ""), ("", "()"), ("Var::", ""), ("Tensor::", "")]
+            .map(|(of, call)| format!("| [`{of}{name}{call}`] | "))
+    };
+    let signs = ["add", "sub", "mul", "div"];
+    let missing: Vec<String> = crate::public_ops::public_ops()
+        .into_iter()
+        .filter(|name| !signs.contains(&&**name))
+        .filter(|name| !links(name).iter().any(|link| table.contains(link)))
+        .collect();
+    assert!(
+        missing.is_empty(),
+        "src/ops/mod.rs does not list {missing:?}"
+    );
+}
