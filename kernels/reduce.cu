@@ -1,5 +1,5 @@
 // Sums over the middle axis of [outer, length, inner], in an order that depends on the sizes alone;
-// maxima and minima of rows, and where they are.
+// products, maxima and minima of rows, and where those are.
 //
 // A long sum takes two launches: partial sums of `span` rows each, then the sum of those. There are
 // no atomics, so the same input gives the same bits.
@@ -82,6 +82,42 @@ template <class T> DEVICE void finish(const float* part, T* y, int splits, int i
 
 KERNEL(sum_finish, const float* part, real* y, int splits, int inner, float scale) { finish(part, y, splits, inner, scale); }
 KERNEL(sum_finish_f32, const float* part, float* y, int splits, int inner, float scale) { finish(part, y, splits, inner, scale); }
+
+// ---- Products.
+
+DEVICE float times(float a, float b) { return a * b; }
+
+// The product of term(i) over i in 0..n by one warp.
+template <class F> DEVICE float warp_product(int n, F term) {
+    float product = 1;
+    for (int i = threadIdx.x % 32; i < n; i += 32) product *= term(i);
+    return warp_fold(product, times);
+}
+
+KERNEL(product, const real* x, real* y, i64 rows, int length) {
+    each_row(rows, [=](i64 row) {
+        float all = warp_product(length, [=](int i) { return to_float(x[row * length + i]); });
+        if (threadIdx.x % 32 == 0) from_float(all, y[row]);
+    });
+}
+
+// With the product of all elements but zeros: over x where there is no 0; that of the others for
+// the only 0; else 0.
+KERNEL(product_backward, const real* x, const real* dy, real* dx, i64 rows, int length) {
+    each_row(rows, [=](i64 row) {
+        const real* own = x + row * length;
+        float zeros = warp_total(length, [=](int i) { return to_float(own[i]) == 0 ? 1.0f : 0.0f; });
+        float others = warp_product(length, [=](int i) {
+            float x = to_float(own[i]);
+            return x == 0 ? 1 : x;
+        });
+        float slope = to_float(dy[row]);
+        for (int i = threadIdx.x % 32; i < length; i += 32) {
+            float x = to_float(own[i]), other = zeros == 0 ? others / x : zeros == 1 && x == 0 ? others : 0;
+            from_float(zeros == 0 || x == 0 ? other * slope : 0, dx[row * length + i]);
+        }
+    });
+}
 
 // ---- Maxima and minima.
 

@@ -17,6 +17,8 @@ mod conv2d;
 mod conv_transpose2d;
 #[path = "ops/cross_entropy.rs"]
 mod cross_entropy;
+#[path = "ops/cumsum.rs"]
+mod cumsum;
 #[path = "ops/dropout.rs"]
 mod dropout;
 #[path = "ops/dwt.rs"]

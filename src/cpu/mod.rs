@@ -12,6 +12,7 @@ pub(crate) mod clip;
 pub(crate) mod compare;
 pub(crate) mod conv;
 pub(crate) mod cross_entropy;
+pub(crate) mod cumsum;
 pub(crate) mod dropout;
 pub(crate) mod dwt;
 pub(crate) mod ema;

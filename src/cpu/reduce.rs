@@ -1,5 +1,5 @@
 //! Sums over the middle of `[outer, length, inner]`, in an order that depends on the sizes alone;
-//! extremes of rows.
+//! products and extremes of rows.
 
 use rayon::prelude::*;
 
@@ -80,6 +80,52 @@ fn sum_rows<T: Float>(x: &[T], inner: usize) -> Vec<T> {
     add_rows(rest, sum);
     sums.truncate(inner);
     sums
+}
+
+/// The product of each row of `length`; 1 of no elements.
+pub(crate) fn product<T: Float>(x: &[T], length: usize, y: &mut [T]) {
+    if length == 0 {
+        return y.fill(T::ONE);
+    }
+    chunks(y, (GRAIN / length).max(1), |start, y| {
+        let rows = x[start * length..].chunks_exact(length);
+        y.iter_mut().zip(rows).for_each(|(y, x)| *y = product_of(x));
+    });
+}
+
+/// dx = dy times the product of all other elements of the row.
+pub(crate) fn product_backward<T: Float>(x: &[T], dy: &[T], length: usize, dx: &mut [T]) {
+    if dx.is_empty() {
+        return;
+    }
+    chunks(dx, (GRAIN / length).max(1) * length, |start, dx| {
+        let rows = dx
+            .chunks_exact_mut(length)
+            .zip(x[start..].chunks_exact(length));
+        for ((dx, x), &dy) in rows.zip(&dy[start / length..]) {
+            product_slopes(x, dy, dx);
+        }
+    });
+}
+
+vectorize! {
+    fn product_of<T: Float>(x: &[T]) -> T {
+        fold_rows([x, x], T::ONE, |x, _| x, |a, b| a * b)
+    }
+
+    /// With the product of all elements but zeros: over x where there is no 0; that of the others
+    /// for the only 0; else 0.
+    fn product_slopes<T: Float>(x: &[T], dy: T, dx: &mut [T]) {
+        let zeros = x.iter().filter(|&&x| x == T::ZERO).count();
+        let others = fold_rows([x, x], T::ONE, |x, _| if x == T::ZERO { T::ONE } else { x }, |a, b| a * b);
+        for (dx, &x) in dx.iter_mut().zip(x) {
+            *dx = match zeros {
+                0 => others / x * dy,
+                1 if x == T::ZERO => others * dy,
+                _ => T::ZERO,
+            };
+        }
+    }
 }
 
 /// Where the largest (or smallest) element of each row of `length` is, the first of equals;

@@ -21,6 +21,7 @@ pub(crate) mod compare;
 pub(crate) mod conv2d;
 pub(crate) mod conv_transpose2d;
 pub(crate) mod cross_entropy;
+pub(crate) mod cumsum;
 pub(crate) mod dropout;
 pub(crate) mod dwt;
 pub(crate) mod ema;

@@ -1,5 +1,5 @@
 //! Sums over the middle axis of `[outer, length, inner]`, in an order that depends on the sizes
-//! alone; maxima and minima of rows.
+//! alone; products, maxima and minima of rows.
 
 use super::runtime::launch::{Columns, pack, together};
 use super::{Scratch, Slice, SliceMut};
@@ -111,6 +111,44 @@ pub(super) fn finish(
         .blocks([outer * inner.div_ceil(columns), 1, 1])
         .moves(part.bytes())
         .launch()
+}
+
+/// The product of each row of `length`; 1 of no elements.
+pub(crate) fn product(x: Slice, length: usize, y: &mut SliceMut) -> Result<()> {
+    if length == 0 {
+        return y.fill(1.0);
+    }
+    let rows = x.elements / length;
+    let launch = x
+        .gpu
+        .kernel("reduce", "product", x.dtype)?
+        .arg(x)
+        .arg(y)
+        .count(rows)
+        .sizes([length])?;
+    launch.warps(rows).moves(x.bytes()).launch()
+}
+
+/// dx = dy times the product of all other elements of the row.
+pub(crate) fn product_backward(
+    x: Slice,
+    dy: Slice,
+    length: usize,
+    dx: &mut SliceMut,
+) -> Result<()> {
+    if x.elements == 0 {
+        return Ok(());
+    }
+    let rows = x.elements / length;
+    let launch = x
+        .gpu
+        .kernel("reduce", "product_backward", x.dtype)?
+        .arg(x)
+        .arg(dy)
+        .arg(dx)
+        .count(rows)
+        .sizes([length])?;
+    launch.warps(rows).moves(2 * x.bytes()).launch()
 }
 
 /// The index of the largest (or smallest) element of each row of `length`; the first of equals, and

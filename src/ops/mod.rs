@@ -64,12 +64,18 @@
 //! | [`Var::var_keep`] | the same with `keepdim=True` |
 //! | [`Var::std`] | `torch.std` |
 //! | [`Var::std_keep`] | the same with `keepdim=True` |
+//! | [`Var::prod`] | `torch.prod` |
+//! | [`Var::prod_keep`] | the same with `keepdim=True` |
+//! | [`Var::norm`] | `torch.linalg.vector_norm` |
+//! | [`Var::norm_keep`] | the same with `keepdim=True` |
 //! | [`Var::max`] | `torch.max` along an axis, `torch.amax` |
 //! | [`Var::max_keep`] | the same with `keepdim=True` |
 //! | [`Var::min`] | `torch.min` along an axis, `torch.amin` |
 //! | [`Var::min_keep`] | the same with `keepdim=True` |
 //! | [`Tensor::argmax`] | `torch.argmax` |
+//! | [`Tensor::argmin`] | `torch.argmin` |
 //! | [`Tensor::topk`] | `torch.topk` |
+//! | [`Var::cumsum`] | `torch.cumsum` |
 //! | [`Var::softmax`] | `torch.softmax` |
 //! | [`Var::log_softmax`] | `torch.log_softmax` |
 //! | **Products** | |
@@ -157,6 +163,8 @@
 //! | maximum, minimum | equal; one not a number | half to each; dy to each |
 //! | max, min, max_pool2d | several extremes | to the first; not a number comes before all (the last one in PyTorch's max_pool2d) |
 //! | std | equal elements | 0 |
+//! | norm | 0 | 0 |
+//! | prod | a 0 beside what is not finite | 0, but for the 0 itself; PyTorch: not a number |
 //! | batch_norm, layer_norm | var + eps = 0 | 0, and y is beta; PyTorch's layer_norm: not a number |
 //! | softmax, cross_entropy | a logit of -infinity | 0; the label's: the loss is infinite, the gradient finite |
 //! | focal_loss | probability 0 | that of cross_entropy; PyTorch, composed: not a number |
@@ -258,6 +266,7 @@ mod compare;
 mod conv2d;
 mod conv_transpose2d;
 mod cross_entropy;
+mod cumsum;
 mod dropout;
 mod dwt;
 mod focal_loss;

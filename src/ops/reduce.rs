@@ -1,6 +1,8 @@
-//! Sums and means over any axes; extremes are in `reduce/extremes.rs`.
+//! Sums, means and variances over any axes; extremes, norms and products are in `reduce/`.
 
 mod extremes;
+mod norm;
+mod product;
 
 use crate::autograd::Backward;
 use crate::cpu::reduce as cpu;
@@ -264,16 +266,25 @@ struct StandardDeviation {
 impl Backward for StandardDeviation {
     /// dx = scale (x - mean) dy / y, 0 where y is 0.
     fn backward(self: Box<Self>, dy: Tensor, _wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
-        let zero = Tensor::full_on(dy.device(), [], 0.0, dy.dtype())?;
-        let equal = self.std.eq(&zero)?;
-        let dy = Var::from(dy.reshape(self.std.shape())?);
-        let slope = super::select(&equal, &Var::from(zero), &(&dy / &Var::from(self.std))?)?;
+        let slope = over_or_zero(dy.reshape(self.std.shape())?, self.std)?;
         self.deviations.gradient(slope.into_value(), 1.0)
     }
 
     fn saves(&self) -> Vec<&Tensor> {
         vec![&self.deviations.x, &self.deviations.mean, &self.std]
     }
+}
+
+/// dy / y, 0 where y is 0: what the slope of a square root is multiplied by something that is 0
+/// there.
+fn over_or_zero(dy: Tensor, y: Tensor) -> Result<Var> {
+    let zero = Tensor::full_on(y.device(), [], 0.0, y.dtype())?;
+    let vanishes = y.eq(&zero)?;
+    super::select(
+        &vanishes,
+        &Var::from(zero),
+        &(Var::from(dy) / Var::from(y))?,
+    )
 }
 
 /// The shape with `axes` at length 1, and without them.

@@ -60,6 +60,23 @@ proptest! {
     }
 
     #[test]
+    fn scans_norms_and_products(rows in 1usize..20, n in prop_oneof![1usize..9, 250usize..260, 500usize..800], zeros in 0usize..3, seed: u64) {
+        let x = [draw(&[rows, n], seed)];
+        // Sums up to the square root of n.
+        agrees(Bound { roundings: 4.0, ..sums(n) }, |v| v[0].cumsum(1), &x)?;
+        agrees_in(DType::F32, sums(rows), &|v| v[0].cumsum(0), &x)?;
+        agrees(Bound { roundings: 4.0, terms: 8 + n }, |v| v[0].norm(1), &x)?;
+        // Factors near 1, some of them 0. Each rounding of a factor is one of the product.
+        let mut factors: Vec<f64> = x[0].to_vec::<f64>()?.iter().map(|x| 1.0 + 0.01 * x).collect();
+        factors.iter_mut().step_by(n.max(3) / 2).take(zeros).for_each(|x| *x = 0.0);
+        let factors = Tensor::from_vec(factors, [rows, n])?;
+        agrees(Bound { roundings: 4.0, terms: 8 + 8 * n }, |v| v[0].prod(1), &[factors])?;
+        let Some(gpu) = gpu() else { return Ok(()) };
+        let (here, there) = (x[0].cast(DType::F32)?, x[0].cast(DType::F32)?.to_device(gpu)?);
+        prop_assert_eq!(here.argmin(1)?.to_vec::<i64>()?, there.argmin(1)?.to_vec::<i64>()?);
+    }
+
+    #[test]
     fn long_rows_are_summed_by_many_blocks(n in 2049usize..8192, seed: u64) {
         // A block sums 8,192 numbers: one block, and at least five.
         for n in [n, 16 * n] {

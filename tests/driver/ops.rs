@@ -89,6 +89,14 @@ pub const CALLS: &[Call] = &[
         let unbiased = d.once_in(2);
         reduce(d, |x, axes| x.std_keep(axes, unbiased))
     }),
+    ("prod", |d| reduce(d, |x, axes| x.prod(axes))),
+    ("prod_keep", |d| reduce(d, |x, axes| x.prod_keep(axes))),
+    ("norm", |d| reduce(d, |x, axes| x.norm(axes))),
+    ("norm_keep", |d| reduce(d, |x, axes| x.norm_keep(axes))),
+    ("cumsum", |d| {
+        let x = d.any_var();
+        x.cumsum(d.axis(x.shape().len()))
+    }),
     ("sum_all", |d| d.any_var().sum_all()),
     ("mean_all", |d| d.any_var().mean_all()),
     ("argmax", |d| {
@@ -96,6 +104,12 @@ pub const CALLS: &[Call] = &[
         let axis = d.axis(x.shape().len());
         d.say(axis);
         x.value().argmax(axis).map(Var::from)
+    }),
+    ("argmin", |d| {
+        let x = d.any_var();
+        let axis = d.axis(x.shape().len());
+        d.say(axis);
+        x.value().argmin(axis).map(Var::from)
     }),
     ("topk", |d| {
         let x = d.any_var();

@@ -223,6 +223,13 @@ const CASES: &[Case] = &[
         &[0.0],
     ),
     case(
+        "products of nothing",
+        |v| v[0].prod(0),
+        &[&[0, 3]],
+        (&[3], 1.0),
+        &[0.0],
+    ),
+    case(
         "means of nobody",
         |v| v[0].mean(1),
         &[&[0, 3]],

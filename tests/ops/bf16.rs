@@ -110,6 +110,8 @@ fn cases() -> Vec<Case> {
         case("sum of columns", MAPS, |v| v[0].sum_keep(3)),
         case("mean", MAPS, |v| v[0].mean([1, 2])),
         case("var", MAPS, |v| v[0].var([1, 2], true)),
+        case("norm", MAPS, |v| v[0].norm([1, 2])),
+        case("cumsum", MAPS, |v| v[0].cumsum(1)),
         case("max", MAPS, |v| v[0].max(3)),
         case("global_avg_pool", MAPS, |v| v[0].global_avg_pool()),
         case("avg_pool2d", MAPS, |v| {

@@ -78,13 +78,83 @@ fn extremes() {
     );
 }
 
+/// PyTorch 2.15's values, and the gradients for dy = 1, 2, ..
+#[test]
+fn norms_and_products_as_in_pytorch() {
+    type Known<'a> = (fn(&Var) -> Result<Var>, &'a [f64], [f64; 6]);
+    let cases: [Known; 3] = [
+        (
+            |x| x.prod(1),
+            &[-1.0, 0.0],
+            [-1.0, 0.5, -2.0, -6.0, 0.0, 0.0],
+        ),
+        (
+            |x| x.norm(0),
+            &[1.0, 3.605551275463989, 1.118033988749895],
+            [
+                1.0,
+                -1.1094003924504583,
+                1.3416407864998738,
+                0.0,
+                1.6641005886756874,
+                -2.6832815729997477,
+            ],
+        ),
+        (
+            |x| x.norm(..),
+            &[3.905124837953327],
+            [
+                0.25607375986579195,
+                -0.5121475197315839,
+                0.12803687993289598,
+                0.0,
+                0.7682212795973759,
+                -0.25607375986579195,
+            ],
+        ),
+    ];
+    for (f, want, dx) in cases {
+        let x = Tensor::from_slice(&[1.0, -2.0, 0.5, 0.0, 3.0, -1.0], [2, 3]).unwrap();
+        let x = Var::leaf(x);
+        let y = f(&x).unwrap();
+        let near = |got: Vec<f64>, want: &[f64]| {
+            assert_eq!(got.len(), want.len());
+            let off = |(got, want): (&f64, &f64)| (got - want).abs();
+            assert!(
+                got.iter().zip(want).map(off).all(|off| off < 1e-15),
+                "{got:?}, not {want:?}"
+            );
+        };
+        near(y.value().to_vec().unwrap(), want);
+        let dy = Tensor::arange(1.0, 1.0, want.len(), DType::F64);
+        let gradients = y
+            .backward_from(dy.reshape(y.shape()).unwrap(), &[])
+            .unwrap();
+        near(gradients.of(&x).unwrap().to_vec().unwrap(), &dx);
+    }
+    let x = constant(&[1.0, -2.0, 0.5, 0.0, 3.0, -1.0], [2, 3]);
+    let least = |axis| x.value().argmin(axis).unwrap().to_vec::<i64>().unwrap();
+    assert_eq!((least(0), least(1)), (vec![1, 0, 1], vec![1, 2]));
+}
+
+#[test]
+fn products_of_nothing_are_one() {
+    let empty = Var::leaf(Tensor::zeros([0, 3], DType::F32));
+    let y = empty.prod(0).unwrap();
+    assert_eq!(y.value().to_vec::<f32>().unwrap(), [1.0; 3]);
+    let gradients = y.sum_all().unwrap().backward().unwrap();
+    assert_eq!(gradients.of(&empty).unwrap().shape()[..], [0, 3]);
+    assert_eq!(empty.prod_keep(1).unwrap().shape()[..], [0, 1]);
+    assert_eq!(empty.norm(..).unwrap().value().item().unwrap(), 0.0);
+}
+
 #[test]
 fn errors() {
     let (x, empty) = (
         constant(&[1.0, 2.0], [1, 2]),
         Var::from(Tensor::zeros([3, 0], DType::F64)),
     );
-    let cases: [(Result<Var>, &str); 7] = [
+    let cases: [(Result<Var>, &str); 10] = [
         (
             empty.mean(1),
             "mean: x expects at least 1 to reduce, got 0 in axes [1] of [3, 0]",
@@ -110,6 +180,18 @@ fn errors() {
             "argmax: tensor expects a length above 0 in axis 1, got [3, 0]",
         ),
         (
+            x.value().argmin(2).map(Var::from),
+            "argmin: axis expects below 2 for [1, 2], got 2",
+        ),
+        (
+            x.prod([0, 0]),
+            "prod: axes expects different axes below 2 for [1, 2], got [0, 0]",
+        ),
+        (
+            x.norm(2),
+            "norm: axes expects different axes below 2 for [1, 2], got [2]",
+        ),
+        (
             x.value().topk(3).map(|(y, _)| y.into()),
             "topk: k expects at most the length of the last axis of [1, 2], got 3",
         ),
@@ -128,7 +210,14 @@ fn threads_do_not_change_the_bits() {
     ));
     let run = |threads| {
         let all = || {
-            let parts = [x.var([0, 1], true), x.mean([1, 2]), x.max(1), x.mean_all()];
+            let parts = [
+                x.var([0, 1], true),
+                x.mean([1, 2]),
+                x.max(1),
+                x.mean_all(),
+                x.prod([0, 2]),
+                x.norm(1),
+            ];
             let (values, at) = x.value().topk(3).unwrap();
             let mut out: Vec<f32> = parts
                 .into_iter()
@@ -155,6 +244,11 @@ proptest! {
         let shape = wavemix::Shape::new(&dims).unwrap();
         let x = Tensor::normal(shape, 0.0, 1.0, DType::F64, &Rng::new(seed));
         gradcheck(|v| if keep { v[0].var_keep(&axes, unbiased) } else { v[0].var(&axes, unbiased) }, std::slice::from_ref(&x))?;
+        gradcheck(|v| if keep { v[0].norm_keep(&axes) } else { v[0].norm(&axes) }, std::slice::from_ref(&x))?;
+        // Near 1, so that products of many stay there, and with no, one or several zeros.
+        let near_1 = |x: &f64| if x.abs() < 0.3 { 0.0 } else { 1.0 + 0.1 * x };
+        let factors = Tensor::from_vec(x.as_slice::<f64>()?.iter().map(near_1).collect(), shape)?;
+        gradcheck(|v| if keep { v[0].prod_keep(&axes) } else { v[0].prod(&axes) }, &[factors])?;
         // Numbers at least 0.1 apart, in a random order.
         let order: Vec<f64> = Rng::new(seed).permutation(shape.elements()).into_iter().map(|i| i as f64 * 0.1).collect();
         let apart = Tensor::from_vec(order, shape).unwrap();

@@ -285,6 +285,76 @@ pub fn reductions() -> Vec<Case> {
             &[3.0; 4],
             &[0.0; 4],
         ),
+        // Where the elements are all 0, whose root has an infinite slope.
+        one("norm of zeros", |v| v[0].norm(0), &[0.0, -0.0], &[0.0, 0.0]).y(&[0.0]),
+        one(
+            "norm, infinite",
+            |v| v[0].norm(0),
+            &[INF, 1.0, 0.0],
+            &[NAN, 0.0, 0.0],
+        )
+        .y(&[INF]),
+        one(
+            "norm of not-a-number",
+            |v| v[0].norm(0),
+            &[NAN, 1.0],
+            &[NAN, NAN],
+        ),
+        one(
+            "prod with one 0",
+            |v| v[0].prod(0),
+            &[0.0, 2.0, 3.0],
+            &[6.0, 0.0, 0.0],
+        )
+        .y(&[0.0]),
+        one(
+            "prod with -0",
+            |v| v[0].prod(0),
+            &[-0.0, 2.0, -1.0],
+            &[-2.0, 0.0, 0.0],
+        ),
+        one(
+            "prod with zeros",
+            |v| v[0].prod(0),
+            &[0.0, 0.0, 3.0],
+            &[0.0; 3],
+        )
+        .y(&[0.0]),
+        one(
+            "prod with infinity",
+            |v| v[0].prod(0),
+            &[INF, 2.0, 3.0],
+            &[NAN, INF, INF],
+        )
+        .y(&[INF]),
+        // The last is 0 times infinity in PyTorch, not-a-number.
+        one(
+            "prod of infinity and 0",
+            |v| v[0].prod(0),
+            &[INF, 0.0, 3.0],
+            &[0.0, INF, 0.0],
+        )
+        .y(&[NAN]),
+        one(
+            "prod of not-a-number",
+            |v| v[0].prod(0),
+            &[NAN, 2.0],
+            &[NAN, NAN],
+        ),
+        one(
+            "cumsum",
+            |v| v[0].cumsum(0),
+            &[1.0, NAN, INF, -INF],
+            &[4.0, 3.0, 2.0, 1.0],
+        )
+        .y(&[1.0, NAN, NAN, NAN]),
+        one(
+            "cumsum of infinities",
+            |v| v[0].cumsum(0),
+            &[1.0, INF, -INF],
+            &[3.0, 2.0, 1.0],
+        )
+        .y(&[1.0, INF, NAN]),
         one("max", |v| v[0].max(0), &[1.0, NAN, 3.0], &[0.0, 1.0, 0.0]),
         one(
             "max, infinite dy",

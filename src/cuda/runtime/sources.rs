@@ -28,6 +28,7 @@ const SOURCES: &[(&str, &str)] = sources! {
     "conv2d"
     "conv_transpose2d"
     "cross_entropy"
+    "cumsum"
     "dropout"
     "dwt"
     "ema"

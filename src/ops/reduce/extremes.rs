@@ -76,12 +76,7 @@ impl Backward for Extreme {
             order,
         } = *self;
         let dx = on_device!("extreme", dy in any => shape; extreme_backward(@at, @dy, length))?;
-        let mut inverse = vec![0; order.len()];
-        order
-            .iter()
-            .enumerate()
-            .for_each(|(i, &axis)| inverse[axis] = i);
-        Ok(vec![Some(dx.permuted(&inverse)?)])
+        Ok(vec![Some(in_order(&dx, &order)?)])
     }
 
     fn saves(&self) -> Vec<&Tensor> {
@@ -97,18 +92,29 @@ impl Tensor {
     /// An axis that is out of range or of length 0.
     #[track_caller]
     pub fn argmax(&self, axis: usize) -> Result<Tensor> {
-        crate::ops::shape::check_axis("argmax", self.shape(), axis)?;
-        let (_, dropped) = reduced_shapes("argmax", self.shape(), &[axis])?;
+        self.where_extreme("argmax", axis)
+    }
+
+    /// Where along axis `axis` the smallest element is. Otherwise as [`Tensor::argmax`].
+    #[track_caller]
+    pub fn argmin(&self, axis: usize) -> Result<Tensor> {
+        self.where_extreme("argmin", axis)
+    }
+
+    #[track_caller]
+    fn where_extreme(&self, op: &'static str, axis: usize) -> Result<Tensor> {
+        crate::ops::shape::check_axis(op, self.shape(), axis)?;
+        let (_, dropped) = reduced_shapes(op, self.shape(), &[axis])?;
         if self.shape()[axis] == 0 {
             return Err(Error::operand(
-                "argmax",
+                op,
                 "tensor",
                 format!("a length above 0 in axis {axis}"),
                 self.shape(),
             ));
         }
         let rows = self.permuted(&reduced_last(self.shape().len(), &[axis]))?;
-        rows.extreme_of_rows(self.shape()[axis], dropped, true)
+        rows.extreme_of_rows(self.shape()[axis], dropped, op == "argmax")
     }
 
     /// The `k` largest elements along the last axis, largest first and of equals the first, and
@@ -143,8 +149,17 @@ impl Tensor {
 }
 
 /// The order of axes that puts the reduced ones last, each kind in its own order.
-fn reduced_last(rank: usize, axes: &[usize]) -> Vec<usize> {
+pub(super) fn reduced_last(rank: usize, axes: &[usize]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..rank).collect();
     order.sort_by_key(|axis| axes.contains(axis));
     order
+}
+
+/// x with its axes back in order, where axis i is axis `order[i]`.
+pub(super) fn in_order(x: &Tensor, order: &[usize]) -> Result<Tensor> {
+    let mut inverse = vec![0; order.len()];
+    for (i, &axis) in order.iter().enumerate() {
+        inverse[axis] = i;
+    }
+    x.permuted(&inverse)
 }
