@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use clap::{Arg, Command, value_parser};
 use wavemix::console::{Stdout, exit_status};
 use wavemix::data::glyphs::{self, Classes, Framing, Settings, Writers};
-use wavemix::data::{Dataset, Source};
+use wavemix::data::{ImageSet, Source};
 use wavemix::{Error, Result};
 
 fn main() -> ExitCode {
@@ -78,12 +78,12 @@ fn beside_mnist(seed: u64, rows: usize, folder: &Path) -> Result<Page> {
 
 /// A page of the first `rows` images of every class, one column a class; black where a class has
 /// fewer.
-fn first_of_each_class(set: &Dataset, rows: usize) -> Vec<u8> {
+fn first_of_each_class(set: &ImageSet, rows: usize) -> Vec<u8> {
     let ([side, _, _], columns) = (set.size, set.classes.len());
     let width = columns * side;
     let (mut filled, mut page) = (vec![0; columns], vec![0; width * rows * side]);
     for i in 0..set.len() {
-        let class = usize::from(set.labels[i]);
+        let class = set.labels[i] as usize;
         if filled[class] < rows {
             for (y, line) in set.image(i).chunks(side).enumerate() {
                 let at = (filled[class] * side + y) * width + class * side;

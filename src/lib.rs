@@ -66,7 +66,7 @@
 //! | `cli` | the modules `cli` and `train`: the examples' flags and their trainer; implies `download` and `pictures` |
 //! | `progress` | the trainer's progress bar on a terminal |
 //! | `signals` | Ctrl-C, SIGTERM and SIGHUP end the trainer saved; without, they end it at once |
-//! | `download` | `data::Downloader`, `Source::download` and `Dataset::fingerprint`, which need SHA-256 |
+//! | `download` | `data::Downloader`, `Source::download` and `ImageSet::fingerprint`, which need SHA-256 |
 //! | `pictures` | PNG files: `data::read_pictures` reads them, `plots::mistakes` has them in its page |
 
 #[cfg(doctest)]

@@ -148,7 +148,7 @@ fn ratio(part: u64, whole: u64) -> Option<f64> {
 /// Where `logits` is not an f32 or f64 matrix with one row a label, or holds NaN, or a label is not
 /// a class.
 #[track_caller]
-pub fn top_k(logits: &Tensor, labels: &[u8], k: usize) -> Result<usize> {
+pub fn top_k(logits: &Tensor, labels: &[i64], k: usize) -> Result<usize> {
     let [n, classes] = logits.shape()[..] else {
         return Err(Error::operand(
             "top_k",
@@ -165,11 +165,14 @@ pub fn top_k(logits: &Tensor, labels: &[u8], k: usize) -> Result<usize> {
             labels.len(),
         ));
     }
-    if let Some(&label) = labels.iter().find(|&&label| usize::from(label) >= classes) {
+    if let Some(&label) = labels
+        .iter()
+        .find(|label| !(0..classes as i64).contains(label))
+    {
         return Err(Error::operand(
             "top_k",
             "labels",
-            format!("labels below {classes}"),
+            format!("labels in 0..{classes}"),
             label,
         ));
     }
@@ -180,7 +183,7 @@ pub fn top_k(logits: &Tensor, labels: &[u8], k: usize) -> Result<usize> {
             return Err(Error::operand("top_k", "logits", "numbers", format!("NaN in row {}", i / classes)));
         }
         let rows = logits.chunks_exact(classes.max(1)).zip(labels);
-        Ok(rows.filter(|&(row, &label)| rank(row, usize::from(label)) < k).count())
+        Ok(rows.filter(|&(row, &label)| rank(row, label as usize) < k).count())
     })
 }
 
@@ -283,13 +286,13 @@ mod tests {
             .into_iter()
             .map(f32::floor)
             .collect();
-        let labels: Vec<u8> = (0..n).map(|i| (i % classes) as u8).collect();
+        let labels: Vec<i64> = (0..n).map(|i| (i % classes) as i64).collect();
         let logits = Tensor::from_slice(&values, [n, classes]).unwrap();
         for k in [0, 1, 5, 11] {
             let slow = (0..n).filter(|&i| {
                 let mut order: Vec<usize> = (0..classes).collect();
                 order.sort_by(|&a, &b| values[i * classes + b].total_cmp(&values[i * classes + a]));
-                order[..k].contains(&usize::from(labels[i]))
+                order[..k].contains(&(labels[i] as usize))
             });
             assert_eq!(top_k(&logits, &labels, k).unwrap(), slow.count(), "k = {k}");
         }
@@ -306,7 +309,7 @@ mod tests {
 
     #[test]
     fn mistakes_in_top_k_are_named() {
-        let message = |shape: &[usize], labels: &[u8]| {
+        let message = |shape: &[usize], labels: &[i64]| {
             let logits = Tensor::zeros(crate::Shape::new(shape).unwrap(), DType::F32);
             top_k(&logits, labels, 5).unwrap_err().to_string()
         };
@@ -318,7 +321,7 @@ mod tests {
                 .starts_with("top_k: labels expects 2 labels, one a row of logits, got 1 ")
         );
         assert!(
-            message(&[2, 3], &[0, 3]).starts_with("top_k: labels expects labels below 3, got 3 ")
+            message(&[2, 3], &[0, 3]).starts_with("top_k: labels expects labels in 0..3, got 3 ")
         );
         // Whichever entry it is, and however many places count: no accuracy can be read off such a
         // row.

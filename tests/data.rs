@@ -5,7 +5,7 @@ mod files;
 
 use files::*;
 use std::path::Path;
-use wavemix::data::{Dataset, Part, Picture, Place, Source, Split, TrainTest, cifar, emnist, idx};
+use wavemix::data::{ImageSet, Part, Picture, Place, Source, Split, TrainTest, cifar, emnist, idx};
 use wavemix::{Error, Rng};
 
 #[path = "data/places.rs"]
@@ -144,7 +144,7 @@ fn emnist_is_turned_upright() {
     let pair = BALANCED.load(folder.path()).unwrap();
     assert_eq!(pair.train.size, [3, 2, 1]);
     assert_eq!(pair.train.image(0), [1, 0, 1, 0, 1, 1]);
-    assert_eq!(pair.train.classes[usize::from(pair.train.labels[0])], "L");
+    assert_eq!(pair.train.classes[pair.train.labels[0] as usize], "L");
     assert_eq!((pair.mean, pair.std), (vec![0.175], vec![0.333]));
     let mut raw = pair.test;
     raw.transpose();

@@ -2,7 +2,7 @@
 //! it.
 
 use std::sync::Arc;
-use wavemix::data::{Augment, Batch, Dataset, Loader};
+use wavemix::data::{Augment, Batch, ImageSet, Loader};
 use wavemix::{Error, Rng};
 
 fn message<T>(result: Result<T, Error>) -> String {
@@ -11,17 +11,17 @@ fn message<T>(result: Result<T, Error>) -> String {
 
 /// `n` images of 4 x 5 and `c` channels; byte k of image i is i + 20 k, wrapped; labels 0..10 in
 /// turn.
-fn set(n: usize, c: usize) -> Arc<Dataset> {
+fn set(n: usize, c: usize) -> Arc<ImageSet> {
     let pixels = (0..n)
         .flat_map(|i| (0..20 * c).map(move |k| (i + 20 * k) as u8))
         .collect();
     let classes = (0..10).map(|i| i.to_string()).collect();
     Arc::new(
-        Dataset::new(
+        ImageSet::new(
             "test",
             [4, 5, c],
             pixels,
-            (0..n).map(|i| (i % 10) as u8).collect(),
+            (0..n).map(|i| (i % 10) as i64).collect(),
             classes,
         )
         .unwrap(),
@@ -113,13 +113,13 @@ fn a_last_batch_of_one_image_can_join_the_one_before() {
 #[test]
 fn a_fingerprint_tells_sets_apart() {
     let own = set(20, 1);
-    let other = |change: fn(&mut Dataset)| {
+    let other = |change: fn(&mut ImageSet)| {
         let mut set = (*own).clone();
         change(&mut set);
         set.fingerprint()
     };
     assert_eq!(own.fingerprint(), other(|_| ()));
-    let changes: [fn(&mut Dataset); 6] = [
+    let changes: [fn(&mut ImageSet); 6] = [
         |set| set.name = "another".into(),
         |set| set.size = [5, 4, 1],
         |set| set.labels.swap(3, 4),
@@ -139,7 +139,7 @@ fn a_fingerprint_tells_sets_apart() {
     // Of a large set a sample of the pixels counts, from its first image to its last; all labels
     // do.
     let classes = vec!["0".to_owned(), "1".to_owned()];
-    let large = Dataset::new(
+    let large = ImageSet::new(
         "large",
         [64, 64, 3],
         vec![1; 12288 * 1000],
@@ -147,7 +147,7 @@ fn a_fingerprint_tells_sets_apart() {
         classes,
     )
     .unwrap();
-    let of = |change: fn(&mut Dataset)| {
+    let of = |change: fn(&mut ImageSet)| {
         let mut set = large.clone();
         change(&mut set);
         set.fingerprint()
@@ -361,7 +361,7 @@ fn augment_names_a_slice_of_the_wrong_size() {
 fn channels_that_nothing_can_hold_are_an_error() {
     let set = || {
         Arc::new(
-            Dataset::new(
+            ImageSet::new(
                 "dots",
                 [1, 1, 1],
                 vec![0, 255],
@@ -386,7 +386,7 @@ fn channels_that_nothing_can_hold_are_an_error() {
     assert!(
         values[..1 << 16].iter().all(|&v| v == -1.0) && values[1 << 16..].iter().all(|&v| v == 1.0)
     );
-    let changed = Dataset {
+    let changed = ImageSet {
         labels: vec![0; 3],
         ..(*set()).clone()
     };

@@ -95,7 +95,7 @@ fn every_glyph_has_ink_inside_its_frame() {
         )
         .unwrap();
         for i in 0..set.len() {
-            let (image, name) = (set.image(i), &set.classes[usize::from(set.labels[i])]);
+            let (image, name) = (set.image(i), &set.classes[set.labels[i] as usize]);
             let ink = image.iter().filter(|&&p| p > 100).count();
             assert!(
                 (10..500).contains(&ink),
@@ -155,7 +155,7 @@ fn no_two_glyphs_are_equal_and_every_class_varies() {
     assert_eq!(different.len(), set.len());
     for (class, name) in set.classes.iter().enumerate() {
         let images: Vec<&[u8]> = (0..set.len())
-            .filter(|&i| usize::from(set.labels[i]) == class)
+            .filter(|&i| set.labels[i] as usize == class)
             .map(|i| set.image(i))
             .collect();
         let variance: f64 = (0..28 * 28)

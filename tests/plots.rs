@@ -274,7 +274,7 @@ fn confusion_matrices_of_all_sizes() {
 #[test]
 fn the_worst_mistakes() {
     let glyphs = glyphs::generate(&Settings::default(), Writers::Test, 1).unwrap();
-    let name = |i: usize| glyphs.classes[usize::from(glyphs.labels[i])].as_str();
+    let name = |i: usize| glyphs.classes[glyphs.labels[i] as usize].as_str();
     let worst: Vec<Mistake> = (0..glyphs.len())
         .map(|i| {
             let predicted = name((i * 5 + 1) % glyphs.len());

@@ -4,7 +4,7 @@
 //! What a batch holds is a function of the seed, the epoch and its number: neither threads nor an
 //! interruption change it.
 
-use super::{Augment, Dataset};
+use super::{Augment, ImageSet};
 use crate::{DType, Device, Error, Result, Rng, Shape, Tensor, Var};
 use std::ops::Range;
 use std::panic::resume_unwind;
@@ -32,8 +32,8 @@ pub struct Batch {
 ///
 /// ```
 /// use std::sync::Arc;
-/// use wavemix::{Rng, data::{Dataset, Loader}};
-/// let set = Dataset::new("two dots", [1, 1, 1], vec![0, 255], vec![0, 1], vec!["black".into(), "white".into()])?;
+/// use wavemix::{Rng, data::{ImageSet, Loader}};
+/// let set = ImageSet::new("two dots", [1, 1, 1], vec![0, 255], vec![0, 1], vec!["black".into(), "white".into()])?;
 /// let loader = Loader::new(Arc::new(set), 64, &[0.5], &[0.5])?;
 /// for epoch in 0..3 {
 ///     for batch in loader.epoch(&Rng::new(7), epoch, 0)? {
@@ -44,7 +44,7 @@ pub struct Batch {
 /// ```
 #[derive(Clone)]
 pub struct Loader {
-    data: Arc<Dataset>,
+    data: Arc<ImageSet>,
     batch_size: usize,
     /// Channels that a model sees.
     channels: usize,
@@ -93,7 +93,7 @@ impl Loader {
     /// # Errors
     /// A set that is empty or whose fields do not agree, a batch size of 0, constants for another
     /// number of channels, a deviation that is not above 0.
-    pub fn new(data: Arc<Dataset>, batch_size: usize, mean: &[f32], std: &[f32]) -> Result<Self> {
+    pub fn new(data: Arc<ImageSet>, batch_size: usize, mean: &[f32], std: &[f32]) -> Result<Self> {
         data.check()?;
         let (name, c) = (&data.name, data.size[2]);
         if data.is_empty() {
@@ -194,7 +194,7 @@ impl Loader {
     }
 
     /// The images it takes from.
-    pub fn data(&self) -> &Dataset {
+    pub fn data(&self) -> &ImageSet {
         &self.data
     }
 
@@ -267,7 +267,7 @@ impl Loader {
         let labels = Tensor::build(Shape::from([indices.len()]), |out: &mut [i64]| {
             out.iter_mut()
                 .zip(indices)
-                .for_each(|(out, &i)| *out = i64::from(self.data.labels[i]));
+                .for_each(|(out, &i)| *out = self.data.labels[i]);
         });
         Batch { images, labels }
     }

@@ -4,7 +4,7 @@
 //! letters" (2017); NIST Special Database 19. Three things to know:
 //!
 //! - Images are stored column by column: read as rows, they look mirrored and turned by 90 degrees.
-//!   Here they are turned upright. [`Dataset::transpose`](super::Dataset::transpose) gives the
+//!   Here they are turned upright. [`ImageSet::transpose`](super::ImageSet::transpose) gives the
 //!   files' own order back, for comparison with libraries that leave it so.
 //! - The letters split counts its labels from 1; here from 0, as everywhere.
 //! - Test labels may be sorted by class: never take the first part of a test set for the whole.

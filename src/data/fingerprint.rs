@@ -5,27 +5,34 @@ use std::fmt::Write;
 
 use sha2::{Digest, Sha256};
 
-use super::Dataset;
+use super::ImageSet;
 
 /// Bytes of each piece that is taken of large sets, and how many pieces: 4 MiB, which are read in
 /// some ten milliseconds.
 const PIECE: usize = 256;
 const PIECES: usize = 16 * 1024;
 
-impl Dataset {
+impl ImageSet {
     /// Its name, its sizes and two hashes: one of all labels and the classes' names, one of the
     /// pixels. Of sets above 4 MiB the latter is of a sample, pieces spread evenly over all images.
     ///
     /// ```
-    /// use wavemix::data::Dataset;
-    /// let set = Dataset::new("two dots", [1, 1, 1], vec![0, 255], vec![0, 1], vec!["black".into(), "white".into()])?;
+    /// use wavemix::data::ImageSet;
+    /// let set = ImageSet::new("two dots", [1, 1, 1], vec![0, 255], vec![0, 1], vec!["black".into(), "white".into()])?;
     /// let fingerprint = set.fingerprint();
     /// assert!(fingerprint.starts_with("two dots: 2 images of 1x1x1, 2 classes, labels "), "{fingerprint}");
     /// # Ok::<(), wavemix::Error>(())
     /// ```
     pub fn fingerprint(&self) -> String {
         let mut labels = Sha256::new();
-        labels.update(&self.labels);
+        // One byte a label while that is enough, as in the files of most sets.
+        if self.classes.len() <= 256 {
+            labels.update(self.labels.iter().map(|&l| l as u8).collect::<Vec<_>>());
+        } else {
+            self.labels
+                .iter()
+                .for_each(|l| labels.update(l.to_le_bytes()));
+        }
         // Lengths keep the names `ab`, `c` apart from `a`, `bc`.
         self.classes
             .iter()

@@ -8,7 +8,7 @@
 //! The third byte says "unsigned bytes", the fourth is the number of dimensions. Files come plain
 //! or as gzip; which of the two is told by their first bytes, since names change hands.
 
-use super::Dataset;
+use super::ImageSet;
 use super::archive::{self, File};
 use super::gzip::Gunzip;
 use crate::{Error, Result};
@@ -53,7 +53,7 @@ pub fn images(path: &Path, bytes: Vec<u8>) -> Result<Images> {
 pub(crate) fn upright(path: &Path, bytes: Vec<u8>, transposed: bool) -> Result<Images> {
     let mut images = images(path, bytes)?;
     if transposed {
-        super::transpose(&mut images.pixels, [images.height, images.width, 1]);
+        super::image_set::transpose(&mut images.pixels, [images.height, images.width, 1]);
         (images.height, images.width) = (images.width, images.height);
     }
     Ok(images)
@@ -174,7 +174,7 @@ pub(crate) fn dataset(
     transposed: bool,
     first: u8,
     classes: Vec<String>,
-) -> Result<Dataset> {
+) -> Result<ImageSet> {
     let (images_path, labels_path) = (images.path, labels.path);
     let images = upright(&images_path, images.bytes, transposed)?;
     let mut labels = self::labels(&labels_path, labels.bytes)?;
@@ -195,11 +195,11 @@ pub(crate) fn dataset(
         }
         *label -= first;
     }
-    Dataset::new(
+    ImageSet::new(
         name,
         [images.height, images.width, 1],
         images.pixels,
-        labels,
+        labels.into_iter().map(i64::from).collect(),
         classes,
     )
 }

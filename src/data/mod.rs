@@ -2,7 +2,7 @@
 //! batches of both.
 //!
 //! From a folder to a model: [`Source`] finds a set's files ([`Place`]: a folder or an archive read
-//! in place), decodes them ([`idx`] with [`emnist`], [`cifar`]) to a [`TrainTest`] of [`Dataset`]s,
+//! in place), decodes them ([`idx`] with [`emnist`], [`cifar`]) to a [`TrainTest`] of [`ImageSet`]s,
 //! and a [`Loader`] makes batches of one. [`glyphs`] draws a `TrainTest` instead of reading it.
 //! `Downloader` fetches what is missing, when told to (feature `download`).
 //!
@@ -22,6 +22,7 @@ mod fingerprint;
 pub mod glyphs;
 mod gzip;
 pub mod idx;
+mod image_set;
 mod picture;
 mod place;
 #[cfg(feature = "pictures")]
@@ -37,13 +38,13 @@ pub use batches::{Batch, Batches, Constants, Loader};
 pub use download::Downloader;
 pub use emnist::Split;
 pub use feed::HostToDevice;
+pub use image_set::ImageSet;
 pub use picture::{Picture, read_pictures, transposed_by_name};
 pub use place::Place;
 pub use remotes::Remote;
 pub use source::{Part, Source, default_folder, default_folder_from};
 
-use crate::tensor::shape::checked_product;
-use crate::{Error, Result, Rng};
+use crate::{Error, Result};
 
 /// The text of a file that people edit; what editors on Windows write before it is passed over.
 fn text<'a>(path: &std::path::Path, bytes: &'a [u8]) -> Result<&'a str> {
@@ -57,44 +58,13 @@ fn text<'a>(path: &std::path::Path, bytes: &'a [u8]) -> Result<&'a str> {
     }
 }
 
-/// Labelled images of one size, as the bytes of their files.
-///
-/// Pixels stay `u8` until a batch is made: a quarter of the memory, and exact.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Dataset {
-    /// What it is, for people: `EMNIST balanced, test`.
-    pub name: String,
-    /// Height, width and channels of every image.
-    pub size: [usize; 3],
-    /// All images one after the other, each `[height, width, channels]` row-major (NHWC).
-    pub pixels: Vec<u8>,
-    /// One class index an image, counted from 0.
-    pub labels: Vec<u8>,
-    /// The name of each class; its length is the number of classes.
-    pub classes: Vec<String>,
-}
-
-/// Transposes each of the images `[h, w, c]` that `pixels` holds, to `[w, h, c]`.
-fn transpose(pixels: &mut [u8], [h, w, c]: [usize; 3]) {
-    let mut transposed = Vec::with_capacity(h * w * c);
-    for image in pixels.chunks_exact_mut((h * w * c).max(1)) {
-        transposed.clear();
-        for x in 0..w {
-            for y in 0..h {
-                transposed.extend_from_slice(&image[(y * w + x) * c..][..c]);
-            }
-        }
-        image.copy_from_slice(&transposed);
-    }
-}
-
 /// Training and test images of one kind, and the constants that normalise both.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TrainTest {
     /// Images to learn from.
-    pub train: Dataset,
+    pub train: ImageSet,
     /// Images to be judged by.
-    pub test: Dataset,
+    pub test: ImageSet,
     /// Mean of each channel, in units of 0..1: a model sees `(pixel / 255 - mean) / std`.
     pub mean: Vec<f32>,
     /// Standard deviation of each channel, in units of 0..1.
@@ -103,12 +73,12 @@ pub struct TrainTest {
 
 impl TrainTest {
     /// Checks that the two sets and the constants go together. Where no constants are published,
-    /// take those of [`Dataset::statistics`] of the training set.
+    /// take those of [`ImageSet::statistics`] of the training set.
     ///
     /// # Errors
     /// Another size or number of classes in one than in the other; constants for another number of
     /// channels.
-    pub fn new(train: Dataset, test: Dataset, mean: Vec<f32>, std: Vec<f32>) -> Result<Self> {
+    pub fn new(train: ImageSet, test: ImageSet, mean: Vec<f32>, std: Vec<f32>) -> Result<Self> {
         let ([h, w, c], [th, tw, tc]) = (train.size, test.size);
         if train.size != test.size || train.classes.len() != test.classes.len() {
             return Err(Error::Argument(format!(
@@ -132,158 +102,5 @@ impl TrainTest {
             mean,
             std,
         })
-    }
-}
-
-impl Dataset {
-    /// Checks that pixels, labels and classes agree.
-    ///
-    /// # Errors
-    /// Where a count or a label is off; the message says which.
-    pub fn new(
-        name: impl Into<String>,
-        size: [usize; 3],
-        pixels: Vec<u8>,
-        labels: Vec<u8>,
-        classes: Vec<String>,
-    ) -> Result<Self> {
-        let set = Dataset {
-            name: name.into(),
-            size,
-            pixels,
-            labels,
-            classes,
-        };
-        set.check()?;
-        Ok(set)
-    }
-
-    /// What [`Dataset::new`] checks, of a set whose fields somebody may have changed.
-    pub(crate) fn check(&self) -> Result<()> {
-        let Dataset {
-            name,
-            size: [h, w, c],
-            pixels,
-            labels,
-            classes,
-        } = self;
-        let (n, got) = (labels.len(), pixels.len());
-        let need = checked_product(&[n, *h, *w, *c]);
-        if need != Some(got) {
-            let need = need.map_or("more".to_owned(), |need| need.to_string());
-            let what =
-                format!("{n} labels of {h}x{w}x{c} images need {need} pixel bytes, got {got}");
-            return Err(Error::Argument(format!("{name}: {what}")));
-        }
-        if let Some(i) = labels.iter().position(|&l| usize::from(l) >= classes.len()) {
-            return Err(Error::Argument(format!(
-                "{name}: label {} of image {i} is not below {}",
-                labels[i],
-                classes.len()
-            )));
-        }
-        Ok(())
-    }
-
-    /// Number of images.
-    pub fn len(&self) -> usize {
-        self.labels.len()
-    }
-
-    /// Whether it holds no image.
-    pub fn is_empty(&self) -> bool {
-        self.labels.is_empty()
-    }
-
-    /// The bytes of image `i`, `[height, width, channels]`.
-    ///
-    /// # Panics
-    /// Where there is no such image.
-    pub fn image(&self, i: usize) -> &[u8] {
-        let bytes = self.size.iter().product::<usize>();
-        &self.pixels[i * bytes..(i + 1) * bytes]
-    }
-
-    /// Mirrors every image at its diagonal: rows become columns, height and width change places.
-    /// Twice is the identity.
-    pub fn transpose(&mut self) {
-        let [h, w, c] = self.size;
-        transpose(&mut self.pixels, self.size);
-        self.size = [w, h, c];
-    }
-
-    /// Mean and standard deviation of each channel over all pixels, in units of 0..1. The sums are
-    /// of integers, hence exact in any order.
-    pub fn statistics(&self) -> (Vec<f32>, Vec<f32>) {
-        let channel = |c: usize| {
-            let values = || {
-                self.pixels
-                    .iter()
-                    .skip(c)
-                    .step_by(self.size[2])
-                    .map(|&v| u64::from(v))
-            };
-            let (count, sum) = (values().count().max(1) as f64, values().sum::<u64>() as f64);
-            let squares = values().map(|v| v * v).sum::<u64>() as f64;
-            let mean = sum / count;
-            (
-                (mean / 255.0) as f32,
-                ((squares / count - mean * mean).max(0.0).sqrt() / 255.0) as f32,
-            )
-        };
-        (0..self.size[2]).map(channel).unzip()
-    }
-
-    /// The images with these indices, in this order.
-    ///
-    /// # Errors
-    /// An index that is not below the number of images.
-    pub fn subset(&self, indices: &[usize]) -> Result<Dataset> {
-        self.check()?;
-        if let Some(bad) = indices.iter().find(|&&i| i >= self.len()) {
-            return Err(Error::Argument(format!(
-                "{}: there is no image {bad}, but {} of them",
-                self.name,
-                self.len()
-            )));
-        }
-        Ok(self.chosen(indices))
-    }
-
-    /// The images with these indices, which there are.
-    fn chosen(&self, indices: &[usize]) -> Dataset {
-        Dataset {
-            name: self.name.clone(),
-            size: self.size,
-            pixels: indices
-                .iter()
-                .flat_map(|&i| self.image(i))
-                .copied()
-                .collect(),
-            labels: indices.iter().map(|&i| self.labels[i]).collect(),
-            classes: self.classes.clone(),
-        }
-    }
-
-    /// Two parts: `fraction` of each class (rounded to the nearest image) drawn at random goes to
-    /// the second.
-    pub fn split_stratified(&self, fraction: f64, rng: &mut Rng) -> (Dataset, Dataset) {
-        let (mut first, mut second) = (Vec::new(), Vec::new());
-        for class in 0..self.classes.len() {
-            let members: Vec<usize> = (0..self.len())
-                .filter(|&i| usize::from(self.labels[i]) == class)
-                .collect();
-            let held_out = (members.len() as f64 * fraction).round() as usize;
-            for (rank, place) in rng.permutation(members.len()).into_iter().enumerate() {
-                if rank < held_out {
-                    second.push(members[place])
-                } else {
-                    first.push(members[place])
-                }
-            }
-        }
-        first.sort_unstable();
-        second.sort_unstable();
-        (self.chosen(&first), self.chosen(&second))
     }
 }

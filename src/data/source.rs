@@ -4,7 +4,7 @@ use super::archive::File;
 use super::emnist::{self, Split};
 use super::place::{Layout, Place};
 use super::sets::{self, Format, Spec};
-use super::{Dataset, Remote, TrainTest, cifar, idx};
+use super::{ImageSet, Remote, TrainTest, cifar, idx};
 use crate::{Error, Result};
 use std::ffi::OsString;
 use std::fmt;
@@ -130,14 +130,14 @@ impl Source {
 
     /// Test images alone, from a `dir` that need not hold others. Errors as for
     /// [`load`](Self::load).
-    pub fn load_test(self, dir: &Path) -> Result<Dataset> {
+    pub fn load_test(self, dir: &Path) -> Result<ImageSet> {
         self.read(dir, Part::Test)?
             .pop()
             .ok_or_else(|| self.missing(dir, Part::Test))
     }
 
     /// The sets of `part`, the test set last.
-    fn read(self, dir: &Path, part: Part) -> Result<Vec<Dataset>> {
+    fn read(self, dir: &Path, part: Part) -> Result<Vec<ImageSet>> {
         let (spec, layout) = (self.spec(), self.layout(part));
         let place = layout.locate(dir)?.ok_or_else(|| layout.missing(dir))?;
         let (mut names, extra) = (layout.files, spec.names.map(str::to_owned));
@@ -169,13 +169,14 @@ impl Source {
         name: String,
         mut files: impl Iterator<Item = File>,
         classes: &[String],
-    ) -> Result<Dataset> {
+    ) -> Result<ImageSet> {
         if let Format::Cifar(kind) = self.spec().format {
             let (mut pixels, mut labels) = (Vec::new(), Vec::new());
             for file in files {
                 cifar::decode(&file.path, &file.bytes, kind, &mut pixels, &mut labels)?;
             }
-            return Dataset::new(name, [32, 32, 3], pixels, labels, classes.to_vec());
+            let labels = labels.into_iter().map(i64::from).collect();
+            return ImageSet::new(name, [32, 32, 3], pixels, labels, classes.to_vec());
         }
         let (Some(images), Some(labels)) = (files.next(), files.next()) else {
             return Err(Error::Argument(format!("{name}: no files")));

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use crate::data::{Dataset, Loader};
+use crate::data::{ImageSet, Loader};
 use crate::metrics::{Confusion, top_k};
 use crate::models::Model;
 use crate::{Device, Error, Module, Params, Pass, Precision, Result, Tensor, Var};
@@ -113,7 +113,7 @@ impl Tally {
     ///
     /// # Errors
     /// Logits that are not finite.
-    fn add(&mut self, logits: &Tensor, set: &Dataset) -> Result<()> {
+    fn add(&mut self, logits: &Tensor, set: &ImageSet) -> Result<()> {
         let end = self.read + logits.shape()[0];
         if let Some(value) = logits.first_non_finite()? {
             return Err(Error::NonFinite(format!(
@@ -127,7 +127,7 @@ impl Tally {
         self.top5 += top_k(logits, labels, 5)?;
         let rows = rows(logits)?;
         for (probabilities, &label) in rows.chunks(set.classes.len()).zip(labels) {
-            let (label, (predicted, &probability)) = (usize::from(label), largest(probabilities));
+            let (label, (predicted, &probability)) = (label as usize, largest(probabilities));
             self.confusion.add(label, predicted)?;
             if predicted != label {
                 self.mistakes.push(Mistake {

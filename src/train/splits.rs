@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::cli::Settings;
-use crate::data::{Augment, Constants, Dataset, Loader, TrainTest};
+use crate::data::{Augment, Constants, ImageSet, Loader, TrainTest};
 use crate::models::{Config, ImageMeta, Model};
 use crate::tensor::memory::shapes_only;
 use crate::{DType, Device, Error, Module, Params, Pass, Precision, Result, Rng, Tensor, Var};
@@ -37,7 +37,7 @@ impl Splits {
 
     pub fn new(pair: TrainTest, settings: &Settings, channels: usize) -> Result<Splits> {
         let (train, validation) = held_out(limited(pair.train, settings)?, settings)?;
-        let loader = |data: Dataset| {
+        let loader = |data: ImageSet| {
             Loader::new(Arc::new(data), settings.batch_size, &pair.mean, &pair.std)?
                 .with_channels(channels)
         };
@@ -108,7 +108,7 @@ impl Splits {
 }
 
 /// The training images that `--limit` leaves, drawn at random.
-fn limited(train: Dataset, settings: &Settings) -> Result<Dataset> {
+fn limited(train: ImageSet, settings: &Settings) -> Result<ImageSet> {
     match settings.limit {
         Some(limit) if limit < train.len() => {
             let order = Rng::new(settings.seed).stream(4).permutation(train.len());
@@ -120,7 +120,7 @@ fn limited(train: Dataset, settings: &Settings) -> Result<Dataset> {
 
 /// The images to train on, and those to choose the best weights on, where that is not done on the
 /// test set.
-fn held_out(train: Dataset, settings: &Settings) -> Result<(Dataset, Option<Dataset>)> {
+fn held_out(train: ImageSet, settings: &Settings) -> Result<(ImageSet, Option<ImageSet>)> {
     let share = if settings.select_on_test {
         0.0
     } else {

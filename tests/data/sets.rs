@@ -19,13 +19,13 @@ fn names_parse_and_unknown_ones_list_the_choices() {
 }
 
 /// `n` one-pixel images, labels 0..3 in turn.
-fn dots(n: u8) -> Dataset {
+fn dots(n: u8) -> ImageSet {
     let classes = ["a", "b", "c"].map(String::from).to_vec();
-    Dataset::new(
+    ImageSet::new(
         "dots",
         [1, 1, 1],
         (0..n).collect(),
-        (0..n).map(|i| i % 3).collect(),
+        (0..n).map(|i| i64::from(i % 3)).collect(),
         classes,
     )
     .unwrap()
@@ -34,7 +34,7 @@ fn dots(n: u8) -> Dataset {
 #[test]
 fn data_sets_are_checked() {
     let make = |pixels, labels| {
-        message(Dataset::new(
+        message(ImageSet::new(
             "x",
             [2, 1, 1],
             pixels,
@@ -48,11 +48,11 @@ fn data_sets_are_checked() {
     );
     assert_eq!(
         make(vec![0; 4], vec![0, 2]),
-        "x: label 2 of image 1 is not below 2"
+        "x: label 2 of image 1 is not in 0..2"
     );
     // 2^62 bytes an image, times 4 labels, are 2^64.
     let labels = vec![0; 4];
-    let wrapped = Dataset::new("x", [1 << 31, 1 << 31, 1], vec![], labels, vec!["a".into()]);
+    let wrapped = ImageSet::new("x", [1 << 31, 1 << 31, 1], vec![], labels, vec!["a".into()]);
     assert_eq!(
         message(wrapped),
         "x: 4 labels of 2147483648x2147483648x1 images need more pixel bytes, got 0"
@@ -62,7 +62,7 @@ fn data_sets_are_checked() {
         "dots: there is no image 3, but 3 of them"
     );
     assert_eq!(dots(3).subset(&[2, 0]).unwrap().pixels, [2, 0]);
-    let changed = Dataset {
+    let changed = ImageSet {
         pixels: vec![0; 2],
         ..dots(3)
     };
@@ -95,7 +95,7 @@ fn a_stratified_split_takes_its_share_of_every_class() {
 
 #[test]
 fn statistics_are_those_of_each_channel() {
-    let set = Dataset::new(
+    let set = ImageSet::new(
         "x",
         [1, 2, 2],
         vec![0, 255, 0, 0],

@@ -21,7 +21,7 @@ use rayon::prelude::*;
 
 pub use draw::Framing;
 
-use super::{Dataset, TrainTest};
+use super::{ImageSet, TrainTest};
 use crate::tensor::shape::checked_product;
 use crate::{Error, Result, Rng};
 use draw::{SIDE, Scan};
@@ -140,7 +140,7 @@ impl Settings {
 ///
 /// # Errors
 /// Where `count_per_class` is 0, or so large that the glyphs do not fit in memory.
-pub fn generate(settings: &Settings, writers: Writers, count_per_class: usize) -> Result<Dataset> {
+pub fn generate(settings: &Settings, writers: Writers, count_per_class: usize) -> Result<ImageSet> {
     if count_per_class == 0 {
         return Err(Error::Argument(
             "the built-in set needs at least 1 glyph per class, got 0".into(),
@@ -162,12 +162,12 @@ pub fn generate(settings: &Settings, writers: Writers, count_per_class: usize) -
         .for_each(|(i, image)| {
             settings.write(writers, i % names.len(), i / names.len(), image);
         });
-    let labels = (0..count).map(|i| (i % names.len()) as u8).collect();
+    let labels = (0..count).map(|i| (i % names.len()) as i64).collect();
     let title = match writers {
         Writers::Train => "built-in glyphs, train",
         Writers::Test => "built-in glyphs, test",
     };
-    Dataset::new(title, [SIDE, SIDE, 1], pixels, labels, names)
+    ImageSet::new(title, [SIDE, SIDE, 1], pixels, labels, names)
 }
 
 /// A training set, a test set by other writers, and the constants that normalise both.
