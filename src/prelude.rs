@@ -3,7 +3,7 @@
 //! Tensors and autograd, layers, optimizers, and batches of data. Ops are methods of [`Var`]; those
 //! that read better as functions are in [`ops`](crate::ops).
 
-pub use crate::data::{Batch, ImageSet, Loader};
+pub use crate::data::{Batch, Dataset, Loader, Sample, TensorDataset};
 pub use crate::nn::{BatchNorm, Conv2d, ConvTranspose2d, Linear, Module};
 pub use crate::optim::{Adam, AdamW, Ema, Lion, Method, Optimizer, Schedule, Sgd, StepOptions};
 pub use crate::params::{FileLayout, Group, Init, Names};

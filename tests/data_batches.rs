@@ -1,8 +1,11 @@
 //! Batches: what is in them, in which order, and that nothing but seed, epoch and number decides
 //! it.
 
+#[path = "data_batches/any_data.rs"]
+mod any_data;
+
 use std::sync::Arc;
-use wavemix::data::{Augment, Batch, ImageSet, Loader};
+use wavemix::data::{Augment, Batch, Dataset, ImageSet, Loader};
 use wavemix::{Error, Rng};
 
 fn message<T>(result: Result<T, Error>) -> String {
@@ -29,12 +32,16 @@ fn set(n: usize, c: usize) -> Arc<ImageSet> {
 }
 
 fn loader(n: usize, c: usize) -> Loader {
-    Loader::new(set(n, c), 8, &vec![0.25; c], &vec![0.5; c]).unwrap()
+    Loader::new(set(n, c), 8)
+        .unwrap()
+        .normalised(&vec![0.25; c], &vec![0.5; c])
+        .unwrap()
 }
 
-fn bits(batches: impl Iterator<Item = Batch>) -> Vec<(Vec<f32>, Vec<i64>)> {
+fn bits(batches: impl Iterator<Item = wavemix::Result<Batch>>) -> Vec<(Vec<f32>, Vec<i64>)> {
     batches
-        .map(|b| (b.images.to_vec().unwrap(), b.labels.to_vec().unwrap()))
+        .map(|b| b.unwrap())
+        .map(|b| (b.inputs.to_vec().unwrap(), b.targets.to_vec().unwrap()))
         .collect()
 }
 
@@ -45,17 +52,17 @@ fn evaluation_goes_in_order_and_keeps_the_short_batch() {
         crop: 2,
         fill: vec![],
     });
-    let batches: Vec<Batch> = loader.in_order().unwrap().collect();
+    let batches: Vec<Batch> = loader.in_order().unwrap().map(|b| b.unwrap()).collect();
     assert_eq!(
         batches
             .iter()
-            .map(|b| b.images.shape()[0])
+            .map(|b| b.inputs.shape()[0])
             .collect::<Vec<_>>(),
         [8, 8, 4]
     );
-    assert_eq!(batches[2].labels.to_vec::<i64>().unwrap(), [6, 7, 8, 9]);
-    assert_eq!(batches[2].images.shape()[..], [4, 4, 5, 1]);
-    let first = batches[0].images.to_vec::<f32>().unwrap();
+    assert_eq!(batches[2].targets.to_vec::<i64>().unwrap(), [6, 7, 8, 9]);
+    assert_eq!(batches[2].inputs.shape()[..], [4, 4, 5, 1]);
+    let first = batches[0].inputs.to_vec::<f32>().unwrap();
     // Image 1 starts with the bytes 1 and 21.
     assert_eq!(
         first[20..22],
@@ -66,12 +73,16 @@ fn evaluation_goes_in_order_and_keeps_the_short_batch() {
 #[test]
 fn a_last_batch_of_one_image_can_join_the_one_before() {
     let sizes = |n: usize, batch: usize, start: usize| -> Vec<usize> {
-        let loader = Loader::new(set(n, 1), batch, &[0.25], &[0.5])
+        let loader = Loader::new(set(n, 1), batch)
             .unwrap()
-            .joining_a_single_image();
+            .normalised(&[0.25], &[0.5])
+            .unwrap()
+            .joining_a_single_sample();
         let batches = loader.epoch(&Rng::new(1), 0, start).unwrap();
         assert_eq!(batches.len(), loader.batches().saturating_sub(start));
-        let sizes: Vec<usize> = batches.map(|batch| batch.labels.elements()).collect();
+        let sizes: Vec<usize> = batches
+            .map(|batch| batch.unwrap().targets.elements())
+            .collect();
         if start == 0 {
             assert!(
                 sizes.iter().all(|size| loader.batch_sizes().contains(size)),
@@ -93,7 +104,7 @@ fn a_last_batch_of_one_image_can_join_the_one_before() {
     let plain = bits(loader(17, 1).epoch(&Rng::new(3), 2, 0).unwrap());
     let joined = bits(
         loader(17, 1)
-            .joining_a_single_image()
+            .joining_a_single_sample()
             .epoch(&Rng::new(3), 2, 0)
             .unwrap(),
     );
@@ -162,13 +173,16 @@ fn a_fingerprint_tells_sets_apart() {
 
 /// The elements of the first batch.
 fn pixels(loader: &Loader) -> Vec<f32> {
-    let batch = loader.in_order().unwrap().next().unwrap();
-    batch.images.to_vec().unwrap()
+    let batch = loader.in_order().unwrap().next().unwrap().unwrap();
+    batch.inputs.to_vec().unwrap()
 }
 
 #[test]
 fn each_channel_has_its_constants() {
-    let loader = Loader::new(set(1, 3), 1, &[0.0, 0.5, 0.25], &[1.0, 0.5, 2.0]).unwrap();
+    let loader = Loader::new(set(1, 3), 1)
+        .unwrap()
+        .normalised(&[0.0, 0.5, 0.25], &[1.0, 0.5, 2.0])
+        .unwrap();
     let values = pixels(&loader);
     assert_eq!(
         values[..3],
@@ -179,10 +193,10 @@ fn each_channel_has_its_constants() {
 #[test]
 fn grey_is_repeated_over_channels() {
     let loader = loader(3, 1).with_channels(3).unwrap();
-    assert_eq!(loader.size(), [4, 5, 3]);
-    let batch = loader.in_order().unwrap().next().unwrap();
-    assert_eq!(batch.images.shape()[..], [3, 4, 5, 3]);
-    let values = batch.images.to_vec::<f32>().unwrap();
+    assert_eq!(loader.input_shape()[..], [4, 5, 3]);
+    let batch = loader.in_order().unwrap().next().unwrap().unwrap();
+    assert_eq!(batch.inputs.shape()[..], [3, 4, 5, 3]);
+    let values = batch.inputs.to_vec::<f32>().unwrap();
     let grey = pixels(&self::loader(3, 1));
     assert!(values.chunks(3).zip(&grey).all(|(rgb, v)| rgb == [*v; 3]));
 }
@@ -226,7 +240,9 @@ fn augmentation_of_an_image_does_not_depend_on_its_batch() {
         fill: vec![],
     };
     let images = |batch_size| -> Vec<f32> {
-        let loader = Loader::new(set(40, 1), batch_size, &[0.0], &[1.0])
+        let loader = Loader::new(set(40, 1), batch_size)
+            .unwrap()
+            .normalised(&[0.0], &[1.0])
             .unwrap()
             .with_augment(augment.clone());
         bits(loader.epoch(&Rng::new(6), 2, 0).unwrap())
@@ -253,15 +269,16 @@ fn dropped_early_it_stops() {
 
 #[test]
 fn wrong_settings_are_named() {
-    let make =
-        |n, batch, mean: &[f32], std: &[f32]| message(Loader::new(set(n, 1), batch, mean, std));
+    let make = |n, batch, mean: &[f32], std: &[f32]| {
+        message(Loader::new(set(n, 1), batch).and_then(|l| l.normalised(mean, std)))
+    };
     assert_eq!(
         make(0, 1, &[0.0], &[1.0]),
-        "test: no images to make batches of"
+        "test: no samples to make batches of"
     );
     assert_eq!(
         make(1, 0, &[0.0], &[1.0]),
-        "a batch needs at least one image"
+        "a batch needs at least one sample"
     );
     assert_eq!(
         make(1, 1, &[0.0, 0.0], &[1.0]),
@@ -371,7 +388,12 @@ fn channels_that_nothing_can_hold_are_an_error() {
             .unwrap(),
         )
     };
-    let loader = || Loader::new(set(), 2, &[0.5], &[0.5]).unwrap();
+    let loader = || {
+        Loader::new(set(), 2)
+            .unwrap()
+            .normalised(&[0.5], &[0.5])
+            .unwrap()
+    };
     for channels in [usize::MAX, 1 << 40, (1 << 16) + 1] {
         let said = message(loader().with_channels(channels));
         assert_eq!(
@@ -380,9 +402,9 @@ fn channels_that_nothing_can_hold_are_an_error() {
         );
     }
     let wide = loader().with_channels(1 << 16).unwrap();
-    let batch = wide.in_order().unwrap().next().unwrap();
-    assert_eq!(batch.images.shape()[..], [2, 1, 1, 1 << 16]);
-    let values = batch.images.to_vec::<f32>().unwrap();
+    let batch = wide.in_order().unwrap().next().unwrap().unwrap();
+    assert_eq!(batch.inputs.shape()[..], [2, 1, 1, 1 << 16]);
+    let values = batch.inputs.to_vec::<f32>().unwrap();
     assert!(
         values[..1 << 16].iter().all(|&v| v == -1.0) && values[1 << 16..].iter().all(|&v| v == 1.0)
     );
@@ -391,7 +413,7 @@ fn channels_that_nothing_can_hold_are_an_error() {
         ..(*set()).clone()
     };
     assert_eq!(
-        message(Loader::new(Arc::new(changed), 2, &[0.5], &[0.5])),
+        message(Loader::new(changed, 2)),
         "dots: 3 labels of 1x1x1 images need 3 pixel bytes, got 2"
     );
 }

@@ -4,7 +4,6 @@ mod helpers;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use helpers::{assert_error, message, on_threads};
 use wavemix::cli::{Job, Settings};
@@ -206,7 +205,10 @@ fn a_running_mean_is_evaluated_kept_and_resumed_bit_for_bit() {
     let mut settings = parse(&["--split", "digits"]).unwrap();
     settings.default_data = Some(folder("no-data"));
     let pair = settings.load_data().unwrap();
-    let test = Loader::new(Arc::new(pair.test), 64, &pair.mean, &pair.std).unwrap();
+    let test = Loader::new(pair.test, 64)
+        .unwrap()
+        .normalised(&pair.mean, &pair.std)
+        .unwrap();
     let accuracy = |params: &Params| {
         evaluate(&model, params, wavemix::Precision::F32, &test)
             .map(|e| [e.top1, e.top5].map(Some))

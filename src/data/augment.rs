@@ -56,13 +56,27 @@ impl Augment {
                 ));
             }
         }
-        self.change(image, [h, w, c], rng, out);
+        let fill = |i: usize| self.fill.get(i).copied().unwrap_or(0);
+        self.change(image, [h, w, c], rng, out, &fill);
         Ok(())
     }
 
-    /// [`apply`](Self::apply) to slices that are known to fit.
-    pub(crate) fn change(&self, image: &[u8], [h, w, c]: [usize; 3], rng: &Rng, out: &mut [u8]) {
-        if !self.flip && self.crop == 0 {
+    /// Whether it changes anything.
+    pub(super) fn is_active(&self) -> bool {
+        self.flip || self.crop > 0
+    }
+
+    /// [`apply`](Self::apply) to values of any type, in slices that are known to fit; the padding
+    /// holds `fill` of each channel.
+    pub(super) fn change<T: Copy>(
+        &self,
+        image: &[T],
+        [h, w, c]: [usize; 3],
+        rng: &Rng,
+        out: &mut [T],
+        fill: &impl Fn(usize) -> T,
+    ) {
+        if !self.is_active() {
             return out.copy_from_slice(image);
         }
         let [coin, across, down, _] = rng.block(0);
@@ -85,10 +99,7 @@ impl Augment {
                 let source_x = source(x, dx, w);
                 match (source_y, source_x) {
                     (Some(y), Some(x)) => pixel.copy_from_slice(&image[(y * w + x) * c..][..c]),
-                    _ => pixel
-                        .iter_mut()
-                        .enumerate()
-                        .for_each(|(i, v)| *v = self.fill.get(i).copied().unwrap_or(0)),
+                    _ => pixel.iter_mut().enumerate().for_each(|(i, v)| *v = fill(i)),
                 }
             }
         }

@@ -32,8 +32,8 @@ impl HostToDevice {
     /// Another shape, dtype or device; a place that another tensor shares, which would have to
     /// move; those of a GPU.
     pub fn send(&mut self, batch: &Batch, there: &mut Batch) -> Result<()> {
-        let images = part("images", &batch.images, &mut there.images)?;
-        let labels = part("labels", &batch.labels, &mut there.labels)?;
+        let images = part("inputs", &batch.inputs, &mut there.inputs)?;
+        let labels = part("targets", &batch.targets, &mut there.targets)?;
         self.0.copy(&mut [images, labels])
     }
 }

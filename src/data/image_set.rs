@@ -1,7 +1,8 @@
 //! Images in memory, with their labels.
 
+use super::dataset::{Dataset, Sample};
 use crate::tensor::shape::checked_product;
-use crate::{Error, Result, Rng};
+use crate::{Error, Result, Rng, Tensor};
 
 /// Labelled images of one size, as the bytes of their files.
 ///
@@ -39,12 +40,12 @@ impl ImageSet {
             labels,
             classes,
         };
-        set.check()?;
+        set.check_fields()?;
         Ok(set)
     }
 
     /// What [`ImageSet::new`] checks, of a set whose fields somebody may have changed.
-    pub(crate) fn check(&self) -> Result<()> {
+    fn check_fields(&self) -> Result<()> {
         let ImageSet {
             name,
             size: [h, w, c],
@@ -127,7 +128,7 @@ impl ImageSet {
     /// # Errors
     /// An index that is not below the number of images.
     pub fn subset(&self, indices: &[usize]) -> Result<ImageSet> {
-        self.check()?;
+        self.check_fields()?;
         if let Some(bad) = indices.iter().find(|&&i| i >= self.len()) {
             return Err(Error::Argument(format!(
                 "{}: there is no image {bad}, but {} of them",
@@ -173,6 +174,43 @@ impl ImageSet {
         first.sort_unstable();
         second.sort_unstable();
         (self.chosen(&first), self.chosen(&second))
+    }
+}
+
+impl Dataset for ImageSet {
+    fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// The image as u8 `[height, width, channels]`, its class as i64 `[]`.
+    fn sample(&self, index: usize) -> Result<Sample> {
+        Ok(Sample {
+            input: Tensor::from_slice(self.image(index), self.size)?,
+            target: Tensor::scalar(self.labels[index]),
+        })
+    }
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn classes(&self) -> &[String] {
+        &self.classes
+    }
+
+    #[cfg(feature = "download")]
+    fn fingerprint(&self) -> String {
+        super::fingerprint::fingerprint(
+            &self.name,
+            self.size,
+            &self.pixels,
+            &self.labels,
+            &self.classes,
+        )
+    }
+
+    fn check(&self) -> Result<()> {
+        self.check_fields()
     }
 }
 

@@ -1,6 +1,8 @@
 //! Data: decoders for the published files, a generator of handwriting for where there are none, and
 //! batches of both.
 //!
+//! A [`Dataset`] is samples by their numbers, a [`Loader`] makes batches of any.
+//!
 //! From a folder to a model: [`Source`] finds a set's files ([`Place`]: a folder or an archive read
 //! in place), decodes them ([`idx`] with [`emnist`], [`cifar`]) to a [`TrainTest`] of [`ImageSet`]s,
 //! and a [`Loader`] makes batches of one. [`glyphs`] draws a `TrainTest` instead of reading it.
@@ -13,6 +15,8 @@ pub(crate) mod archive;
 mod augment;
 mod batches;
 pub mod cifar;
+mod collate;
+mod dataset;
 #[cfg(feature = "download")]
 pub mod download;
 pub mod emnist;
@@ -23,6 +27,8 @@ pub mod glyphs;
 mod gzip;
 pub mod idx;
 mod image_set;
+mod loader;
+mod normalise;
 mod picture;
 mod place;
 #[cfg(feature = "pictures")]
@@ -33,12 +39,15 @@ mod source;
 mod tar;
 
 pub use augment::Augment;
-pub use batches::{Batch, Batches, Constants, Loader};
+pub use batches::{Batch, Batches};
+pub use dataset::{Dataset, Sample, TensorDataset};
 #[cfg(feature = "download")]
 pub use download::Downloader;
 pub use emnist::Split;
 pub use feed::HostToDevice;
 pub use image_set::ImageSet;
+pub use loader::Loader;
+pub use normalise::Constants;
 pub use picture::{Picture, read_pictures, transposed_by_name};
 pub use place::Place;
 pub use remotes::Remote;

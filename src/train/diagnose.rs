@@ -34,7 +34,7 @@ impl Trainer {
             parameter.filter(|name| self.params.get(name).is_ok_and(|value| !is_finite(&value)));
         let place = match bad.next() {
             Some(name) => format!("the parameter `{name}`"),
-            None if !is_finite(&batch.images) => "the images".into(),
+            None if !is_finite(&batch.inputs) => "the images".into(),
             None => {
                 let again = || -> Result<()> {
                     let batch = self.uploaded(batch)?;
@@ -42,9 +42,9 @@ impl Trainer {
                         .in_precision(self.settings.precision)?;
                     let images = self
                         .data
-                        .pixels(&batch.images, self.settings.precision.compute())?;
+                        .pixels(&batch.inputs, self.settings.precision.compute())?;
                     let logits = self.model.forward(&pass, &images)?;
-                    cross_entropy(&logits, &batch.labels, CrossEntropyOptions::default()).map(drop)
+                    cross_entropy(&logits, &batch.targets, CrossEntropyOptions::default()).map(drop)
                 };
                 let (watcher, _) = watch(FirstNonFinite::default(), again);
                 watcher

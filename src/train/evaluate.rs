@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use crate::data::{ImageSet, Loader};
+use crate::data::{Dataset, Loader};
 use crate::metrics::{Confusion, top_k};
 use crate::models::Model;
 use crate::{Device, Error, Module, Params, Pass, Precision, Result, Tensor, Var};
@@ -64,7 +64,7 @@ pub fn evaluate(
 ) -> Result<Evaluation> {
     params.check_finite()?;
     let began = Instant::now();
-    let mut tally = Tally::new(images.data().classes.len());
+    let mut tally = Tally::new(images.data().classes().len());
     // To a GPU images go as bytes, and become the numbers there that training made of them.
     let device = params.device();
     let there = (device != Device::Cpu)
@@ -76,15 +76,16 @@ pub fn evaluate(
         images.in_order()?
     };
     for batch in batches {
+        let batch = batch?;
         let pixels = match &there {
             Some(constants) => {
-                constants.normalised(&batch.images.to_device(device)?, precision.compute())?
+                constants.normalised(&batch.inputs.to_device(device)?, precision.compute())?
             }
-            None => batch.images,
+            None => batch.inputs,
         };
         let pass = Pass::eval(params).in_precision(precision)?;
         let logits = model.forward(&pass, &pixels.into())?.into_value();
-        tally.add(&logits, images.data())?;
+        tally.add(&logits, &batch.targets.to_vec()?, images.data())?;
     }
     Ok(tally.evaluation(began.elapsed()))
 }
@@ -113,20 +114,19 @@ impl Tally {
     ///
     /// # Errors
     /// Logits that are not finite.
-    fn add(&mut self, logits: &Tensor, set: &ImageSet) -> Result<()> {
-        let end = self.read + logits.shape()[0];
+    fn add(&mut self, logits: &Tensor, labels: &[i64], set: &dyn Dataset) -> Result<()> {
+        let end = self.read + labels.len();
         if let Some(value) = logits.first_non_finite()? {
             return Err(Error::NonFinite(format!(
                 "{}: the model's answers to images {} to {} hold {value}: they have no likeliest class",
-                set.name,
+                set.name(),
                 self.read,
                 end - 1
             )));
         }
-        let labels = &set.labels[self.read..end];
         self.top5 += top_k(logits, labels, 5)?;
         let rows = rows(logits)?;
-        for (probabilities, &label) in rows.chunks(set.classes.len()).zip(labels) {
+        for (probabilities, &label) in rows.chunks(set.classes().len()).zip(labels) {
             let (label, (predicted, &probability)) = (label as usize, largest(probabilities));
             self.confusion.add(label, predicted)?;
             if predicted != label {

@@ -15,7 +15,7 @@ use crate::optim::Progress;
 use crate::plots::{self, Curve, Mistake, Panel};
 use crate::train::evaluate::{Evaluation, evaluate};
 use crate::train::trainer::{Best, Trainer};
-use crate::{Error, Result};
+use crate::{Error, Result, Tensor};
 
 /// What is known of an epoch before it is evaluated.
 pub(super) struct Record {
@@ -89,14 +89,14 @@ impl Trainer {
             Stderr,
             "{model}: {parameters} parameters, {} channel input, {} classes",
             model.channels,
-            train.classes.len()
+            train.classes().len()
         );
         writeln!(
             Stderr,
             "{}: {} to train, {validation} to validate; {}: {}",
-            train.name,
+            train.name(),
             train.len(),
-            test.name,
+            test.name(),
             test.len()
         );
         let Settings {
@@ -239,32 +239,47 @@ impl Trainer {
         };
         plots::curves(
             self.folder.join("curves.svg"),
-            &format!("{model} on {}", self.data.train.data().name),
+            &format!("{model} on {}", self.data.train.data().name()),
             &[loss, accuracy],
         )?;
         let title = format!(
             "{}: {:.2} % read correctly by {model}",
-            set.name,
+            set.name(),
             100.0 * test.top1
         );
         plots::confusion(
             self.folder.join("confusion.svg"),
             &title,
             &test.confusion,
-            &set.classes,
+            set.classes(),
         )?;
-        let worst: Vec<Mistake> = test
+        self.draw_mistakes(test)
+    }
+
+    /// The page of the worst mistakes.
+    fn draw_mistakes(&self, test: &Evaluation) -> Result<()> {
+        let set = self.data.test.data();
+        let images = test
             .mistakes
             .iter()
-            .map(|m| Mistake {
-                image: set.image(m.image),
-                label: &set.classes[m.label],
-                predicted: &set.classes[m.predicted],
+            .map(|m| Ok(set.sample(m.image)?.input))
+            .collect::<Result<Vec<Tensor>>>()?;
+        let (classes, mut worst) = (set.classes(), Vec::new());
+        for (m, image) in test.mistakes.iter().zip(&images) {
+            worst.push(Mistake {
+                image: image.as_slice::<u8>()?,
+                label: &classes[m.label],
+                predicted: &classes[m.predicted],
                 probability: f64::from(m.probability),
-            })
-            .collect();
-        let title = format!("{}: misread with the most confidence", set.name);
-        plots::mistakes(self.folder.join("mistakes.svg"), &title, set.size, &worst)
+            });
+        }
+        let title = format!("{}: misread with the most confidence", set.name());
+        plots::mistakes(
+            self.folder.join("mistakes.svg"),
+            &title,
+            self.data.image,
+            &worst,
+        )
     }
 
     fn results(&self, line: &mut Value, validation: Option<&Evaluation>, test: &Evaluation) {

@@ -1,7 +1,6 @@
 //! Runs: epochs of steps, each evaluated, in one phase or in the papers' two.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -110,7 +109,9 @@ impl Trainer {
         let mut waited = Duration::ZERO;
         loop {
             let asked = Instant::now();
-            let Some(batch) = batches.next() else { break };
+            let Some(batch) = batches.next().transpose()? else {
+                break;
+            };
             waited += asked.elapsed();
             let before = self.at.images;
             self.step(&batch)?;
@@ -229,7 +230,8 @@ fn evaluate_weights(settings: &Settings, weights: &Path) -> Result<Evaluation> {
     } else {
         (card.mean, card.std)
     };
-    let images = Loader::new(Arc::new(pair.test), settings.batch_size, &mean, &std)?
+    let images = Loader::new(pair.test, settings.batch_size)?
+        .normalised(&mean, &std)?
         .with_channels(model.config().channels)?;
     evaluate(&model, &params, settings.precision, &images)
 }

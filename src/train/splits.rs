@@ -1,7 +1,5 @@
 //! The images of a run, in the parts that training needs.
 
-use std::sync::Arc;
-
 use crate::cli::Settings;
 use crate::data::{Augment, Constants, ImageSet, Loader, TrainTest};
 use crate::models::{Config, ImageMeta, Model};
@@ -14,6 +12,8 @@ const VALIDATION: f64 = 0.1;
 /// The images, in the parts that training needs.
 pub(super) struct Splits {
     pub train: Loader,
+    /// Height, width and channels of the images as they are in the data.
+    pub image: [usize; 3],
     /// None where the best weights are chosen on the test set.
     pub validation: Option<Loader>,
     pub test: Loader,
@@ -38,7 +38,8 @@ impl Splits {
     pub fn new(pair: TrainTest, settings: &Settings, channels: usize) -> Result<Splits> {
         let (train, validation) = held_out(limited(pair.train, settings)?, settings)?;
         let loader = |data: ImageSet| {
-            Loader::new(Arc::new(data), settings.batch_size, &pair.mean, &pair.std)?
+            Loader::new(data, settings.batch_size)?
+                .normalised(&pair.mean, &pair.std)?
                 .with_channels(channels)
         };
         let card = ImageMeta {
@@ -49,6 +50,7 @@ impl Splits {
             data_set: settings.source.to_string(),
             transposed: settings.source.is_transposed(),
         };
+        let image = train.size;
         let mut train = loader(train)?.with_augment(augment(settings));
         let mut constants = None;
         if settings.device != Device::Cpu {
@@ -56,6 +58,7 @@ impl Splits {
             train = train.as_bytes();
         }
         let mut splits = Splits {
+            image,
             train,
             validation: validation.map(loader).transpose()?,
             test: loader(pair.test)?,
@@ -88,11 +91,12 @@ impl Splits {
     /// Whatever an op or BatchNorm has against the shapes: said now, not at the end of the first
     /// epoch.
     pub fn fit_batches(&mut self, model: &Model, params: &Params) -> Result<()> {
-        let [h, w, c] = self.train.size();
+        let [h, w, _] = self.image;
+        let c = model.config().channels;
         let attempt = |images: usize| attempt_step(model, params, [images, h, w, c]);
         let sizes = self.train.batch_sizes();
         if sizes.contains(&1) && attempt(1).is_err() {
-            self.train = self.train.clone().joining_a_single_image();
+            self.train = self.train.clone().joining_a_single_sample();
         }
         for size in self.train.batch_sizes() {
             attempt(size).map_err(|why| match attempt(2) {

@@ -12,7 +12,7 @@ impl Trainer {
     /// One step: forward, backward, update. Its loss joins the epoch's sum, on a GPU some steps
     /// later.
     pub(super) fn step(&mut self, batch: &Batch) -> Result<()> {
-        let (images, lr) = (batch.labels.elements(), self.lr(self.at.step));
+        let (images, lr) = (batch.size(), self.lr(self.at.step));
         self.optimizer.set_lr(lr)?;
         if self.params.device() == Device::Cpu {
             let loss = self.work(batch, &self.step_rng())?.item()?;
@@ -38,9 +38,9 @@ impl Trainer {
         let pass = Pass::train(&self.params, rng.clone()).in_precision(self.settings.precision)?;
         let images = self
             .data
-            .pixels(&batch.images, self.settings.precision.compute())?;
+            .pixels(&batch.inputs, self.settings.precision.compute())?;
         let logits = self.model.forward(&pass, &images)?;
-        let loss = cross_entropy(&logits, &batch.labels, CrossEntropyOptions::default())?;
+        let loss = cross_entropy(&logits, &batch.targets, CrossEntropyOptions::default())?;
         if loss.value().device() == Device::Cpu && !loss.value().item()?.is_finite() {
             return Err(self.why_not_finite(batch, loss.value().item()?));
         }
@@ -60,7 +60,7 @@ impl Trainer {
             return self.work(batch, &self.step_rng());
         };
         let rng = self.step_rng();
-        if batch.labels.elements() != self.settings.batch_size {
+        if batch.size() != self.settings.batch_size {
             return self.work(&self.uploaded(batch)?, &rng);
         }
         match std::mem::replace(&mut self.replay, Replay::Never) {
@@ -160,8 +160,8 @@ impl Trainer {
     pub(super) fn uploaded(&self, batch: &Batch) -> Result<Batch> {
         let device = self.params.device();
         Ok(Batch {
-            images: batch.images.to_device(device)?,
-            labels: batch.labels.to_device(device)?,
+            inputs: batch.inputs.to_device(device)?,
+            targets: batch.targets.to_device(device)?,
         })
     }
 

@@ -74,15 +74,15 @@ impl Load {
         }
         let images = Tensor::from_vec(pixels, [n, size, size, 1]).unwrap();
         Batch {
-            images,
-            labels: Tensor::from_vec(labels, [n]).unwrap(),
+            inputs: images,
+            targets: Tensor::from_vec(labels, [n]).unwrap(),
         }
     }
 
     fn step(&mut self, batch: &Batch, rng: &Rng) -> Result<Tensor> {
         let pass = Pass::train(&self.params, rng.clone()).in_precision(self.precision)?;
-        let logits = self.model.forward(&pass, &(&batch.images).into())?;
-        let loss = cross_entropy(&logits, &batch.labels, CrossEntropyOptions::default())?;
+        let logits = self.model.forward(&pass, &(&batch.inputs).into())?;
+        let loss = cross_entropy(&logits, &batch.targets, CrossEntropyOptions::default())?;
         let gradients = loss
             .backward_from(self.optimizer.loss_scale(&loss)?, &[])?
             .flatten(&self.params)?;
@@ -96,8 +96,8 @@ impl Load {
     fn run(&mut self, steps: u64) -> Vec<f64> {
         let device = self.params.device();
         let there = |batch: Batch| Batch {
-            images: batch.images.to_device(device).unwrap(),
-            labels: batch.labels.to_device(device).unwrap(),
+            inputs: batch.inputs.to_device(device).unwrap(),
+            targets: batch.targets.to_device(device).unwrap(),
         };
         (0..steps)
             .map(|i| {
@@ -215,8 +215,8 @@ fn alone_a_thousand_steps_take_no_more_memory() {
     let mut load = Load::new(gpu, Precision::Bf16);
     let there = |batch: Batch| -> Result<Batch> {
         Ok(Batch {
-            images: batch.images.to_device(gpu)?,
-            labels: batch.labels.to_device(gpu)?,
+            inputs: batch.inputs.to_device(gpu)?,
+            targets: batch.targets.to_device(gpu)?,
         })
     };
     let constant = |what: &str, step: &mut dyn FnMut(u64)| {

@@ -237,8 +237,8 @@ fn images(n: usize, seed: u64) -> Batch {
         .cast(DType::U8)
         .unwrap();
     Batch {
-        images: pixels,
-        labels: Tensor::from_vec((0..n as i64).map(|i| i + 10 * seed as i64).collect(), [n])
+        inputs: pixels,
+        targets: Tensor::from_vec((0..n as i64).map(|i| i + 10 * seed as i64).collect(), [n])
             .unwrap(),
     }
 }
@@ -254,10 +254,10 @@ fn batches_come_in_time() {
     for (round, n) in [4, 4, 4, 4, 4, 7, 7, 7, 7, 2, 2, 2].into_iter().enumerate() {
         let batch = images(n, round as u64);
         let empty = |x: &Tensor| Tensor::full_on(gpu, *x.shape(), 0.0, x.dtype()).unwrap();
-        let place = there.take().filter(|place| place.labels.elements() == n);
+        let place = there.take().filter(|place| place.targets.elements() == n);
         let mut place = place.unwrap_or_else(|| Batch {
-            images: empty(&batch.images),
-            labels: empty(&batch.labels),
+            inputs: empty(&batch.inputs),
+            targets: empty(&batch.targets),
         });
         // A block as long as the feed may ask for, in use until the work that was asked for is
         // done.
@@ -267,12 +267,22 @@ fn batches_come_in_time() {
         drop(other);
         feed.send(&batch, &mut place).unwrap();
         seen.push((
-            [number(&place.images), number(&place.labels), sevens],
+            [number(&place.inputs), number(&place.targets), sevens],
             batch,
         ));
         there = Some(place);
     }
-    for (round, (got, Batch { images, labels })) in seen.into_iter().enumerate() {
+    for (
+        round,
+        (
+            got,
+            Batch {
+                inputs: images,
+                targets: labels,
+            },
+        ),
+    ) in seen.into_iter().enumerate()
+    {
         let want = [
             number(&images),
             number(&labels),
@@ -293,15 +303,15 @@ fn batches_come_in_time() {
     assert!(HostToDevice::new(Device::Cpu).is_err());
     let same = said(feed.send(&images(3, 2), &mut there));
     assert!(
-        same.starts_with("feed: images expects one form, on the cpu and on a GPU: for u8 [3, 5, 5, 3] on cpu, got"),
+        same.starts_with("feed: inputs expects one form, on the cpu and on a GPU: for u8 [3, 5, 5, 3] on cpu, got"),
         "{same}"
     );
-    there.images = there.images.to_device(gpu).unwrap();
-    assert!(said(feed.send(&sent, &mut there)).starts_with("feed: images expects one form"));
-    let shared = there.images.clone();
+    there.inputs = there.inputs.to_device(gpu).unwrap();
+    assert!(said(feed.send(&sent, &mut there)).starts_with("feed: inputs expects one form"));
+    let shared = there.inputs.clone();
     assert!(
         said(feed.send(&images(3, 2), &mut there))
-            .starts_with("feed: images expects a place that no other tensor shares")
+            .starts_with("feed: inputs expects a place that no other tensor shares")
     );
     drop(shared);
 }

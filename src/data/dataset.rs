@@ -1,0 +1,185 @@
+//! `Dataset`: samples by their numbers, wherever they come from.
+
+use std::sync::Arc;
+
+use crate::{DType, Device, Error, Result, Shape, Tensor};
+
+/// One sample: what a model is given, and what it should answer.
+#[derive(Clone, Debug)]
+pub struct Sample {
+    /// The input: an image `[h, w, c]` of bytes or floats, or whatever the model takes.
+    pub input: Tensor,
+    /// The target: a class as an i64 `[]`, a class for each pixel as i64 `[h, w]`, values to
+    /// predict as floats.
+    pub target: Tensor,
+}
+
+/// The shapes and types of a sample.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) struct Form {
+    pub input: (Shape, DType),
+    pub target: (Shape, DType),
+}
+
+impl Form {
+    pub fn of(sample: &Sample) -> Form {
+        let form = |x: &Tensor| (*x.shape(), x.dtype());
+        Form {
+            input: form(&sample.input),
+            target: form(&sample.target),
+        }
+    }
+}
+
+/// A set of samples, numbered from 0: in memory, or read when they are asked for.
+///
+/// A [`Loader`](crate::data::Loader) makes batches of any of them, and asks on its own threads.
+///
+/// ```
+/// use wavemix::data::{Dataset, Sample};
+/// use wavemix::prelude::*;
+///
+/// /// Points of a parabola.
+/// struct Parabola;
+///
+/// impl Dataset for Parabola {
+///     fn len(&self) -> usize {
+///         100
+///     }
+///
+///     fn sample(&self, index: usize) -> Result<Sample> {
+///         let x = index as f32 / 50.0 - 1.0;
+///         Ok(Sample {
+///             input: Tensor::from_vec(vec![x], 1)?,
+///             target: Tensor::from_vec(vec![x * x], 1)?,
+///         })
+///     }
+/// }
+///
+/// for batch in Loader::new(Parabola, 32)?.epoch(&Rng::new(0), 0, 0)? {
+///     let batch = batch?;
+///     assert_eq!(batch.inputs.shape(), batch.targets.shape());
+/// }
+/// # Ok::<(), wavemix::Error>(())
+/// ```
+#[doc(alias = "torch.utils.data.Dataset")]
+pub trait Dataset: Send + Sync {
+    /// Number of samples.
+    fn len(&self) -> usize;
+
+    /// Whether there are none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Sample number `index`, which is below [`Dataset::len`]. All samples have inputs of one shape
+    /// and type, and targets of one shape and type.
+    ///
+    /// # Errors
+    /// A sample that cannot be read; the message names it.
+    fn sample(&self, index: usize) -> Result<Sample>;
+
+    /// What it is, for messages.
+    fn name(&self) -> &str {
+        "the data set"
+    }
+
+    /// The names of its classes, where targets are classes.
+    fn classes(&self) -> &[String] {
+        &[]
+    }
+
+    /// What it is, in one line, so that a run that goes on can tell whether it goes on with the
+    /// same samples.
+    fn fingerprint(&self) -> String {
+        format!("{}: {} samples", self.name(), self.len())
+    }
+
+    /// Whether it can be used at all: asked once, by [`Loader::new`](crate::data::Loader::new).
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    fn check(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl<D: Dataset + ?Sized> Dataset for Arc<D> {
+    fn len(&self) -> usize {
+        (**self).len()
+    }
+
+    fn sample(&self, index: usize) -> Result<Sample> {
+        (**self).sample(index)
+    }
+
+    fn name(&self) -> &str {
+        (**self).name()
+    }
+
+    fn classes(&self) -> &[String] {
+        (**self).classes()
+    }
+
+    fn fingerprint(&self) -> String {
+        (**self).fingerprint()
+    }
+
+    fn check(&self) -> Result<()> {
+        (**self).check()
+    }
+}
+
+/// Samples that are the rows of two tensors in memory.
+///
+/// ```
+/// use wavemix::data::TensorDataset;
+/// use wavemix::prelude::*;
+/// let x = Tensor::normal([10, 3], 0.0, 1.0, DType::F32, &Rng::new(0));
+/// let y = Tensor::zeros([10, 1], DType::F32);
+/// let loader = Loader::new(TensorDataset::new(x, y)?, 4)?;
+/// assert_eq!(loader.batches(), 3);
+/// # Ok::<(), wavemix::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct TensorDataset {
+    inputs: Tensor,
+    targets: Tensor,
+}
+
+impl TensorDataset {
+    /// A set of n samples, of inputs `[n, ..]` and targets `[n, ..]`.
+    ///
+    /// # Errors
+    /// Tensors without a first axis, or with different ones; those of a GPU.
+    #[track_caller]
+    pub fn new(inputs: Tensor, targets: Tensor) -> Result<TensorDataset> {
+        let rows = |x: &Tensor| x.shape().first().copied();
+        if rows(&inputs).is_none() || rows(&inputs) != rows(&targets) {
+            return Err(Error::operand(
+                "TensorDataset",
+                "targets",
+                format!("as many rows as inputs, {}", inputs.shape()),
+                targets.shape(),
+            ));
+        }
+        Ok(TensorDataset {
+            inputs: inputs.to_device(Device::Cpu)?,
+            targets: targets.to_device(Device::Cpu)?,
+        })
+    }
+}
+
+impl Dataset for TensorDataset {
+    fn len(&self) -> usize {
+        self.inputs.shape()[0]
+    }
+
+    fn sample(&self, index: usize) -> Result<Sample> {
+        let row = |x: &Tensor| x.rows(index..index + 1)?.reshape(&x.shape()[1..]);
+        Ok(Sample {
+            input: row(&self.inputs)?,
+            target: row(&self.targets)?,
+        })
+    }
+}
