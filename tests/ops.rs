@@ -52,6 +52,8 @@ mod reduce;
 mod shape;
 #[path = "ops/softmax.rs"]
 mod softmax;
+#[path = "ops/sort.rs"]
+mod sort;
 #[path = "ops/special.rs"]
 mod special;
 #[path = "ops/unary.rs"]

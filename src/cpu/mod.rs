@@ -33,6 +33,7 @@ pub(crate) mod sgd;
 pub(crate) mod shape;
 pub(crate) mod simd;
 pub(crate) mod softmax;
+pub(crate) mod sort;
 pub(crate) mod unary;
 pub(crate) mod upsample;
 

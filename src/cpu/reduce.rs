@@ -204,7 +204,7 @@ fn descending<T: Element>(a: T, b: T) -> Ordering {
 }
 
 #[inline(always)]
-fn is_nan<T: Element>(x: T) -> bool {
+pub(crate) fn is_nan<T: Element>(x: T) -> bool {
     x.partial_cmp(&x).is_none()
 }
 

@@ -39,6 +39,7 @@ pub(crate) mod reduce;
 pub(crate) mod sgd;
 pub(crate) mod shape;
 pub(crate) mod softmax;
+pub(crate) mod sort;
 pub(crate) mod unary;
 pub(crate) mod upsample;
 

@@ -74,7 +74,10 @@
 //! | [`Var::min_keep`] | the same with `keepdim=True` |
 //! | [`Tensor::argmax`] | `torch.argmax` |
 //! | [`Tensor::argmin`] | `torch.argmin` |
-//! | [`Tensor::topk`] | `torch.topk` |
+//! | [`Var::topk`] | `torch.topk` |
+//! | [`Tensor::topk`] | the same without a gradient |
+//! | [`Var::sort`] | `torch.sort` with `stable=True` |
+//! | [`Tensor::argsort`] | `torch.argsort` with `stable=True` |
 //! | [`Var::cumsum`] | `torch.cumsum` |
 //! | [`Var::softmax`] | `torch.softmax` |
 //! | [`Var::log_softmax`] | `torch.log_softmax` |
@@ -281,6 +284,7 @@ mod pool;
 mod reduce;
 mod shape;
 mod softmax;
+mod sort;
 mod unary;
 mod upsample;
 

@@ -77,6 +77,25 @@ proptest! {
     }
 
     #[test]
+    fn sorting(rows in 1usize..4, n in prop_oneof![1usize..9, 60usize..70, 120usize..140, 500usize..800], few: bool, descending: bool, seed: u64) {
+        let x = draw(&[rows, n], seed);
+        agrees(ELEMENTWISE, |v| Ok(v[0].sort(1, descending)?.0), std::slice::from_ref(&x))?;
+        agrees(ELEMENTWISE, |v| Ok(v[0].topk(n.min(5))?.0), std::slice::from_ref(&x))?;
+        let Some(gpu) = gpu() else { return Ok(()) };
+        // Few different values have ties.
+        let mut x = if few { integers(&[rows, n], 4, seed).cast(DType::F64)? } else { x };
+        x = Var::from(x).add_scalar(-1.0)?.into_value();
+        let mut values = x.to_vec::<f64>()?;
+        values.iter_mut().step_by(7).for_each(|x| *x = [f64::NAN, f64::INFINITY, -0.0][*x as usize % 3]);
+        let odd = Tensor::from_vec(values, x.shape())?;
+        for (x, dtype) in [(&odd, DType::F32), (&odd, DType::BF16), (&odd, DType::F16), (&x, DType::U8), (&x, DType::I64)] {
+            let x = x.cast(dtype)?;
+            let (here, there) = (x.argsort(1, descending)?, x.to_device(gpu)?.argsort(1, descending)?);
+            prop_assert_eq!(here.to_vec::<i64>()?, there.to_vec::<i64>()?, "{}", dtype);
+        }
+    }
+
+    #[test]
     fn long_rows_are_summed_by_many_blocks(n in 2049usize..8192, seed: u64) {
         // A block sums 8,192 numbers: one block, and at least five.
         for n in [n, 16 * n] {

@@ -115,7 +115,18 @@ pub const CALLS: &[Call] = &[
         let x = d.any_var();
         let k = d.number();
         d.say(k);
-        x.value().topk(k).map(|(values, _)| Var::from(values))
+        x.topk(k).map(|(values, _)| values)
+    }),
+    ("sort", |d| {
+        let (x, descending) = (d.any_var(), d.once_in(2));
+        let axis = d.axis(x.shape().len());
+        d.say(axis);
+        x.sort(axis, descending).map(|(values, _)| values)
+    }),
+    ("argsort", |d| {
+        let (x, descending) = (d.any_var(), d.once_in(2));
+        let axis = d.axis(x.shape().len());
+        x.value().argsort(axis, descending).map(Var::from)
     }),
     ("softmax", |d| {
         let x = d.any_var();

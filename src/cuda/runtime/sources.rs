@@ -45,6 +45,7 @@ const SOURCES: &[(&str, &str)] = sources! {
     "sgd"
     "shape"
     "softmax"
+    "sort"
     "unary"
     "upsample"
 };

@@ -143,7 +143,7 @@ impl Tensor {
     }
 
     /// The elements at `k` places of each row of `length`, in the shape of the places.
-    fn picked(&self, at: &Tensor, length: usize, k: usize) -> Result<Tensor> {
+    pub(crate) fn picked(&self, at: &Tensor, length: usize, k: usize) -> Result<Tensor> {
         on_device!("pick", self in any => at.shape(); pick(@self, @at, length, k))
     }
 }
