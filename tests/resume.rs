@@ -102,10 +102,12 @@ fn stopped(name: &str) -> PathBuf {
 #[test]
 fn a_run_that_diverged_in_its_last_step_is_an_error_and_keeps_the_last_state() {
     // 1e39 is infinite in f32, and so are the weights; with 1e30 they are not, but what is computed
-    // with them is.
-    for (lr, what) in [
-        ("1e39", "` holds "),
-        ("1e30", "the model's answers to images 0 to 9 hold "),
+    // with them is. A gradient of 1e25 w leaves the weights finite, and its square is not.
+    let decay = ["--optimizer", "adam", "--weight-decay", "1e25"];
+    for (lr, more, what) in [
+        ("1e39", &[][..], "` holds "),
+        ("1e30", &[], "the model's answers to images 0 to 9 hold "),
+        ("0.01", &decay, "the optimizer's `second_moment."),
     ] {
         let out = folder(&format!("diverged-{lr}"));
         let flags = [
@@ -118,7 +120,7 @@ fn a_run_that_diverged_in_its_last_step_is_an_error_and_keeps_the_last_state() {
             "--epochs",
             "1",
         ];
-        let error = message(run(&[&flags[..], &["--lr", lr]].concat()));
+        let error = message(run(&[&flags[..], more, &["--lr", lr]].concat()));
         assert!(
             error.starts_with("training diverged: after 1 steps ") && error.contains(what),
             "{error}"

@@ -299,6 +299,15 @@ fn layers_report_what_no_image_could_mend() {
         e.ends_with("does not fit in memory") || e.ends_with("are more than memory can hold"),
         "{e}"
     );
+    // The sum wraps to 0.
+    let e = other(|names| {
+        for i in 0..32 {
+            let name = i.to_string();
+            names.param(&name, [1 << 59], Init::Constant(0.0), FileLayout::Same);
+        }
+        Ok(())
+    });
+    assert_eq!(e, "the parameters up to `31` are more than memory can hold");
     let e = other(|names| BatchNorm::new(names, "norm", 1 << 59).map(drop));
     assert!(e.ends_with("does not fit in memory"), "{e}");
     // The second of two buffers of one name would never be found.
