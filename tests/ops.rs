@@ -23,6 +23,8 @@ mod cumsum;
 mod dropout;
 #[path = "ops/dwt.rs"]
 mod dwt;
+#[path = "ops/einsum.rs"]
+mod einsum;
 #[path = "ops/empty.rs"]
 mod empty;
 #[path = "empty/mod.rs"]

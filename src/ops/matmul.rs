@@ -1,5 +1,9 @@
 //! Matrix products, batched.
 
+mod einsum;
+
+pub use einsum::einsum;
+
 use crate::autograd::Backward;
 use crate::autograd::trace::Op;
 use crate::cpu::binary::steps;

@@ -84,6 +84,7 @@
 //! | **Products** | |
 //! | [`Var::matmul`] | `torch.matmul` |
 //! | [`matmul_with`] | `torch.matmul` of `a.mT`, `b.mT` |
+//! | [`einsum`] | `torch.einsum` of two operands |
 //! | [`linear`] | `F.linear` |
 //! | **Shapes** | |
 //! | [`Var::reshape`] | `torch.reshape` |
@@ -298,7 +299,7 @@ pub use gelu_dropout::{Dropout, gelu_dropout_conv2d};
 pub use index::{embedding, one_hot};
 pub use layer_norm::layer_norm;
 pub use linear::linear;
-pub use matmul::matmul_with;
+pub use matmul::{einsum, matmul_with};
 pub use nll_loss::nll_loss;
 pub use pointwise_loss::{bce_with_logits, huber_loss, l1_loss, mse, smooth_l1_loss};
 pub use pool::{avg_pool2d, max_pool2d};

@@ -172,6 +172,8 @@ proptest! {
         let repeated = Bound { terms: 2 * bound.terms, roundings: 2.0 * bound.roundings };
         agrees(repeated, product, &[draw(&wide(a), seed), draw(&b, !seed)])?;
         agrees(repeated, product, &[draw(&[2, 1, a[0], a[1]], seed), draw(&wide(b), !seed)])?;
+        let product = |v: &[Var]| wavemix::ops::einsum("kbm,nbk->bnm", &v[0], &v[1]);
+        agrees(bound, product, &[draw(&[k, batch, m], seed), draw(&[n, batch, k], !seed)])?;
     }
 
     #[test]

@@ -144,6 +144,37 @@ pub const CALLS: &[Call] = &[
             matmul_with(a, b, transposed[0], transposed[1])
         })
     }),
+    ("einsum", |d| {
+        let equation = d.pick(&[
+            "ij,jk->ik",
+            "bij,bjk->bik",
+            "bij,kj",
+            "i,j->ij",
+            "ij,ij->",
+            "ijk,jl->l",
+            "ij,ji->j",
+            "a,b,c->",
+            "",
+            "ii,i->",
+            "é,é->é",
+        ]);
+        d.say(equation);
+        let dtype = d.dtype();
+        // Mostly one length for each letter.
+        let lengths: [usize; 12] = std::array::from_fn(|_| d.length());
+        let (a, b) = equation.split_once(',').unwrap_or((equation, ""));
+        let [a, b] = [a, b].map(|letters| {
+            let letters = letters.split("->").next().unwrap_or("");
+            let dims = letters.bytes().map(|c| lengths[usize::from(c) % 12]);
+            let dims = dims.take(6).collect();
+            if d.once_in(12) {
+                d.any_shape()
+            } else {
+                d.possible(dims)
+            }
+        });
+        ops::einsum(equation, &d.var(&a, dtype), &d.var(&b, dtype))
+    }),
     ("linear", |d| {
         let (mut before, dtype, n) = (d.any_shape(), d.dtype(), d.length());
         before.truncate(5);
