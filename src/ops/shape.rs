@@ -359,8 +359,11 @@ impl Tensor {
         on_device!("copy", self in any => shape; take(@self, start, &axes))
     }
 
-    /// See [`Var::permute`].
+    /// See [`Var::permute`]. Where no axis moves, nothing is copied.
     pub(crate) fn permuted(&self, order: &[usize]) -> Result<Tensor> {
+        if order.is_sorted() {
+            return Ok(self.clone());
+        }
         let strides = self.shape().strides();
         let shape = order
             .iter()
