@@ -51,6 +51,9 @@ pub(crate) struct Partial {
 /// Elements summed in their own type before f64 takes over.
 const BLOCK: usize = 4096;
 
+/// Losses that are kept in the L1 cache until they are added up.
+const TERMS: usize = 256;
+
 /// The sum of all losses, times `scale`.
 pub(crate) fn forward<T: Float>(kind: Kind, [a, b]: [&[T]; 2], scale: f64, loss: &mut [T]) {
     let block = |(a, b): (&[T], &[T])| forward_block(kind, a, b).to_f64();
@@ -91,7 +94,16 @@ vectorize! {
                     near * (size - half * near)
                 })
             }
-            Kind::Bce => sum(a, b, binary_cross_entropy),
+            Kind::Bce => {
+                // Written first and added up then: in one loop it would not be vectorized.
+                let (mut terms, mut total) = ([T::ZERO; TERMS], T::ZERO);
+                for (a, b) in a.chunks(TERMS).zip(b.chunks(TERMS)) {
+                    let terms = &mut terms[..a.len()];
+                    zip(a, b, terms, binary_cross_entropy);
+                    total = total + sum(terms, terms, |term, _| term);
+                }
+                total
+            }
         }
     }
 
