@@ -1,14 +1,22 @@
-//! What the loops of this crate ask of floats beyond [`Float`] and [`Stored`]: GELU, and keeping or
-//! zeroing an element.
+//! What the loops of this crate ask of floats beyond [`Float`] and [`Stored`]: GELU, sine, cosine and
+//! the error function, and keeping or zeroing an element.
 
 use half::bf16;
 
-use crate::cpu::simd::math;
+use crate::cpu::simd::{math, trig};
 use crate::{Float, Stored};
 
 /// A compute type with the functions of these loops. `FUSED` uses FMAs, which round once: for where
 /// the CPU has them.
 pub(crate) trait LoopFloat: Float {
+    /// How far from 0 [`LoopFloat::sin_near`] and [`LoopFloat::cos_near`] are right.
+    const FAR: Self;
+    /// The sine, up to `FAR` from 0.
+    fn sin_near(self) -> Self;
+    /// The cosine, up to `FAR` from 0.
+    fn cos_near(self) -> Self;
+    /// The error function.
+    fn erf(self) -> Self;
     /// This value if `kept`, else 0. A bit mask, not a branch, so that loops stay vectorized.
     fn only_if(self, kept: bool) -> Self;
     /// GELU: x Phi(x), with the cumulative distribution function of the standard normal, Phi(x) =
@@ -34,6 +42,19 @@ pub(crate) trait LoopStored: Stored<Compute: LoopFloat> {
 }
 
 impl LoopFloat for f32 {
+    const FAR: f32 = trig::FAR;
+    #[inline(always)]
+    fn sin_near(self) -> f32 {
+        trig::sin_f32(self)
+    }
+    #[inline(always)]
+    fn cos_near(self) -> f32 {
+        trig::cos_f32(self)
+    }
+    #[inline(always)]
+    fn erf(self) -> f32 {
+        math::erf_f32(self)
+    }
     #[inline(always)]
     fn only_if(self, kept: bool) -> f32 {
         f32::from_bits(self.to_bits() & if kept { !0 } else { 0 })
@@ -49,6 +70,19 @@ impl LoopFloat for f32 {
 }
 
 impl LoopFloat for f64 {
+    const FAR: f64 = f64::INFINITY;
+    #[inline(always)]
+    fn sin_near(self) -> f64 {
+        self.sin()
+    }
+    #[inline(always)]
+    fn cos_near(self) -> f64 {
+        self.cos()
+    }
+    #[inline(always)]
+    fn erf(self) -> f64 {
+        math::erf_f64(self)
+    }
     #[inline(always)]
     fn only_if(self, kept: bool) -> f64 {
         f64::from_bits(self.to_bits() & if kept { !0 } else { 0 })

@@ -1,10 +1,9 @@
 //! One operand, element by element: a row for each function, with its value and its derivative.
 
-use crate::Float;
 use crate::cpu::float::{LoopFloat, LoopStored};
 use crate::cpu::simd::convert::{BLOCK, for_each_block};
-use crate::cpu::simd::math::erf_f64;
 use crate::cpu::{GRAIN, chunks, vectorize};
+use crate::{Element, Float};
 
 /// What a backward rule computes from.
 #[derive(Clone, Copy, PartialEq)]
@@ -114,10 +113,10 @@ functions! {
         Input(x) dy => hardswish_slope(x, dy);
     "softplus" Softplus: x => softplus(x), Input(x) dy => x.sigmoid() * dy;
     "log1p" Log1p: x => log1p(x), Input(x) dy => dy / (T::ONE + x);
-    // In f64 for every type.
-    "sin" Sin: x => T::from_f64(x.to_f64().sin()), Input(x) dy => T::from_f64(x.to_f64().cos()) * dy;
-    "cos" Cos: x => T::from_f64(x.to_f64().cos()), Input(x) dy => -T::from_f64(x.to_f64().sin()) * dy;
-    "erf" Erf: x => T::from_f64(erf_f64(x.to_f64())),
+    // Where x is far from 0, `repeat_far` does it again.
+    "sin" Sin: x => x.sin_near(), Input(x) dy => x.cos_near() * dy;
+    "cos" Cos: x => x.cos_near(), Input(x) dy => -x.sin_near() * dy;
+    "erf" Erf: x => x.erf(),
         Input(x) dy => T::from_f64(std::f64::consts::FRAC_2_SQRT_PI) * (-x * x).exp() * dy;
 }
 
@@ -195,7 +194,10 @@ fn softplus<T: Float>(x: T) -> T {
 pub(crate) fn forward<T: LoopStored>(kind: Kind, x: &[T], y: &mut [T]) {
     chunks(y, GRAIN, |start, y| {
         for_each_block([&x[start..][..y.len()]], y, BLOCK, |[x], y| {
-            apply_chunk(kind, x, y)
+            apply_chunk(kind, x, y);
+            if let Some([value, _]) = in_f64(kind) {
+                repeat_far(x, y, |i| T::Compute::from_f64(value(x[i].to_f64())));
+            }
         });
     });
 }
@@ -205,7 +207,40 @@ pub(crate) fn backward<T: LoopStored>(kind: Kind, kept: &[T], dy: &[T], dx: &mut
     chunks(dx, GRAIN, |start, dx| {
         let inputs = [kept, dy].map(|x| &x[start..][..dx.len()]);
         for_each_block(inputs, dx, BLOCK, |[kept, dy], dx| {
-            backward_chunk(kind, kept, dy, dx)
+            backward_chunk(kind, kept, dy, dx);
+            if let Some([_, slope]) = in_f64(kind) {
+                repeat_far(kept, dx, |i| {
+                    T::Compute::from_f64(slope(kept[i].to_f64())) * dy[i]
+                });
+            }
         });
     });
+}
+
+/// Value and slope of the functions whose loops are right near 0 only: see [`LoopFloat::FAR`].
+fn in_f64(kind: Kind) -> Option<[fn(f64) -> f64; 2]> {
+    match kind {
+        Kind::Sin => Some([f64::sin, f64::cos]),
+        Kind::Cos => Some([f64::cos, |x| -x.sin()]),
+        _ => None,
+    }
+}
+
+/// y[i] = again(i) where x is far from 0.
+fn repeat_far<T: LoopFloat>(x: &[T], y: &mut [T], again: impl Fn(usize) -> T) {
+    if any_far(x) {
+        for i in (0..x.len()).filter(|&i| x[i].abs() > T::FAR) {
+            y[i] = again(i);
+        }
+    }
+}
+
+vectorize! {
+    fn any_far<T: LoopFloat>(x: &[T]) -> bool {
+        let mut far = false;
+        for &x in x {
+            far |= x.abs() > T::FAR;
+        }
+        far
+    }
 }

@@ -199,6 +199,39 @@ fn small_arguments_keep_their_digits() {
     }
 }
 
+/// Sine and cosine far from 0, where the loops of f32 hand over to f64, and on both sides of that: a
+/// few such elements among many others.
+#[test]
+fn sine_and_cosine_far_from_zero() {
+    let edge = 1_048_576f32;
+    let far = [edge, edge.next_up(), 1e7, 3.0e10, 1e30, f32::MAX];
+    let mut x: Vec<f32> = (0..2000).map(|i| i as f32 * 0.01).collect();
+    for (i, &far) in far.iter().enumerate() {
+        x[300 * i + 7] = far;
+        x[300 * i + 8] = -far;
+    }
+    let leaf = Var::leaf(Tensor::from_slice(&x, [x.len()]).unwrap());
+    let functions: [(Function, fn(f64) -> f64, fn(f64) -> f64); 2] = [
+        (|x| x.sin(), f64::sin, f64::cos),
+        (|x| x.cos(), f64::cos, |x| -x.sin()),
+    ];
+    for (f, value, slope) in functions {
+        let y = f(&leaf).unwrap();
+        let gradients = y.sum_all().unwrap().backward().unwrap();
+        let dx = gradients.of(&leaf).unwrap().to_vec::<f32>().unwrap();
+        let y = y.value().to_vec::<f32>().unwrap();
+        for ((&x, y), dx) in x.iter().zip(y).zip(dx) {
+            for (got, want) in [(y, value(f64::from(x))), (dx, slope(f64::from(x)))] {
+                let off = (f64::from(got) - want).abs();
+                assert!(
+                    off <= 2f64.powi(-22) * want.abs(),
+                    "{x:e}: {got:e}, not {want:e}"
+                );
+            }
+        }
+    }
+}
+
 #[test]
 fn errors() {
     let bytes = Var::from(Tensor::zeros([2], DType::U8));

@@ -13,6 +13,7 @@ mod lanes;
 pub(crate) mod math;
 #[cfg(target_arch = "aarch64")]
 mod neon;
+pub(crate) mod trig;
 #[cfg(target_arch = "x86_64")]
 mod words;
 #[cfg(target_arch = "x86_64")]
