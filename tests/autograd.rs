@@ -160,3 +160,36 @@ fn gradients_of_two_uses_add_up_in_every_type() {
         );
     }
 }
+
+/// The gradient of a weight is f32 in 16 bits, also where the weight is cut and reshaped before it
+/// is used; ops that compute with it get it rounded.
+#[test]
+fn gradients_of_weights_stay_f32_through_ops_that_move_elements() {
+    let normal = |shape: &[usize], seed| {
+        Tensor::normal(shape, 0.0, 1.0, DType::BF16, &wavemix::Rng::new(seed))
+    };
+    let (x, dy) = (Var::from(normal(&[50, 4], 1)), normal(&[50, 3], 2));
+    let gradient = |weight: &Var, of: &Var| {
+        let y = wavemix::ops::linear(&x, weight, None).unwrap();
+        let gradients = y.backward_from(dy.clone(), &[]).unwrap();
+        gradients.of(of).unwrap().clone()
+    };
+    let plain = Var::leaf(normal(&[3, 4], 3));
+    let want = gradient(&plain, &plain);
+    assert_eq!(want.dtype(), DType::F32);
+    let whole = Var::leaf(normal(&[4, 6], 3));
+    let cut = whole.slice(1, 0..3).unwrap().transpose(0, 1).unwrap();
+    let got = gradient(&cut, &whole);
+    let got = Var::from(&got).slice(1, 0..3).unwrap();
+    let got = got.transpose(0, 1).unwrap();
+    assert_eq!(got.dtype(), DType::F32);
+    assert_eq!(got.to_vec::<f32>().unwrap(), want.to_vec::<f32>().unwrap());
+    // Twice as large, and once rounded to bf16.
+    let twice = plain.mul_scalar(2.0).unwrap();
+    let got = gradient(&twice, &plain);
+    let want = want.cast(DType::BF16).unwrap();
+    let want = Var::from(want).mul_scalar(2.0).unwrap();
+    assert_eq!(got.dtype(), DType::BF16);
+    let floats = |x: &Tensor| x.cast(DType::F32).unwrap().to_vec::<f32>().unwrap();
+    assert_eq!(floats(&got), floats(want.value()));
+}

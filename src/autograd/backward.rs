@@ -92,6 +92,11 @@ impl Var {
 fn run(node: &Node, rule: Box<dyn Backward>, dy: Tensor) -> Result<Vec<Option<Tensor>>> {
     let _layer = (!node.scope.is_empty()).then(|| enter(&*node.scope));
     let wanted: Vec<bool> = node.inputs.iter().map(Option::is_some).collect();
+    let dy = if rule.takes_f32() {
+        dy
+    } else {
+        dy.cast(node.dtype)?
+    };
     let dxs = rule.backward(dy, &wanted)?;
     if dxs.len() != wanted.len() {
         let (op, n) = (node.op, wanted.len());
@@ -126,11 +131,11 @@ fn deliver(
     Ok(())
 }
 
-/// A gradient has its value's shape and dtype. That of a weight or a leaf may be f32 though its
-/// value has 16 bits: it is a sum over all pixels of a batch, which 16 bits would round away.
+/// A gradient has its value's shape and dtype. It may be f32 though the value has 16 bits: that of a
+/// weight, or of what was made from one, is a sum over all pixels of a batch, which 16 bits would
+/// round away.
 fn check_gradient(node: &Node, op: &str, dx: &Tensor) -> Result<()> {
-    let sixteen =
-        matches!(node.dtype, DType::BF16 | DType::F16) && !matches!(node.kind, Kind::Op(_));
+    let sixteen = matches!(node.dtype, DType::BF16 | DType::F16);
     let fits = dx.dtype() == node.dtype || (sixteen && dx.dtype() == DType::F32);
     if dx.shape() != &node.shape || !fits {
         let (shape, dtype, of) = (node.shape, node.dtype, node.op);

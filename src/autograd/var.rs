@@ -63,7 +63,8 @@ pub trait Backward: Send {
     /// That is dy times the matrix of the partial derivatives of the output by the input: how the
     /// loss moves with each element of the input. `None` is a gradient of zero. Where `wanted[i]`
     /// is false the gradient of input i is not needed: return `None` and save the work. Each
-    /// returned gradient has its input's shape and dtype.
+    /// returned gradient has its input's shape and dtype; for an input of 16 bits it may be f32, as
+    /// that of a weight is, a sum over all pixels of a batch.
     ///
     /// # Errors
     /// Whatever computing it may run into; the backward pass ends there.
@@ -72,6 +73,13 @@ pub trait Backward: Send {
     /// The saved tensors, which the rule keeps alive until the backward pass has visited it: the
     /// trace counts their memory.
     fn saves(&self) -> Vec<&Tensor>;
+
+    /// Whether the rule takes a dy of f32 for an output of 16 bits, as one does that only moves
+    /// elements: then the gradient of a weight that was cut or reshaped stays f32. For other rules
+    /// the backward pass rounds dy to the output's type first.
+    fn takes_f32(&self) -> bool {
+        false
+    }
 }
 
 /// A node of the computation graph. Ids rise with time, so inputs always have smaller ones.

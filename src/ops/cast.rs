@@ -48,4 +48,8 @@ impl Backward for Cast {
     fn saves(&self) -> Vec<&Tensor> {
         vec![]
     }
+
+    fn takes_f32(&self) -> bool {
+        true
+    }
 }

@@ -83,6 +83,13 @@ impl Var {
     /// `torch.index_select`.
     #[track_caller]
     pub fn index_select(&self, axis: usize, indices: &Tensor) -> Result<Var> {
+        self.rows(axis, indices, false)
+    }
+
+    /// The rows, of a table of weights or of values: the gradient of weights stays in the type that
+    /// sums are made in.
+    #[track_caller]
+    fn rows(&self, axis: usize, indices: &Tensor, of_weights: bool) -> Result<Var> {
         let shape = *self.shape();
         check_axis("index_select", &shape, axis)?;
         if indices.shape().len() != 1 {
@@ -108,6 +115,7 @@ impl Var {
             indices: indices.clone(),
             axis,
             shape,
+            of_weights,
         }))
     }
 }
@@ -187,6 +195,7 @@ struct Rows {
     indices: Tensor,
     axis: usize,
     shape: Shape,
+    of_weights: bool,
 }
 
 impl Backward for Rows {
@@ -196,12 +205,14 @@ impl Backward for Rows {
             indices,
             axis,
             shape,
+            of_weights,
         } = &*self;
         let (given, dy) = (dy.dtype(), summands(dy)?);
         let sizes = [shape[*axis], indices.elements(), inner(shape, *axis)];
         let dx = on_device!("index_select", dy in [f32, f64] => shape, of compute;
             add_rows(@dy, @indices, sizes))?;
-        Ok(vec![Some(dx.cast(given)?)])
+        let dx = if *of_weights { dx } else { dx.cast(given)? };
+        Ok(vec![Some(dx)])
     }
 
     fn saves(&self) -> Vec<&Tensor> {
@@ -220,7 +231,8 @@ fn summands(dy: Tensor) -> Result<Tensor> {
 
 /// The row of `weight` for each index: `[..., d]` for indices `[...]` and a weight `[rows, d]`.
 ///
-/// Otherwise as [`Var::index_select`] along axis 0. **Source**: `torch.nn.functional.embedding`.
+/// Otherwise as [`Var::index_select`] along axis 0, but the gradient of a weight of 16 bits is f32.
+/// **Source**: `torch.nn.functional.embedding`.
 #[track_caller]
 pub fn embedding(weight: &Var, indices: &Tensor) -> Result<Var> {
     let &[_, width] = &weight.shape()[..] else {
@@ -233,7 +245,7 @@ pub fn embedding(weight: &Var, indices: &Tensor) -> Result<Var> {
     };
     let shape = Shape::new(&[&indices.shape()[..], &[width]].concat())?;
     weight
-        .index_select(0, &indices.reshape([indices.elements()])?)?
+        .rows(0, &indices.reshape([indices.elements()])?, true)?
         .reshape(shape)
 }
 

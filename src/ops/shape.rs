@@ -28,6 +28,10 @@ impl<F: FnOnce(Tensor) -> Result<Tensor> + Send> Backward for Linear<F> {
     fn saves(&self) -> Vec<&Tensor> {
         vec![]
     }
+
+    fn takes_f32(&self) -> bool {
+        true
+    }
 }
 
 /// The same elements, all of them.
@@ -342,6 +346,10 @@ impl Backward for Concat {
 
     fn saves(&self) -> Vec<&Tensor> {
         vec![]
+    }
+
+    fn takes_f32(&self) -> bool {
+        true
     }
 }
 
