@@ -111,4 +111,4 @@ pub use tensor::error::{Error, Result};
 pub use tensor::float::{Float, Stored};
 pub use tensor::rng::Rng;
 pub use tensor::shape::Shape;
-pub use tensor::window::Window;
+pub use tensor::window::{Window, Window1d};

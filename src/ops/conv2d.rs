@@ -1,4 +1,8 @@
-//! Two-dimensional convolution.
+//! Two-dimensional convolution; that along rows is in `conv2d/conv1d.rs`.
+
+mod conv1d;
+
+pub use conv1d::conv1d;
 
 use crate::autograd::Backward;
 use crate::autograd::trace::Op;

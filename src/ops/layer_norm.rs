@@ -1,5 +1,12 @@
 //! Layer normalisation: each position brought to mean 0 and variance 1 over its channels, then
-//! scaled and shifted.
+//! scaled and shifted. Groups of channels are in `layer_norm/group_norm.rs`, division by the root mean
+//! square in `layer_norm/rms_norm.rs`.
+
+mod group_norm;
+mod rms_norm;
+
+pub use group_norm::group_norm;
+pub use rms_norm::rms_norm;
 
 use crate::autograd::Backward;
 use crate::cpu::layer_norm as cpu;
@@ -32,16 +39,8 @@ pub fn layer_norm(x: &Var, gamma: &Var, beta: &Var, eps: f64) -> Result<Var> {
             x.shape(),
         ));
     }
-    for (name, vector) in [("gamma", gamma), ("beta", beta)] {
-        crate::ops::same_float_or_f32("layer_norm", x.value(), (name, vector.value()))?;
-        if **vector.shape() != [c] {
-            return Err(Error::operand(
-                "layer_norm",
-                name,
-                format!("[c = {c}]"),
-                vector.shape(),
-            ));
-        }
+    for vector in [("gamma", gamma), ("beta", beta)] {
+        check_vector("layer_norm", x, vector)?;
     }
     if let Some(wide) = super::as_f32(x)? {
         return layer_norm(
@@ -102,4 +101,25 @@ impl Backward for LayerNorm {
     fn saves(&self) -> Vec<&Tensor> {
         vec![&self.x, &self.stats]
     }
+}
+
+/// x in the type that compositions of several ops are computed in, f32 for 16 bits: rounded after
+/// each op, they would lose a digit each time.
+fn in_compute_type(x: &Var) -> Result<Var> {
+    match x.dtype() {
+        DType::BF16 | DType::F16 => x.cast(DType::F32),
+        _ => Ok(x.clone()),
+    }
+}
+
+/// That a vector has an element for each channel, in a type that goes with x's.
+#[track_caller]
+fn check_vector(op: &'static str, x: &Var, (name, vector): (&'static str, &Var)) -> Result<()> {
+    crate::ops::same_float_or_f32(op, x.value(), (name, vector.value()))?;
+    let c = x.shape().last().copied().unwrap_or(0);
+    if **vector.shape() != [c] {
+        let expected = format!("[c = {c}]");
+        return Err(Error::operand(op, name, expected, vector.shape()));
+    }
+    Ok(())
 }

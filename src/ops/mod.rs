@@ -111,6 +111,7 @@
 //! | [`embedding`] | `F.embedding` |
 //! | [`one_hot`] | `F.one_hot` |
 //! | **Images, in NHWC** | |
+//! | [`conv1d`] | `F.conv1d`, in NLC |
 //! | [`conv2d`] | `F.conv2d` |
 //! | [`conv_transpose2d`] | `F.conv_transpose2d` |
 //! | [`conv_transpose2d_with_stats`] | the same, and mean and variance of each channel |
@@ -125,6 +126,8 @@
 //! | **Normalisation** | |
 //! | [`batch_norm`] | `F.batch_norm` |
 //! | [`layer_norm`] | `F.layer_norm` |
+//! | [`group_norm`] | `F.group_norm`, channels last |
+//! | [`rms_norm`] | `F.rms_norm` |
 //! | **Losses** | |
 //! | [`cross_entropy`] | `F.cross_entropy` |
 //! | [`focal_loss`] | `torchvision.ops.sigmoid_focal_loss`, with softmax |
@@ -142,9 +145,9 @@
 //!
 //! | ops | take | give | keep in f32 |
 //! |---|---|---|---|
-//! | elementwise, shapes, picking, pooling, wavelets, resizing, softmax | 16 bits | 16 bits | |
+//! | elementwise, shapes, picking, pooling, wavelets, resizing, softmax | 16 bits | 16 bits | embedding: the gradient of the weight |
 //! | convolutions, linear, matmul | 16 bits, the bias too | 16 bits | the gradients of weight and bias, which are sums over all pixels |
-//! | batch_norm, layer_norm | x in 16 bits; gamma, beta and running statistics as x or f32 | 16 bits | mean, variance, the gradients of gamma and beta |
+//! | batch_norm, layer_norm, group_norm, rms_norm | x in 16 bits; gamma, beta and running statistics as x or f32 | 16 bits | mean, variance, the gradients of gamma and beta |
 //! | losses | 16 bits or f32 | f32 | the loss; the gradient is of the operand's type |
 //! | optimizers, averages of weights | f32 alone | f32 | all |
 //!
@@ -169,7 +172,8 @@
 //! | std | equal elements | 0 |
 //! | norm | 0 | 0 |
 //! | prod | a 0 beside what is not finite | 0, but for the 0 itself; PyTorch: not a number |
-//! | batch_norm, layer_norm | var + eps = 0 | 0, and y is beta; PyTorch's layer_norm: not a number |
+//! | batch_norm, layer_norm, group_norm | var + eps = 0 | 0, and y is beta; PyTorch's layer_norm and group_norm: not a number |
+//! | rms_norm | mean square + eps = 0 | not a number |
 //! | softmax, cross_entropy | a logit of -infinity | 0; the label's: the loss is infinite, the gradient finite |
 //! | focal_loss | probability 0 | that of cross_entropy; PyTorch, composed: not a number |
 //! | l1_loss, smooth_l1_loss with beta 0 | equal | 0 |
@@ -292,12 +296,12 @@ mod upsample;
 pub use batch_norm::{BatchNormOptions, BatchStats, Statistics, batch_norm};
 pub use compare::select;
 pub use conv_transpose2d::{conv_transpose2d, conv_transpose2d_with_stats};
-pub use conv2d::conv2d;
+pub use conv2d::{conv1d, conv2d};
 pub use cross_entropy::{CrossEntropyOptions, cross_entropy};
 pub use focal_loss::focal_loss;
 pub use gelu_dropout::{Dropout, gelu_dropout_conv2d};
 pub use index::{embedding, one_hot};
-pub use layer_norm::layer_norm;
+pub use layer_norm::{group_norm, layer_norm, rms_norm};
 pub use linear::linear;
 pub use matmul::{einsum, matmul_with};
 pub use nll_loss::nll_loss;

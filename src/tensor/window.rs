@@ -44,6 +44,50 @@ impl Default for Window {
     }
 }
 
+/// How a kernel moves along a row, as [`Window`] says for images.
+///
+/// ```
+/// use wavemix::tensor::window::{Window, Window1d};
+/// let half = Window1d { stride: 2, ..Window1d::default() };
+/// assert_eq!(Window::from(half).stride, [1, 2]);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window1d {
+    /// How far the kernel moves between outputs.
+    pub stride: usize,
+    /// Zeros at both ends of the row.
+    pub padding: usize,
+    /// How far the kernel's elements lie apart.
+    pub dilation: usize,
+    /// Independent parts the channels are cut into.
+    pub groups: usize,
+}
+
+impl Default for Window1d {
+    /// Stride 1, no padding, dilation 1, one group.
+    fn default() -> Window1d {
+        Window1d {
+            stride: 1,
+            padding: 0,
+            dilation: 1,
+            groups: 1,
+        }
+    }
+}
+
+impl From<Window1d> for Window {
+    /// For an image of one row.
+    fn from(row: Window1d) -> Window {
+        Window {
+            stride: [1, row.stride],
+            padding: [0, row.padding],
+            dilation: [1, row.dilation],
+            groups: row.groups,
+            ..Window::default()
+        }
+    }
+}
+
 impl Window {
     /// A window that moves by its own size, as pooling does mostly.
     pub fn tiling(kernel: usize) -> Window {

@@ -3,8 +3,9 @@
 use proptest::prelude::*;
 use wavemix::ops::{
     BatchNormOptions, CrossEntropyOptions, Interpolation, Statistics, avg_pool2d, batch_norm,
-    bce_with_logits, conv_transpose2d, conv2d, cross_entropy, embedding, focal_loss, huber_loss,
-    l1_loss, layer_norm, linear, max_pool2d, mse, nll_loss, one_hot, smooth_l1_loss,
+    bce_with_logits, conv_transpose2d, conv2d, cross_entropy, embedding, focal_loss, group_norm,
+    huber_loss, l1_loss, layer_norm, linear, max_pool2d, mse, nll_loss, one_hot, rms_norm,
+    smooth_l1_loss,
 };
 use wavemix::{DType, Device, Result, Rng, Shape, Tensor, Var, Window};
 
@@ -135,7 +136,10 @@ proptest! {
         agrees_in(DType::F32, wide, &eval, &[x.clone(), gamma.clone(), beta.clone()])?;
         let positions = draw(&[rows.min(40), c.max(8)], seed);
         let (gamma, beta) = (draw(&[c.max(8)], 1), draw(&[c.max(8)], 2));
-        agrees(Bound { roundings: 24.0, terms: 64 + rows }, |v| layer_norm(&v[0], &v[1], &v[2], 1e-5), &[positions, gamma, beta])?;
+        let bound = Bound { roundings: 24.0, terms: 64 + rows };
+        agrees(bound, |v| layer_norm(&v[0], &v[1], &v[2], 1e-5), &[positions.clone(), gamma.clone(), beta.clone()])?;
+        agrees(bound, |v| rms_norm(&v[0], &v[1], 1e-5), &[positions.clone(), gamma.clone()])?;
+        agrees(bound, |v| group_norm(&v[0], 1, &v[1], &v[2], 1e-5), &[positions, gamma, beta])?;
     }
 
     #[test]

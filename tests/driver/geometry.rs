@@ -1,10 +1,10 @@
 //! Images: convolutions, pooling, wavelets, resizing.
 
 use wavemix::ops::{
-    Dropout, Interpolation, avg_pool2d, conv_transpose2d, conv_transpose2d_with_stats, conv2d,
-    gelu_dropout_conv2d, max_pool2d,
+    Dropout, Interpolation, avg_pool2d, conv_transpose2d, conv_transpose2d_with_stats, conv1d,
+    conv2d, gelu_dropout_conv2d, max_pool2d,
 };
-use wavemix::{Error, Result, Rng, Tensor, Var, Window};
+use wavemix::{Error, Result, Rng, Tensor, Var, Window, Window1d};
 
 use super::Call;
 use super::draw::Draw;
@@ -12,6 +12,28 @@ use super::draw::Draw;
 pub const CALLS: &[Call] = &[
     ("conv2d", |d| {
         convolution(d, false, |x, w, b, window| conv2d(x, w, b, window))
+    }),
+    ("conv1d", |d| {
+        let (shape, dtype) = (d.shape(3), d.dtype());
+        let x = if d.once_in(12) {
+            d.any_var()
+        } else {
+            d.var(&shape, dtype)
+        };
+        let window = d.window(x.shape().last().copied().unwrap_or(1).min(1 << 20));
+        let window = Window1d {
+            stride: window.stride[0],
+            padding: window.padding[0],
+            dilation: window.dilation[0],
+            groups: window.groups,
+        };
+        let c_in = x.shape().last().copied().unwrap_or(1);
+        let own = c_in / window.groups.clamp(1, 1 << 20);
+        let lengths = vec![1 + d.below(9), d.positive(), own];
+        let weight = d.possible(lengths);
+        let weight = d.var(&weight, x.dtype());
+        let bias = d.once_in(2).then(|| d.var(&weight.shape()[..1], x.dtype()));
+        conv1d(&x, &weight, bias.as_ref(), window)
     }),
     ("gelu_dropout_conv2d", |d| {
         let (p, rng) = (d.pick(&[0.0, 0.5, 0.3, 1.0, 2.0]), Rng::new(1));

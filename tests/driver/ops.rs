@@ -233,6 +233,16 @@ pub const CALLS: &[Call] = &[
         let (x, [gamma, beta, ..]) = channels(d);
         layer_norm(&x, &gamma, &beta, 1e-5)
     }),
+    ("group_norm", |d| {
+        let (x, [gamma, beta, ..]) = channels(d);
+        let groups = d.number();
+        d.say(groups);
+        ops::group_norm(&x, groups, &gamma, &beta, 1e-5)
+    }),
+    ("rms_norm", |d| {
+        let (x, [gamma, ..]) = channels(d);
+        ops::rms_norm(&x, &gamma, d.real())
+    }),
     ("batch_norm", |d| {
         let (x, [gamma, beta, ..]) = channels(d);
         norm(&x, &gamma, &beta, BatchNormOptions::default())

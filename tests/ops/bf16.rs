@@ -6,8 +6,8 @@
 //! that; what is made of more than one rounded number is off by more, as each case says.
 
 use wavemix::ops::{
-    BatchNormOptions, Interpolation, Statistics, avg_pool2d, batch_norm, concat, layer_norm,
-    max_pool2d, stack,
+    BatchNormOptions, Interpolation, Statistics, avg_pool2d, batch_norm, concat, group_norm,
+    layer_norm, max_pool2d, rms_norm, stack,
 };
 use wavemix::{DType, Result, Rng, Shape, Tensor, Var, Window};
 
@@ -32,6 +32,7 @@ const MAPS: &[&[usize]] = &[&[3, 21, 30, 24]];
 const PAIR: &[&[usize]] = &[&[3, 21, 30, 24], &[3, 21, 30, 24]];
 const SPREAD: &[&[usize]] = &[&[3, 21, 30, 24], &[3, 1, 1, 24]];
 const NORM: &[&[usize]] = &[&[3, 21, 30, 24], &[24], &[24]];
+const NORM_ALONE: &[&[usize]] = &[&[3, 21, 30, 24], &[24]];
 const NORM_ADD: &[&[usize]] = &[&[3, 21, 30, 24], &[3, 21, 30, 24], &[24], &[24]];
 const AROUND_0: [f64; 2] = [-3.0, 3.0];
 const POSITIVE: [f64; 2] = [0.5, 3.0];
@@ -157,6 +158,10 @@ fn cases() -> Vec<Case> {
         case("layer_norm", NORM, |v| {
             layer_norm(&v[0], &v[1], &v[2], 1e-5)
         }),
+        case("group_norm", NORM, |v| {
+            group_norm(&v[0], 3, &v[1], &v[2], 1e-5)
+        }),
+        case("rms_norm", NORM_ALONE, |v| rms_norm(&v[0], &v[1], 1e-5)),
         case("batch_norm", NORM, |v| {
             Ok(batch_norm(&v[0], &v[1], &v[2], BatchNormOptions::default())?.0)
         }),

@@ -7,6 +7,8 @@ use wavemix::{DType, Rng, Shape, Tensor, Var, Window};
 
 use crate::helpers::{assert_starts, message, on_threads};
 
+#[path = "conv2d/conv1d.rs"]
+mod conv1d;
 #[path = "conv2d/errors.rs"]
 mod errors;
 #[path = "conv2d/fast.rs"]

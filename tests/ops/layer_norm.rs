@@ -5,6 +5,9 @@ use wavemix::{DType, Rng, Shape, Tensor, Var};
 
 use crate::helpers::{assert_starts, on_threads};
 
+#[path = "layer_norm/group_norm.rs"]
+mod group_norm;
+
 const EPS: f64 = 1e-5;
 
 fn normal(shape: &[usize], dtype: DType, seed: u64) -> Tensor {
