@@ -4,7 +4,10 @@
 //! that read better as functions are in [`ops`](crate::ops).
 
 pub use crate::data::{Batch, Dataset, Loader, Sample, TensorDataset};
-pub use crate::nn::{BatchNorm, Conv2d, ConvTranspose2d, Linear, Module};
+pub use crate::nn::{
+    BatchNorm, Conv1d, Conv2d, ConvTranspose2d, Dropout, Embedding, GroupNorm, LayerNorm, Linear,
+    Module, MultiHeadAttention, RmsNorm, Sequential,
+};
 pub use crate::optim::{Adam, AdamW, Ema, Lion, Method, Optimizer, Schedule, Sgd, StepOptions};
 pub use crate::params::{FileLayout, Group, Init, Names};
 pub use crate::{

@@ -21,6 +21,8 @@ mod harness;
 mod layers;
 #[path = "cuda/long.rs"]
 mod long;
+#[path = "cuda/nn.rs"]
+mod nn;
 #[path = "cuda/ops.rs"]
 mod ops;
 #[path = "cuda/plumbing.rs"]

@@ -270,6 +270,7 @@ steps! {
 #[test]
 fn every_golden_is_read_by_a_test() {
     let elsewhere = [
+        "layers",
         "pypi_patchify_level3",
         "pypi_patchify_level3_logits",
         "pypi_strided",

@@ -296,6 +296,7 @@ fn is_float(dtype: DType) -> bool {
 fn shape_in_file(shape: &Shape, layout: FileLayout) -> Shape {
     match (layout, &shape[..]) {
         (FileLayout::ChannelsFirst, &[a, kh, kw, b]) => Shape::from([a, b, kh, kw]),
+        (FileLayout::ChannelsFirst, &[a, k, b]) => Shape::from([a, b, k]),
         _ => *shape,
     }
 }

@@ -1,15 +1,25 @@
 //! The fully connected layer.
 
-use crate::nn::fan_in_uniform;
+use super::{fan_in_uniform, optional};
 use crate::ops::linear;
 use crate::params::{FileLayout, Names, ParamId};
 use crate::{Module, Pass, Result, Shape, Var};
 
 /// y = x W' + b over the last axis, [`linear`]: weight `[c_out, c_in]`.
+///
+/// ```
+/// use wavemix::{DType, Module, Params, Pass, Rng, Tensor, nn::Linear};
+/// let declare = |names: &mut wavemix::params::Names| Linear::new(names, "head", [64, 10]);
+/// let (head, params) = Params::declare(DType::F32, &Rng::new(0), declare)?;
+/// let x = Tensor::ones([32, 64], DType::F32);
+/// assert_eq!(head.forward(&Pass::eval(&params), &x.into())?.shape()[..], [32, 10]);
+/// # Ok::<(), wavemix::Error>(())
+/// ```
+#[doc(alias = "nn.Linear")]
 pub struct Linear {
     name: String,
     weight: ParamId,
-    bias: ParamId,
+    bias: Option<ParamId>,
 }
 
 impl Linear {
@@ -18,7 +28,19 @@ impl Linear {
     /// # Errors
     /// More elements than memory can hold.
     pub fn new(names: &mut Names, name: &str, [c_in, c_out]: [usize; 2]) -> Result<Linear> {
-        Linear::with_layout(names, name, [c_in, c_out], FileLayout::Same)
+        Linear::with_layout(names, name, [c_in, c_out], FileLayout::Same, true)
+    }
+
+    /// y = x W': declares `name.weight` alone.
+    ///
+    /// # Errors
+    /// More elements than memory can hold.
+    pub fn without_bias(
+        names: &mut Names,
+        name: &str,
+        [c_in, c_out]: [usize; 2],
+    ) -> Result<Linear> {
+        Linear::with_layout(names, name, [c_in, c_out], FileLayout::Same, false)
     }
 
     /// A layer behind a flattened map of `[height, width, channels]`, which has c_in = height *
@@ -36,16 +58,12 @@ impl Linear {
         c_out: usize,
     ) -> Result<Linear> {
         let ([height, width, channels], c_in) = (map, Shape::new(&map)?.elements());
-        Linear::with_layout(
-            names,
-            name,
-            [c_in, c_out],
-            FileLayout::Flattened {
-                channels,
-                height,
-                width,
-            },
-        )
+        let layout = FileLayout::Flattened {
+            channels,
+            height,
+            width,
+        };
+        Linear::with_layout(names, name, [c_in, c_out], layout, true)
     }
 
     fn with_layout(
@@ -53,10 +71,12 @@ impl Linear {
         name: &str,
         [c_in, c_out]: [usize; 2],
         layout: FileLayout,
+        bias: bool,
     ) -> Result<Linear> {
         let (mut names, shape) = (names.within(name), Shape::new(&[c_out, c_in])?);
-        let weight = names.param("weight", shape, fan_in_uniform(c_in), layout);
-        let bias = names.param("bias", [c_out], fan_in_uniform(c_in), FileLayout::Same);
+        let init = fan_in_uniform(c_in);
+        let weight = names.param("weight", shape, init, layout);
+        let bias = bias.then(|| names.param("bias", [c_out], init, FileLayout::Same));
         Ok(Linear {
             name: name.to_owned(),
             weight,
@@ -73,6 +93,7 @@ impl Module for Linear {
     #[track_caller]
     fn forward(&self, pass: &Pass, x: &Var) -> Result<Var> {
         let _layer = pass.enter(&*self.name);
-        linear(x, &pass.var(self.weight)?, Some(&pass.var(self.bias)?))
+        let bias = optional(pass, self.bias)?;
+        linear(x, &pass.var(self.weight)?, bias.as_ref())
     }
 }

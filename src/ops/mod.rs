@@ -298,6 +298,7 @@ pub use compare::select;
 pub use conv_transpose2d::{conv_transpose2d, conv_transpose2d_with_stats};
 pub use conv2d::{conv1d, conv2d};
 pub use cross_entropy::{CrossEntropyOptions, cross_entropy};
+pub(crate) use dropout::check as check_probability;
 pub use focal_loss::focal_loss;
 pub use gelu_dropout::{Dropout, gelu_dropout_conv2d};
 pub use index::{embedding, one_hot};

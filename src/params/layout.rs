@@ -8,7 +8,7 @@ pub enum FileLayout {
     /// As in memory.
     Same,
     /// A convolution's: `[a, kh, kw, b]` in memory, `[a, b, kh, kw]` in the file (OIHW, and IOHW
-    /// for transposed ones).
+    /// for transposed ones); along rows, `[a, k, b]` and `[a, b, k]`.
     ChannelsFirst,
     /// A linear layer's behind `flatten`. Its inputs, the last axis, are one feature map laid out
     /// as an array: `[height, width, channels]` in memory, where maps are NHWC, and `[channels,
@@ -33,6 +33,7 @@ impl FileLayout {
     pub(crate) fn matrices(self, shape: &[usize]) -> Option<[usize; 2]> {
         match (self, shape) {
             (FileLayout::ChannelsFirst, &[_, kh, kw, b]) => Some([kh * kw, b]),
+            (FileLayout::ChannelsFirst, &[_, k, b]) => Some([k, b]),
             (
                 FileLayout::Flattened {
                     channels,
@@ -49,9 +50,9 @@ impl FileLayout {
     pub(super) fn misfit(self, shape: &Shape) -> Option<String> {
         match self {
             FileLayout::Same => None,
-            FileLayout::ChannelsFirst if shape.len() == 4 => None,
+            FileLayout::ChannelsFirst if [3, 4].contains(&shape.len()) => None,
             FileLayout::ChannelsFirst => Some(format!(
-                "channels first is an order of four axes, its shape is {shape}"
+                "channels first is an order of three or four axes, its shape is {shape}"
             )),
             FileLayout::Flattened {
                 channels,

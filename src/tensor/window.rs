@@ -88,6 +88,22 @@ impl From<Window1d> for Window {
     }
 }
 
+/// Rows and columns of a kernel: `3` is a square one, `[3, 5]` has three rows and five columns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KernelSize(pub [usize; 2]);
+
+impl From<usize> for KernelSize {
+    fn from(side: usize) -> KernelSize {
+        KernelSize([side; 2])
+    }
+}
+
+impl From<[usize; 2]> for KernelSize {
+    fn from(size: [usize; 2]) -> KernelSize {
+        KernelSize(size)
+    }
+}
+
 impl Window {
     /// A window that moves by its own size, as pooling does mostly.
     pub fn tiling(kernel: usize) -> Window {
@@ -196,17 +212,17 @@ impl Window {
         Ok(out)
     }
 
-    /// Checks what a layer of these channels, input and output, and of a square kernel asks for
+    /// Checks what a layer of these channels, input and output, and of this kernel asks for
     /// whatever the image.
     #[track_caller]
     pub(crate) fn check_layer(
         &self,
         op: &'static str,
         channels: [usize; 2],
-        kernel: usize,
+        kernel: [usize; 2],
         transposed: bool,
     ) -> Result<()> {
-        self.check(op, [kernel; 2])?;
+        self.check(op, kernel)?;
         self.check_output_padding(op, transposed)?;
         for (name, channels) in ["c_in", "c_out"].into_iter().zip(channels) {
             if !channels.is_multiple_of(self.groups) {

@@ -1,0 +1,79 @@
+//! Layers against PyTorch's of the same name: state dicts load by their names, values and gradients
+//! agree. `goldens/layers.py` wrote the numbers.
+
+#[path = "layers/cases.rs"]
+mod cases;
+#[path = "layers/errors.rs"]
+mod errors;
+#[path = "layers/golden.rs"]
+mod golden;
+mod helpers;
+
+use wavemix::gradcheck::gradcheck;
+use wavemix::{DType, Device, Pass, Precision, Rng, Var};
+
+use cases::CASES;
+use golden::{Golden, assert_near, assert_rounded, loaded, run, under};
+
+/// Rounding of f64 in sums of up to 64 products, some of which follow one another.
+const F64: f64 = 64.0 * 8.0 * f64::EPSILON;
+
+#[test]
+fn values_and_gradients_are_pytorchs() {
+    for case in CASES {
+        let (golden, name) = (Golden::of(case), case.name);
+        let got = run(case, &golden, None, Device::Cpu);
+        assert_near(name, &got.y, &golden.get(case, "output"), F64);
+        for (i, dx) in got.inputs.iter().enumerate() {
+            let want = golden.get(case, &format!("grad_input.{i}"));
+            assert_near(&format!("{name}, input {i}"), dx, &want, F64);
+        }
+        for (weight, want) in under(&golden.0, "grad") {
+            let what = format!("{name}, {weight}");
+            assert_near(&what, &got.weights[&weight], &want, F64);
+        }
+        for (buffer, want) in under(&golden.0, "after") {
+            let own = &got.weights[&buffer];
+            assert_near(&format!("{name}, {buffer}"), own, &want, F64);
+        }
+    }
+}
+
+/// In bf16, from weights and inputs that are bf16 numbers, so that only what is computed from them
+/// is rounded.
+#[test]
+fn passes_in_bf16_are_f64_rounded_a_few_times() {
+    for case in CASES {
+        let golden = Golden::of(case).rounded(DType::BF16);
+        let want = run(case, &golden, None, Device::Cpu);
+        let got = run(case, &golden, Some(Precision::Bf16), Device::Cpu);
+        assert_eq!(got.y.dtype(), DType::BF16, "{}", case.name);
+        assert_rounded(case, &got, &want, 2f64.powi(-9));
+    }
+}
+
+#[test]
+fn gradients_of_inputs_are_those_of_differences() {
+    for case in CASES {
+        let golden = Golden::of(case);
+        let (layer, params) = loaded(case, &golden, DType::F64);
+        let f = |v: &[Var]| layer(&Pass::train(&params, Rng::new(1)), v, Device::Cpu);
+        gradcheck(f, &golden.inputs(case)).unwrap_or_else(|e| panic!("{}: {e}", case.name));
+    }
+}
+
+#[test]
+fn two_threads_give_the_bits_of_one() {
+    for case in CASES {
+        let golden = Golden::of(case);
+        let outcome = |threads| {
+            helpers::on_threads(threads, || {
+                let got = run(case, &golden, Some(Precision::F32), Device::Cpu);
+                let weights = got.weights.values().filter(|x| x.dtype() == DType::F32);
+                let all = [&got.y].into_iter().chain(&got.inputs).chain(weights);
+                all.map(|x| x.to_vec::<f32>().unwrap()).collect::<Vec<_>>()
+            })
+        };
+        assert!(outcome(1) == outcome(2), "{}", case.name);
+    }
+}
