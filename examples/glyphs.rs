@@ -15,10 +15,8 @@ use wavemix::data::{ImageSet, Source};
 use wavemix::{Error, Result};
 
 fn main() -> ExitCode {
-    let folder = Arg::new("data")
-        .long("data")
-        .value_name("DIR")
-        .value_parser(value_parser!(PathBuf));
+    let folder =
+        Arg::new("data").long("data").value_name("DIR").value_parser(value_parser!(PathBuf));
     let rows = Arg::new("writers")
         .long("writers")
         .default_value("16")
@@ -31,23 +29,10 @@ fn main() -> ExitCode {
         .arg(Arg::new("seed").long("seed").default_value("0").value_parser(value_parser!(u64)).help("Other seed, other writers"))
         .get_matches();
     let seed = args.get_one("seed").copied().unwrap_or_default();
-    let rows = args
-        .get_one::<u16>("writers")
-        .copied()
-        .map_or(16, usize::from);
-    let file = args
-        .get_one("file")
-        .cloned()
-        .unwrap_or_else(|| PathBuf::from("glyphs.png"));
+    let rows = args.get_one::<u16>("writers").copied().map_or(16, usize::from);
+    let file = args.get_one("file").cloned().unwrap_or_else(|| PathBuf::from("glyphs.png"));
     let page = match args.get_one::<PathBuf>("data") {
-        None => glyphs::page(
-            &Settings {
-                seed,
-                ..Settings::default()
-            },
-            Writers::Train,
-            rows,
-        ),
+        None => glyphs::page(&Settings { seed, ..Settings::default() }, Writers::Train, rows),
         Some(folder) => beside_mnist(seed, rows, folder),
     };
     exit_status(page.and_then(|page| save(&file, &page)))
@@ -58,11 +43,7 @@ type Page = (usize, usize, Vec<u8>);
 
 /// Generated digits, a grey bar, and as many real ones.
 fn beside_mnist(seed: u64, rows: usize, folder: &Path) -> Result<Page> {
-    let settings = Settings {
-        classes: Classes::Digits,
-        framing: Framing::Mnist,
-        seed,
-    };
+    let settings = Settings { classes: Classes::Digits, framing: Framing::Mnist, seed };
     let (width, height, written) = glyphs::page(&settings, Writers::Train, rows)?;
     let real = first_of_each_class(&Source::Mnist.load_test(folder)?, rows);
     let bar = [90; 4];
@@ -70,9 +51,7 @@ fn beside_mnist(seed: u64, rows: usize, folder: &Path) -> Result<Page> {
     Ok((
         2 * width + bar.len(),
         height,
-        lines
-            .flat_map(|(left, right)| [left, &bar, right].concat())
-            .collect(),
+        lines.flat_map(|(left, right)| [left, &bar, right].concat()).collect(),
     ))
 }
 
@@ -100,9 +79,7 @@ fn save(path: &Path, (width, height, pixels): &Page) -> Result<()> {
     let mut encoder = png::Encoder::new(BufWriter::new(file), *width as u32, *height as u32);
     encoder.set_color(png::ColorType::Grayscale);
     encoder.set_compression(png::Compression::High);
-    let written = encoder
-        .write_header()
-        .and_then(|mut png| png.write_image_data(pixels));
+    let written = encoder.write_header().and_then(|mut png| png.write_image_data(pixels));
     written.map_err(|error| Error::data(path, error))?;
     writeln!(Stdout, "{}: {width} x {height} pixels", path.display())
 }

@@ -56,15 +56,10 @@ fn predict() -> Result<()> {
     for file in m.get_many::<PathBuf>("FILE").into_iter().flatten() {
         let asked =
             (m.get_flag("transposed") || m.get_flag("upright")).then(|| m.get_flag("transposed"));
-        let transposed = asked
-            .or_else(|| transposed_by_name(file))
-            .unwrap_or(saved.card.transposed);
+        let transposed =
+            asked.or_else(|| transposed_by_name(file)).unwrap_or(saved.card.transposed);
         for picture in read_pictures(file, count, transposed)? {
-            let picture = if m.get_flag("invert") {
-                picture.inverted()
-            } else {
-                picture
-            };
+            let picture = if m.get_flag("invert") { picture.inverted() } else { picture };
             writeln!(Stdout, "{}: {}", picture.name, top_five(&saved, &picture)?)?;
         }
     }
@@ -83,17 +78,9 @@ fn top_five(saved: &Saved, picture: &Picture) -> Result<String> {
     let probabilities = saved.probabilities(&image)?;
     let (probabilities, classes) = probabilities.topk(5.min(probabilities.shape()[1]))?;
     let name = |class: i64| {
-        saved
-            .card
-            .classes
-            .get(class as usize)
-            .cloned()
-            .unwrap_or_else(|| class.to_string())
+        saved.card.classes.get(class as usize).cloned().unwrap_or_else(|| class.to_string())
     };
-    let pairs = probabilities
-        .to_vec::<f32>()?
-        .into_iter()
-        .zip(classes.to_vec::<i64>()?);
+    let pairs = probabilities.to_vec::<f32>()?.into_iter().zip(classes.to_vec::<i64>()?);
     Ok(pairs
         .map(|(p, class)| format!("{} {:.1} %", name(class), 100.0 * p))
         .collect::<Vec<_>>()

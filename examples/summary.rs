@@ -43,10 +43,7 @@ fn command() -> Command {
             "Classes, or output channels when upscaling [default: 10; 3 when upscaling]",
         ))
         .arg(number("size", "Height and width of the images").default_value("32"))
-        .arg(number(
-            "ff",
-            "HostToDevice-forward dimension [default: dim]",
-        ))
+        .arg(number("ff", "HostToDevice-forward dimension [default: dim]"))
         .arg(number("mult", "MLP multiplication factor [default: 2]"))
         .arg(
             Arg::new("upsample")
@@ -78,15 +75,9 @@ fn config(m: &ArgMatches) -> Result<Config> {
     config.ff = number("ff").unwrap_or(config.ff);
     config.mult = number("mult").unwrap_or(config.mult);
     config.task = match (text("head"), number("classes")) {
-        (Some("segment"), classes) => Task::Segment {
-            classes: classes.unwrap_or(10),
-        },
-        (Some("upscale"), channels) => Task::Upscale {
-            channels: channels.unwrap_or(3),
-        },
-        (_, classes) => Task::Classify {
-            classes: classes.unwrap_or(10),
-        },
+        (Some("segment"), classes) => Task::Segment { classes: classes.unwrap_or(10) },
+        (Some("upscale"), channels) => Task::Upscale { channels: channels.unwrap_or(3) },
+        (_, classes) => Task::Classify { classes: classes.unwrap_or(10) },
     };
     if let Some(kind) = text("upsample") {
         config.resize = kind.parse::<Resize>()?;

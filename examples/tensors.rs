@@ -45,11 +45,7 @@ fn arithmetic(a: &Tensor) -> Result<()> {
 
     // Reductions name their axes. `keep` leaves axes of length 1, ready to broadcast.
     writeln!(Stdout, "mean over axis 0: {}", x.mean(0)?)?;
-    writeln!(
-        Stdout,
-        "rows without their mean =\n{}",
-        (&x - &x.mean_keep(1)?)?
-    )?;
+    writeln!(Stdout, "rows without their mean =\n{}", (&x - &x.mean_keep(1)?)?)?;
     writeln!(Stdout, "largest of each row at {}\n", a.argmax(1)?)
 }
 
@@ -82,11 +78,7 @@ fn random_numbers() -> Result<()> {
     // Random numbers come from a seed and a place in its stream: the same on any machine, with any
     // number of threads.
     let rng = Rng::new(7);
-    writeln!(
-        Stdout,
-        "normal: {}\n",
-        Tensor::normal([4], 0.0, 1.0, DType::F32, &rng)
-    )
+    writeln!(Stdout, "normal: {}\n", Tensor::normal([4], 0.0, 1.0, DType::F32, &rng))
 }
 
 fn gradients(a: &Tensor) -> Result<()> {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::{self, JoinHandle};
 
-use crate::{Error, Result, Tensor};
+use crate::{Error, Result, Tensor, Var};
 
 /// Some samples, each a row of two tensors.
 #[derive(Clone)]
@@ -19,6 +19,11 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// The inputs as a model takes them, and the targets.
+    pub fn into_parts(self) -> (Var, Tensor) {
+        (self.inputs.into(), self.targets)
+    }
+
     /// Number of samples.
     pub fn size(&self) -> usize {
         self.targets.shape().first().copied().unwrap_or(0)

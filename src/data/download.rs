@@ -78,7 +78,8 @@ impl Downloader {
     /// # Errors
     /// Neither curl nor wget (the message tells how to do it by hand), no server that answers, a
     /// wrong checksum, a disk that refuses. In each case nothing stands under the final name.
-    pub fn fetch(&self, remote: &Remote, folder: &Path) -> Result<()> {
+    pub fn fetch(&self, remote: &Remote, folder: impl AsRef<Path>) -> Result<()> {
+        let folder = folder.as_ref();
         let file = folder.join(remote.file);
         if file.is_file() {
             return Ok(());
@@ -186,9 +187,9 @@ impl Source {
     ///
     /// # Errors
     /// See [`Downloader::fetch`].
-    pub fn download(self, folder: &Path, downloader: &Downloader) -> Result<()> {
+    pub fn download(self, folder: impl AsRef<Path>, downloader: &Downloader) -> Result<()> {
         self.remotes()
             .iter()
-            .try_for_each(|remote| downloader.fetch(remote, folder))
+            .try_for_each(|remote| downloader.fetch(remote, folder.as_ref()))
     }
 }

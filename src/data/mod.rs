@@ -112,4 +112,19 @@ impl TrainTest {
             std,
         })
     }
+
+    /// Batches of so many normalised images: of the training images, and of the test images.
+    ///
+    /// # Errors
+    /// Those of [`Loader::new`].
+    pub fn loaders(self, batch_size: usize) -> Result<(Loader, Loader)> {
+        let TrainTest {
+            train,
+            test,
+            mean,
+            std,
+        } = self;
+        let loader = |set| Loader::new(set, batch_size)?.normalised(&mean, &std);
+        Ok((loader(train)?, loader(test)?))
+    }
 }

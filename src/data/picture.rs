@@ -31,7 +31,12 @@ pub struct Picture {
 /// # Errors
 /// No such file, another format than the two, or a malformed file; a PNG where the feature
 /// `pictures` is off.
-pub fn read_pictures(path: &Path, count: usize, transposed: bool) -> Result<Vec<Picture>> {
+pub fn read_pictures(
+    path: impl AsRef<Path>,
+    count: usize,
+    transposed: bool,
+) -> Result<Vec<Picture>> {
+    let path = path.as_ref();
     let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
     if bytes.starts_with(b"\x89PNG") {
         #[cfg(feature = "pictures")]
@@ -68,7 +73,8 @@ pub fn read_pictures(path: &Path, count: usize, transposed: bool) -> Result<Vec<
 
 /// Whether the name of an IDX file tells that it keeps its images column by column: those of EMNIST
 /// do, and those that are named as MNIST's do not.
-pub fn transposed_by_name(path: &Path) -> Option<bool> {
+pub fn transposed_by_name(path: impl AsRef<Path>) -> Option<bool> {
+    let path = path.as_ref();
     let name = path.file_name()?.to_string_lossy().to_lowercase();
     let starts = |prefixes: &[&str]| prefixes.iter().any(|prefix| name.starts_with(prefix));
     if starts(&["emnist-"]) {

@@ -4,7 +4,7 @@ use super::archive::File;
 use super::emnist::{self, Split};
 use super::place::{Layout, Place};
 use super::sets::{self, Format, Spec};
-use super::{ImageSet, Remote, TrainTest, cifar, idx};
+use super::{ImageSet, Remote, TrainTest, cifar, glyphs, idx};
 use crate::{Error, Result};
 use std::ffi::OsString;
 use std::fmt;
@@ -14,9 +14,8 @@ use std::str::FromStr;
 /// A published data set.
 ///
 /// ```no_run
-/// # use std::path::Path;
 /// let source: wavemix::data::Source = "emnist-balanced".parse()?;
-/// let pair = source.load(Path::new("/data"))?;
+/// let pair = source.load("/data")?;
 /// println!("{} training and {} test images", pair.train.len(), pair.test.len());
 /// # Ok::<(), wavemix::Error>(())
 /// ```
@@ -105,21 +104,22 @@ impl Source {
     /// # Errors
     /// Some files are there and others missing, or only the Python version of a CIFAR set; the
     /// message says which. A folder that the system does not let be read.
-    pub fn locate(self, dir: &Path, part: Part) -> Result<Option<Place>> {
-        self.layout(part).locate(dir)
+    pub fn locate(self, dir: impl AsRef<Path>, part: Part) -> Result<Option<Place>> {
+        self.layout(part).locate(dir.as_ref())
     }
 
     /// The error of a set that is not in `dir`, one line: what was looked for, where, and how to
     /// get it.
-    pub fn missing(self, dir: &Path, part: Part) -> Error {
-        self.layout(part).missing(dir)
+    pub fn missing(self, dir: impl AsRef<Path>, part: Part) -> Error {
+        self.layout(part).missing(dir.as_ref())
     }
 
     /// Training and test images from `dir`; see [`locate`](Self::locate).
     ///
     /// # Errors
     /// Nothing or not everything there, or a malformed file.
-    pub fn load(self, dir: &Path) -> Result<TrainTest> {
+    pub fn load(self, dir: impl AsRef<Path>) -> Result<TrainTest> {
+        let dir = dir.as_ref();
         let mut sets = self.read(dir, Part::Both)?;
         let (Some(test), Some(train)) = (sets.pop(), sets.pop()) else {
             return Err(self.missing(dir, Part::Both));
@@ -130,10 +130,47 @@ impl Source {
 
     /// Test images alone, from a `dir` that need not hold others. Errors as for
     /// [`load`](Self::load).
-    pub fn load_test(self, dir: &Path) -> Result<ImageSet> {
+    pub fn load_test(self, dir: impl AsRef<Path>) -> Result<ImageSet> {
+        let dir = dir.as_ref();
         self.read(dir, Part::Test)?
             .pop()
             .ok_or_else(|| self.missing(dir, Part::Test))
+    }
+
+    /// Built-in glyphs of its classes, framed as its images are: so many of each class to train on
+    /// and to test with. They stand in for a set of characters that is not there.
+    ///
+    /// # Errors
+    /// A set of other things than characters, a count of 0, more glyphs than memory can hold.
+    pub fn drawn(self, [train, test]: [usize; 2], seed: u64) -> Result<TrainTest> {
+        let Some((classes, framing)) = self.spec().glyphs else {
+            return Err(Error::Argument(format!(
+                "no built-in glyphs are of {}'s classes",
+                self.title()
+            )));
+        };
+        let settings = glyphs::Settings {
+            classes,
+            framing,
+            seed,
+        };
+        glyphs::pair(&settings, train, test)
+    }
+
+    /// The set from `folder`, as [`Source::load`] reads it; where no folder is given, built-in
+    /// glyphs of its classes, as [`Source::drawn`] draws them with seed 0.
+    ///
+    /// # Errors
+    /// Those of [`Source::load`] and [`Source::drawn`].
+    pub fn load_or_drawn(
+        self,
+        folder: Option<impl AsRef<Path>>,
+        per_class: [usize; 2],
+    ) -> Result<TrainTest> {
+        match folder {
+            Some(folder) => self.load(folder),
+            None => self.drawn(per_class, 0),
+        }
     }
 
     /// The sets of `part`, the test set last.

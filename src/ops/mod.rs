@@ -94,6 +94,7 @@
 //! | [`Var::permute`] | `torch.permute` |
 //! | [`Var::transpose`] | `torch.transpose` |
 //! | [`Var::flip`] | `torch.flip` |
+//! | [`Var::sum_to`] | `torch.Tensor.sum_to_size` |
 //! | [`Var::expand`] | `torch.Tensor.expand`, `torch.broadcast_to` |
 //! | [`Var::pad`] | `F.pad` with zeros |
 //! | [`Var::slice`] | `torch.narrow` |

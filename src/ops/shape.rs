@@ -236,6 +236,27 @@ impl Var {
             Linear(move |dy: Tensor| dy.sum_to(&old))
         }))
     }
+
+    /// The sum over the axes along which `shape` would be repeated to make this one: what the
+    /// gradient of a broadcast operand is.
+    ///
+    /// **Shapes**: x of any shape that `shape` broadcasts to, the result of `shape`. **Backward**:
+    /// dx = dy, repeated. **Saves**: nothing. **Errors**: a shape that does not broadcast to that
+    /// of x. **Source**: `torch.Tensor.sum_to_size`.
+    #[doc(alias = "sum_to_size")]
+    #[track_caller]
+    pub fn sum_to(&self, shape: impl Into<Shape>) -> Result<Var> {
+        let (own, shape) = (*self.shape(), shape.into().checked("sum_to")?);
+        crate::ops::float("sum_to", ("x", self.value()))?;
+        if shape.broadcast(&own) != Some(own) {
+            let expected = format!("one that broadcasts to {own}");
+            return Err(Error::operand("sum_to", "shape", expected, shape));
+        }
+        let y = self.value().sum_to(&shape)?;
+        Ok(Var::record("sum_to", &[self], y, || {
+            Linear(move |dy: Tensor| dy.expand(&own))
+        }))
+    }
 }
 
 /// The parts one after the other along axis `axis`.

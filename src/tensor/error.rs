@@ -17,7 +17,6 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// ```text
 /// conv2d: weight expects [c_out, kh, kw, c_in = 64], got [128, 3, 3, 32] (train.rs:41, in layers.3.reduction)
 /// ```
-#[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
     /// An operand of an op has the wrong shape, dtype or value.
@@ -110,6 +109,13 @@ impl Error {
             "unknown {what} `{got}`; choose one of {}",
             choices.join(", ")
         ))
+    }
+}
+
+impl fmt::Debug for Error {
+    /// The message, as that is what `unwrap` and a `main` that returns a `Result` print.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

@@ -121,6 +121,7 @@ proptest! {
             agrees(ELEMENTWISE, |v| v[0].triu(diagonal), &x)?;
         }
         agrees(ELEMENTWISE, |v| v[0].pad(&[(0, 0), (1, 0), (0, 2), (3, 4)]), &x)?;
+        agrees(sums(dims[0] * dims[2]), |v| v[0].sum_to([dims[1], 1, dims[3]]), &x)?;
         agrees(sums(5), |v| v[0].reshape([dims[0], 1, dims[1], dims[2], dims[3]])?.expand([dims[0], 5, dims[1], dims[2], dims[3]]), &x)?;
     }
 

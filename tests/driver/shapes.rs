@@ -146,6 +146,12 @@ pub const CALLS: &[Call] = &[
         d.say(format!("{around:?}"));
         x.pad(&around)
     }),
+    ("sum_to", |d| {
+        let x = d.any_var();
+        let shape = d.broadcasting(x.shape());
+        d.say(format!("{shape:?}"));
+        x.sum_to(shape)
+    }),
     ("expand", |d| {
         let shape = d.any_shape();
         let own = d.broadcasting(&shape);

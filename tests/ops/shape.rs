@@ -470,3 +470,25 @@ fn flatten_joins_the_axes_from_one_on() {
         "{error}"
     );
 }
+
+#[test]
+fn sum_to_is_what_broadcasting_gives_back() {
+    let x = counted(&[2, 3, 4]);
+    for (shape, want) in [(vec![3, 1], vec![60.0, 92.0, 124.0]), (vec![], vec![276.0])] {
+        let y = x.sum_to(&shape).unwrap();
+        assert_eq!(
+            (&y.shape()[..], y.to_vec::<f64>().unwrap()),
+            (&shape[..], want)
+        );
+        adjoint_check(|x| x.sum_to(&shape), &[2, 3, 4]).unwrap();
+    }
+    assert_eq!(
+        x.sum_to([2, 3, 4]).unwrap().to_vec::<f64>().unwrap(),
+        x.to_vec::<f64>().unwrap()
+    );
+    let error = x.sum_to([2, 4]).unwrap_err().to_string();
+    assert!(
+        error.starts_with("sum_to: shape expects one that broadcasts to [2, 3, 4], got [2, 4]"),
+        "{error}"
+    );
+}
