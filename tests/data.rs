@@ -379,7 +379,7 @@ fn cifar_folders_are_read_and_pickles_refused() {
             &cifar(&[&[i], &[i + 1]]),
         );
     }
-    let said = message(Source::Cifar10.load(&folder.path().join("cifar-10-batches-bin")));
+    let said = message(Source::Cifar10.load(folder.path().join("cifar-10-batches-bin")));
     assert!(
         said.ends_with("CIFAR-10 is not whole: test_batch.bin missing"),
         "{said}"

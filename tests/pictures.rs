@@ -2,6 +2,8 @@
 //! are not read.
 
 mod files;
+#[path = "pictures/folders.rs"]
+mod folders;
 
 use std::borrow::Cow;
 use std::path::Path;

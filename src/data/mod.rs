@@ -26,6 +26,8 @@ mod fingerprint;
 pub mod glyphs;
 mod gzip;
 pub mod idx;
+#[cfg(feature = "pictures")]
+mod image_folder;
 mod image_set;
 mod loader;
 mod normalise;
@@ -34,8 +36,11 @@ mod place;
 #[cfg(feature = "pictures")]
 mod png;
 mod remotes;
+#[cfg(feature = "pictures")]
+mod resize;
 mod sets;
 mod source;
+mod subset;
 mod tar;
 
 pub use augment::Augment;
@@ -45,6 +50,8 @@ pub use dataset::{Dataset, Sample, TensorDataset};
 pub use download::Downloader;
 pub use emnist::Split;
 pub use feed::HostToDevice;
+#[cfg(feature = "pictures")]
+pub use image_folder::ImageFolder;
 pub use image_set::ImageSet;
 pub use loader::Loader;
 pub use normalise::Constants;
@@ -52,6 +59,7 @@ pub use picture::{Picture, read_pictures, transposed_by_name};
 pub use place::Place;
 pub use remotes::Remote;
 pub use source::{Part, Source, default_folder, default_folder_from};
+pub use subset::{Subset, random_split};
 
 use crate::{Error, Result};
 

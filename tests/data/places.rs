@@ -26,7 +26,7 @@ fn every_layout_is_found() {
         assert_eq!(place, Some(Place::Folder(folder.path().join(under))));
         assert_eq!(source.load(folder.path()).unwrap().train.len(), 3);
         assert_eq!(
-            source.load(&folder.path().join(under)).unwrap().test.len(),
+            source.load(folder.path().join(under)).unwrap().test.len(),
             3
         );
     }

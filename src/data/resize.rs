@@ -1,0 +1,98 @@
+//! Pictures made larger or smaller.
+
+/// For one output along an axis: the first input that it reads, and the weight of that and of those
+/// behind it. The weights add up to 1.
+struct Taps {
+    first: usize,
+    weights: Vec<f32>,
+}
+
+/// The taps of each of `to` outputs over `from` inputs: a triangle around the output's centre whose
+/// half width is an input, or as many inputs as fall on one output where there are several. So a
+/// smaller picture is a weighted mean of all pixels of the larger one, without aliasing.
+///
+/// Source: Pillow's `Image.resize` with `BILINEAR`, which torchvision's `Resize` uses.
+fn taps(from: usize, to: usize) -> Vec<Taps> {
+    let scale = from as f64 / to as f64;
+    let reach = scale.max(1.0);
+    let of = |i: usize| {
+        let centre = (i as f64 + 0.5) * scale;
+        let first = (centre - reach + 0.5).max(0.0) as usize;
+        let end = ((centre + reach + 0.5) as usize).min(from);
+        let weight = |k: usize| 1.0 - ((k as f64 + 0.5 - centre) / reach).abs();
+        let weights: Vec<f64> = (first..end).map(|k| weight(k).max(0.0)).collect();
+        let sum: f64 = weights.iter().sum();
+        Taps {
+            first,
+            weights: weights.iter().map(|w| (w / sum) as f32).collect(),
+        }
+    };
+    (0..to).map(of).collect()
+}
+
+/// An image `[h, w, c]` of bytes as one of `to` rows and columns; none of the sizes is 0.
+pub(super) fn resize(image: &[u8], [h, w, c]: [usize; 3], to: [usize; 2]) -> Vec<u8> {
+    if [h, w] == to {
+        return image.to_vec();
+    }
+    // Rows first: [h, to_w, c] in f32.
+    let columns = taps(w, to[1]);
+    let mut rows = Vec::with_capacity(h * to[1] * c);
+    for row in image.chunks_exact(w * c) {
+        for tap in &columns {
+            for channel in 0..c {
+                let pixels = row[tap.first * c + channel..].iter().step_by(c);
+                let terms = tap.weights.iter().zip(pixels);
+                rows.push(terms.map(|(w, &x)| w * f32::from(x)).sum::<f32>());
+            }
+        }
+    }
+    let (line, mut out) = (to[1] * c, Vec::with_capacity(to[0] * to[1] * c));
+    for tap in taps(h, to[0]) {
+        for i in 0..line {
+            let values = rows[tap.first * line + i..].iter().step_by(line);
+            let sum: f32 = tap.weights.iter().zip(values).map(|(w, x)| w * x).sum();
+            out.push((sum + 0.5).clamp(0.0, 255.0) as u8);
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_size_changes_nothing_and_constants_stay() {
+        let image: Vec<u8> = (0..2 * 3 * 3).map(|i| i * 14).collect();
+        assert_eq!(resize(&image, [2, 3, 3], [2, 3]), image);
+        for to in [[1, 1], [7, 5], [40, 2]] {
+            assert!(resize(&[77; 24], [4, 2, 3], to).iter().all(|&v| v == 77));
+        }
+    }
+
+    #[test]
+    fn values_are_those_of_pillow() {
+        // np.arange(0, 200, 10, dtype=np.uint8).reshape(4, 5) by Pillow 12, which rounds between
+        // its two passes too: so at most one apart.
+        let image: Vec<u8> = (0..20).map(|i| i * 10).collect();
+        let cases: [([usize; 2], &[u8]); 3] = [
+            ([2, 2], &[46, 66, 124, 144]),
+            (
+                [3, 7],
+                &[
+                    15, 21, 28, 35, 42, 49, 55, 75, 81, 88, 95, 102, 109, 115, 135, 141, 148, 155,
+                    162, 169, 175,
+                ],
+            ),
+            ([1, 3], &[79, 95, 111]),
+        ];
+        for (size, want) in cases {
+            let got = resize(&image, [4, 5, 1], size);
+            assert_eq!(got.len(), want.len());
+            for (got, want) in got.iter().zip(want) {
+                assert!(got.abs_diff(*want) <= 1, "{size:?}: {got} for {want}");
+            }
+        }
+    }
+}

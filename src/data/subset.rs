@@ -1,0 +1,94 @@
+//! Parts of a data set.
+
+use std::sync::Arc;
+
+use super::dataset::{Dataset, Sample};
+use crate::{Error, Result, Rng};
+
+/// Some samples of a data set, in an order of their own.
+#[doc(alias = "torch.utils.data.Subset")]
+#[derive(Clone)]
+pub struct Subset {
+    data: Arc<dyn Dataset>,
+    indices: Vec<usize>,
+}
+
+impl Subset {
+    /// The samples of these numbers, in this order.
+    ///
+    /// # Errors
+    /// A number that the set does not have.
+    pub fn new(data: Arc<dyn Dataset>, indices: Vec<usize>) -> Result<Subset> {
+        if let Some(bad) = indices.iter().find(|&&i| i >= data.len()) {
+            return Err(Error::Argument(format!(
+                "{}: there is no sample {bad}, but {} of them",
+                data.name(),
+                data.len()
+            )));
+        }
+        Ok(Subset { data, indices })
+    }
+}
+
+impl Dataset for Subset {
+    fn len(&self) -> usize {
+        self.indices.len()
+    }
+
+    fn sample(&self, index: usize) -> Result<Sample> {
+        self.data.sample(self.indices[index])
+    }
+
+    fn name(&self) -> &str {
+        self.data.name()
+    }
+
+    fn classes(&self) -> &[String] {
+        self.data.classes()
+    }
+
+    /// That of the whole set, and which samples these are.
+    fn fingerprint(&self) -> String {
+        let indices = self.indices.iter().map(|&i| i as u64);
+        let hash = hash(indices);
+        let (whole, n) = (self.data.fingerprint(), self.len());
+        format!("{n} of {whole}, samples {hash:016x}")
+    }
+
+    fn check(&self) -> Result<()> {
+        self.data.check()
+    }
+}
+
+/// 64 bits of these words, FNV-1a: against accidents.
+pub(super) fn hash(words: impl Iterator<Item = u64>) -> u64 {
+    words.fold(0xcbf2_9ce4_8422_2325, |hash, word| {
+        (hash ^ word).wrapping_mul(0x100_0000_01b3)
+    })
+}
+
+/// A data set in two parts: `fraction` of its samples, drawn at random and rounded to the nearest
+/// number, are the second one.
+///
+/// # Errors
+/// A fraction that is not within 0 and 1.
+#[doc(alias = "torch.utils.data.random_split")]
+pub fn random_split(
+    data: impl Dataset + 'static,
+    fraction: f64,
+    rng: &Rng,
+) -> Result<(Subset, Subset)> {
+    if !(0.0..=1.0).contains(&fraction) {
+        return Err(Error::Argument(format!(
+            "a part of a data set is a fraction within 0 and 1, not {fraction}"
+        )));
+    }
+    let mut order = rng.clone().permutation(data.len());
+    let held_out = (data.len() as f64 * fraction).round() as usize;
+    let second = order.split_off(data.len() - held_out);
+    let data: Arc<dyn Dataset> = Arc::new(data);
+    Ok((
+        Subset::new(data.clone(), order)?,
+        Subset::new(data, second)?,
+    ))
+}

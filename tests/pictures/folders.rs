@@ -1,0 +1,129 @@
+//! A folder of pictures for each class, and parts of data sets.
+
+use super::*;
+use std::sync::Arc;
+use wavemix::data::{Dataset, ImageFolder, Subset, random_split};
+
+fn flat(size: [u32; 2], tone: u8) -> Vec<u8> {
+    let bytes = vec![tone; (size[0] * size[1]) as usize];
+    png(
+        size,
+        ColorType::Grayscale,
+        BitDepth::Eight,
+        &bytes,
+        &[],
+        &[],
+    )
+}
+
+fn message<T>(result: wavemix::Result<T>) -> String {
+    result.err().map_or("no error".into(), |e| e.to_string())
+}
+
+/// Two classes: `cat` with three pictures, one in a folder of its own, `dog` with one in colour.
+fn pets(name: &str) -> Folder {
+    let folder = Folder::new(name);
+    folder.write(
+        "dog/1.PNG",
+        &png(
+            [2, 1],
+            ColorType::Rgb,
+            BitDepth::Eight,
+            &[1, 2, 3, 5, 6, 7],
+            &[],
+            &[],
+        ),
+    );
+    folder.write("cat/2.png", &flat([3, 5], 20));
+    folder.write("cat/10.png", &flat([4, 4], 10));
+    folder.write("cat/more/1.png", &flat([1, 1], 30));
+    folder.write("cat/notes.txt", b"not a picture");
+    folder.write("readme.txt", b"not a class");
+    folder
+}
+
+#[test]
+fn folders_are_classes_and_pictures_come_in_the_order_of_their_paths() {
+    let folder = pets("image-folder");
+    let set = ImageFolder::new(folder.path(), [2, 2]).unwrap();
+    assert_eq!(set.classes(), ["cat", "dog"]);
+    let samples: Vec<(Vec<u8>, i64)> = (0..set.len())
+        .map(|i| {
+            let sample = set.sample(i).unwrap();
+            assert_eq!(sample.input.shape()[..], [2, 2, 3]);
+            let class = sample.target.to_vec::<i64>().unwrap()[0];
+            (sample.input.to_vec::<u8>().unwrap(), class)
+        })
+        .collect();
+    assert_eq!(samples[0], (vec![10; 12], 0));
+    assert_eq!(samples[1], (vec![20; 12], 0));
+    assert_eq!(samples[2], (vec![30; 12], 0));
+    // Two rows of one pixel, made two wide.
+    assert_eq!(samples[3], (vec![1, 2, 3, 1, 2, 3, 5, 6, 7, 5, 6, 7], 1));
+    // A picture more is another set.
+    let before = set.fingerprint();
+    folder.write("dog/2.png", &flat([1, 1], 0));
+    let after = ImageFolder::new(folder.path(), [2, 2]).unwrap();
+    assert_ne!(before, after.fingerprint());
+}
+
+#[test]
+fn folders_that_hold_no_pictures_are_named() {
+    let folder = pets("image-folder-errors");
+    let make = |size| message(ImageFolder::new(folder.path(), size));
+    assert_eq!(make([0, 2]), "pictures need rows and columns, not 0 x 2");
+    assert!(
+        message(ImageFolder::new(folder.path().join("none"), [2, 2])).starts_with("cannot read ")
+    );
+    let within = message(ImageFolder::new(folder.path().join("dog"), [2, 2]));
+    assert!(
+        within.ends_with("holds no folder, one for each class"),
+        "{within}"
+    );
+    folder.write("bird/jay.jpg", b"\xFF\xD8\xFF");
+    assert!(
+        make([2, 2]).ends_with("bird: holds no PNG picture of its class"),
+        "{}",
+        make([2, 2])
+    );
+    folder.write("bird/torn.png", b"\x89PNG\r\n\x1a\n");
+    let set = ImageFolder::new(folder.path(), [2, 2]).unwrap();
+    let torn = message(set.sample(0));
+    assert!(
+        torn.contains("torn.png: is not a PNG that can be read"),
+        "{torn}"
+    );
+}
+
+#[test]
+fn parts_of_a_set_are_disjoint_and_drawn_at_random() {
+    let folder = pets("image-folder-parts");
+    let set = Arc::new(ImageFolder::new(folder.path(), [1, 1]).unwrap());
+    let tone = |part: &Subset, i| part.sample(i).unwrap().input.to_vec::<u8>().unwrap()[0];
+    let mut first = Vec::new();
+    for seed in 0..20 {
+        let (train, test) = random_split(set.clone(), 0.25, &Rng::new(seed)).unwrap();
+        assert_eq!(
+            (train.len(), test.len(), train.classes()),
+            (3, 1, set.classes())
+        );
+        let mut all: Vec<u8> = (0..3).map(|i| tone(&train, i)).collect();
+        all.push(tone(&test, 0));
+        first.push(all[3]);
+        all.sort_unstable();
+        assert_eq!(all, [3, 10, 20, 30]);
+        assert_ne!(train.fingerprint(), test.fingerprint());
+    }
+    first.sort_unstable();
+    first.dedup();
+    assert!(first.len() > 1);
+    assert_eq!(
+        message(random_split(set.clone(), 1.5, &Rng::new(0))),
+        "a part of a data set is a fraction within 0 and 1, not 1.5"
+    );
+    let wrong = message(Subset::new(set.clone(), vec![0, 4]));
+    assert!(
+        wrong.ends_with("there is no sample 4, but 4 of them"),
+        "{wrong}"
+    );
+}
