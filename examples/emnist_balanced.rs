@@ -10,7 +10,6 @@ use std::process::ExitCode;
 
 use wavemix::cli::{self, Job};
 use wavemix::data::{Source, Split};
-use wavemix::train;
 
 fn main() -> ExitCode {
     let job = Job {
@@ -33,5 +32,5 @@ fn main() -> ExitCode {
         glyphs: [600, 100],
         mirrors: false,
     };
-    cli::main(&job, train::run)
+    cli::main(&job, cli::run)
 }

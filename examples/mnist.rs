@@ -9,7 +9,6 @@ use std::process::ExitCode;
 
 use wavemix::cli::{self, Job};
 use wavemix::data::Source;
-use wavemix::train;
 
 fn main() -> ExitCode {
     let job = Job {
@@ -25,5 +24,5 @@ fn main() -> ExitCode {
         glyphs: [3000, 500],
         mirrors: false,
     };
-    cli::main(&job, train::run)
+    cli::main(&job, cli::run)
 }

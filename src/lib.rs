@@ -52,18 +52,19 @@
 //! | [`optim`] | update rules and schedules |
 //! | [`io`] | files that are old or new but never half: weights, checkpoints |
 //! | [`data`] | decoders, downloads, a generator of handwriting, batches |
-//! | `cli`, [`console`], `train`, [`metrics`], [`plots`] | flags, what is printed, the trainer, what it measures and draws |
+//! | [`train`], [`metrics`], [`plots`] | the trainer, what it measures and draws |
+//! | `cli`, [`console`] | the examples' flags, which set the trainer up; what is printed |
 //! | [`cuda`] | the room for NVIDIA GPUs |
 //!
 //! # Cargo features
 //!
 //! All are on by default. With `default-features = false` this is the bare library, which depends
-//! on 25 crates: tensors, autograd, layers, models, optimizers, checkpoints, and data sets that are
-//! on disk.
+//! on 25 crates: tensors, autograd, layers, models, optimizers, checkpoints, data sets that are on
+//! disk, and the trainer.
 //!
 //! | feature | what it adds |
 //! |---|---|
-//! | `cli` | the modules `cli` and `train`: the examples' flags and their trainer; implies `download` and `pictures` |
+//! | `cli` | the module `cli`: the examples' flags, and what they run; implies `download` and `pictures` |
 //! | `progress` | the trainer's progress bar on a terminal |
 //! | `signals` | Ctrl-C, SIGTERM and SIGHUP end the trainer saved; without, they end it at once |
 //! | `download` | `data::Downloader`, `Source::download` and `ImageSet::fingerprint`, which need SHA-256 |
@@ -94,7 +95,6 @@ pub mod optim;
 pub mod params;
 pub mod plots;
 pub mod prelude;
-#[cfg(feature = "cli")]
 pub mod train;
 
 pub use autograd::Var;

@@ -15,10 +15,10 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
 use helpers::on_threads;
+use wavemix::Rng;
 use wavemix::cli::{self, Job};
 use wavemix::data::{Source, Split};
 use wavemix::io::checkpoint::State;
-use wavemix::{Rng, train};
 
 const KEY: &str = "WAVEMIX_TEST_ARGUMENTS";
 
@@ -49,7 +49,7 @@ fn child() {
         default_data: Some(folder("no-data")),
         ..settings
     };
-    if let Err(error) = on_threads(settings.threads, || train::run(settings)) {
+    if let Err(error) = on_threads(settings.threads, || cli::run(settings)) {
         eprintln!("error: {error}");
         std::process::exit(1);
     }

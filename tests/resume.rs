@@ -7,11 +7,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use helpers::{message, on_threads};
-use wavemix::cli::{Job, Settings};
+use wavemix::cli::{self, Job, Settings};
 use wavemix::data::{Source, Split};
 use wavemix::io::safetensors::TensorFile;
 use wavemix::models::Saved;
-use wavemix::train::{self, Outcome, Trainer};
+use wavemix::train::Outcome;
 use wavemix::{DType, Result, Tensor};
 
 #[path = "files/mod.rs"]
@@ -56,7 +56,7 @@ fn parse_as(job: &Job, arguments: &[&str]) -> Result<Settings> {
 
 fn run_as(job: &Job, arguments: &[&str]) -> Result<Outcome> {
     let settings = parse_as(job, arguments)?;
-    on_threads(2, || Trainer::new(settings)?.run())
+    on_threads(2, || settings.trainer()?.run())
 }
 
 fn run(arguments: &[&str]) -> Result<Outcome> {
@@ -174,7 +174,7 @@ fn weights_that_are_not_finite_are_not_read() {
         let error = message(Saved::load(&best, None));
         assert!(error.starts_with(&expected), "{error}");
         let error =
-            message(parse_as(&JOB, &["--evaluate", best.to_str().unwrap()]).and_then(train::run));
+            message(parse_as(&JOB, &["--evaluate", best.to_str().unwrap()]).and_then(cli::run));
         assert!(error.starts_with(&expected), "{error}");
         // A run that would read them at its end does not begin.
         let error = message(run(&["--resume", out.to_str().unwrap()]));
@@ -272,8 +272,7 @@ fn an_evaluation_of_infinite_answers_is_an_error() {
             && error.ends_with(": it has no likeliest class"),
         "{error}"
     );
-    let error =
-        message(parse_as(&JOB, &["--evaluate", best.to_str().unwrap()]).and_then(train::run));
+    let error = message(parse_as(&JOB, &["--evaluate", best.to_str().unwrap()]).and_then(cli::run));
     assert!(
         error.starts_with("built-in glyphs, test: the model's answers to images 0 to 15 hold "),
         "{error}"

@@ -11,7 +11,7 @@ use wavemix::data::{Loader, Source, Split};
 use wavemix::io::checkpoint::State;
 use wavemix::io::weights::from_file;
 use wavemix::models::Saved;
-use wavemix::train::{Outcome, Trainer, evaluate};
+use wavemix::train::{Outcome, evaluate};
 use wavemix::{DType, Error, Params, Result, Tensor};
 
 const JOB: Job = Job {
@@ -48,7 +48,7 @@ fn run(arguments: &[&str]) -> Result<Outcome> {
     let mut settings = parse(arguments)?;
     // Whoever runs this test may have the real files; it is meant for the built-in ones.
     settings.default_data = Some(folder("no-data"));
-    on_threads(settings.threads, || Trainer::new(settings)?.run())
+    on_threads(settings.threads, || settings.trainer()?.run())
 }
 
 fn weights(folder: &Path) -> Vec<u8> {
@@ -260,8 +260,7 @@ fn a_loss_that_is_not_finite_stops_the_run_and_names_the_place() {
         folder.to_str().unwrap(),
     ];
     let error = run(&arguments)
-        .err()
-        .expect("a learning rate of 1e30 cannot go well")
+        .expect_err("a learning rate of 1e30 cannot go well")
         .to_string();
     assert!(
         matches!(error.split_once(": first non-finite is "), Some((start, rest))

@@ -7,31 +7,27 @@
 mod flags;
 mod job;
 mod kept;
+mod max_batch;
+mod run;
+mod splits;
 
 pub use job::Job;
+pub use run::run;
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::ArgMatches;
 use clap::parser::ValueSource;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::console::{Stderr, exit_status};
 use crate::data::{Downloader, Part, Source, TrainTest, default_folder, glyphs};
 use crate::models::{Config, Mixing, Resize, Task};
 use crate::optim::{Method, Schedule};
+use crate::train::{Protocol, read_config};
 use crate::{Device, Error, Precision, Result};
-
-/// How training is divided into phases.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Protocol {
-    /// One optimizer and one schedule over all epochs.
-    Plain,
-    /// The papers': AdamW at a constant rate, then the best weights again under SGD.
-    Papers,
-}
 
 /// Everything a run is told by its flags.
 pub struct Settings {
@@ -320,14 +316,6 @@ impl Settings {
         };
         config.check().map(|()| config)
     }
-
-    /// What `config.json` holds.
-    pub fn to_json(&self, model: &Config, parameters: usize) -> Value {
-        json!({
-            "example": self.job, "version": env!("CARGO_PKG_VERSION"), "settings": self.flags,
-            "model": model.to_json(), "parameters": parameters,
-        })
-    }
 }
 
 /// Whether the flag stands on the command line itself.
@@ -431,14 +419,4 @@ fn threads(asked: Option<usize>) -> Result<usize> {
 /// cores. Thousands would only wait for one another, for minutes.
 fn most_threads(cores: usize) -> usize {
     cores.saturating_mul(16).min(256).max(cores)
-}
-
-/// Reads `config.json` of a run's folder.
-///
-/// # Errors
-/// No such file, or not JSON.
-pub fn read_config(folder: &Path) -> Result<Value> {
-    let path = folder.join("config.json");
-    let text = std::fs::read_to_string(&path).map_err(Error::io("read", &path))?;
-    serde_json::from_str(&text).map_err(|e| Error::data(&path, format!("is not JSON: {e}")))
 }

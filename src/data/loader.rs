@@ -150,6 +150,11 @@ impl Loader {
         }
     }
 
+    /// The same with batches of another size, which is not 0.
+    pub(crate) fn with_batch_size(self, batch_size: usize) -> Loader {
+        Loader { batch_size, ..self }
+    }
+
     /// What makes numbers of its bytes, on `device`.
     ///
     /// # Errors
@@ -176,6 +181,30 @@ impl Loader {
             0 => shape,
             rank => shape.with(rank - 1, self.channels),
         }
+    }
+
+    /// The type of the inputs in a batch: f32 where images are normalised, else that of the samples.
+    pub fn input_dtype(&self) -> DType {
+        if self.normalisation.is_some() && !self.bytes {
+            DType::F32
+        } else {
+            self.form.input.1
+        }
+    }
+
+    /// Whether it makes f32 of bytes, which a device can do as well: see [`Loader::as_bytes`].
+    pub(crate) fn normalises_bytes(&self) -> bool {
+        self.form.input.1 == DType::U8 && self.input_dtype() == DType::F32
+    }
+
+    /// Mean and standard deviation of each channel, where images are normalised, in units of 0..1.
+    pub fn normalisation(&self) -> Option<(&[f32], &[f32])> {
+        self.normalisation.as_ref().map(Normalisation::statistics)
+    }
+
+    /// Samples in a batch. The last one of an epoch may have fewer.
+    pub fn batch_size(&self) -> usize {
+        self.batch_size
     }
 
     /// Number of batches in an epoch.

@@ -34,6 +34,11 @@ impl Normalisation {
         })
     }
 
+    /// Mean and standard deviation of each channel.
+    pub fn statistics(&self) -> (&[f32], &[f32]) {
+        (&self.mean, &self.std)
+    }
+
     /// What a byte of this channel becomes. One grey value serves all channels; colours have one
     /// each.
     pub fn byte(&self, channel: usize, byte: u8) -> f32 {

@@ -146,7 +146,10 @@ impl Saved {
             (None, None) => {
                 return Err(Error::data(
                     path,
-                    "does not say which model its weights are of",
+                    metadata.get("model").map_or(
+                        "does not say which model its weights are of".to_owned(),
+                        |name| format!("its weights are of the model `{name}`, which is none of this crate's"),
+                    ),
                 ));
             }
         };

@@ -326,7 +326,6 @@ impl Params {
     }
 
     /// Counts a batch in every counter: what a replayed step does not do.
-    #[cfg(feature = "cli")]
     pub(crate) fn count_batch(&mut self) {
         for (_, counter) in self
             .buffers

@@ -2,9 +2,9 @@
 
 use crate::autograd::trace::{Event, Watcher, watch};
 use crate::data::Batch;
-use crate::ops::{CrossEntropyOptions, cross_entropy};
+use crate::train::evaluate::outputs;
 use crate::train::trainer::Trainer;
-use crate::{Error, Module, Pass, Result, Tensor};
+use crate::{Error, Pass, Result, Tensor};
 
 /// Remembers the first op whose output is infinite or not a number.
 #[derive(Default)]
@@ -34,17 +34,16 @@ impl Trainer {
             parameter.filter(|name| self.params.get(name).is_ok_and(|value| !is_finite(&value)));
         let place = match bad.next() {
             Some(name) => format!("the parameter `{name}`"),
-            None if !is_finite(&batch.inputs) => "the images".into(),
+            None if !is_finite(&batch.inputs) => "the inputs".into(),
             None => {
                 let again = || -> Result<()> {
                     let batch = self.uploaded(batch)?;
-                    let pass = Pass::train(&self.params, self.step_rng())
-                        .in_precision(self.settings.precision)?;
-                    let images = self
-                        .data
-                        .pixels(&batch.inputs, self.settings.precision.compute())?;
-                    let logits = self.model.forward(&pass, &images)?;
-                    cross_entropy(&logits, &batch.targets, CrossEntropyOptions::default()).map(drop)
+                    let precision = self.config.precision;
+                    let pass =
+                        Pass::train(&self.params, self.step_rng()).in_precision(precision)?;
+                    let inputs = self.data.inputs(&batch.inputs, precision.compute())?;
+                    let outputs = outputs(&*self.model, &pass, inputs)?;
+                    self.config.objective.of(&outputs, &batch.targets).map(drop)
                 };
                 let (watcher, _) = watch(FirstNonFinite::default(), again);
                 watcher
@@ -54,7 +53,7 @@ impl Trainer {
         };
         let (epoch, batch) = (self.at.epoch + 1, self.at.batch + 1);
         let kept = "; the last checkpoint stays as it was";
-        let advice = format!("a lower --lr than {} may help", self.settings.lr);
+        let advice = self.lower_lr();
         let what = format!(
             "the loss became {loss} in epoch {epoch}, batch {batch}: first non-finite is {place}{kept}; {advice}"
         );

@@ -1,12 +1,11 @@
-//! How well a model reads images it has not seen.
+//! How well a model does on samples it has not seen.
 
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use crate::data::{Dataset, Loader};
+use crate::data::{Batch, Dataset, Loader};
 use crate::metrics::{Confusion, top_k};
-use crate::models::Model;
-use crate::{Device, Error, Module, Params, Pass, Precision, Result, Tensor, Var};
+use crate::{DType, Device, Error, Module, Params, Pass, Precision, Result, Tensor, Var};
 
 /// How many of the worst mistakes are remembered.
 const MISTAKES: usize = 60;
@@ -51,65 +50,176 @@ pub struct Mistake {
     pub probability: f32,
 }
 
-/// Reads all of a set's images, in order, without a graph.
+/// How a model does on one set of samples, as its objective judges.
+#[derive(Clone, Debug)]
+pub enum Score {
+    /// Of a classifier.
+    Classes(Evaluation),
+    /// Of any other model.
+    Loss {
+        /// The mean loss of a sample: of the batches' losses, each counted as often as its batch
+        /// has samples.
+        loss: f64,
+        /// Samples evaluated in a second.
+        samples_per_s: f64,
+    },
+}
+
+impl Score {
+    /// Of a classifier, the share of samples whose class was given the highest probability.
+    pub fn top1(&self) -> Option<f64> {
+        match self {
+            Score::Classes(evaluation) => Some(evaluation.top1),
+            Score::Loss { .. } => None,
+        }
+    }
+
+    /// Of any other model, the mean loss of a sample.
+    pub fn loss(&self) -> Option<f64> {
+        match *self {
+            Score::Classes(_) => None,
+            Score::Loss { loss, .. } => Some(loss),
+        }
+    }
+
+    /// The one number that weights are chosen by: top-1 accuracy, or mean loss.
+    pub(super) fn value(&self) -> f64 {
+        match self {
+            Score::Classes(evaluation) => evaluation.top1,
+            Score::Loss { loss, .. } => *loss,
+        }
+    }
+
+    /// Samples evaluated in a second.
+    pub(super) fn rate(&self) -> f64 {
+        match self {
+            Score::Classes(evaluation) => evaluation.images_per_s,
+            Score::Loss { samples_per_s, .. } => *samples_per_s,
+        }
+    }
+}
+
+impl fmt::Display for Score {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Score::Classes(evaluation) => evaluation.fmt(f),
+            Score::Loss {
+                loss,
+                samples_per_s,
+            } => write!(f, "test loss {loss:.4}, {samples_per_s:.0} samples/s"),
+        }
+    }
+}
+
+/// Classifies all samples of a set, in order, without a graph: logits `[n, classes]` against i64
+/// `[n]`.
 ///
 /// # Errors
-/// Images that do not fit the model; weights or logits that are not finite, which say nothing of
-/// any image.
+/// Inputs or classes that do not fit the model; weights or logits that are not finite, which say
+/// nothing of any sample.
 pub fn evaluate(
-    model: &Model,
+    model: &dyn Module,
     params: &Params,
     precision: Precision,
-    images: &Loader,
+    samples: &Loader,
 ) -> Result<Evaluation> {
-    params.check_finite()?;
     let began = Instant::now();
-    let mut tally = Tally::new(images.data().classes().len());
-    // To a GPU images go as bytes, and become the numbers there that training made of them.
-    let device = params.device();
-    let there = (device != Device::Cpu)
-        .then(|| images.constants(device))
-        .transpose()?;
-    let batches = if there.is_some() {
-        images.clone().as_bytes().in_order()?
-    } else {
-        images.in_order()?
-    };
-    for batch in batches {
-        let batch = batch?;
-        let pixels = match &there {
-            Some(constants) => {
-                constants.normalised(&batch.inputs.to_device(device)?, precision.compute())?
-            }
-            None => batch.inputs,
-        };
-        let pass = Pass::eval(params).in_precision(precision)?;
-        let logits = model.forward(&pass, &pixels.into())?.into_value();
-        tally.add(&logits, &batch.targets.to_vec()?, images.data())?;
-    }
+    let mut tally = Tally::default();
+    each_batch(model, params, precision, samples, |logits, batch| {
+        tally.add(logits.value(), &batch.targets.to_vec()?, samples.data())
+    })?;
     Ok(tally.evaluation(began.elapsed()))
 }
 
+/// That these logits and classes can be counted.
+pub(super) fn check(logits: &Tensor, classes: &Tensor, set: &dyn Dataset) -> Result<()> {
+    Tally::default().add(logits, &classes.to_vec()?, set)
+}
+
+/// The mean loss of a sample.
+pub(super) fn mean_loss(
+    model: &dyn Module,
+    params: &Params,
+    precision: Precision,
+    samples: &Loader,
+    loss: &dyn Fn(&Var, &Tensor) -> Result<Var>,
+) -> Result<Score> {
+    let began = Instant::now();
+    let (mut sum, mut counted) = (0.0, 0);
+    each_batch(model, params, precision, samples, |outputs, batch| {
+        let targets = batch.targets.to_device(outputs.value().device())?;
+        let loss = loss(&outputs, &targets)?.value().item()?;
+        let end = counted + batch.size();
+        if !loss.is_finite() {
+            return Err(Error::NonFinite(format!(
+                "{}: the loss of samples {counted} to {} is {loss}",
+                samples.data().name(),
+                end - 1
+            )));
+        }
+        (sum, counted) = (sum + loss * batch.size() as f64, end);
+        Ok(())
+    })?;
+    Ok(Score::Loss {
+        loss: sum / counted.max(1) as f64,
+        samples_per_s: counted as f64 / began.elapsed().as_secs_f64(),
+    })
+}
+
+/// Gives the model's outputs for each batch of the samples, in order and without a graph, to `body`.
+fn each_batch(
+    model: &dyn Module,
+    params: &Params,
+    precision: Precision,
+    samples: &Loader,
+    mut body: impl FnMut(Var, &Batch) -> Result<()>,
+) -> Result<()> {
+    params.check_finite()?;
+    // To a GPU images go as bytes, and become the numbers there that training made of them.
+    let device = params.device();
+    let there = (device != Device::Cpu && samples.normalises_bytes())
+        .then(|| samples.constants(device))
+        .transpose()?;
+    let batches = if there.is_some() {
+        samples.clone().as_bytes().in_order()?
+    } else {
+        samples.in_order()?
+    };
+    for batch in batches {
+        let batch = batch?;
+        let inputs = batch.inputs.to_device(device)?;
+        let inputs = match &there {
+            Some(constants) => constants.normalised(&inputs, precision.compute())?,
+            None => inputs,
+        };
+        let pass = Pass::eval(params).in_precision(precision)?;
+        body(outputs(model, &pass, inputs.into())?, &batch)?;
+    }
+    Ok(())
+}
+
+/// A model's outputs as losses take them, from inputs as the pass computes with them.
+pub(super) fn outputs(model: &dyn Module, pass: &Pass, inputs: Var) -> Result<Var> {
+    let inputs = match inputs.dtype() {
+        DType::U8 | DType::I64 => inputs,
+        _ => pass.input(&inputs)?,
+    };
+    pass.output(model.forward(pass, &inputs)?)
+}
+
 /// What is counted from batch to batch.
+#[derive(Default)]
 struct Tally {
     /// Images so far.
     read: usize,
     /// Those whose class was among the five highest.
     top5: usize,
-    confusion: Confusion,
+    /// None before the first batch, whose logits tell how many classes there are.
+    confusion: Option<Confusion>,
     mistakes: Vec<Mistake>,
 }
 
 impl Tally {
-    fn new(classes: usize) -> Tally {
-        Tally {
-            read: 0,
-            top5: 0,
-            confusion: Confusion::new(classes),
-            mistakes: Vec::new(),
-        }
-    }
-
     /// Compares the logits `[n, classes]` of the next n images with their labels.
     ///
     /// # Errors
@@ -125,10 +235,18 @@ impl Tally {
             )));
         }
         self.top5 += top_k(logits, labels, 5)?;
+        let (classes, names) = (logits.shape()[1], set.classes().len());
+        if names != classes && names != 0 {
+            return Err(Error::Argument(format!(
+                "{} has {names} classes, the model's answers are of {classes}",
+                set.name()
+            )));
+        }
+        let confusion = (self.confusion).get_or_insert_with(|| Confusion::new(classes));
         let rows = rows(logits)?;
-        for (probabilities, &label) in rows.chunks(set.classes().len()).zip(labels) {
+        for (probabilities, &label) in rows.chunks(classes).zip(labels) {
             let (label, (predicted, &probability)) = (label as usize, largest(probabilities));
-            self.confusion.add(label, predicted)?;
+            confusion.add(label, predicted)?;
             if predicted != label {
                 self.mistakes.push(Mistake {
                     image: self.read,
@@ -150,10 +268,11 @@ impl Tally {
                 .then(a.image.cmp(&b.image))
         });
         self.mistakes.truncate(MISTAKES);
+        let confusion = self.confusion.unwrap_or_else(|| Confusion::new(0));
         Evaluation {
-            top1: self.confusion.top1(),
+            top1: confusion.top1(),
             top5: self.top5 as f64 / self.read.max(1) as f64,
-            confusion: self.confusion,
+            confusion,
             mistakes: self.mistakes,
             images_per_s: self.read as f64 / elapsed.as_secs_f64(),
         }
@@ -162,9 +281,8 @@ impl Tally {
 
 /// The probabilities of each image's classes, one image after the other.
 fn rows(logits: &Tensor) -> Result<Vec<f32>> {
-    let logits = Var::from(logits);
-    let last = logits.shape().len() - 1;
-    logits.softmax(last)?.value().to_vec()
+    let probabilities = Var::from(logits).softmax(logits.shape().len() - 1)?;
+    probabilities.value().cast(DType::F32)?.to_vec()
 }
 
 /// The first of the largest, and its place.

@@ -9,8 +9,10 @@ use std::io::{self, Seek, Write};
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
-use crate::cli::Settings;
+use serde_json::Value;
+
 use crate::console::Stderr;
+use crate::train::config::Config;
 use crate::{Error, Result};
 
 const LOCK: &str = ".lock";
@@ -32,7 +34,7 @@ const FILES: [&str; 8] = [
 ];
 
 /// A run's folder, and the lock on it for as long as this lives.
-pub(super) struct RunFolder {
+pub(crate) struct RunFolder {
     path: PathBuf,
     lock: File,
 }
@@ -46,31 +48,31 @@ impl Deref for RunFolder {
 }
 
 impl RunFolder {
-    /// The folder that the flags name, where there is one already, locked: a run to go on with, or
+    /// The folder that the settings name, where there is one already, locked: a run to go on with, or
     /// room for a new one.
     ///
     /// # Errors
     /// Another process writes to it, it may not be written, or it holds what a new run would write
     /// over.
-    pub fn existing(settings: &Settings) -> Result<Option<RunFolder>> {
-        match &settings.out {
-            Some(path) if settings.resume => RunFolder::reopen(path).map(Some),
-            Some(path) if path.exists() => RunFolder::claim(path, settings.force).map(Some),
+    pub fn existing(config: &Config) -> Result<Option<RunFolder>> {
+        match &config.out {
+            Some(path) if config.resume => RunFolder::reopen(path).map(Some),
+            Some(path) if path.exists() => RunFolder::claim(path, config).map(Some),
             _ => Ok(None),
         }
     }
 
-    /// A new folder: the one asked for, or the next free `runs/<example>-<n>`. It is this process's
+    /// A new folder: the one asked for, or the next free `runs/<name>-<n>`. It is this process's
     /// that creates it, so that of runs started together each has its own.
     ///
     /// # Errors
     /// The system refuses, or another process was faster with the folder asked for.
-    pub fn create(settings: &Settings) -> Result<RunFolder> {
+    pub fn create(config: &Config) -> Result<RunFolder> {
         let created = |path: &Path| match fs::create_dir(path) {
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(false),
             outcome => outcome.map(|()| true).map_err(Error::io("create", path)),
         };
-        if let Some(path) = &settings.out {
+        if let Some(path) = &config.out {
             if let Some(parent) = path
                 .parent()
                 .filter(|parent| !parent.as_os_str().is_empty())
@@ -78,34 +80,33 @@ impl RunFolder {
                 fs::create_dir_all(parent).map_err(Error::io("create", parent))?;
             }
             created(path)?;
-            return RunFolder::claim(path, settings.force);
+            return RunFolder::claim(path, config);
         }
         let runs = Path::new("runs");
         fs::create_dir_all(runs).map_err(Error::io("create", runs))?;
-        let mut paths = (1..).map(|n| runs.join(format!("{}-{n}", settings.job)));
+        let mut paths = (1..).map(|n| runs.join(format!("{}-{n}", config.name)));
         loop {
             let path = paths
                 .next()
                 .ok_or_else(|| Error::Argument("no free folder under runs".into()))?;
             if created(&path)? {
-                return RunFolder::claim(&path, false);
+                return RunFolder::claim(&path, config);
             }
         }
     }
 
-    /// Locks a folder in which nothing is in the way of a new run, or where `force` removes what
-    /// is.
-    fn claim(path: &Path, force: bool) -> Result<RunFolder> {
+    /// Locks a folder in which nothing is in the way of a new run, or where `force` removes what is.
+    fn claim(path: &Path, config: &Config) -> Result<RunFolder> {
         // What is refused is left as it is, without a lock file. Where there is one its holder is
         // the better reason.
         if !path.join(LOCK).exists() {
-            refuse_contents(path, force)?;
+            refuse_contents(path, config)?;
         }
         let folder = RunFolder {
             path: path.to_owned(),
             lock: lock(path)?,
         };
-        refuse_contents(path, force)?;
+        refuse_contents(path, config)?;
         folder.sign(BEGINNING)?;
         for file in FILES
             .iter()
@@ -184,16 +185,19 @@ fn lock(folder: &Path) -> Result<File> {
 }
 
 /// An error where the folder holds anything but what a run left that was killed before it began.
-fn refuse_contents(folder: &Path, force: bool) -> Result<()> {
+fn refuse_contents(folder: &Path, config: &Config) -> Result<()> {
     let has_run = folder.join("config.json").exists();
     let state = fs::read_to_string(folder.join(LOCK)).unwrap_or_default();
-    if force || (!has_run && state.lines().nth(1) == Some(BEGINNING)) {
+    if config.force || (!has_run && state.lines().nth(1) == Some(BEGINNING)) {
         return Ok(());
     }
+    let [resume, out, force] = ["resume", "out", "force"].map(|flag| config.setting(flag));
     for entry in fs::read_dir(folder).map_err(Error::io("read", folder))? {
         let name = entry.map_err(Error::io("read", folder))?.file_name();
         if has_run {
-            let how = "go on with it by --resume, take another --out, or write over it by --force";
+            let how = format!(
+                "go on with it by {resume}, take another {out}, or write over it by {force}"
+            );
             return Err(Error::Argument(format!(
                 "{} holds a run already: {how}",
                 folder.display()
@@ -202,9 +206,19 @@ fn refuse_contents(folder: &Path, force: bool) -> Result<()> {
         if name != LOCK {
             let (folder, name) = (folder.display(), name.display());
             return Err(Error::Argument(format!(
-                "{folder} holds other files, such as {name}: take another --out, or write beside them by --force"
+                "{folder} holds other files, such as {name}: take another {out}, or write beside them by {force}"
             )));
         }
     }
     Ok(())
+}
+
+/// Reads `config.json` of a run's folder.
+///
+/// # Errors
+/// No such file, or not JSON.
+pub fn read_config(folder: &Path) -> Result<Value> {
+    let path = folder.join("config.json");
+    let text = fs::read_to_string(&path).map_err(Error::io("read", &path))?;
+    serde_json::from_str(&text).map_err(|e| Error::data(&path, format!("is not JSON: {e}")))
 }

@@ -2,6 +2,7 @@
 
 use crate::cuda::{Capture, CapturedGraph};
 use crate::data::{Batch, HostToDevice};
+use crate::train::config::Config;
 use crate::{DType, Device, Result, Tensor};
 
 /// Losses that are fetched from a GPU together: waiting for each would leave the device idle
@@ -17,13 +18,14 @@ pub(super) enum Replay {
     WarmedUp(Capture, Inputs),
     /// It was captured, and is replayed from then on.
     Recorded(Recorded),
-    /// Steps are not captured: on the CPU, or where capturing failed.
+    /// Steps are not captured: on the CPU, with clipping, or where capturing failed.
     Never,
 }
 
 impl Replay {
-    pub fn begin(device: Device) -> Replay {
-        if device == Device::Cpu {
+    pub fn begin(config: &Config) -> Replay {
+        // The norm that clipping asks for is read on the CPU, which no captured step does.
+        if config.device == Device::Cpu || config.max_norm.is_some() {
             Replay::Never
         } else {
             Replay::Begun(0)

@@ -1,4 +1,4 @@
-//! What a run leaves behind: `config.json`, `metrics.jsonl`, weights and pictures.
+//! What a run leaves behind: `config.json`, `metrics.jsonl`, weights; and what it says meanwhile.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
@@ -6,16 +6,14 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::Precision;
-use crate::cli::Settings;
 use crate::console::Stderr;
 use crate::io::atomic::write_atomic;
 use crate::metrics::peak_bytes;
 use crate::optim::Progress;
-use crate::plots::{self, Curve, Mistake, Panel};
-use crate::train::evaluate::{Evaluation, evaluate};
-use crate::train::trainer::{Best, Trainer};
-use crate::{Error, Result, Tensor};
+use crate::train::evaluate::Score;
+use crate::train::parts::image_size;
+use crate::train::trainer::{Best, Results, Trainer};
+use crate::{Error, Precision, Result};
 
 /// What is known of an epoch before it is evaluated.
 pub(super) struct Record {
@@ -65,9 +63,17 @@ impl Trainer {
         }
         write_atomic(self.folder.join("metrics.jsonl"), |_| Ok(()))?;
         self.save()?;
-        let config = self
-            .settings
-            .to_json(self.model.config(), self.params.count());
+        let (rule, batch_size) = (self.optimizer.rule_name(), self.data.train.batch_size());
+        let mut config = json!({
+            "version": env!("CARGO_PKG_VERSION"), "settings": self.config.kept(rule, batch_size),
+            "model": self.description.settings, "parameters": self.params.count(),
+        });
+        let called = if self.config.by_flags {
+            "example"
+        } else {
+            "name"
+        };
+        config[called] = (&*self.config.name).into();
         let text =
             serde_json::to_string_pretty(&config).map_err(|e| Error::Argument(e.to_string()))?;
         write_atomic(self.folder.join("config.json"), |out| {
@@ -78,41 +84,35 @@ impl Trainer {
 
     /// Says on stderr what is about to be trained.
     pub(super) fn announce(&self) {
-        let (train, test) = (self.data.train.data(), self.data.test.data());
-        let validation = self
-            .data
-            .validation
-            .as_ref()
-            .map_or(0, |set| set.data().len());
-        let (model, parameters) = (self.model.config(), self.params.count());
-        writeln!(
-            Stderr,
-            "{model}: {parameters} parameters, {} channel input, {} classes",
-            model.channels,
-            train.classes().len()
+        let train = &self.data.train;
+        let mut model = format!(
+            "{}: {} parameters",
+            self.description.name,
+            self.params.count()
         );
-        writeln!(
-            Stderr,
-            "{}: {} to train, {validation} to validate; {}: {}",
-            train.name(),
-            train.len(),
-            test.name(),
-            test.len()
+        let classes = train.data().classes().len();
+        if let (&[_, _, channels], 1..) = (&train.input_shape()[..], classes) {
+            model += &format!(", {channels} channel input, {classes} classes");
+        }
+        let validation = self.data.validation.as_ref();
+        let mut sets = format!(
+            "{}: {} to train, {} to validate",
+            train.data().name(),
+            train.data().len(),
+            validation.map_or(0, |set| set.data().len())
         );
-        let Settings {
-            epochs,
-            threads,
-            precision,
-            ..
-        } = self.settings;
-        let precision = if precision == Precision::F32 {
-            String::new()
-        } else {
-            format!(" in {precision}")
+        if let Some(test) = &self.data.test {
+            sets += &format!("; {}: {}", test.data().name(), test.data().len());
+        }
+        let precision = match self.config.precision {
+            Precision::F32 => String::new(),
+            other => format!(" in {other}"),
         };
         writeln!(
             Stderr,
-            "{epochs} epochs{precision} on {threads} threads; results in {}",
+            "{model}\n{sets}\n{} epochs{precision} on {} threads; results in {}",
+            self.config.epochs,
+            rayon::current_num_threads(),
             self.folder.display()
         );
     }
@@ -123,55 +123,81 @@ impl Trainer {
         let (validation, test) = self
             .with_mean(Trainer::evaluate)
             .map_err(|why| self.diverged(why))?;
-        let judged = validation.as_ref().unwrap_or(&test);
+        let judged = validation.as_ref().or(test.as_ref());
         let mut line = json!({
             "epoch": record.epoch, "phase": record.phase, "lr": record.lr, "train_loss": record.train_loss,
             "train_images_per_s": record.train_images_per_s,
             "waited_for_data": record.waited,
         });
-        self.results(&mut line, validation.as_ref(), &test);
+        results(&mut line, validation.as_ref(), test.as_ref());
         self.append(&line)?;
-        let better = self.best.epoch == 0 || judged.top1 > self.best.top1;
+        let better = (self.best).is_beaten_by(judged, self.config.objective.judge);
         if better {
             self.best = Best {
                 epoch: record.epoch,
-                top1: judged.top1,
+                score: judged.map_or(0.0, Score::value),
             };
             self.with_mean(|trainer| trainer.write_weights("best"))?;
         }
         // Whatever happens to the terminal: what is told of is on the disk.
         self.save()?;
-        let mark = if better { "  best so far" } else { "" };
-        let chosen_on = validation.as_ref().map_or(String::new(), |v| {
-            format!("  validation {:5.2} %", 100.0 * v.top1)
-        });
+        self.say_epoch(
+            &record,
+            [("validation", validation), ("test", test)],
+            better,
+        )
+    }
+
+    /// The line of a finished epoch on stderr.
+    fn say_epoch(
+        &self,
+        record: &Record,
+        scores: [(&str, Option<Score>); 2],
+        better: bool,
+    ) -> Result<()> {
         let Record {
             epoch,
             train_loss,
             train_images_per_s: rate,
             ..
         } = record;
-        let (epochs, top1) = (self.settings.epochs, 100.0 * test.top1);
-        let scaling = self.loss_scaling()?;
+        let scores: String = scores
+            .into_iter()
+            .filter_map(|(on, score)| Some((on, score?)))
+            .map(|(on, score)| match score {
+                Score::Classes(of) => format!("  {on} {:5.2} %", 100.0 * of.top1),
+                Score::Loss { loss, .. } => format!("  {on} {loss:.4}"),
+            })
+            .collect();
+        let samples = if image_size(self.data.train.data())?.is_some() {
+            "images"
+        } else {
+            "samples"
+        };
+        let (epochs, scaling) = (self.config.epochs, self.loss_scaling()?);
+        let mark = if better { "  best so far" } else { "" };
         writeln!(
             Stderr,
-            "epoch {epoch:>3}/{epochs}  loss {train_loss:.4}{chosen_on}  test {top1:5.2} %  {rate:.0} images/s{scaling}{mark}"
+            "epoch {epoch:>3}/{epochs}  loss {train_loss:.4}{scores}  {rate:.0} {samples}/s{scaling}{mark}"
         );
         Ok(())
     }
 
     /// The weights as they are, on what is held out and on the test set.
-    fn evaluate(&self) -> Result<(Option<Evaluation>, Evaluation)> {
-        let on = |set| evaluate(&self.model, &self.params, self.settings.precision, set);
+    fn evaluate(&self) -> Result<(Option<Score>, Option<Score>)> {
+        let on = |set| {
+            let (objective, precision) = (&self.config.objective, self.config.precision);
+            objective.score(&*self.model, &self.params, precision, set)
+        };
         Ok((
             self.data.validation.as_ref().map(on).transpose()?,
-            on(&self.data.test)?,
+            self.data.test.as_ref().map(on).transpose()?,
         ))
     }
 
     /// In f16, the loss scale, and how many steps it took to find it.
     fn loss_scaling(&self) -> Result<String> {
-        if !self.settings.precision.scales_loss() {
+        if !self.config.precision.scales_loss() {
             return Ok(String::new());
         }
         let Progress {
@@ -184,8 +210,8 @@ impl Trainer {
         ))
     }
 
-    /// The best weights' last word: their line, their pictures, their accuracies on stdout.
-    pub(super) fn finish(&mut self) -> Result<Evaluation> {
+    /// The best weights' last word: their line, their pictures, their results.
+    pub(super) fn finish(&mut self) -> Result<Results> {
         self.load_best()?;
         let (validation, test) = self.evaluate()?;
         let mut lines = read_metrics(&self.folder)?;
@@ -195,99 +221,22 @@ impl Trainer {
             .cloned()
             .unwrap_or(Value::Null);
         line["phase"] = "best".into();
-        line["class_accuracy"] = test.confusion.class_accuracy().into();
-        self.results(&mut line, validation.as_ref(), &test);
+        if let Some(Score::Classes(test)) = &test {
+            line["class_accuracy"] = test.confusion.class_accuracy().into();
+        }
+        results(&mut line, validation.as_ref(), test.as_ref());
         lines.push(line);
         let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
         write_atomic(self.folder.join("metrics.jsonl"), |out| {
             out.write_all(text.as_bytes())
         })?;
-        self.draw(&lines, &test)?;
-        Ok(test)
-    }
-
-    /// The pictures: how training went, what is taken for what, and the worst of it.
-    fn draw(&self, lines: &[Value], test: &Evaluation) -> Result<()> {
-        let (model, set) = (self.model.config(), self.data.test.data());
-        let curve = |name: &str, key: &str| {
-            let points = lines.iter().filter(|line| line["phase"] != "best");
-            let points =
-                points.filter_map(|line| Some((line["epoch"].as_f64()?, line[key].as_f64()?)));
-            Curve {
-                name: name.into(),
-                points: points.collect(),
-            }
+        let results = Results {
+            epoch: self.best.epoch,
+            validation,
+            test,
         };
-        let loss = Panel {
-            title: "loss".into(),
-            fractions: false,
-            curves: vec![curve("training", "train_loss")],
-        };
-        let accuracies = [
-            ("validation", "val_top1"),
-            ("test", "test_top1"),
-            ("test, top 5", "test_top5"),
-        ];
-        let accuracies = accuracies
-            .map(|(name, key)| curve(name, key))
-            .into_iter()
-            .filter(|curve| !curve.points.is_empty());
-        let accuracy = Panel {
-            title: "accuracy".into(),
-            fractions: true,
-            curves: accuracies.collect(),
-        };
-        plots::curves(
-            self.folder.join("curves.svg"),
-            &format!("{model} on {}", self.data.train.data().name()),
-            &[loss, accuracy],
-        )?;
-        let title = format!(
-            "{}: {:.2} % read correctly by {model}",
-            set.name(),
-            100.0 * test.top1
-        );
-        plots::confusion(
-            self.folder.join("confusion.svg"),
-            &title,
-            &test.confusion,
-            set.classes(),
-        )?;
-        self.draw_mistakes(test)
-    }
-
-    /// The page of the worst mistakes.
-    fn draw_mistakes(&self, test: &Evaluation) -> Result<()> {
-        let set = self.data.test.data();
-        let images = test
-            .mistakes
-            .iter()
-            .map(|m| Ok(set.sample(m.image)?.input))
-            .collect::<Result<Vec<Tensor>>>()?;
-        let (classes, mut worst) = (set.classes(), Vec::new());
-        for (m, image) in test.mistakes.iter().zip(&images) {
-            worst.push(Mistake {
-                image: image.as_slice::<u8>()?,
-                label: &classes[m.label],
-                predicted: &classes[m.predicted],
-                probability: f64::from(m.probability),
-            });
-        }
-        let title = format!("{}: misread with the most confidence", set.name());
-        plots::mistakes(
-            self.folder.join("mistakes.svg"),
-            &title,
-            self.data.image,
-            &worst,
-        )
-    }
-
-    fn results(&self, line: &mut Value, validation: Option<&Evaluation>, test: &Evaluation) {
-        line["val_top1"] = validation.map(|v| v.top1).into();
-        line["test_top1"] = test.top1.into();
-        line["test_top5"] = test.top5.into();
-        line["eval_images_per_s"] = test.images_per_s.into();
-        line["peak_bytes"] = peak_bytes().into();
+        self.draw(&lines, &results)?;
+        Ok(results)
     }
 
     fn append(&self, line: &Value) -> Result<()> {
@@ -299,4 +248,24 @@ impl Trainer {
             .and_then(|mut file| writeln!(file, "{line}"));
         written.map_err(Error::io("write", path))
     }
+}
+
+/// Adds what an evaluation gave to a line of `metrics.jsonl`.
+fn results(line: &mut Value, validation: Option<&Score>, test: Option<&Score>) {
+    for (on, score) in [("val", validation), ("test", test)] {
+        match score {
+            Some(Score::Classes(of)) => line[format!("{on}_top1")] = of.top1.into(),
+            Some(Score::Loss { loss, .. }) => line[format!("{on}_loss")] = (*loss).into(),
+            None => {}
+        }
+    }
+    if let Some(Score::Classes(test)) = test {
+        // Nothing was held out.
+        if validation.is_none() {
+            line["val_top1"] = Value::Null;
+        }
+        line["test_top5"] = test.top5.into();
+    }
+    line["eval_images_per_s"] = test.or(validation).map(Score::rate).into();
+    line["peak_bytes"] = peak_bytes().into();
 }

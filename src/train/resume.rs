@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use crate::console::{Stderr, quoted};
 use crate::io::checkpoint::State;
 use crate::io::weights;
+use crate::train::objective::Judge;
 use crate::train::report;
 use crate::train::trainer::{Best, Position, Trainer};
 use crate::{Error, Result};
@@ -19,11 +20,19 @@ impl Trainer {
         self.folder.join("best/model.safetensors")
     }
 
+    /// What a checkpoint calls the score of the best weights.
+    fn best_key(&self) -> &'static str {
+        match self.config.objective.judge {
+            Judge::Accuracy => "best_top1",
+            Judge::Loss => "best_loss",
+        }
+    }
+
     /// Writes `last/state.safetensors`, and beside it the weights for users: their running mean
     /// where there is one.
     pub(super) fn save(&mut self) -> Result<()> {
         let mut state = State::new();
-        state.put("seed", self.settings.seed);
+        state.put("seed", self.config.seed);
         state.put("settings", &self.begun_with);
         self.put_data(&mut state);
         state.put("epoch", self.at.epoch);
@@ -32,7 +41,7 @@ impl Trainer {
         state.put("loss_sum", self.at.loss_sum);
         state.put("images", self.at.images);
         state.put("best_epoch", self.best.epoch);
-        state.put("best_top1", self.best.top1);
+        state.put(self.best_key(), self.best.score);
         if let Some(epoch) = self.at.sgd_since {
             state.put("sgd_since", epoch);
         }
@@ -45,13 +54,12 @@ impl Trainer {
         self.with_mean(|trainer| trainer.write_weights("last"))
     }
 
-    /// Writes the weights as `<folder>/model.safetensors`, with the model's configuration and what
-    /// the images mean.
+    /// Writes the weights as `<folder>/model.safetensors`, with the model's description.
     pub(super) fn write_weights(&self, folder: &str) -> Result<()> {
         weights::save(
             self.folder.join(folder).join("model.safetensors"),
             &self.params,
-            &self.data.card.to_metadata(self.model.config()),
+            &self.description.metadata,
         )
     }
 
@@ -72,7 +80,7 @@ impl Trainer {
         };
         let best = Best {
             epoch: state.get("best_epoch")?,
-            top1: state.get("best_top1")?,
+            score: state.get(self.best_key())?,
         };
         self.check_checkpoint(&path, &state, &at, &best)?;
         (self.at, self.best, self.begun_with) = (at, best, state.get("settings")?);
@@ -81,7 +89,7 @@ impl Trainer {
             return Err(Error::data(&path, fit));
         }
         if self.at.sgd_since.is_some() {
-            self.set_method(self.second_method())?;
+            self.use_second_rule()?;
         }
         self.optimizer
             .load_state(&self.params, &state.section("optimizer")?)?;
@@ -106,16 +114,23 @@ impl Trainer {
 
     /// One line that says how to go on.
     pub(super) fn say_how_to_resume(&self) {
-        let (job, folder) = (self.settings.job, quoted(&*self.folder));
-        let (epoch, epochs) = (self.at.epoch, self.settings.epochs);
+        let (epoch, epochs, batches) = (self.at.epoch, self.config.epochs, self.at.batch);
         writeln!(
             Stderr,
-            "stopped after {epoch} of {epochs} epochs and {} batches; go on with:",
-            self.at.batch
+            "stopped after {epoch} of {epochs} epochs and {batches} batches; go on with:"
         );
-        writeln!(
-            Stderr,
-            "  cargo run --release --example {job} -- --resume {folder}"
-        );
+        if self.config.by_flags {
+            let (example, folder) = (&self.config.name, quoted(&*self.folder));
+            writeln!(
+                Stderr,
+                "  cargo run --release --example {example} -- --resume {folder}"
+            );
+        } else {
+            let folder = &*self.folder;
+            writeln!(
+                Stderr,
+                "  Config {{ out: Some({folder:?}.into()), resume: true, .. }}"
+            );
+        }
     }
 }

@@ -1,24 +1,18 @@
 //! Runs: epochs of steps, each evaluated, in one phase or in the papers' two.
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
-
-use crate::cli::{Protocol, Settings};
-use crate::console::Stdout;
-use crate::data::Loader;
-use crate::models::Saved;
 use crate::optim::Ema;
-use crate::train::evaluate::{Evaluation, evaluate};
+use crate::train::config::{Config, Data, Protocol};
+use crate::train::description::Description;
 use crate::train::folder::RunFolder;
+use crate::train::parts::Parts;
 use crate::train::progress::Progress;
 use crate::train::replay::{Losses, Replay};
 use crate::train::report::Record;
-use crate::train::splits::Splits;
+use crate::train::stop;
 use crate::train::trainer::{Best, Outcome, Position, Trainer, optimizer};
-use crate::train::{max_batch, stop};
-use crate::{DType, Error, Result, Rng};
+use crate::{Module, Params, Result, Rng};
 
 /// The papers' second phase takes at most this many of the last epochs, and at most a quarter of
 /// all.
@@ -28,45 +22,62 @@ const SGD_EPOCHS: usize = 20;
 const PATIENCE: usize = 20;
 
 impl Trainer {
-    /// Data, model, weights and results folder, as the settings say; a resumed run stands where it
-    /// stopped.
+    /// A run of this model on these data, in a folder of its own; a resumed run stands where it
+    /// stopped. `data` are [`Data`], or a [`Loader`](crate::data::Loader) to train on alone.
     ///
     /// # Errors
-    /// Data or settings that do not fit together, a model that the batches do not suit, a folder
-    /// that cannot be written or read; a checkpoint that is damaged, of other data or of other
-    /// settings.
-    pub fn new(settings: Settings) -> Result<Trainer> {
-        let existing = RunFolder::existing(&settings)?;
-        let pair = settings.load_data()?;
-        let config = settings.model_for(pair.train.size, pair.train.classes.len())?;
-        let (model, mut params) = config.build(DType::F32, &Rng::new(settings.seed))?;
-        let mut data = Splits::new(pair, &settings, config.channels)?;
-        data.fit_batches(&model, &params)?;
-        params.to_device(settings.device)?;
-        let folder = existing.map_or_else(|| RunFolder::create(&settings), Ok)?;
+    /// Data, model, loss or settings that do not fit together: two samples are tried. A folder that
+    /// cannot be written or read, or that another process trains in; a checkpoint that is damaged,
+    /// of other data or of other settings.
+    pub fn new(
+        model: impl Module + 'static,
+        params: Params,
+        data: impl Into<Data>,
+        mut config: Config,
+    ) -> Result<Trainer> {
+        let existing = RunFolder::existing(&config)?;
+        let data = data.into();
+        if config.model.is_none() {
+            config.model = Some(Description::of(&model, &data.train));
+        }
+        Trainer::in_folder(existing, Box::new(model), params, data, config)
+    }
+
+    /// The same in a folder that [`RunFolder::existing`] gave, for who makes data and model after
+    /// that.
+    pub(crate) fn in_folder(
+        existing: Option<RunFolder>,
+        model: Box<dyn Module>,
+        mut params: Params,
+        data: Data,
+        mut config: Config,
+    ) -> Result<Trainer> {
+        config.check()?;
+        let description = (config.model.take()).unwrap_or_else(|| Description::new("model"));
+        let mut data = Parts::new(data, config.device)?;
+        params.to_device(config.device)?;
+        data.fit_batches(&*model, &params, &config, &description.name)?;
+        let folder = existing.map_or_else(|| RunFolder::create(&config), Ok)?;
+        let optimizer = optimizer(&config, config.rule.clone(), &params)?;
         let mut trainer = Trainer {
-            optimizer: optimizer(
-                &settings,
-                settings.optimizer.with_weight_decay(settings.weight_decay),
-                &params,
-            )?,
-            ema: settings
-                .ema
-                .map(|decay| Ema::new(&params, decay))
-                .transpose()?,
-            data,
+            ema: ema(&config, &params)?,
             losses: Losses::default(),
-            replay: Replay::begin(settings.device),
+            replay: Replay::begin(&config),
             replayed_steps: 0,
-            begun_with: Value::from(settings.flags.clone()).to_string(),
+            begun_with: config
+                .kept(optimizer.rule_name(), data.train.batch_size())
+                .to_string(),
             at: Position::default(),
             best: Best::default(),
-            settings,
+            optimizer,
+            data,
+            config,
+            description,
             folder,
             model,
             params,
         };
-        if trainer.settings.resume {
+        if trainer.config.resume {
             trainer.restore()?
         } else {
             trainer.begin()?
@@ -74,8 +85,8 @@ impl Trainer {
         Ok(trainer)
     }
 
-    /// Trains until all epochs are done, or until it is told to stop: by `--stop-after`, Ctrl-C,
-    /// SIGTERM or SIGHUP. What is printed on stderr meanwhile is dropped where that cannot be
+    /// Trains until all epochs are done, or until it is told to stop: by
+    /// [`Config::stop_after`], Ctrl-C, SIGTERM or SIGHUP (feature `signals`). What is printed on stderr meanwhile is dropped where that cannot be
     /// written.
     ///
     /// # Errors
@@ -84,8 +95,8 @@ impl Trainer {
     pub fn run(&mut self) -> Result<Outcome> {
         stop::listen()?;
         self.announce();
-        let last = self.settings.stop_after.unwrap_or(usize::MAX);
-        while self.at.epoch < self.settings.epochs {
+        let last = self.config.stop_after.unwrap_or(usize::MAX);
+        while self.at.epoch < self.config.epochs {
             if self.at.epoch >= last || !self.epoch()? {
                 self.save()?;
                 self.say_how_to_resume();
@@ -100,8 +111,8 @@ impl Trainer {
         self.enter_phase()?;
         let (began, seen) = (Instant::now(), self.at.images);
         let total = self.data.train.data().len();
-        let order = Rng::new(self.settings.seed).stream(2);
-        let mut progress = Progress::new(self.at.epoch + 1, self.settings.epochs, total, seen);
+        let order = Rng::new(self.config.seed).stream(2);
+        let mut progress = Progress::new(self.at.epoch + 1, self.config.epochs, total, seen);
         let mut batches = self
             .data
             .train
@@ -133,7 +144,7 @@ impl Trainer {
         let seconds = began.elapsed().as_secs_f64();
         let record = Record {
             epoch: self.at.epoch + 1,
-            phase: self.phase(),
+            phase: self.optimizer.rule_name().to_owned(),
             lr: self.lr(self.at.step.saturating_sub(1)),
             train_loss: self.at.loss_sum / self.at.images as f64,
             train_images_per_s: (self.at.images - seen) as f64 / seconds,
@@ -148,14 +159,14 @@ impl Trainer {
             ..self.at
         };
         self.close_epoch(record)?;
-        Ok(!stop::requested() || self.at.epoch == self.settings.epochs)
+        Ok(!stop::requested() || self.at.epoch == self.config.epochs)
     }
 
     /// Begins the papers' second phase where it is due: the best weights again, under SGD.
     fn enter_phase(&mut self) -> Result<()> {
-        let Settings {
+        let Config {
             protocol, epochs, ..
-        } = self.settings;
+        } = self.config;
         let late = self.at.epoch >= epochs - (epochs / 4).min(SGD_EPOCHS);
         let stuck = self.best.epoch > 0 && self.at.epoch - self.best.epoch >= PATIENCE;
         if protocol == Protocol::Plain
@@ -169,69 +180,15 @@ impl Trainer {
             self.load_best()?;
         }
         self.at.sgd_since = Some(self.at.epoch);
-        self.set_method(self.second_method())?;
-        self.ema = self
-            .settings
-            .ema
-            .map(|decay| Ema::new(&self.params, decay))
-            .transpose()?;
+        self.use_second_rule()?;
+        self.ema = ema(&self.config, &self.params)?;
         // A run killed in this epoch must not load better weights of its own here when it goes on.
         self.save()
     }
 }
 
-/// What the training examples do: trains as the settings say, or evaluates, and prints the results.
-///
-/// # Errors
-/// Whatever goes wrong; nothing that was saved before is lost.
-pub fn run(settings: Settings) -> Result<()> {
-    if settings.max_batch {
-        return max_batch::print(&settings);
-    }
-    if let Some(weights) = settings.evaluate.clone() {
-        let test = evaluate_weights(&settings, &weights)?;
-        return writeln!(Stdout, "{test}");
-    }
-    let mut trainer = Trainer::new(settings)?;
-    if let Outcome::Finished(test) = trainer.run()? {
-        let folder = trainer.folder().display();
-        writeln!(
-            Stdout,
-            "best weights, of epoch {}: {test}\n\
-             weights: {folder}/best/model.safetensors; pictures: {folder}/{{curves,confusion,mistakes}}.svg",
-            trainer.best.epoch
-        )?;
-    }
-    Ok(())
-}
-
-/// The test results of a weight file. Where that says which model it is of, `--model` is not asked.
-fn evaluate_weights(settings: &Settings, weights: &Path) -> Result<Evaluation> {
-    let pair = settings.load_data()?;
-    let config = settings.model_for(pair.test.size, pair.test.classes.len())?;
-    let Saved {
-        model,
-        mut params,
-        card,
-    } = Saved::load(weights, Some(config))?;
-    params.to_device(settings.device)?;
-    if card.classes.len() != pair.test.classes.len() && !card.classes.is_empty() {
-        let (own, others) = (card.classes.len(), pair.test.classes.len());
-        return Err(Error::data(
-            weights,
-            format!(
-                "was trained on {own} classes, {} has {others}",
-                pair.test.name
-            ),
-        ));
-    }
-    let (mean, std) = if card.mean.is_empty() {
-        (pair.mean, pair.std)
-    } else {
-        (card.mean, card.std)
-    };
-    let images = Loader::new(pair.test, settings.batch_size)?
-        .normalised(&mean, &std)?
-        .with_channels(model.config().channels)?;
-    evaluate(&model, &params, settings.precision, &images)
+/// The running mean of these weights, where one is asked for.
+fn ema(config: &Config, params: &Params) -> Result<Option<Ema>> {
+    let begin = |decay| Ema::new(params, decay);
+    config.ema.map(begin).transpose()
 }

@@ -3,10 +3,11 @@
 use crate::console::Stderr;
 use crate::cuda::Capture;
 use crate::data::{Batch, HostToDevice};
-use crate::ops::{CrossEntropyOptions, cross_entropy};
+use crate::optim::clip_norm;
+use crate::train::evaluate::outputs;
 use crate::train::replay::{Inputs, LOSSES, Recorded, Replay};
 use crate::train::trainer::Trainer;
-use crate::{Device, Error, Module, Pass, Result, Rng, Tensor};
+use crate::{Device, Error, Pass, Result, Rng, Tensor};
 
 impl Trainer {
     /// One step: forward, backward, update. Its loss joins the epoch's sum, on a GPU some steps
@@ -35,18 +36,21 @@ impl Trainer {
 
     /// From a batch to new weights, giving the loss. This is what a GPU records.
     fn work(&mut self, batch: &Batch, rng: &Rng) -> Result<Tensor> {
-        let pass = Pass::train(&self.params, rng.clone()).in_precision(self.settings.precision)?;
-        let images = self
-            .data
-            .pixels(&batch.inputs, self.settings.precision.compute())?;
-        let logits = self.model.forward(&pass, &images)?;
-        let loss = cross_entropy(&logits, &batch.targets, CrossEntropyOptions::default())?;
+        let precision = self.config.precision;
+        let pass = Pass::train(&self.params, rng.clone()).in_precision(precision)?;
+        let inputs = self.data.inputs(&batch.inputs, precision.compute())?;
+        let outputs = outputs(&*self.model, &pass, inputs)?;
+        let loss = self.config.objective.of(&outputs, &batch.targets)?;
         if loss.value().device() == Device::Cpu && !loss.value().item()?.is_finite() {
             return Err(self.why_not_finite(batch, loss.value().item()?));
         }
-        let gradients = loss
+        let mut gradients = loss
             .backward_from(self.optimizer.loss_scale(&loss)?, &[])?
             .flatten(&self.params)?;
+        if let Some(max) = self.config.max_norm {
+            let max = max * self.optimizer.progress()?.loss_scale;
+            clip_norm(&self.params, &mut gradients, max)?;
+        }
         let statistics = pass.into_updates();
         self.optimizer
             .advance(&mut self.params, &gradients, statistics)?;
@@ -60,7 +64,7 @@ impl Trainer {
             return self.work(batch, &self.step_rng());
         };
         let rng = self.step_rng();
-        if batch.size() != self.settings.batch_size {
+        if batch.size() != self.data.train.batch_size() {
             return self.work(&self.uploaded(batch)?, &rng);
         }
         match std::mem::replace(&mut self.replay, Replay::Never) {
@@ -140,7 +144,7 @@ impl Trainer {
             if loss.is_finite() {
                 sum += f64::from(loss) * n as f64;
                 counted += n;
-            } else if self.settings.precision.scales_loss() && images.len() > 1 {
+            } else if self.config.precision.scales_loss() && images.len() > 1 {
                 left_out += n;
             } else {
                 return Err(self.why_not_finite(batch, f64::from(loss)));
@@ -167,6 +171,6 @@ impl Trainer {
 
     /// Random numbers of the current step's dropout.
     pub(super) fn step_rng(&self) -> Rng {
-        Rng::new(self.settings.seed).stream(1).child(self.at.step)
+        Rng::new(self.config.seed).stream(1).child(self.at.step)
     }
 }

@@ -5,11 +5,21 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use crate::cli::{Protocol, read_config};
 use crate::io::checkpoint::State;
 use crate::io::weights;
+use crate::train::config::{Protocol, read_back};
+use crate::train::folder::read_config;
+use crate::train::objective::Judge;
 use crate::train::trainer::{Best, Position, Trainer};
 use crate::{Error, Result};
+
+/// The parts of the data that a checkpoint keeps fingerprints of, the first of them always.
+const DATA: [&str; 4] = [
+    "training set",
+    "validation set",
+    "test set",
+    "normalisation",
+];
 
 impl Trainer {
     /// That what training has made of the weights, of their running mean and of the optimizer's
@@ -36,10 +46,16 @@ impl Trainer {
         let Error::NonFinite(why) = why else {
             return why;
         };
-        let (steps, lr) = (self.at.step, self.settings.lr);
+        let (steps, advice) = (self.at.step, self.lower_lr());
         Error::NonFinite(format!(
-            "training diverged: after {steps} steps {why}; the last checkpoint stays as it was; a lower --lr than {lr} may help"
+            "training diverged: after {steps} steps {why}; the last checkpoint stays as it was; {advice}"
         ))
+    }
+
+    /// What may help where training diverged.
+    pub(super) fn lower_lr(&self) -> String {
+        let (setting, lr) = (self.config.setting("lr"), self.config.lr);
+        format!("a lower {setting} than {lr} may help")
     }
 
     /// Keeps what the run is trained on, for [`Trainer::check_data`].
@@ -49,11 +65,13 @@ impl Trainer {
         }
     }
 
-    /// That the images are those that the checkpoint was trained on.
+    /// That the data are those that the checkpoint was trained on.
     fn check_data(&self, path: &Path, state: &State) -> Result<()> {
         let mut differences = Vec::new();
-        for (part, now) in &self.data.fingerprints {
-            if !state.has(part) {
+        for part in DATA {
+            let now = self.data.fingerprints.iter().find(|(name, _)| name == part);
+            let now = now.map(|(_, fingerprint)| fingerprint.clone());
+            if !state.has(part) && part == DATA[0] {
                 return Err(Error::data(
                     path,
                     format!(
@@ -61,19 +79,25 @@ impl Trainer {
                     ),
                 ));
             }
-            let then: String = state.get(part)?;
-            if then != *now {
-                differences.push(format!("its {part} was `{then}`, here it is `{now}`"));
+            let then: Option<String> = state.has(part).then(|| state.get(part)).transpose()?;
+            if then != now {
+                let shown = |what: Option<String>| what.map_or("none".into(), |x| format!("`{x}`"));
+                let (then, now) = (shown(then), shown(now));
+                differences.push(format!("its {part} was {then}, here it is {now}"));
             }
         }
         if differences.is_empty() {
             return Ok(());
         }
-        let how = "go on with the same data (--data DIR says where they are), or begin another run";
+        let place = if self.config.by_flags {
+            " (--data DIR says where they are)"
+        } else {
+            ""
+        };
         Err(Error::data(
             path,
             format!(
-                "the run was trained on other data: {}; {how}",
+                "the run was trained on other data: {}; go on with the same data{place}, or begin another run",
                 differences.join("; ")
             ),
         ))
@@ -89,14 +113,16 @@ impl Trainer {
         best: &Best,
     ) -> Result<()> {
         let seed: u64 = state.get("seed")?;
-        if seed != self.settings.seed {
-            return Err(Error::data(
-                path,
-                format!(
-                    "was trained with seed {seed}, config.json says {}",
-                    self.settings.seed
-                ),
-            ));
+        if seed != self.config.seed {
+            let (now, says) = (
+                self.config.seed,
+                match self.config.by_flags {
+                    true => "config.json says",
+                    false => "here it is",
+                },
+            );
+            let what = format!("was trained with seed {seed}, {says} {now}");
+            return Err(Error::data(path, what));
         }
         self.check_config(path, state)?;
         self.check_data(path, state)?;
@@ -119,25 +145,20 @@ impl Trainer {
             .map_err(|e| Error::data(path, format!("its settings: {e}")))?;
         let [then, now] = [&begun_with, &config["settings"]]
             .map(|settings| settings.as_object().cloned().unwrap_or_default());
-        if let Some(flag) = then
-            .keys()
-            .chain(now.keys())
-            .find(|flag| then.get(*flag) != now.get(*flag))
-        {
-            let shown = |settings: &Map<String, Value>| {
-                settings
-                    .get(flag)
-                    .map_or("not set".into(), Value::to_string)
-            };
+        if let Some((setting, then, now)) = difference(&then, &now) {
             return wrong(format!(
-                "says that `{flag}` is {}, its run was begun with {}",
-                shown(&now),
-                shown(&then)
+                "says that `{setting}` is {now}, its run was begun with {then}"
             ));
         }
-        // As it reads after a round through a file.
-        let own: Value =
-            serde_json::from_str(&self.model.config().to_json().to_string()).unwrap_or_default();
+        let own: Value = serde_json::from_str(&self.begun_with).unwrap_or_default();
+        let own = own.as_object().cloned().unwrap_or_default();
+        if let Some((setting, then, now)) = difference(&then, &own) {
+            return Err(Error::data(
+                path,
+                format!("its run was begun with `{setting}` {then}, here it is {now}"),
+            ));
+        }
+        let own = read_back(&self.description.settings);
         let fits = config["model"] == own
             && config["parameters"].as_u64() == Some(self.params.count() as u64);
         if !fits {
@@ -152,7 +173,7 @@ impl Trainer {
 
     /// That a run with these settings and data can stand there.
     fn check_position(&self, at: &Position, best: &Best) -> std::result::Result<(), String> {
-        let (epochs, batches) = (self.settings.epochs, self.data.train.batches());
+        let (epochs, batches) = (self.config.epochs, self.data.train.batches());
         let is_over = at.epoch == epochs && at.batch == 0;
         if !is_over && (at.epoch >= epochs || at.batch >= batches) {
             let (epoch, batch) = (at.epoch, at.batch);
@@ -169,16 +190,18 @@ impl Trainer {
         }
         // Before the last batch of an epoch all are full. Steps without a finite loss are left out
         // where the loss is scaled.
-        let images = at.batch * self.settings.batch_size;
-        if at.images > images || (at.images < images && !self.settings.precision.scales_loss()) {
+        let images = at.batch * self.data.train.batch_size();
+        if at.images > images || (at.images < images && !self.config.precision.scales_loss()) {
             return Err(format!(
                 "counts {} images of the current epoch, where {images} lie before its position",
                 at.images
             ));
         }
-        if !(at.loss_sum >= 0.0 && at.loss_sum.is_finite())
-            || (at.images == 0 && at.loss_sum != 0.0)
-        {
+        // Cross-entropy is at least 0; a loss of any other task may be anything.
+        let is_sum = |sum: f64| {
+            sum.is_finite() && (sum >= 0.0 || self.config.objective.judge == Judge::Loss)
+        };
+        if !is_sum(at.loss_sum) || (at.images == 0 && at.loss_sum != 0.0) {
             return Err(format!(
                 "has a sum of {} for the losses of {} images",
                 at.loss_sum, at.images
@@ -186,19 +209,20 @@ impl Trainer {
         }
         if let Some(since) = at
             .sgd_since
-            .filter(|&since| self.settings.protocol != Protocol::Papers || since > at.epoch)
+            .filter(|&since| self.config.protocol != Protocol::Papers || since > at.epoch)
         {
             return Err(format!(
                 "began a second phase after {since} epochs, which its settings do not have"
             ));
         }
-        if best.epoch > at.epoch
-            || (best.epoch == 0) != (at.epoch == 0)
-            || !(0.0..=1.0).contains(&best.top1)
-        {
+        let (what, is_score) = match self.config.objective.judge {
+            Judge::Accuracy => ("an accuracy", (0.0..=1.0).contains(&best.score)),
+            Judge::Loss => ("a loss", best.score.is_finite()),
+        };
+        if best.epoch > at.epoch || (best.epoch == 0) != (at.epoch == 0) || !is_score {
             return Err(format!(
-                "has its best weights of epoch {} with an accuracy of {}",
-                best.epoch, best.top1
+                "has its best weights of epoch {} with {what} of {}",
+                best.epoch, best.score
             ));
         }
         Ok(())
@@ -210,10 +234,23 @@ impl Trainer {
         let path = self.best_file();
         let mut params = self.params.clone();
         let metadata = weights::load(&path, &mut params)?;
-        let own = self.data.card.to_metadata(self.model.config());
-        if metadata.get("config") != own.get("config") {
+        if !self.description.fits(&metadata) {
             return Err(Error::data(path, "is of another model than this run's"));
         }
         params.check_finite().map_err(|why| Error::data(path, why))
     }
+}
+
+/// The first setting that differs, and what it is in each.
+fn difference<'a>(
+    then: &'a Map<String, Value>,
+    now: &'a Map<String, Value>,
+) -> Option<(&'a str, String, String)> {
+    let differs = |key: &&String| then.get(*key) != now.get(*key);
+    let key = then.keys().chain(now.keys()).find(differs)?;
+    let shown = |settings: &Map<String, Value>| {
+        let value = settings.get(key);
+        value.map_or("not set".into(), Value::to_string)
+    };
+    Some((key, shown(then), shown(now)))
 }

@@ -11,7 +11,7 @@ use wavemix::models::Config;
 use wavemix::ops::{CrossEntropyOptions, cross_entropy};
 use wavemix::optim::{Ema, Method, Optimizer, clip_norm, clip_value, norm, scale};
 use wavemix::params::{Group, Updates};
-use wavemix::train::{Outcome, Trainer};
+use wavemix::train::Outcome;
 use wavemix::{DType, Device, Gradients, Module, Params, Pass, Precision, Rng, Tensor};
 
 use crate::harness::{Bound, ELEMENTWISE, close, gpu};
@@ -389,7 +389,7 @@ fn run(device: &str, precision: &str, folder: &Path) -> f64 {
         .unwrap()
         .unwrap();
     settings.default_data = Some(folder.join("no-data"));
-    let mut trainer = Trainer::new(settings).unwrap();
+    let mut trainer = settings.trainer().unwrap();
     assert!(matches!(trainer.run().unwrap(), Outcome::Finished(_)));
     // 70 images an epoch: 8 full batches, of which the first two of the run are not replayed, and a
     // smaller one.
@@ -456,9 +456,9 @@ fn the_largest_batch_is_found() {
         .unwrap()
         .unwrap();
     settings.default_data = Some(folder.join("no-data"));
-    wavemix::train::run(settings).unwrap();
+    wavemix::cli::run(settings).unwrap();
     let arguments = ["test", "--max-batch", "--device", "cpu"];
-    let error = wavemix::train::run(
+    let error = wavemix::cli::run(
         Settings::parse(&JOB, arguments.map(OsString::from))
             .unwrap()
             .unwrap(),

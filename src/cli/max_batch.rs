@@ -1,12 +1,12 @@
 //! The largest batch that a GPU has the memory to train with, as the papers report it.
 
-use crate::cli::Settings;
+use super::Settings;
 use crate::console::{Stderr, Stdout};
 use crate::cuda::Capture;
 use crate::models::{Config, Task};
 use crate::ops::{CrossEntropyOptions, cross_entropy};
 use crate::optim::Optimizer;
-use crate::train::splits::least_batch;
+use crate::tensor::memory::shapes_only;
 use crate::{DType, Device, Error, Module, Params, Pass, Result, Rng, Tensor, cuda};
 
 /// Where the search ends where nothing fills the memory.
@@ -90,4 +90,17 @@ fn try_step(settings: &Settings, config: &Config, [h, w]: [usize; 2], batch: usi
     step(&mut params)?;
     Capture::new(ordinal)?.warm_up(|| step(&mut params))?;
     cuda::synchronize(ordinal)
+}
+
+/// The smallest batch that a model can be trained with: 2 where BatchNorm has maps of one pixel. Tried
+/// on shapes alone, which takes no time.
+fn least_batch(config: &Config, [h, w]: [usize; 2]) -> Result<usize> {
+    let (model, params) = config.build(DType::F32, &Rng::new(0))?;
+    let attempt = |batch: usize| {
+        let pass = Pass::train(&params, Rng::new(0));
+        let images = [batch, h, w, config.channels];
+        shapes_only(|| model.forward(&pass, &Tensor::zeros(images, DType::F32).into()))
+            .map(|_| batch)
+    };
+    attempt(1).or_else(|_| attempt(2))
 }

@@ -1,0 +1,82 @@
+//! The images of a run, in the parts that training needs.
+
+use super::Settings;
+use crate::data::{Augment, ImageSet, Loader, TrainTest};
+use crate::models::ImageMeta;
+use crate::train::Data;
+use crate::{Error, Result, Rng};
+
+/// The share of the training images that is held out to choose the best weights on.
+const VALIDATION: f64 = 0.1;
+
+/// The batches of a run for a model of so many channels, and what weight files say of the images.
+pub(super) fn load(
+    pair: TrainTest,
+    settings: &Settings,
+    channels: usize,
+) -> Result<(Data, ImageMeta)> {
+    let (train, validation) = held_out(limited(pair.train, settings)?, settings)?;
+    let loader = |data: ImageSet| {
+        Loader::new(data, settings.batch_size)?
+            .normalised(&pair.mean, &pair.std)?
+            .with_channels(channels)
+    };
+    let images = ImageMeta {
+        classes: pair.test.classes.clone(),
+        mean: pair.mean.clone(),
+        std: pair.std.clone(),
+        trained_on: train.name.clone(),
+        data_set: settings.source.to_string(),
+        transposed: settings.source.is_transposed(),
+    };
+    let data = Data {
+        train: loader(train)?.with_augment(augment(settings)),
+        validation: validation.map(loader).transpose()?,
+        test: Some(loader(pair.test)?),
+    };
+    Ok((data, images))
+}
+
+/// The training images that `--limit` leaves, drawn at random.
+fn limited(train: ImageSet, settings: &Settings) -> Result<ImageSet> {
+    match settings.limit {
+        Some(limit) if limit < train.len() => {
+            let order = Rng::new(settings.seed).stream(4).permutation(train.len());
+            train.subset(&order[..limit])
+        }
+        _ => Ok(train),
+    }
+}
+
+/// The images to train on, and those to choose the best weights on, where that is not done on the
+/// test set.
+fn held_out(train: ImageSet, settings: &Settings) -> Result<(ImageSet, Option<ImageSet>)> {
+    let share = if settings.select_on_test {
+        0.0
+    } else {
+        VALIDATION
+    };
+    let (train, validation) = train.split_stratified(share, &mut Rng::new(settings.seed).stream(3));
+    if !validation.is_empty() {
+        return Ok((train, Some(validation)));
+    }
+    if settings.select_on_test {
+        return Ok((train, None));
+    }
+    let (name, n) = (&train.name, train.len());
+    Err(Error::Argument(format!(
+        "{name}: {n} images are too few to hold some of each class out for validation"
+    )))
+}
+
+/// What `--augment` does to training images.
+fn augment(settings: &Settings) -> Augment {
+    if !settings.augment {
+        return Augment::default();
+    }
+    Augment {
+        flip: settings.mirrors,
+        crop: if settings.mirrors { 4 } else { 2 },
+        fill: Vec::new(),
+    }
+}
