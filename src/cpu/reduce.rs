@@ -12,6 +12,9 @@ use crate::{Element, Float, Stored};
 /// Partial sums that run side by side, one a vector lane: breaks the chain of dependent additions.
 const LANES: usize = 16;
 
+/// Elements that are summed one after the other, by each lane.
+const BLOCK: usize = 4096;
+
 /// y[o, i] = sum over l of x[o, l, i], in the type it is computed in.
 pub(crate) fn sum<T: Stored>(x: &[T], outer: usize, inner: usize, y: &mut [T::Compute]) {
     let length = if y.is_empty() { 0 } else { x.len() / y.len() };
@@ -45,7 +48,6 @@ pub(crate) fn sum<T: Stored>(x: &[T], outer: usize, inner: usize, y: &mut [T::Co
 /// The sum of a slice: large ones in blocks, so that rounding errors grow with the logarithm of the
 /// length.
 pub(crate) fn sum_all<T: Float>(x: &[T]) -> T {
-    const BLOCK: usize = 4096;
     if x.len() > BLOCK {
         let middle = (x.len() / 2).next_multiple_of(LANES);
         return sum_all(&x[..middle]) + sum_all(&x[middle..]);
@@ -82,6 +84,29 @@ fn sum_rows<T: Float>(x: &[T], inner: usize) -> Vec<T> {
     sums
 }
 
+/// The root of the sum of x^2 over each row of `length`.
+pub(crate) fn norm<T: Float>(x: &[T], length: usize, y: &mut [T]) {
+    chunks(y, (GRAIN / length.max(1)).max(1), |start, y| {
+        for (i, y) in y.iter_mut().enumerate() {
+            *y = sum_of_squares(&x[(start + i) * length..][..length]).sqrt();
+        }
+    });
+}
+
+/// In blocks, as [`sum_all`]; those of a long row over threads.
+fn sum_of_squares<T: Float>(x: &[T]) -> T {
+    if x.len() > BLOCK {
+        let (first, second) = x.split_at((x.len() / 2).next_multiple_of(LANES));
+        let (first, second) = if x.len() > GRAIN {
+            rayon::join(|| sum_of_squares(first), || sum_of_squares(second))
+        } else {
+            (sum_of_squares(first), sum_of_squares(second))
+        };
+        return first + second;
+    }
+    squares_of_block(x)
+}
+
 /// The product of each row of `length`; 1 of no elements.
 pub(crate) fn product<T: Float>(x: &[T], length: usize, y: &mut [T]) {
     if length == 0 {
@@ -109,6 +134,10 @@ pub(crate) fn product_backward<T: Float>(x: &[T], dy: &[T], length: usize, dx: &
 }
 
 vectorize! {
+    fn squares_of_block<T: Float>(x: &[T]) -> T {
+        fold_rows([x, x], T::ZERO, |x, _| x * x, |a, b| a + b)
+    }
+
     fn product_of<T: Float>(x: &[T]) -> T {
         fold_rows([x, x], T::ONE, |x, _| x, |a, b| a * b)
     }

@@ -2,7 +2,8 @@
 //! alone; products, maxima and minima of rows.
 
 use super::runtime::launch::{Columns, pack, together};
-use super::{Scratch, Slice, SliceMut};
+use super::{Scratch, Slice, SliceMut, unary};
+use crate::cpu::unary::Kind;
 use crate::{DType, Result};
 
 /// The longest row that one warp sums; longer rows are split over blocks.
@@ -111,6 +112,17 @@ pub(super) fn finish(
         .blocks([outer * inner.div_ceil(columns), 1, 1])
         .moves(part.bytes())
         .launch()
+}
+
+/// The root of the sum of x^2 over each row of `length`.
+pub(crate) fn norm(x: Slice, length: usize, y: &mut SliceMut) -> Result<()> {
+    let rows = y.as_slice().elements;
+    let mut squares = x.gpu.scratch(x.elements, x.dtype)?;
+    let mut sums = x.gpu.scratch(rows, x.dtype)?;
+    unary::forward(Kind::Square, x, &mut squares.write())?;
+    debug_assert_eq!(rows * length, x.elements, "rows cover all elements");
+    sum(squares.read(), [rows, 1], 1.0, &mut sums.write())?;
+    unary::forward(Kind::Sqrt, sums.read(), y)
 }
 
 /// The product of each row of `length`; 1 of no elements.

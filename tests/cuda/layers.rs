@@ -262,6 +262,9 @@ fn a_label_out_of_range_makes_the_loss_not_a_number() {
             .unwrap()
             .is_nan()
     );
+    let log_p = logits.log_softmax(1).unwrap();
+    let loss = nll_loss(&log_p, &labels, None).unwrap();
+    assert!(loss.value().item().unwrap().is_nan());
     assert_eq!(logits.value().device(), Device::Cuda(0));
 }
 

@@ -1,15 +1,17 @@
 //! Euclidean norms over any axes.
 
+use super::extremes::reduced_last;
 use super::{over_or_zero, reduced_shapes};
 use crate::autograd::Backward;
+use crate::cpu::reduce as cpu;
+use crate::cuda::reduce as cuda;
 use crate::tensor::axes::Axes;
 use crate::{DType, Result, Tensor, Var};
 
 impl Var {
     /// The Euclidean norm over `axes`, which go: the square root of the sum of x^2.
     ///
-    /// It is composed of other ops, in f32 for 16-bit elements. Elements whose squares overflow,
-    /// beyond 1.8e19 in f32, make it infinite.
+    /// Elements whose squares overflow, beyond 1.8e19 in f32, make it infinite.
     ///
     /// **Shapes**: any. **Backward**: dx = x dy / y, 0 where y is 0. **Saves**: x and y.
     /// **Errors**: an axis that is out of range or named twice.
@@ -33,12 +35,15 @@ impl Var {
             let wide = self.cast(DType::F32)?;
             return wide.norm_over_axes(axes, keep)?.cast(self.dtype());
         }
-        let (_, dropped) = reduced_shapes("norm", self.shape(), axes)?;
-        let x = self.detach();
-        let norm = x.square()?.sum_keep(axes)?.sqrt()?.into_value();
-        let y = norm.reshape(if keep { *norm.shape() } else { dropped })?;
+        let (kept, dropped) = reduced_shapes("norm", self.shape(), axes)?;
+        let x = self.value();
+        let kept = Tensor::checked_shape("norm", x.device(), &kept, x.dtype())?;
+        let length = axes.iter().map(|&axis| x.shape()[axis]).product();
+        let rows = x.permuted(&reduced_last(x.shape().len(), axes))?;
+        let norm = on_device!("norm", rows in [f32, f64] => kept; norm(@rows, length))?;
+        let y = norm.reshape(if keep { kept } else { dropped })?;
         Ok(Var::record("norm", &[self], y, || Norm {
-            x: x.into_value(),
+            x: x.clone(),
             norm,
         }))
     }
