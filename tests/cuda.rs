@@ -31,6 +31,8 @@ mod plumbing;
 mod special;
 #[path = "cuda/stand_in.rs"]
 mod stand_in;
+#[path = "cuda/trainer.rs"]
+mod trainer;
 #[path = "cuda/training.rs"]
 mod training;
 

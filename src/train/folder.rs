@@ -95,7 +95,8 @@ impl RunFolder {
         }
     }
 
-    /// Locks a folder in which nothing is in the way of a new run, or where `force` removes what is.
+    /// Locks a folder in which nothing is in the way of a new run, or where `force` lets it write
+    /// over what is.
     fn claim(path: &Path, config: &Config) -> Result<RunFolder> {
         // What is refused is left as it is, without a lock file. Where there is one its holder is
         // the better reason.
@@ -108,14 +109,20 @@ impl RunFolder {
         };
         refuse_contents(path, config)?;
         folder.sign(BEGINNING)?;
+        Ok(folder)
+    }
+
+    /// Removes the files of an earlier run, which a new one may write over: not before the new one
+    /// is known to begin.
+    pub fn clear(&self) -> Result<()> {
         for file in FILES
             .iter()
-            .map(|name| path.join(name))
+            .map(|name| self.path.join(name))
             .filter(|file| file.exists())
         {
             fs::remove_file(&file).map_err(Error::io("remove", &file))?;
         }
-        Ok(folder)
+        Ok(())
     }
 
     /// Locks a run's folder, and makes sure that a checkpoint can be written to it.

@@ -57,6 +57,7 @@ impl Trainer {
     /// Makes the folder. `config.json` comes last: where it stands there is a state to resume from,
     /// and where it does not nothing is in the way of starting over.
     pub(super) fn begin(&mut self) -> Result<()> {
+        self.folder.clear()?;
         for part in ["best", "last"] {
             let folder = self.folder.join(part);
             fs::create_dir_all(&folder).map_err(Error::io("create", folder))?;

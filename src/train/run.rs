@@ -35,6 +35,7 @@ impl Trainer {
         data: impl Into<Data>,
         mut config: Config,
     ) -> Result<Trainer> {
+        config.check()?;
         let existing = RunFolder::existing(&config)?;
         let data = data.into();
         if config.model.is_none() {
@@ -52,7 +53,6 @@ impl Trainer {
         data: Data,
         mut config: Config,
     ) -> Result<Trainer> {
-        config.check()?;
         let description = (config.model.take()).unwrap_or_else(|| Description::new("model"));
         let mut data = Parts::new(data, config.device)?;
         params.to_device(config.device)?;

@@ -145,3 +145,28 @@ fn a_loss_that_diverges_is_told_in_the_fields_words() {
         "{error}"
     );
 }
+
+#[test]
+fn a_run_that_does_not_begin_leaves_the_one_that_it_would_write_over() {
+    let out = folder("kept");
+    finished(train(Config {
+        epochs: 1,
+        ..config(&out)
+    }));
+    let forced = || Config {
+        force: true,
+        ..config(&out)
+    };
+    let (model, params) = Mlp::build(3, 4);
+    let error = message(Trainer::new(model, params, data(), forced()));
+    assert!(error.starts_with("linear: "), "{error}");
+    for name in ["config.json", "best/model.safetensors", "confusion.svg"] {
+        assert!(out.join(name).exists(), "{name}");
+    }
+    let stopped = Config {
+        stop_after: Some(1),
+        ..forced()
+    };
+    train(stopped).unwrap();
+    assert!(!out.join("confusion.svg").exists());
+}

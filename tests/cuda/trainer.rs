@@ -1,0 +1,104 @@
+//! The trainer with a user's own model and data on the GPU, against the CPU.
+
+use std::path::Path;
+
+use wavemix::data::TensorDataset;
+use wavemix::nn::Linear;
+use wavemix::train::{Config, Data, Outcome, Trainer};
+use wavemix::{DType, Device, Params, Pass, Precision, Result, Rng, Tensor, Var, data::Loader};
+
+use crate::harness::gpu;
+
+/// x to its square, in batches of 16.
+fn parabola(count: usize, seed: u64) -> Loader {
+    let x = Tensor::uniform([count, 1], -1.0, 1.0, DType::F32, &Rng::new(seed));
+    let y = Var::from(&x).square().unwrap().into_value();
+    Loader::new(TensorDataset::new(x, y).unwrap(), 16).unwrap()
+}
+
+/// Trains two layers to it, and gives the lowest validation loss and how many steps were replayed.
+fn train(folder: &Path, config: Config) -> (Option<f64>, u64) {
+    let ((hidden, output), params) = Params::declare(DType::F32, &Rng::new(0), |names| {
+        Ok((
+            Linear::new(names, "hidden", [1, 16])?,
+            Linear::new(names, "output", [16, 1])?,
+        ))
+    })
+    .unwrap();
+    let model = move |pass: &Pass, x: &Var| -> Result<Var> {
+        use wavemix::Module;
+        let hidden = hidden.forward(pass, x)?.relu()?;
+        output.forward(pass, &hidden)
+    };
+    let data = Data {
+        validation: Some(parabola(40, 2)),
+        ..parabola(72, 1).into()
+    };
+    let config = Config {
+        epochs: 4,
+        lr: 0.02,
+        out: Some(folder.to_owned()),
+        ..config.with_loss(|y, targets| y.mse(&targets.into()))
+    };
+    let mut trainer = Trainer::new(model, params, data, config).unwrap();
+    let loss = match trainer.run().unwrap() {
+        Outcome::Finished(results) => results.validation.unwrap().loss(),
+        Outcome::Stopped => None,
+    };
+    (loss, trainer.replayed_steps())
+}
+
+#[test]
+fn a_users_model_trains_alike() {
+    let Some(device) = gpu() else { return };
+    let all = std::env::temp_dir().join(format!("wavemix-cuda-own-{}", std::process::id()));
+    let on = |device: Device, precision: Precision| Config {
+        device,
+        precision,
+        ..Config::default()
+    };
+    let (want, _) = train(&all.join("cpu"), on(Device::Cpu, Precision::F32));
+    let want = want.unwrap();
+    // 72 samples an epoch: four full batches, of which the first two of the run are not replayed,
+    // and a smaller one.
+    for (precision, bound) in [(Precision::F32, 1e-3), (Precision::Bf16, 3e-2)] {
+        let (got, replayed) = train(&all.join(precision.to_string()), on(device, precision));
+        let got = got.unwrap();
+        assert!(
+            (want - got).abs() <= bound * want,
+            "{precision}: {got}, should be {want}"
+        );
+        assert_eq!(replayed, 14, "{precision}");
+    }
+    let state = |name: &str| std::fs::read(all.join(name).join("last/state.safetensors")).unwrap();
+    // Stopped and gone on with: the same bits.
+    for (stop_after, resume) in [(Some(2), false), (None, true)] {
+        let config = Config {
+            stop_after,
+            resume,
+            ..on(device, Precision::F32)
+        };
+        train(&all.join("parts"), config);
+    }
+    assert!(state("parts") == state(&Precision::F32.to_string()));
+    // Clipping needs the norm on the CPU, step by step.
+    let clipped = Config {
+        max_norm: Some(0.5),
+        ..on(device, Precision::F32)
+    };
+    let (got, replayed) = train(&all.join("clipped"), clipped.clone());
+    let (want, _) = train(
+        &all.join("clipped-cpu"),
+        Config {
+            device: Device::Cpu,
+            ..clipped
+        },
+    );
+    let (got, want) = (got.unwrap(), want.unwrap());
+    assert!(
+        (want - got).abs() <= 1e-3 * want,
+        "clipped: {got}, should be {want}"
+    );
+    assert_eq!(replayed, 0);
+    std::fs::remove_dir_all(all).unwrap();
+}
