@@ -1,28 +1,29 @@
-// Normalises each row to mean 0 and variance 1, then scales and shifts each column. One warp takes
-// a row; its second and third reads hit the cache.
+// Normalises each row to mean 0 and variance 1, then scales and shifts each column; without a beta,
+// to mean square 1, and scales. One warp takes a row; its second and third reads hit the cache.
 #include "common.cuh"
 
 KERNEL(layer_norm, const real* x, real* y, float* stats, const void* gamma, const void* beta, int wide, float eps, i64 rows, int c) {
     each_row(rows, [=](i64 row) {
         const real* own = x + row * c;
-        float mean = warp_total(c, [=](int i) { return to_float(own[i]); }) / c;
+        float mean = beta ? warp_total(c, [=](int i) { return to_float(own[i]); }) / c : 0;
         float var = warp_total(c, [=](int i) { return (to_float(own[i]) - mean) * (to_float(own[i]) - mean); }) / c;
         float inv_std = inverse_std(var, eps);
         if (threadIdx.x % 32 == 0) stats[2 * row] = mean, stats[2 * row + 1] = inv_std;
         for (int i = threadIdx.x % 32; i < c; i += 32) {
             float xhat = (to_float(own[i]) - mean) * inv_std;
-            from_float(xhat * wide_or_real(gamma, wide, i) + wide_or_real(beta, wide, i), y[row * c + i]);
+            from_float(xhat * wide_or_real(gamma, wide, i) + (beta ? wide_or_real(beta, wide, i) : 0), y[row * c + i]);
         }
     });
 }
 
-// dx = (g - mean of g - xhat mean of (g xhat)) inv_std, with g = gamma dy.
-KERNEL(layer_norm_backward, const real* x, const real* dy, real* dx, const float* stats, const void* gamma, int wide, i64 rows, int c) {
+// dx = (g - mean of g - xhat mean of (g xhat)) inv_std, with g = gamma dy; without the mean of g where
+// the rows were not centered.
+KERNEL(layer_norm_backward, const real* x, const real* dy, real* dx, const float* stats, const void* gamma, int wide, int centered, i64 rows, int c) {
     each_row(rows, [=](i64 row) {
         float mean = stats[2 * row], inv_std = stats[2 * row + 1];
         auto xhat = [=](int i) { return (to_float(x[row * c + i]) - mean) * inv_std; };
         auto g = [=](int i) { return to_float(dy[row * c + i]) * wide_or_real(gamma, wide, i); };
-        float pull = warp_total(c, g) / c;
+        float pull = centered ? warp_total(c, g) / c : 0;
         float slope = warp_total(c, [=](int i) { return g(i) * xhat(i); }) / c;
         for (int i = threadIdx.x % 32; i < c; i += 32) from_float((g(i) - pull - xhat(i) * slope) * inv_std, dx[row * c + i]);
     });

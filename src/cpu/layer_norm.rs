@@ -1,4 +1,5 @@
-//! Rows brought to mean 0 and variance 1, then scaled and shifted column by column.
+//! Rows brought to mean 0 and variance 1, then scaled and shifted column by column; or to mean
+//! square 1, then scaled.
 
 use rayon::prelude::*;
 
@@ -10,9 +11,11 @@ use crate::cpu::{GRAIN, chunks, vectorize};
 const BLOCK: usize = 8 * 1024;
 
 /// y = (x - mean) inv_std gamma + beta for each row of c; `stats` gets each row's mean and inv_std.
+/// Without a beta the mean counts as 0, so inv_std is 1 / sqrt(mean of x^2 + eps): the RMS norm.
 pub(crate) fn forward<T: Float>(
     x: &[T],
-    [gamma, beta]: [&[T]; 2],
+    gamma: &[T],
+    beta: Option<&[T]>,
     eps: f64,
     stats: &mut [T],
     y: &mut [T],
@@ -23,39 +26,52 @@ pub(crate) fn forward<T: Float>(
         .par_chunks_mut(rows * c)
         .zip(stats.par_chunks_mut(rows * 2))
         .zip(x.par_chunks(rows * c));
-    chunks.for_each(|((y, stats), x)| forward_rows([x, gamma, beta], eps, y, stats));
+    chunks.for_each(|((y, stats), x)| forward_rows([x, gamma], beta, eps, y, stats));
 }
 
-/// dx = (g - mean of g - xhat mean of (g xhat)) inv_std for each row of c, with g = gamma dy.
-pub(crate) fn backward_input<T: Float>([x, dy, stats]: [&[T]; 3], gamma: &[T], dx: &mut [T]) {
+/// dx = (g - mean of g - xhat mean of (g xhat)) inv_std for each row of c, with g = gamma dy;
+/// without the mean of g where the forward pass took no mean off.
+pub(crate) fn backward_input<T: Float>(
+    [x, dy, stats]: [&[T]; 3],
+    gamma: &[T],
+    centered: bool,
+    dx: &mut [T],
+) {
     let c = gamma.len();
     chunks(dx, (GRAIN / c).max(1) * c, |start, dx| {
-        backward_rows(
-            [&x[start..], &dy[start..], gamma, &stats[start / c * 2..]],
-            dx,
-        );
+        let stats = &stats[start / c * 2..];
+        backward_rows([&x[start..], &dy[start..], gamma, stats], centered, dx);
     });
 }
 
 vectorize! {
-    fn forward_rows<T: Float>(inputs: [&[T]; 3], eps: f64, y: &mut [T], stats: &mut [T]) {
-        let [x, gamma, beta] = inputs;
+    fn forward_rows<T: Float>(inputs: [&[T]; 2], beta: Option<&[T]>, eps: f64, y: &mut [T], stats: &mut [T]) {
+        let [x, gamma] = inputs;
         let c = gamma.len();
         let (eps, share) = (T::from_f64(eps), T::from_f64(1.0 / c as f64));
         for ((y, stats), x) in y.chunks_exact_mut(c).zip(stats.chunks_exact_mut(2)).zip(x.chunks_exact(c)) {
-            let mean = fold_rows([x, x], T::ZERO, |x, _| x, |a, b| a + b) * share;
+            let mean = match beta {
+                Some(_) => fold_rows([x, x], T::ZERO, |x, _| x, |a, b| a + b) * share,
+                None => T::ZERO,
+            };
             let var = fold_rows([x, x], T::ZERO, |x, _| (x - mean) * (x - mean), |a, b| a + b) * share;
             // A row of equal elements without an eps is beta, and has no gradient: 0 times infinity
             // is neither.
             let inv_std = if var + eps == T::ZERO { T::ZERO } else { T::ONE / (var + eps).sqrt() };
             stats.copy_from_slice(&[mean, inv_std]);
+            let Some(beta) = beta else {
+                for ((y, &x), &gamma) in y.iter_mut().zip(x).zip(gamma) {
+                    *y = x * inv_std * gamma;
+                }
+                continue;
+            };
             for (((y, &x), &gamma), &beta) in y.iter_mut().zip(x).zip(gamma).zip(beta) {
                 *y = (x - mean) * inv_std * gamma + beta;
             }
         }
     }
 
-    fn backward_rows<T: Float>(inputs: [&[T]; 4], dx: &mut [T]) {
+    fn backward_rows<T: Float>(inputs: [&[T]; 4], centered: bool, dx: &mut [T]) {
         let [x, dy, gamma, stats] = inputs;
         let c = gamma.len();
         let share = T::from_f64(1.0 / c as f64);
@@ -65,7 +81,11 @@ vectorize! {
             for ((g, &dy), &gamma) in dx.iter_mut().zip(dy).zip(gamma) {
                 *g = dy * gamma;
             }
-            let pull = fold_rows([dx, dx], T::ZERO, |g, _| g, |a, b| a + b) * share;
+            let pull = if centered {
+                fold_rows([dx, dx], T::ZERO, |g, _| g, |a, b| a + b) * share
+            } else {
+                T::ZERO
+            };
             let slope = fold_rows([dx, x], T::ZERO, |g, x| g * (x - mean), |a, b| a + b) * share * inv_std * inv_std;
             for (dx, &x) in dx.iter_mut().zip(x) {
                 *dx = (*dx - pull - (x - mean) * slope) * inv_std;

@@ -5,10 +5,11 @@ use super::reduce::finish;
 use super::{Slice, SliceMut};
 use crate::Result;
 
-/// y, and mean and 1 / std of each position.
+/// y, and mean and 1 / std of each position; without a beta the mean counts as 0.
 pub(crate) fn forward(
     x: Slice,
-    [gamma, beta]: [Slice; 2],
+    gamma: Slice,
+    beta: Option<Slice>,
     eps: f64,
     stats: &mut SliceMut,
     y: &mut SliceMut,
@@ -30,10 +31,11 @@ pub(crate) fn forward(
     launch.warps(rows).moves(2 * x.bytes()).launch()
 }
 
-/// dx.
+/// dx; `centered` where the forward pass took a mean off.
 pub(crate) fn backward_input(
     [x, dy, stats]: [Slice; 3],
     gamma: Slice,
+    centered: bool,
     dx: &mut SliceMut,
 ) -> Result<()> {
     let (c, rows) = (gamma.elements, x.elements / gamma.elements);
@@ -47,6 +49,7 @@ pub(crate) fn backward_input(
     launch
         .arg(gamma)
         .arg(wide(gamma))
+        .arg(i32::from(centered))
         .count(rows)
         .sizes([c])?
         .warps(rows)

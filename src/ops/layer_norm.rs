@@ -42,32 +42,34 @@ pub fn layer_norm(x: &Var, gamma: &Var, beta: &Var, eps: f64) -> Result<Var> {
     for vector in [("gamma", gamma), ("beta", beta)] {
         check_vector("layer_norm", x, vector)?;
     }
-    if let Some(wide) = super::as_f32(x)? {
-        return layer_norm(
-            &wide,
-            &gamma.cast(DType::F32)?,
-            &beta.cast(DType::F32)?,
-            eps,
-        )?
-        .cast(x.dtype());
-    }
     let [gamma, beta] = &crate::ops::one_type(gamma, beta)?;
-    let [from, weight, bias] = [x, gamma, beta].map(Var::value);
+    normalised("layer_norm", x, gamma, Some(beta), eps)
+}
+
+/// x over the last axis, centered and shifted where there is a beta. Operands have been checked.
+fn normalised(op: &'static str, x: &Var, gamma: &Var, beta: Option<&Var>, eps: f64) -> Result<Var> {
+    if let Some(wide) = super::as_f32(x)? {
+        let gamma = gamma.cast(DType::F32)?;
+        let beta = beta.map(|beta| beta.cast(DType::F32)).transpose()?;
+        return normalised(op, &wide, &gamma, beta.as_ref(), eps)?.cast(x.dtype());
+    }
+    let (from, weight, bias) = (x.value(), gamma.value(), beta.map(Var::value));
     // Where x has 16 bits, its statistics are f32.
     let wide = if from.dtype() == DType::F64 {
         DType::F64
     } else {
         DType::F32
     };
-    let mut stats = Tensor::full_on(from.device(), [from.elements() / c, 2], 0.0, wide)?;
-    let y = on_device!("layer_norm", from in [f32, f64] => x.shape();
-        forward(@from, @[weight, bias], eps, => stats))?;
-    Ok(Var::record("layer_norm", &[x, gamma, beta], y, || {
-        LayerNorm {
-            x: x.value().clone(),
-            stats,
-            gamma: gamma.value().clone(),
-        }
+    let positions = from.elements() / weight.elements();
+    let mut stats = Tensor::full_on(from.device(), [positions, 2], 0.0, wide)?;
+    let y = on_device!(op, from in [f32, f64] => x.shape();
+        forward(@from, @weight, ?bias, eps, => stats))?;
+    let mut inputs = vec![x, gamma];
+    inputs.extend(beta);
+    Ok(Var::record(op, &inputs, y, || LayerNorm {
+        x: x.value().clone(),
+        stats,
+        gamma: gamma.value().clone(),
     }))
 }
 
@@ -79,19 +81,21 @@ struct LayerNorm {
 }
 
 impl Backward for LayerNorm {
-    /// As for batch normalisation, with rows and columns exchanged.
+    /// As for batch normalisation, with rows and columns exchanged. Without a beta, the RMS norm, no
+    /// mean was taken off.
     fn backward(self: Box<Self>, dy: Tensor, wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
         let LayerNorm { x, stats, gamma } = *self;
-        let mut gradients = vec![None, None, None];
+        let mut gradients = vec![None; wanted.len()];
+        let centered = wanted.len() == 3;
         if wanted[0] {
             gradients[0] = Some(on_device!("layer_norm", x in [f32, f64] => x.shape();
-                backward_input(@[x, dy, stats], @gamma))?);
+                backward_input(@[x, dy, stats], @gamma, centered))?);
         }
-        if wanted[1] || wanted[2] {
+        if wanted[1..].contains(&true) {
             let c = gamma.elements();
             let sums = on_device!("layer_norm", x in [f32, f64] => [2 * c], of compute;
                 gradient_sums(@[x, dy, stats]))?;
-            for i in (0..2).filter(|i| wanted[i + 1]) {
+            for i in (0..wanted.len() - 1).filter(|i| wanted[i + 1]) {
                 gradients[i + 1] = Some(sums.rows(i * c..(i + 1) * c)?.cast(gamma.dtype())?);
             }
         }
@@ -100,15 +104,6 @@ impl Backward for LayerNorm {
 
     fn saves(&self) -> Vec<&Tensor> {
         vec![&self.x, &self.stats]
-    }
-}
-
-/// x in the type that compositions of several ops are computed in, f32 for 16 bits: rounded after
-/// each op, they would lose a digit each time.
-fn in_compute_type(x: &Var) -> Result<Var> {
-    match x.dtype() {
-        DType::BF16 | DType::F16 => x.cast(DType::F32),
-        _ => Ok(x.clone()),
     }
 }
 

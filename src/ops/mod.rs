@@ -174,7 +174,7 @@
 //! | norm | 0 | 0 |
 //! | prod | a 0 beside what is not finite | 0, but for the 0 itself; PyTorch: not a number |
 //! | batch_norm, layer_norm, group_norm | var + eps = 0 | 0, and y is beta; PyTorch's layer_norm and group_norm: not a number |
-//! | rms_norm | mean square + eps = 0 | not a number |
+//! | rms_norm | mean square + eps = 0 | 0, and y is 0; PyTorch: not a number |
 //! | softmax, cross_entropy | a logit of -infinity | 0; the label's: the loss is infinite, the gradient finite |
 //! | focal_loss | probability 0 | that of cross_entropy; PyTorch, composed: not a number |
 //! | l1_loss, smooth_l1_loss with beta 0 | equal | 0 |

@@ -1,7 +1,7 @@
 //! Group normalisation: each image's groups of channels are brought to mean 0 and variance 1.
 
-use super::{check_vector, in_compute_type, layer_norm};
-use crate::{Error, Result, Tensor, Var};
+use super::{check_vector, layer_norm};
+use crate::{DType, Error, Result, Tensor, Var};
 
 /// Normalises each of `groups` equal runs of channels over all positions of an image, then scales
 /// and shifts each channel.
@@ -43,14 +43,14 @@ pub fn group_norm(x: &Var, groups: usize, gamma: &Var, beta: &Var, eps: f64) -> 
         wide
     } else {
         let positions = x.shape()[1..x.shape().len() - 1].iter().product();
-        normalised(&wide, [n, positions, groups, c / groups], eps)?
+        of_groups(&wide, [n, positions, groups, c / groups], eps)?
     };
     let (gamma, beta) = (gamma.cast(xhat.dtype())?, beta.cast(xhat.dtype())?);
     (xhat * gamma + beta)?.cast(x.dtype())
 }
 
 /// xhat: each group as a row of [`layer_norm`].
-fn normalised(x: &Var, [n, positions, groups, own]: [usize; 4], eps: f64) -> Result<Var> {
+fn of_groups(x: &Var, [n, positions, groups, own]: [usize; 4], eps: f64) -> Result<Var> {
     let size = positions * own;
     let constant = |value| Tensor::full_on(x.value().device(), [size], value, x.dtype());
     let (one, zero) = (Var::from(constant(1.0)?), Var::from(constant(0.0)?));
@@ -65,4 +65,13 @@ fn normalised(x: &Var, [n, positions, groups, own]: [usize; 4], eps: f64) -> Res
         y = y.reshape([n, groups, positions, own])?.transpose(1, 2)?;
     }
     y.reshape(x.shape())
+}
+
+/// x in the type that compositions of several ops are computed in, f32 for 16 bits: rounded after
+/// each op, they would lose a digit each time.
+fn in_compute_type(x: &Var) -> Result<Var> {
+    match x.dtype() {
+        DType::BF16 | DType::F16 => x.cast(DType::F32),
+        _ => Ok(x.clone()),
+    }
 }

@@ -96,6 +96,22 @@ fn nothing_to_normalise() {
     );
 }
 
+/// A position of zeros, with nothing added to its mean square.
+#[test]
+fn a_root_of_zero_divides_nothing() {
+    let x = Var::leaf(Tensor::from_vec(vec![0.0f32, 0.0, -2.0, 2.0], [2, 2]).unwrap());
+    let gamma = Var::leaf(Tensor::from_vec(vec![3.0f32, 5.0], [2]).unwrap());
+    let y = rms_norm(&x, &gamma, 0.0).unwrap();
+    assert_eq!(y.to_vec::<f32>().unwrap(), [0.0, 0.0, -3.0, 5.0]);
+    let dy = Tensor::ones([2, 2], DType::F32);
+    let gradients = y.backward_from(dy, &[]).unwrap();
+    // g = (3, 5), xhat = (-1, 1), the mean of their product is 1: (3 + 1, 5 - 1) / 2.
+    let dx = gradients.of(&x).unwrap();
+    assert_eq!(dx.to_vec::<f32>().unwrap(), [0.0, 0.0, 2.0, 2.0]);
+    let dgamma = gradients.of(&gamma).unwrap();
+    assert_eq!(dgamma.to_vec::<f32>().unwrap(), [-1.0, 1.0]);
+}
+
 #[test]
 fn errors() {
     let zeros = |shape: &[usize]| Var::from(Tensor::zeros(shape, DType::F32));
