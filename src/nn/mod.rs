@@ -7,6 +7,20 @@
 //! sqrt(fan-in), which is what Kaiming's rule with a = sqrt(5) comes to, biases likewise; layers
 //! that begin otherwise say so.
 //!
+//! | layer | in `torch.nn` |
+//! |---|---|
+//! | [`Linear`] | `Linear` |
+//! | [`Conv1d`], [`Conv2d`], [`ConvTranspose2d`] | the same, channels last |
+//! | [`BatchNorm`] | `BatchNorm1d`, `BatchNorm2d`, channels last |
+//! | [`LayerNorm`] | `LayerNorm` over the last axis |
+//! | [`GroupNorm`] | `GroupNorm`, channels last |
+//! | [`RmsNorm`] | `RMSNorm` over the last axis |
+//! | [`Dropout`] | `Dropout` |
+//! | [`Embedding`] | `Embedding` |
+//! | [`MultiHeadAttention`] | `MultiheadAttention` with `batch_first=True` |
+//! | [`Sequential`] | `Sequential` |
+//! | a closure, such as `\|_: &Pass, x: &Var\| x.relu()` | `ReLU`, `GELU`, `Flatten`, .. |
+//!
 //! What the constructor does not ask for has PyTorch's default; `without_bias` makes a layer that
 //! has none, and `with_eps` and the like change the rest.
 
