@@ -57,10 +57,10 @@ impl Trainer {
         let mut data = Parts::new(data, config.device)?;
         params.to_device(config.device)?;
         data.fit_batches(&*model, &params, &config, &description.name)?;
-        let folder = existing.map_or_else(|| RunFolder::create(&config), Ok)?;
         let optimizer = optimizer(&config, config.rule.clone(), &params)?;
+        let ema = ema(&config, &params)?;
+        let folder = existing.map_or_else(|| RunFolder::create(&config), Ok)?;
         let mut trainer = Trainer {
-            ema: ema(&config, &params)?,
             losses: Losses::default(),
             replay: Replay::begin(&config),
             replayed_steps: 0,
@@ -70,6 +70,7 @@ impl Trainer {
             at: Position::default(),
             best: Best::default(),
             optimizer,
+            ema,
             data,
             config,
             description,
@@ -85,9 +86,9 @@ impl Trainer {
         Ok(trainer)
     }
 
-    /// Trains until all epochs are done, or until it is told to stop: by
-    /// [`Config::stop_after`], Ctrl-C, SIGTERM or SIGHUP (feature `signals`). What is printed on stderr meanwhile is dropped where that cannot be
-    /// written.
+    /// Trains until all epochs are done, or until it is told to stop: by [`Config::stop_after`],
+    /// Ctrl-C, SIGTERM or SIGHUP (feature `signals`, for the whole process). What is printed on
+    /// stderr meanwhile is dropped where that cannot be written.
     ///
     /// # Errors
     /// A loss or weights that are not finite, or a results folder that cannot be written. The last
