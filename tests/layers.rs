@@ -8,6 +8,8 @@ mod errors;
 #[path = "layers/golden.rs"]
 mod golden;
 mod helpers;
+#[path = "layers/start.rs"]
+mod start;
 
 use wavemix::gradcheck::gradcheck;
 use wavemix::{DType, Device, Pass, Precision, Rng, Var};

@@ -18,8 +18,8 @@ use crate::{Error, Module, Pass, Result, Shape, Tensor, Var};
 /// Weights have PyTorch's names and shapes: `in_proj_weight` `[3 width, width]` is Wq, Wk and Wv one
 /// below the other, `in_proj_bias` `[3 width]` their biases; `out_proj.weight`, `out_proj.bias`.
 /// Batches are first, as with PyTorch's `batch_first=True`. `in_proj_weight` begins uniform within
-/// sqrt(6 / (4 width)), Glorot's rule, both biases as 0. The weights of the mean are kept for the
-/// backward pass: n heads length^2 elements, some of them twice.
+/// sqrt(6 / (4 width)), Glorot's rule, both biases as 0. The weights of the means are kept for the
+/// backward pass, n heads length^2 elements, and with dropout once more.
 ///
 /// ```
 /// use wavemix::{DType, Module, Params, Pass, Rng, Tensor, Var, nn::MultiHeadAttention};

@@ -19,7 +19,7 @@
 //! | [`Embedding`] | `Embedding` |
 //! | [`MultiHeadAttention`] | `MultiheadAttention` with `batch_first=True` |
 //! | [`Sequential`] | `Sequential` |
-//! | a closure, such as `\|_: &Pass, x: &Var\| x.relu()` | `ReLU`, `GELU`, `Flatten`, .. |
+//! | [`Sequential::apply`] of [`Var::relu`] and the like, or a closure | `ReLU`, `GELU`, `Flatten`, .. |
 //!
 //! What the constructor does not ask for has PyTorch's default; `without_bias` makes a layer that
 //! has none, and `with_eps` and the like change the rest.

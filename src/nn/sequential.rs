@@ -13,7 +13,7 @@ use crate::{Module, Pass, Result, Var};
 /// let (model, params) = Params::declare(DType::F32, &Rng::new(0), |names| {
 ///     Ok(Sequential::new()
 ///         .then(Linear::new(names, "0", [4, 8])?)
-///         .then(|_: &Pass, x: &Var| x.gelu())
+///         .apply(Var::gelu)
 ///         .then(Linear::new(names, "2", [8, 3])?))
 /// })?;
 /// let x = Var::from(Tensor::ones([5, 4], DType::F32));
@@ -38,6 +38,13 @@ impl Sequential {
     pub fn then(mut self, module: impl Module + 'static) -> Sequential {
         self.modules.push(Box::new(module));
         self
+    }
+
+    /// The same, and then this function without weights: `apply(Var::relu)`, `apply(|x|
+    /// x.flatten(1))`.
+    #[must_use]
+    pub fn apply(self, f: impl Fn(&Var) -> Result<Var> + Send + Sync + 'static) -> Sequential {
+        self.then(move |_: &Pass, x: &Var| f(x))
     }
 
     /// How many modules there are.

@@ -154,7 +154,7 @@ pub const CASES: &[Case] = &[
         let mut n = n.within("layer");
         one(Sequential::new()
             .then(Linear::new(&mut n, "0", [4, 8])?)
-            .then(|_: &Pass, x: &Var| x.gelu())
+            .apply(Var::gelu)
             .then(Linear::new(&mut n, "2", [8, 3])?))
     }),
 ];

@@ -1,7 +1,8 @@
-//! What layers refuse, when they are declared and when they run.
+//! What layers refuse when they are declared and when they run; dropout, masks and sequences.
 
 use wavemix::nn::{
     Conv1d, Conv2d, Dropout, Embedding, GroupNorm, LayerNorm, Linear, MultiHeadAttention, RmsNorm,
+    Sequential,
 };
 use wavemix::params::Names;
 use wavemix::{DType, Module, Params, Pass, Result, Rng, Tensor, Var, Window, Window1d};
@@ -218,4 +219,21 @@ fn causal_attention_sees_nothing_later() {
     };
     assert!(of(0.0) == of(1e6));
     assert!(of(0.0).iter().all(|y| y.is_finite()));
+}
+
+/// What holds nothing is the identity; modules of any kind follow one another.
+#[test]
+fn sequences_hold_layers_closures_and_sequences() {
+    let x = Var::from(Tensor::from_vec(vec![-1.0f32, 2.0], [1, 2]).unwrap());
+    let (empty, params) = declared(|_| Ok(Sequential::new())).unwrap();
+    let pass = Pass::eval(&params);
+    assert!(empty.is_empty());
+    let same = empty.forward(&pass, &x).unwrap();
+    assert_eq!(same.to_vec::<f32>().unwrap(), [-1.0, 2.0]);
+    let boxed: Box<dyn Module> = Box::new(|_: &Pass, x: &Var| x.add_scalar(1.0));
+    let inner = Sequential::from(vec![boxed]).apply(|x| x.mul_scalar(10.0));
+    let both = Sequential::new().apply(Var::relu).then(inner).then(empty);
+    assert_eq!(both.len(), 3);
+    let y = both.forward(&pass, &x).unwrap();
+    assert_eq!(y.to_vec::<f32>().unwrap(), [10.0, 30.0]);
 }
