@@ -1,7 +1,7 @@
 //! Gradients as one long array, before a step; and the state of the optimizer's step, which is kept
 //! in device memory: steps made, learning rate, loss scale, whether to skip.
 
-use super::{Slice, SliceMut};
+use super::{Kernel, Slice, SliceMut};
 use crate::{DType, Result};
 
 /// 32-bit words in `struct Step` of common.cuh, and the indices of some fields.
@@ -102,4 +102,27 @@ pub(crate) struct Step<'a> {
     pub longest: usize,
     /// The state of the step, `struct Step`.
     pub step: Slice<'a>,
+}
+
+/// One step of a rule with a kernel of a user's own, for all weights.
+pub(crate) fn run(
+    kernel: &Kernel,
+    w: &mut SliceMut,
+    moments: &mut [SliceMut],
+    at: Step,
+    settings: &[f32],
+) -> Result<()> {
+    let arrays = 3 + 2 * moments.len();
+    let mut launch = kernel.launch_on(at.dw.gpu, DType::F32)?.arg(w).arg(at.dw);
+    for moment in moments {
+        launch = launch.arg(moment);
+    }
+    launch = launch.arg(at.segments).arg(at.step);
+    for &setting in settings {
+        launch = launch.arg(setting);
+    }
+    launch
+        .blocks(grid(at.segments, at.longest))
+        .moves(arrays * at.dw.bytes())
+        .launch()
 }

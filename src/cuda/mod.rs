@@ -47,6 +47,7 @@ pub(crate) use gemm::{Matrix, Product, gemm};
 pub(crate) use runtime::context::{Gpu, gpu};
 pub use runtime::context::{name, synchronize, usable};
 pub use runtime::graph::{Capture, CapturedGraph};
+pub use runtime::kernel::{Call, Kernel};
 pub(crate) use runtime::memory::Block;
 pub use runtime::memory::{CudaPoolStats, pool_stats, release_free_memory};
 pub use runtime::profile::{KernelTime, copy_rate, matrix_rate, profile};

@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::cuda::SliceMut;
 use crate::cuda::clip as cuda;
-use crate::cuda::missing;
+use crate::cuda::{Kernel, SliceMut, missing};
 use crate::{Error, Float, Result};
 
 /// An update rule with its settings: how a step changes each weight, from its gradient and from
@@ -106,6 +105,28 @@ pub struct DeviceStep<'a, 'b> {
     pub(super) w: &'a mut SliceMut<'b>,
     pub(super) moments: &'a mut [SliceMut<'b>],
     pub(super) at: cuda::Step<'a>,
+}
+
+impl DeviceStep<'_, '_> {
+    /// Launches the kernel of a rule of your own, which has these parameters:
+    ///
+    /// ```text
+    /// KERNEL(name, float* w, const float* dw, float* moment, .., const Segment* segments, const Step* step, float setting, ..)
+    /// ```
+    ///
+    /// with a pointer for each moment and a float for each setting. A block's segment of the arena
+    /// is `segments[blockIdx.y]`, with the group's learning rate and decay scales, and whether it
+    /// is frozen; `step` has the learning rate, what the gradients are to be multiplied by
+    /// (`factor`), the corrections of [`Rule::betas`], and whether the step is to be skipped. Both
+    /// are in `common.cuh`; `kernels/lion.cu` is a short example. Gradients, weights and moments
+    /// are f32.
+    ///
+    /// # Errors
+    /// Those of a GPU; a source that does not compile.
+    pub fn run(self, kernel: &Kernel, settings: &[f64]) -> Result<()> {
+        let settings: Vec<f32> = settings.iter().map(|&x| x as f32).collect();
+        cuda::run(kernel, self.w, self.moments, self.at, &settings)
+    }
 }
 
 /// A rule of any type, as an optimizer holds it. Made of a [`Rule`] or of a [`Method`](crate::optim::Method).

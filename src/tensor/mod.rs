@@ -9,6 +9,7 @@ mod display;
 pub mod dtype;
 pub mod error;
 pub mod float;
+mod kernel;
 pub(crate) mod memory;
 pub mod pool;
 pub mod rng;

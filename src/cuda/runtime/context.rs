@@ -220,8 +220,10 @@ fn describe(e: DriverError) -> String {
 /// The kernels of a device that are ready to run.
 #[derive(Default)]
 pub(super) struct Kernels {
-    pub modules: HashMap<(&'static str, DType), Arc<CudaModule>>,
-    pub functions: HashMap<(&'static str, &'static str, DType), CudaFunction>,
+    /// By the address of the source: a file of a user's own may have the name of one of this
+    /// crate's.
+    pub modules: HashMap<(usize, DType), Arc<CudaModule>>,
+    pub functions: HashMap<(usize, &'static str, DType), CudaFunction>,
 }
 
 /// One launch, with an event before and one after it.

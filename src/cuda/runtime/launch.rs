@@ -31,20 +31,31 @@ impl Gpu {
         name: &'static str,
         dtype: DType,
     ) -> Result<Launch> {
+        self.kernel_of([file, source(file)?], name, dtype)
+    }
+
+    /// The same from any source: the name of its file, and its text.
+    pub fn kernel_of(
+        &'static self,
+        [file, text]: [&'static str; 2],
+        name: &'static str,
+        dtype: DType,
+    ) -> Result<Launch> {
         // No kernel can be loaded while a thread captures, and that thread may wait for the lock:
         // so the guard comes first.
         let _guard = self.stream_guard()?;
         let mut kernels = self.kernels.lock().unwrap_or_else(|e| e.into_inner());
-        let key = (file, name, dtype);
+        let address = text.as_ptr() as usize;
+        let key = (address, name, dtype);
         if !kernels.functions.contains_key(&key) {
-            let module = match kernels.modules.get(&(file, dtype)) {
+            let module = match kernels.modules.get(&(address, dtype)) {
                 Some(module) => module.clone(),
                 None => {
-                    let image = compile::image(file, source(file)?, dtype, self.arch)?;
+                    let image = compile::image(file, text, dtype, self.arch)?;
                     let loaded = self.context.load_module(Ptx::from_binary(image));
                     let module =
                         loaded.map_err(|e| self.failed(&format!("loading {file}.cu"), e))?;
-                    kernels.modules.insert((file, dtype), module.clone());
+                    kernels.modules.insert((address, dtype), module.clone());
                     module
                 }
             };

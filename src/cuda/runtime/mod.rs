@@ -4,6 +4,7 @@
 pub(super) mod compile;
 pub(super) mod context;
 pub(super) mod graph;
+pub(super) mod kernel;
 pub(super) mod launch;
 mod library;
 mod lists;
