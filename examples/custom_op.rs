@@ -3,7 +3,7 @@
 //!
 //! `cargo run --release --example custom_op`
 //!
-//! The op is y = sqrt(a^2 + b^2), the length of the hypotenuse. Its derivatives are a / y and b / y.
+//! The op is y = sqrt(a^2 + b^2), the length of a hypotenuse. Its derivatives are a / y and b / y.
 
 use proptest::test_runner::{Config, TestRunner};
 use wavemix::autograd::Backward;

@@ -20,6 +20,8 @@ use files::{Folder, idx_images, idx_labels};
 
 #[path = "programs/folders.rs"]
 mod folders;
+#[path = "programs/of_users.rs"]
+mod of_users;
 
 /// The program of an example.
 fn program(name: &str) -> &'static Path {
