@@ -1,5 +1,5 @@
-//! Builds the stand-in for NVIDIA's libraries: `kernels/*.cu` and the C++ files beside this one, by
-//! the system's compiler.
+//! Builds the stand-in for NVIDIA's libraries: `kernels/*.cu`, the kernels of the crate in
+//! `tests/outside/` and the C++ files in this folder, by the system's compiler.
 
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -32,11 +32,11 @@ pub fn build(root: &Path) -> Result<PathBuf, String> {
     static BUILDING: Mutex<()> = Mutex::new(());
     let _alone = BUILDING.lock().unwrap_or_else(|e| e.into_inner());
     let (kernels, own) = (root.join("kernels"), root.join("tests/cuda"));
-    let mut sources: Vec<PathBuf> = fs::read_dir(&kernels)
-        .map_err(|e| e.to_string())?
-        .flatten()
-        .map(|entry| entry.path())
-        .collect();
+    let mut sources = Vec::new();
+    for folder in [&kernels, &root.join("tests/outside/kernels")] {
+        let entries = fs::read_dir(folder).map_err(|e| e.to_string())?;
+        sources.extend(entries.flatten().map(|entry| entry.path()));
+    }
     sources.retain(|path| {
         path.extension()
             .is_some_and(|end| end == "cu" || end == "cuh")
@@ -72,7 +72,8 @@ pub fn build(root: &Path) -> Result<PathBuf, String> {
         .filter(|path| path.extension().is_some_and(|end| end == "cu"))
     {
         let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-        text += &format!("namespace file_{stem} {{\n#include \"{stem}.cu\"\n}}\n");
+        let path = path.display();
+        text += &format!("namespace file_{stem} {{\n#include \"{path}\"\n}}\n");
     }
     text += "}\n";
     fs::write(beside.join("kernels.cpp"), text).map_err(|e| e.to_string())?;
