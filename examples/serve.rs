@@ -15,7 +15,7 @@ use wavemix::prelude::*;
 fn main() -> Result<()> {
     let config = Config { channels: 1, size: 28, ..Config::parse("WaveMixLite-16/5")? };
     let (model, params) = match std::env::args().nth(1) {
-        Some(path) => Saved::load(path.as_ref(), None).map(|saved| (saved.model, saved.params))?,
+        Some(path) => Saved::load(path, None).map(|saved| (saved.model, saved.params))?,
         None => config.build(DType::F32, &Rng::new(0))?,
     };
     let (_, digits) = Source::Mnist.drawn([1, 40], 0)?.loaders(1)?;

@@ -1,11 +1,11 @@
 //! What programs print: results on stdout, remarks on stderr. Unlike `println!` and its kin,
 //! nothing here panics.
 //!
-//! A result that cannot be written is an error. Where that is because the reader of a pipe has
-//! gone, as in `summary ... | head -1`, the program ends without a word and with status 141, as if
-//! SIGPIPE had ended it ([`exit_status`]). A full disk is reported, with status 1. A remark that
-//! cannot be shown is dropped: neither a closed terminal nor a full log is a reason to stop
-//! training.
+//! A result that cannot be written is an error: a full disk is reported, with status 1. Where the
+//! reader of a pipe has gone, as in `summary ... | head -1`, the program ends at once, without a
+//! word and with status 141, as SIGPIPE ends programs that are not in Rust: results are to be on
+//! disk before they are printed. A remark that cannot be shown is dropped: neither a closed terminal
+//! nor a full log is a reason to stop training.
 //!
 //! ```
 //! use wavemix::console::{Stderr, Stdout};
@@ -25,22 +25,27 @@ use crate::{Error, Result};
 const STDOUT: &str = "standard output";
 
 /// The status of a program that SIGPIPE ends, as shells report it: 128 + 13.
-const CLOSED_PIPE: u8 = 141;
+const CLOSED_PIPE: i32 = 141;
 
 /// The standard output, for `write!` and `writeln!`. What is written leaves at once.
 #[derive(Clone, Copy, Debug)]
 pub struct Stdout;
 
 impl Stdout {
-    /// Writes formatted text; `write!` and `writeln!` call this.
+    /// Writes formatted text; `write!` and `writeln!` call this. Where the reader of a pipe has gone
+    /// it ends the program, with status 141.
     ///
     /// # Errors
-    /// The system refuses, as where a pipe is closed or a disk is full.
+    /// The system refuses, as where a disk is full.
     pub fn write_fmt(&self, text: fmt::Arguments<'_>) -> Result<()> {
         let mut out = io::stdout().lock();
-        out.write_fmt(text)
-            .and_then(|()| out.flush())
-            .map_err(Error::io("write to", STDOUT))
+        let written = out.write_fmt(text).and_then(|()| out.flush());
+        if let Err(error) = &written
+            && error.kind() == io::ErrorKind::BrokenPipe
+        {
+            std::process::exit(CLOSED_PIPE);
+        }
+        written.map_err(Error::io("write to", STDOUT))
     }
 }
 
@@ -55,16 +60,10 @@ impl Stderr {
     }
 }
 
-/// How a program ends: with status 0, with a line `error: ...` on stderr and status 1, or, where
-/// the reader of its output has gone, with status 141 and nothing said.
+/// How a program ends: with status 0, or with a line `error: ...` on stderr and status 1.
 pub fn exit_status(outcome: Result<()>) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Error::Io { path, source, .. })
-            if path == Path::new(STDOUT) && source.kind() == io::ErrorKind::BrokenPipe =>
-        {
-            ExitCode::from(CLOSED_PIPE)
-        }
         Err(error) => {
             writeln!(Stderr, "error: {error}");
             ExitCode::FAILURE

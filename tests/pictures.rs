@@ -360,7 +360,7 @@ fn a_weight_file_knows_what_its_model_was_trained_on() {
         let mut wrong = metadata.clone();
         wrong.insert("images".into(), images.into());
         weights::save(folder.path().join("wrong.safetensors"), &params, &wrong).unwrap();
-        let said = Saved::load(&folder.path().join("wrong.safetensors"), None)
+        let said = Saved::load(folder.path().join("wrong.safetensors"), None)
             .err()
             .unwrap()
             .to_string();

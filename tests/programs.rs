@@ -154,7 +154,9 @@ fn fails(command: &mut Command) -> String {
     let Output { status, stderr, .. } = command.output().unwrap();
     let said = text(&stderr);
     assert_eq!(status.code(), Some(1), "{said}");
+    // A `main` that returns a `Result` begins with a capital.
     said.split_once("error: ")
+        .or_else(|| said.split_once("Error: "))
         .unwrap_or_else(|| panic!("{said}"))
         .1
         .trim_end()
@@ -186,6 +188,8 @@ fn programs(folder: &Path) -> Vec<(&'static str, Command)> {
         ("summary", run_in(folder, "summary", &["WaveMixLite-8/1"])),
         ("tensors", run_in(folder, "tensors", &[])),
         ("custom_op", run_in(folder, "custom_op", &[])),
+        ("regression", run_in(folder, "regression", &[])),
+        ("serve", run_in(folder, "serve", &[weights])),
         (
             "glyphs",
             run_in(folder, "glyphs", &["page.png", "--writers", "1"]),

@@ -137,7 +137,7 @@ fn a_run_that_diverged_in_its_last_step_is_an_error_and_keeps_the_last_state() {
             "",
             "and no accuracy is reported"
         );
-        let Saved { params, .. } = Saved::load(&out.join("last/model.safetensors"), None).unwrap();
+        let Saved { params, .. } = Saved::load(out.join("last/model.safetensors"), None).unwrap();
         params.check_finite().unwrap();
     }
 }

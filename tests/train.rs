@@ -188,7 +188,7 @@ fn a_running_mean_is_evaluated_kept_and_resumed_bit_for_bit() {
         model,
         mut params,
         card,
-    } = Saved::load(&whole.join("last/model.safetensors"), None).unwrap();
+    } = Saved::load(whole.join("last/model.safetensors"), None).unwrap();
     assert_eq!(
         (&*card.trained_on, &*card.data_set, card.transposed),
         ("built-in glyphs, train", "emnist-digits", true)

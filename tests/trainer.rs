@@ -211,7 +211,7 @@ fn a_users_model_data_and_rule_are_trained_and_written() {
     let (_, mut params) = Mlp::build(2, 4);
     let metadata = weights::load(out.join("best/model.safetensors"), &mut params).unwrap();
     assert_eq!(metadata["model"], "Mlp");
-    let error = message(Saved::load(&out.join("best/model.safetensors"), None));
+    let error = message(Saved::load(out.join("best/model.safetensors"), None));
     assert!(
         error.ends_with("its weights are of the model `Mlp`, which is none of this crate's"),
         "{error}"
@@ -406,7 +406,7 @@ fn a_model_of_this_crate_is_read_back_without_a_word_about_it() {
         ..Config::default()
     };
     let results = finished(Trainer::new(model, params, data, told).unwrap().run());
-    let saved = Saved::load(&out.join("best/model.safetensors"), None).unwrap();
+    let saved = Saved::load(out.join("best/model.safetensors"), None).unwrap();
     let [read, built] = [saved.model.config(), &config].map(|config| config.to_json());
     assert_eq!(read, built);
     assert_eq!(

@@ -101,7 +101,8 @@ pub fn decode(
 ///
 /// # Errors
 /// Text that is none, or another number of names than there are classes.
-pub fn names(path: &Path, bytes: &[u8], kind: Kind) -> Result<Vec<String>> {
+pub fn names(path: impl AsRef<Path>, bytes: &[u8], kind: Kind) -> Result<Vec<String>> {
+    let path = path.as_ref();
     let text = super::text(path, bytes)?;
     let names: Vec<String> = text
         .lines()

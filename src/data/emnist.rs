@@ -102,7 +102,8 @@ impl FromStr for Split {
 ///
 /// # Errors
 /// A line of another form, a label missing, twice or out of range, a code that prints nothing.
-pub fn mapping(path: &Path, bytes: &[u8], split: Split) -> Result<Vec<String>> {
+pub fn mapping(path: impl AsRef<Path>, bytes: &[u8], split: Split) -> Result<Vec<String>> {
+    let path = path.as_ref();
     let text = super::text(path, bytes)?;
     let first = usize::from(split.first_label());
     let mut names = vec![String::new(); split.classes().len()];

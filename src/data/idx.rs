@@ -37,7 +37,8 @@ pub struct Images {
 /// # Errors
 /// A wrong magic number, a size other than the header promises, no image, broken gzip. `path` only
 /// serves the message.
-pub fn images(path: &Path, bytes: Vec<u8>) -> Result<Images> {
+pub fn images(path: impl AsRef<Path>, bytes: Vec<u8>) -> Result<Images> {
+    let path = path.as_ref();
     let ([count, height, width], pixels) = decode(path, bytes, IMAGES)?;
     Ok(Images {
         count,
@@ -60,7 +61,8 @@ pub(crate) fn upright(path: &Path, bytes: Vec<u8>, transposed: bool) -> Result<I
 }
 
 /// Decodes a file of labels, plain or gzip. Errors as for [`images`].
-pub fn labels(path: &Path, bytes: Vec<u8>) -> Result<Vec<u8>> {
+pub fn labels(path: impl AsRef<Path>, bytes: Vec<u8>) -> Result<Vec<u8>> {
+    let path = path.as_ref();
     Ok(decode::<1>(path, bytes, LABELS)?.1)
 }
 

@@ -131,7 +131,8 @@ impl Saved {
     /// No such file, a malformed one, weights of another model than the configuration's, or no
     /// configuration at all; weights that are not finite; an image size at which a single map would
     /// have more than 2^28 values.
-    pub fn load(path: &Path, fallback: Option<Config>) -> Result<Saved> {
+    pub fn load(path: impl AsRef<Path>, fallback: Option<Config>) -> Result<Saved> {
+        let path = path.as_ref();
         let metadata = weights::read_metadata(path)?;
         let parse = |key: &str| -> Result<Option<Value>> {
             let json = metadata

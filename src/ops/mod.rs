@@ -295,7 +295,7 @@ mod unary;
 mod upsample;
 
 pub use batch_norm::{BatchNormOptions, BatchStats, Statistics, batch_norm};
-pub use compare::select;
+pub use compare::{select, select as where_};
 pub use conv_transpose2d::{conv_transpose2d, conv_transpose2d_with_stats};
 pub use conv2d::{conv1d, conv2d};
 pub use cross_entropy::{CrossEntropyOptions, cross_entropy};

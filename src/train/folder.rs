@@ -224,8 +224,8 @@ fn refuse_contents(folder: &Path, config: &Config) -> Result<()> {
 ///
 /// # Errors
 /// No such file, or not JSON.
-pub fn read_config(folder: &Path) -> Result<Value> {
-    let path = folder.join("config.json");
+pub fn read_config(folder: impl AsRef<Path>) -> Result<Value> {
+    let path = folder.as_ref().join("config.json");
     let text = fs::read_to_string(&path).map_err(Error::io("read", &path))?;
     serde_json::from_str(&text).map_err(|e| Error::data(&path, format!("is not JSON: {e}")))
 }

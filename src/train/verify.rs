@@ -138,7 +138,7 @@ impl Trainer {
     /// That `config.json` lists the settings that the run was begun with, and the model that these
     /// stand for.
     fn check_config(&self, path: &Path, state: &State) -> Result<()> {
-        let config = read_config(&self.folder)?;
+        let config = read_config(&*self.folder)?;
         let wrong = |what: String| Err(Error::data(self.folder.join("config.json"), what));
         let begun_with: String = state.get("settings")?;
         let begun_with: Value = serde_json::from_str(&begun_with)

@@ -158,7 +158,7 @@ fn metadata_of_a_weight_file_is_not_trusted() {
             "{key} {value}: {error}"
         );
     }
-    let good = Saved::load(&with_metadata(&folder, "config", "size", json("200")), None).unwrap();
+    let good = Saved::load(with_metadata(&folder, "config", "size", json("200")), None).unwrap();
     let probabilities = good
         .probabilities(&Tensor::ones([2, 28, 28, 1], DType::F32))
         .unwrap()
