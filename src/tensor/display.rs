@@ -26,8 +26,10 @@ impl fmt::Display for Tensor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let here = here(self)?;
         if self.shape().is_empty() {
-            return f
-                .write_str(&dispatch_dtype!(self.dtype(), T in any => alone(here.data::<T>()[0])));
+            return f.write_str(&match Elements::of(&here, &[0]) {
+                Elements::Integers(words) => words.concat(),
+                Elements::Floats(x, round) => alone(x[0], round),
+            });
         }
         f.write_str(&layout(&here, " ", "", ""))
     }
@@ -71,7 +73,10 @@ fn layout(x: &Tensor, separator: &str, prefix: &str, suffix: &str) -> String {
             .flat_map(|start| places.iter().map(move |place| start + place * step))
             .collect();
     }
-    let words = dispatch_dtype!(x.dtype(), T in any => words(&at.iter().map(|&i| x.data::<T>()[i]).collect::<Vec<_>>()));
+    let words = match Elements::of(x, &at) {
+        Elements::Integers(words) => aligned(&words),
+        Elements::Floats(x, round) => float_words(&x, round),
+    };
     if dims.is_empty() {
         return words.concat();
     }
@@ -154,17 +159,38 @@ impl Page<'_> {
     }
 }
 
-/// Each number as a word, all of one width.
-fn words<T: Element>(numbers: &[T]) -> Vec<String> {
-    if matches!(T::DTYPE, DType::U8 | DType::I64) {
-        let words: Vec<String> = numbers.iter().map(|x| format!("{x:?}")).collect();
-        let width = words.iter().map(String::len).max().unwrap_or(0);
-        return words.iter().map(|word| format!("{word:>width$}")).collect();
+/// Elements that are shown, of any type: what writes them is compiled once.
+enum Elements {
+    Integers(Vec<String>),
+    /// Exact in f64, with how their type rounds.
+    Floats(Vec<f64>, fn(f64) -> f64),
+}
+
+impl Elements {
+    /// The elements of `x` at these places.
+    fn of(x: &Tensor, at: &[usize]) -> Elements {
+        dispatch_dtype!(x.dtype(), T in any => {
+            let elements = at.iter().map(|&i| x.data::<T>()[i]);
+            match T::DTYPE {
+                DType::U8 | DType::I64 => Elements::Integers(elements.map(|x| format!("{x:?}")).collect()),
+                _ => Elements::Floats(elements.map(T::to_f64).collect(), |x| T::from_f64(x).to_f64()),
+            }
+        })
     }
+}
+
+/// Words of one width.
+fn aligned(words: &[String]) -> Vec<String> {
+    let width = words.iter().map(String::len).max().unwrap_or(0);
+    words.iter().map(|word| format!("{word:>width$}")).collect()
+}
+
+/// Each number as a word, all of one width.
+fn float_words(numbers: &[f64], round: fn(f64) -> f64) -> Vec<String> {
     let finite: Vec<(f64, (usize, isize))> = numbers
         .iter()
-        .filter(|x| x.to_f64().is_finite())
-        .map(|&x| (x.to_f64(), shortest(x)))
+        .filter(|x| x.is_finite())
+        .map(|&x| (x, shortest(x, round)))
         .collect();
     let sizes = finite.iter().map(|(x, _)| x.abs()).filter(|&x| x > 0.0);
     let (least, most) = sizes.fold((f64::INFINITY, 0.0), |(least, most), x| {
@@ -181,11 +207,11 @@ fn words<T: Element>(numbers: &[T]) -> Vec<String> {
     // sign.
     let right = fraction + if scientific { exponent + 1 } else { 0 };
     if finite.len() < numbers.len() {
-        let negative = numbers.iter().any(|x| x.to_f64() == f64::NEG_INFINITY);
+        let negative = numbers.contains(&f64::NEG_INFINITY);
         left = left.max((3 + usize::from(negative)).saturating_sub(right + 1));
     }
     let mut parts = parts.iter();
-    let word = |x: &T| match (x.to_f64().is_finite(), scientific) {
+    let word = |x: &f64| match (x.is_finite(), scientific) {
         (true, _) if finite.is_empty() => String::new(),
         (true, false) => parts.next().map_or(String::new(), |[int, frac, _]| {
             format!("{int:>left$}.{frac:<fraction$}")
@@ -197,7 +223,7 @@ fn words<T: Element>(numbers: &[T]) -> Vec<String> {
                 width = exponent - 1
             )
         }),
-        (false, _) => format!("{:>width$}", special(x.to_f64()), width = left + right + 1),
+        (false, _) => format!("{:>width$}", special(*x), width = left + right + 1),
     };
     numbers.iter().map(word).collect()
 }
@@ -231,11 +257,8 @@ fn signed(exponent: &str) -> String {
 }
 
 /// A number that stands alone, with all its digits.
-fn alone<T: Element>(x: T) -> String {
-    let (value, (digits, power)) = (x.to_f64(), shortest(x));
-    if matches!(T::DTYPE, DType::U8 | DType::I64) {
-        return format!("{x:?}");
-    }
+fn alone(value: f64, round: fn(f64) -> f64) -> String {
+    let (digits, power) = shortest(value, round);
     if !value.is_finite() {
         return special(value).into();
     }
@@ -257,13 +280,13 @@ fn special(x: f64) -> &'static str {
     }
 }
 
-/// The shortest form `d.ddde+p` that reads back as x: its digits after the point, and p. 17 tell
+/// The shortest form `d.ddde+p` that reads back as x, rounded to its type: its digits after the point, and p. 17 tell
 /// any two f64 apart.
-fn shortest<T: Element>(x: T) -> (usize, isize) {
+fn shortest(x: f64, round: fn(f64) -> f64) -> (usize, isize) {
     let mut text = String::new();
     for digits in 0..17 {
-        text = format!("{:.digits$e}", x.to_f64());
-        if text.parse().is_ok_and(|read: f64| T::from_f64(read) == x) {
+        text = format!("{x:.digits$e}");
+        if text.parse().is_ok_and(|read| round(read) == x) {
             break;
         }
     }
