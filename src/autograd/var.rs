@@ -242,24 +242,34 @@ impl Var {
         output: Tensor,
         rule: impl FnOnce() -> R,
     ) -> Var {
-        let (op, values) = (op.into(), || inputs.iter().map(|x| x.value()).collect());
-        let tf32 = inputs.iter().any(|x| x.tf32);
-        if inputs.iter().all(|x| x.node.is_none()) {
-            trace::notify(op, values, &output, None);
-            return Var::from(output).with_tf32(tf32);
-        }
-        let rule = rule();
-        trace::notify(op, values, &output, Some(&rule.saves()));
-        let nodes = inputs.iter().map(|x| x.node.clone()).collect();
+        // All that is compiled for each rule.
+        let rule = || Box::new(rule()) as Box<dyn Backward>;
+        let rule = Var::any_requires_grad(inputs).then(rule);
+        Var::record_boxed(op.into(), inputs, output, rule)
+    }
+
+    fn any_requires_grad(inputs: &[&Var]) -> bool {
+        inputs.iter().any(|x| x.requires_grad())
+    }
+
+    /// [`Var::record`], with the rule if any input has a computation graph.
+    fn record_boxed(
+        op: Op,
+        inputs: &[&Var],
+        output: Tensor,
+        rule: Option<Box<dyn Backward>>,
+    ) -> Var {
+        let values = || inputs.iter().map(|x| x.value()).collect();
+        let saves = rule.as_ref().map(|rule| rule.saves());
+        trace::notify(op, values, &output, saves.as_deref());
+        let node = rule.and_then(|rule| {
+            let nodes = inputs.iter().map(|x| x.node.clone()).collect();
+            Node::new(op.name, &output, nodes, Kind::Op(Mutex::new(Some(rule))))
+        });
         Var {
-            node: Node::new(
-                op.name,
-                &output,
-                nodes,
-                Kind::Op(Mutex::new(Some(Box::new(rule)))),
-            ),
+            node,
             value: output,
-            tf32,
+            tf32: inputs.iter().any(|x| x.tf32),
         }
     }
 

@@ -178,27 +178,38 @@ impl Tensor {
 
     /// A new tensor whose elements `fill` writes, all of them: they hold leftovers before. Where
     /// there are none it is not called: kernels always have something to write.
+    ///
+    /// This function is compiled for each `fill`, of which there are hundreds: so it does nothing
+    /// itself.
     pub(crate) fn build<T: Element>(shape: Shape, fill: impl FnOnce(&mut [T])) -> Tensor {
-        let elements = shape.elements();
-        let bytes = elements.saturating_mul(size_of::<T>());
-        if is_shapes_only() {
-            return Tensor {
-                shape,
-                dtype: T::DTYPE,
-                memory: Arc::new(Memory::Absent(bytes)),
-                start: 0,
-            };
-        }
+        let mut fill = Some(fill);
+        build_with(shape, T::DTYPE, &mut |buffer| {
+            if let Some(fill) = fill.take() {
+                fill(buffer.as_mut_slice());
+            }
+        })
+    }
+}
+
+/// [`Tensor::build`], with `fill` called once at most.
+#[inline(never)]
+fn build_with(shape: Shape, dtype: DType, fill: &mut dyn FnMut(&mut Buffer)) -> Tensor {
+    let elements = shape.elements();
+    let bytes = elements.saturating_mul(dtype.bytes());
+    let memory = if is_shapes_only() {
+        Memory::Absent(bytes)
+    } else {
         let mut buffer = Buffer::uninit(bytes);
         if elements > 0 {
-            fill(buffer.as_mut_slice());
+            fill(&mut buffer);
         }
-        Tensor {
-            shape,
-            dtype: T::DTYPE,
-            memory: Arc::new(Memory::Host(buffer)),
-            start: 0,
-        }
+        Memory::Host(buffer)
+    };
+    Tensor {
+        shape,
+        dtype,
+        memory: Arc::new(memory),
+        start: 0,
     }
 }
 

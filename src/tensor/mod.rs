@@ -319,15 +319,9 @@ impl Tensor {
         dtype: DType,
         fill: impl FnOnce(&mut SliceMut) -> Result<()>,
     ) -> Result<Tensor> {
-        let mut block = gpu(ordinal)?.allocate(shape.elements() * dtype.bytes())?;
-        if shape.elements() > 0 {
-            fill(&mut SliceMut::new(&mut block, 0, shape.elements(), dtype))?;
-        }
-        Ok(Tensor {
-            shape,
-            dtype,
-            memory: Arc::new(Memory::Device(block)),
-            start: 0,
+        let mut fill = Some(fill);
+        build_on_with(ordinal, shape, dtype, &mut |out| {
+            fill.take().map_or(Ok(()), |fill| fill(out))
         })
     }
 
@@ -362,4 +356,24 @@ impl Tensor {
         };
         Ok(SliceMut::new(block, start, elements, dtype))
     }
+}
+
+/// [`Tensor::build_on`], with `fill` called once at most. Compiled once, not for each `fill`.
+#[inline(never)]
+fn build_on_with(
+    ordinal: usize,
+    shape: Shape,
+    dtype: DType,
+    fill: &mut dyn FnMut(&mut SliceMut) -> Result<()>,
+) -> Result<Tensor> {
+    let mut block = gpu(ordinal)?.allocate(shape.elements() * dtype.bytes())?;
+    if shape.elements() > 0 {
+        fill(&mut SliceMut::new(&mut block, 0, shape.elements(), dtype))?;
+    }
+    Ok(Tensor {
+        shape,
+        dtype,
+        memory: Arc::new(Memory::Device(block)),
+        start: 0,
+    })
 }
