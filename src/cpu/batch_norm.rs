@@ -6,9 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-use rayon::prelude::*;
-
-use crate::cpu::{GRAIN, chunks, vectorize};
+use crate::cpu::{GRAIN, chunks, map_over_threads, vectorize};
 use crate::{Element, Float, Stored};
 
 /// Elements of a block, 32 KiB of f32 or of 16 bits: within a block sums are in the compute type,
@@ -41,10 +39,8 @@ impl Moments {
 
     /// Of x `[rows, c]`: each block about its own mean, then the blocks merged in their order.
     pub fn of<T: Stored>(x: &[T], c: usize) -> Moments {
-        let parts: Vec<Moments> = x
-            .par_chunks(block::<T>(c) * (GRAIN / BLOCK))
-            .map(|x| Moments::of_part(x, c))
-            .collect();
+        let size = block::<T>(c) * (GRAIN / BLOCK);
+        let parts = map_over_threads(x.len(), size, &|part| Moments::of_part(&x[part], c));
         parts.iter().fold(Moments::none(c), Moments::merge)
     }
 
@@ -256,17 +252,12 @@ pub(crate) fn gradient_sums<T: Stored>(
         [sum_dy_x, sum_dy].map(|sum| narrow(&sum, c))
     };
     let together = GRAIN / BLOCK;
-    let part = |(i, dy): (usize, &[T])| {
-        (i * together..)
-            .zip(dy.chunks(block))
+    let parts = map_over_threads(dy.len(), together * block, &|part| {
+        (part.start / block..)
+            .zip(dy[part].chunks(block))
             .map(of_block)
             .fold(none(), add)
-    };
-    let parts: Vec<[Vec<f64>; 2]> = dy
-        .par_chunks(together * block)
-        .enumerate()
-        .map(part)
-        .collect();
+    });
     parts.into_iter().fold(none(), add)
 }
 

@@ -1,9 +1,7 @@
 //! What is done to gradients as one long array before a step.
 
-use rayon::prelude::*;
-
 use crate::Float;
-use crate::cpu::{GRAIN, chunks, vectorize};
+use crate::cpu::{GRAIN, chunks, map_over_threads, vectorize};
 
 /// Partial sums that run side by side, one a vector lane.
 const LANES: usize = 16;
@@ -11,7 +9,7 @@ const LANES: usize = 16;
 /// The sum of squares, in f64: no f32 is large enough to overflow it, so it is finite exactly where
 /// all of `x` is.
 pub(crate) fn sum_squares<T: Float>(x: &[T]) -> f64 {
-    let partial: Vec<f64> = x.par_chunks(GRAIN).map(block).collect();
+    let partial = map_over_threads(x.len(), GRAIN, &|range| block(&x[range]));
     partial.iter().sum()
 }
 

@@ -1,9 +1,7 @@
 //! Sums of all elements of a row up to each, in f64.
 
-use rayon::prelude::*;
-
 use crate::Float;
-use crate::cpu::{GRAIN, chunks};
+use crate::cpu::{GRAIN, chunks, map_over_threads};
 
 /// y[r, i] = x[r, 0] + .. + x[r, i] for rows of `length`; x[r, i] + .. + x[r, length - 1] where
 /// `reverse` is set.
@@ -26,8 +24,9 @@ pub(crate) fn forward<T: Float>(x: &[T], length: usize, reverse: bool, y: &mut [
 
 /// Blocks of a row are summed side by side, then each begins where those before it end.
 fn long_row<T: Float>(x: &[T], reverse: bool, y: &mut [T]) {
-    let total = |x: &[T]| x.iter().map(|x| x.to_f64()).sum::<f64>();
-    let totals: Vec<f64> = x.par_chunks(GRAIN).map(total).collect();
+    let totals = map_over_threads(x.len(), GRAIN, &|block| {
+        x[block].iter().map(|x| x.to_f64()).sum::<f64>()
+    });
     let mut starts = vec![0.0; totals.len()];
     let mut sum = 0.0;
     for i in 0..totals.len() {

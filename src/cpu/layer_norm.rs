@@ -1,11 +1,9 @@
 //! Rows brought to mean 0 and variance 1, then scaled and shifted column by column; or to mean
 //! square 1, then scaled.
 
-use rayon::prelude::*;
-
 use crate::Float;
 use crate::cpu::reduce::fold_rows;
-use crate::cpu::{GRAIN, chunks, vectorize};
+use crate::cpu::{GRAIN, Parts, chunks, map_over_threads, pairs_over_threads, vectorize};
 
 /// Numbers whose gradients are summed in their own type before f64 takes over.
 const BLOCK: usize = 8 * 1024;
@@ -22,11 +20,14 @@ pub(crate) fn forward<T: Float>(
 ) {
     let c = gamma.len();
     let rows = (GRAIN / c).max(1);
-    let chunks = y
-        .par_chunks_mut(rows * c)
-        .zip(stats.par_chunks_mut(rows * 2))
-        .zip(x.par_chunks(rows * c));
-    chunks.for_each(|((y, stats), x)| forward_rows([x, gamma], beta, eps, y, stats));
+    pairs_over_threads(
+        Parts(y, rows * c),
+        Parts(stats, rows * 2),
+        &|i, y, stats| {
+            let x = &x[i * rows * c..][..y.len()];
+            forward_rows([x, gamma], beta, eps, y, stats);
+        },
+    );
 }
 
 /// dx = (g - mean of g - xhat mean of (g xhat)) inv_std for each row of c, with g = gamma dy;
@@ -110,17 +111,13 @@ vectorize! {
 pub(crate) fn gradient_sums<T: Float>([x, dy, stats]: [&[T]; 3], out: &mut [T]) {
     let c = out.len() / 2;
     let rows = (BLOCK / c).max(1);
-    let blocks = x
-        .par_chunks(rows * c)
-        .zip(dy.par_chunks(rows * c))
-        .zip(stats.par_chunks(rows * 2));
-    let parts: Vec<[Vec<T>; 2]> = blocks
-        .map(|((x, dy), stats)| {
-            let [mut dgamma, mut dbeta] = [vec![T::ZERO; c], vec![T::ZERO; c]];
-            add_gradients([x, dy, stats], &mut dgamma, &mut dbeta);
-            [dgamma, dbeta]
-        })
-        .collect();
+    let parts = map_over_threads(stats.len() / 2, rows, &|rows| {
+        let [mut dgamma, mut dbeta] = [vec![T::ZERO; c], vec![T::ZERO; c]];
+        let [x, dy] = [x, dy].map(|v| &v[rows.start * c..rows.end * c]);
+        let stats = &stats[rows.start * 2..rows.end * 2];
+        add_gradients([x, dy, stats], &mut dgamma, &mut dbeta);
+        [dgamma, dbeta]
+    });
     let mut sums = [vec![0.0; c], vec![0.0; c]];
     for part in &parts {
         sums.iter_mut()

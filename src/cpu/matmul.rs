@@ -1,10 +1,9 @@
 //! Matrix products of batches, pair by pair.
 
-use rayon::prelude::*;
-
 use crate::Shape;
 use crate::cpu::binary::locate;
 use crate::cpu::gemm::{Accumulate, GemmElement, Operand, Size, gemm};
+use crate::cpu::{GRAIN, over_threads};
 
 /// How the matrices of a batch lie in the slices of both operands.
 pub(crate) struct Batch {
@@ -40,9 +39,7 @@ pub(crate) fn forward<T: GemmElement>(batch: &Batch, a: &[T], b: &[T], y: &mut [
     match batch.shape.elements() {
         1 => one(0, y),
         _ if m * n == 0 => (),
-        _ => y
-            .par_chunks_mut(m * n)
-            .enumerate()
-            .for_each(|(i, y)| one(i, y)),
+        // Products of so many multiplications that a second thread is worth while.
+        _ => over_threads(y, m * n, (GRAIN / (m * k * n).max(1)).max(1) * m * n, &one),
     }
 }

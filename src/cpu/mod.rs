@@ -38,11 +38,13 @@ pub(crate) mod unary;
 pub(crate) mod upsample;
 
 use std::marker::PhantomData;
-use std::ops::{Deref, DerefMut};
+use std::ops::{Deref, DerefMut, Range};
+use std::sync::OnceLock;
 
 use rayon::prelude::*;
 
 use crate::Element;
+use crate::tensor::dtype::{as_bytes_mut, from_bytes_mut};
 use crate::tensor::pool::Buffer;
 
 pub(crate) use simd::vectorize;
@@ -54,15 +56,20 @@ pub(crate) const GRAIN: usize = 32 * 1024;
 /// Calls `body(start, chunk)` for consecutive chunks of `grain` elements, over threads where there
 /// are several chunks.
 ///
-/// `body` is called through a pointer: what runs it over threads is then compiled once for each
-/// type of element, not once for each loop of the crate, which would take most of the build's time.
-pub(crate) fn chunks<T: Send>(out: &mut [T], grain: usize, body: impl Fn(usize, &mut [T]) + Sync) {
+/// `body` is called through a pointer, and elements are handed to threads as bytes: what runs loops
+/// over threads is then compiled once, not once for each loop or type of element, which would take
+/// most of the build's time.
+pub(crate) fn chunks<T: Element>(
+    out: &mut [T],
+    grain: usize,
+    body: impl Fn(usize, &mut [T]) + Sync,
+) {
     over_threads(out, grain, grain, &|i, chunk| body(i * grain, chunk));
 }
 
 /// Calls `body(i, part)` for the i-th part of `size` elements. Threads take parts together up to
 /// `grain` elements.
-pub(crate) fn over_threads<T: Send>(
+pub(crate) fn over_threads<T: Element>(
     out: &mut [T],
     size: usize,
     grain: usize,
@@ -77,14 +84,80 @@ pub(crate) fn over_threads<T: Send>(
             .enumerate()
             .for_each(|(i, part)| body(i, part));
     }
-    // A thread that is done takes single grains from the others; halves of what is left would keep
-    // it waiting at the end.
-    let together = grain.div_ceil(size);
-    let parts = out
-        .par_chunks_mut(size)
+    let bytes = size.min(out.len()) * size_of::<T>();
+    bytes_over_threads(
+        as_bytes_mut(out),
+        bytes,
+        grain.div_ceil(size),
+        &|i, part| {
+            body(i, from_bytes_mut(part));
+        },
+    );
+}
+
+/// A thread that is done takes `together` parts from the others; halves of what is left would keep
+/// it waiting at the end.
+fn bytes_over_threads(
+    out: &mut [u8],
+    size: usize,
+    together: usize,
+    body: &(dyn Fn(usize, &mut [u8]) + Sync),
+) {
+    out.par_chunks_mut(size)
         .with_min_len(together)
-        .with_max_len(together);
-    parts.enumerate().for_each(|(i, part)| body(i, part));
+        .with_max_len(together)
+        .enumerate()
+        .for_each(|(i, part)| body(i, part));
+}
+
+/// A slice to write, in parts of so many elements.
+pub(crate) struct Parts<'a, T>(pub &'a mut [T], pub usize);
+
+/// Calls `body(i, a, b)` for the i-th parts of two slices, over threads.
+pub(crate) fn pairs_over_threads<A: Element, B: Element>(
+    a: Parts<A>,
+    b: Parts<B>,
+    body: &(dyn Fn(usize, &mut [A], &mut [B]) + Sync),
+) {
+    let sizes = [a.1 * size_of::<A>(), b.1 * size_of::<B>()];
+    let slices = [as_bytes_mut(a.0), as_bytes_mut(b.0)];
+    pairs_of_bytes_over_threads(slices, sizes, &|i, a, b| {
+        body(i, from_bytes_mut(a), from_bytes_mut(b));
+    });
+}
+
+fn pairs_of_bytes_over_threads(
+    [a, b]: [&mut [u8]; 2],
+    sizes: [usize; 2],
+    body: &(dyn Fn(usize, &mut [u8], &mut [u8]) + Sync),
+) {
+    a.par_chunks_mut(sizes[0])
+        .zip(b.par_chunks_mut(sizes[1]))
+        .enumerate()
+        .for_each(|(i, (a, b))| body(i, a, b));
+}
+
+/// What `body(start..end)` returns for consecutive ranges of `size`, over threads; the last range
+/// may be shorter.
+pub(crate) fn map_over_threads<R: Send + Sync>(
+    length: usize,
+    size: usize,
+    body: &(dyn Fn(Range<usize>) -> R + Sync),
+) -> Vec<R> {
+    let results: Vec<OnceLock<R>> = (0..length.div_ceil(size))
+        .map(|_| OnceLock::new())
+        .collect();
+    numbers_over_threads(results.len(), &|i| {
+        let start = i * size;
+        // Set only here, once for each number.
+        _ = results[i].set(body(start..length.min(start + size)));
+    });
+    let results = results.into_iter().map(OnceLock::into_inner);
+    results.map(|result| result.expect("set above")).collect()
+}
+
+fn numbers_over_threads(count: usize, body: &(dyn Fn(usize) + Sync)) {
+    (0..count).into_par_iter().with_max_len(1).for_each(body);
 }
 
 /// Working memory of a kernel, from the pool: what a call leaves behind is used by the next.

@@ -1,11 +1,9 @@
 //! Losses of a prediction a and a target b, element by element, and their sum.
 
-use rayon::prelude::*;
-
 use crate::Float;
 use crate::cpu::reduce::fold_rows;
 use crate::cpu::unary::log1p;
-use crate::cpu::{GRAIN, chunks, vectorize};
+use crate::cpu::{GRAIN, chunks, map_over_threads, vectorize};
 
 /// Which loss of an element.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -57,12 +55,10 @@ const TERMS: usize = 256;
 /// The sum of all losses, times `scale`.
 pub(crate) fn forward<T: Float>(kind: Kind, [a, b]: [&[T]; 2], scale: f64, loss: &mut [T]) {
     let block = |(a, b): (&[T], &[T])| forward_block(kind, a, b).to_f64();
-    let run = |(a, b): (&[T], &[T])| a.chunks(BLOCK).zip(b.chunks(BLOCK)).map(block).sum::<f64>();
-    let parts: Vec<f64> = a
-        .par_chunks(GRAIN)
-        .zip(b.par_chunks(GRAIN))
-        .map(run)
-        .collect();
+    let parts = map_over_threads(a.len(), GRAIN, &|run| {
+        let (a, b) = (a[run.clone()].chunks(BLOCK), b[run].chunks(BLOCK));
+        a.zip(b).map(block).sum::<f64>()
+    });
     loss[0] = T::from_f64(parts.iter().sum::<f64>() * scale);
 }
 

@@ -10,9 +10,7 @@
 
 use std::ops::Range;
 
-use rayon::prelude::*;
-
-use crate::cpu::{GRAIN, chunks, vectorize};
+use crate::cpu::{GRAIN, Parts, chunks, pairs_over_threads, vectorize};
 use crate::tensor::window::Geometry;
 use crate::{Element, Float};
 
@@ -191,26 +189,26 @@ pub(crate) fn maximum_at<T: Float, N: Number>(
 ) {
     let ([size_x, size_y], c) = (sizes(g), g.big[2]);
     let some = together(g) * size_y;
-    let tasks = y
-        .par_chunks_mut(some)
-        .zip(positions.par_chunks_mut(some))
-        .zip(x.par_chunks(together(g) * size_x));
-    tasks.for_each(|((y, positions), x)| {
-        let mut at = vec![0; c];
-        for ((y, positions), x) in y
-            .chunks_mut(size_y)
-            .zip(positions.chunks_mut(size_y))
-            .zip(x.chunks(size_x))
-        {
-            windows(g, |output, first, taps| {
-                largest(&mut y[output * c..][..c], &mut at, &x[first..], taps);
-                positions[output * c..]
-                    .iter_mut()
-                    .zip(&at)
-                    .for_each(|(number, &at)| *number = N::of(at));
-            });
-        }
-    });
+    pairs_over_threads(
+        Parts(y, some),
+        Parts(positions, some),
+        &|i, y, positions| {
+            let (mut at, x) = (vec![0; c], &x[i * together(g) * size_x..]);
+            for ((y, positions), x) in y
+                .chunks_mut(size_y)
+                .zip(positions.chunks_mut(size_y))
+                .zip(x.chunks(size_x))
+            {
+                windows(g, |output, first, taps| {
+                    largest(&mut y[output * c..][..c], &mut at, &x[first..], taps);
+                    positions[output * c..]
+                        .iter_mut()
+                        .zip(&at)
+                        .for_each(|(number, &at)| *number = N::of(at));
+                });
+            }
+        },
+    );
 }
 
 /// A kernel element's number, as it is kept from the pass forward to the one back.

@@ -1,12 +1,10 @@
 //! Sums over the middle of `[outer, length, inner]`, in an order that depends on the sizes alone;
 //! products and extremes of rows.
 
-use rayon::prelude::*;
-
 use std::cmp::Ordering;
 
 use crate::cpu::simd::convert::as_compute;
-use crate::cpu::{GRAIN, chunks, vectorize};
+use crate::cpu::{GRAIN, chunks, map_over_threads, vectorize};
 use crate::{Element, Float, Stored};
 
 /// Partial sums that run side by side, one a vector lane: breaks the chain of dependent additions.
@@ -35,9 +33,9 @@ pub(crate) fn sum<T: Stored>(x: &[T], outer: usize, inner: usize, y: &mut [T::Co
     for (o, y) in (0..outer).zip(y.chunks_mut(inner)) {
         let x = &x[o * length * inner..][..length * inner];
         // Blocks of rows are summed side by side, then their sums one after the other.
-        let of_block = |x: &[T]| sum_rows(as_compute(x, &mut None), inner);
-        let partial: Vec<Vec<T::Compute>> =
-            x.par_chunks(block_rows * inner).map(of_block).collect();
+        let partial = map_over_threads(x.len(), block_rows * inner, &|block| {
+            sum_rows(as_compute(&x[block], &mut None), inner)
+        });
         y.copy_from_slice(&partial[0]);
         partial[1..]
             .iter()

@@ -1,12 +1,10 @@
 //! The order of the elements of rows.
 
-use std::cmp::Ordering;
-
 use rayon::prelude::*;
 
 use crate::Element;
-use crate::cpu::reduce::is_nan;
 use crate::cpu::{GRAIN, chunks};
+use crate::tensor::dtype::as_type;
 
 /// Where the elements of each row of `length` are, in ascending (or descending) order: of equals the
 /// first first, not-a-number as the largest.
@@ -28,7 +26,7 @@ pub(crate) fn argsort<T: Element>(x: &[T], length: usize, descending: bool, at: 
 }
 
 /// By integers that have an element's rank in the upper half and its place in the lower one: those
-/// are compared without branches.
+/// are compared without branches. One sort serves all types.
 fn sort_short<T: Element>(x: &[T], descending: bool, at: &mut [i64]) {
     let flip = if descending { u32::MAX } else { 0 };
     let key = |(i, &x): (usize, &T)| u64::from(rank(x.to_f64() as f32) ^ flip) << 32 | i as u64;
@@ -57,27 +55,35 @@ fn rank(x: f32) -> u32 {
     }
 }
 
-/// By comparisons, in an order that keeps that of equals.
+/// The same with a rank of 64 bits, then the place.
 fn sort_long<T: Element>(x: &[T], descending: bool, at: &mut [i64]) {
-    let order = |&a: &i64, &b: &i64| {
-        let (a, b) = (x[a as usize], x[b as usize]);
-        if descending {
-            ascending(b, a)
-        } else {
-            ascending(a, b)
-        }
+    let flip = if descending { u64::MAX } else { 0 };
+    let ranks: Vec<u64> = match as_type::<T, i64>(x) {
+        Some(x) => x.iter().map(|&x| x as u64 ^ 1 << 63).collect(),
+        None => x.iter().map(|x| long_rank(x.to_f64())).collect(),
     };
-    at.iter_mut().zip(0..).for_each(|(at, i)| *at = i);
-    if at.len() > GRAIN {
-        at.par_sort_by(order);
+    let mut keys: Vec<(u64, i64)> = ranks.iter().map(|rank| rank ^ flip).zip(0..).collect();
+    if keys.len() > GRAIN {
+        keys.par_sort_unstable();
     } else {
-        at.sort_by(order);
+        keys.sort_unstable();
+    }
+    for (at, (_, place)) in at.iter_mut().zip(keys) {
+        *at = place;
     }
 }
 
-fn ascending<T: Element>(a: T, b: T) -> Ordering {
-    a.partial_cmp(&b)
-        .unwrap_or_else(|| is_nan(a).cmp(&is_nan(b)))
+/// As [`rank`].
+fn long_rank(x: f64) -> u64 {
+    if x.is_nan() {
+        return u64::MAX;
+    }
+    let bits = (x + 0.0).to_bits();
+    if bits >> 63 == 1 {
+        !bits
+    } else {
+        bits | 1 << 63
+    }
 }
 
 /// dx[r, at[r, j]] = dy[r, j] for rows of `length` and `k` different places in each, 0 elsewhere.

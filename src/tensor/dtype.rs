@@ -95,6 +95,17 @@ pub(crate) fn as_bytes_mut<T: Element>(x: &mut [T]) -> &mut [u8] {
     unsafe { std::slice::from_raw_parts_mut(x.as_mut_ptr().cast(), size_of_val(x)) }
 }
 
+/// Bytes that [`as_bytes_mut`] gave, or a part of them, as elements again.
+///
+/// # Panics
+/// Where they begin or end within an element.
+pub(crate) fn from_bytes_mut<T: Element>(bytes: &mut [u8]) -> &mut [T] {
+    // SAFETY: any bytes make a Plain T.
+    let (before, elements, after) = unsafe { bytes.align_to_mut() };
+    assert!(before.is_empty() && after.is_empty(), "whole elements");
+    elements
+}
+
 /// The same elements, where S is T under another name: how generic code reaches a path for one
 /// type.
 pub(crate) fn as_type<S: Element, T: Element>(x: &[S]) -> Option<&[T]> {

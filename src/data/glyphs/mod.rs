@@ -17,11 +17,10 @@ mod draw;
 mod hand;
 mod strokes;
 
-use rayon::prelude::*;
-
 pub use draw::Framing;
 
 use super::{ImageSet, TrainTest};
+use crate::cpu::chunks;
 use crate::tensor::shape::checked_product;
 use crate::{Error, Result, Rng};
 use draw::{SIDE, Scan};
@@ -156,12 +155,10 @@ pub fn generate(settings: &Settings, writers: Writers, count_per_class: usize) -
     };
     pixels.resize(bytes, 0);
     let count = bytes / (SIDE * SIDE);
-    pixels
-        .par_chunks_mut(SIDE * SIDE)
-        .enumerate()
-        .for_each(|(i, image)| {
-            settings.write(writers, i % names.len(), i / names.len(), image);
-        });
+    chunks(&mut pixels, SIDE * SIDE, |start, image| {
+        let i = start / (SIDE * SIDE);
+        settings.write(writers, i % names.len(), i / names.len(), image);
+    });
     let labels = (0..count).map(|i| (i % names.len()) as i64).collect();
     let title = match writers {
         Writers::Train => "built-in glyphs, train",

@@ -4,8 +4,6 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use rayon::prelude::*;
-
 use super::in_registers::InRegisters;
 use super::polyphase::{Polyphase, PolyphaseComponent, pairs};
 use super::tiles::{Grid, Outputs, Region, TILE_SLOTS, TileWindows, VECTOR};
@@ -88,18 +86,16 @@ impl<T: Stored<Compute = f32>> Convolution<'_, T> {
         let largest = pairs.iter().map(outputs).max().unwrap_or(0);
         let part_len = (largest * c).max(1);
         let mut parts = Scratch::new(pairs.len() * part_len);
-        parts
-            .par_chunks_mut(part_len)
-            .zip(pairs)
-            .for_each(|(part, pair)| {
-                let [rows, columns] = pair.phases.map(|phase| phase.count);
-                let region = Region {
-                    images: image..image + 1,
-                    rows: 0..rows,
-                    columns,
-                };
-                self.phase(pair, x, &region, Grid::dense([rows, columns, c]), part);
-            });
+        chunks(&mut parts, part_len, |start, part| {
+            let pair = &pairs[start / part_len];
+            let [rows, columns] = pair.phases.map(|phase| phase.count);
+            let region = Region {
+                images: image..image + 1,
+                rows: 0..rows,
+                columns,
+            };
+            self.phase(pair, x, &region, Grid::dense([rows, columns, c]), part);
+        });
         let row_len = w * c;
         chunks(y, (GRAIN / row_len).max(1) * row_len, |start, y| {
             let rows = start / row_len..(start + y.len()) / row_len;
@@ -270,19 +266,17 @@ impl<T: Stored<Compute = f32>> Convolution<'_, T> {
         let pairs: Vec<_> = self.component_pairs().flatten().collect();
         let panels = c_out.div_ceil(layout.panel_width);
         let mut filters = Scratch::new(pairs.len() * panels * layout.panel_len);
-        filters
-            .par_chunks_mut(layout.panel_len)
-            .enumerate()
-            .for_each(|(i, to)| {
-                let first = i % panels * layout.panel_width;
-                run_widest(FilterTransform {
-                    plan: self.plan,
-                    components: pairs[i / panels],
-                    columns: first..c_out.min(first + layout.panel_width),
-                    layout,
-                    to,
-                });
+        chunks(&mut filters, layout.panel_len, |start, to| {
+            let i = start / layout.panel_len;
+            let first = i % panels * layout.panel_width;
+            run_widest(FilterTransform {
+                plan: self.plan,
+                components: pairs[i / panels],
+                columns: first..c_out.min(first + layout.panel_width),
+                layout,
+                to,
             });
+        });
         filters
     }
 

@@ -15,7 +15,6 @@
 use std::ops::Range;
 
 use half::bf16;
-use rayon::prelude::*;
 
 use super::polyphase::{Polyphase, PolyphaseComponent, pairs};
 use super::tiles::{Grid, Region, TILE_SLOTS, VECTOR};
@@ -99,17 +98,16 @@ impl<T: Stored<Compute = f32>> WeightGradient<'_, T> {
         let [vertical, horizontal] = &polyphase.components;
         let mut sums = Scratch::new(self.blocks * self.slices * self.sums_len());
         for axes in pairs(&vertical[0], &horizontal[0]) {
-            sums.par_chunks_mut(self.sums_len())
-                .enumerate()
-                .for_each(|(i, sums)| {
-                    let first = i / self.slices * self.block;
-                    let task = Task {
-                        gradient: self,
-                        axes,
-                        channels: first..self.g.small[2].min(first + self.block),
-                    };
-                    task.sum(self.slice(i % self.slices), sums);
-                });
+            chunks(&mut sums, self.sums_len(), |start, sums| {
+                let i = start / self.sums_len();
+                let first = i / self.slices * self.block;
+                let task = Task {
+                    gradient: self,
+                    axes,
+                    channels: first..self.g.small[2].min(first + self.block),
+                };
+                task.sum(self.slice(i % self.slices), sums);
+            });
             self.transform_sums(axes, &sums, dw);
         }
     }
