@@ -142,3 +142,6 @@ fn real(name: &'static str, value: &'static str, help: String) -> Arg {
         .value_parser(finite)
         .help(help)
 }
+
+#[cfg(test)]
+mod tests;

@@ -30,6 +30,7 @@ use crate::train::{Protocol, read_config};
 use crate::{Device, Error, Precision, Result};
 
 /// Everything a run is told by its flags.
+#[derive(Debug)]
 pub struct Settings {
     /// The example's name.
     pub job: &'static str,
