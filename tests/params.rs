@@ -152,7 +152,7 @@ fn a_parameter_of_another_layout_is_an_error_that_names_line_and_layer() {
             )
         );
         for pass in [Pass::train(&params, Rng::new(0)), Pass::eval(&params)] {
-            assert!(message(pass.var(id)).contains("(params.rs:") && pass.wide(id).is_err());
+            assert!(message(pass.var(id)).contains("(params.rs:") && pass.uncast(id).is_err());
         }
     }
     let (buffer, _) = Params::declare(DType::F32, &Rng::new(0), |names| {

@@ -70,7 +70,11 @@ pub(crate) fn normalise(
         .arg(y)
         .arg(mean)
         .arg(var);
-    let launch = launch.arg(gamma).arg(beta).arg(wide(gamma)).arg(eps as f32);
+    let launch = launch
+        .arg(gamma)
+        .arg(beta)
+        .arg(are_f32(gamma))
+        .arg(eps as f32);
     launch
         .sizes([rows, c, plan.v, plan.span])?
         .blocks(plan.grid())
@@ -156,7 +160,7 @@ pub(crate) fn backward_input(
         .arg(var);
     let launch = launch
         .arg(gamma)
-        .arg(wide(gamma))
+        .arg(are_f32(gamma))
         .arg(eps as f32)
         .arg(dgamma)
         .arg(dbeta)
@@ -169,6 +173,6 @@ pub(crate) fn backward_input(
 }
 
 /// 1 if gamma and beta are f32, 0 if they have the type of x: the argument `wide` of kernels.
-pub(super) fn wide(gamma: Slice) -> i32 {
+pub(super) fn are_f32(gamma: Slice) -> i32 {
     i32::from(gamma.dtype == DType::F32)
 }

@@ -1,6 +1,6 @@
 //! Layer normalisation; a warp takes a position.
 
-use super::batch_norm::{partial_sums, wide};
+use super::batch_norm::{are_f32, partial_sums};
 use super::reduce::finish;
 use super::{Slice, SliceMut};
 use crate::Result;
@@ -24,7 +24,7 @@ pub(crate) fn forward(
         .arg(gamma)
         .arg(beta);
     let launch = launch
-        .arg(wide(gamma))
+        .arg(are_f32(gamma))
         .arg(eps as f32)
         .count(rows)
         .sizes([c])?;
@@ -48,7 +48,7 @@ pub(crate) fn backward_input(
         .arg(stats);
     launch
         .arg(gamma)
-        .arg(wide(gamma))
+        .arg(are_f32(gamma))
         .arg(i32::from(centered))
         .count(rows)
         .sizes([c])?

@@ -99,7 +99,7 @@ impl BatchNorm {
         stats: Option<BatchStats>,
     ) -> Result<Var> {
         let _layer = pass.enter(&*self.name);
-        let (weight, bias) = (pass.wide(self.weight)?, pass.wide(self.bias)?);
+        let (weight, bias) = (pass.uncast(self.weight)?, pass.uncast(self.bias)?);
         let (mean, var) = (
             pass.buffer(self.running_mean)?,
             pass.buffer(self.running_var)?,

@@ -68,7 +68,7 @@ impl Module for GroupNorm {
     #[track_caller]
     fn forward(&self, pass: &Pass, x: &Var) -> Result<Var> {
         let _layer = pass.enter(&*self.name);
-        let (weight, bias) = (pass.wide(self.weight)?, pass.wide(self.bias)?);
+        let (weight, bias) = (pass.uncast(self.weight)?, pass.uncast(self.bias)?);
         group_norm(x, self.groups, &weight, &bias, self.eps)
     }
 }

@@ -74,9 +74,9 @@ impl Module for LayerNorm {
     #[track_caller]
     fn forward(&self, pass: &Pass, x: &Var) -> Result<Var> {
         let _layer = pass.enter(&*self.name);
-        let weight = pass.wide(self.weight)?;
+        let weight = pass.uncast(self.weight)?;
         let bias = match self.bias {
-            Some(bias) => pass.wide(bias)?,
+            Some(bias) => pass.uncast(bias)?,
             None => {
                 let w = weight.value();
                 Tensor::full_on(w.device(), w.shape(), 0.0, w.dtype())?.into()

@@ -149,7 +149,7 @@ impl<'a> Pass<'a> {
     /// # Errors
     /// Where `id` belongs to [`Params`] of another layout.
     #[track_caller]
-    pub fn wide(&self, id: ParamId) -> Result<Var> {
+    pub fn uncast(&self, id: ParamId) -> Result<Var> {
         self.var_of(self.params.arena(), id)
     }
 

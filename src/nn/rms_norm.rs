@@ -59,6 +59,6 @@ impl Module for RmsNorm {
     #[track_caller]
     fn forward(&self, pass: &Pass, x: &Var) -> Result<Var> {
         let _layer = pass.enter(&*self.name);
-        rms_norm(x, &pass.wide(self.weight)?, self.eps)
+        rms_norm(x, &pass.uncast(self.weight)?, self.eps)
     }
 }

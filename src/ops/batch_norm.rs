@@ -112,8 +112,10 @@ pub fn batch_norm(
     let own = !matches!(options.statistics, Statistics::Given(..));
     let [mean, var] = match &options.statistics {
         Statistics::Batch => moments(from, c)?,
-        Statistics::Known(BatchStats { mean, var, .. }) => [wide(mean)?, wide(var)?],
-        Statistics::Given(mean, var) => [wide(mean)?, wide(var)?],
+        Statistics::Known(BatchStats { mean, var, .. }) => {
+            [as_statistics(mean)?, as_statistics(var)?]
+        }
+        Statistics::Given(mean, var) => [as_statistics(mean)?, as_statistics(var)?],
     };
     let stats = match options.statistics {
         Statistics::Known(stats) => stats,
@@ -152,22 +154,22 @@ pub fn batch_norm(
 
 /// Mean and biased variance of each channel.
 fn moments(x: &Tensor, c: usize) -> Result<[Tensor; 2]> {
-    let mut mean = Tensor::full_on(x.device(), [c], 0.0, wide_type(x))?;
+    let mut mean = Tensor::full_on(x.device(), [c], 0.0, statistics_type(x))?;
     let var = on_device!("batch_norm", x in [f32, f64, bf16] => [c], of statistics;
         moments(@x, => mean))?;
     Ok([mean, var])
 }
 
 /// The type that a device computes a channel's statistics in.
-fn wide_type(x: &Tensor) -> DType {
+fn statistics_type(x: &Tensor) -> DType {
     match x.device() {
         Device::Cpu => DType::F64,
         Device::Cuda(_) => DType::F32,
     }
 }
 
-fn wide(x: &Tensor) -> Result<Tensor> {
-    x.cast(wide_type(x))
+fn as_statistics(x: &Tensor) -> Result<Tensor> {
+    x.cast(statistics_type(x))
 }
 
 struct Forward<'a> {
@@ -191,7 +193,7 @@ impl Forward<'_> {
         } = self;
         // A kernel takes gamma and beta as they are.
         let [gamma, beta] = &match x.device() {
-            Device::Cpu => [wide(gamma)?, wide(beta)?],
+            Device::Cpu => [as_statistics(gamma)?, as_statistics(beta)?],
             Device::Cuda(_) => [gamma.clone(), beta.clone()],
         };
         let (Device::Cpu, Some(other), true, DType::F32 | DType::F64) =
