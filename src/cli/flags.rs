@@ -60,7 +60,7 @@ fn command(job: &Job) -> Command {
         .next_help_heading("Model")
         .arg(text("model", "NAME", "WaveMixLite-<dim>/<blocks> or WaveMix-<dim>/<blocks>".into(), job.model))
         .arg(Arg::new("stem").long("stem").value_name("KIND").help(stem))
-        .arg(count("ff", "N", "HostToDevice-forward dimension [default: dim]"))
+        .arg(count("ff", "N", "Feed-forward dimension [default: dim]"))
         .arg(count("mult", "N", "MLP multiplication factor [default: 2]"))
         .arg(Arg::new("upsample").long("upsample").value_name("KIND").num_args(0..=1).default_missing_value("bilinear").help("Resize without weights instead of transposed convolution: bilinear, nearest, bicubic, idwt"))
         .arg(count("level", "L", "Use the sub-bands of wavelet level L alone, 1 to 4").conflicts_with("cascade"))

@@ -90,7 +90,7 @@ pub trait Dataset: Send + Sync {
     }
 
     /// What it is, in one line, so that a run that goes on can tell whether it goes on with the
-    /// same samples.
+    /// same samples. Unless you write one, it knows the name and the number of samples alone.
     fn fingerprint(&self) -> String {
         format!("{}: {} samples", self.name(), self.len())
     }
@@ -182,4 +182,28 @@ impl Dataset for TensorDataset {
             target: row(&self.targets)?,
         })
     }
+
+    /// Shapes and types, and a hash of the elements.
+    fn fingerprint(&self) -> String {
+        let say = |x: &Tensor| {
+            let hash = hash(x.as_bytes().chunks(8).map(|chunk| {
+                let mut word = [0; 8];
+                word[..chunk.len()].copy_from_slice(chunk);
+                u64::from_le_bytes(word)
+            }));
+            format!("{} of {}, {hash:016x}", x.shape(), x.dtype())
+        };
+        format!(
+            "inputs {}; targets {}",
+            say(&self.inputs),
+            say(&self.targets)
+        )
+    }
+}
+
+/// 64 bits of these words, FNV-1a: against accidents.
+pub(super) fn hash(words: impl Iterator<Item = u64>) -> u64 {
+    words.fold(0xcbf2_9ce4_8422_2325, |hash, word| {
+        (hash ^ word).wrapping_mul(0x100_0000_01b3)
+    })
 }

@@ -2,10 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::dataset::{Dataset, Sample};
+use super::dataset::{Dataset, Sample, hash};
 use super::picture::read_pictures;
 use super::resize::resize;
-use super::subset::hash;
 use crate::{Error, Result, Tensor};
 
 /// Pictures in folders, a folder for each class: `FOLDER/cat/1.png`, `FOLDER/dog/a/2.png`.

@@ -280,7 +280,10 @@ impl Loader {
 
     /// A sample of the form that all have, on the CPU.
     fn sample(&self, i: usize) -> Result<Sample> {
-        let mut sample = self.data.sample(i)?;
+        let name = self.data.name();
+        let sample = self.data.sample(i);
+        let mut sample =
+            sample.map_err(|e| Error::Argument(format!("sample {i} of {name}: {e}")))?;
         let form = Form::of(&sample);
         if form != self.form {
             let say = |form: &Form| {
@@ -288,8 +291,7 @@ impl Loader {
                 format!("input {input} of {a}, target {target} of {b}")
             };
             return Err(Error::Argument(format!(
-                "{}: sample {i} has {}; the first one {}",
-                self.data.name(),
+                "{name}: sample {i} has {}; the first one {}",
                 say(&form),
                 say(&self.form)
             )));

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::dataset::{Dataset, Sample};
+use super::dataset::{Dataset, Sample, hash};
 use crate::{Error, Result, Rng};
 
 /// Some samples of a data set, in an order of their own.
@@ -58,13 +58,6 @@ impl Dataset for Subset {
     fn check(&self) -> Result<()> {
         self.data.check()
     }
-}
-
-/// 64 bits of these words, FNV-1a: against accidents.
-pub(super) fn hash(words: impl Iterator<Item = u64>) -> u64 {
-    words.fold(0xcbf2_9ce4_8422_2325, |hash, word| {
-        (hash ^ word).wrapping_mul(0x100_0000_01b3)
-    })
 }
 
 /// A data set in two parts: `fraction` of its samples, drawn at random and rounded to the nearest

@@ -89,7 +89,7 @@ pub struct Config {
     pub dim: usize,
     /// Number of blocks.
     pub depth: usize,
-    /// HostToDevice-forward dimension: channels between a WaveMix-Lite block's MLP and its
+    /// Feed-forward dimension: channels between a WaveMix-Lite block's MLP and its
     /// transposed convolution.
     pub ff: usize,
     /// How many times `dim` the MLP's hidden layer has.

@@ -81,10 +81,17 @@ impl Optimizer {
 
     fn with_rule(rule: AnyRule, params: &Params) -> Result<Optimizer> {
         rule.0.check()?;
+        let names = rule.0.moments();
+        if let Some(i) = (1..names.len()).find(|&i| names[..i].contains(&names[i])) {
+            let (rule, name) = (rule.0.name(), names[i]);
+            return Err(Error::Argument(format!(
+                "{rule}: two of its moments are called `{name}`"
+            )));
+        }
         let zeros = |_: &&str| {
             Tensor::full_on(params.device(), params.arena().shape(), 0.0, params.dtype())
         };
-        let moments = rule.0.moments().iter().map(zeros).collect::<Result<_>>()?;
+        let moments = names.iter().map(zeros).collect::<Result<_>>()?;
         let begin = Progress {
             steps: 0,
             skipped: 0,

@@ -6,6 +6,9 @@ use crate::train::evaluate::outputs;
 use crate::train::trainer::Trainer;
 use crate::{Error, Pass, Result, Tensor};
 
+/// What is not finite where the model had no part in it.
+const INPUTS: &str = "the inputs";
+
 /// Remembers the first op whose output is infinite or not a number.
 #[derive(Default)]
 struct FirstNonFinite {
@@ -34,7 +37,7 @@ impl Trainer {
             parameter.filter(|name| self.params.get(name).is_ok_and(|value| !is_finite(&value)));
         let place = match bad.next() {
             Some(name) => format!("the parameter `{name}`"),
-            None if !is_finite(&batch.inputs) => "the inputs".into(),
+            None if !is_finite(&batch.inputs) => INPUTS.into(),
             None => {
                 let again = || -> Result<()> {
                     let batch = self.uploaded(batch)?;
@@ -53,7 +56,11 @@ impl Trainer {
         };
         let (epoch, batch) = (self.at.epoch + 1, self.at.batch + 1);
         let kept = "; the last checkpoint stays as it was";
-        let advice = self.lower_lr();
+        let advice = if place == INPUTS {
+            "the data need a look".into()
+        } else {
+            self.lower_lr()
+        };
         let what = format!(
             "the loss became {loss} in epoch {epoch}, batch {batch}: first non-finite is {place}{kept}; {advice}"
         );

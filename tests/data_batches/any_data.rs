@@ -81,7 +81,10 @@ fn a_sample_that_cannot_be_read_is_the_error_of_its_batch() {
         match batch {
             Ok(batch) => assert_eq!(batch.size(), if i == 5 { 3 } else { 4 }),
             Err(error) => {
-                assert_eq!((i, error.to_string()), (2, "sample 9 is torn".into()));
+                assert_eq!(
+                    (i, error.to_string()),
+                    (2, "sample 9 of maps: sample 9 is torn".into())
+                );
             }
         }
     }
@@ -196,4 +199,16 @@ fn rows_of_tensors_of_any_type_are_samples() {
         error,
         "images [h, w, c] are changed at random, not inputs of [3]"
     );
+}
+
+#[test]
+fn tensors_of_other_values_are_another_set() {
+    let of = |x: f32, class: i64| {
+        let x = Tensor::from_vec(vec![1.0f32, x, 3.0], (3, 1)).unwrap();
+        let y = Tensor::from_vec(vec![0, class, 2], 3).unwrap();
+        TensorDataset::new(x, y).unwrap().fingerprint()
+    };
+    assert_eq!(of(2.0, 1), of(2.0, 1));
+    assert_ne!(of(2.0, 1), of(2.5, 1));
+    assert_ne!(of(2.0, 1), of(2.0, 2));
 }

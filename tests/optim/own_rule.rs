@@ -131,3 +131,27 @@ fn a_learning_rate_alone_is_options_enough_and_dropout_changes_from_step_to_step
         "{losses:?}"
     );
 }
+
+/// A rule whose moments cannot be told apart in a checkpoint.
+struct Twins;
+
+impl Rule for Twins {
+    fn name(&self) -> &str {
+        "twins"
+    }
+
+    fn moments(&self) -> &[&'static str] {
+        &["a", "b", "a"]
+    }
+
+    fn update<T: Float>(&self, _: &Step, _: &mut [T], _: &[T], _: &mut [&mut [T]]) {}
+}
+
+#[test]
+fn moments_have_names_of_their_own() {
+    let refused = Optimizer::new(Twins, &three(DType::F32));
+    assert_eq!(
+        refused.err().unwrap().to_string(),
+        "twins: two of its moments are called `a`"
+    );
+}
