@@ -41,8 +41,9 @@ pub trait Module: Send + Sync {
     /// The output for x, with the pass's weights.
     ///
     /// # Errors
-    /// Those of the module's ops, with the line that calls the op, and the name of the layer that
-    /// runs: those of this crate enter theirs with [`Pass::enter`], and so can yours.
+    /// Those of the module's ops, with the line that calls the module, and the name of the layer
+    /// that runs: those of this crate enter theirs with [`Pass::enter`], and so can yours.
+    #[track_caller]
     fn forward(&self, pass: &Pass, x: &Var) -> Result<Var>;
 }
 
