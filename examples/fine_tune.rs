@@ -12,9 +12,9 @@ use wavemix::models::{Config, Model, Task};
 use wavemix::prelude::*;
 
 fn built(classes: usize) -> Result<(Model, Params)> {
-    let stem = Some("strided:2,1".parse()?);
-    let config = Config { channels: 1, stem, ..Config::parse("WaveMixLite-16/2")? };
-    Config { task: Task::Classify { classes }, ..config }.build(DType::F32, &Rng::new(1))
+    let config = Config::parse("WaveMixLite-16/2")?.with("stem", "strided:2,1")?;
+    let task = Task::Classify { classes };
+    Config { channels: 1, task, ..config }.build(DType::F32, &Rng::new(1))
 }
 
 /// Trains an epoch, and gives the percentage of test images that are then read right.

@@ -7,10 +7,10 @@
 
 use std::process::ExitCode;
 
-use clap::{Arg, ArgMatches, Command, value_parser};
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use wavemix::console::{Stdout, exit_status};
-use wavemix::models::{Config, Mixing, Resize, Task};
-use wavemix::{Precision, Result};
+use wavemix::models::{Config, Task, names};
+use wavemix::{Error, Precision, Result};
 
 fn main() -> ExitCode {
     exit_status(summary())
@@ -32,19 +32,15 @@ fn command() -> Command {
     };
     Command::new("summary")
         .about("Prints a model layer by layer.")
-        .arg(
-            Arg::new("NAME")
-                .required(true)
-                .help("WaveMixLite-<dim>/<blocks> or WaveMix-<dim>/<blocks>"),
-        )
+        .arg(Arg::new("NAME").required(true).help(names()))
         .arg(number("channels", "Channels of the images").default_value("3"))
         .arg(number(
             "classes",
             "Classes, or output channels when upscaling [default: 10; 3 when upscaling]",
         ))
         .arg(number("size", "Height and width of the images").default_value("32"))
-        .arg(number("ff", "HostToDevice-forward dimension [default: dim]"))
-        .arg(number("mult", "MLP multiplication factor [default: 2]"))
+        .arg(number("ff", "Feed-forward dimension of WaveMix-Lite [default: dim]"))
+        .arg(number("mult", "MLP multiplication factor of WaveMix-Lite [default: 2]"))
         .arg(
             Arg::new("upsample")
                 .long("upsample")
@@ -55,6 +51,13 @@ fn command() -> Command {
         )
         .arg(number("level", "Use wavelet level N alone").conflicts_with("cascade"))
         .arg(number("cascade", "Use a cascade of N wavelet levels"))
+        .arg(
+            Arg::new("set")
+                .long("set")
+                .value_name("NAME=VALUE")
+                .action(ArgAction::Append)
+                .help("A setting of the model, of those that the first line lists"),
+        )
         .arg(
             Arg::new("head")
                 .long("head")
@@ -69,23 +72,35 @@ fn config(m: &ArgMatches) -> Result<Config> {
     let number = |name: &str| m.get_one::<u64>(name).map(|&n| n as usize);
     let text = |name: &str| m.get_one::<String>(name).map(String::as_str);
 
-    let mut config = Config::parse(text("NAME").unwrap_or_default())?;
-    config.channels = number("channels").unwrap_or(3);
-    config.size = number("size").unwrap_or(32);
-    config.ff = number("ff").unwrap_or(config.ff);
-    config.mult = number("mult").unwrap_or(config.mult);
-    config.task = match (text("head"), number("classes")) {
+    let task = match (text("head"), number("classes")) {
         (Some("segment"), classes) => Task::Segment { classes: classes.unwrap_or(10) },
         (Some("upscale"), channels) => Task::Upscale { channels: channels.unwrap_or(3) },
         (_, classes) => Task::Classify { classes: classes.unwrap_or(10) },
     };
-    if let Some(kind) = text("upsample") {
-        config.resize = kind.parse::<Resize>()?;
+    let mut config = Config {
+        channels: number("channels").unwrap_or(3),
+        size: number("size").unwrap_or(32),
+        task,
+        ..Config::parse(text("NAME").unwrap_or_default())?
+    };
+    for setting in ["ff", "mult"] {
+        if let Some(n) = number(setting) {
+            config = config.with(setting, n)?;
+        }
     }
-    match (number("level"), number("cascade")) {
-        (Some(level), _) => config.mixing = Mixing::Level(level),
-        (_, Some(levels)) => config.mixing = Mixing::Cascade(levels),
-        _ => {}
+    if let Some(kind) = text("upsample") {
+        config = config.with("resize", kind)?;
+    }
+    for mixing in ["level", "cascade"] {
+        if let Some(levels) = number(mixing) {
+            config = config.with("mixing", format!("{mixing}:{levels}"))?;
+        }
+    }
+    for setting in m.get_many::<String>("set").into_iter().flatten() {
+        let (name, value) = setting
+            .split_once('=')
+            .ok_or_else(|| Error::Argument(format!("--set takes NAME=VALUE, got `{setting}`")))?;
+        config = config.with(name, value)?;
     }
     Ok(config)
 }

@@ -10,7 +10,9 @@ mod helpers;
 use helpers::assert_starts;
 use wavemix::autograd::Backward;
 use wavemix::gradcheck::gradcheck;
-use wavemix::models::{Config, Family, LiteBlock, Mixing, Resize, Stem, Task};
+use wavemix::models::{
+    Architecture, BlockKind, Config, LiteBlock, Mixing, Resize, Stem, Task, WaveMix,
+};
 use wavemix::ops::Interpolation::{Bicubic, Bilinear, Nearest};
 use wavemix::{DType, Module, Params, Pass, Result, Rng, Tensor, Var};
 
@@ -89,13 +91,16 @@ fn normal(shape: impl Into<wavemix::Shape>, std: f64, seed: u64) -> Tensor {
 fn small(family: &str) -> Config {
     Config {
         channels: 2,
-        dropout: 0.3,
+        dropout: DROPOUT,
         ..Config::parse(family).unwrap()
     }
 }
 
+/// The dropout of all blocks and models here.
+const DROPOUT: f64 = 0.3;
+
 /// All ways to mix, each with all ways back to full size that go with it.
-fn variants() -> Vec<Config> {
+fn variants() -> Vec<WaveMix> {
     let resizes = [
         Resize::Deconvolution,
         Resize::Upsample(Bilinear),
@@ -110,18 +115,20 @@ fn variants() -> Vec<Config> {
             .chain([Resize::InverseDwt])
             .map(move |resize| (mixing, resize))
     });
-    let configs = pairs.map(|(mixing, resize)| Config {
+    let blocks = pairs.map(|(mixing, resize)| WaveMix {
         mixing,
         resize,
-        ..small("WaveMixLite-4/1")
+        ..WaveMix::new(BlockKind::Lite, 4, 1)
     });
-    configs.filter(|config| config.check().is_ok()).collect()
+    blocks
+        .filter(|block| Config::of(block.clone()).check().is_ok())
+        .collect()
 }
 
 /// Images whose reduced map has no two nearly equal elements in one 2x2 window, and none near 0,
 /// which odd sides are filled up with: differences then stay clear of max-pooling's kinks. `arena`
 /// is given a reduction near the identity.
-fn apart(config: &Config, shape: [usize; 4], params: &Params, arena: &mut Tensor) -> Tensor {
+fn apart(wavemix: &WaveMix, shape: [usize; 4], params: &Params, arena: &mut Tensor) -> Tensor {
     let [_, h, w, c] = shape;
     let noise = Tensor::uniform(shape, -0.1, 0.1, DType::F64, &Rng::new(3))
         .to_vec::<f64>()
@@ -143,7 +150,7 @@ fn apart(config: &Config, shape: [usize; 4], params: &Params, arena: &mut Tensor
         .filter(|entry| entry.name.starts_with("reduction"))
     {
         for i in 0..entry.shape.elements() {
-            let diagonal = entry.name.ends_with("weight") && i / config.dim == i % config.dim;
+            let diagonal = entry.name.ends_with("weight") && i / wavemix.dim == i % wavemix.dim;
             weights[entry.offset + i] =
                 0.05 * weights[entry.offset + i] + f64::from(u8::from(diagonal));
         }
@@ -158,15 +165,15 @@ fn every_variant_of_the_lite_block_has_right_gradients_on_odd_sizes() {
     // 4 cascades and 4 levels, each with 4 resizes; the inverse transform with one level of each; 3
     // ablations, of which max-pooling has 4 resizes.
     assert_eq!(variants.len(), 2 * 4 * 4 + 2 + 1 + 1 + 4);
-    for (i, config) in variants.iter().enumerate() {
+    for (i, wavemix) in variants.iter().enumerate() {
         for shape in [[3, 7, 9, 4], [3, 5, 6, 4]] {
             let (block, params) = Params::declare(DType::F64, &Rng::new(1), |names| {
-                LiteBlock::new(names, config)
+                LiteBlock::new(names, wavemix, DROPOUT)
             })
             .unwrap();
             let mut arena = normal([params.count()], 0.5, i as u64);
-            let images = match config.mixing {
-                Mixing::MaxPool => apart(config, shape, &params, &mut arena),
+            let images = match wavemix.mixing {
+                Mixing::MaxPool => apart(wavemix, shape, &params, &mut arena),
                 _ => normal(shape, 1.0, 100 + i as u64),
             };
             let y = block
@@ -176,14 +183,14 @@ fn every_variant_of_the_lite_block_has_right_gradients_on_odd_sizes() {
                 **y.shape(),
                 shape,
                 "{} mixing, {}",
-                config.mixing,
-                config.resize
+                wavemix.mixing,
+                wavemix.resize
             );
             let checked = check(&params, &images, &arena, |pass, x| block.forward(pass, x));
             checked.unwrap_or_else(|e| {
                 panic!(
                     "{} mixing, {}, {shape:?}: {e}",
-                    config.mixing, config.resize
+                    wavemix.mixing, wavemix.resize
                 )
             });
         }
@@ -211,10 +218,15 @@ fn check_model(config: &Config, images: [usize; 3], output: &[usize]) {
 #[test]
 fn heads_and_stems_have_right_shapes_and_gradients() {
     let lite = small("WaveMixLite-8/1");
-    let with = |task: Task, stem: Option<Stem>| Config {
-        task,
-        stem,
-        ..lite.clone()
+    let with = |task: Task, stem: Option<Stem>| {
+        let config = Config {
+            task,
+            ..lite.clone()
+        };
+        match stem {
+            Some(stem) => config.with("stem", stem).unwrap(),
+            None => config,
+        }
     };
     let (classify, segment, upscale) = (
         Task::Classify { classes: 3 },
@@ -250,13 +262,18 @@ fn parallel_levels_have_right_gradients_on_odd_sizes() {
         ("WaveMix-4/2", 4),
     ] {
         let config = Config {
-            levels: Some(levels),
             task: Task::Upscale { channels: 1 },
-            ..small(name)
+            ..small(name).with("levels", levels).unwrap()
+        };
+        let Architecture::WaveMix(wavemix) = &config.architecture else {
+            unreachable!("{}", config.name())
         };
         assert_eq!(
-            (config.family, config.parallel_levels()),
-            (Family::WaveMix, levels)
+            (
+                wavemix.block,
+                wavemix.parallel_levels(config.size, config.task)
+            ),
+            (BlockKind::Parallel, levels)
         );
         check_model(&config, [2, 7, 9], &[2, 14, 18, 1]);
         check_model(&config, [2, 5, 6], &[2, 10, 12, 1]);
@@ -265,9 +282,9 @@ fn parallel_levels_have_right_gradients_on_odd_sizes() {
 
 #[test]
 fn gradients_that_are_half_missing_are_found() {
-    let config = small("WaveMixLite-4/1");
+    let wavemix = WaveMix::new(BlockKind::Lite, 4, 1);
     let (block, params) = Params::declare(DType::F64, &Rng::new(1), |names| {
-        LiteBlock::new(names, &config)
+        LiteBlock::new(names, &wavemix, DROPOUT)
     })
     .unwrap();
     let (images, arena) = (

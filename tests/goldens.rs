@@ -9,7 +9,9 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use wavemix::io::safetensors::TensorFile;
 use wavemix::io::weights;
-use wavemix::models::{Config, Family, LiteBlock, Mixing, Model, Resize, Stem, Task};
+use wavemix::models::{
+    Architecture, BlockKind, Config, LiteBlock, Mixing, Model, Stem, Task, WaveMix,
+};
 use wavemix::ops::{CrossEntropyOptions, cross_entropy};
 use wavemix::optim::{AdamW, Lion, Method, Optimizer, Sgd};
 use wavemix::{DType, Gradients, Module, Params, Pass, Result, Rng, Tensor, Var};
@@ -62,19 +64,15 @@ impl Golden {
             _ => None,
         };
         Config {
-            family: Family::WaveMixLite,
-            dim: self.number("dim"),
-            depth: self.number("depth"),
-            ff: self.number("ff"),
-            mult: self.number("mult"),
             dropout: 0.0,
-            mixing: Mixing::Cascade(self.number("levels")),
-            resize: Resize::Deconvolution,
-            levels: None,
-            stem,
-            channels: 3,
-            size: 32,
             task,
+            ..Config::of(WaveMix {
+                ff: self.number("ff"),
+                mult: self.number("mult"),
+                mixing: Mixing::Cascade(self.number("levels")),
+                stem,
+                ..WaveMix::new(BlockKind::Lite, self.number("dim"), self.number("depth"))
+            })
         }
     }
 
@@ -169,7 +167,12 @@ impl Net {
         let (config, rng) = (golden.config(), Rng::new(0));
         let net = Params::declare(dtype, &rng, |names| {
             Ok(match golden.config["kind"].as_str() {
-                Some("block") => Net::Block(LiteBlock::new(names, &config)?),
+                Some("block") => {
+                    let Architecture::WaveMix(wavemix) = &config.architecture else {
+                        unreachable!("{}", config.name())
+                    };
+                    Net::Block(LiteBlock::new(names, wavemix, 0.0)?)
+                }
                 _ => Net::Model(Box::new(Model::new(names, &config)?)),
             })
         });

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::sync::Mutex;
 
 use wavemix::autograd::trace::{Event, Watcher, watch};
-use wavemix::models::{Config, LiteBlock, Mixing, Resize, Stem, Task};
+use wavemix::models::{BlockKind, Config, LiteBlock, Mixing, Resize, Stem, Task, WaveMix};
 use wavemix::ops::{
     CrossEntropyOptions, Interpolation, conv_transpose2d, conv2d, cross_entropy, embedding, one_hot,
 };
@@ -76,9 +76,9 @@ fn address(x: &Tensor) -> usize {
 #[test]
 fn a_block_keeps_two_floats_a_channel_and_pixel_and_its_output() {
     let _alone = ALONE.lock().unwrap();
-    let config = Config::parse("WaveMixLite-16/1").unwrap();
+    let wavemix = WaveMix::new(BlockKind::Lite, 16, 1);
     let (block, params) = Params::declare(DType::F32, &Rng::new(0), |names| {
-        LiteBlock::new(names, &config)
+        LiteBlock::new(names, &wavemix, 0.5)
     })
     .unwrap();
     // Powers of two, which the pool's size classes do not round up.
@@ -132,10 +132,9 @@ fn variants(stems: &[Stem]) -> Vec<Config> {
         size: 32,
         ..Config::parse("WaveMixLite-16/2").unwrap()
     };
-    let with = |mixing: Mixing, resize: Resize| Config {
-        mixing,
-        resize,
-        ..lite.clone()
+    let with = |mixing: Mixing, resize: Resize| {
+        let mixed = lite.clone().with("mixing", mixing).unwrap();
+        mixed.with("resize", resize).unwrap()
     };
     let deconvolution = Resize::Deconvolution;
     let task = |task: Task| Config {
@@ -158,10 +157,11 @@ fn variants(stems: &[Stem]) -> Vec<Config> {
             ..Config::parse("WaveMix-16/2").unwrap()
         },
     ];
-    configs.extend(stems.iter().map(|stem| Config {
-        stem: Some(*stem),
-        ..lite.clone()
-    }));
+    configs.extend(
+        stems
+            .iter()
+            .map(|stem| lite.clone().with("stem", stem).unwrap()),
+    );
     configs
 }
 
@@ -231,11 +231,10 @@ fn what_no_machine_can_hold_is_an_error() {
         ..Window::default()
     };
     let two = pixel.expand([1, 2, 2, 1]).unwrap();
-    let huge = Config {
+    let huge = Config::of(WaveMix {
         mult: 65536,
-        depth: 1024,
-        ..Config::parse("WaveMixLite-65536/1").unwrap()
-    };
+        ..WaveMix::new(BlockKind::Lite, 65536, 1024)
+    });
     let refused: [(&str, Result<(), Error>); 13] = [
         (
             "pad",

@@ -1,10 +1,13 @@
 //! The models: their sizes to the last parameter, their names, and that they learn, the same on any
 //! number of threads.
 
+use std::fmt::Display;
 use std::path::PathBuf;
 
 use wavemix::io::weights;
-use wavemix::models::{Config, Family, ImageMeta, Mixing, Resize, Saved, Stem, Task};
+use wavemix::models::{
+    Architecture, BlockKind, Config, ImageMeta, Mixing, Resize, Saved, Stem, Task, WaveMix,
+};
 use wavemix::ops::{CrossEntropyOptions, Interpolation, cross_entropy};
 use wavemix::optim::{Method, Optimizer};
 use wavemix::{DType, Module, Params, Pass, Precision, Rng, Tensor, Var};
@@ -31,13 +34,16 @@ fn named(name: &str, channels: usize, classes: usize) -> Config {
     }
 }
 
+/// The same model with another value of one of its architecture's settings.
+fn with(config: Config, setting: &str, value: impl Display) -> Config {
+    config.with(setting, value).unwrap()
+}
+
 /// Every row of the two papers' tables that prints a size, and those of the authors' package.
 #[test]
 fn parameter_counts_are_exact() {
-    let upsampled = |config: Config| Config {
-        resize: Resize::Upsample(Interpolation::Bilinear),
-        ..config
-    };
+    let bilinear = Resize::Upsample(Interpolation::Bilinear);
+    let upsampled = |config: Config| with(config, "resize", bilinear);
     assert_eq!(count(&upsampled(named("WaveMixLite-8/10", 1, 10))), 3_566);
     assert_eq!(count(&named("WaveMixLite-8/5", 1, 10)), 7_156);
     assert_eq!(count(&upsampled(named("WaveMixLite-32/7", 3, 10))), 37_058);
@@ -62,10 +68,7 @@ fn parameter_counts_are_exact() {
     assert_eq!(count(&named("WaveMixLite-112/16", 3, 26)), 4_136_522);
     assert_eq!(count(&named("WaveMixLite-112/16", 3, 10)), 4_134_714);
     assert_eq!(
-        count(&Config {
-            ff: 256,
-            ..named("WaveMixLite-128/16", 3, 47)
-        }),
+        count(&with(named("WaveMixLite-128/16", 3, 47), "ff", 256)),
         10_123_567
     );
     for (level, parameters) in [
@@ -75,10 +78,11 @@ fn parameter_counts_are_exact() {
         (4, 47_749_366),
     ] {
         assert_eq!(
-            count(&Config {
-                mixing: Mixing::Level(level),
-                ..named("WaveMixLite-144/7", 3, 10)
-            }),
+            count(&with(
+                named("WaveMixLite-144/7", 3, 10),
+                "mixing",
+                Mixing::Level(level)
+            )),
             parameters
         );
     }
@@ -89,10 +93,11 @@ fn parameter_counts_are_exact() {
         (4, 8_717_086),
     ] {
         assert_eq!(
-            count(&Config {
-                mixing: Mixing::Cascade(levels),
-                ..named("WaveMixLite-144/7", 3, 10)
-            }),
+            count(&with(
+                named("WaveMixLite-144/7", 3, 10),
+                "mixing",
+                Mixing::Cascade(levels)
+            )),
             parameters
         );
     }
@@ -127,7 +132,7 @@ fn names_parse_and_print() {
         assert_eq!(Config::parse(name).unwrap().to_string(), name);
     }
     for name in [
-        "ResNet-50",
+        "ResNet-7",
         "WaveMixLite",
         "WaveMixLite-128",
         "WaveMixLite-a/7",
@@ -135,8 +140,8 @@ fn names_parse_and_print() {
         "",
     ] {
         let error = Config::parse(name).unwrap_err().to_string();
-        let forms = "WaveMixLite-<dim>/<blocks> or WaveMix-<dim>/<blocks>, as in WaveMixLite-128/7";
-        assert_eq!(error, format!("unknown model `{name}`; names are {forms}"));
+        let names = "WaveMixLite-<dim>/<blocks>, WaveMix-<dim>/<blocks>";
+        assert_eq!(error, format!("unknown model `{name}`; names are {names}"));
     }
     let error = Config::parse("WaveMixLite-10/2").unwrap_err().to_string();
     assert_eq!(
@@ -150,8 +155,7 @@ fn answers_have_the_size_of_the_image_whatever_the_stem() {
     let size = |task, stem, [h, w]: [usize; 2]| {
         let config = Config {
             task,
-            stem: Some(stem),
-            ..named("WaveMixLite-8/1", 1, 3)
+            ..with(named("WaveMixLite-8/1", 1, 3), "stem", stem)
         };
         let (model, params) = config.build(DType::F32, &Rng::new(0)).unwrap();
         let images = Tensor::zeros([2, h, w, 1], DType::F32);
@@ -184,10 +188,14 @@ fn answers_have_the_size_of_the_image_whatever_the_stem() {
 #[test]
 fn configurations_survive_json() {
     let config = Config {
-        mixing: Mixing::Level(2),
-        resize: Resize::Upsample(Interpolation::Nearest),
-        stem: Some(Stem::Patchify(4)),
-        ..named("WaveMixLite-16/2", 1, 47)
+        channels: 1,
+        task: Task::Classify { classes: 47 },
+        ..Config::of(WaveMix {
+            mixing: Mixing::Level(2),
+            resize: Resize::Upsample(Interpolation::Nearest),
+            stem: Some(Stem::Patchify(4)),
+            ..WaveMix::new(BlockKind::Lite, 16, 2)
+        })
     };
     assert_eq!(Config::from_json(&config.to_json()).unwrap(), config);
     let error = Config::from_json(&serde_json::json!({ "outputs": 3 }))
@@ -199,21 +207,17 @@ fn configurations_survive_json() {
 #[test]
 fn contradictions_are_named() {
     let base = named("WaveMixLite-16/2", 3, 10);
-    let bilinear = Resize::Upsample(Interpolation::Bilinear);
+    let set = |settings: [(&str, &str); 2]| {
+        let set = |config: Config, (setting, value)| with(config, setting, value);
+        settings.into_iter().fold(base.clone(), set)
+    };
     let cases = [
         (
-            Config {
-                ff: 8,
-                resize: bilinear,
-                ..base.clone()
-            },
+            set([("ff", "8"), ("resize", "bilinear")]),
             "resizing without weights needs ff = dim = 16, got 8",
         ),
         (
-            Config {
-                mixing: Mixing::Level(5),
-                ..base.clone()
-            },
+            with(base.clone(), "mixing", Mixing::Level(5)),
             "wavelet levels go from 1 to 4, got 5",
         ),
         (
@@ -224,19 +228,11 @@ fn contradictions_are_named() {
             "the dropout must be at least 0 and below 1, got 1",
         ),
         (
-            Config {
-                mixing: Mixing::Dft,
-                resize: bilinear,
-                ..base.clone()
-            },
+            set([("mixing", "dft"), ("resize", "bilinear")]),
             "mixing `dft` works at full size: there is nothing to resize",
         ),
         (
-            Config {
-                mixing: Mixing::Cascade(2),
-                resize: Resize::InverseDwt,
-                ..base.clone()
-            },
+            set([("mixing", "cascade:2"), ("resize", "idwt")]),
             "the inverse transform undoes one wavelet level only",
         ),
     ];
@@ -253,16 +249,18 @@ fn contradictions_are_named() {
 #[test]
 fn settings_out_of_range_are_named_before_anything_is_computed_from_them() {
     let huge = usize::MAX;
-    for family in [Family::WaveMixLite, Family::WaveMix] {
+    for name in ["WaveMixLite-16/2", "WaveMix-16/2"] {
         let base = Config {
-            family,
             size: 28,
-            ..named("WaveMixLite-16/2", 3, 10)
+            ..named(name, 3, 10)
         };
-        let stem = |stem: Stem| Config {
-            stem: Some(stem),
-            ..base.clone()
+        let set = |setting: &str, value: usize| with(base.clone(), setting, value);
+        let stem = |stem: Stem| with(base.clone(), "stem", stem);
+        let mut deep = base.clone();
+        let Architecture::WaveMix(wavemix) = &mut deep.architecture else {
+            unreachable!("{name}")
         };
+        wavemix.depth = huge;
         let far = |by: usize| {
             format!(
                 "the stem `strided:{0},{0}` reduces a side {by} times, and the smaller one of the images is 28",
@@ -285,12 +283,12 @@ fn settings_out_of_range_are_named_before_anything_is_computed_from_them() {
                 Config { channels: huge, ..base.clone() },
                 format!("the number of channels must be between 1 and 65536, got {huge}"),
             ),
-            (Config { ff: huge, ..base.clone() }, format!("ff must be between 1 and 65536, got {huge}")),
-            (Config { mult: 0, ..base.clone() }, "mult must be between 1 and 65536, got 0".into()),
+            (set("ff", huge), format!("ff must be between 1 and 65536, got {huge}")),
+            (set("mult", 0), "mult must be between 1 and 65536, got 0".into()),
             (Config { dropout: f64::NAN, ..base.clone() }, "the dropout must be at least 0 and below 1, got NaN".into()),
-            (Config { levels: Some(0), ..base.clone() }, "the number of levels must be between 1 and 16, got 0".into()),
-            (Config { levels: Some(huge), ..base.clone() }, format!("the number of levels must be between 1 and 16, got {huge}")),
-            (Config { depth: huge, ..base.clone() }, format!("at most 1024 blocks, got {huge}")),
+            (set("levels", 0), "the number of levels must be between 1 and 16, got 0".into()),
+            (set("levels", huge), format!("the number of levels must be between 1 and 16, got {huge}")),
+            (deep, format!("at most 1024 blocks, got {huge}")),
             (
                 Config { task: Task::Classify { classes: huge }, ..base.clone() },
                 format!("the number of outputs must be between 1 and 65536, got {huge}"),
@@ -332,10 +330,11 @@ fn settings_out_of_range_are_named_before_anything_is_computed_from_them() {
                 );
             }
             // Asked of a configuration that nobody checked, they are no panics either.
-            assert!(
-                config.levels.is_some() || config.parallel_levels() <= 64,
-                "{config:?}"
-            );
+            let Architecture::WaveMix(wavemix) = &config.architecture else {
+                unreachable!("{}", config.name())
+            };
+            let levels = wavemix.parallel_levels(config.size, config.task);
+            assert!(wavemix.levels.is_some() || levels <= 64, "{config:?}");
         }
     }
 }
@@ -398,14 +397,13 @@ fn steps_with_dropout_give_the_same_bits_on_any_number_of_threads() {
         ..Config::parse("WaveMixLite-16/2").unwrap()
     };
     let parallel = Config {
-        family: Family::WaveMix,
+        architecture: WaveMix::new(BlockKind::Parallel, 16, 2).into(),
         size: 14,
         ..lite.clone()
     };
     let cascade = Config {
-        mixing: Mixing::Cascade(3),
         size: 27,
-        ..lite.clone()
+        ..with(lite.clone(), "mixing", Mixing::Cascade(3))
     };
     for config in [lite, parallel, cascade] {
         // Enough images for work to be cut into several tasks.

@@ -1,6 +1,8 @@
 //! Every model of the papers takes a training step: one block of each, since all blocks of a model
 //! are alike, on one image, on 16 and on 64. How work is cut into tasks depends on all of these.
 
+use std::fmt::Display;
+
 use wavemix::models::{Config, Mixing, Resize, Task};
 use wavemix::ops::{CrossEntropyOptions, Interpolation, cross_entropy, focal_loss, mse};
 use wavemix::optim::{Method, Optimizer, StepOptions};
@@ -12,6 +14,15 @@ fn named(name: &str, size: usize) -> Config {
         size,
         ..Config::parse(name).unwrap()
     }
+}
+
+/// The same model with another value of one of WaveMix's settings.
+fn with(config: Config, setting: &str, value: impl Display) -> Config {
+    config.with(setting, value).unwrap()
+}
+
+fn mixing(config: Config, mixing: Mixing) -> Config {
+    with(config, "mixing", mixing)
 }
 
 /// One step of AdamW on noise: the loss and all weights after it are finite, and the weights have
@@ -81,9 +92,8 @@ fn wavemix_lite() {
     for (dim, ff) in [(112, 112), (128, 128), (128, 256)] {
         steps(
             &Config {
-                ff,
                 channels: 1,
-                ..named(&format!("WaveMixLite-{dim}/1"), 28)
+                ..with(named(&format!("WaveMixLite-{dim}/1"), 28), "ff", ff)
             },
             &[1, 16, 64],
         );
@@ -91,10 +101,7 @@ fn wavemix_lite() {
     for dim in [8, 32] {
         let resize = Resize::Upsample(Interpolation::Bilinear);
         steps(
-            &Config {
-                resize,
-                ..named(&format!("WaveMixLite-{dim}/1"), 28)
-            },
+            &with(named(&format!("WaveMixLite-{dim}/1"), 28), "resize", resize),
             &[1, 16, 64],
         );
     }
@@ -106,29 +113,17 @@ fn levels_cascades_and_ablations() {
     for size in [28, 32] {
         for level in 1..=4 {
             steps(
-                &Config {
-                    mixing: Mixing::Level(level),
-                    ..named("WaveMixLite-144/1", size)
-                },
+                &mixing(named("WaveMixLite-144/1", size), Mixing::Level(level)),
                 &[1, 16, 64],
             );
             steps(
-                &Config {
-                    mixing: Mixing::Cascade(level),
-                    ..named("WaveMixLite-144/1", size)
-                },
+                &mixing(named("WaveMixLite-144/1", size), Mixing::Cascade(level)),
                 &[1, 16, 64],
             );
         }
     }
-    for mixing in [Mixing::Identity, Mixing::Dft, Mixing::MaxPool] {
-        steps(
-            &Config {
-                mixing,
-                ..named("WaveMixLite-128/1", 32)
-            },
-            &[1, 16, 64],
-        );
+    for kind in [Mixing::Identity, Mixing::Dft, Mixing::MaxPool] {
+        steps(&mixing(named("WaveMixLite-128/1", 32), kind), &[1, 16, 64]);
     }
 }
 
@@ -168,10 +163,8 @@ fn maps_and_larger_pictures() {
         let config = named(&format!("WaveMixLite-{dim}/1"), 128);
         steps(
             &Config {
-                ff,
-                mult,
                 task: Task::Segment { classes: 20 },
-                ..config
+                ..with(with(config, "ff", ff), "mult", mult)
             },
             &[1, 16, 64],
         );

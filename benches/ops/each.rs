@@ -68,7 +68,7 @@ fn cases(load: &Load) -> Result<Vec<Case>> {
 
 /// The sides of the maps behind the stem's two convolutions.
 fn sides(load: &Load) -> Result<([usize; 2], [usize; 2])> {
-    let Stem::Strided(strides) = load.config.stem() else {
+    let Stem::Strided(strides) = load.wavemix.stem(load.config.size, load.config.task) else {
         return Err(Error::Argument(
             "a stem of strided convolutions only".into(),
         ));
@@ -79,8 +79,8 @@ fn sides(load: &Load) -> Result<([usize; 2], [usize; 2])> {
 
 /// What multiplies matrices.
 fn products(load: &Load) -> Result<Vec<Case>> {
-    let (config, n, dtype) = (&load.config, load.batch, load.precision.compute());
-    let (c, ff, classes) = (config.dim, config.ff, load.classes);
+    let (n, dtype) = (load.batch, load.precision.compute());
+    let (c, ff, classes) = (load.wavemix.dim, load.wavemix.ff, load.classes);
     let mut cases = convolutions(load)?;
     let half = sides(load)?.1[1].div_ceil(2);
     let doubled = Window {
@@ -124,7 +124,8 @@ fn products(load: &Load) -> Result<Vec<Case>> {
 /// The convolutions of the stem and of a block.
 fn convolutions(load: &Load) -> Result<Vec<Case>> {
     let (config, n, dtype) = (&load.config, load.batch, load.precision.compute());
-    let (c, ff, mult) = (config.dim, config.ff, config.mult * config.dim);
+    let wavemix = &load.wavemix;
+    let (c, ff, mult) = (wavemix.dim, wavemix.ff, wavemix.mult * wavemix.dim);
     let (strides, [h1, h]) = sides(load)?;
     let half = h.div_ceil(2);
     let case = |name: &str, side: usize, [from, to]: [usize; 2], kernel: usize, stride: usize| {
@@ -158,12 +159,12 @@ fn convolutions(load: &Load) -> Result<Vec<Case>> {
 fn passes(load: &Load) -> Result<Vec<Case>> {
     // What norms and losses keep in f32 at any precision is wide.
     let (dtype, wide) = (load.precision.compute(), DType::F32);
-    let (n, c, [_, h]) = (load.batch, load.config.dim, sides(load)?.1);
+    let (n, c, [_, h]) = (load.batch, load.wavemix.dim, sides(load)?.1);
     let (at, half) = (
         |side: usize, c: usize| leaf(dtype, [n, side, side, c]),
         h.div_ceil(2),
     );
-    let hidden = || vec![at(half, load.config.mult * c)];
+    let hidden = || vec![at(half, load.wavemix.mult * c)];
     let case = |name: &str, operands: Vec<Var>, backward: Needs, run: Run| Case {
         name: name.into(),
         flops: 0.0,

@@ -26,12 +26,14 @@ use std::process::ExitCode;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use peak::Meter;
 use wavemix::console::{Stdout, exit_status};
-use wavemix::models::{Config, Task};
+use wavemix::models::{Architecture, Config, Task, WaveMix};
 use wavemix::{Device, Error, Precision, Result};
 
 /// What is run.
 pub(crate) struct Load {
     pub config: Config,
+    /// Its architecture.
+    pub wavemix: WaveMix,
     pub classes: usize,
     pub batch: usize,
     pub precision: Precision,
@@ -51,15 +53,24 @@ fn main() -> ExitCode {
     exit_status(bench())
 }
 
+/// The architecture, of whose ops the tables are.
+fn wavemix(config: &Config) -> Result<WaveMix> {
+    match &config.architecture {
+        Architecture::WaveMix(wavemix) => Ok(wavemix.clone()),
+        _ => {
+            let what = format!("{config}: the tables are of WaveMix's ops");
+            Err(Error::Argument(what))
+        }
+    }
+}
+
 fn bench() -> Result<()> {
     let text = |name: &'static str, default: &'static str| {
         Arg::new(name).long(name).default_value(default)
     };
     let flag = |name: &'static str, help: &'static str| {
-        Arg::new(name)
-            .long(name)
-            .action(ArgAction::SetTrue)
-            .help(help)
+        let flag = Arg::new(name).long(name).help(help);
+        flag.action(ArgAction::SetTrue)
     };
     let m = Command::new("ops")
         .about("Times ops, or the parts of a step, against the limits of this machine.")
@@ -86,8 +97,10 @@ fn bench() -> Result<()> {
     };
     let precision: Precision = value(&m, "precision").parse()?;
     precision.check(Device::Cpu)?;
+    let wavemix = wavemix(&config)?;
     let load = Load {
         config,
+        wavemix,
         classes,
         batch: number(&m, "batch")?,
         precision,

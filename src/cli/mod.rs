@@ -24,7 +24,7 @@ use serde_json::{Map, Value};
 
 use crate::console::{Stderr, exit_status};
 use crate::data::{Downloader, Part, Source, TrainTest, default_folder, glyphs};
-use crate::models::{Config, Mixing, Resize, Task};
+use crate::models::{Config, Task};
 use crate::optim::{Method, Schedule};
 use crate::train::{Protocol, read_config};
 use crate::{Device, Error, Precision, Result};
@@ -181,7 +181,7 @@ impl Settings {
         let optimizer = text("optimizer").unwrap_or("adamw").parse()?;
         let lr = learning_rate(job, m, &optimizer);
         let model = model(job, m)?;
-        let flags = flags_to_keep(m, &model, lr)?;
+        let flags = flags_to_keep(job, m, lr)?;
         let settings = Settings {
             job: job.name,
             resume: resumed.is_some(),
@@ -346,38 +346,50 @@ fn learning_rate(job: &Job, m: &ArgMatches, optimizer: &Method) -> f64 {
 
 /// The flags for `config.json`: those that were given or have a default, and what stands in for
 /// those that were left out.
-fn flags_to_keep(m: &ArgMatches, model: &Config, lr: f64) -> Result<Map<String, Value>> {
+fn flags_to_keep(job: &Job, m: &ArgMatches, lr: f64) -> Result<Map<String, Value>> {
     let mut flags = kept::effective(m)?;
-    if let Some(stem) = model.stem {
-        flags.insert("stem".into(), stem.to_string().into());
+    if let Some(stem) = stem(job, m) {
+        flags.insert("stem".into(), stem.into());
     }
     flags.insert("lr".into(), lr.to_string().into());
     Ok(flags)
 }
 
-fn model(job: &Job, m: &ArgMatches) -> Result<Config> {
-    let number = |flag: &str| m.get_one::<u64>(flag).map(|&n| n as usize);
-    let name = m
-        .get_one::<String>("model")
-        .map_or(job.model, String::as_str);
-    let mut config = Config::parse(name)?;
-    config.ff = number("ff").unwrap_or(config.ff);
-    config.mult = number("mult").unwrap_or(config.mult);
-    config.dropout = m
-        .get_one::<f64>("dropout")
-        .copied()
-        .unwrap_or(config.dropout);
-    let stem = m.get_one::<String>("stem").map(String::as_str);
+/// `--stem`, or that of the example's own model.
+fn stem<'a>(job: &Job, m: &'a ArgMatches) -> Option<&'a str> {
     let own = if is_given(m, "model") { None } else { job.stem };
-    config.stem = stem.or(own).map(str::parse).transpose()?;
-    if let Some(kind) = m.get_one::<String>("upsample") {
-        config.resize = kind.parse::<Resize>()?;
+    m.get_one::<String>("stem").map(String::as_str).or(own)
+}
+
+/// The model that `--model` names, with the settings that the other flags give it.
+fn model(job: &Job, m: &ArgMatches) -> Result<Config> {
+    let number = |flag: &str| m.get_one::<u64>(flag);
+    let text = |flag: &str| m.get_one::<String>(flag).map(String::as_str);
+    let mut config = Config::parse(text("model").unwrap_or(job.model))?;
+    let named = |flag: &'static str| number(flag).map(|n| (flag, n.to_string()));
+    let mixing = |flag: &str| number(flag).map(|n| ("mixing", format!("{flag}:{n}")));
+    let resize = text("upsample").map(|kind| ("resize", kind.to_owned()));
+    let stem = stem(job, m).map(|stem| ("stem", stem.to_owned()));
+    let settings = [
+        named("ff"),
+        named("mult"),
+        stem,
+        resize,
+        mixing("level"),
+        mixing("cascade"),
+    ];
+    for (setting, value) in settings.into_iter().flatten() {
+        config = config.with(setting, value)?;
     }
-    if let Some(level) = number("level") {
-        config.mixing = Mixing::Level(level);
+    let others = text("set").map(|settings| settings.split_whitespace());
+    for setting in others.into_iter().flatten() {
+        let (setting, value) = setting
+            .split_once('=')
+            .ok_or_else(|| Error::Argument(format!("--set takes NAME=VALUE, got `{setting}`")))?;
+        config = config.with(setting, value)?;
     }
-    if let Some(levels) = number("cascade") {
-        config.mixing = Mixing::Cascade(levels);
+    if let Some(&dropout) = m.get_one::<f64>("dropout") {
+        config.dropout = dropout;
     }
     config.check().map(|()| config)
 }

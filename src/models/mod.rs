@@ -1,26 +1,32 @@
-//! The WaveMix models: a stem of convolutions, blocks that mix by wavelets, a head for the task.
+//! The WaveMix models, and the models that their papers compare them with.
 //!
 //! [`Config`] says which model; [`Model`] is its layers. Weights live beside it in [`Params`].
+//!
+//! | names | model |
+//! |---|---|
+//! | `WaveMixLite-<dim>/<blocks>`, `WaveMix-<dim>/<blocks>` | [`WaveMix`] |
+//! | `ResNet-18`, `-34`, `-50`, `-101` | [`ResNet`] |
 
 mod config;
-mod head;
+mod family;
+mod registry;
+mod resnet;
 mod saved;
-mod stem;
 mod summary;
 mod wavemix;
-mod wavemix_lite;
 
-pub use config::{Config, Family, Mixing, Resize, Stem, Task};
+pub use config::Config;
+pub use family::Task;
+pub use registry::{Architecture, names};
+pub use resnet::{ResNet, ResNetStem, ResidualBlock};
 pub use saved::{ImageMeta, Saved};
 pub use summary::{Row, Summary};
-pub use wavemix_lite::Block as LiteBlock;
-
-use head::Head;
+pub use wavemix::{BlockKind, LiteBlock, Mixing, Resize, Stem, WaveMix};
 
 use crate::params::Names;
 use crate::{DType, Module, Params, Pass, Result, Rng, Var};
 
-/// A WaveMix model: its layers, in the order of the forward pass.
+/// A model with what is known of it.
 ///
 /// ```
 /// use wavemix::{DType, Module, Pass, Rng, Tensor, models::Config};
@@ -33,9 +39,7 @@ use crate::{DType, Module, Params, Pass, Result, Rng, Var};
 /// ```
 pub struct Model {
     config: Config,
-    stem: stem::StemLayers,
-    blocks: Vec<Box<dyn Module>>,
-    head: Head,
+    layers: Box<dyn Module>,
 }
 
 impl Config {
@@ -55,21 +59,10 @@ impl Model {
     /// Where the settings contradict one another; the message names them.
     pub fn new(names: &mut Names, config: &Config) -> Result<Model> {
         config.check()?;
-        let stem = stem::StemLayers::new(&mut names.within("conv"), config)?;
-        let block = |i: usize| -> Result<Box<dyn Module>> {
-            let mut names = names.within(&format!("layers.{i}"));
-            Ok(match config.family {
-                Family::WaveMixLite => Box::new(LiteBlock::new(&mut names, config)?),
-                Family::WaveMix => Box::new(wavemix::Block::new(&mut names, config)?),
-            })
-        };
-        let blocks = (0..config.depth).map(block).collect::<Result<_>>()?;
-        let head = Head::new(names, config)?;
+        let family = config.architecture.family();
         Ok(Model {
+            layers: family.layers(names, &config.common())?,
             config: config.clone(),
-            stem,
-            blocks,
-            head,
         })
     }
 
@@ -87,11 +80,6 @@ impl Module for Model {
     /// Those of its layers, with the layer's name.
     #[track_caller]
     fn forward(&self, pass: &Pass, images: &Var) -> Result<Var> {
-        let mut x = self.stem.forward(pass, &pass.input(images)?)?;
-        for (i, block) in self.blocks.iter().enumerate() {
-            let _layer = pass.enter(format!("layers.{i}"));
-            x = block.forward(pass, &x)?;
-        }
-        pass.output(self.head.forward(pass, &x, images.shape())?)
+        pass.output(self.layers.forward(pass, &pass.input(images)?)?)
     }
 }

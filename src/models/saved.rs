@@ -173,7 +173,7 @@ impl Saved {
 
     /// That images of the configuration's size can be computed with.
     fn check_size(&self) -> Result<()> {
-        let Config { size, channels, .. } = *self.model.config();
+        let &Config { size, channels, .. } = self.model.config();
         let forward = || {
             let image = Tensor::zeros([1, size, size, channels], DType::F32);
             self.model.forward(&Pass::eval(&self.params), &image.into())

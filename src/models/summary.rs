@@ -3,6 +3,8 @@
 use std::collections::HashSet;
 use std::fmt;
 
+use serde_json::Value;
+
 use crate::autograd::trace::{Event, Watcher, watch};
 use crate::models::Config;
 use crate::tensor::memory::shapes_only;
@@ -61,12 +63,16 @@ impl Config {
         );
         let rows = with_parameters(ledger.rows, &params);
         output?;
+        let settings = self.settings();
+        let settings = settings.iter().map(|(name, value)| match value {
+            Value::Null => String::new(),
+            Value::String(text) => format!(", {name} {text}"),
+            value => format!(", {name} {value}"),
+        });
         let title = format!(
-            "{self} on {h}x{w}x{}, {} mixing, {}, stem {}",
+            "{self} on {h}x{w}x{}{}",
             self.channels,
-            self.mixing,
-            self.resize,
-            self.stem()
+            settings.collect::<String>()
         );
         Ok(Summary {
             title,

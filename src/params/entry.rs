@@ -14,6 +14,15 @@ pub enum Init {
     Constant(f64),
 }
 
+impl Init {
+    /// Kaiming's rule for layers before a ReLU: normal with variance 2 / fan. The fan is the number
+    /// of inputs that an output has or, for fan-out, of outputs that an input has; PyTorch takes for
+    /// fan-out `c_out kh kw` whatever the groups.
+    pub fn kaiming_normal(fan: usize) -> Init {
+        Init::Normal((2.0 / fan.max(1) as f64).sqrt())
+    }
+}
+
 /// What an optimizer does with one parameter, relative to its own settings.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Group {

@@ -83,6 +83,20 @@ impl Names<'_> {
         scope::enter(&*self.prefix)
     }
 
+    /// Lets each parameter that is declared so far, under this prefix, begin as `rule` says.
+    ///
+    /// A model's own rule stands in one place that way, as in PyTorch's `init_weights`, and its
+    /// layers keep theirs for others.
+    pub fn begin(&mut self, rule: impl Fn(&Entry) -> Init) {
+        let below = |entry: &&mut Entry| {
+            let rest = entry.name.strip_prefix(&self.prefix);
+            rest.is_some_and(|rest| self.prefix.is_empty() || rest.starts_with('.'))
+        };
+        for entry in self.plan.entries.iter_mut().filter(below) {
+            entry.init = rule(entry);
+        }
+    }
+
     /// Declares a trained parameter.
     pub fn param(
         &mut self,

@@ -111,9 +111,8 @@ fn a_summary_of_a_huge_image_takes_no_memory_for_it() {
         ("WaveMix-16/2", Mixing::Cascade(1)),
     ] {
         let config = Config {
-            mixing,
             size: 64,
-            ..Config::parse(name).unwrap()
+            ..Config::parse(name).unwrap().with("mixing", mixing).unwrap()
         };
         let of = |side: usize| config.summary([side, side], Precision::F32).unwrap();
         let (small, middle) = (of(64), of(128));

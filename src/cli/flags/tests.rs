@@ -10,7 +10,7 @@ use crate::cli::{Job, Settings};
 use crate::data::{Source, Split};
 
 /// A value for each flag, other than its default, in the order of the table; none for a switch.
-const EXAMPLES: [(&str, Option<&str>); 33] = [
+const EXAMPLES: [(&str, Option<&str>); 34] = [
     ("data", Some("other")),
     ("download", None),
     ("split", Some("letters")),
@@ -26,6 +26,7 @@ const EXAMPLES: [(&str, Option<&str>); 33] = [
     ("level", Some("2")),
     ("cascade", Some("2")),
     ("dropout", Some("0.25")),
+    ("set", Some("mult=4 ff=12")),
     ("epochs", Some("7")),
     ("stop-after", Some("2")),
     ("batch-size", Some("8")),

@@ -1,7 +1,6 @@
 //! The WaveMix block: all wavelet levels at once, through one MLP.
 
-use crate::models::Config;
-use crate::models::head::crop;
+use super::head::crop;
 use crate::nn::{BatchNorm, Conv2d, ConvTranspose2d};
 use crate::ops::concat;
 use crate::params::Names;
@@ -26,8 +25,7 @@ pub(super) struct Block {
 }
 
 impl Block {
-    pub fn new(names: &mut Names, config: &Config) -> Result<Block> {
-        let (dim, levels) = (config.dim, config.parallel_levels());
+    pub fn new(names: &mut Names, [dim, levels]: [usize; 2], dropout: f64) -> Result<Block> {
         let mut mlp = names.within("mlp");
         let mlp = [
             Conv2d::pointwise(&mut mlp, "0", [4 * dim, 4 * dim])?,
@@ -48,7 +46,7 @@ impl Block {
             enlarge,
             depthwise,
             norm: BatchNorm::new(names, "norm", dim)?,
-            dropout: config.dropout,
+            dropout,
         })
     }
 }

@@ -1,6 +1,8 @@
 //! From pixels to the map of features that the blocks work on.
 
-use crate::models::{Config, Stem};
+use super::choices::Stem;
+use super::config::WaveMix;
+use crate::models::family::Common;
 use crate::nn::{BatchNorm, Conv2d};
 use crate::params::Names;
 use crate::tensor::window::Window;
@@ -15,8 +17,8 @@ pub(super) enum StemLayers {
 }
 
 impl StemLayers {
-    pub fn new(names: &mut Names, config: &Config) -> Result<StemLayers> {
-        let (dim, channels) = (config.dim, config.channels);
+    pub fn new(names: &mut Names, wavemix: &WaveMix, common: &Common) -> Result<StemLayers> {
+        let (dim, channels) = (wavemix.dim, common.channels);
         let mut same = |name: &str, c: [usize; 2], stride: usize| {
             let window = Window {
                 stride: [stride; 2],
@@ -25,7 +27,7 @@ impl StemLayers {
             };
             Conv2d::new(names, name, c, 3, window)
         };
-        Ok(match config.stem() {
+        Ok(match wavemix.stem(common.size, common.task) {
             Stem::Strided([first, second]) => StemLayers::Strided([
                 same("0", [channels, dim / 2], first)?,
                 same("1", [dim / 2, dim], second)?,

@@ -1,12 +1,13 @@
 //! The WaveMix-Lite block: reduce, transform, mix, enlarge.
 
-use crate::models::head::crop;
-use crate::models::{Config, Mixing, Resize};
+use super::choices::{Mixing, Resize};
+use super::config::WaveMix;
+use super::head::crop;
 use crate::nn::{BatchNorm, Conv2d, ConvTranspose2d};
-use crate::ops::{Interpolation, concat, max_pool2d};
+use crate::ops::{Interpolation, check_probability, concat, max_pool2d};
 use crate::params::Names;
 use crate::tensor::window::Window;
-use crate::{Module, Pass, Result, Shape, Tensor, Var};
+use crate::{Error, Module, Pass, Result, Shape, Tensor, Var};
 
 /// One block. In its plain form, with one wavelet level:
 ///
@@ -38,23 +39,26 @@ impl Block {
     ///
     /// # Errors
     /// Where the settings contradict one another; the message names them.
-    pub fn new(names: &mut Names, config: &Config) -> Result<Block> {
-        config.check()?;
-        let reduced = if config.mixing.is_wavelet() {
-            config.dim / 4
-        } else {
-            config.dim
+    pub fn new(names: &mut Names, wavemix: &WaveMix, dropout: f64) -> Result<Block> {
+        let checked = wavemix.check_block();
+        checked.map_err(|what| Error::Argument(format!("a WaveMix-Lite block: {what}")))?;
+        check_probability("gelu_dropout", dropout)?;
+        let (dim, mixing) = (wavemix.dim, wavemix.mixing);
+        let reduced = if mixing.is_wavelet() { dim / 4 } else { dim };
+        let reduction = Conv2d::pointwise(names, "reduction", [dim, reduced])?;
+        let mut stage = |name: &str, place: [usize; 2]| {
+            let stage = Stage::new(names, wavemix, name, place)?;
+            Ok(Stage { dropout, ..stage })
         };
-        let reduction = Conv2d::pointwise(names, "reduction", [config.dim, reduced])?;
-        let stages = match config.mixing {
+        let stages = match mixing {
             Mixing::Cascade(levels) if levels > 1 => (1..=levels)
-                .map(|j| Stage::new(names, config, &format!("feedforward{j}"), [j, levels]))
+                .map(|j| stage(&format!("feedforward{j}"), [j, levels]))
                 .collect::<Result<_>>()?,
-            _ => vec![Stage::new(names, config, "feedforward", [1, 1])?],
+            _ => vec![stage("feedforward", [1, 1])?],
         };
         Ok(Block {
             reduction,
-            mixing: config.mixing,
+            mixing,
             stages,
         })
     }
@@ -135,29 +139,29 @@ impl Stage {
     /// Stage `j` of a cascade of `levels`; `[1, 1]` for all other variants.
     fn new(
         names: &mut Names,
-        config: &Config,
+        wavemix: &WaveMix,
         name: &str,
         [j, levels]: [usize; 2],
     ) -> Result<Stage> {
-        let (dim, mut names) = (config.dim, names.within(name));
+        let (dim, mut names) = (wavemix.dim, names.within(name));
         let names = &mut names;
         let c_in = if j < levels { dim + dim / 2 } else { dim };
         let c_out = if j > 1 { dim / 2 } else { dim };
-        let factor = if let Mixing::Level(level) = config.mixing {
+        let factor = if let Mixing::Level(level) = wavemix.mixing {
             1 << level
         } else {
             2
         };
         // A resize has no weights to change the number of channels with: the MLP gives what is
         // asked for.
-        let ff = match config.resize {
-            Resize::Deconvolution => config.ff,
+        let ff = match wavemix.resize {
+            Resize::Deconvolution => wavemix.ff,
             Resize::Upsample(_) => c_out,
             Resize::InverseDwt => 4 * dim,
         };
-        let hidden = Conv2d::pointwise(names, "0", [c_in, config.mult * dim])?;
-        let mixed = Conv2d::pointwise(names, "3", [config.mult * dim, ff])?;
-        let enlarge = match (config.mixing, config.resize) {
+        let hidden = Conv2d::pointwise(names, "0", [c_in, wavemix.mult * dim])?;
+        let mixed = Conv2d::pointwise(names, "3", [wavemix.mult * dim, ff])?;
+        let enlarge = match (wavemix.mixing, wavemix.resize) {
             (Mixing::Identity | Mixing::Dft, _) => {
                 let window = Window {
                     padding: [1; 2],
@@ -178,7 +182,7 @@ impl Stage {
             mixed,
             enlarge,
             norm,
-            dropout: config.dropout,
+            dropout: 0.0,
         })
     }
 

@@ -1,6 +1,8 @@
 //! From the last map of features to the answer.
 
-use crate::models::{Config, Stem, Task};
+use super::choices::Stem;
+use super::config::WaveMix;
+use crate::models::family::{Common, Task};
 use crate::nn::{Conv2d, ConvTranspose2d, Linear};
 use crate::ops::Interpolation;
 use crate::params::Names;
@@ -24,9 +26,9 @@ pub(super) enum Head {
 }
 
 impl Head {
-    pub fn new(names: &mut Names, config: &Config) -> Result<Head> {
-        let dim = config.dim;
-        Ok(match config.task {
+    pub fn new(names: &mut Names, wavemix: &WaveMix, common: &Common) -> Result<Head> {
+        let dim = wavemix.dim;
+        Ok(match common.task {
             Task::Classify { classes } => {
                 Head::Classify(Linear::new(&mut names.within("pool"), "2", [dim, classes])?)
             }
@@ -39,7 +41,7 @@ impl Head {
                 Head::Segment {
                     expand,
                     classes: Conv2d::pointwise(&mut names, "2", [dim / 4, classes])?,
-                    stem: config.stem(),
+                    stem: wavemix.stem(common.size, common.task),
                 }
             }
             Task::Upscale { channels } => {

@@ -1,0 +1,124 @@
+//! A family of models: what its names and settings mean, and the layers that they stand for.
+
+use std::fmt;
+
+use serde_json::Value;
+
+use crate::params::Names;
+use crate::{Error, Module, Result};
+
+/// The most that a configuration may ask for of anything that is counted: channels, pixels of a
+/// side, outputs.
+pub(super) const MOST: usize = 1 << 16;
+
+/// The most blocks of a model.
+pub(super) const MOST_BLOCKS: usize = 1024;
+
+/// What the model answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Task {
+    /// One of so many classes an image.
+    Classify {
+        /// Number of classes.
+        classes: usize,
+    },
+    /// One of so many classes a pixel.
+    Segment {
+        /// Number of classes.
+        classes: usize,
+    },
+    /// The image at twice the size.
+    Upscale {
+        /// Channels of the output.
+        channels: usize,
+    },
+}
+
+/// The settings that models of all families have.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Common {
+    /// Probability of dropping an activation while training, wherever the architecture has a
+    /// dropout.
+    pub dropout: f64,
+    /// Channels of the images.
+    pub channels: usize,
+    /// The smaller side of the images, in pixels.
+    pub size: usize,
+    /// What the model answers.
+    pub task: Task,
+}
+
+/// A family of models, as [`Config`](super::Config) and the registry know it.
+pub(super) trait Family: fmt::Debug {
+    /// How its names are written: `WaveMixLite-<dim>/<blocks>`.
+    fn form() -> &'static str
+    where
+        Self: Sized;
+
+    /// The settings that a name stands for, `None` where it is no name of this family. Numbers may be
+    /// out of range: [`Family::check`] says so.
+    fn parse(name: &str) -> Option<Self>
+    where
+        Self: Sized;
+
+    /// The name.
+    fn name(&self) -> String;
+
+    /// The probability of dropout that the papers train it with.
+    fn dropout(&self) -> f64 {
+        0.5
+    }
+
+    /// What the name does not say, each setting with its value in use: where the image size decides,
+    /// what it decided.
+    fn settings(&self, common: &Common) -> Vec<(&'static str, Value)>;
+
+    /// Changes a setting to a value as [`Family::settings`] writes it. `false` where there is no such
+    /// setting.
+    ///
+    /// # Errors
+    /// A value that is none of the setting's.
+    fn set(&mut self, setting: &str, value: &str) -> Result<bool>;
+
+    /// What is wrong with its settings, if anything is: the first that is out of range, or does not
+    /// go with the images or the task.
+    fn check(&self, common: &Common) -> Result<(), String>;
+
+    /// Declares the layers, under the names of the reference implementation, of settings that have
+    /// been checked. They map images, in the type that the pass computes in, to logits or to images,
+    /// as the task is.
+    ///
+    /// # Errors
+    /// Those of the layers.
+    fn layers(&self, names: &mut Names, common: &Common) -> Result<Box<dyn Module>>;
+}
+
+/// Whether each of these is at least 1 and at most 2^16, or what is wrong.
+pub(super) fn check_counts(counts: &[(&str, usize)]) -> Result<(), String> {
+    match counts.iter().find(|(_, n)| !(1..=MOST).contains(n)) {
+        Some((name, n)) => Err(format!("{name} must be between 1 and {MOST}, got {n}")),
+        None => Ok(()),
+    }
+}
+
+/// A number of a setting.
+pub(super) fn number(setting: &str, value: &str) -> Result<usize> {
+    value.parse().map_err(|_| {
+        let what = format!("the setting `{setting}` is a whole number, got `{value}`");
+        Error::Argument(what)
+    })
+}
+
+/// The two numbers of a name such as `WaveMixLite-128/7`, after what stands before them.
+pub(super) fn two_numbers(name: &str, prefix: &str) -> Option<[usize; 2]> {
+    let (first, second) = name.strip_prefix(prefix)?.split_once('/')?;
+    Some([first.parse().ok()?, second.parse().ok()?])
+}
+
+/// The classes of a model that only classifies images, or what is wrong with another task.
+pub(super) fn classes(common: &Common) -> Result<usize, String> {
+    match common.task {
+        Task::Classify { classes } => Ok(classes),
+        _ => Err("it classifies images, and has no head for other tasks".into()),
+    }
+}

@@ -1,0 +1,57 @@
+//! All families of models.
+//!
+//! A family is a file with a struct of its settings, which implements [`Family`], and a row of the
+//! table below. From the two follow `--model`, weight files that say what they are of, summaries,
+//! the largest batch and the benches.
+
+use super::family::Family;
+use super::resnet::ResNet;
+use super::wavemix::WaveMix;
+
+macro_rules! registry {
+    ($($(#[$doc:meta])* $family:ident),* $(,)?) => {
+        /// A network and the settings that only its family has: one variant for each family.
+        #[derive(Clone, Debug, PartialEq)]
+        #[non_exhaustive]
+        pub enum Architecture {
+            $($(#[$doc])* $family($family),)*
+        }
+
+        impl Architecture {
+            /// The architecture that a name stands for.
+            pub(super) fn parse(name: &str) -> Option<Architecture> {
+                None$(.or_else(|| $family::parse(name).map(Architecture::$family)))*
+            }
+
+            pub(super) fn family(&self) -> &dyn Family {
+                match self {
+                    $(Architecture::$family(family) => family,)*
+                }
+            }
+
+            pub(super) fn family_mut(&mut self) -> &mut dyn Family {
+                match self {
+                    $(Architecture::$family(family) => family,)*
+                }
+            }
+        }
+
+        $(impl From<$family> for Architecture {
+            fn from(family: $family) -> Architecture {
+                Architecture::$family(family)
+            }
+        })*
+
+        /// How the names of all models are written, for messages and `--help`.
+        pub fn names() -> String {
+            [$($family::form(),)*].join("; ")
+        }
+    };
+}
+
+registry! {
+    /// WaveMix and WaveMix-Lite.
+    WaveMix,
+    /// The residual networks.
+    ResNet,
+}
