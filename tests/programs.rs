@@ -22,6 +22,8 @@ use files::{Folder, idx_images, idx_labels};
 mod folders;
 #[path = "programs/of_users.rs"]
 mod of_users;
+#[path = "programs/own_pictures.rs"]
+mod own_pictures;
 
 /// The program of an example.
 fn program(name: &str) -> &'static Path {
@@ -104,6 +106,31 @@ fn with_digits(name: &str) -> Folder {
     let folder = Folder::new(name);
     write_digits(&folder.path().join("data"));
     folder
+}
+
+/// Pictures of two classes in `place`, so many of each: stripes that lie, and stripes that stand, of
+/// many widths and tones.
+fn write_stripes(folder: &Folder, place: &str, each: usize) {
+    for i in 0..each {
+        for (class, along) in [("lying", 1), ("standing", 0)] {
+            let (h, w) = (48 + i % 5, 60 - i % 7);
+            let pixel = |k: usize| {
+                let at = if along == 1 { k / w } else { k % w };
+                let tone = if at / (3 + i % 4) % 2 == 0 { 40 } else { 200 };
+                (tone + (i % 9) * 3 + k % 5) as u8
+            };
+            let pixels: Vec<u8> = (0..h * w).map(pixel).collect();
+            let mut bytes = Vec::new();
+            let mut encoder = png::Encoder::new(&mut bytes, w as u32, h as u32);
+            encoder.set_color(png::ColorType::Grayscale);
+            encoder
+                .write_header()
+                .unwrap()
+                .write_image_data(&pixels)
+                .unwrap();
+            folder.write(&format!("{place}/{class}/{i}.png"), &bytes);
+        }
+    }
 }
 
 const SMALL: [&str; 8] = [

@@ -39,21 +39,19 @@ pub(super) fn is_flag(job: &Job, name: &str) -> bool {
 }
 
 fn command(job: &Job) -> Command {
-    let splits: Vec<&str> = job.splits.iter().map(|(name, _)| *name).collect();
     let own = job.stem.map_or(String::new(), |stem| {
         format!(", {stem} for the default model")
     });
-    let stem = format!("strided:<a>,<b> or patchify:<side> [default: strides by image size{own}]");
-    Command::new(job.name)
+    let stem = format!(
+        "WaveMix: strided:<a>,<b> or patchify:<side>; ResNet: small or imagenet [default: by image size{own}]"
+    );
+    let command = Command::new(job.name)
         .about(job.about)
         .version(env!("CARGO_PKG_VERSION"))
         .term_width(110)
-        .args_override_self(true)
-        .next_help_heading("Data")
-        .arg(path("data", "DIR", "Folder with the data set's files, torchvision's layout of them, or the official archive\n[default: $WAVEMIX_DATA, else ~/.cache/wavemix/datasets]"))
-        .arg(switch("download", "Fetch the official archive with curl or wget if it is not there"))
-        .arg(text("split", "NAME", format!("Which data set: {}", splits.join(", ")), splits[0]))
-        .arg(Arg::new("train-on").long("train-on").value_name("builtin").value_parser(["builtin"]).help("Train on built-in glyphs and test on the files of --data"))
+        .args_override_self(true);
+    let command = data(job, command.next_help_heading("Data"));
+    command
         .arg(count("limit", "N", "Use only N of the training images, drawn at random [default: all]"))
         .arg(Arg::new("channels").long("channels").value_name("1|3").value_parser(value_parser!(u64).range(1..=3)).help("Channels of the model's input; grey is replicated [default: the data's]"))
         .arg(switch("augment", if job.mirrors { "Shift and mirror training images at random" } else { "Shift training images at random" }))
@@ -90,6 +88,22 @@ fn command(job: &Job) -> Command {
         .arg(path("resume", "DIR", "Go on with the run in DIR, with its settings; only --data, --device, --threads and\n--stop-after may stand beside it"))
         .arg(path("evaluate", "WEIGHTS", "Evaluate these weights on the test set instead of training"))
         .after_help(AFTER)
+}
+
+/// The flags that say which images: of a published set, or a folder of the user's own pictures.
+fn data(job: &Job, command: Command) -> Command {
+    let splits: Vec<&str> = job.splits.iter().map(|(name, _)| *name).collect();
+    let Some(&first) = splits.first() else {
+        return command
+            .arg(path("data", "DIR", "Folder of pictures: DIR/train/CLASS/* with DIR/val and DIR/test where there are such, or DIR/CLASS/*,\nof which a tenth of each class is held out for either"))
+            .arg(count("size", "N", "Height and width that the pictures are resized to").default_value("64"));
+    };
+    let one = || Arg::new("train-on").long("train-on").value_name("builtin");
+    command
+        .arg(path("data", "DIR", "Folder with the data set's files, torchvision's layout of them, or the official archive\n[default: $WAVEMIX_DATA, else ~/.cache/wavemix/datasets]"))
+        .arg(switch("download", "Fetch the official archive with curl or wget if it is not there"))
+        .arg(text("split", "NAME", format!("Which data set: {}", splits.join(", ")), first))
+        .arg(one().value_parser(["builtin"]).help("Train on built-in glyphs and test on the files of --data"))
 }
 
 /// What no flag says.

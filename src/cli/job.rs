@@ -8,7 +8,8 @@ pub struct Job {
     pub name: &'static str,
     /// One line for `--help`.
     pub about: &'static str,
-    /// The names that `--split` takes, and the sets they stand for; the first is the default.
+    /// The names that `--split` takes, and the sets they stand for; the first is the default. None
+    /// where `--data` is a folder of the user's own pictures.
     pub splits: &'static [(&'static str, Source)],
     /// Default of `--model`.
     pub model: &'static str,

@@ -22,9 +22,9 @@ pub(super) fn print(settings: &Settings) -> Result<()> {
             "--max-batch fills a GPU's memory; there is none, or --device cpu was asked for".into(),
         ));
     };
-    let pair = settings.load_data()?;
-    let config = settings.model_for(pair.train.size, pair.train.classes.len())?;
-    let size = [pair.train.size[0], pair.train.size[1]];
+    let (image, classes) = settings.images()?;
+    let config = settings.model_for(image, classes)?;
+    let size = [image[0], image[1]];
     let fits = |batch: usize| match try_step(settings, &config, size, batch) {
         Err(Error::OutOfMemory(why)) => {
             cuda::release_free_memory(ordinal)?;

@@ -5,12 +5,14 @@
 //! set but not kept.
 
 mod flags;
+mod folder;
 mod job;
 mod kept;
 mod max_batch;
 mod run;
 mod splits;
 
+use folder::Pictures;
 pub use job::Job;
 pub use run::run;
 
@@ -44,8 +46,10 @@ pub struct Settings {
     pub max_batch: bool,
     /// Weights to evaluate instead of training.
     pub evaluate: Option<PathBuf>,
-    /// The published set.
-    pub source: Source,
+    /// The published set; `None` where the data are the user's own pictures.
+    pub source: Option<Source>,
+    /// Height and width that the user's own pictures are given in.
+    pub size: usize,
     /// Where that is looked for, if not in the default folder.
     pub data: Option<PathBuf>,
     /// Where it is looked for otherwise; `None` takes [`default_folder`], which needs an
@@ -189,11 +193,18 @@ impl Settings {
             force: m.get_flag("force"),
             max_batch: m.get_flag("max-batch"),
             evaluate: path("evaluate"),
-            source: source(job, text("split").unwrap_or(job.splits[0].0))?,
+            source: source(job, m)?,
+            size: m
+                .try_get_one::<u64>("size")
+                .ok()
+                .flatten()
+                .map_or(64, |&n| n as usize),
             data: path("data"),
             default_data: None,
-            download: m.get_flag("download"),
-            train_on_builtin: text("train-on").is_some(),
+            download: offered(m, "download").copied().unwrap_or(false),
+            train_on_builtin: m
+                .try_get_one::<String>("train-on")
+                .is_ok_and(|on| on.is_some()),
             glyphs: job.glyphs,
             model,
             channels: number("channels"),
@@ -240,10 +251,8 @@ impl Settings {
     /// # Errors
     /// No such files, malformed files, a download that fails.
     pub fn load_data(&self) -> Result<TrainTest> {
-        let (drawn, asked) = (
-            self.source.spec().glyphs,
-            self.data.is_some() || self.download,
-        );
+        let source = self.source()?;
+        let (drawn, asked) = (source.spec().glyphs, self.data.is_some() || self.download);
         let folder = match (self.data_folder(), drawn) {
             (Err(nowhere), Some(classes)) if !asked => {
                 writeln!(Stderr, "{nowhere}: using the built-in glyphs");
@@ -251,32 +260,42 @@ impl Settings {
             }
             (folder, _) => &folder?,
         };
-        if self.download && self.source.locate(folder, Part::Both)?.is_none() {
-            self.source
-                .download(folder, &Downloader::new(std::env::var_os("PATH")))?;
+        if self.download && source.locate(folder, Part::Both)?.is_none() {
+            source.download(folder, &Downloader::new(std::env::var_os("PATH")))?;
         }
         if self.train_on_builtin {
             let classes = drawn.ok_or_else(|| {
                 Error::Argument(format!(
                     "no built-in glyphs are of {}'s classes",
-                    self.source.title()
+                    source.title()
                 ))
             })?;
             let mut pair = self.draw(classes)?;
-            pair.test = self.source.load_test(folder)?;
+            pair.test = source.load_test(folder)?;
             return TrainTest::new(pair.train, pair.test, pair.mean, pair.std);
         }
-        match (self.source.locate(folder, Part::Both)?, drawn) {
+        match (source.locate(folder, Part::Both)?, drawn) {
             (None, Some(classes)) if !asked => {
-                let (title, folder) = (self.source.title(), folder.display());
+                let (title, folder) = (source.title(), folder.display());
                 writeln!(
                     Stderr,
                     "no {title} in {folder} (get it with --download, or point to it with --data DIR): using the built-in glyphs"
                 );
                 self.draw(classes)
             }
-            _ => self.source.load(folder),
+            _ => source.load(folder),
         }
+    }
+
+    /// The published set that is trained on.
+    ///
+    /// # Errors
+    /// Where the data are the user's own pictures.
+    pub(super) fn source(&self) -> Result<Source> {
+        self.source.ok_or_else(|| {
+            let what = "the data are pictures in folders, not a published set";
+            Error::Argument(what.into())
+        })
     }
 
     /// Where the published set is looked for.
@@ -296,6 +315,16 @@ impl Settings {
             seed,
         };
         glyphs::pair(&settings, train, test)
+    }
+
+    /// Height, width and channels of the images, and how many classes they have.
+    pub(super) fn images(&self) -> Result<([usize; 3], usize)> {
+        if self.source.is_none() {
+            let classes = Pictures::find(self)?.classes();
+            return Ok(([self.size, self.size, 3], classes));
+        }
+        let pair = self.load_data()?;
+        Ok((pair.train.size, pair.train.classes.len()))
     }
 
     /// The model, fitted to images of this `[h, w, c]` and so many classes.
@@ -319,20 +348,29 @@ impl Settings {
     }
 }
 
+/// The value of a flag that not every example offers.
+fn offered<'a, T: Clone + Send + Sync + 'static>(m: &'a ArgMatches, flag: &str) -> Option<&'a T> {
+    m.try_get_one(flag).ok().flatten()
+}
+
 /// Whether the flag stands on the command line itself.
 fn is_given(m: &ArgMatches, flag: &str) -> bool {
     m.try_contains_id(flag).unwrap_or(false)
         && m.value_source(flag) == Some(ValueSource::CommandLine)
 }
 
-/// The set that a name of `--split` stands for.
-fn source(job: &Job, split: &str) -> Result<Source> {
+/// The set that `--split` names, if the example trains on published sets.
+fn source(job: &Job, m: &ArgMatches) -> Result<Option<Source>> {
+    let Some((first, _)) = job.splits.first() else {
+        return Ok(None);
+    };
+    let split = m.get_one::<String>("split").map_or(*first, String::as_str);
     let names: Vec<&str> = job.splits.iter().map(|(name, _)| *name).collect();
-    job.splits
-        .iter()
-        .find(|(name, _)| *name == split)
-        .map(|(_, source)| *source)
-        .ok_or_else(|| Error::choice("split", split, &names))
+    let found = job.splits.iter().find(|(name, _)| *name == split);
+    match found {
+        Some((_, source)) => Ok(Some(*source)),
+        None => Err(Error::choice("split", split, &names)),
+    }
 }
 
 /// `--lr`, or a default: the job's is meant for Adam, other methods have their own.

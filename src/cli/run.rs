@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::folder::Pictures;
 use super::{Settings, max_batch, splits};
 use crate::console::Stdout;
 use crate::data::Loader;
@@ -48,10 +49,21 @@ impl Settings {
         let config = self.config()?;
         // Before anything that takes long, and before what it says.
         let existing = RunFolder::existing(&config)?;
-        let pair = self.load_data()?;
-        let of_model = self.model_for(pair.train.size, pair.train.classes.len())?;
+        let (of_model, (data, images)) = match self.source {
+            Some(_) => {
+                let pair = self.load_data()?;
+                let model = self.model_for(pair.train.size, pair.train.classes.len())?;
+                let data = splits::load(pair, self, model.channels)?;
+                (model, data)
+            }
+            None => {
+                let pictures = Pictures::find(self)?;
+                let model = self.model_for([self.size, self.size, 3], pictures.classes())?;
+                let data = pictures.load(self, model.channels)?;
+                (model, data)
+            }
+        };
         let (model, params) = of_model.build(DType::F32, &Rng::new(self.seed))?;
-        let (data, images) = splits::load(pair, self, of_model.channels)?;
         let config = Config {
             model: Some(Description::of_images(&of_model, &images)),
             ..config
@@ -90,31 +102,38 @@ impl Settings {
 
 /// The test results of a weight file. Where that says which model it is of, `--model` is not asked.
 fn evaluate_weights(settings: &Settings, weights: &Path) -> Result<Evaluation> {
-    let pair = settings.load_data()?;
-    let config = settings.model_for(pair.test.size, pair.test.classes.len())?;
+    let (test, image, (mean, std)) = test_images(settings)?;
+    let classes = test.data().classes().len();
+    let config = settings.model_for(image, classes)?;
     let Saved {
         model,
         mut params,
         card,
     } = Saved::load(weights, Some(config))?;
     params.to_device(settings.device)?;
-    if card.classes.len() != pair.test.classes.len() && !card.classes.is_empty() {
-        let (own, others) = (card.classes.len(), pair.test.classes.len());
-        return Err(Error::data(
-            weights,
-            format!(
-                "was trained on {own} classes, {} has {others}",
-                pair.test.name
-            ),
-        ));
+    if card.classes.len() != classes && !card.classes.is_empty() {
+        let (own, name) = (card.classes.len(), test.data().name());
+        let what = format!("was trained on {own} classes, {name} has {classes}");
+        return Err(Error::data(weights, what));
     }
     let (mean, std) = if card.mean.is_empty() {
-        (pair.mean, pair.std)
+        (mean, std)
     } else {
         (card.mean, card.std)
     };
-    let images = Loader::new(pair.test, settings.batch_size)?
+    let images = test
         .normalised(&mean, &std)?
         .with_channels(model.config().channels)?;
     evaluate(&model, &params, settings.precision, &images)
+}
+
+/// Batches of the test images as they are; height, width and channels; and what normalises them.
+fn test_images(settings: &Settings) -> Result<(Loader, [usize; 3], (Vec<f32>, Vec<f32>))> {
+    if settings.source.is_none() {
+        return Pictures::find(settings)?.test(settings);
+    }
+    let pair = settings.load_data()?;
+    let size = pair.test.size;
+    let test = Loader::new(pair.test, settings.batch_size)?;
+    Ok((test, size, (pair.mean, pair.std)))
 }

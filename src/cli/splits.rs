@@ -15,6 +15,7 @@ pub(super) fn load(
     settings: &Settings,
     channels: usize,
 ) -> Result<(Data, ImageMeta)> {
+    let source = settings.source()?;
     let (train, validation) = held_out(limited(pair.train, settings)?, settings)?;
     let loader = |data: ImageSet| {
         Loader::new(data, settings.batch_size)?
@@ -26,8 +27,8 @@ pub(super) fn load(
         mean: pair.mean.clone(),
         std: pair.std.clone(),
         trained_on: train.name.clone(),
-        data_set: settings.source.to_string(),
-        transposed: settings.source.is_transposed(),
+        data_set: source.to_string(),
+        transposed: source.is_transposed(),
     };
     let data = Data {
         train: loader(train)?.with_augment(augment(settings)),
@@ -70,7 +71,7 @@ fn held_out(train: ImageSet, settings: &Settings) -> Result<(ImageSet, Option<Im
 }
 
 /// What `--augment` does to training images.
-fn augment(settings: &Settings) -> Augment {
+pub(super) fn augment(settings: &Settings) -> Augment {
     if !settings.augment {
         return Augment::default();
     }

@@ -133,27 +133,7 @@ fn gan_finds_the_ring() {
 #[test]
 fn image_folder_tells_own_pictures_apart() {
     let folder = Folder::new("user-pictures");
-    // Stripes that lie, and stripes that stand, of many widths and tones.
-    for i in 0..40usize {
-        for (class, along) in [("lying", 1), ("standing", 0)] {
-            let (h, w) = (48 + i % 5, 60 - i % 7);
-            let pixel = |k: usize| {
-                let at = if along == 1 { k / w } else { k % w };
-                let tone = if at / (3 + i % 4) % 2 == 0 { 40 } else { 200 };
-                (tone + (i % 9) * 3 + k % 5) as u8
-            };
-            let pixels: Vec<u8> = (0..h * w).map(pixel).collect();
-            let mut bytes = Vec::new();
-            let mut encoder = png::Encoder::new(&mut bytes, w as u32, h as u32);
-            encoder.set_color(png::ColorType::Grayscale);
-            encoder
-                .write_header()
-                .unwrap()
-                .write_image_data(&pixels)
-                .unwrap();
-            folder.write(&format!("pictures/{class}/{i}.png"), &bytes);
-        }
-    }
+    write_stripes(&folder, "pictures", 40);
     let said = succeeds(&mut run_in(
         folder.path(),
         "image_folder",
