@@ -1,6 +1,7 @@
 //! The largest batch that a GPU has the memory to train with, as the papers report it.
 
 use super::Settings;
+use super::folder::Pictures;
 use crate::console::{Stderr, Stdout};
 use crate::cuda::Capture;
 use crate::models::{Config, Task};
@@ -22,7 +23,7 @@ pub(super) fn print(settings: &Settings) -> Result<()> {
             "--max-batch fills a GPU's memory; there is none, or --device cpu was asked for".into(),
         ));
     };
-    let (image, classes) = settings.images()?;
+    let (image, classes) = images(settings)?;
     let config = settings.model_for(image, classes)?;
     let size = [image[0], image[1]];
     let fits = |batch: usize| match try_step(settings, &config, size, batch) {
@@ -58,6 +59,16 @@ pub(super) fn print(settings: &Settings) -> Result<()> {
         "{config} on {}x{} in {precision}, {name}: at most {most} images a batch",
         size[0], size[1]
     )
+}
+
+/// Height, width and channels of the images, and how many classes they have.
+fn images(settings: &Settings) -> Result<([usize; 3], usize)> {
+    if settings.source.is_none() {
+        let classes = Pictures::find(settings)?.classes();
+        return Ok(([settings.size, settings.size, 3], classes));
+    }
+    let pair = settings.load_data()?;
+    Ok((pair.train.size, pair.train.classes.len()))
 }
 
 /// A step one launch after the other, and one from memory of its own, as recording takes.

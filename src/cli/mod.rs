@@ -12,7 +12,6 @@ mod max_batch;
 mod run;
 mod splits;
 
-use folder::Pictures;
 pub use job::Job;
 pub use run::run;
 
@@ -315,16 +314,6 @@ impl Settings {
             seed,
         };
         glyphs::pair(&settings, train, test)
-    }
-
-    /// Height, width and channels of the images, and how many classes they have.
-    pub(super) fn images(&self) -> Result<([usize; 3], usize)> {
-        if self.source.is_none() {
-            let classes = Pictures::find(self)?.classes();
-            return Ok(([self.size, self.size, 3], classes));
-        }
-        let pair = self.load_data()?;
-        Ok((pair.train.size, pair.train.classes.len()))
     }
 
     /// The model, fitted to images of this `[h, w, c]` and so many classes.
