@@ -140,7 +140,7 @@ fn names_parse_and_print() {
         "",
     ] {
         let error = Config::parse(name).unwrap_err().to_string();
-        let names = "WaveMixLite-<dim>/<blocks>, WaveMix-<dim>/<blocks>";
+        let names = wavemix::models::names();
         assert_eq!(error, format!("unknown model `{name}`; names are {names}"));
     }
     let error = Config::parse("WaveMixLite-10/2").unwrap_err().to_string();
