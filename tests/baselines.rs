@@ -4,6 +4,8 @@
 #[path = "baselines/golden.rs"]
 mod golden;
 mod helpers;
+#[path = "baselines/mobilenet.rs"]
+mod mobilenet;
 #[path = "baselines/resnet.rs"]
 mod resnet;
 
@@ -85,7 +87,10 @@ impl Count {
 }
 
 /// All golden models and all counts, a family each.
-const FAMILIES: &[(&[Case], &[Count])] = &[(resnet::CASES, resnet::COUNTS)];
+const FAMILIES: &[(&[Case], &[Count])] = &[
+    (resnet::CASES, resnet::COUNTS),
+    (mobilenet::CASES, mobilenet::COUNTS),
+];
 
 fn cases() -> impl Iterator<Item = &'static Case> {
     FAMILIES.iter().flat_map(|(cases, _)| *cases)

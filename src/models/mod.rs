@@ -6,9 +6,11 @@
 //! |---|---|
 //! | `WaveMixLite-<dim>/<blocks>`, `WaveMix-<dim>/<blocks>` | [`WaveMix`] |
 //! | `ResNet-18`, `-34`, `-50`, `-101` | [`ResNet`] |
+//! | `MobileNetV2`, `MobileNetV2-<width>` | [`MobileNetV2`] |
 
 mod config;
 mod family;
+mod mobilenet;
 mod registry;
 mod resnet;
 mod saved;
@@ -17,6 +19,7 @@ mod wavemix;
 
 pub use config::Config;
 pub use family::Task;
+pub use mobilenet::{InvertedResiduals, MobileNetV2};
 pub use registry::{Architecture, names};
 pub use resnet::{ResNet, ResNetStem, ResidualBlock};
 pub use saved::{ImageMeta, Saved};

@@ -5,6 +5,7 @@
 //! the largest batch and the benches.
 
 use super::family::Family;
+use super::mobilenet::MobileNetV2;
 use super::resnet::ResNet;
 use super::wavemix::WaveMix;
 
@@ -54,4 +55,6 @@ registry! {
     WaveMix,
     /// The residual networks.
     ResNet,
+    /// The networks of inverted residual blocks.
+    MobileNetV2,
 }
