@@ -14,6 +14,8 @@ use wavemix::{
     DType, Gradients, Module, Params, Pass, Precision, Result, Rng, Tensor, Var, Window,
 };
 
+#[path = "params/begin.rs"]
+mod begin;
 #[path = "params/frozen.rs"]
 mod frozen;
 #[path = "params/statistics.rs"]

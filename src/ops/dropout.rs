@@ -1,4 +1,7 @@
-//! Dropout: noise that keeps a network from leaning on single features.
+//! Dropout: noise that keeps a network from leaning on single features. Whole images are dropped in
+//! `dropout/drop_path.rs`.
+
+mod drop_path;
 
 use crate::autograd::Backward;
 use crate::cpu::dropout as cpu;

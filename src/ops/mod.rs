@@ -41,6 +41,7 @@
 //! | [`Var::hardswish`] | `F.hardswish` |
 //! | [`Var::softplus`] | `F.softplus` |
 //! | [`Var::dropout`] | `F.dropout` |
+//! | [`Var::drop_path`] | `torchvision.ops.stochastic_depth`, `row` |
 //! | [`Var::gelu_dropout`] | `F.dropout(F.gelu(x))`, fused |
 //! | [`Var::cast`] | `torch.Tensor.to` a dtype |
 //! | [`Var::maximum`] | `torch.maximum` |

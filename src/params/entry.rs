@@ -10,6 +10,9 @@ pub enum Init {
     Uniform(f64),
     /// Normal with mean 0 and this standard deviation.
     Normal(f64),
+    /// The same without what lies outside of -2..=2, as PyTorch's `trunc_normal_`:
+    /// [`Tensor::truncated_normal`](crate::Tensor::truncated_normal).
+    TruncatedNormal(f64),
     /// All elements the same.
     Constant(f64),
 }

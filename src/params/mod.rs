@@ -95,6 +95,7 @@ impl Params {
             let value = match *init {
                 Init::Uniform(bound) => Tensor::uniform(shape, -bound, bound, dtype, &rng),
                 Init::Normal(std) => Tensor::normal(shape, 0.0, std, dtype, &rng),
+                Init::TruncatedNormal(std) => Tensor::truncated_normal(shape, std, dtype, &rng),
                 Init::Constant(value) => Tensor::full(shape, value, dtype),
             };
             self.write(i, &value)?;

@@ -109,6 +109,18 @@ impl Tensor {
         })
     }
 
+    /// Normal with mean 0 and this standard deviation, but for what lies outside of `-2..=2`: those
+    /// bounds are numbers, not multiples of `std`. Element i depends on `rng`'s identity and i alone.
+    ///
+    /// Source: `torch.nn.init.trunc_normal_`, whose bounds these are unless others are given.
+    #[doc(alias = "trunc_normal_")]
+    #[track_caller]
+    pub fn truncated_normal(shape: impl Into<Shape>, std: f64, dtype: DType, rng: &Rng) -> Tensor {
+        Tensor::drawn(shape.into(), dtype, |block| {
+            std::array::from_fn(|i| truncated_normal(std, rng, 4 * block + i as u64))
+        })
+    }
+
     /// All elements `value`, rounded to the dtype, on `device`.
     ///
     /// # Errors
@@ -189,6 +201,26 @@ impl Tensor {
             }
         })
     }
+}
+
+/// Element i of [`Tensor::truncated_normal`], by rejection: candidate k comes from child k of `rng`.
+///
+/// A narrow normal distribution has most of itself within the bounds, and is drawn from until it
+/// hits them. A wide one hardly falls there: its density is cut out of a uniform distribution of the
+/// same height. Either way more than half of the candidates are taken.
+fn truncated_normal(std: f64, rng: &Rng, i: u64) -> f64 {
+    let unit = |word: u32| (f64::from(word) + 0.5) / 4294967296.0;
+    let candidate = |k: u64| {
+        let [a, b, c, d] = rng.child(k).block(i);
+        if std.abs() <= 2.0 {
+            Some(std * normal_pair(a, b).0).filter(|x| x.abs() <= 2.0)
+        } else {
+            let x = 4.0 * unit(c) - 2.0;
+            Some(x).filter(|x| unit(d) <= (-0.5 * (x / std).powi(2)).exp())
+        }
+    };
+    // None of a hundred has a chance below 2^-100, unless std is not a number: nor is x then.
+    (0..100).find_map(candidate).unwrap_or(0.0 * std)
 }
 
 /// [`Tensor::build`], with `fill` called once at most.

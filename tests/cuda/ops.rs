@@ -157,6 +157,7 @@ proptest! {
         let rng = Rng::new(seed).child(3);
         let x = [draw(&[n], seed)];
         agrees(Bound { roundings: 4.0, terms: 8 }, |v| v[0].dropout(p, &rng), &x)?;
+        agrees(Bound { roundings: 4.0, terms: 8 }, |v| v[0].drop_path(p, &rng), &[draw(&[n, 3, 5], seed)])?;
         agrees(Bound { roundings: 4.0, terms: 8 }, |v| v[0].gelu_dropout(p, Some(&rng)), &x)?;
     }
 

@@ -38,6 +38,9 @@ pub const CALLS: &[Call] = &[
     ("erf", |d| d.any_var().erf()),
     ("cast", |d| d.any_var().cast(d.any_dtype())),
     ("dropout", |d| d.any_var().dropout(d.real(), &Rng::new(1))),
+    ("drop_path", |d| {
+        d.any_var().drop_path(d.real(), &Rng::new(1))
+    }),
     ("gelu_dropout", |d| {
         let rng = Rng::new(1);
         d.any_var()

@@ -1,3 +1,6 @@
+#[path = "dropout/drop_path.rs"]
+mod drop_path;
+
 use proptest::prelude::*;
 use wavemix::gradcheck::adjoint_check;
 use wavemix::{DType, Rng, Shape, Tensor, Var};
