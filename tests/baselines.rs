@@ -8,6 +8,8 @@ mod helpers;
 mod mobilenet;
 #[path = "baselines/resnet.rs"]
 mod resnet;
+#[path = "baselines/vit.rs"]
+mod vit;
 
 use wavemix::models::{Architecture, Config, Task};
 use wavemix::ops::{CrossEntropyOptions, cross_entropy};
@@ -90,6 +92,7 @@ impl Count {
 const FAMILIES: &[(&[Case], &[Count])] = &[
     (resnet::CASES, resnet::COUNTS),
     (mobilenet::CASES, mobilenet::COUNTS),
+    (vit::CASES, vit::COUNTS),
 ];
 
 fn cases() -> impl Iterator<Item = &'static Case> {

@@ -1,6 +1,7 @@
 //! A family of models: what its names and settings mean, and the layers that they stand for.
 
 use std::fmt;
+use std::str::FromStr;
 
 use serde_json::Value;
 
@@ -101,10 +102,32 @@ pub(super) fn check_counts(counts: &[(&str, usize)]) -> Result<(), String> {
     }
 }
 
+/// Whether a model has at least one and at most 1024 blocks, or what is wrong.
+pub(super) fn check_blocks(blocks: usize) -> Result<(), String> {
+    match blocks {
+        1..=MOST_BLOCKS => Ok(()),
+        _ => Err(format!("between 1 and {MOST_BLOCKS} blocks, got {blocks}")),
+    }
+}
+
 /// A number of a setting.
 pub(super) fn number(setting: &str, value: &str) -> Result<usize> {
+    parsed(setting, "a whole number", value)
+}
+
+/// A number of a setting that need not be whole.
+pub(super) fn float(setting: &str, value: &str) -> Result<f64> {
+    parsed(setting, "a number", value)
+}
+
+/// A setting that is on or off.
+pub(super) fn truth(setting: &str, value: &str) -> Result<bool> {
+    parsed(setting, "true or false", value)
+}
+
+fn parsed<T: FromStr>(setting: &str, what: &str, value: &str) -> Result<T> {
     value.parse().map_err(|_| {
-        let what = format!("the setting `{setting}` is a whole number, got `{value}`");
+        let what = format!("the setting `{setting}` is {what}, got `{value}`");
         Error::Argument(what)
     })
 }
@@ -113,6 +136,17 @@ pub(super) fn number(setting: &str, value: &str) -> Result<usize> {
 pub(super) fn two_numbers(name: &str, prefix: &str) -> Option<[usize; 2]> {
     let (first, second) = name.strip_prefix(prefix)?.split_once('/')?;
     Some([first.parse().ok()?, second.parse().ok()?])
+}
+
+/// The three numbers of a name such as `ViT-128/4x4`, after what stands before them.
+pub(super) fn three_numbers(name: &str, prefix: &str) -> Option<[usize; 3]> {
+    let (first, rest) = name.strip_prefix(prefix)?.split_once('/')?;
+    let (second, third) = rest.split_once('x')?;
+    Some([
+        first.parse().ok()?,
+        second.parse().ok()?,
+        third.parse().ok()?,
+    ])
 }
 
 /// The classes of a model that only classifies images, or what is wrong with another task.

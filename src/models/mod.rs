@@ -7,6 +7,7 @@
 //! | `WaveMixLite-<dim>/<blocks>`, `WaveMix-<dim>/<blocks>` | [`WaveMix`] |
 //! | `ResNet-18`, `-34`, `-50`, `-101` | [`ResNet`] |
 //! | `MobileNetV2`, `MobileNetV2-<width>` | [`MobileNetV2`] |
+//! | `ViT-<dim>/<layers>x<heads>` | [`ViT`] |
 
 mod config;
 mod family;
@@ -15,6 +16,8 @@ mod registry;
 mod resnet;
 mod saved;
 mod summary;
+mod transformer;
+mod vit;
 mod wavemix;
 
 pub use config::Config;
@@ -24,6 +27,7 @@ pub use registry::{Architecture, names};
 pub use resnet::{ResNet, ResNetStem, ResidualBlock};
 pub use saved::{ImageMeta, Saved};
 pub use summary::{Row, Summary};
+pub use vit::ViT;
 pub use wavemix::{BlockKind, LiteBlock, Mixing, Resize, Stem, WaveMix};
 
 use crate::params::Names;

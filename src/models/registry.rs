@@ -7,6 +7,7 @@
 use super::family::Family;
 use super::mobilenet::MobileNetV2;
 use super::resnet::ResNet;
+use super::vit::ViT;
 use super::wavemix::WaveMix;
 
 macro_rules! registry {
@@ -57,4 +58,6 @@ registry! {
     ResNet,
     /// The networks of inverted residual blocks.
     MobileNetV2,
+    /// The vision transformers.
+    ViT,
 }

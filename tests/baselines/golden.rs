@@ -80,8 +80,9 @@ pub fn run(golden: &Golden, config: &Config, precision: Precision, dtype: DType)
     let names: Vec<String> = params.entries().iter().map(|e| e.name.clone()).collect();
     let own = names.into_iter().map(|name| {
         let id = params.id(&name).unwrap();
-        let gradient = gradients.of_param(&params, id).unwrap().clone();
-        (name, gradient)
+        // That of a weight that is added or concatenated has the type that the pass computes in.
+        let gradient = gradients.of_param(&params, id).unwrap().cast(dtype);
+        (name, gradient.unwrap())
     });
     let own: Vec<(String, Tensor)> = own.collect();
     params.apply(updates).unwrap();

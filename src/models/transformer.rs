@@ -1,0 +1,212 @@
+//! What the transformers for images share: attention, MLP, class token and positions.
+
+use super::family::{Common, check_counts};
+use crate::nn::{Dropout, Linear};
+use crate::ops::{concat, matmul_with};
+use crate::params::{FileLayout, Init, Names, ParamId};
+use crate::{Error, Module, Pass, Result, Var};
+
+/// The most tokens along a side of the image, unless a setting says otherwise: 1024 of them in all.
+const TOKENS_OF_A_SIDE: usize = 32;
+
+/// How many pixels of a side become one token: 1 up to a side of 32, 2 up to 64, and so on. The
+/// papers say that of 32 and, for some models, of 64; all else is a guess.
+pub(super) fn pixels_of_a_token(size: usize) -> usize {
+    size.div_ceil(TOKENS_OF_A_SIDE).max(1)
+}
+
+/// What is wrong with the width of tokens or the number of heads that share it, if anything is.
+pub(super) fn check_heads(dim: usize, heads: usize) -> Result<(), String> {
+    check_counts(&[("the dimension", dim), ("the number of heads", heads)])?;
+    match dim.is_multiple_of(heads) {
+        true => Ok(()),
+        false => Err(format!("{heads} heads do not share {dim} channels evenly")),
+    }
+}
+
+/// That images have the size that positions were declared for.
+#[track_caller]
+pub(super) fn check_images(images: &Var, common: &Common) -> Result<()> {
+    let &Common { size, channels, .. } = common;
+    match images.shape()[..] {
+        [_, h, w, c] if [h, w, c] == [size, size, channels] => Ok(()),
+        _ => {
+            let expected = format!("[n, {size}, {size}, {channels}], as the model was made for");
+            let got = images.shape();
+            Err(Error::operand("positions", "images", expected, got))
+        }
+    }
+}
+
+/// Attention: each token becomes a mean of the values, weighted by how well its query meets their
+/// keys.
+///
+/// ```text
+/// y = dropout(softmax(q k' / sqrt(d))) v
+/// ```
+///
+/// Shapes: q `[n, heads, l, d]`, k and v `[n, heads, m, d]`, y as q. The softmax is kept for the
+/// backward pass, and with dropout once more.
+///
+/// Source: "Attention is all you need" (arXiv 1706.03762), section 3.2.1.
+#[track_caller]
+pub(super) fn attention(pass: &Pass, qkv: [&Var; 3], dropout: &Dropout) -> Result<Var> {
+    let [q, k, v] = qkv;
+    let d = q.shape().last().copied().unwrap_or(1);
+    let q = q.mul_scalar(1.0 / (d as f64).sqrt())?;
+    // [n, heads, l, d] x [n, heads, m, d]' -> [n, heads, l, m]
+    let map = matmul_with(&q, k, false, true)?.softmax(3)?;
+    // [n, heads, l, m] x [n, heads, m, d] -> [n, heads, l, d]
+    dropout.forward(pass, &map)?.matmul(v)
+}
+
+/// Tokens `[n, length, parts heads d]` as `[n, parts heads, length, d]`.
+#[track_caller]
+pub(super) fn split_heads(x: &Var, heads: usize) -> Result<Var> {
+    let &[n, length, width] = &x.shape()[..] else {
+        let expected = "[n, length, channels]";
+        return Err(Error::operand("attention", "x", expected, x.shape()));
+    };
+    x.reshape([n, length, heads, width / heads])?
+        .transpose(1, 2)
+}
+
+/// The way back: `[n, heads, length, d]` as `[n, length, heads d]`.
+#[track_caller]
+pub(super) fn join_heads(x: &Var) -> Result<Var> {
+    x.transpose(1, 2)?.flatten(2)
+}
+
+/// Attention of tokens to one another: queries, keys and values from one linear layer `qkv`, one
+/// after the other, and a linear layer `proj` behind.
+pub(super) struct SelfAttention {
+    qkv: Linear,
+    proj: Linear,
+    heads: usize,
+    map_dropout: Dropout,
+    dropout: Dropout,
+}
+
+impl SelfAttention {
+    /// Declares `qkv` and `proj` for `[dim, heads]`, without dropout.
+    pub fn new(
+        names: &mut Names,
+        [dim, heads]: [usize; 2],
+        qkv_bias: bool,
+    ) -> Result<SelfAttention> {
+        let qkv = match qkv_bias {
+            true => Linear::new(names, "qkv", [dim, 3 * dim])?,
+            false => Linear::without_bias(names, "qkv", [dim, 3 * dim])?,
+        };
+        Ok(SelfAttention {
+            qkv,
+            proj: Linear::new(names, "proj", [dim, dim])?,
+            heads,
+            map_dropout: Dropout::new(0.0)?,
+            dropout: Dropout::new(0.0)?,
+        })
+    }
+
+    /// The same layers, which in training drop weights of the means with the probability `map`, and
+    /// elements of the output with the probability `output`.
+    pub fn with_dropout(self, map: f64, output: f64) -> Result<SelfAttention> {
+        Ok(SelfAttention {
+            map_dropout: Dropout::new(map)?,
+            dropout: Dropout::new(output)?,
+            ..self
+        })
+    }
+}
+
+impl Module for SelfAttention {
+    #[track_caller]
+    fn forward(&self, pass: &Pass, x: &Var) -> Result<Var> {
+        let qkv = split_heads(&self.qkv.forward(pass, x)?, 3 * self.heads)?;
+        let parts = qkv.chunk(3, 1)?;
+        let y = attention(pass, [&parts[0], &parts[1], &parts[2]], &self.map_dropout)?;
+        let y = self.proj.forward(pass, &join_heads(&y)?)?;
+        self.dropout.forward(pass, &y)
+    }
+}
+
+/// Two linear layers with GELU between them, and dropout behind each.
+pub(super) struct Mlp {
+    layers: [Linear; 2],
+    p: f64,
+    dropout: Dropout,
+}
+
+impl Mlp {
+    /// Declares two layers of these names, for tokens of `dim` channels and `hidden` between the
+    /// layers.
+    pub fn new(
+        names: &mut Names,
+        layers: [&str; 2],
+        [dim, hidden]: [usize; 2],
+        p: f64,
+    ) -> Result<Mlp> {
+        Ok(Mlp {
+            layers: [
+                Linear::new(names, layers[0], [dim, hidden])?,
+                Linear::new(names, layers[1], [hidden, dim])?,
+            ],
+            p,
+            dropout: Dropout::new(p)?,
+        })
+    }
+}
+
+impl Module for Mlp {
+    #[track_caller]
+    fn forward(&self, pass: &Pass, x: &Var) -> Result<Var> {
+        let [first, second] = &self.layers;
+        let hidden = first.forward(pass, x)?;
+        let hidden = hidden.gelu_dropout(self.p, pass.rng().as_ref())?;
+        self.dropout.forward(pass, &second.forward(pass, &hidden)?)
+    }
+}
+
+/// A class token in front of the others, if there is one, and a vector for each position, added to
+/// the token there.
+pub(super) struct Positions {
+    class_token: Option<ParamId>,
+    positions: ParamId,
+}
+
+impl Positions {
+    /// Declares both for `[tokens, dim]`: names, and how they begin.
+    pub fn new(
+        names: &mut Names,
+        class_token: Option<(&str, Init)>,
+        positions: (&str, Init),
+        [tokens, dim]: [usize; 2],
+    ) -> Positions {
+        let mut declare = |(name, init): (&str, Init), length: usize| {
+            names.param(name, [1, length, dim], init, FileLayout::Same)
+        };
+        Positions {
+            class_token: class_token.map(|token| declare(token, 1)),
+            positions: declare(positions, tokens + usize::from(class_token.is_some())),
+        }
+    }
+}
+
+impl Module for Positions {
+    /// Tokens `[n, length, dim]` to as many, and one more where there is a class token.
+    #[track_caller]
+    fn forward(&self, pass: &Pass, x: &Var) -> Result<Var> {
+        let positions = pass.var(self.positions)?;
+        let Some(token) = self.class_token else {
+            return x + positions;
+        };
+        let (n, dim) = (x.shape()[0], x.shape()[2]);
+        let token = pass.var(token)?.expand([n, 1, dim])?;
+        concat(&[&token, x], 1)? + positions
+    }
+}
+
+/// The class token `[n, dim]` of `[n, 1 + tokens, dim]`.
+#[track_caller]
+pub(super) fn class_token(x: &Var) -> Result<Var> {
+    x.slice(1, 0..1)?.flatten(1)
+}
