@@ -1,4 +1,4 @@
-//! Own pictures: a folder of PNG files for each class, resized, mirrored and moved at random, and a
+//! Own pictures: a folder of PNG or JPEG files for each class, resized, mirrored and moved at random, and a
 //! WaveMix model that learns to tell them apart.
 //!
 //! `cargo run --release --example image_folder -- FOLDER [EPOCHS]`

@@ -4,7 +4,7 @@
 //! cargo run --release --example predict -- runs/emnist_balanced-1/best/model.safetensors letter.png t10k-images-idx3-ubyte.gz
 //! ```
 //!
-//! PNG images are made grey or coloured as the model needs, and resized to its size; transparent
+//! PNG and JPEG images are made grey or coloured as the model needs, and resized to its size; transparent
 //! parts become paper under dark ink, and black around bright writing. As in the MNIST family,
 //! writing is expected bright on dark; `--invert` turns ink on paper over.
 //!
@@ -31,7 +31,7 @@ fn predict() -> Result<()> {
         .arg(
             Arg::new("WEIGHTS").required(true).value_parser(value_parser!(PathBuf)).help("A model.safetensors of a training run"),
         )
-        .arg(Arg::new("FILE").required(true).num_args(1..).value_parser(value_parser!(PathBuf)).help("PNG or IDX files"))
+        .arg(Arg::new("FILE").required(true).num_args(1..).value_parser(value_parser!(PathBuf)).help("PNG, JPEG or IDX files"))
         .arg(
             Arg::new("count")
                 .long("count")

@@ -12,7 +12,7 @@ mod numbers;
 pub use convolution::convolution;
 pub use geometry::geometry;
 
-use crate::data::{Split, archive, cifar, emnist, idx};
+use crate::data::{Split, archive, cifar, emnist, idx, picture::picture};
 use crate::io::checkpoint::State;
 use crate::io::safetensors::TensorFile;
 use crate::io::weights;
@@ -33,6 +33,7 @@ pub const TARGETS: &[Target] = &[
     ("convolution", convolution),
     ("geometry", geometry),
     ("idx", idx),
+    ("jpeg", jpeg),
     ("safetensors", safetensors),
 ];
 
@@ -62,6 +63,13 @@ pub fn cifar(bytes: &[u8]) {
             assert_eq!(pixels.len(), labels.len() * 3072);
         }
         let _ = cifar::names(path, bytes, kind);
+    }
+}
+
+/// JPEG pictures and their Exif data, and PNGs.
+pub fn jpeg(bytes: &[u8]) {
+    if let Ok(picture) = picture(Path::new("fuzz"), bytes) {
+        assert_eq!(picture.pixels.len(), picture.size.iter().product::<usize>());
     }
 }
 

@@ -68,7 +68,7 @@
 //! | `progress` | the trainer's progress bar on a terminal |
 //! | `signals` | Ctrl-C, SIGTERM and SIGHUP end the trainer saved; without, they end it at once |
 //! | `download` | `data::Downloader`, `Source::download` and `ImageSet::fingerprint`, which need SHA-256 |
-//! | `pictures` | PNG files: `data::read_pictures` reads them, `plots::mistakes` has them in its page |
+//! | `pictures` | PNG and JPEG files: `data::read_pictures` reads them, `plots::mistakes` has PNGs in its page |
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

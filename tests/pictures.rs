@@ -1,9 +1,11 @@
-//! Pictures that a trained model is given: transparent PNGs, images in IDX files, and formats that
-//! are not read.
+//! Pictures that a trained model is given: transparent PNGs, JPEGs, images in IDX files, and formats
+//! that are not read.
 
 mod files;
 #[path = "pictures/folders.rs"]
 mod folders;
+#[path = "pictures/jpegs.rs"]
+mod jpegs;
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -250,8 +252,7 @@ fn a_page_with_transparent_corners_keeps_its_paper() {
 
 #[test]
 fn other_formats_are_called_by_their_names() {
-    let formats: [(&[u8], &str); 10] = [
-        (b"\xFF\xD8\xFF\xE0\0\x10JFIF\0", "a JPEG picture"),
+    let formats: [(&[u8], &str); 9] = [
         (b"RIFF\x24\0\0\0WEBPVP8 ", "a WebP picture"),
         (b"BM\x36\0\0\0\0\0\0\0\x36\0", "a BMP picture"),
         (b"GIF89a\x01\0\x01\0", "a GIF picture"),
@@ -273,7 +274,7 @@ fn other_formats_are_called_by_their_names() {
         assert_eq!(
             said,
             format!(
-                "{}: is {name}; what is read are PNG pictures and IDX files",
+                "{}: is {name}; what is read are PNG and JPEG pictures and IDX files",
                 path.display()
             )
         );

@@ -9,8 +9,8 @@ use crate::{Error, Result, Tensor};
 
 /// Pictures in folders, a folder for each class: `FOLDER/cat/1.png`, `FOLDER/dog/a/2.png`.
 ///
-/// Classes are the folders in the order of their names; pictures are the PNG files in each and in
-/// its folders, in the order of their paths. They are read when they are asked for, made red, green
+/// Classes are the folders in the order of their names; pictures are the PNG and JPEG files in
+/// each and in its folders, in the order of their paths. They are read when they are asked for, made red, green
 /// and blue, and resized: bytes `[height, width, 3]`.
 ///
 /// ```no_run
@@ -56,7 +56,10 @@ impl ImageFolder {
             let class = classes.len() as i64;
             pictures(&path, DEEPEST, &mut |file| files.push((file, class)))?;
             if files.len() == known {
-                return Err(Error::data(path, "holds no PNG picture of its class"));
+                return Err(Error::data(
+                    path,
+                    "holds no PNG or JPEG picture of its class",
+                ));
             }
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             classes.push(name.into_owned());
@@ -78,6 +81,15 @@ impl ImageFolder {
     }
 }
 
+/// Whether its ending is that of a PNG or JPEG file, in capitals or not.
+fn is_named_picture(path: &Path) -> bool {
+    let own = path.extension().unwrap_or_default();
+    let endings = ["png", "jpg", "jpeg"];
+    endings
+        .iter()
+        .any(|ending| own.eq_ignore_ascii_case(ending))
+}
+
 /// What lies in a folder, by name.
 fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
     let entries = std::fs::read_dir(folder).map_err(Error::io("read", folder))?;
@@ -89,15 +101,12 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-/// Calls `found` with each PNG file in this folder and in its folders.
+/// Calls `found` with each PNG and JPEG file in this folder and in its folders.
 fn pictures(folder: &Path, depth: usize, found: &mut dyn FnMut(PathBuf)) -> Result<()> {
     for path in entries(folder)? {
-        let is_png = path
-            .extension()
-            .is_some_and(|end| end.eq_ignore_ascii_case("png"));
         if path.is_dir() && depth > 0 {
             pictures(&path, depth - 1, found)?;
-        } else if is_png && path.is_file() {
+        } else if is_named_picture(&path) && path.is_file() {
             found(path);
         }
     }

@@ -29,9 +29,11 @@ pub mod idx;
 #[cfg(feature = "pictures")]
 mod image_folder;
 mod image_set;
+#[cfg(feature = "pictures")]
+mod jpeg;
 mod loader;
 mod normalise;
-mod picture;
+pub(crate) mod picture;
 mod place;
 #[cfg(feature = "pictures")]
 mod png;

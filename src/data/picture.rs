@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::data::idx;
 #[cfg(feature = "pictures")]
-use crate::data::png;
+use crate::data::{jpeg, png};
 use crate::tensor::shape::checked_product;
 use crate::{DType, Device, Error, Result, Tensor};
 
@@ -19,17 +19,18 @@ pub struct Picture {
     pub pixels: Vec<u8>,
 }
 
-/// Reads the pictures of a file: the one of a PNG, or the first `count` of an IDX file, plain or
-/// gzip. `transposed` says that an IDX file keeps its images column by column, as EMNIST's do; they
+/// Reads the pictures of a file: the one of a PNG or a JPEG, or the first `count` of an IDX file,
+/// plain or gzip. `transposed` says that an IDX file keeps its images column by column, as EMNIST's do; they
 /// come upright.
 ///
 /// A PNG may be of any kind. One with transparent parts is laid on white or black ground: on what
 /// contrasts with the mean of its visible part, which is taken for ink. Where that covers more than
 /// half of the picture and holds both dark and bright, it is a page with its ink, and the ground is
-/// the page's.
+/// the page's. A JPEG may be baseline or progressive, grey, in colour or of four inks; it is turned
+/// as its Exif tag says.
 ///
 /// # Errors
-/// No such file, another format than the two, or a malformed file; a PNG where the feature
+/// No such file, another format than these, or a malformed file; a PNG or JPEG where the feature
 /// `pictures` is off.
 pub fn read_pictures(
     path: impl AsRef<Path>,
@@ -38,22 +39,13 @@ pub fn read_pictures(
 ) -> Result<Vec<Picture>> {
     let path = path.as_ref();
     let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
-    if bytes.starts_with(b"\x89PNG") {
-        #[cfg(feature = "pictures")]
-        return png::read(path, &bytes).map(|(size, pixels)| {
-            let name = path.display().to_string();
-            vec![Picture { name, size, pixels }]
-        });
-        #[cfg(not(feature = "pictures"))]
-        return Err(Error::data(
-            path,
-            "is a PNG picture: those are read with the feature `pictures` alone",
-        ));
+    if is_picture(&bytes) {
+        return Ok(vec![picture(path, &bytes)?]);
     }
     if let Some(format) = other_format(&bytes) {
         return Err(Error::data(
             path,
-            format!("is {format}; what is read are PNG pictures and IDX files"),
+            format!("is {format}; what is read are PNG and JPEG pictures and IDX files"),
         ));
     }
     let images = idx::upright(path, bytes, transposed)?;
@@ -69,6 +61,31 @@ pub fn read_pictures(
             pixels: pixels.to_vec(),
         });
     Ok(pictures.collect())
+}
+
+/// Whether a file begins as a PNG or a JPEG does.
+fn is_picture(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"\x89PNG") || bytes.starts_with(b"\xFF\xD8\xFF")
+}
+
+/// The picture of a PNG or JPEG file. `path` only serves its name and messages.
+#[cfg(feature = "pictures")]
+pub(crate) fn picture(path: &Path, bytes: &[u8]) -> Result<Picture> {
+    if !is_picture(bytes) {
+        return Err(Error::data(path, "is neither a PNG nor a JPEG picture"));
+    }
+    let (size, pixels) = match bytes[0] {
+        0xFF => jpeg::read(path, bytes)?,
+        _ => png::read(path, bytes)?,
+    };
+    let name = path.display().to_string();
+    Ok(Picture { name, size, pixels })
+}
+
+#[cfg(not(feature = "pictures"))]
+pub(crate) fn picture(path: &Path, _: &[u8]) -> Result<Picture> {
+    let what = "is a picture: PNG and JPEG are read with the feature `pictures` alone";
+    Err(Error::data(path, what))
 }
 
 /// Whether the name of an IDX file tells that it keeps its images column by column: those of EMNIST
@@ -90,8 +107,7 @@ fn other_format(bytes: &[u8]) -> Option<&'static str> {
             .get(start..)
             .is_some_and(|rest| rest.starts_with(what))
     };
-    let formats: [(&str, bool); 8] = [
-        ("a JPEG picture", at(0, b"\xFF\xD8\xFF")),
+    let formats: [(&str, bool); 7] = [
         ("a WebP picture", at(0, b"RIFF") && at(8, b"WEBP")),
         ("a BMP picture", at(0, b"BM")),
         ("a GIF picture", at(0, b"GIF8")),

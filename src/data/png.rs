@@ -5,8 +5,17 @@ use std::path::Path;
 
 use crate::{Error, Result};
 
-/// The largest PNG that is read, in pixels: far more than any model here takes.
+/// The largest picture that is read, in pixels: far more than any model here takes.
 const MOST_PIXELS: usize = 1 << 26;
+
+/// Refuses a picture of so many rows and columns that it would fill the memory.
+pub(super) fn check_size(path: &Path, [height, width]: [usize; 2]) -> Result<()> {
+    if height.saturating_mul(width) <= MOST_PIXELS {
+        return Ok(());
+    }
+    let what = format!("{width}x{height} pixels are more than a picture should have");
+    Err(Error::data(path, what))
+}
 
 /// Any PNG, as grey or RGB of 8 bits: height, width and channels, and `[height, width, channels]`.
 pub(super) fn read(path: &Path, bytes: &[u8]) -> Result<([usize; 3], Vec<u8>)> {
@@ -16,12 +25,7 @@ pub(super) fn read(path: &Path, bytes: &[u8]) -> Result<([usize; 3], Vec<u8>)> {
     decoder.set_transformations(png::Transformations::normalize_to_color8());
     let mut reader = decoder.read_info().map_err(wrong)?;
     let (height, width) = (reader.info().height as usize, reader.info().width as usize);
-    if height.saturating_mul(width) > MOST_PIXELS {
-        return Err(Error::data(
-            path,
-            format!("{width}x{height} pixels are more than a picture should have"),
-        ));
-    }
+    check_size(path, [height, width])?;
     let bytes = reader
         .output_buffer_size()
         .ok_or_else(|| Error::data(path, "is too large for this machine"))?;

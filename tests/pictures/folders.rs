@@ -68,6 +68,26 @@ fn folders_are_classes_and_pictures_come_in_the_order_of_their_paths() {
 }
 
 #[test]
+fn jpegs_lie_beside_pngs_under_any_ending() {
+    let folder = Folder::new("image-folder-jpeg");
+    for (name, jpeg) in [
+        ("a/1.jpg", jpegs::GREY),
+        ("a/2.JPEG", jpegs::BASELINE),
+        ("b/3.jpeg", jpegs::TURNED),
+        ("b/4.Jpg", jpegs::CMYK),
+    ] {
+        folder.write(name, &jpegs::bytes(jpeg));
+    }
+    folder.write("b/5.png", &flat([1, 1], 7));
+    let set = ImageFolder::new(folder.path(), [2, 3]).unwrap();
+    let labels: Vec<i64> = set.files().iter().map(|(_, class)| *class).collect();
+    assert_eq!(labels, [0, 0, 1, 1, 1]);
+    for i in 0..set.len() {
+        assert_eq!(set.sample(i).unwrap().input.shape()[..], [2, 3, 3]);
+    }
+}
+
+#[test]
 fn folders_that_hold_no_pictures_are_named() {
     let folder = pets("image-folder-errors");
     let make = |size| message(ImageFolder::new(folder.path(), size));
@@ -80,9 +100,9 @@ fn folders_that_hold_no_pictures_are_named() {
         within.ends_with("holds no folder, one for each class"),
         "{within}"
     );
-    folder.write("bird/jay.jpg", b"\xFF\xD8\xFF");
+    folder.write("bird/jay.gif", b"GIF89a");
     assert!(
-        make([2, 2]).ends_with("bird: holds no PNG picture of its class"),
+        make([2, 2]).ends_with("bird: holds no PNG or JPEG picture of its class"),
         "{}",
         make([2, 2])
     );
