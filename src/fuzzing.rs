@@ -12,7 +12,7 @@ mod numbers;
 pub use convolution::convolution;
 pub use geometry::geometry;
 
-use crate::data::{Split, archive, cifar, emnist, idx, picture::picture};
+use crate::data::{Split, archive, cifar, emnist, idx, picture::picture, stl10, svhn};
 use crate::io::checkpoint::State;
 use crate::io::safetensors::TensorFile;
 use crate::io::weights;
@@ -35,6 +35,8 @@ pub const TARGETS: &[Target] = &[
     ("idx", idx),
     ("jpeg", jpeg),
     ("safetensors", safetensors),
+    ("stl10", stl10),
+    ("svhn", svhn),
 ];
 
 /// IDX images and labels, plain or gzip, and EMNIST's mappings.
@@ -63,6 +65,26 @@ pub fn cifar(bytes: &[u8]) {
             assert_eq!(pixels.len(), labels.len() * 3072);
         }
         let _ = cifar::names(path, bytes, kind);
+    }
+}
+
+/// STL-10's images and labels.
+pub fn stl10(bytes: &[u8]) {
+    let path = Path::new("fuzz");
+    if let Ok(pixels) = stl10::images(path, bytes) {
+        assert_eq!(pixels.len(), bytes.len());
+    }
+    if let Ok(labels) = stl10::labels(path, bytes) {
+        assert!(labels.iter().all(|label| (0..10).contains(label)));
+    }
+}
+
+/// SVHN's MATLAB files, compressed and not.
+pub fn svhn(bytes: &[u8]) {
+    let (mut pixels, mut labels) = (Vec::new(), Vec::new());
+    if svhn::decode(Path::new("fuzz"), bytes, &mut pixels, &mut labels).is_ok() {
+        assert_eq!(pixels.len(), labels.len() * 3072);
+        assert!(labels.iter().all(|label| (0..10).contains(label)));
     }
 }
 

@@ -8,6 +8,8 @@ use std::path::Path;
 use wavemix::data::{ImageSet, Part, Picture, Place, Source, Split, TrainTest, cifar, emnist, idx};
 use wavemix::{Error, Rng};
 
+#[path = "data/house_numbers.rs"]
+mod house_numbers;
 #[path = "data/places.rs"]
 mod places;
 #[path = "data/sets.rs"]

@@ -10,6 +10,7 @@
 //! tiny images" (2009) and the page of the set. The Python version of the sets holds pickles, which
 //! run code when read: it is refused.
 
+use super::planes::{Order, interleave};
 use crate::{Error, Result};
 use std::path::Path;
 
@@ -90,9 +91,7 @@ pub fn decode(
         }
         labels.push(record[head - 1]);
         let planes = &record[head..];
-        pixels.extend(
-            (0..PLANE).flat_map(|at| [planes[at], planes[at + PLANE], planes[at + 2 * PLANE]]),
-        );
+        interleave(planes, SIDE, Order::Rows, pixels);
     }
     Ok(())
 }
@@ -102,7 +101,11 @@ pub fn decode(
 /// # Errors
 /// Text that is none, or another number of names than there are classes.
 pub fn names(path: impl AsRef<Path>, bytes: &[u8], kind: Kind) -> Result<Vec<String>> {
-    let path = path.as_ref();
+    names_of(path.as_ref(), bytes, kind.classes().len())
+}
+
+/// So many names, one a line.
+pub(super) fn names_of(path: &Path, bytes: &[u8], classes: usize) -> Result<Vec<String>> {
     let text = super::text(path, bytes)?;
     let names: Vec<String> = text
         .lines()
@@ -110,7 +113,6 @@ pub fn names(path: impl AsRef<Path>, bytes: &[u8], kind: Kind) -> Result<Vec<Str
         .filter(|line| !line.is_empty())
         .map(String::from)
         .collect();
-    let classes = kind.classes().len();
     if names.len() == classes {
         Ok(names)
     } else {

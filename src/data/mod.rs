@@ -4,8 +4,8 @@
 //! A [`Dataset`] is samples by their numbers, a [`Loader`] makes batches of any.
 //!
 //! From a folder to a model: [`Source`] finds a set's files ([`Place`]: a folder or an archive read
-//! in place), decodes them ([`idx`] with [`emnist`], [`cifar`]) to a [`TrainTest`] of [`ImageSet`]s,
-//! and a [`Loader`] makes batches of one. [`glyphs`] draws a `TrainTest` instead of reading it.
+//! in place), decodes them ([`idx`] with [`emnist`], [`cifar`], [`stl10`], [`svhn`]) to a [`TrainTest`]
+//! of [`ImageSet`]s, and a [`Loader`] makes batches of one. [`glyphs`] draws a `TrainTest` instead of reading it.
 //! `Downloader` fetches what is missing, when told to (feature `download`).
 //!
 //! Decoders take any bytes: what is wrong with a file is an error that names the file and the
@@ -35,6 +35,7 @@ mod loader;
 mod normalise;
 pub(crate) mod picture;
 mod place;
+mod planes;
 #[cfg(feature = "pictures")]
 mod png;
 mod remotes;
@@ -42,7 +43,9 @@ mod remotes;
 mod resize;
 mod sets;
 mod source;
+pub mod stl10;
 mod subset;
+pub mod svhn;
 mod tar;
 
 pub use augment::Augment;

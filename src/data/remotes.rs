@@ -52,6 +52,9 @@ const LECUN: &[&str] = &[
     "http://yann.lecun.com/exdb/mnist/",
 ];
 
+const STANFORD: &[&str] = &["http://ai.stanford.edu/~acoates/stl10/"];
+const HOUSE_NUMBERS: &[&str] = &["http://ufldl.stanford.edu/housenumbers/"];
+
 pub(super) const EMNIST: &[Remote] = &[remote(
     "gzip.zip",
     NIST,
@@ -124,5 +127,34 @@ pub(super) const FASHION: &[Remote] = &[
         ZALANDO,
         5_148,
         "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
+    ),
+];
+
+pub(super) const STL10: &[Remote] = &[remote(
+    "stl10_binary.tar.gz",
+    STANFORD,
+    2_640_397_119,
+    "f31fd99273a1acb8609c8db427cebb1de3f71de77758cdc0e22956e1289b9866",
+)];
+
+/// Training images, extra ones, test images.
+pub(super) const SVHN: [Remote; 3] = [
+    remote(
+        "train_32x32.mat",
+        HOUSE_NUMBERS,
+        182_040_794,
+        "435e94d69a87fde4fd4d7f3dd208dfc32cb6ae8af2240d066de1df7508d083b8",
+    ),
+    remote(
+        "extra_32x32.mat",
+        HOUSE_NUMBERS,
+        1_329_278_602,
+        "a133a4beb38a00fcdda90c9489e0c04f900b660ce8a316a5e854838379a71eb3",
+    ),
+    remote(
+        "test_32x32.mat",
+        HOUSE_NUMBERS,
+        64_275_384,
+        "cdce80dfb2a2c4c6160906d0bd7c68ec5a99d7ca4831afa54f09182025b6a75b",
     ),
 ];

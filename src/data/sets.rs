@@ -12,8 +12,8 @@ pub(crate) struct Spec {
     /// How its files are read.
     pub format: Format,
     /// Mean and standard deviation of each channel over the training images, in units of 0..1, as
-    /// published: EMNIST in lightning-bolts, the others in the customary transforms of
-    /// torchvision's examples.
+    /// published: EMNIST in lightning-bolts, the others in the customary transforms of programs
+    /// with torchvision.
     pub mean: &'static [f32],
     pub std: &'static [f32],
     /// The files of the training set, and of the test set.
@@ -42,9 +42,13 @@ pub(crate) enum Format {
     Emnist(Split),
     /// Records of a label and the planes of a 32 x 32 image.
     Cifar(Kind),
+    /// A file of planes of 96 x 96 images, and one of labels.
+    Stl10,
+    /// MATLAB files of images and labels.
+    Svhn,
 }
 
-const DIGITS: [&str; 10] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
+pub(crate) const DIGITS: [&str; 10] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
 const FASHION: [&str; 10] = [
     "T-shirt/top",
     "Trouser",
@@ -183,4 +187,43 @@ pub(crate) const CIFAR100: Spec = Spec {
     pickles: &["cifar-100-python", "cifar-100-python.tar.gz", "meta"],
     remotes: remotes::CIFAR100,
     glyphs: None,
+};
+
+pub(crate) const STL10: Spec = Spec {
+    title: "STL-10",
+    format: Format::Stl10,
+    mean: &[0.4467, 0.4398, 0.4066],
+    std: &[0.2603, 0.2566, 0.2713],
+    files: [
+        &["train_X.bin", "train_y.bin"],
+        &["test_X.bin", "test_y.bin"],
+    ],
+    names: Some("class_names.txt"),
+    folders: &["stl10_binary", ""],
+    archive: Some("stl10_binary.tar.gz"),
+    pickles: &[],
+    remotes: remotes::STL10,
+    glyphs: None,
+};
+
+/// With the extra images, as the WaveMix papers train on it.
+pub(crate) const SVHN: Spec = Spec {
+    title: "SVHN",
+    format: Format::Svhn,
+    mean: &[0.4377, 0.4438, 0.4728],
+    std: &[0.1980, 0.2010, 0.1970],
+    files: [&["train_32x32.mat", "extra_32x32.mat"], &["test_32x32.mat"]],
+    names: None,
+    folders: &["SVHN", "svhn", ""],
+    archive: None,
+    pickles: &[],
+    remotes: &remotes::SVHN,
+    glyphs: None,
+};
+
+pub(crate) const SVHN_WITHOUT_EXTRA: Spec = Spec {
+    title: "SVHN without extra",
+    files: [&["train_32x32.mat"], &["test_32x32.mat"]],
+    remotes: &[remotes::SVHN[0], remotes::SVHN[2]],
+    ..SVHN
 };

@@ -4,7 +4,7 @@ use super::archive::File;
 use super::emnist::{self, Split};
 use super::place::{Layout, Place};
 use super::sets::{self, Format, Spec};
-use super::{ImageSet, Remote, TrainTest, cifar, glyphs, idx};
+use super::{ImageSet, Remote, TrainTest, cifar, glyphs, idx, stl10, svhn};
 use crate::{Error, Result};
 use std::ffi::OsString;
 use std::fmt;
@@ -31,6 +31,13 @@ pub enum Source {
     Cifar10,
     /// The same with 100 kinds.
     Cifar100,
+    /// Photographs of 10 kinds of things, 96 x 96 in colour: the 5,000 with labels, and 8,000 to
+    /// test with.
+    Stl10,
+    /// Digits of house numbers, 32 x 32 in colour, with the extra training images: 604,388 of them.
+    Svhn,
+    /// The same without the extra images: 73,257 to train on.
+    SvhnWithoutExtra,
 }
 
 /// Which part of a set has to be there.
@@ -50,6 +57,9 @@ impl Source {
             Source::FashionMnist,
             Source::Cifar10,
             Source::Cifar100,
+            Source::Stl10,
+            Source::Svhn,
+            Source::SvhnWithoutExtra,
         ];
         Split::ALL
             .into_iter()
@@ -66,6 +76,9 @@ impl Source {
             Source::FashionMnist => &sets::FASHION_MNIST,
             Source::Cifar10 => &sets::CIFAR10,
             Source::Cifar100 => &sets::CIFAR100,
+            Source::Stl10 => &sets::STL10,
+            Source::Svhn => &sets::SVHN,
+            Source::SvhnWithoutExtra => &sets::SVHN_WITHOUT_EXTRA,
         }
     }
 
@@ -76,16 +89,19 @@ impl Source {
 
     /// The published names of its classes.
     pub fn classes(self) -> Vec<String> {
+        let names = |classes: &[&str]| classes.iter().map(|name| name.to_string()).collect();
         match self.spec().format {
-            Format::Idx(classes) => classes.iter().map(|name| name.to_string()).collect(),
+            Format::Idx(classes) => names(classes),
+            Format::Stl10 => names(&stl10::CLASSES),
+            Format::Svhn => names(&sets::DIGITS),
             Format::Emnist(split) => split.classes(),
             Format::Cifar(kind) => kind.classes(),
         }
     }
 
     /// Mean and standard deviation of each channel over the training images, in units of 0..1, as
-    /// published: EMNIST in lightning-bolts, the others in the customary transforms of
-    /// torchvision's examples.
+    /// published: EMNIST in lightning-bolts, the others in the customary transforms of programs
+    /// with torchvision.
     pub fn statistics(self) -> (Vec<f32>, Vec<f32>) {
         (self.spec().mean.to_vec(), self.spec().std.to_vec())
     }
@@ -207,30 +223,44 @@ impl Source {
         mut files: impl Iterator<Item = File>,
         classes: &[String],
     ) -> Result<ImageSet> {
-        if let Format::Cifar(kind) = self.spec().format {
-            let (mut pixels, mut labels) = (Vec::new(), Vec::new());
-            for file in files {
-                cifar::decode(&file.path, &file.bytes, kind, &mut pixels, &mut labels)?;
+        let (mut pixels, classes) = (Vec::new(), classes.to_vec());
+        match self.spec().format {
+            Format::Cifar(kind) => {
+                let mut labels = Vec::new();
+                for file in files {
+                    cifar::decode(&file.path, &file.bytes, kind, &mut pixels, &mut labels)?;
+                }
+                let labels = labels.into_iter().map(i64::from).collect();
+                return ImageSet::new(name, [32, 32, 3], pixels, labels, classes);
             }
-            let labels = labels.into_iter().map(i64::from).collect();
-            return ImageSet::new(name, [32, 32, 3], pixels, labels, classes.to_vec());
+            Format::Svhn => {
+                let mut labels = Vec::new();
+                for file in files {
+                    svhn::decode(&file.path, &file.bytes, &mut pixels, &mut labels)?;
+                }
+                return ImageSet::new(name, [svhn::SIDE, svhn::SIDE, 3], pixels, labels, classes);
+            }
+            Format::Idx(_) | Format::Emnist(_) | Format::Stl10 => {}
         }
         let (Some(images), Some(labels)) = (files.next(), files.next()) else {
             return Err(Error::Argument(format!("{name}: no files")));
         };
         let first = match self.spec().format {
             Format::Emnist(split) => split.first_label(),
+            Format::Stl10 => return stl10::dataset(name, [images, labels], classes),
             _ => 0,
         };
         let files = [images, labels];
-        idx::dataset(name, files, self.is_transposed(), first, classes.to_vec())
+        idx::dataset(name, files, self.is_transposed(), first, classes)
     }
 
     fn class_names(self, file: &File) -> Result<Vec<String>> {
         match self.spec().format {
             Format::Emnist(split) => emnist::mapping(&file.path, &file.bytes, split),
-            Format::Cifar(kind) => cifar::names(&file.path, &file.bytes, kind),
-            Format::Idx(_) => Ok(self.classes()),
+            Format::Cifar(_) | Format::Stl10 => {
+                cifar::names_of(&file.path, &file.bytes, self.classes().len())
+            }
+            Format::Idx(_) | Format::Svhn => Ok(self.classes()),
         }
     }
 
@@ -259,7 +289,7 @@ impl Source {
 }
 
 /// The name that [`FromStr`] reads: `emnist-balanced`, `mnist`, `fashion-mnist`, `cifar-10`,
-/// `cifar-100`.
+/// `cifar-100`, `stl-10`, `svhn`, `svhn-without-extra`.
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.title().to_lowercase().replace(' ', "-"))
