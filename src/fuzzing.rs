@@ -12,6 +12,8 @@ mod numbers;
 pub use convolution::convolution;
 pub use geometry::geometry;
 
+use crate::data::on_demand::store::tar_members;
+use crate::data::on_demand::{places365, tiny_imagenet};
 use crate::data::{Split, archive, cifar, emnist, idx, picture::picture, stl10, svhn};
 use crate::io::checkpoint::State;
 use crate::io::safetensors::TensorFile;
@@ -19,6 +21,7 @@ use crate::io::weights;
 use crate::optim::{Method, Optimizer};
 use crate::params::{FileLayout, Init};
 use crate::{DType, Params, Result, Rng};
+use std::collections::HashMap;
 use std::io::Cursor;
 use std::path::Path;
 
@@ -34,6 +37,7 @@ pub const TARGETS: &[Target] = &[
     ("geometry", geometry),
     ("idx", idx),
     ("jpeg", jpeg),
+    ("lists", lists),
     ("safetensors", safetensors),
     ("stl10", stl10),
     ("svhn", svhn),
@@ -95,12 +99,27 @@ pub fn jpeg(bytes: &[u8]) {
     }
 }
 
+/// The lists of files and classes of Tiny ImageNet and Places365.
+pub fn lists(bytes: &[u8]) {
+    let (path, text) = (Path::new("fuzz"), String::from_utf8_lossy(bytes));
+    let index = HashMap::from([("n01443537", 0), ("n01629819", 1)]);
+    if let Ok(files) = tiny_imagenet::annotations(path, &text, &index) {
+        assert!(files.values().all(|&class| class < 2));
+    }
+    let _ = places365::list(path, &text);
+}
+
 /// Zip, tar.gz, and tar by itself, which a fuzzer gets into more easily than through a checksum.
 pub fn archive(bytes: &[u8]) {
     let (path, names) = (Path::new("fuzz"), ["a".to_owned(), "b.bin".to_owned()]);
     let _ = archive::zip(path, &mut Cursor::new(bytes), &names);
     let _ = archive::tar_gz(path, bytes, bytes.len() as u64, &names);
     let _ = archive::tar(path, bytes, bytes.len() as u64, &names);
+    let _ = tar_members(path, Cursor::new(bytes), bytes.len() as u64);
+    let entries = archive::directory(path, &mut Cursor::new(bytes));
+    for entry in entries.iter().flatten() {
+        let _ = archive::member(path, &mut Cursor::new(bytes), entry);
+    }
 }
 
 /// Files of tensors: what can be read is written in one way only, and fits a model or is told how

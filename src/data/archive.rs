@@ -30,8 +30,8 @@ pub(crate) fn justified(stored: u64) -> u64 {
 }
 
 /// One entry of a zip's central directory.
-struct Entry {
-    name: String,
+pub(crate) struct Entry {
+    pub name: String,
     encrypted: bool,
     method: u16,
     crc: u32,
@@ -69,7 +69,10 @@ pub(crate) fn zip<R: Read + Seek>(
 }
 
 /// The entries of the central directory.
-fn directory<R: Read + Seek>(path: &Path, reader: &mut R) -> Result<Vec<Entry>> {
+///
+/// # Errors
+/// A damaged archive.
+pub(crate) fn directory<R: Read + Seek>(path: &Path, reader: &mut R) -> Result<Vec<Entry>> {
     let end = end_record(path, reader)?;
     let directory = span(path, reader, end.start, end.size)?;
     let (mut entries, mut rest) = (Vec::new(), directory.as_slice());
@@ -186,7 +189,11 @@ fn zip64_field(mut extra: &[u8]) -> &[u8] {
     &[]
 }
 
-fn member<R: Read + Seek>(path: &Path, reader: &mut R, entry: &Entry) -> Result<File> {
+/// The file of an entry.
+///
+/// # Errors
+/// A damaged member, encryption, a method other than stored and deflate.
+pub(crate) fn member<R: Read + Seek>(path: &Path, reader: &mut R, entry: &Entry) -> Result<File> {
     let inside = path.join(&entry.name);
     let broken = |what: &str| Error::data(&inside, format!("broken zip member: {what}"));
     if entry.encrypted {

@@ -4,7 +4,7 @@
 //! written as `NAME.part`, resumed where an earlier attempt stopped, and takes its name once its
 //! SHA-256 is right. So what bears the final name is whole.
 
-use super::{Remote, Source};
+use super::{Part, Remote, Source};
 use crate::console::{Stderr, quoted};
 use crate::{Error, Result};
 use sha2::{Digest, Sha256};
@@ -186,8 +186,12 @@ impl Source {
     /// them.
     ///
     /// # Errors
-    /// See [`Downloader::fetch`].
+    /// See [`Downloader::fetch`]; a set that its publisher does not give to programs, or whose
+    /// checksum is not known.
     pub fn download(self, folder: impl AsRef<Path>, downloader: &Downloader) -> Result<()> {
+        if self.remotes().is_empty() {
+            return Err(self.missing(folder, Part::Both));
+        }
         self.remotes()
             .iter()
             .try_for_each(|remote| downloader.fetch(remote, folder.as_ref()))

@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use super::dataset::{Dataset, Sample, hash};
 use super::picture::read_pictures;
-use super::resize::resize;
 use crate::{Error, Result, Tensor};
 
 /// Pictures in folders, a folder for each class: `FOLDER/cat/1.png`, `FOLDER/dog/a/2.png`.
@@ -121,18 +120,8 @@ impl Dataset for ImageFolder {
     fn sample(&self, index: usize) -> Result<Sample> {
         let (path, class) = &self.files[index];
         let picture = read_pictures(path, 1, false)?.swap_remove(0);
-        let [h, w, c] = picture.size;
-        let pixels = match c {
-            1 => picture.pixels.iter().flat_map(|&v| [v; 3]).collect(),
-            _ => picture.pixels,
-        };
-        if [h, w].contains(&0) {
-            return Err(Error::data(path, "has no pixels"));
-        }
-        let [to_h, to_w] = self.size;
-        let pixels = resize(&pixels, [h, w, 3], self.size);
         Ok(Sample {
-            input: Tensor::from_vec(pixels, [to_h, to_w, 3])?,
+            input: picture.into_rgb(self.size)?,
             target: Tensor::scalar(*class),
         })
     }

@@ -1,6 +1,7 @@
 //! Images in memory, with their labels.
 
 use super::dataset::{Dataset, Sample};
+use super::subset::stratified;
 use crate::tensor::shape::checked_product;
 use crate::{Error, Result, Rng, Tensor};
 
@@ -157,22 +158,7 @@ impl ImageSet {
     /// Two parts: `fraction` of each class (rounded to the nearest image) drawn at random goes to
     /// the second.
     pub fn split_stratified(&self, fraction: f64, rng: &mut Rng) -> (ImageSet, ImageSet) {
-        let (mut first, mut second) = (Vec::new(), Vec::new());
-        for class in 0..self.classes.len() {
-            let members: Vec<usize> = (0..self.len())
-                .filter(|&i| self.labels[i] == class as i64)
-                .collect();
-            let held_out = (members.len() as f64 * fraction).round() as usize;
-            for (rank, place) in rng.permutation(members.len()).into_iter().enumerate() {
-                if rank < held_out {
-                    second.push(members[place])
-                } else {
-                    first.push(members[place])
-                }
-            }
-        }
-        first.sort_unstable();
-        second.sort_unstable();
+        let (first, second) = stratified(&self.labels, self.classes.len(), fraction, rng);
         (self.chosen(&first), self.chosen(&second))
     }
 }

@@ -6,7 +6,8 @@
 //! From a folder to a model: [`Source`] finds a set's files ([`Place`]: a folder or an archive read
 //! in place), decodes them ([`idx`] with [`emnist`], [`cifar`], [`stl10`], [`svhn`]) to a [`TrainTest`]
 //! of [`ImageSet`]s, and a [`Loader`] makes batches of one. [`glyphs`] draws a `TrainTest` instead of reading it.
-//! `Downloader` fetches what is missing, when told to (feature `download`).
+//! [`Source::open`] gives sets that are too large for memory too, as [`Dataset`]s that decode a
+//! sample when it is asked for. `Downloader` fetches what is missing, when told to (feature `download`).
 //!
 //! Decoders take any bytes: what is wrong with a file is an error that names the file and the
 //! place, never a panic, and never an allocation that the size of the file does not justify.
@@ -33,13 +34,14 @@ mod image_set;
 mod jpeg;
 mod loader;
 mod normalise;
+pub(crate) mod on_demand;
+mod open;
 pub(crate) mod picture;
 mod place;
 mod planes;
 #[cfg(feature = "pictures")]
 mod png;
 mod remotes;
-#[cfg(feature = "pictures")]
 mod resize;
 mod sets;
 mod source;
@@ -60,6 +62,7 @@ pub use image_folder::ImageFolder;
 pub use image_set::ImageSet;
 pub use loader::Loader;
 pub use normalise::Constants;
+pub use open::Datasets;
 pub use picture::{Picture, read_pictures, transposed_by_name};
 pub use place::Place;
 pub use remotes::Remote;

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::data::idx;
+use crate::data::resize::resize;
 #[cfg(feature = "pictures")]
 use crate::data::{jpeg, png};
 use crate::tensor::shape::checked_product;
@@ -134,6 +135,23 @@ fn other_format(bytes: &[u8]) -> Option<&'static str> {
 }
 
 impl Picture {
+    /// As red, green and blue of this many rows and columns: bytes `[h, w, 3]`.
+    ///
+    /// # Errors
+    /// A picture without pixels.
+    pub(super) fn into_rgb(self, [to_h, to_w]: [usize; 2]) -> Result<Tensor> {
+        let [h, w, c] = self.size;
+        if [h, w].contains(&0) {
+            return Err(Error::data(self.name, "has no pixels"));
+        }
+        let pixels = match c {
+            1 => self.pixels.iter().flat_map(|&v| [v; 3]).collect(),
+            _ => self.pixels,
+        };
+        let pixels = resize(&pixels, [h, w, 3], [to_h, to_w]);
+        Tensor::from_vec(pixels, [to_h, to_w, 3])
+    }
+
     /// Bright for dark and dark for bright.
     pub fn inverted(mut self) -> Picture {
         self.pixels.iter_mut().for_each(|v| *v = 255 - *v);

@@ -3,6 +3,8 @@
 use super::cifar::Kind;
 use super::emnist::Split;
 use super::glyphs::{Classes, Framing};
+use super::on_demand::root::OnDemand;
+use super::on_demand::{caltech256, inaturalist, places365, tiny_imagenet};
 use super::remotes::{self, Remote};
 
 /// What is known of a set.
@@ -46,6 +48,8 @@ pub(crate) enum Format {
     Stl10,
     /// MATLAB files of images and labels.
     Svhn,
+    /// Files that are found and decoded in a way of their own.
+    OnDemand(&'static OnDemand),
 }
 
 pub(crate) const DIGITS: [&str; 10] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
@@ -227,3 +231,54 @@ pub(crate) const SVHN_WITHOUT_EXTRA: Spec = Spec {
     remotes: &[remotes::SVHN[0], remotes::SVHN[2]],
     ..SVHN
 };
+
+/// A set that is read on demand: its title, its files, mean and standard deviation.
+const fn on_demand(
+    title: &'static str,
+    set: &'static OnDemand,
+    mean: &'static [f32],
+    std: &'static [f32],
+) -> Spec {
+    Spec {
+        title,
+        format: Format::OnDemand(set),
+        mean,
+        std,
+        files: [&[], &[]],
+        names: None,
+        folders: &[],
+        archive: None,
+        pickles: &[],
+        remotes: &[],
+        glyphs: None,
+    }
+}
+
+pub(crate) static TINY_IMAGENET: Spec = on_demand(
+    "Tiny ImageNet",
+    &tiny_imagenet::SET,
+    &[0.4803, 0.4481, 0.3975],
+    &[0.2770, 0.2691, 0.2821],
+);
+
+/// Constants of its own are not published: these are ImageNet's.
+pub(crate) static CALTECH256: Spec = on_demand(
+    "Caltech-256",
+    &caltech256::SET,
+    &[0.485, 0.456, 0.406],
+    &[0.229, 0.224, 0.225],
+);
+
+pub(crate) static PLACES365: Spec = on_demand(
+    "Places365 small",
+    &places365::SET,
+    &[0.4577, 0.4413, 0.4078],
+    &[0.2695, 0.2671, 0.2853],
+);
+
+pub(crate) static INATURALIST: Spec = on_demand(
+    "iNaturalist 2021 mini",
+    &inaturalist::SET,
+    &[0.4642, 0.4807, 0.3768],
+    &[0.2345, 0.2255, 0.2442],
+);

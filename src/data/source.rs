@@ -38,6 +38,14 @@ pub enum Source {
     Svhn,
     /// The same without the extra images: 73,257 to train on.
     SvhnWithoutExtra,
+    /// Pictures of 200 of ImageNet's classes, 64 x 64, read on demand: see [`Source::open`].
+    TinyImageNet,
+    /// Pictures of any size of 256 kinds of things and of none of them, read on demand.
+    Caltech256,
+    /// Pictures of 365 kinds of scenes, 256 x 256, read on demand.
+    Places365,
+    /// Pictures of 10,000 species, 50 of each to train on, read on demand.
+    INaturalist2021Mini,
 }
 
 /// Which part of a set has to be there.
@@ -60,6 +68,10 @@ impl Source {
             Source::Stl10,
             Source::Svhn,
             Source::SvhnWithoutExtra,
+            Source::TinyImageNet,
+            Source::Caltech256,
+            Source::Places365,
+            Source::INaturalist2021Mini,
         ];
         Split::ALL
             .into_iter()
@@ -79,6 +91,10 @@ impl Source {
             Source::Stl10 => &sets::STL10,
             Source::Svhn => &sets::SVHN,
             Source::SvhnWithoutExtra => &sets::SVHN_WITHOUT_EXTRA,
+            Source::TinyImageNet => &sets::TINY_IMAGENET,
+            Source::Caltech256 => &sets::CALTECH256,
+            Source::Places365 => &sets::PLACES365,
+            Source::INaturalist2021Mini => &sets::INATURALIST,
         }
     }
 
@@ -87,13 +103,15 @@ impl Source {
         self.spec().title.to_owned()
     }
 
-    /// The published names of its classes.
+    /// The published names of its classes; none for a set that is read on demand, whose files say
+    /// them.
     pub fn classes(self) -> Vec<String> {
         let names = |classes: &[&str]| classes.iter().map(|name| name.to_string()).collect();
         match self.spec().format {
             Format::Idx(classes) => names(classes),
             Format::Stl10 => names(&stl10::CLASSES),
             Format::Svhn => names(&sets::DIGITS),
+            Format::OnDemand(_) => Vec::new(),
             Format::Emnist(split) => split.classes(),
             Format::Cifar(kind) => kind.classes(),
         }
@@ -121,19 +139,33 @@ impl Source {
     /// Some files are there and others missing, or only the Python version of a CIFAR set; the
     /// message says which. A folder that the system does not let be read.
     pub fn locate(self, dir: impl AsRef<Path>, part: Part) -> Result<Option<Place>> {
-        self.layout(part).locate(dir.as_ref())
+        let dir = dir.as_ref();
+        let Format::OnDemand(set) = self.spec().format else {
+            return self.layout(part).locate(dir);
+        };
+        let first = set
+            .find(&self.title(), dir)?
+            .and_then(|found| found[0].clone());
+        Ok(first.map(|path| match path.is_dir() {
+            true => Place::Folder(path),
+            false => Place::Archive(path),
+        }))
     }
 
     /// The error of a set that is not in `dir`, one line: what was looked for, where, and how to
     /// get it.
     pub fn missing(self, dir: impl AsRef<Path>, part: Part) -> Error {
-        self.layout(part).missing(dir.as_ref())
+        match self.spec().format {
+            Format::OnDemand(set) => set.missing(&self.title(), dir.as_ref()),
+            _ => self.layout(part).missing(dir.as_ref()),
+        }
     }
 
     /// Training and test images from `dir`; see [`locate`](Self::locate).
     ///
     /// # Errors
-    /// Nothing or not everything there, or a malformed file.
+    /// Nothing or not everything there, or a malformed file; a set that is read on demand, by
+    /// [`Source::open`].
     pub fn load(self, dir: impl AsRef<Path>) -> Result<TrainTest> {
         let dir = dir.as_ref();
         let mut sets = self.read(dir, Part::Both)?;
@@ -192,6 +224,12 @@ impl Source {
     /// The sets of `part`, the test set last.
     fn read(self, dir: &Path, part: Part) -> Result<Vec<ImageSet>> {
         let (spec, layout) = (self.spec(), self.layout(part));
+        if let Format::OnDemand(_) = spec.format {
+            let title = spec.title;
+            return Err(Error::Argument(format!(
+                "{title} is read on demand, by `Source::open`, not into memory"
+            )));
+        }
         let place = layout.locate(dir)?.ok_or_else(|| layout.missing(dir))?;
         let (mut names, extra) = (layout.files, spec.names.map(str::to_owned));
         names.extend(extra.clone());
@@ -240,7 +278,7 @@ impl Source {
                 }
                 return ImageSet::new(name, [svhn::SIDE, svhn::SIDE, 3], pixels, labels, classes);
             }
-            Format::Idx(_) | Format::Emnist(_) | Format::Stl10 => {}
+            Format::Idx(_) | Format::Emnist(_) | Format::Stl10 | Format::OnDemand(_) => {}
         }
         let (Some(images), Some(labels)) = (files.next(), files.next()) else {
             return Err(Error::Argument(format!("{name}: no files")));
@@ -260,11 +298,11 @@ impl Source {
             Format::Cifar(_) | Format::Stl10 => {
                 cifar::names_of(&file.path, &file.bytes, self.classes().len())
             }
-            Format::Idx(_) | Format::Svhn => Ok(self.classes()),
+            Format::Idx(_) | Format::Svhn | Format::OnDemand(_) => Ok(self.classes()),
         }
     }
 
-    /// The official files.
+    /// The official files; none of sets that are not fetched by this program.
     pub fn remotes(self) -> &'static [Remote] {
         self.spec().remotes
     }
@@ -277,7 +315,7 @@ impl Source {
             title: spec.title.to_owned(),
             folders: spec.folders,
             archive: spec.archive,
-            url: spec.remotes[0].bases[0],
+            url: spec.remotes.first().map_or("", |remote| remote.bases[0]),
             files: train
                 .iter()
                 .chain(test)
@@ -289,7 +327,8 @@ impl Source {
 }
 
 /// The name that [`FromStr`] reads: `emnist-balanced`, `mnist`, `fashion-mnist`, `cifar-10`,
-/// `cifar-100`, `stl-10`, `svhn`, `svhn-without-extra`.
+/// `cifar-100`, `stl-10`, `svhn`, `svhn-without-extra`, `tiny-imagenet`, `caltech-256`,
+/// `places365-small`, `inaturalist-2021-mini`.
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.title().to_lowercase().replace(' ', "-"))

@@ -60,6 +60,34 @@ impl Dataset for Subset {
     }
 }
 
+/// Two parts of samples with these classes, by their numbers: `fraction` of each class, rounded to
+/// the nearest sample and drawn at random, is the second.
+pub(super) fn stratified(
+    labels: &[i64],
+    classes: usize,
+    fraction: f64,
+    rng: &mut Rng,
+) -> (Vec<usize>, Vec<usize>) {
+    let mut members = vec![Vec::new(); classes];
+    for (i, &label) in labels.iter().enumerate() {
+        members[label as usize].push(i);
+    }
+    let (mut first, mut second) = (Vec::new(), Vec::new());
+    for members in members {
+        let held_out = (members.len() as f64 * fraction).round() as usize;
+        for (rank, place) in rng.permutation(members.len()).into_iter().enumerate() {
+            if rank < held_out {
+                second.push(members[place])
+            } else {
+                first.push(members[place])
+            }
+        }
+    }
+    first.sort_unstable();
+    second.sort_unstable();
+    (first, second)
+}
+
 /// A data set in two parts: `fraction` of its samples, drawn at random and rounded to the nearest
 /// number, are the second one.
 ///

@@ -176,8 +176,19 @@ fn without_a_program_it_says_how_to_do_it_by_hand() {
 }
 
 #[test]
+fn a_set_that_is_not_fetched_says_where_it_is_published() {
+    let folder = Folder::new("not-fetched");
+    let nobody = Downloader::new(Some(folder.path().as_os_str().to_owned()));
+    let said = message(Source::TinyImageNet.download(folder.path(), &nobody));
+    let ending = "it is published at http://cs231n.stanford.edu/tiny-imagenet-200.zip";
+    assert!(said.ends_with(ending), "{said}");
+}
+
+#[test]
 fn every_remote_lands_where_it_is_looked_for() {
-    for source in Source::all() {
+    let fetched = |source: &Source| !source.remotes().is_empty();
+    assert_eq!(Source::all().into_iter().filter(fetched).count(), 13);
+    for source in Source::all().into_iter().filter(fetched) {
         let folder = Folder::new(&format!("lands-{source}"));
         for remote in source.remotes() {
             folder.write(remote.file, b"");

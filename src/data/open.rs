@@ -1,0 +1,71 @@
+//! Published sets as data sets, whether they are held in memory or read on demand.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::dataset::Dataset;
+use super::sets::Format;
+use super::source::Source;
+use crate::{Error, Result};
+
+/// Training and test samples of a published set, and the constants that normalise both.
+#[derive(Clone)]
+pub struct Datasets {
+    /// Samples to learn from.
+    pub train: Arc<dyn Dataset>,
+    /// Samples to be judged by.
+    pub test: Arc<dyn Dataset>,
+    /// Mean of each channel, in units of 0..1.
+    pub mean: Vec<f32>,
+    /// Standard deviation of each channel, in units of 0..1.
+    pub std: Vec<f32>,
+}
+
+impl Source {
+    /// Both parts of the set from `dir`, in memory as [`Source::load`] has them, or decoded sample
+    /// by sample where it is too large for that: then from its folders, or from the official
+    /// archives where these are zips or plain tars.
+    ///
+    /// Pictures have `size` rows and columns, or those that the papers of WaveMix use, resized as
+    /// Pillow does (bilinear, without aliasing), whatever their aspect. Sets in memory are not
+    /// resized.
+    ///
+    /// ```no_run
+    /// use wavemix::data::{Loader, Source};
+    /// let set = Source::TinyImageNet.open("/data", None)?;
+    /// let train = Loader::new(set.train, 64)?.normalised(&set.mean, &set.std)?.with_workers(4);
+    /// # Ok::<(), wavemix::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Nothing or not everything there, or a malformed file; another size for a set in memory. A
+    /// picture that cannot be read is the error of its sample.
+    pub fn open(self, dir: impl AsRef<Path>, size: Option<[usize; 2]>) -> Result<Datasets> {
+        let dir = dir.as_ref();
+        let Format::OnDemand(set) = self.spec().format else {
+            let pair = self.load(dir)?;
+            let [h, w, _] = pair.train.size;
+            if let Some([to_h, to_w]) = size.filter(|size| *size != [h, w]) {
+                let title = self.title();
+                let what = format!("{title} holds images of {h}x{w}, not {to_h}x{to_w}");
+                return Err(Error::Argument(what));
+            }
+            return Ok(Datasets {
+                train: Arc::new(pair.train),
+                test: Arc::new(pair.test),
+                mean: pair.mean,
+                std: pair.std,
+            });
+        };
+        let found = set.find(&self.title(), dir)?;
+        let roots = found.ok_or_else(|| set.missing(&self.title(), dir))?;
+        let parts = (set.open)(&roots, size.unwrap_or(set.size))?;
+        let (mean, std) = self.statistics();
+        Ok(Datasets {
+            train: parts.train,
+            test: parts.test,
+            mean,
+            std,
+        })
+    }
+}
