@@ -1,6 +1,8 @@
 //! The models that the papers compare WaveMix with, against their reference implementations:
 //! `goldens/models/` wrote the numbers.
 
+#[path = "baselines/convmixer.rs"]
+mod convmixer;
 #[path = "baselines/golden.rs"]
 mod golden;
 mod helpers;
@@ -92,6 +94,7 @@ impl Count {
 const FAMILIES: &[(&[Case], &[Count])] = &[
     (resnet::CASES, resnet::COUNTS),
     (mobilenet::CASES, mobilenet::COUNTS),
+    (convmixer::CASES, convmixer::COUNTS),
     (vit::CASES, vit::COUNTS),
 ];
 

@@ -7,10 +7,13 @@
 //! | `WaveMixLite-<dim>/<blocks>`, `WaveMix-<dim>/<blocks>` | [`WaveMix`] |
 //! | `ResNet-18`, `-34`, `-50`, `-101` | [`ResNet`] |
 //! | `MobileNetV2`, `MobileNetV2-<width>` | [`MobileNetV2`] |
+//! | `ConvMixer-<dim>/<blocks>` | [`ConvMixer`] |
 //! | `ViT-<dim>/<layers>x<heads>` | [`ViT`] |
 
 mod config;
+mod convmixer;
 mod family;
+mod head;
 mod mobilenet;
 mod registry;
 mod resnet;
@@ -21,6 +24,7 @@ mod vit;
 mod wavemix;
 
 pub use config::Config;
+pub use convmixer::ConvMixer;
 pub use family::Task;
 pub use mobilenet::{InvertedResiduals, MobileNetV2};
 pub use registry::{Architecture, names};

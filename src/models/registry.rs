@@ -4,6 +4,7 @@
 //! table below. From the two follow `--model`, weight files that say what they are of, summaries,
 //! the largest batch and the benches.
 
+use super::convmixer::ConvMixer;
 use super::family::Family;
 use super::mobilenet::MobileNetV2;
 use super::resnet::ResNet;
@@ -58,6 +59,8 @@ registry! {
     ResNet,
     /// The networks of inverted residual blocks.
     MobileNetV2,
+    /// The networks of depthwise and 1x1 convolutions on patches.
+    ConvMixer,
     /// The vision transformers.
     ViT,
 }

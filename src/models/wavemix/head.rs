@@ -3,8 +3,8 @@
 use super::choices::Stem;
 use super::config::WaveMix;
 use crate::models::family::{Common, Task};
+use crate::models::head::{SegmentationHead, resize};
 use crate::nn::{Conv2d, ConvTranspose2d, Linear};
-use crate::ops::Interpolation;
 use crate::params::Names;
 use crate::{Module, Pass, Result, Shape, Var};
 
@@ -13,11 +13,7 @@ pub(super) enum Head {
     /// The mean of every channel, then one logit a class.
     Classify(Linear),
     /// Enlarged four times, then one logit a class at every pixel.
-    Segment {
-        expand: [ConvTranspose2d; 2],
-        classes: Conv2d,
-        stem: Stem,
-    },
+    Segment(SegmentationHead, Stem),
     /// Enlarged twice, then one number a colour at every pixel.
     Upscale {
         expand: ConvTranspose2d,
@@ -32,18 +28,10 @@ impl Head {
             Task::Classify { classes } => {
                 Head::Classify(Linear::new(&mut names.within("pool"), "2", [dim, classes])?)
             }
-            Task::Segment { classes } => {
-                let mut names = names.within("expand");
-                let expand = [
-                    ConvTranspose2d::enlarging(&mut names, "0", [dim, dim / 2], 2)?,
-                    ConvTranspose2d::enlarging(&mut names, "1", [dim / 2, dim / 4], 2)?,
-                ];
-                Head::Segment {
-                    expand,
-                    classes: Conv2d::pointwise(&mut names, "2", [dim / 4, classes])?,
-                    stem: wavemix.stem(common.size, common.task),
-                }
-            }
+            Task::Segment { classes } => Head::Segment(
+                SegmentationHead::new(names, dim, classes)?,
+                wavemix.stem(common.size, common.task),
+            ),
             Task::Upscale { channels } => {
                 let mut names = names.within("expand");
                 let expand = ConvTranspose2d::enlarging(&mut names, "0", [dim, dim / 2], 2)?;
@@ -57,19 +45,14 @@ impl Head {
 
     #[track_caller]
     pub fn forward(&self, pass: &Pass, x: &Var, images: &Shape) -> Result<Var> {
-        let _layer = pass.enter(if matches!(self, Head::Classify(_)) {
-            "pool"
-        } else {
-            "expand"
-        });
         match self {
-            Head::Classify(linear) => linear.forward(pass, &x.global_avg_pool()?),
-            Head::Segment {
-                expand: [first, second],
-                classes,
-                stem,
-            } => {
-                let x = classes.forward(pass, &second.forward(pass, &first.forward(pass, x)?)?)?;
+            Head::Classify(linear) => {
+                let _layer = pass.enter("pool");
+                linear.forward(pass, &x.global_avg_pool()?)
+            }
+            Head::Segment(head, stem) => {
+                let x = head.forward(pass, x)?;
+                let _layer = pass.enter("expand");
                 match stem {
                     // Odd sides were rounded up: what is enlarged beyond the image is cut off.
                     Stem::Strided([2, 2]) => crop(&x, [images[1], images[2]]),
@@ -79,22 +62,14 @@ impl Head {
                     Stem::Patchify(_) => resize(&x, [images[1], images[2]]),
                 }
             }
-            Head::Upscale { expand, colours } => resize(
-                &colours.forward(pass, &expand.forward(pass, x)?)?,
-                [2 * images[1], 2 * images[2]],
-            ),
+            Head::Upscale { expand, colours } => {
+                let _layer = pass.enter("expand");
+                resize(
+                    &colours.forward(pass, &expand.forward(pass, x)?)?,
+                    [2 * images[1], 2 * images[2]],
+                )
+            }
         }
-    }
-}
-
-/// Maps brought to `[h, w]`, for stems whose reduction the layers before do not undo: patches of
-/// other sides than they are made for, or images that patches do not fill.
-#[track_caller]
-fn resize(x: &Var, [h, w]: [usize; 2]) -> Result<Var> {
-    if x.shape()[1..3] == [h, w] {
-        Ok(x.clone())
-    } else {
-        x.upsample([h, w], Interpolation::Bilinear)
     }
 }
 
