@@ -13,7 +13,7 @@ pub use convolution::convolution;
 pub use geometry::geometry;
 
 use crate::data::on_demand::store::tar_members;
-use crate::data::on_demand::{places365, tiny_imagenet};
+use crate::data::on_demand::{npz, places365, tiny_imagenet};
 use crate::data::{Split, archive, cifar, emnist, idx, picture::picture, stl10, svhn};
 use crate::io::checkpoint::State;
 use crate::io::safetensors::TensorFile;
@@ -38,6 +38,7 @@ pub const TARGETS: &[Target] = &[
     ("idx", idx),
     ("jpeg", jpeg),
     ("lists", lists),
+    ("npy", npy),
     ("safetensors", safetensors),
     ("stl10", stl10),
     ("svhn", svhn),
@@ -107,6 +108,13 @@ pub fn lists(bytes: &[u8]) {
         assert!(files.values().all(|&class| class < 2));
     }
     let _ = places365::list(path, &text);
+}
+
+/// NumPy's arrays of integers, as the labels of ImageNet 64x64.
+pub fn npy(bytes: &[u8]) {
+    if let Ok(values) = npz::integers(Path::new("fuzz"), bytes) {
+        assert!(values.len() <= bytes.len());
+    }
 }
 
 /// Zip, tar.gz, and tar by itself, which a fuzzer gets into more easily than through a checksum.

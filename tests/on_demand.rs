@@ -9,8 +9,12 @@ use files::*;
 use wavemix::data::{Datasets, Loader, Part, Place, Source};
 use wavemix::{Error, Rng};
 
+#[path = "on_demand/cityscapes.rs"]
+mod cityscapes;
 #[path = "on_demand/classes.rs"]
 mod classes;
+#[path = "on_demand/imagenet64.rs"]
+mod imagenet64;
 #[path = "on_demand/tiny_imagenet.rs"]
 mod tiny_imagenet;
 

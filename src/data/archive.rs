@@ -199,19 +199,8 @@ pub(crate) fn member<R: Read + Seek>(path: &Path, reader: &mut R, entry: &Entry)
     if entry.encrypted {
         return Err(broken("it is encrypted"));
     }
-    let local = span(path, reader, entry.header, 30)?;
-    if !local.starts_with(b"PK\x03\x04") {
-        return Err(broken("no header where the directory says"));
-    }
-    let skip = 30
-        + u64::from(LittleEndian::read_u16(&local[26..]))
-        + u64::from(LittleEndian::read_u16(&local[28..]));
-    let stored = span(
-        path,
-        reader,
-        entry.header.saturating_add(skip),
-        entry.stored,
-    )?;
+    let start = content_start(path, reader, entry)?;
+    let stored = span(path, reader, start, entry.stored)?;
     let bytes = match entry.method {
         0 => stored,
         8 if entry.size > justified(entry.stored) => {
@@ -250,6 +239,40 @@ pub(crate) fn member<R: Read + Seek>(path: &Path, reader: &mut R, entry: &Entry)
         path: inside,
         bytes,
     })
+}
+
+/// Where the bytes of an entry begin.
+fn content_start<R: Read + Seek>(path: &Path, reader: &mut R, entry: &Entry) -> Result<u64> {
+    let local = span(path, reader, entry.header, 30)?;
+    if !local.starts_with(b"PK\x03\x04") {
+        let what = "broken zip member: no header where the directory says";
+        return Err(Error::data(path.join(&entry.name), what));
+    }
+    let [name, extra] = [26, 28].map(|at| u64::from(LittleEndian::read_u16(&local[at..])));
+    Ok(entry.header.saturating_add(30 + name + extra))
+}
+
+/// Where the bytes of an entry lie and how many they are, if they are stored as they are.
+///
+/// # Errors
+/// A damaged archive.
+pub(crate) fn stored_at<R: Read + Seek>(
+    path: &Path,
+    reader: &mut R,
+    entry: &Entry,
+) -> Result<Option<(u64, u64)>> {
+    if entry.encrypted || entry.method != 0 || entry.stored != entry.size {
+        return Ok(None);
+    }
+    let start = content_start(path, reader, entry)?;
+    let length = reader
+        .seek(SeekFrom::End(0))
+        .map_err(Error::io("read", path))?;
+    if start.checked_add(entry.size).is_none_or(|end| end > length) {
+        let what = "broken zip member: the file ends within it";
+        return Err(Error::data(path.join(&entry.name), what));
+    }
+    Ok(Some((start, entry.size)))
 }
 
 /// `count` bytes from `at`, after checking that the file has them.

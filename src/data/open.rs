@@ -26,6 +26,13 @@ impl Source {
     /// by sample where it is too large for that: then from its folders, or from the official
     /// archives where these are zips or plain tars.
     ///
+    /// A sample is a picture of bytes `[h, w, 3]` and its class, an i64 `[]`; of Cityscapes an image
+    /// and the class of each pixel, i64 `[h, w]`, one of 19, or 255 where it is not to be judged: a
+    /// loss's `ignore_index`. Memory holds the names and places of the files, some 130 bytes each;
+    /// of ImageNet 64x64 also the arrays that its files hold compressed, at most 15.7 GB. Of these
+    /// sets the published files were not at hand: they are read in the formats that their publishers
+    /// describe.
+    ///
     /// Pictures have `size` rows and columns, or those that the papers of WaveMix use, resized as
     /// Pillow does (bilinear, without aliasing), whatever their aspect. Sets in memory are not
     /// resized.

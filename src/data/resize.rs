@@ -58,6 +58,21 @@ pub(super) fn resize(image: &[u8], [h, w, c]: [usize; 3], to: [usize; 2]) -> Vec
     out
 }
 
+/// A map `[h, w]` of a byte for each pixel as one of `to` rows and columns, each of which takes the
+/// pixel that its centre lies in; none of the sizes is 0.
+///
+/// Source: Pillow's `Image.resize` with `NEAREST`.
+pub(super) fn nearest(map: &[u8], [h, w]: [usize; 2], to: [usize; 2]) -> Vec<u8> {
+    let centre = |i: usize, from: usize, to: usize| (2 * i + 1) * from / (2 * to);
+    let columns: Vec<usize> = (0..to[1]).map(|x| centre(x, w, to[1])).collect();
+    let mut out = Vec::with_capacity(to[0] * to[1]);
+    for y in 0..to[0] {
+        let row = &map[centre(y, h, to[0]) * w..][..w];
+        out.extend(columns.iter().map(|&x| row[x]));
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -68,6 +83,26 @@ mod tests {
         assert_eq!(resize(&image, [2, 3, 3], [2, 3]), image);
         for to in [[1, 1], [7, 5], [40, 2]] {
             assert!(resize(&[77; 24], [4, 2, 3], to).iter().all(|&v| v == 77));
+        }
+    }
+
+    #[test]
+    fn nearest_pixels_are_those_of_pillow() {
+        // np.arange(20, dtype=np.uint8).reshape(4, 5) by Pillow 12.
+        let map: Vec<u8> = (0..20).collect();
+        let cases: [([usize; 2], &[u8]); 4] = [
+            ([2, 2], &[6, 8, 16, 18]),
+            (
+                [3, 7],
+                &[
+                    0, 1, 1, 2, 3, 3, 4, 10, 11, 11, 12, 13, 13, 14, 15, 16, 16, 17, 18, 18, 19,
+                ],
+            ),
+            ([1, 3], &[10, 12, 14]),
+            ([4, 5], &map),
+        ];
+        for (size, want) in cases {
+            assert_eq!(nearest(&map, [4, 5], size), want, "{size:?}");
         }
     }
 

@@ -4,7 +4,7 @@ use super::cifar::Kind;
 use super::emnist::Split;
 use super::glyphs::{Classes, Framing};
 use super::on_demand::root::OnDemand;
-use super::on_demand::{caltech256, inaturalist, places365, tiny_imagenet};
+use super::on_demand::{caltech256, cityscapes, imagenet64, inaturalist, places365, tiny_imagenet};
 use super::remotes::{self, Remote};
 
 /// What is known of a set.
@@ -281,4 +281,20 @@ pub(crate) static INATURALIST: Spec = on_demand(
     &inaturalist::SET,
     &[0.4642, 0.4807, 0.3768],
     &[0.2345, 0.2255, 0.2442],
+);
+
+/// The mean of each channel, which the papers of WaveMix subtract; they divide by nothing.
+pub(crate) static IMAGENET64: Spec = on_demand(
+    "ImageNet 64x64",
+    &imagenet64::SET,
+    &[0.4811, 0.4575, 0.4079],
+    &[1.0, 1.0, 1.0],
+);
+
+/// Constants of its own are not published: these are ImageNet's.
+pub(crate) static CITYSCAPES: Spec = on_demand(
+    "Cityscapes",
+    &cityscapes::SET,
+    &[0.485, 0.456, 0.406],
+    &[0.229, 0.224, 0.225],
 );

@@ -40,12 +40,16 @@ pub enum Source {
     SvhnWithoutExtra,
     /// Pictures of 200 of ImageNet's classes, 64 x 64, read on demand: see [`Source::open`].
     TinyImageNet,
+    /// All of ImageNet's pictures, made 64 x 64, read on demand.
+    ImageNet64,
     /// Pictures of any size of 256 kinds of things and of none of them, read on demand.
     Caltech256,
     /// Pictures of 365 kinds of scenes, 256 x 256, read on demand.
     Places365,
     /// Pictures of 10,000 species, 50 of each to train on, read on demand.
     INaturalist2021Mini,
+    /// Street scenes with a class for each pixel, read on demand.
+    Cityscapes,
 }
 
 /// Which part of a set has to be there.
@@ -69,9 +73,11 @@ impl Source {
             Source::Svhn,
             Source::SvhnWithoutExtra,
             Source::TinyImageNet,
+            Source::ImageNet64,
             Source::Caltech256,
             Source::Places365,
             Source::INaturalist2021Mini,
+            Source::Cityscapes,
         ];
         Split::ALL
             .into_iter()
@@ -92,9 +98,11 @@ impl Source {
             Source::Svhn => &sets::SVHN,
             Source::SvhnWithoutExtra => &sets::SVHN_WITHOUT_EXTRA,
             Source::TinyImageNet => &sets::TINY_IMAGENET,
+            Source::ImageNet64 => &sets::IMAGENET64,
             Source::Caltech256 => &sets::CALTECH256,
             Source::Places365 => &sets::PLACES365,
             Source::INaturalist2021Mini => &sets::INATURALIST,
+            Source::Cityscapes => &sets::CITYSCAPES,
         }
     }
 
@@ -327,8 +335,8 @@ impl Source {
 }
 
 /// The name that [`FromStr`] reads: `emnist-balanced`, `mnist`, `fashion-mnist`, `cifar-10`,
-/// `cifar-100`, `stl-10`, `svhn`, `svhn-without-extra`, `tiny-imagenet`, `caltech-256`,
-/// `places365-small`, `inaturalist-2021-mini`.
+/// `cifar-100`, `stl-10`, `svhn`, `svhn-without-extra`, `tiny-imagenet`,
+/// `imagenet-64x64`, `caltech-256`, `places365-small`, `inaturalist-2021-mini`, `cityscapes`.
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.title().to_lowercase().replace(' ', "-"))

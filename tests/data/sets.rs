@@ -10,7 +10,7 @@ fn names_parse_and_unknown_ones_list_the_choices() {
     assert_eq!(
         message("emnist".parse::<Source>()),
         "unknown data set `emnist`; choose one of emnist-balanced, emnist-byclass, emnist-bymerge, emnist-letters, \
-         emnist-digits, emnist-mnist, mnist, fashion-mnist, cifar-10, cifar-100, stl-10, svhn, svhn-without-extra, tiny-imagenet, caltech-256, places365-small, inaturalist-2021-mini"
+         emnist-digits, emnist-mnist, mnist, fashion-mnist, cifar-10, cifar-100, stl-10, svhn, svhn-without-extra, tiny-imagenet, imagenet-64x64, caltech-256, places365-small, inaturalist-2021-mini, cityscapes"
     );
     assert_eq!(
         message("fair".parse::<Split>()),

@@ -8,7 +8,10 @@
 //! anew each time: give its loader workers ([`Loader::with_workers`](super::Loader::with_workers)).
 
 pub(super) mod caltech256;
+pub(super) mod cityscapes;
+pub(super) mod imagenet64;
 pub(super) mod inaturalist;
+pub(crate) mod npz;
 mod pictures;
 pub(crate) mod places365;
 pub(super) mod root;

@@ -1,0 +1,180 @@
+//! ImageNet 64x64: all of ImageNet's pictures, made 64 x 64.
+//!
+//! ```text
+//! train_data_batch_1.npz .. train_data_batch_10.npz   1,281,167 images for training
+//! val_data.npz                                        50,000, the test set
+//!     data    u8 [n, 12288]: a red, a green, a blue plane, each 64 x 64 row by row
+//!     labels  integers [n], 1..1000, numbered by the set's own list, not by ImageNet's identifiers
+//!     mean    of the training images (not read)
+//! ```
+//!
+//! The published zips hold these files and have to be unpacked. Arrays that NumPy stored as they
+//! are stay on the disk; those that it compressed come into memory, which for all of the training
+//! images are 15.7 GB.
+//!
+//! The papers of WaveMix subtract the mean image, pixel by pixel, and divide by nothing. The
+//! constants of this set are the means of the channels, and deviations of 1.
+//!
+//! Source: Chrabaszcz, Loshchilov and Hutter, "A downsampled variant of ImageNet as an alternative
+//! to the CIFAR datasets" (2017). The published files were not at hand: the format is the one
+//! described there, and that TensorFlow Datasets reads. The pickles that are published too run code
+//! when read: they are not.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::npz::{Npz, Rows};
+use super::root::{OnDemand, Parts, Root};
+use crate::data::dataset::{Dataset, Sample, hash};
+use crate::data::picture::Picture;
+use crate::data::planes::{Order, interleave};
+use crate::{Error, Result, Tensor};
+
+/// Rows, and columns, of an image.
+const SIDE: usize = 64;
+
+/// Bytes of an image.
+const IMAGE: usize = 3 * SIDE * SIDE;
+
+const CLASSES: i64 = 1000;
+
+macro_rules! batch {
+    ($part:literal, $number:literal) => {
+        Root {
+            folders: &[
+                (
+                    concat!("Imagenet64_train_", $part, "_npz"),
+                    concat!("train_data_batch_", $number, ".npz"),
+                ),
+                (
+                    "Imagenet64_train_npz",
+                    concat!("train_data_batch_", $number, ".npz"),
+                ),
+                ("", concat!("train_data_batch_", $number, ".npz")),
+            ],
+            archives: &[],
+            optional: false,
+        }
+    };
+}
+
+pub(crate) static SET: OnDemand = OnDemand {
+    url: "https://image-net.org/download-images.php",
+    roots: &[
+        batch!("part1", "1"),
+        batch!("part1", "2"),
+        batch!("part1", "3"),
+        batch!("part1", "4"),
+        batch!("part1", "5"),
+        batch!("part2", "6"),
+        batch!("part2", "7"),
+        batch!("part2", "8"),
+        batch!("part2", "9"),
+        batch!("part2", "10"),
+        Root {
+            folders: &[("Imagenet64_val_npz", "val_data.npz"), ("", "val_data.npz")],
+            archives: &[],
+            optional: false,
+        },
+    ],
+    size: [SIDE, SIDE],
+    open,
+};
+
+fn open(roots: &[Option<PathBuf>], size: [usize; 2]) -> Result<Parts> {
+    let folders: Vec<&Path> = roots.iter().flatten().map(PathBuf::as_path).collect();
+    let Some((val, train)) = folders.split_last() else {
+        return Err(Error::Argument("ImageNet 64x64: no folders".into()));
+    };
+    let batches = train.iter().enumerate();
+    let batches = batches.map(|(i, folder)| folder.join(format!("train_data_batch_{}.npz", i + 1)));
+    let train = Images::open("training", &batches.collect::<Vec<_>>(), size)?;
+    let test = Images::open("test", &[val.join("val_data.npz")], size)?;
+    Ok(Parts {
+        train: Arc::new(train),
+        test: Arc::new(test),
+    })
+}
+
+/// The images of some files.
+struct Images {
+    name: String,
+    /// The images of each file, and the number of the first of them.
+    files: Vec<(Rows, usize)>,
+    labels: Vec<i64>,
+    classes: Vec<String>,
+    size: [usize; 2],
+}
+
+impl Images {
+    fn open(part: &str, paths: &[PathBuf], size: [usize; 2]) -> Result<Images> {
+        if size.contains(&0) {
+            let [h, w] = size;
+            let what = format!("pictures need rows and columns, not {h} x {w}");
+            return Err(Error::Argument(what));
+        }
+        let (mut files, mut labels) = (Vec::new(), Vec::new());
+        for path in paths {
+            let npz = Npz::open(path)?;
+            let ((rows, count), own) = (npz.rows("data", IMAGE)?, npz.integers("labels")?);
+            if own.len() != count {
+                let what = format!("holds {} labels, but {count} images", own.len());
+                return Err(Error::data(path, what));
+            }
+            if let Some((i, label)) =
+                (own.iter().enumerate()).find(|(_, label)| !(1..=CLASSES).contains(*label))
+            {
+                let what = format!("label {label} of image {i} is not within 1..={CLASSES}");
+                return Err(Error::data(path, what));
+            }
+            files.push((rows, labels.len()));
+            labels.extend(own.into_iter().map(|label| label - 1));
+        }
+        Ok(Images {
+            name: format!("ImageNet 64x64, {part}"),
+            files,
+            labels,
+            classes: (1..=CLASSES).map(|class| class.to_string()).collect(),
+            size,
+        })
+    }
+}
+
+impl Dataset for Images {
+    fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    fn sample(&self, index: usize) -> Result<Sample> {
+        let file = self.files.partition_point(|(_, first)| *first <= index) - 1;
+        let (rows, first) = &self.files[file];
+        let mut planes = vec![0; IMAGE];
+        rows.read(index - first, &mut planes)?;
+        let mut pixels = Vec::with_capacity(IMAGE);
+        interleave(&planes, SIDE, Order::Rows, &mut pixels);
+        let picture = Picture {
+            name: format!("{}[{index}]", self.name),
+            size: [SIDE, SIDE, 3],
+            pixels,
+        };
+        Ok(Sample {
+            input: picture.into_rgb(self.size)?,
+            target: Tensor::scalar(self.labels[index]),
+        })
+    }
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn classes(&self) -> &[String] {
+        &self.classes
+    }
+
+    /// The number of images, and a hash of their classes.
+    fn fingerprint(&self) -> String {
+        let labels = hash(self.labels.iter().map(|&label| label as u64));
+        let (n, [h, w]) = (self.len(), self.size);
+        format!("{}: {n} images as {h}x{w}, labels {labels:016x}", self.name)
+    }
+}
