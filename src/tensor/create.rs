@@ -103,21 +103,26 @@ impl Tensor {
     #[track_caller]
     pub fn normal(shape: impl Into<Shape>, mean: f64, std: f64, dtype: DType, rng: &Rng) -> Tensor {
         Tensor::drawn(shape.into(), dtype, |block| {
-            let [a, b, c, d] = rng.block(block);
-            let ((a, b), (c, d)) = (normal_pair(a, b), normal_pair(c, d));
-            [a, b, c, d].map(|z| mean + std * z)
+            four_normal(rng, block).map(|z| mean + std * z)
         })
     }
 
     /// Normal with mean 0 and this standard deviation, but for what lies outside of `-2..=2`: those
-    /// bounds are numbers, not multiples of `std`. Element i depends on `rng`'s identity and i alone.
+    /// bounds are numbers, not multiples of `std`. Within them elements are those of
+    /// [`Tensor::normal`]; all depend on `rng`'s identity and their index alone.
     ///
     /// Source: `torch.nn.init.trunc_normal_`, whose bounds these are unless others are given.
     #[doc(alias = "trunc_normal_")]
     #[track_caller]
     pub fn truncated_normal(shape: impl Into<Shape>, std: f64, dtype: DType, rng: &Rng) -> Tensor {
         Tensor::drawn(shape.into(), dtype, |block| {
-            std::array::from_fn(|i| truncated_normal(std, rng, 4 * block + i as u64))
+            let mut four = four_normal(rng, block).map(|z| std * z);
+            for (i, x) in (4 * block..).zip(&mut four) {
+                if x.abs() > 2.0 {
+                    *x = truncated_normal(std, rng, i);
+                }
+            }
+            four
         })
     }
 
@@ -203,7 +208,15 @@ impl Tensor {
     }
 }
 
-/// Element i of [`Tensor::truncated_normal`], by rejection: candidate k comes from child k of `rng`.
+/// Four standard normal numbers of a block of `rng`'s words.
+fn four_normal(rng: &Rng, block: u64) -> [f64; 4] {
+    let [a, b, c, d] = rng.block(block);
+    let ((a, b), (c, d)) = (normal_pair(a, b), normal_pair(c, d));
+    [a, b, c, d]
+}
+
+/// Element i of [`Tensor::truncated_normal`] where [`Tensor::normal`]'s lies outside, by rejection:
+/// candidate k comes from child k of `rng`.
 ///
 /// A narrow normal distribution has most of itself within the bounds, and is drawn from until it
 /// hits them. A wide one hardly falls there: its density is cut out of a uniform distribution of the
@@ -219,8 +232,8 @@ fn truncated_normal(std: f64, rng: &Rng, i: u64) -> f64 {
             Some(x).filter(|x| unit(d) <= (-0.5 * (x / std).powi(2)).exp())
         }
     };
-    // None of a hundred has a chance below 2^-100, unless std is not a number: nor is x then.
-    (0..100).find_map(candidate).unwrap_or(0.0 * std)
+    // That none of a hundred is taken has a chance below 2^-100.
+    (0..100).find_map(candidate).unwrap_or(0.0)
 }
 
 /// [`Tensor::build`], with `fill` called once at most.
