@@ -1,6 +1,8 @@
 //! The models that the papers compare WaveMix with, against their reference implementations:
 //! `goldens/models/` wrote the numbers.
 
+#[path = "baselines/cct.rs"]
+mod cct;
 #[path = "baselines/convmixer.rs"]
 mod convmixer;
 #[path = "baselines/golden.rs"]
@@ -96,6 +98,7 @@ const FAMILIES: &[(&[Case], &[Count])] = &[
     (mobilenet::CASES, mobilenet::COUNTS),
     (convmixer::CASES, convmixer::COUNTS),
     (vit::CASES, vit::COUNTS),
+    (cct::CASES, cct::COUNTS),
 ];
 
 fn cases() -> impl Iterator<Item = &'static Case> {

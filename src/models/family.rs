@@ -125,6 +125,15 @@ pub(super) fn truth(setting: &str, value: &str) -> Result<bool> {
     parsed(setting, "true or false", value)
 }
 
+/// The numbers of a setting, `2,1,1`.
+pub(super) fn numbers(setting: &str, value: &str) -> Result<Vec<usize>> {
+    let each = value.split(',').map(str::trim).map(str::parse);
+    each.collect::<Result<_, _>>().map_err(|_| {
+        let what = "whole numbers with commas between them";
+        Error::Argument(format!("the setting `{setting}` is {what}, got `{value}`"))
+    })
+}
+
 fn parsed<T: FromStr>(setting: &str, what: &str, value: &str) -> Result<T> {
     value.parse().map_err(|_| {
         let what = format!("the setting `{setting}` is {what}, got `{value}`");

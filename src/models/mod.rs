@@ -9,7 +9,10 @@
 //! | `MobileNetV2`, `MobileNetV2-<width>` | [`MobileNetV2`] |
 //! | `ConvMixer-<dim>/<blocks>` | [`ConvMixer`] |
 //! | `ViT-<dim>/<layers>x<heads>` | [`ViT`] |
+//! | `ViT-Lite-<dim>/<layers>x<heads>`, `ViT-<layers>/<patch>` | [`ViTLite`] |
+//! | `CCT-<dim>/<layers>x<heads>` | [`Cct`] |
 
+mod cct;
 mod config;
 mod convmixer;
 mod family;
@@ -21,8 +24,10 @@ mod saved;
 mod summary;
 mod transformer;
 mod vit;
+mod vit_lite;
 mod wavemix;
 
+pub use cct::Cct;
 pub use config::Config;
 pub use convmixer::ConvMixer;
 pub use family::Task;
@@ -32,6 +37,7 @@ pub use resnet::{ResNet, ResNetStem, ResidualBlock};
 pub use saved::{ImageMeta, Saved};
 pub use summary::{Row, Summary};
 pub use vit::ViT;
+pub use vit_lite::ViTLite;
 pub use wavemix::{BlockKind, LiteBlock, Mixing, Resize, Stem, WaveMix};
 
 use crate::params::Names;

@@ -4,11 +4,13 @@
 //! table below. From the two follow `--model`, weight files that say what they are of, summaries,
 //! the largest batch and the benches.
 
+use super::cct::Cct;
 use super::convmixer::ConvMixer;
 use super::family::Family;
 use super::mobilenet::MobileNetV2;
 use super::resnet::ResNet;
 use super::vit::ViT;
+use super::vit_lite::ViTLite;
 use super::wavemix::WaveMix;
 
 macro_rules! registry {
@@ -63,4 +65,8 @@ registry! {
     ConvMixer,
     /// The vision transformers.
     ViT,
+    /// The vision transformers of the CCT paper.
+    ViTLite,
+    /// The compact convolutional transformers.
+    Cct,
 }

@@ -1,7 +1,7 @@
 //! What the transformers for images share: attention, MLP, class token and positions.
 
 use super::family::{Common, check_counts};
-use crate::nn::{Dropout, Linear};
+use crate::nn::Linear;
 use crate::ops::{concat, matmul_with};
 use crate::params::{FileLayout, Init, Names, ParamId};
 use crate::{Error, Module, Pass, Result, Var};
@@ -38,6 +38,25 @@ pub(super) fn check_images(images: &Var, common: &Common) -> Result<()> {
     }
 }
 
+/// Dropout where the pass trains.
+#[track_caller]
+pub(super) fn dropout(pass: &Pass, x: &Var, p: f64) -> Result<Var> {
+    match pass.rng() {
+        Some(rng) => x.dropout(p, &rng),
+        None => Ok(x.clone()),
+    }
+}
+
+/// The branch beside a shortcut, left out for some images where the pass trains: see
+/// [`Var::drop_path`].
+#[track_caller]
+pub(super) fn drop_path(pass: &Pass, x: &Var, p: f64) -> Result<Var> {
+    match pass.rng() {
+        Some(rng) => x.drop_path(p, &rng),
+        None => Ok(x.clone()),
+    }
+}
+
 /// Attention: each token becomes a mean of the values, weighted by how well its query meets their
 /// keys.
 ///
@@ -45,19 +64,19 @@ pub(super) fn check_images(images: &Var, common: &Common) -> Result<()> {
 /// y = dropout(softmax(q k' / sqrt(d))) v
 /// ```
 ///
-/// Shapes: q `[n, heads, l, d]`, k and v `[n, heads, m, d]`, y as q. The softmax is kept for the
+/// Shapes: q `[n, heads, l, d]`, k and v `[n, heads, m, d]`, y as q. The dropout has probability p. The softmax is kept for the
 /// backward pass, and with dropout once more.
 ///
 /// Source: "Attention is all you need" (arXiv 1706.03762), section 3.2.1.
 #[track_caller]
-pub(super) fn attention(pass: &Pass, qkv: [&Var; 3], dropout: &Dropout) -> Result<Var> {
+pub(super) fn attention(pass: &Pass, qkv: [&Var; 3], p: f64) -> Result<Var> {
     let [q, k, v] = qkv;
     let d = q.shape().last().copied().unwrap_or(1);
     let q = q.mul_scalar(1.0 / (d as f64).sqrt())?;
     // [n, heads, l, d] x [n, heads, m, d]' -> [n, heads, l, m]
     let map = matmul_with(&q, k, false, true)?.softmax(3)?;
     // [n, heads, l, m] x [n, heads, m, d] -> [n, heads, l, d]
-    dropout.forward(pass, &map)?.matmul(v)
+    dropout(pass, &map, p)?.matmul(v)
 }
 
 /// Tokens `[n, length, parts heads d]` as `[n, parts heads, length, d]`.
@@ -83,8 +102,8 @@ pub(super) struct SelfAttention {
     qkv: Linear,
     proj: Linear,
     heads: usize,
-    map_dropout: Dropout,
-    dropout: Dropout,
+    map_dropout: f64,
+    dropout: f64,
 }
 
 impl SelfAttention {
@@ -102,19 +121,19 @@ impl SelfAttention {
             qkv,
             proj: Linear::new(names, "proj", [dim, dim])?,
             heads,
-            map_dropout: Dropout::new(0.0)?,
-            dropout: Dropout::new(0.0)?,
+            map_dropout: 0.0,
+            dropout: 0.0,
         })
     }
 
     /// The same layers, which in training drop weights of the means with the probability `map`, and
     /// elements of the output with the probability `output`.
-    pub fn with_dropout(self, map: f64, output: f64) -> Result<SelfAttention> {
-        Ok(SelfAttention {
-            map_dropout: Dropout::new(map)?,
-            dropout: Dropout::new(output)?,
+    pub fn with_dropout(self, map: f64, output: f64) -> SelfAttention {
+        SelfAttention {
+            map_dropout: map,
+            dropout: output,
             ..self
-        })
+        }
     }
 }
 
@@ -123,9 +142,9 @@ impl Module for SelfAttention {
     fn forward(&self, pass: &Pass, x: &Var) -> Result<Var> {
         let qkv = split_heads(&self.qkv.forward(pass, x)?, 3 * self.heads)?;
         let parts = qkv.chunk(3, 1)?;
-        let y = attention(pass, [&parts[0], &parts[1], &parts[2]], &self.map_dropout)?;
+        let y = attention(pass, [&parts[0], &parts[1], &parts[2]], self.map_dropout)?;
         let y = self.proj.forward(pass, &join_heads(&y)?)?;
-        self.dropout.forward(pass, &y)
+        dropout(pass, &y, self.dropout)
     }
 }
 
@@ -133,7 +152,6 @@ impl Module for SelfAttention {
 pub(super) struct Mlp {
     layers: [Linear; 2],
     p: f64,
-    dropout: Dropout,
 }
 
 impl Mlp {
@@ -151,7 +169,6 @@ impl Mlp {
                 Linear::new(names, layers[1], [hidden, dim])?,
             ],
             p,
-            dropout: Dropout::new(p)?,
         })
     }
 }
@@ -162,7 +179,7 @@ impl Module for Mlp {
         let [first, second] = &self.layers;
         let hidden = first.forward(pass, x)?;
         let hidden = hidden.gelu_dropout(self.p, pass.rng().as_ref())?;
-        self.dropout.forward(pass, &second.forward(pass, &hidden)?)
+        dropout(pass, &second.forward(pass, &hidden)?, self.p)
     }
 }
 

@@ -203,7 +203,7 @@ impl Block {
         let norm1 = LayerNorm::new(names, "norm1", vit.dim)?.with_eps(vit.eps);
         let (mut of_attention, sizes) = (names.within("attn"), [vit.dim, vit.heads]);
         let attention = SelfAttention::new(&mut of_attention, sizes, vit.qkv_bias)?
-            .with_dropout(0.0, common.dropout)?;
+            .with_dropout(0.0, common.dropout);
         let norm2 = LayerNorm::new(names, "norm2", vit.dim)?.with_eps(vit.eps);
         let (layers, sizes) = (["fc1", "fc2"], [vit.dim, vit.mlp]);
         Ok(Block {
