@@ -5,6 +5,8 @@
 mod cct;
 #[path = "baselines/convmixer.rs"]
 mod convmixer;
+#[path = "baselines/cvt.rs"]
+mod cvt;
 #[path = "baselines/golden.rs"]
 mod golden;
 mod helpers;
@@ -99,6 +101,7 @@ const FAMILIES: &[(&[Case], &[Count])] = &[
     (convmixer::CASES, convmixer::COUNTS),
     (vit::CASES, vit::COUNTS),
     (cct::CASES, cct::COUNTS),
+    (cvt::CASES, cvt::COUNTS),
 ];
 
 fn cases() -> impl Iterator<Item = &'static Case> {

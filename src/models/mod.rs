@@ -11,10 +11,12 @@
 //! | `ViT-<dim>/<layers>x<heads>` | [`ViT`] |
 //! | `ViT-Lite-<dim>/<layers>x<heads>`, `ViT-<layers>/<patch>` | [`ViTLite`] |
 //! | `CCT-<dim>/<layers>x<heads>` | [`Cct`] |
+//! | `CvT-<dim>/<layers>x<heads>` | [`CvT`] |
 
 mod cct;
 mod config;
 mod convmixer;
+mod cvt;
 mod family;
 mod head;
 mod mobilenet;
@@ -30,6 +32,7 @@ mod wavemix;
 pub use cct::Cct;
 pub use config::Config;
 pub use convmixer::ConvMixer;
+pub use cvt::CvT;
 pub use family::Task;
 pub use mobilenet::{InvertedResiduals, MobileNetV2};
 pub use registry::{Architecture, names};

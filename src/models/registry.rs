@@ -6,6 +6,7 @@
 
 use super::cct::Cct;
 use super::convmixer::ConvMixer;
+use super::cvt::CvT;
 use super::family::Family;
 use super::mobilenet::MobileNetV2;
 use super::resnet::ResNet;
@@ -69,4 +70,6 @@ registry! {
     ViTLite,
     /// The compact convolutional transformers.
     Cct,
+    /// The convolutional vision transformers.
+    CvT,
 }

@@ -2,7 +2,7 @@
 
 use super::family::{Common, check_counts};
 use crate::nn::Linear;
-use crate::ops::{concat, matmul_with};
+use crate::ops::{concat, layer_norm, matmul_with};
 use crate::params::{FileLayout, Init, Names, ParamId};
 use crate::{Error, Module, Pass, Result, Var};
 
@@ -226,4 +226,39 @@ impl Module for Positions {
 #[track_caller]
 pub(super) fn class_token(x: &Var) -> Result<Var> {
     x.slice(1, 0..1)?.flatten(1)
+}
+
+/// LayerNorm over the channels of a map, whose weights `g` and `b` are `[1, channels, 1, 1]` in files.
+pub(super) struct ChannelNorm {
+    name: String,
+    weights: [ParamId; 2],
+    channels: usize,
+}
+
+impl ChannelNorm {
+    /// Declares `name.g` and `name.b`.
+    pub fn new(names: &mut Names, name: &str, channels: usize) -> ChannelNorm {
+        let mut names = names.within(name);
+        let mut declare = |name, value| {
+            let (shape, init) = ([1, 1, 1, channels], Init::Constant(value));
+            names.param(name, shape, init, FileLayout::ChannelsFirst)
+        };
+        ChannelNorm {
+            name: name.to_owned(),
+            weights: [declare("g", 1.0), declare("b", 0.0)],
+            channels,
+        }
+    }
+}
+
+impl Module for ChannelNorm {
+    /// `[n, h, w, channels]` to the same.
+    #[track_caller]
+    fn forward(&self, pass: &Pass, x: &Var) -> Result<Var> {
+        let _layer = pass.enter(&*self.name);
+        let [g, b] = self.weights;
+        let g = pass.uncast(g)?.reshape([self.channels])?;
+        let b = pass.uncast(b)?.reshape([self.channels])?;
+        layer_norm(x, &g, &b, 1e-5)
+    }
 }
