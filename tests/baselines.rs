@@ -10,6 +10,8 @@ mod cvt;
 #[path = "baselines/golden.rs"]
 mod golden;
 mod helpers;
+#[path = "baselines/hybrid_vin.rs"]
+mod hybrid_vin;
 #[path = "baselines/mobilenet.rs"]
 mod mobilenet;
 #[path = "baselines/resnet.rs"]
@@ -102,6 +104,7 @@ const FAMILIES: &[(&[Case], &[Count])] = &[
     (vit::CASES, vit::COUNTS),
     (cct::CASES, cct::COUNTS),
     (cvt::CASES, cvt::COUNTS),
+    (hybrid_vin::CASES, hybrid_vin::COUNTS),
 ];
 
 fn cases() -> impl Iterator<Item = &'static Case> {

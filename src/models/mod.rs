@@ -12,6 +12,7 @@
 //! | `ViT-Lite-<dim>/<layers>x<heads>`, `ViT-<layers>/<patch>` | [`ViTLite`] |
 //! | `CCT-<dim>/<layers>x<heads>` | [`Cct`] |
 //! | `CvT-<dim>/<layers>x<heads>` | [`CvT`] |
+//! | `HybridViN-<dim>/<layers>x<heads>` | [`HybridViN`] |
 
 mod cct;
 mod config;
@@ -19,7 +20,9 @@ mod convmixer;
 mod cvt;
 mod family;
 mod head;
+mod hybrid_vin;
 mod mobilenet;
+mod nystrom;
 mod registry;
 mod resnet;
 mod saved;
@@ -34,6 +37,7 @@ pub use config::Config;
 pub use convmixer::ConvMixer;
 pub use cvt::CvT;
 pub use family::Task;
+pub use hybrid_vin::HybridViN;
 pub use mobilenet::{InvertedResiduals, MobileNetV2};
 pub use registry::{Architecture, names};
 pub use resnet::{ResNet, ResNetStem, ResidualBlock};

@@ -8,6 +8,7 @@ use super::cct::Cct;
 use super::convmixer::ConvMixer;
 use super::cvt::CvT;
 use super::family::Family;
+use super::hybrid_vin::HybridViN;
 use super::mobilenet::MobileNetV2;
 use super::resnet::ResNet;
 use super::vit::ViT;
@@ -72,4 +73,6 @@ registry! {
     Cct,
     /// The convolutional vision transformers.
     CvT,
+    /// The hybrid vision Nystromformers.
+    HybridViN,
 }
