@@ -55,6 +55,8 @@ const LECUN: &[&str] = &[
 const STANFORD: &[&str] = &["http://ai.stanford.edu/~acoates/stl10/"];
 const HOUSE_NUMBERS: &[&str] = &["http://ufldl.stanford.edu/housenumbers/"];
 
+const CSAIL: &[&str] = &["http://data.csail.mit.edu/places/places365/"];
+
 pub(super) const EMNIST: &[Remote] = &[remote(
     "gzip.zip",
     NIST,
@@ -156,5 +158,27 @@ pub(super) const SVHN: [Remote; 3] = [
         HOUSE_NUMBERS,
         64_275_384,
         "cdce80dfb2a2c4c6160906d0bd7c68ec5a99d7ca4831afa54f09182025b6a75b",
+    ),
+];
+
+/// The lists, test images, training images.
+pub(super) const PLACES365: &[Remote] = &[
+    remote(
+        "filelist_places365-standard.tar",
+        CSAIL,
+        67_498_496,
+        "520699e00d69b63ddc29fac54645aa00ce1c10ca42e288960aa1cf791d6e9aa9",
+    ),
+    remote(
+        "val_256.tar",
+        CSAIL,
+        525_158_400,
+        "24b4e639ef12a0012af525bc4cb443e4ab4aaea8369a1fb009b70e4a4aad5d48",
+    ),
+    remote(
+        "train_256_places365standard.tar",
+        CSAIL,
+        26_103_685_120,
+        "0ade5d7d38c682aa0203014a2b99ad3bf608bf1de0f151dc0d80efba54660a0a",
     ),
 ];

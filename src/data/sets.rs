@@ -269,12 +269,15 @@ pub(crate) static CALTECH256: Spec = on_demand(
     &[0.229, 0.224, 0.225],
 );
 
-pub(crate) static PLACES365: Spec = on_demand(
-    "Places365 small",
-    &places365::SET,
-    &[0.4577, 0.4413, 0.4078],
-    &[0.2695, 0.2671, 0.2853],
-);
+pub(crate) static PLACES365: Spec = Spec {
+    remotes: remotes::PLACES365,
+    ..on_demand(
+        "Places365 small",
+        &places365::SET,
+        &[0.4577, 0.4413, 0.4078],
+        &[0.2695, 0.2671, 0.2853],
+    )
+};
 
 pub(crate) static INATURALIST: Spec = on_demand(
     "iNaturalist 2021 mini",

@@ -187,7 +187,7 @@ fn a_set_that_is_not_fetched_says_where_it_is_published() {
 #[test]
 fn every_remote_lands_where_it_is_looked_for() {
     let fetched = |source: &Source| !source.remotes().is_empty();
-    assert_eq!(Source::all().into_iter().filter(fetched).count(), 13);
+    assert_eq!(Source::all().into_iter().filter(fetched).count(), 14);
     for source in Source::all().into_iter().filter(fetched) {
         let folder = Folder::new(&format!("lands-{source}"));
         for remote in source.remotes() {
