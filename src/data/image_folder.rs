@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::dataset::{Dataset, Sample, hash};
 use super::picture::read_pictures;
+use super::resize::check_size;
 use crate::{Error, Result, Tensor};
 
 /// Pictures in folders, a folder for each class: `FOLDER/cat/1.png`, `FOLDER/dog/a/2.png`.
@@ -43,12 +44,7 @@ impl ImageFolder {
     /// A folder that cannot be read; one without folders, a class without pictures; a size of 0.
     pub fn new(folder: impl AsRef<Path>, size: [usize; 2]) -> Result<ImageFolder> {
         let folder = folder.as_ref();
-        if size.contains(&0) {
-            return Err(Error::Argument(format!(
-                "pictures need rows and columns, not {} x {}",
-                size[0], size[1]
-            )));
-        }
+        check_size(size)?;
         let (mut classes, mut files) = (Vec::new(), Vec::new());
         for path in entries(folder)?.into_iter().filter(|path| path.is_dir()) {
             let known = files.len();

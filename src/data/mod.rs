@@ -4,10 +4,11 @@
 //! A [`Dataset`] is samples by their numbers, a [`Loader`] makes batches of any.
 //!
 //! From a folder to a model: [`Source`] finds a set's files ([`Place`]: a folder or an archive read
-//! in place), decodes them ([`idx`] with [`emnist`], [`cifar`], [`stl10`], [`svhn`]) to a [`TrainTest`]
-//! of [`ImageSet`]s, and a [`Loader`] makes batches of one. [`glyphs`] draws a `TrainTest` instead of reading it.
-//! [`Source::open`] gives sets that are too large for memory too, as [`Dataset`]s that decode a
-//! sample when it is asked for. `Downloader` fetches what is missing, when told to (feature `download`).
+//! in place), decodes them ([`idx`] with [`emnist`], [`cifar`], [`stl10`], [`svhn`]) to a
+//! [`TrainTest`] of [`ImageSet`]s, and a [`Loader`] makes batches of one. [`glyphs`] draws a
+//! `TrainTest` instead of reading it. [`Source::open`] gives sets that are too large for memory too,
+//! as [`Dataset`]s that decode a sample when it is asked for. `Downloader` fetches what is missing,
+//! when told to (feature `download`).
 //!
 //! Decoders take any bytes: what is wrong with a file is an error that names the file and the
 //! place, never a panic, and never an allocation that the size of the file does not justify.

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::dataset::Dataset;
+use super::loader::Loader;
 use super::sets::Format;
 use super::source::Source;
 use crate::{Error, Result};
@@ -19,6 +20,17 @@ pub struct Datasets {
     pub mean: Vec<f32>,
     /// Standard deviation of each channel, in units of 0..1.
     pub std: Vec<f32>,
+}
+
+impl Datasets {
+    /// Batches of so many normalised samples: of the training set, and of the test set.
+    ///
+    /// # Errors
+    /// Those of [`Loader::new`].
+    pub fn loaders(self, batch_size: usize) -> Result<(Loader, Loader)> {
+        let loader = |data| Loader::new(data, batch_size)?.normalised(&self.mean, &self.std);
+        Ok((loader(self.train)?, loader(self.test)?))
+    }
 }
 
 impl Source {
@@ -38,9 +50,9 @@ impl Source {
     /// resized.
     ///
     /// ```no_run
-    /// use wavemix::data::{Loader, Source};
-    /// let set = Source::TinyImageNet.open("/data", None)?;
-    /// let train = Loader::new(set.train, 64)?.normalised(&set.mean, &set.std)?.with_workers(4);
+    /// use wavemix::data::Source;
+    /// let (train, test) = Source::TinyImageNet.open("/data", None)?.loaders(64)?;
+    /// let train = train.with_workers(4);
     /// # Ok::<(), wavemix::Error>(())
     /// ```
     ///

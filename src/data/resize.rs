@@ -1,5 +1,7 @@
 //! Pictures made larger or smaller.
 
+use crate::{Error, Result};
+
 /// For one output along an axis: the first input that it reads, and the weight of that and of those
 /// behind it. The weights add up to 1.
 struct Taps {
@@ -28,6 +30,16 @@ fn taps(from: usize, to: usize) -> Vec<Taps> {
         }
     };
     (0..to).map(of).collect()
+}
+
+/// Refuses a size that no picture can have.
+pub(super) fn check_size([h, w]: [usize; 2]) -> Result<()> {
+    match [h, w].contains(&0) {
+        true => Err(Error::Argument(format!(
+            "pictures need rows and columns, not {h} x {w}"
+        ))),
+        false => Ok(()),
+    }
 }
 
 /// An image `[h, w, c]` of bytes as one of `to` rows and columns; none of the sizes is 0.

@@ -107,7 +107,8 @@ fn cityscapes_has_a_class_for_each_pixel() {
     let set = Source::Cityscapes
         .open(packed.path(), Some([2, 4]))
         .unwrap();
-    let loader = Loader::new(set.test, 1).unwrap().with_augment(mirrored);
+    let (_, loader) = set.loaders(1).unwrap();
+    let loader = loader.with_augment(mirrored);
     let mut seen = std::collections::BTreeSet::new();
     for epoch in 0..20 {
         for batch in loader.epoch(&Rng::new(0), epoch, 0).unwrap() {

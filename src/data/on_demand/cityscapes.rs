@@ -10,7 +10,7 @@
 //! labels of the official test images are dummies: these are not read.
 //!
 //! A target is i64 `[h, w]`: one of the 19 classes that are evaluated, the *train ids*, or
-//! [`IGNORED`] for all other ids, a loss's `ignore_index`. Images are resized as Pillow's bilinear
+//! 255 for all other ids, a loss's `ignore_index`. Images are resized as Pillow's bilinear
 //! filter does, maps take the nearest pixel. The papers of WaveMix use 256 x 512, and count the
 //! ignored pixels as a class of their own.
 //!
@@ -26,11 +26,11 @@ use super::root::{OnDemand, Parts, Root};
 use super::store::Store;
 use crate::data::dataset::{Dataset, Sample, hash};
 use crate::data::picture::picture;
-use crate::data::resize::nearest;
+use crate::data::resize::{check_size, nearest};
 use crate::{Error, Result, Tensor};
 
 /// The target of a pixel that is not evaluated.
-pub const IGNORED: i64 = 255;
+const IGNORED: i64 = 255;
 
 /// The classes that are evaluated, in the order of their train ids, with their ids in the files.
 const CLASSES: [(&str, u8); 19] = [
@@ -130,11 +130,7 @@ impl Scenes {
         pairs: Vec<[usize; 2]>,
         size: [usize; 2],
     ) -> Result<Scenes> {
-        if size.contains(&0) {
-            let [h, w] = size;
-            let what = format!("pictures need rows and columns, not {h} x {w}");
-            return Err(Error::Argument(what));
-        }
+        check_size(size)?;
         if pairs.is_empty() {
             return Err(Error::data(
                 images.root(),

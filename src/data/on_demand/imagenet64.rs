@@ -28,6 +28,7 @@ use super::root::{OnDemand, Parts, Root};
 use crate::data::dataset::{Dataset, Sample, hash};
 use crate::data::picture::Picture;
 use crate::data::planes::{Order, interleave};
+use crate::data::resize::check_size;
 use crate::{Error, Result, Tensor};
 
 /// Rows, and columns, of an image.
@@ -59,7 +60,7 @@ macro_rules! batch {
 }
 
 pub(crate) static SET: OnDemand = OnDemand {
-    url: "https://image-net.org/download-images.php",
+    url: "https://image-net.org/download-images.php, in zips to unpack",
     roots: &[
         batch!("part1", "1"),
         batch!("part1", "2"),
@@ -108,11 +109,7 @@ struct Images {
 
 impl Images {
     fn open(part: &str, paths: &[PathBuf], size: [usize; 2]) -> Result<Images> {
-        if size.contains(&0) {
-            let [h, w] = size;
-            let what = format!("pictures need rows and columns, not {h} x {w}");
-            return Err(Error::Argument(what));
-        }
+        check_size(size)?;
         let (mut files, mut labels) = (Vec::new(), Vec::new());
         for path in paths {
             let npz = Npz::open(path)?;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::store::Store;
 use crate::data::dataset::{Dataset, Sample, hash};
 use crate::data::picture::picture;
+use crate::data::resize::check_size;
 use crate::{Error, Result, Tensor};
 
 /// Whether the ending of a name is that of a PNG or JPEG picture.
@@ -76,11 +77,7 @@ impl PictureSet {
         size: [usize; 2],
         class: impl Fn(&str) -> Option<usize>,
     ) -> Result<PictureSet> {
-        let [h, w] = size;
-        if size.contains(&0) {
-            let what = format!("pictures need rows and columns, not {h} x {w}");
-            return Err(Error::Argument(what));
-        }
+        check_size(size)?;
         let known = |(i, name): (usize, &str)| Some((i, class(name)? as i64));
         let pictures = store.names().enumerate();
         let pictures = pictures.filter(|(_, name)| is_picture(name));
