@@ -15,7 +15,7 @@ use std::collections::HashMap;
 use crate::{DType, Device, Error, Result, Rng, Shape, Tensor};
 
 use identity::Owner;
-use names::Plan;
+use names::{Plan, Start};
 
 pub use entry::{Entry, Group, Init};
 pub(crate) use identity::ParamKey;
@@ -47,11 +47,11 @@ pub struct Params {
 
 impl Params {
     /// Lets `build` declare a model's weights, then allocates and initialises them: parameter i
-    /// from child i of `rng`.
+    /// from child i of `rng`, drawn buffers from children counted down from the last.
     ///
     /// # Errors
-    /// Those of `build`; a name declared twice; a shape that its [`FileLayout`] does not fit; a
-    /// dtype other than f32 or f64; more elements than memory can hold.
+    /// Those of `build`; a name declared twice; a shape that its [`FileLayout`] or a drawn buffer's
+    /// elements do not fit; a dtype other than f32 or f64; more elements than memory can hold.
     pub fn declare<M>(
         dtype: DType,
         rng: &Rng,
@@ -62,17 +62,24 @@ impl Params {
         let (index, count) = plan.place()?;
         let arena = Tensor::full_on(Device::Cpu, Shape::new(&[count])?, 0.0, dtype)?;
         let mut buffers = Vec::new();
-        for (name, shape, value) in plan.buffers {
+        for (i, (name, shape, start)) in plan.buffers.into_iter().enumerate() {
             if index.contains_key(&name) || buffers.iter().any(|(known, _)| *known == name) {
                 return Err(Error::Argument(format!(
                     "the buffer `{name}` is declared twice"
                 )));
             }
-            let filled = |value| Tensor::full_on(Device::Cpu, Shape::new(&shape)?, value, dtype);
-            buffers.push((
-                name,
-                value.map_or_else(|| Ok(Tensor::scalar(0i64)), filled)?,
-            ));
+            let value = match start {
+                Start::Counter => Tensor::scalar(0i64),
+                Start::Filled(value) => {
+                    Tensor::full_on(Device::Cpu, Shape::new(&shape)?, value, dtype)?
+                }
+                Start::Drawn(draw) => {
+                    // Parameters count up from child 0.
+                    let elements = draw(&shape, &rng.child(u64::MAX - i as u64));
+                    Tensor::from_vec(elements, shape)?.cast(dtype)?
+                }
+            };
+            buffers.push((name, value));
         }
         let mut params = Params {
             owner: Owner::new(),

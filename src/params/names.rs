@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::identity::Layout;
 use super::{BufferId, Entry, FileLayout, Group, Init, ParamId};
 use crate::tensor::scope;
-use crate::{Error, Result, Shape};
+use crate::{Error, Result, Rng, Shape};
 
 /// Where a layer declares its weights, under a dotted prefix.
 pub struct Names<'a> {
@@ -19,9 +19,19 @@ pub(super) struct Plan {
     layout: Layout,
     pub entries: Vec<Entry>,
     pub ids: Vec<ParamId>,
-    /// Names, shapes, and what they are filled with; counters have none.
-    pub buffers: Vec<(String, Shape, Option<f64>)>,
+    pub buffers: Vec<(String, Shape, Start)>,
     pub buffer_ids: Vec<BufferId>,
+}
+
+/// How a buffer begins.
+#[derive(Clone, Copy)]
+pub(super) enum Start {
+    /// As 0, in i64: it counts.
+    Counter,
+    /// All elements the same.
+    Filled(f64),
+    /// With these elements, for its shape.
+    Drawn(fn(&[usize], &Rng) -> Vec<f64>),
 }
 
 impl Plan {
@@ -122,25 +132,32 @@ impl Names<'_> {
 
     /// Declares a buffer of the parameters' dtype, filled with `value`.
     pub fn buffer(&mut self, name: &str, shape: impl Into<Shape>, value: f64) -> BufferId {
-        self.integer_or_float_buffer(name, shape.into(), Some(value))
+        self.any_buffer(name, shape.into(), Start::Filled(value))
+    }
+
+    /// Declares a buffer of the parameters' dtype that is drawn once: `draw` gives the elements of
+    /// its shape. Random features are such a buffer.
+    pub fn drawn_buffer(
+        &mut self,
+        name: &str,
+        shape: impl Into<Shape>,
+        draw: fn(&[usize], &Rng) -> Vec<f64>,
+    ) -> BufferId {
+        self.any_buffer(name, shape.into(), Start::Drawn(draw))
     }
 
     /// Declares a counter: a buffer of one i64, 0 at first.
     pub fn counter(&mut self, name: &str) -> BufferId {
-        self.integer_or_float_buffer(name, Shape::from([]), None)
+        self.any_buffer(name, Shape::from([]), Start::Counter)
     }
 
-    fn integer_or_float_buffer(
-        &mut self,
-        name: &str,
-        shape: Shape,
-        value: Option<f64>,
-    ) -> BufferId {
+    fn any_buffer(&mut self, name: &str, shape: Shape, start: Start) -> BufferId {
         let (name, plan) = (self.full(name), &mut *self.plan);
+        let counter = matches!(start, Start::Counter);
         let id = plan
             .layout
-            .buffer(plan.buffers.len(), &name, &shape, value.is_none());
-        plan.buffers.push((name, shape, value));
+            .buffer(plan.buffers.len(), &name, &shape, counter);
+        plan.buffers.push((name, shape, start));
         plan.buffer_ids.push(id);
         id
     }

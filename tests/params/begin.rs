@@ -69,3 +69,34 @@ fn truncated_normal_depends_on_seed_and_index_alone() {
         begun(Init::TruncatedNormal(1.5), 9, 2)
     );
 }
+
+/// Each drawn buffer has random numbers of its own, whatever the parameters beside it.
+#[test]
+fn drawn_buffers_begin_with_what_is_drawn() {
+    fn normal(shape: &[usize], rng: &Rng) -> Vec<f64> {
+        let mut rng = rng.clone();
+        (0..shape.iter().product()).map(|_| rng.normal()).collect()
+    }
+    let drawn = |parameters: usize| {
+        let declare = |names: &mut wavemix::params::Names| {
+            for i in 0..parameters {
+                let name = format!("x{i}");
+                names.param(&name, [2], Init::Normal(1.0), FileLayout::Same);
+            }
+            Ok([
+                names.drawn_buffer("a", [3, 2], normal),
+                names.drawn_buffer("b", [6], normal),
+            ])
+        };
+        let (ids, params) = Params::declare(DType::F32, &Rng::new(1), declare).unwrap();
+        assert_eq!(params.buffer(ids[0]).unwrap().shape()[..], [3, 2]);
+        ids.map(|id| params.buffer(id).unwrap().to_vec::<f32>().unwrap())
+    };
+    let [a, b] = drawn(0);
+    assert!(a != b && [a, b] == drawn(3));
+    let short = Params::declare(DType::F32, &Rng::new(1), |names| {
+        Ok(names.drawn_buffer("a", [3], |_, _| vec![0.0; 2]))
+    });
+    let expected = "from_vec: values expects 3 elements for shape [3], got 2";
+    crate::helpers::assert_error(short, expected);
+}
