@@ -5,6 +5,8 @@
 mod cct;
 #[path = "baselines/convmixer.rs"]
 mod convmixer;
+#[path = "baselines/cpv.rs"]
+mod cpv;
 #[path = "baselines/cvt.rs"]
 mod cvt;
 #[path = "baselines/golden.rs"]
@@ -105,6 +107,7 @@ const FAMILIES: &[(&[Case], &[Count])] = &[
     (cct::CASES, cct::COUNTS),
     (cvt::CASES, cvt::COUNTS),
     (hybrid_vin::CASES, hybrid_vin::COUNTS),
+    (cpv::CASES, cpv::COUNTS),
 ];
 
 fn cases() -> impl Iterator<Item = &'static Case> {

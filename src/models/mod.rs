@@ -13,16 +13,19 @@
 //! | `CCT-<dim>/<layers>x<heads>` | [`Cct`] |
 //! | `CvT-<dim>/<layers>x<heads>` | [`CvT`] |
 //! | `HybridViN-<dim>/<layers>x<heads>` | [`HybridViN`] |
+//! | `CPV-<dim>/<layers>x<heads>` | [`Cpv`] |
 
 mod cct;
 mod config;
 mod convmixer;
+mod cpv;
 mod cvt;
 mod family;
 mod head;
 mod hybrid_vin;
 mod mobilenet;
 mod nystrom;
+mod performer;
 mod registry;
 mod resnet;
 mod saved;
@@ -35,6 +38,7 @@ mod wavemix;
 pub use cct::Cct;
 pub use config::Config;
 pub use convmixer::ConvMixer;
+pub use cpv::{Cpv, CpvStem};
 pub use cvt::CvT;
 pub use family::Task;
 pub use hybrid_vin::HybridViN;

@@ -6,6 +6,7 @@
 
 use super::cct::Cct;
 use super::convmixer::ConvMixer;
+use super::cpv::Cpv;
 use super::cvt::CvT;
 use super::family::Family;
 use super::hybrid_vin::HybridViN;
@@ -75,4 +76,6 @@ registry! {
     CvT,
     /// The hybrid vision Nystromformers.
     HybridViN,
+    /// The convolutional vision Performers.
+    Cpv,
 }
