@@ -35,6 +35,8 @@ mod stand_in;
 mod trainer;
 #[path = "cuda/training.rs"]
 mod training;
+#[path = "cuda/transformers.rs"]
+mod transformers;
 
 use std::path::Path;
 use std::process::Command;
