@@ -7,7 +7,8 @@ use std::sync::Mutex;
 use wavemix::autograd::trace::{Event, Watcher, watch};
 use wavemix::models::{BlockKind, Config, LiteBlock, Mixing, Resize, Stem, Task, WaveMix};
 use wavemix::ops::{
-    CrossEntropyOptions, Interpolation, conv_transpose2d, conv2d, cross_entropy, embedding, one_hot,
+    AttentionOptions, CrossEntropyOptions, Dropout, Interpolation, attention, conv_transpose2d,
+    conv2d, cross_entropy, embedding, one_hot,
 };
 use wavemix::optim::{Method, Optimizer};
 use wavemix::tensor::pool::{pool_stats, release_free_memory};
@@ -313,6 +314,45 @@ fn training(config: &Config, batch: usize, precision: Precision) -> impl FnMut(u
             .step(&mut params, &gradients, statistics, 1e-3)
             .unwrap();
     }
+}
+
+/// Forward and backward pass of attention hold what goes in and comes out, and some blocks of weights,
+/// but never all of these.
+#[test]
+fn attention_holds_no_matrix_of_its_weights() {
+    let _alone = ALONE.lock().unwrap_or_else(|e| e.into_inner());
+    let (shape, rng) = ([8, 4, 1024, 32], Rng::new(3));
+    let operand = 4 * shape.iter().product::<usize>();
+    let weights = 4 * 8 * 4 * 1024 * 1024;
+    release_free_memory();
+    let normal = |i| Tensor::normal(shape, 0.0, 1.0, DType::F32, &Rng::new(i));
+    let ([q, k, v], dy) = ([1, 2, 4].map(|i| Var::leaf(normal(i))), normal(5));
+    let before = pool_stats().held_bytes;
+    on_one_thread(|| {
+        let options = AttentionOptions {
+            dropout: Dropout {
+                p: 0.1,
+                rng: Some(&rng),
+            },
+            ..Default::default()
+        };
+        let (kept, y) = watch(
+            Kept {
+                seen: HashSet::new(),
+                list: Vec::new(),
+            },
+            || attention(&q, &k, &v, options).unwrap(),
+        );
+        // q, k, v, y and two numbers for each of their rows.
+        assert_eq!(kept.bytes(), 4 * operand + operand / 16);
+        y.backward_from(dy, &[]).unwrap();
+    });
+    // y, three gradients, and less than two operands of blocks and packed keys.
+    let held = pool_stats().held_bytes - before;
+    assert!(
+        held < 6 * operand && 6 * operand < weights / 5,
+        "{held} bytes were held; the weights are {weights}"
+    );
 }
 
 #[test]

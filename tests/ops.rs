@@ -1,6 +1,8 @@
 //! Every op: its value, its gradient by differences, its adjoint where it is linear, its errors.
 //! One file an op.
 
+#[path = "ops/attention.rs"]
+mod attention;
 #[path = "ops/batch_norm.rs"]
 mod batch_norm;
 #[path = "ops/bf16.rs"]

@@ -4,7 +4,7 @@
 use crate::cpu::float::{LoopFloat, LoopStored};
 use crate::cpu::simd::convert::{BLOCK, update_as_compute, write_as_compute};
 use crate::cpu::simd::{Kernel, Lanes, run_widest};
-use crate::cpu::{GRAIN, chunks, vectorize};
+use crate::cpu::{GRAIN, Scratch, chunks, vectorize};
 use crate::{Element, Rng};
 
 /// y = x / (1 - p) where the element's random bits reach p, else 0.
@@ -126,6 +126,42 @@ fn bits(p: f64) -> usize {
 /// Whether element i, and so every multiple of it, has the first bits of a random block.
 pub(crate) fn whole(p: f64, i: usize) -> bool {
     (i * bits(p)).is_multiple_of(128)
+}
+
+/// Dropout's factors of elements that begin anywhere: for an op that applies it to what is never in
+/// memory as a whole.
+pub(crate) struct Factors<'a, T> {
+    p: f64,
+    rng: &'a Rng,
+    ones: Scratch<T>,
+    factors: Scratch<T>,
+}
+
+/// Elements whose bits are whole random blocks, with any p.
+const WHOLE: usize = 128;
+
+impl<'a, T: LoopStored> Factors<'a, T> {
+    /// For up to `most` elements at a time.
+    pub fn new(p: f64, rng: &'a Rng, most: usize) -> Self {
+        let mut ones = Scratch::new(most + WHOLE);
+        ones.fill(T::from_f64(1.0));
+        Factors {
+            p,
+            rng,
+            factors: Scratch::new(ones.len()),
+            ones,
+        }
+    }
+
+    /// 1 / (1 - p) for each of `count` elements from `first` on that dropout keeps, 0 for the others.
+    pub fn of(&mut self, first: usize, count: usize) -> &[T] {
+        let before = first % WHOLE;
+        let (ones, factors) = (&self.ones[..before + count], &mut self.factors);
+        let factors = &mut factors[..before + count];
+        let from = (self.rng, first - before);
+        apply(Kind::Identity, self.p, from, ones, factors);
+        &factors[before..]
+    }
 }
 
 /// Each element's bits as the highest of 16. Those that follow are anything, and the threshold has

@@ -19,6 +19,8 @@ pub(crate) trait LoopFloat: Float {
     fn erf(self) -> Self;
     /// This value if `kept`, else 0. A bit mask, not a branch, so that loops stay vectorized.
     fn only_if(self, kept: bool) -> Self;
+    /// e to this power, which is at most 0: 0 where that is subnormal.
+    fn exp_weight<const FUSED: bool>(self) -> Self;
     /// GELU: x Phi(x), with the cumulative distribution function of the standard normal, Phi(x) =
     /// (1 + erf(x / sqrt 2)) / 2.
     fn gelu<const FUSED: bool>(self) -> Self;
@@ -60,6 +62,10 @@ impl LoopFloat for f32 {
         f32::from_bits(self.to_bits() & if kept { !0 } else { 0 })
     }
     #[inline(always)]
+    fn exp_weight<const FUSED: bool>(self) -> f32 {
+        math::exp_weight_f32::<FUSED>(self)
+    }
+    #[inline(always)]
     fn gelu<const FUSED: bool>(self) -> f32 {
         math::gelu_f32::<FUSED>(self)
     }
@@ -86,6 +92,10 @@ impl LoopFloat for f64 {
     #[inline(always)]
     fn only_if(self, kept: bool) -> f64 {
         f64::from_bits(self.to_bits() & if kept { !0 } else { 0 })
+    }
+    #[inline(always)]
+    fn exp_weight<const FUSED: bool>(self) -> f64 {
+        self.exp()
     }
     #[inline(always)]
     fn gelu<const FUSED: bool>(self) -> f64 {

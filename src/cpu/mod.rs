@@ -5,6 +5,7 @@
 //! thread and sixteen give the same bits.
 
 pub(crate) mod adamw;
+pub(crate) mod attention;
 pub(crate) mod batch_norm;
 pub(crate) mod binary;
 pub(crate) mod cast;
@@ -135,6 +136,22 @@ fn pairs_of_bytes_over_threads(
         .zip(b.par_chunks_mut(sizes[1]))
         .enumerate()
         .for_each(|(i, (a, b))| body(i, a, b));
+}
+
+/// Calls `body` with each of these, over threads, which take `together` of them at a time.
+pub(crate) fn each_over_threads<I: Send>(
+    items: Vec<I>,
+    together: usize,
+    body: &(dyn Fn(I) + Sync),
+) {
+    if items.len() <= together {
+        return items.into_iter().for_each(body);
+    }
+    let items = items.into_par_iter();
+    items
+        .with_min_len(together)
+        .with_max_len(together)
+        .for_each(body);
 }
 
 /// What `body(start..end)` returns for consecutive ranges of `size`, over threads; the last range

@@ -13,6 +13,7 @@ mod gemm;
 pub(crate) mod runtime;
 
 pub(crate) mod adamw;
+pub(crate) mod attention;
 pub(crate) mod batch_norm;
 pub(crate) mod binary;
 pub(crate) mod cast;

@@ -87,6 +87,7 @@
 //! | [`matmul_with`] | `torch.matmul` of `a.mT`, `b.mT` |
 //! | [`einsum`] | `torch.einsum` of two operands |
 //! | [`linear`] | `F.linear` |
+//! | [`attention`] | `F.scaled_dot_product_attention` |
 //! | **Shapes** | |
 //! | [`Var::reshape`] | `torch.reshape` |
 //! | [`Var::flatten`] | `torch.flatten` |
@@ -269,6 +270,7 @@ macro_rules! on_device {
     };
 }
 
+mod attention;
 mod batch_norm;
 mod binary;
 mod cast;
@@ -295,6 +297,7 @@ mod sort;
 mod unary;
 mod upsample;
 
+pub use attention::{AttentionOptions, attention};
 pub use batch_norm::{BatchNormOptions, BatchStats, Statistics, batch_norm};
 pub use compare::{select, select as where_};
 pub use conv_transpose2d::{conv_transpose2d, conv_transpose2d_with_stats};

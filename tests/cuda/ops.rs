@@ -1,6 +1,7 @@
 //! Each op, over shapes that are odd, even, empty and long.
 
 use proptest::prelude::*;
+use wavemix::ops::{AttentionOptions, Dropout};
 use wavemix::{DType, Device, Rng, Tensor, Var};
 
 use crate::harness::{Bound, ELEMENTWISE, STORAGE, agrees, agrees_in, close, draw, gpu, sums};
@@ -176,6 +177,20 @@ proptest! {
         agrees(repeated, product, &[draw(&[2, 1, a[0], a[1]], seed), draw(&wide(b), !seed)])?;
         let product = |v: &[Var]| wavemix::ops::einsum("kbm,nbk->bnm", &v[0], &v[1]);
         agrees(bound, product, &[draw(&[k, batch, m], seed), draw(&[n, batch, k], !seed)])?;
+    }
+
+    #[test]
+    fn attention(sizes in ([1usize..3, 1..3], [1usize..150, 1..150], [1usize..80, 1..80]), causal: bool, p in prop_oneof![Just(0.0), probability()], seed: u64) {
+        let ([b, h], [n, m], [d, dv]) = sizes;
+        let rng = Rng::new(seed).child(3);
+        let dropout = Dropout { p: p.min(0.9), rng: Some(&rng) };
+        let options = AttentionOptions { scale: None, causal, dropout };
+        let call = |v: &[Var]| wavemix::ops::attention(&v[0], &v[1], &v[2], options);
+        let inputs = [draw(&[b, h, n, d], seed), draw(&[b, h, m, d], !seed), draw(&[b, h, m, dv], seed ^ 7)];
+        // y is rounded to the storage type before the backward pass reads it: r is off by that of dv
+        // products of dy, and dq and dk by that of d products with keys and queries.
+        let bound = Bound { roundings: 4.0 + 2.0 * ((dv + n + m) as f64).sqrt(), terms: 8 + 4 * (n + m + d + dv) };
+        agrees(bound, call, &inputs)?;
     }
 
     #[test]

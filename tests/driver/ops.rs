@@ -1,8 +1,8 @@
 //! Elementwise ops, reductions, products, norms and losses.
 
 use wavemix::ops::{
-    self, BatchNormOptions, BatchStats, CrossEntropyOptions, Statistics, batch_norm, cross_entropy,
-    focal_loss, layer_norm, linear, matmul_with, mse, select,
+    self, AttentionOptions, BatchNormOptions, BatchStats, CrossEntropyOptions, Dropout, Statistics,
+    batch_norm, cross_entropy, focal_loss, layer_norm, linear, matmul_with, mse, select,
 };
 use wavemix::{DType, Result, Rng, Tensor, Var};
 
@@ -177,6 +177,28 @@ pub const CALLS: &[Call] = &[
             }
         });
         ops::einsum(equation, &d.var(&a, dtype), &d.var(&b, dtype))
+    }),
+    ("attention", |d| {
+        let (dtype, rng) = (d.dtype(), Rng::new(1));
+        let lengths: [usize; 6] = std::array::from_fn(|_| d.length());
+        let [b, h, n, m, d_k, d_v] = lengths;
+        let [q, k, v] = [[b, h, n, d_k], [b, h, m, d_k], [b, h, m, d_v]].map(|dims| {
+            let shape = if d.once_in(12) {
+                d.any_shape()
+            } else {
+                d.possible(dims.to_vec())
+            };
+            d.var(&shape, dtype)
+        });
+        let options = AttentionOptions {
+            scale: d.once_in(3).then(|| d.real()),
+            causal: d.once_in(2),
+            dropout: Dropout {
+                p: d.pick(&[0.0, 0.5, 0.3, 1.0, 2.0]),
+                rng: d.once_in(2).then_some(&rng),
+            },
+        };
+        ops::attention(&q, &k, &v, options)
     }),
     ("linear", |d| {
         let (mut before, dtype, n) = (d.any_shape(), d.dtype(), d.length());

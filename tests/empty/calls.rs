@@ -42,6 +42,10 @@ pub fn hidden(v: &[Var]) -> Result<Var> {
     gelu_dropout_conv2d(&v[0], &v[1], Some(&v[2]), PLAIN, dropout)
 }
 
+pub fn attend(v: &[Var]) -> Result<Var> {
+    attention(&v[0], &v[1], &v[2], AttentionOptions::default())
+}
+
 pub fn eval(v: &[Var]) -> Result<Var> {
     batch_norm(
         &v[0],

@@ -2,9 +2,9 @@
 //! channels.
 
 use wavemix::ops::{
-    BatchNormOptions, CrossEntropyOptions, Dropout, Interpolation, Statistics, avg_pool2d,
-    batch_norm, conv_transpose2d, conv2d, cross_entropy, focal_loss, gelu_dropout_conv2d,
-    layer_norm, linear, matmul_with, max_pool2d, nll_loss,
+    AttentionOptions, BatchNormOptions, CrossEntropyOptions, Dropout, Interpolation, Statistics,
+    attention, avg_pool2d, batch_norm, conv_transpose2d, conv2d, cross_entropy, focal_loss,
+    gelu_dropout_conv2d, layer_norm, linear, matmul_with, max_pool2d, nll_loss,
 };
 use wavemix::{DType, Result, Rng, Tensor, Var, Window};
 
@@ -390,6 +390,34 @@ const CASES: &[Case] = &[
         deconv,
         &[&[1, 2, 2, 3], &[3, 4, 4, 0], &[0]],
         (&[1, 4, 4, 0], 0.0),
+        &[0.0; 3],
+    ),
+    case(
+        "attention, no batch",
+        attend,
+        &[&[0, 2, 3, 4], &[0, 2, 5, 4], &[0, 2, 5, 6]],
+        (&[0, 2, 3, 6], 0.0),
+        &[0.0; 3],
+    ),
+    case(
+        "attention, no queries",
+        attend,
+        &[&[2, 2, 0, 4], &[2, 2, 5, 4], &[2, 2, 5, 6]],
+        (&[2, 2, 0, 6], 0.0),
+        &[0.0; 3],
+    ),
+    case(
+        "attention, no channels of keys",
+        attend,
+        &[&[1, 2, 8, 0], &[1, 2, 4, 0], &[1, 2, 4, 6]],
+        (&[1, 2, 8, 6], 1.0),
+        &[0.0, 0.0, 2.0],
+    ),
+    case(
+        "attention, no channels of values",
+        attend,
+        &[&[1, 2, 8, 3], &[1, 2, 4, 3], &[1, 2, 4, 0]],
+        (&[1, 2, 8, 0], 0.0),
         &[0.0; 3],
     ),
     case(

@@ -6,8 +6,8 @@
 //! that; what is made of more than one rounded number is off by more, as each case says.
 
 use wavemix::ops::{
-    BatchNormOptions, Interpolation, Statistics, avg_pool2d, batch_norm, concat, group_norm,
-    layer_norm, max_pool2d, rms_norm, stack,
+    AttentionOptions, BatchNormOptions, Interpolation, Statistics, attention, avg_pool2d,
+    batch_norm, concat, group_norm, layer_norm, max_pool2d, rms_norm, stack,
 };
 use wavemix::{DType, Result, Rng, Shape, Tensor, Var, Window};
 
@@ -34,6 +34,7 @@ const SPREAD: &[&[usize]] = &[&[3, 21, 30, 24], &[3, 1, 1, 24]];
 const NORM: &[&[usize]] = &[&[3, 21, 30, 24], &[24], &[24]];
 const NORM_ALONE: &[&[usize]] = &[&[3, 21, 30, 24], &[24]];
 const NORM_ADD: &[&[usize]] = &[&[3, 21, 30, 24], &[3, 21, 30, 24], &[24], &[24]];
+const HEADS: &[&[usize]] = &[&[3, 2, 50, 24], &[3, 2, 40, 24], &[3, 2, 40, 16]];
 const AROUND_0: [f64; 2] = [-3.0, 3.0];
 const POSITIVE: [f64; 2] = [0.5, 3.0];
 
@@ -140,6 +141,9 @@ fn cases() -> Vec<Case> {
         }),
         case("softmax", MAPS, |v| v[0].softmax(3)),
         case("log_softmax", MAPS, |v| v[0].log_softmax(3)),
+        case("attention", HEADS, |v| {
+            attention(&v[0], &v[1], &v[2], AttentionOptions::default())
+        }),
         case("pad", MAPS, |v| v[0].pad(&[(0, 0), (1, 2), (0, 1), (0, 0)])),
         case("slice", MAPS, |v| v[0].slice(3, 5..17)),
         case("permute", MAPS, |v| v[0].permute(&[3, 0, 2, 1])),

@@ -68,18 +68,20 @@ impl<F: Stored> PackedB<'_, F> {
     /// segments.
     fn segments(&self, first: usize, count: usize, step: usize) -> Vec<Vec<KSegment>> {
         let (width, t) = (self.width, dot_width::<F>());
-        let (terms, columns) = (count.next_multiple_of(t), self.n.next_multiple_of(width));
+        let terms = count.next_multiple_of(t);
+        let [packed_terms, columns] = [self.packed[0].next_multiple_of(t), self.packed[1]];
+        let columns = columns.next_multiple_of(width);
         let panel = |panel: usize| {
             let segment = |at: usize| {
-                let len = (KC * t).min(terms - at);
+                let rows = (KC * t).min(packed_terms - first - at);
                 KSegment {
                     a: at / t * step,
-                    b: (first + at) * columns + panel * len * width,
-                    len: len / t,
+                    b: (first + at) * columns + panel * rows * width,
+                    len: rows.min(terms - at) / t,
                 }
             };
             (0..terms).step_by(KC * t).map(segment).collect()
         };
-        (0..columns / width).map(panel).collect()
+        (0..self.n.div_ceil(width)).map(panel).collect()
     }
 }

@@ -59,6 +59,7 @@ mod microkernel;
 mod neon;
 mod operand;
 mod pack;
+mod packed;
 mod reference;
 #[cfg(target_arch = "x86_64")]
 mod x86;
@@ -77,6 +78,7 @@ pub(crate) use microkernel::{KSegment, OutputTile, TileProduct};
 pub(crate) use operand::Operand;
 use pack::{PackedB, pack_b};
 pub(crate) use pack::{copy_long, copy_short, interleave_rows, to_operand, to_operands};
+pub(crate) use packed::Packed;
 
 use crate::cpu::binary::add_assign;
 use crate::cpu::{Scratch, chunks};
@@ -178,7 +180,7 @@ impl<T: Stored, O: Stored<Compute = T::Compute>> Gemm<'_, T, O> {
         let Size { k, n, .. } = self.size;
         let data: &[F] = &pack_b(self.b, k, n);
         let width = nr::<F>();
-        let b = PackedB { data, width, k, n };
+        let b = PackedB::new(data, width, [k, n]);
         chunks(self.c, rows_per_task(self.size) * n, |start, c| {
             // [rows, k] x [k, n] -> [rows, n]
             macro_kernel(self.a.skip(start / n, 0), b, self.accumulate, c);
@@ -200,7 +202,7 @@ impl<T: Stored, O: Stored<Compute = T::Compute>> Gemm<'_, T, O> {
             );
             // [m, k] x [k, n] -> [m, n], with the terms of this task.
             let mut multiply = |data: &[F], width: usize| {
-                let b = PackedB { data, width, k, n };
+                let b = PackedB::new(data, width, [k, n]);
                 macro_kernel(a, b, Accumulate::Zero, &mut c);
             };
             let mut computed = None;

@@ -114,6 +114,27 @@ pub(super) struct PackedB<'a, F> {
     pub width: usize,
     pub k: usize,
     pub n: usize,
+    /// The k and n that `data` was packed for, of which these are the first.
+    pub packed: [usize; 2],
+}
+
+impl<'a, F> PackedB<'a, F> {
+    /// All of `data`.
+    pub fn new(data: &'a [F], width: usize, [k, n]: [usize; 2]) -> Self {
+        let packed = [k, n];
+        PackedB {
+            data,
+            width,
+            k,
+            n,
+            packed,
+        }
+    }
+
+    /// The first k terms and n columns of it.
+    pub fn part(self, [k, n]: [usize; 2]) -> Self {
+        PackedB { k, n, ..self }
+    }
 }
 
 /// Packs B [k, n] into panels of [`nr`] columns.
@@ -148,10 +169,15 @@ impl<'a, T: Stored> Operand<'a, T> {
         columns: usize,
         buffer: &'a mut Option<Scratch<T>>,
     ) -> Option<&'a [T]> {
+        self.is_panel::<F>(columns)
+            .then(|| &self.rows(rows, buffer).data[..rows * columns])
+    }
+
+    /// Whether rows of so many columns are a panel as they lie.
+    pub(super) fn is_panel<F: Stored>(self, columns: usize) -> bool {
         let fits = columns == nr::<F>() || columns == nr::<F>() / 2;
         let dense = [self.row_stride, self.col_stride] == [columns, 1];
-        let fits = fits && dense && dot_width::<F>() == 1;
-        fits.then(|| &self.rows(rows, buffer).data[..rows * columns])
+        fits && dense && dot_width::<F>() == 1
     }
 
     /// Packs the first `rows` rows of some columns into a panel `width` columns wide.

@@ -20,6 +20,7 @@ macro_rules! sources {
 /// Every file of kernels/ but the headers.
 const SOURCES: &[(&str, &str)] = sources! {
     "adamw"
+    "attention"
     "batch_norm"
     "binary"
     "cast"
