@@ -2,7 +2,7 @@
 
 use super::family::{Common, check_counts};
 use crate::nn::Linear;
-use crate::ops::{concat, layer_norm, matmul_with};
+use crate::ops::{self, AttentionOptions, Dropout, concat, layer_norm};
 use crate::params::{FileLayout, Init, Names, ParamId};
 use crate::{Error, Module, Pass, Result, Var};
 
@@ -64,19 +64,23 @@ pub(super) fn drop_path(pass: &Pass, x: &Var, p: f64) -> Result<Var> {
 /// y = dropout(softmax(q k' / sqrt(d))) v
 /// ```
 ///
-/// Shapes: q `[n, heads, l, d]`, k and v `[n, heads, m, d]`, y as q. The dropout has probability p. The softmax is kept for the
-/// backward pass, and with dropout once more.
+/// Shapes: q `[n, heads, l, d]`, k and v `[n, heads, m, d]`, y as q. The dropout has probability p. The
+/// softmax is never in memory as a whole: see [`ops::attention`](crate::ops::attention()).
 ///
 /// Source: "Attention is all you need" (arXiv 1706.03762), section 3.2.1.
 #[track_caller]
 pub(super) fn attention(pass: &Pass, qkv: [&Var; 3], p: f64) -> Result<Var> {
     let [q, k, v] = qkv;
-    let d = q.shape().last().copied().unwrap_or(1);
-    let q = q.mul_scalar(1.0 / (d as f64).sqrt())?;
-    // [n, heads, l, d] x [n, heads, m, d]' -> [n, heads, l, m]
-    let map = matmul_with(&q, k, false, true)?.softmax(3)?;
-    // [n, heads, l, m] x [n, heads, m, d] -> [n, heads, l, d]
-    dropout(pass, &map, p)?.matmul(v)
+    let rng = pass.rng();
+    let dropout = Dropout {
+        p,
+        rng: rng.as_ref(),
+    };
+    let options = AttentionOptions {
+        dropout,
+        ..AttentionOptions::default()
+    };
+    ops::attention(q, k, v, options)
 }
 
 /// Tokens `[n, length, parts heads d]` as `[n, parts heads, length, d]`.

@@ -2,9 +2,9 @@
 
 use super::optional;
 use crate::nn::fan_in_uniform;
-use crate::ops::{check_probability, linear, matmul_with};
+use crate::ops::{AttentionOptions, Dropout, attention, check_probability, linear};
 use crate::params::{FileLayout, Init, Names, ParamId};
-use crate::{Error, Module, Pass, Result, Shape, Tensor, Var};
+use crate::{Error, Module, Pass, Result, Shape, Var};
 
 /// Attention with several heads: each position of the queries becomes a mean of the values, weighted
 /// by how well its query meets their keys.
@@ -18,8 +18,9 @@ use crate::{Error, Module, Pass, Result, Shape, Tensor, Var};
 /// Weights have PyTorch's names and shapes: `in_proj_weight` `[3 width, width]` is Wq, Wk and Wv one
 /// below the other, `in_proj_bias` `[3 width]` their biases; `out_proj.weight`, `out_proj.bias`.
 /// Batches are first, as with PyTorch's `batch_first=True`. `in_proj_weight` begins uniform within
-/// sqrt(6 / (4 width)), Glorot's rule, both biases as 0. The weights of the means are kept for the
-/// backward pass, n heads length^2 elements, and with dropout once more.
+/// sqrt(6 / (4 width)), Glorot's rule, both biases as 0. The weights of the means, n heads length^2
+/// elements, are never in memory as a whole, and are recomputed in the backward pass: see
+/// [`attention()`].
 ///
 /// ```
 /// use wavemix::{DType, Module, Params, Pass, Rng, Tensor, Var, nn::MultiHeadAttention};
@@ -150,18 +151,18 @@ impl MultiHeadAttention {
         let q = self.heads_of(query, &weight, bias.as_ref(), 0)?;
         let k = self.heads_of(key, &weight, bias.as_ref(), 1)?;
         let v = self.heads_of(value, &weight, bias.as_ref(), 2)?;
-        let scale = 1.0 / ((self.width / self.heads) as f64).sqrt();
-        // [n, heads, l, d] x [n, heads, m, d]' -> [n, heads, l, m]
-        let mut scores = matmul_with(&q.mul_scalar(scale)?, &k, false, true)?;
-        if self.causal {
-            scores = (scores + later_positions(&q, &k)?)?;
-        }
-        let mut means = scores.softmax(3)?;
-        if let Some(rng) = pass.rng().filter(|_| self.dropout > 0.0) {
-            means = means.dropout(self.dropout, &rng)?;
-        }
-        // [n, heads, l, m] x [n, heads, m, d] -> [n, heads, l, d]
-        let y = means.matmul(&v)?.transpose(1, 2)?.reshape(query.shape())?;
+        let rng = pass.rng();
+        let options = AttentionOptions {
+            scale: None,
+            causal: self.causal,
+            dropout: Dropout {
+                p: self.dropout,
+                rng: rng.as_ref(),
+            },
+        };
+        // [n, heads, l, d], of keys and values [n, heads, m, d]
+        let y = attention(&q, &k, &v, options)?;
+        let y = y.transpose(1, 2)?.reshape(query.shape())?;
         let (weight, bias) = (pass.var(self.out_weight)?, optional(pass, self.out_bias)?);
         linear(&y, &weight, bias.as_ref())
     }
@@ -212,13 +213,6 @@ impl MultiHeadAttention {
         y.reshape([n, length, self.heads, self.width / self.heads])?
             .transpose(1, 2)
     }
-}
-
-/// What hides later positions: -infinity above the diagonal of `[l, m]`, 0 elsewhere.
-fn later_positions(q: &Var, k: &Var) -> Result<Var> {
-    let size = [q.shape()[2], k.shape()[2]];
-    let hidden = Tensor::full_on(q.value().device(), size, f64::NEG_INFINITY, q.dtype())?;
-    Var::from(hidden).triu(1)
 }
 
 impl Module for MultiHeadAttention {
