@@ -11,6 +11,12 @@ use crate::Stored;
 /// Offsets of rows in A and in C, tile by tile.
 pub(crate) struct RowOffsets {
     pub(super) tiles: Vec<RowTile>,
+    /// Where the first rows of all lines begin in A and in C.
+    pub(super) lines: Vec<[usize; 2]>,
+    /// Rows of a line.
+    pub(super) count: usize,
+    /// From one row of a line to the next, in A and in C.
+    pub(super) steps: [usize; 2],
     /// The largest offset in A, and in C: what is compared with their lengths.
     pub(super) last: [usize; 2],
 }
@@ -48,10 +54,11 @@ impl RowOffsets {
         count: usize,
         steps: [usize; 2],
     ) -> RowOffsets {
-        let capacity = (lines.size_hint().0 * count).div_ceil(height);
+        let lines: Vec<[usize; 2]> = lines.filter(|_| count > 0).collect();
+        let capacity = (lines.len() * count).div_ceil(height);
         let mut tiles: Vec<RowTile> = Vec::with_capacity(capacity);
         let mut last = [0; 2];
-        for [mut a, mut c] in lines {
+        for &[mut a, mut c] in &lines {
             if let Some(steps_on) = count.checked_sub(1) {
                 last = [
                     last[0].max(a + steps_on * steps[0]),
@@ -78,6 +85,12 @@ impl RowOffsets {
                 left -= after - before;
             }
         }
-        RowOffsets { tiles, last }
+        RowOffsets {
+            tiles,
+            lines,
+            count,
+            steps,
+            last,
+        }
     }
 }

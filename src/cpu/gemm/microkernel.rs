@@ -21,7 +21,7 @@
 use super::accumulator::Accumulator;
 use super::blocking::{MR, dot_width};
 use super::epilogue::Accumulate;
-use super::indirection::RowTile;
+use super::indirection::{RowOffsets, RowTile};
 use crate::cpu::simd::prefetch;
 use crate::{Float, Stored};
 
@@ -46,8 +46,8 @@ pub(crate) struct TileProduct<'a, T> {
     pub(super) a: &'a [T],
     pub(super) b: &'a [T],
     /// From one term, or VNNI pair, to the next, in A and in B.
-    steps: [usize; 2],
-    segments: &'a [KSegment],
+    pub(super) steps: [usize; 2],
+    pub(super) segments: &'a [KSegment],
     /// The end of the last term, in A from a row's offset on and in B from a panel's.
     pub(super) ends: [usize; 2],
     prefetch_next_tile: bool,
@@ -55,7 +55,7 @@ pub(crate) struct TileProduct<'a, T> {
 
 /// The tiles of C that one panel of B contributes to.
 pub(crate) struct PanelTiles<'a, O> {
-    pub(super) rows: &'a [RowTile],
+    pub(super) rows: &'a RowOffsets,
     /// Where the panel begins in B.
     pub(super) panel: usize,
     /// From the first column of `output` on.
@@ -125,7 +125,7 @@ impl<'a, T: Stored> TileProduct<'a, T> {
         to: &mut PanelTiles<'_, O>,
         first: usize,
     ) {
-        let rows = to.rows;
+        let rows = &to.rows.tiles;
         for (i, tile) in rows.iter().enumerate() {
             if let Some(next) = rows.get(i + 1).filter(|_| self.prefetch_next_tile) {
                 self.prefetch(&next.a);

@@ -48,6 +48,8 @@
 //! definition in three plain loops.
 
 mod accumulator;
+#[cfg(target_arch = "x86_64")]
+mod amx;
 mod blocking;
 mod dgemm;
 mod dispatch;

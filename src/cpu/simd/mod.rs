@@ -109,6 +109,19 @@ pub(crate) fn has_bf16() -> bool {
     false
 }
 
+/// Whether Intel made this CPU.
+#[cfg(target_arch = "x86_64")]
+pub(crate) fn is_intel() -> bool {
+    static INTEL: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
+    *INTEL.get_or_init(|| {
+        let vendor = std::arch::x86_64::__cpuid(0);
+        [vendor.ebx, vendor.edx, vendor.ecx]
+            .map(u32::to_le_bytes)
+            .as_flattened()
+            == b"GenuineIntel"
+    })
+}
+
 /// Whether this CPU has AVX2 and FMA.
 #[inline(always)]
 pub(crate) fn has_avx2() -> bool {
