@@ -10,8 +10,8 @@ use crate::Stored;
 use crate::cpu::Scratch;
 use crate::cpu::conv::weight::{PIXEL_BLOCK, TapPixels, row_blocks};
 use crate::cpu::gemm::{
-    Accumulate, KSegment, Microkernel, OutputTile, RowOffsets, TileProduct, copy_short, dot_width,
-    interleave_rows, nr, to_operands,
+    Accumulate, KSegment, Microkernel, OutputTile, RowOffsets, TILE_TERMS, TileProduct, copy_short,
+    dot_width, interleave_rows, multiplies_by_tiles, nr, to_operands, transpose_pairs,
 };
 use crate::tensor::window::Geometry;
 
@@ -23,17 +23,63 @@ pub(crate) fn add_weight_gradient<T: Stored, F: Microkernel<Compute = T::Compute
     dw: &mut [T::Compute],
 ) {
     let [_, width, c] = g.small;
-    // A pixel more in each row: an odd number is filled up to whole VNNI pairs.
-    let block = PIXEL_BLOCK.div_ceil(width) * (width + 1);
+    let block = terms::<F>(PIXEL_BLOCK.div_ceil(width) * width);
     let [mut panel, mut copy] = [nr::<F>(), c].map(|columns| Scratch::<F>::new(block * columns));
+    let mut pairs = Scratch::<F>::new(if multiplies_by_tiles::<F>() {
+        block * c
+    } else {
+        0
+    });
     for rows in row_blocks(g, rows, false) {
         let small = &small[rows.start * width * c..rows.end * width * c];
-        let a = if dot_width::<F>() == 1 {
-            to_operands(small, &mut copy)
-        } else {
-            interleave_rows(small, [rows.len() * width, c, c], &mut copy, c)
-        };
-        add_block(g, a, big, rows, &mut panel, dw);
+        let a = SmallAsA::of(small, [rows.len() * width, c], &mut copy, &mut pairs);
+        add_block(g, &a, big, rows, &mut panel, dw);
+    }
+}
+
+/// Terms that are multiplied for so many pixels: what whole VNNI pairs, or whole tiles, have.
+fn terms<F: Stored>(pixels: usize) -> usize {
+    pixels.next_multiple_of(if multiplies_by_tiles::<F>() {
+        TILE_TERMS
+    } else {
+        dot_width::<F>()
+    })
+}
+
+/// Pixels of the small image as A^T, `[c_small, pixels]`, as they are multiplied.
+struct SmallAsA<'a, F> {
+    elements: &'a [F],
+    /// From one channel to the next, and from one pixel, or pair of pixels, to the next.
+    steps: [usize; 2],
+}
+
+impl<'a, F: Stored> SmallAsA<'a, F> {
+    fn of<T: Stored<Compute = F::Compute>>(
+        small: &'a [T],
+        [pixels, c]: [usize; 2],
+        copy: &'a mut [F],
+        pairs: &mut [F],
+    ) -> SmallAsA<'a, F> {
+        let t = dot_width::<F>();
+        let steps = [t, t * c];
+        if t == 1 {
+            let elements = to_operands(small, copy);
+            return SmallAsA { elements, steps };
+        }
+        if !multiplies_by_tiles::<F>() {
+            let elements = interleave_rows(small, [pixels, c, c], copy, c);
+            return SmallAsA { elements, steps };
+        }
+        let row = terms::<F>(pixels);
+        let pairs = interleave_rows(small, [pixels, c, c], pairs, c);
+        let copy = &mut copy[..row * c];
+        copy.chunks_mut(row)
+            .for_each(|row| row[pixels..].fill(F::default()));
+        transpose_pairs(pairs, [pixels.div_ceil(t), c, c], copy, row / t);
+        SmallAsA {
+            elements: copy,
+            steps: [row, t],
+        }
     }
 }
 
@@ -41,39 +87,44 @@ pub(crate) fn add_weight_gradient<T: Stored, F: Microkernel<Compute = T::Compute
 /// `[c_small, pixels] x [pixels, kh kw c_big] -> [c_small, kh kw c_big]`, a panel at a time.
 fn add_block<T: Stored, F: Microkernel<Compute = T::Compute>>(
     g: &Geometry,
-    a: &[F],
+    a: &SmallAsA<'_, F>,
     big: &[T],
     rows: Range<usize>,
     panel: &mut [F],
     dw: &mut [T::Compute],
 ) {
-    let (c, c_group) = (g.small[2], g.small[2] / g.window.groups);
-    let (columns, pixels) = (g.columns(), rows.len() * g.small[1]);
-    let (nr, t) = (nr::<F>(), dot_width::<F>());
+    let (c_group, columns, pixels) = (
+        g.small[2] / g.window.groups,
+        g.columns(),
+        rows.len() * g.small[1],
+    );
+    let (nr, t, terms) = (nr::<F>(), dot_width::<F>(), terms::<F>(pixels));
     let segments = [KSegment {
         a: 0,
         b: 0,
-        len: pixels.div_ceil(t),
+        len: terms / t,
     }];
+    let panel = &mut panel[..terms * nr];
+    panel[pixels / t * t * nr..].fill(F::default());
     let mut unpaired = Scratch::<F>::new(if t == 1 { 0 } else { pixels * nr });
     for group in 0..g.window.groups {
         for first in (0..columns).step_by(nr) {
             let own = first..columns.min(first + nr);
             let tile_columns = own.len();
             if t == 1 {
-                im2col(g, big, rows.clone(), group, own, &mut panel[..pixels * nr]);
+                im2col(g, big, rows.clone(), group, own, panel);
             } else {
                 im2col(g, big, rows.clone(), group, own, &mut unpaired);
                 interleave_rows(&unpaired[..], [pixels, nr, nr], panel, nr);
             }
             let start = group * c_group;
             let offsets = RowOffsets::lines::<F>(
-                [[t * start, start * columns]].into_iter(),
+                [[a.steps[0] * start, start * columns]].into_iter(),
                 c_group,
-                [t, columns],
+                [a.steps[0], columns],
                 tile_columns,
             );
-            TileProduct::new(a, panel, [t * c, t * nr], &segments).tiles(
+            TileProduct::new(a.elements, panel, [a.steps[1], t * nr], &segments).tiles(
                 &offsets,
                 0,
                 Accumulate::Existing,

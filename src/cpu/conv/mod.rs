@@ -75,7 +75,7 @@ use winograd::{Polyphase, Winograd};
 
 use crate::cpu::batch_norm::{Collector, Moments};
 use crate::cpu::chunks;
-use crate::cpu::gemm::{GemmElement, Microkernel, multiplies_natively};
+use crate::cpu::gemm::{GemmElement, Microkernel, multiplies_by_tiles, multiplies_natively};
 use crate::cpu::simd::has_32_registers;
 use crate::tensor::window::Geometry;
 use crate::{DType, Float, Stored};
@@ -314,8 +314,9 @@ fn choose_for_weight<F: Stored>(g: &Geometry, tuning: &Tuning) -> WeightAlgorith
     if g.is_depthwise() {
         return WeightAlgorithm::Depthwise;
     }
-    // 3. GEMM with the zero-padded image itself as B, if that is not much larger than the image.
-    if weight::fits_padded::<F>(g) {
+    // 3. GEMM with the zero-padded image itself as B, if that is not much larger than the image. Not
+    // by tiles: those want many terms in one piece, and a row of pixels has few.
+    if weight::fits_padded::<F>(g) && !multiplies_by_tiles::<F>() {
         return WeightAlgorithm::Padded;
     }
     // 4. GEMM with a B packed by im2col: dilated kernels, several groups, windows far apart.

@@ -17,7 +17,7 @@ use super::x86;
 use crate::cpu::simd::has_bf16;
 #[cfg(target_arch = "x86_64")]
 use crate::cpu::simd::{has_avx2, has_avx512, is_intel};
-use crate::{Element, Stored};
+use crate::{DType, Element, Stored};
 
 /// An element type that micro-kernels multiply: operands are packed as it.
 pub(crate) trait Microkernel: Stored {
@@ -35,6 +35,18 @@ pub(crate) trait Microkernel: Stored {
 /// compute type while they are packed.
 pub(crate) fn multiplies_natively<T: Stored>() -> bool {
     T::DTYPE == T::Compute::DTYPE || has_fast_bf16()
+}
+
+/// Terms of a tile: a product by tiles takes so many at a time.
+pub(crate) const TILE_TERMS: usize = 32;
+
+/// Whether elements of type F are multiplied by tiles, which read the VNNI pairs of a row of A side
+/// by side.
+pub(crate) fn multiplies_by_tiles<F: Stored>() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return F::DTYPE == DType::BF16 && amx::has_amx();
+    #[cfg(not(target_arch = "x86_64"))]
+    false
 }
 
 /// Whether bf16 is multiplied faster as it is than converted to f32.

@@ -72,14 +72,16 @@ pub(crate) use blocking::{KC, MR, Size, dot_width, nr};
 use half::bf16;
 
 use blocking::{rows_per_task, terms_per_task};
-pub(crate) use dispatch::{Microkernel, multiplies_natively};
+pub(crate) use dispatch::{Microkernel, TILE_TERMS, multiplies_by_tiles, multiplies_natively};
 pub(crate) use epilogue::{Accumulate, Epilogue};
 pub(crate) use indirection::RowOffsets;
 use macrokernel::macro_kernel;
 pub(crate) use microkernel::{KSegment, OutputTile, TileProduct};
 pub(crate) use operand::Operand;
 use pack::{PackedB, pack_b};
-pub(crate) use pack::{copy_long, copy_short, interleave_rows, to_operand, to_operands};
+pub(crate) use pack::{
+    copy_long, copy_short, interleave_rows, to_operand, to_operands, transpose_pairs,
+};
 pub(crate) use packed::Packed;
 
 use crate::cpu::binary::add_assign;

@@ -12,9 +12,13 @@
 use std::ops::Range;
 
 use super::blocking::{KC, ROW_BATCH, Size, dot_width, nr};
+use super::dispatch::{TILE_TERMS, multiplies_by_tiles};
 use super::operand::Operand;
+#[cfg(target_arch = "x86_64")]
+use super::x86;
 use crate::Stored;
 use crate::cpu::simd::convert::convert;
+use crate::cpu::simd::has_avx512;
 use crate::cpu::{Scratch, chunks, vectorize};
 use crate::tensor::dtype::{as_type, as_type_mut};
 
@@ -105,6 +109,50 @@ vectorize! {
     }
 }
 
+/// Transposes `[pairs, elements]` of VNNI pairs to `[elements, pairs]`: terms of a row of A side by
+/// side, as tiles read them. Rows are so many pairs apart in each; what lies behind a row's pairs is
+/// left as it is.
+pub(crate) fn transpose_pairs<F: Stored>(
+    from: &[F],
+    [pairs, elements, from_row]: [usize; 3],
+    to: &mut [F],
+    to_row: usize,
+) {
+    let (from, to) = (from.as_chunks::<2>().0, to.as_chunks_mut::<2>().0);
+    if pairs * elements == 0 {
+        return;
+    }
+    assert!(
+        (pairs - 1) * from_row + elements <= from.len(),
+        "rows lie within the pairs"
+    );
+    assert!(
+        (elements - 1) * to_row + pairs <= to.len(),
+        "and within the copy"
+    );
+    let by_registers = cfg!(target_arch = "x86_64") && has_avx512() && size_of::<F>() == 2;
+    for (i, j) in (0..pairs)
+        .step_by(16)
+        .flat_map(|i| (0..elements).step_by(16).map(move |j| (i, j)))
+    {
+        #[cfg(target_arch = "x86_64")]
+        if by_registers && i + 16 <= pairs && j + 16 <= elements {
+            let (from, to) = (
+                from[i * from_row + j..].as_ptr(),
+                to[j * to_row + i..].as_mut_ptr(),
+            );
+            // SAFETY: the square lies within both, and the CPU has the instructions.
+            unsafe { x86::transpose_16x16(from.cast(), from_row, to.cast(), to_row) };
+            continue;
+        }
+        for (i, j) in
+            (i..pairs.min(i + 16)).flat_map(|i| (j..elements.min(j + 16)).map(move |j| (i, j)))
+        {
+            to[j * to_row + i] = from[i * from_row + j];
+        }
+    }
+}
+
 /// B [k, n] in panels: for each block of KC terms, for each panel of columns, the rows of the
 /// block.
 #[derive(Clone, Copy)]
@@ -180,6 +228,25 @@ impl<'a, T: Stored> Operand<'a, T> {
         fits && dense && dot_width::<F>() == 1
     }
 
+    /// Packs the first `count` terms of m rows that lie side by side: pairs of terms first, some
+    /// rows of them at a time, then their transpose.
+    fn pack_transposed_rows<F: Stored<Compute = T::Compute>>(
+        self,
+        [m, count]: [usize; 2],
+        to: &mut [F],
+        stride: usize,
+    ) {
+        // 16 pairs of terms of all rows stay in L1 up to 512 rows.
+        let mut pairs = Scratch::new(TILE_TERMS * m);
+        for first in (0..count).step_by(TILE_TERMS) {
+            let terms = TILE_TERMS.min(count - first);
+            let rows = &self.data[first * self.col_stride..];
+            let pairs = interleave_rows(rows, [terms, m, self.col_stride], &mut pairs, m);
+            let sizes = [terms.div_ceil(2), m, m];
+            transpose_pairs(pairs, sizes, &mut to[first..], stride / 2);
+        }
+    }
+
     /// Packs the first `rows` rows of some columns into a panel `width` columns wide.
     fn pack_panel<F: Stored<Compute = T::Compute>>(
         self,
@@ -247,6 +314,9 @@ pub(super) enum ALayout {
     /// In a copy of some terms of a batch of rows, `stride` apart. If `dense`, rows that hold
     /// nothing but those terms are copied in one piece.
     PackedRows { stride: usize, dense: bool },
+    /// In a copy of some terms of all rows, `stride` apart, of an A that lies column by column:
+    /// tiles read VNNI pairs side by side.
+    TransposedRows { stride: usize },
     /// In a copy of some terms of all rows, column after column, `stride` apart, with VNNI pairs
     /// side by side. If `dense`, columns that follow one another are copied in one piece.
     PackedColumns { stride: usize, dense: bool },
@@ -279,6 +349,15 @@ impl ALayout {
             |bytes: usize, step: usize| n >= MANY_COLUMNS && step * size_of::<T>() >= bytes;
         let rows = |stride, dense| ALayout::PackedRows { stride, dense };
         let columns = |stride, dense| ALayout::PackedColumns { stride, dense };
+        if multiplies_by_tiles::<F>() && F::DTYPE == T::DTYPE && n > nr::<F>() / 2 {
+            let aligned = terms.next_multiple_of(TILE_TERMS);
+            return match a.col_stride {
+                1 if k.is_multiple_of(2) => ALayout::InPlace,
+                _ if a.row_stride == 1 => ALayout::TransposedRows { stride: aligned },
+                1 => rows(aligned, false),
+                _ => columns(m | LINE, false),
+            };
+        }
         if F::DTYPE != T::DTYPE {
             return match a.col_stride {
                 1 if [a.row_stride, terms] == [k; 2] => rows(k, true),
@@ -303,7 +382,8 @@ impl ALayout {
         let t = dot_width::<F>();
         match self {
             ALayout::InPlace => [a.row_stride, a.col_stride * t],
-            ALayout::PackedRows { stride, .. } => [stride, 1],
+            ALayout::PackedRows { stride, .. } => [stride, t],
+            ALayout::TransposedRows { stride } => [stride, t],
             ALayout::PackedColumns { stride, .. } => [t, stride * t],
         }
     }
@@ -313,6 +393,7 @@ impl ALayout {
         match self {
             ALayout::InPlace => None,
             ALayout::PackedRows { stride, .. } => Some(Scratch::new(m.min(ROW_BATCH) * stride)),
+            ALayout::TransposedRows { stride } => Some(Scratch::new(m * stride)),
             ALayout::PackedColumns { stride, .. } => Some(Scratch::new(
                 terms.next_multiple_of(dot_width::<F>()) * stride,
             )),
@@ -326,8 +407,12 @@ impl ALayout {
         [m, count]: [usize; 2],
         to: &mut [F],
     ) {
-        let ALayout::PackedColumns { stride, dense } = self else {
-            return;
+        let (stride, dense) = match self {
+            ALayout::TransposedRows { stride } => {
+                return a.pack_transposed_rows([m, count], to, stride);
+            }
+            ALayout::PackedColumns { stride, dense } => (stride, dense),
+            _ => return,
         };
         if dense {
             return copy_long(&a.data[..count * m], &mut to[..count * m]);
@@ -360,6 +445,8 @@ impl ALayout {
         }
         for (row, to) in rows.zip(to.chunks_mut(stride)) {
             copy_short(&a.data[row * a.row_stride..][..count], &mut to[..count]);
+            // The other half of an odd last term's pair.
+            to[count..count.next_multiple_of(dot_width::<F>())].fill(F::default());
         }
     }
 
@@ -376,6 +463,7 @@ impl ALayout {
                 &data[first * a.row_stride..]
             }
             ALayout::PackedRows { .. } => packed,
+            ALayout::TransposedRows { stride } => &packed[first * stride..],
             ALayout::PackedColumns { .. } => &packed[first * dot_width::<F>()..],
         }
     }

@@ -1,7 +1,9 @@
 //! Micro-kernels in the registers of x86-64: AVX2 with FMA, AVX-512, and AVX512-BF16's VNNI pairs.
 
 use std::arch::x86_64::{
-    __m128, __m256, __m512, __m512bh, _mm512_dpbf16_ps, _mm512_loadu_si512, _mm512_set1_epi32,
+    __m128, __m256, __m512, __m512bh, __m512i, _mm512_dpbf16_ps, _mm512_loadu_si512,
+    _mm512_set1_epi32, _mm512_shuffle_i32x4, _mm512_storeu_si512, _mm512_unpackhi_epi32,
+    _mm512_unpackhi_epi64, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
 };
 
 use half::bf16;
@@ -44,6 +46,65 @@ pub(super) unsafe fn avx512_bf16<O: Stored<Compute = f32>>(
         match 2 * to.output.columns > nr::<bf16>() {
             true => product.row_tiles::<__m512, O, 2, MR>(to, 0),
             false => product.row_tiles::<__m512, O, 1, MR>(to, 0),
+        }
+    }
+}
+
+/// Transposes 16 x 16 words of 32 bits: VNNI pairs, say. Words change places within pairs of rows, then
+/// pairs of words, then quarters of registers.
+///
+/// # Safety
+/// 16 words are readable at each of 16 rows from `from` on, and writable from `to` on, rows being so
+/// many words apart; the CPU has AVX-512.
+#[target_feature(enable = "avx512f")]
+pub(super) unsafe fn transpose_16x16(
+    from: *const u32,
+    from_row: usize,
+    to: *mut u32,
+    to_row: usize,
+) {
+    // SAFETY: the caller's promise.
+    let rows: [__m512i; 16] =
+        std::array::from_fn(|i| unsafe { _mm512_loadu_si512(from.add(i * from_row).cast()) });
+    // Register 2 i and 2 i + 1: the low and the high words of rows 2 i and 2 i + 1.
+    let pairs: [__m512i; 16] = std::array::from_fn(|i| {
+        let (a, b) = (rows[i / 2 * 2], rows[i / 2 * 2 + 1]);
+        match i % 2 {
+            0 => _mm512_unpacklo_epi32(a, b),
+            _ => _mm512_unpackhi_epi32(a, b),
+        }
+    });
+    // Quarter q of register 4 g + k: column 4 q + k of rows 4 g to 4 g + 3.
+    let fours: [__m512i; 16] = std::array::from_fn(|i| {
+        let (a, b) = (
+            pairs[i / 4 * 4 + i % 4 / 2],
+            pairs[i / 4 * 4 + i % 4 / 2 + 2],
+        );
+        match i % 2 {
+            0 => _mm512_unpacklo_epi64(a, b),
+            _ => _mm512_unpackhi_epi64(a, b),
+        }
+    });
+    for k in 0..4 {
+        let [a, b, c, d] = [0, 4, 8, 12].map(|g| fours[g + k]);
+        // Quarters 0 and 1, and 2 and 3, of two registers each.
+        let (low, high) = (
+            _mm512_shuffle_i32x4(a, b, 0x44),
+            _mm512_shuffle_i32x4(a, b, 0xee),
+        );
+        let (low2, high2) = (
+            _mm512_shuffle_i32x4(c, d, 0x44),
+            _mm512_shuffle_i32x4(c, d, 0xee),
+        );
+        let columns = [
+            _mm512_shuffle_i32x4(low, low2, 0x88),
+            _mm512_shuffle_i32x4(low, low2, 0xdd),
+            _mm512_shuffle_i32x4(high, high2, 0x88),
+            _mm512_shuffle_i32x4(high, high2, 0xdd),
+        ];
+        for (q, column) in columns.into_iter().enumerate() {
+            // SAFETY: the caller's promise.
+            unsafe { _mm512_storeu_si512(to.add((4 * q + k) * to_row).cast(), column) };
         }
     }
 }
