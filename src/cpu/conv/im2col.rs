@@ -6,6 +6,8 @@
 
 use std::ops::Range;
 
+use half::bf16;
+
 use crate::Stored;
 use crate::cpu::Scratch;
 use crate::cpu::conv::weight::{PIXEL_BLOCK, TapPixels, row_blocks};
@@ -13,6 +15,8 @@ use crate::cpu::gemm::{
     Accumulate, KSegment, Microkernel, OutputTile, RowOffsets, TILE_TERMS, TileProduct, copy_short,
     dot_width, interleave_rows, multiplies_by_tiles, nr, to_operands, transpose_pairs,
 };
+use crate::cpu::vectorize;
+use crate::tensor::dtype::as_type;
 use crate::tensor::window::Geometry;
 
 /// Adds to dw what rows `rows` of the small image, counted through all images, contribute.
@@ -106,7 +110,6 @@ fn add_block<T: Stored, F: Microkernel<Compute = T::Compute>>(
     }];
     let panel = &mut panel[..terms * nr];
     panel[pixels / t * t * nr..].fill(F::default());
-    let mut unpaired = Scratch::<F>::new(if t == 1 { 0 } else { pixels * nr });
     for group in 0..g.window.groups {
         for first in (0..columns).step_by(nr) {
             let own = first..columns.min(first + nr);
@@ -114,8 +117,8 @@ fn add_block<T: Stored, F: Microkernel<Compute = T::Compute>>(
             if t == 1 {
                 im2col(g, big, rows.clone(), group, own, panel);
             } else {
-                im2col(g, big, rows.clone(), group, own, &mut unpaired);
-                interleave_rows(&unpaired[..], [pixels, nr, nr], panel, nr);
+                let big = as_type(big).expect("VNNI pairs are multiplied as they are stored");
+                im2col_pairs::<F>(g, big, rows.clone(), group, own, panel);
             }
             let start = group * c_group;
             let offsets = RowOffsets::lines::<F>(
@@ -138,6 +141,81 @@ fn add_block<T: Stored, F: Microkernel<Compute = T::Compute>>(
     }
 }
 
+/// The columns of one tap in some columns of the im2col matrix: adjacent channels of one pixel.
+struct TapColumns {
+    tap: usize,
+    /// The first of its channels, in its group, and how many.
+    channel: usize,
+    count: usize,
+    /// Where they begin in the panel.
+    to: usize,
+}
+
+/// Columns of the im2col matrix, counted through (ky, kx, channel of the group), tap by tap.
+fn taps(channels: usize, columns: Range<usize>) -> impl Iterator<Item = TapColumns> {
+    let mut at = columns.start;
+    std::iter::from_fn(move || {
+        let (tap, channel, to) = (at / channels, at % channels, at - columns.start);
+        let count = (channels - channel).min(columns.end - at);
+        at += count;
+        (count > 0).then_some(TapColumns {
+            tap,
+            channel,
+            count,
+            to,
+        })
+    })
+}
+
+/// Where no pixel of the image is.
+const OUTSIDE: usize = usize::MAX;
+
+/// As [`im2col`], as a panel of VNNI pairs of pixels.
+fn im2col_pairs<F: Stored>(
+    g: &Geometry,
+    big: &[F],
+    rows: Range<usize>,
+    group: usize,
+    columns: Range<usize>,
+    panel: &mut [F],
+) {
+    let ([_, _, c], channels) = (g.big, g.big[2] / g.window.groups);
+    let mut places = Vec::with_capacity(rows.len() * g.small[1]);
+    for columns in taps(channels, columns) {
+        let source = TapPixels::new(g, columns.tap);
+        places.clear();
+        for row in rows.clone() {
+            let (inside, first) = source.row(row);
+            let from = first * c + group * channels + columns.channel;
+            let begins = |j: usize| match inside.contains(&j) {
+                true => from + (j - inside.start) * g.window.stride[1] * c,
+                false => OUTSIDE,
+            };
+            places.extend((0..g.small[1]).map(begins));
+        }
+        pair_pixels(big, &places, panel, [columns.to, columns.count]);
+    }
+}
+
+vectorize! {
+    /// Writes the elements of pixels that begin at `places`, `count` of each, in pairs of pixels to
+    /// columns `first` on of a panel.
+    fn pair_pixels<T: Stored>(image: &[T], places: &[usize], panel: &mut [T], columns: [usize; 2]) {
+        let ([first, count], zeros) = (columns, [T::default(); nr::<bf16>()]);
+        let pixel = |place: usize| match place {
+            OUTSIDE => &zeros[..count],
+            place => &image[place..][..count],
+        };
+        for (pair, to) in places.chunks(2).zip(panel.chunks_exact_mut(2 * nr::<T>())) {
+            let (a, b) = (pixel(pair[0]), pair.get(1).map_or(&zeros[..count], |&b| pixel(b)));
+            let to = to.as_chunks_mut::<2>().0[first..][..count].iter_mut();
+            for ((to, &a), &b) in to.zip(a).zip(b) {
+                *to = [a, b];
+            }
+        }
+    }
+}
+
 /// Columns `columns` of the im2col matrix, counted through (ky, kx, channel of the group), for the
 /// pixels of some rows, as a panel [pixels, NR].
 fn im2col<T: Stored, F: Stored<Compute = T::Compute>>(
@@ -149,16 +227,17 @@ fn im2col<T: Stored, F: Stored<Compute = T::Compute>>(
     panel: &mut [F],
 ) {
     let ([_, _, c], channels) = (g.big, g.big[2] / g.window.groups);
-    let mut at = columns.start;
-    while at < columns.end {
-        // The columns of one tap: adjacent channels of one pixel.
-        let (tap, channel) = (at / channels, at % channels);
-        let count = (channels - channel).min(columns.end - at);
+    for TapColumns {
+        tap,
+        channel,
+        count,
+        to,
+    } in taps(channels, columns)
+    {
         let source = TapPixels::new(g, tap);
         let panel_row = g.small[1] * nr::<F>();
         for (row, panel) in rows.clone().zip(panel.chunks_mut(panel_row)) {
             let (inside, first) = source.row(row);
-            let to = at - columns.start;
             let mut pixels = panel
                 .chunks_mut(nr::<F>())
                 .map(|pixel| &mut pixel[to..to + count]);
@@ -174,6 +253,5 @@ fn im2col<T: Stored, F: Stored<Compute = T::Compute>>(
             }
             pixels.for_each(|pixel| pixel.fill(F::default()));
         }
-        at += count;
     }
 }

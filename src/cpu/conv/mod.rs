@@ -132,7 +132,7 @@ pub(crate) fn backward_weight<T: GemmElement>(
     dw: &mut [T::Compute],
 ) {
     let tuning = Tuning::default();
-    if multiplies_natively::<T>() {
+    if multiplies_natively::<T>(g.n * g.small[0] * g.small[1], g.columns()) {
         backward_weight_as::<T, T>(g, tuning, [small, big], dw)
     } else {
         backward_weight_as::<T, T::Compute>(g, tuning, [small, big], dw)
@@ -146,7 +146,8 @@ pub(crate) fn convolve<T: GemmElement>(
     y: &mut [T],
     epilogue: &Epilogue<T>,
 ) {
-    if multiplies_natively::<T>() {
+    let [c_in, c_out] = plan.group_channels();
+    if multiplies_natively::<T>(c_in, c_out) {
         convolve_as::<T, T>(plan, x, y, epilogue)
     } else {
         convolve_as::<T, T::Compute>(plan, x, y, epilogue)

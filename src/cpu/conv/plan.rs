@@ -20,7 +20,7 @@
 use std::ops::Range;
 
 use crate::Stored;
-use crate::cpu::gemm::dot_width;
+use crate::cpu::gemm::{TILE_TERMS, dot_width, multiplies_by_tiles};
 use crate::tensor::dtype::as_type;
 use crate::tensor::window::Geometry;
 
@@ -208,9 +208,14 @@ impl<'a, T: Stored> ConvPlan<'a, T> {
     }
 
     /// Input channels of one group, zero-padded to whole VNNI pairs where elements of type F are
-    /// multiplied in pairs.
+    /// multiplied in pairs; where tiles multiply them, to whole rows of a tile, which is a cache line:
+    /// rows that begin within one take six times as long to load.
     pub fn k_channels<F: Stored>(&self) -> usize {
-        self.group_channels()[0].next_multiple_of(dot_width::<F>())
+        self.group_channels()[0].next_multiple_of(if multiplies_by_tiles::<F>() {
+            TILE_TERMS
+        } else {
+            dot_width::<F>()
+        })
     }
 
     /// A vertical and a horizontal phase, in each combination.

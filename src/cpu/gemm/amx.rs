@@ -443,28 +443,32 @@ unsafe fn write<V: Accumulator<bf16>, O: Stored<Compute = f32>>(
     sums: &[f32],
 ) {
     let (columns, c) = (to.output.columns, to.output.c.as_mut_ptr());
-    let rows = sums
-        .chunks(COLUMNS)
-        .enumerate()
-        .take(height)
-        .skip(strip.written);
-    for (i, sums) in rows {
-        let row = strip.start[1] + i * to.rows.steps[1] + to.output.first;
-        for first in (0..columns).step_by(V::N) {
-            let lanes = V::N.min(columns - first);
-            // SAFETY: the caller's promise; a row of sums has all columns of a panel, and so many of
-            // the bias belong to C.
-            unsafe {
-                let to_c = c.wrapping_add(row + first);
-                let sum = V::load(sums[first..].as_ptr());
-                let sum = match to.accumulate {
-                    Accumulate::Zero => sum,
-                    Accumulate::Bias(bias) => {
-                        sum.add(V::load_converted(lanes, bias.as_ptr().wrapping_add(first)))
-                    }
-                    Accumulate::Existing => sum.add(V::load_converted(lanes, to_c)),
+    let first_row = strip.start[1] + to.output.first;
+    // A vector of columns at a time, which have one bias.
+    for first in (0..columns).step_by(V::N) {
+        let lanes = V::N.min(columns - first);
+        // SAFETY: the caller's promise; a row of sums has all columns of a panel, and so many of the
+        // bias belong to C.
+        unsafe {
+            let start = match to.accumulate {
+                Accumulate::Bias(bias) => {
+                    V::load_converted(lanes, bias.as_ptr().wrapping_add(first))
+                }
+                _ => V::splat(0.0),
+            };
+            let existing = matches!(to.accumulate, Accumulate::Existing);
+            for i in strip.written..height {
+                let to_c = c.wrapping_add(first_row + i * to.rows.steps[1] + first);
+                let sum = V::load(sums.as_ptr().add(i * COLUMNS + first)).add(start);
+                let sum = match existing {
+                    true => sum.add(V::load_converted(lanes, to_c)),
+                    false => sum,
                 };
-                sum.store_output(lanes, to_c);
+                if lanes == V::N {
+                    sum.store_output(V::N, to_c);
+                } else {
+                    sum.store_output(lanes, to_c);
+                }
             }
         }
     }

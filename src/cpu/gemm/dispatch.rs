@@ -31,10 +31,13 @@ pub(crate) trait Microkernel: Stored {
     );
 }
 
-/// Whether this CPU multiplies elements of type T as they are stored. Others are converted to their
+/// Whether this CPU multiplies elements of type T as they are stored, in a product of so many terms
+/// (of which a convolution has as many for each tap) and columns. Others are converted to their
 /// compute type while they are packed.
-pub(crate) fn multiplies_natively<T: Stored>() -> bool {
-    T::DTYPE == T::Compute::DTYPE || has_fast_bf16()
+pub(crate) fn multiplies_natively<T: Stored>(terms: usize, columns: usize) -> bool {
+    // A tile of half the terms, or half a panel of columns, is half empty.
+    let fills_tiles = 2 * terms >= TILE_TERMS && 2 * columns > nr::<T>();
+    T::DTYPE == T::Compute::DTYPE || has_fast_bf16() && (fills_tiles || !multiplies_by_tiles::<T>())
 }
 
 /// Terms of a tile: a product by tiles takes so many at a time.

@@ -38,7 +38,8 @@
 //! * A is read where it lies, through row offsets, so convolutions need no im2col. It is copied
 //!   only where it has to be converted, where VNNI pairs are not side by side, and where its
 //!   strides would evict it from the caches (`ALayout`);
-//! * bf16 is multiplied in VNNI pairs where the CPU has AVX512-BF16, else converted while packed;
+//! * bf16 is multiplied by tiles (`amx`) or in VNNI pairs (AVX512-BF16), whichever this CPU does
+//!   faster than f32; else it is converted while packed;
 //! * a product with many terms and a small C is cut along k (split-K) into tasks of their own,
 //!   whose results are added up in a tree;
 //! * a prologue computes B while it is packed, an epilogue works on rows of C just written: an
@@ -151,7 +152,7 @@ impl GemmElement for f32 {
 
 impl GemmElement for bf16 {
     fn gemm<O: Stored<Compute = f32>>(gemm: Gemm<'_, bf16, O>) {
-        if multiplies_natively::<bf16>() {
+        if multiplies_natively::<bf16>(gemm.size.k, gemm.size.n) {
             gemm.run::<bf16>();
         } else {
             gemm.run::<f32>();

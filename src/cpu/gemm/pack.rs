@@ -351,8 +351,11 @@ impl ALayout {
         let columns = |stride, dense| ALayout::PackedColumns { stride, dense };
         if multiplies_by_tiles::<F>() && F::DTYPE == T::DTYPE && n > nr::<F>() / 2 {
             let aligned = terms.next_multiple_of(TILE_TERMS);
+            // Rows that begin within a cache line take six times as long to load: with several
+            // panels of B a copy that begins at lines pays.
+            let is_aligned = (a.row_stride * size_of::<T>()).is_multiple_of(64);
             return match a.col_stride {
-                1 if k.is_multiple_of(2) => ALayout::InPlace,
+                1 if k.is_multiple_of(2) && (is_aligned || n <= 2 * nr::<F>()) => ALayout::InPlace,
                 _ if a.row_stride == 1 => ALayout::TransposedRows { stride: aligned },
                 1 => rows(aligned, false),
                 _ => columns(m | LINE, false),
