@@ -1,6 +1,7 @@
 //! Tiles against their definition, and strips, segments and edges against plain sums.
 
 use super::*;
+use crate::console::Stderr;
 use crate::cpu::gemm::blocking::{dot_width, nr};
 use crate::cpu::gemm::microkernel::{KSegment, OutputTile};
 
@@ -67,118 +68,125 @@ struct Sizes {
     columns: usize,
 }
 
+impl Sizes {
+    const fn new([lines, count]: [usize; 2], segments: &'static [usize], columns: usize) -> Sizes {
+        Sizes {
+            lines,
+            count,
+            segments,
+            columns,
+        }
+    }
+}
+
 const SIZES: &[Sizes] = &[
-    Sizes {
-        lines: 1,
-        count: 1,
-        segments: &[16],
-        columns: 32,
-    },
-    Sizes {
-        lines: 1,
-        count: 256,
-        segments: &[64],
-        columns: 32,
-    },
-    Sizes {
-        lines: 3,
-        count: 28,
-        segments: &[32, 32],
-        columns: 32,
-    },
-    Sizes {
-        lines: 5,
-        count: 7,
-        segments: &[1],
-        columns: 17,
-    },
-    Sizes {
-        lines: 2,
-        count: 33,
-        segments: &[15, 17, 48],
-        columns: 31,
-    },
-    Sizes {
-        lines: 1,
-        count: 14,
-        segments: &[5, 5, 5],
-        columns: 32,
-    },
-    Sizes {
-        lines: 4,
-        count: 16,
-        segments: &[],
-        columns: 20,
-    },
+    Sizes::new([1, 1], &[16], 32),
+    Sizes::new([1, 256], &[64], 32),
+    Sizes::new([3, 28], &[32, 32], 32),
+    Sizes::new([5, 7], &[1], 17),
+    Sizes::new([2, 33], &[15, 17, 48], 31),
+    Sizes::new([1, 14], &[5, 5, 5], 32),
+    Sizes::new([4, 16], &[], 20),
 ];
+
+/// Operands of a product, with gaps between segments, rows and lines that belong to nothing.
+struct Operands<O> {
+    a: Vec<bf16>,
+    b: Vec<bf16>,
+    bias: Vec<O>,
+    /// What C holds before, and the first of its columns that are written.
+    c: Vec<O>,
+    first: usize,
+    segments: Vec<KSegment>,
+    rows: RowOffsets,
+}
+
+/// Elements of a row of a panel of VNNI pairs.
+const PANEL_ROW: usize = 2 * nr::<bf16>();
+
+impl<O: Stored<Compute = f32>> Operands<O> {
+    fn of(sizes: &Sizes) -> Operands<O> {
+        let terms: usize = sizes.segments.iter().sum();
+        let steps = [2 * (terms + 3 * sizes.segments.len()) + 2, 40];
+        let line = steps.map(|step| step * sizes.count + 6);
+        let (mut segments, mut at) = (Vec::new(), [4, 0]);
+        for &len in sizes.segments {
+            let [a, b] = at;
+            segments.push(KSegment { a, b, len });
+            at = [a + dot_width::<bf16>() * (len + 3), b + PANEL_ROW * len];
+        }
+        let starts = (0..sizes.lines).map(|i| line.map(|line| i * line));
+        Operands {
+            a: integers(sizes.lines * line[0] + 8, 7919),
+            b: integers(at[1] + PANEL_ROW, 104_729),
+            bias: integers(sizes.columns, 5),
+            c: integers(sizes.lines * line[1] + 8, 31),
+            first: 3,
+            segments,
+            rows: RowOffsets::lines::<bf16>(starts, sizes.count, steps, sizes.columns),
+        }
+    }
+
+    /// The product by plain sums.
+    fn product(&self, columns: usize, accumulate: Accumulate<'_, O>) -> Vec<O> {
+        let (rows, mut c) = (&self.rows, self.c.clone());
+        let all = |&[a, c]: &[usize; 2]| {
+            (0..rows.count).map(move |i| [a + i * rows.steps[0], c + i * rows.steps[1]])
+        };
+        for [a, to] in rows.lines.iter().flat_map(all) {
+            for j in 0..columns {
+                let to = &mut c[to + self.first + j];
+                let mut sum = f64::from(accumulate.start(j, *to));
+                for segment in &self.segments {
+                    for p in 0..2 * segment.len {
+                        let a = self.a[a + segment.a + p].to_f64();
+                        let b = segment.b + p / 2 * PANEL_ROW + 2 * j + p % 2;
+                        sum += a * self.b[b].to_f64();
+                    }
+                }
+                *to = O::from_f64(sum);
+            }
+        }
+        c
+    }
+}
 
 /// Whole numbers, so that every order of additions gives the same bits.
 fn agrees<O: Stored<Compute = f32>>(
     sizes: &Sizes,
     kernel: impl Fn(&TileProduct<'_, bf16>, &mut PanelTiles<'_, O>),
 ) {
-    let &Sizes {
-        lines,
-        count,
-        segments: lengths,
-        columns,
-    } = sizes;
-    let terms: usize = lengths.iter().sum();
-    // Gaps between segments, rows and lines, which belong to nothing.
-    let (a_step, c_step) = (2 * (terms + 3 * lengths.len()) + 2, 40);
-    let [a_line, c_line] = [a_step, c_step].map(|step| step * count + 6);
-    let (t, mut segments, mut at) = (dot_width::<bf16>(), Vec::new(), [4, 0]);
-    for &len in lengths {
-        segments.push(KSegment {
-            a: at[0],
-            b: at[1],
-            len,
-        });
-        at = [at[0] + t * (len + 3), at[1] + t * nr::<bf16>() * len];
-    }
-    let a = integers::<bf16>(lines * a_line + 8, 7919);
-    let b = integers::<bf16>(at[1] + t * nr::<bf16>(), 104_729);
-    let bias = integers::<O>(columns, 5);
-    let starts = (0..lines).map(|line| [line * a_line, line * c_line]);
-    let rows = RowOffsets::lines::<bf16>(starts, count, [a_step, c_step], columns);
-    let product = TileProduct::new(&a, &b, [t, t * nr::<bf16>()], &segments);
-    let before = integers::<O>(lines * c_line + 8, 31);
+    let (operands, columns) = (Operands::<O>::of(sizes), sizes.columns);
+    let Operands { a, b, segments, .. } = &operands;
+    let product = TileProduct::new(a, b, [2, PANEL_ROW], segments);
     for accumulate in [
         Accumulate::Zero,
-        Accumulate::Bias(&bias[..]),
+        Accumulate::Bias(&operands.bias[..]),
         Accumulate::Existing,
     ] {
-        let mut want = before.clone();
-        for (line, i, j) in (0..lines)
-            .flat_map(|line| (0..count).flat_map(move |i| (0..columns).map(move |j| (line, i, j))))
-        {
-            let start = accumulate.start(j, before[line * c_line + i * c_step + 3 + j]);
-            let mut sum = f64::from(start);
-            for segment in &segments {
-                for p in 0..t * segment.len {
-                    let a = a[line * a_line + i * a_step + segment.a + p].to_f64();
-                    sum += a * b[segment.b + (p / t * nr::<bf16>() + j) * t + p % t].to_f64();
-                }
-            }
-            want[line * c_line + i * c_step + 3 + j] = O::from_f64(sum);
-        }
-        let mut c = before.clone();
+        let mut c = operands.c.clone();
         let output = OutputTile {
             c: &mut c,
-            first: 3,
+            first: operands.first,
             columns,
         };
         let mut to = PanelTiles {
-            rows: &rows,
+            rows: &operands.rows,
             panel: 0,
             accumulate,
             output,
         };
         assert!(applies(&product, &to));
         kernel(&product, &mut to);
+        let Sizes {
+            lines,
+            count,
+            segments,
+            ..
+        } = sizes;
         assert!(
-            c == want,
-            "{lines} lines of {count} rows, segments {lengths:?}, {columns} columns"
+            c == operands.product(columns, accumulate),
+            "{lines} lines of {count} rows, segments {segments:?}, {columns} columns"
         );
     }
 }
@@ -230,7 +238,7 @@ fn kinds() -> [(&'static str, fn(u64) -> bf16); 5] {
 #[test]
 fn the_instruction_computes_its_definition_bit_for_bit() {
     if !has_amx() {
-        eprintln!("skipped: this CPU has no tiles, or this process may not use them");
+        writeln!(Stderr, "skipped: this process has no tiles");
         return;
     }
     let mut state = 1u64;
