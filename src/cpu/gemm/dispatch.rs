@@ -17,7 +17,7 @@ use super::x86;
 use crate::cpu::simd::has_bf16;
 #[cfg(target_arch = "x86_64")]
 use crate::cpu::simd::{has_avx2, has_avx512, is_intel};
-use crate::{DType, Element, Stored};
+use crate::{Element, Stored};
 
 /// An element type that micro-kernels multiply: operands are packed as it.
 pub(crate) trait Microkernel: Stored {
@@ -47,7 +47,7 @@ pub(crate) const TILE_TERMS: usize = 32;
 /// by side.
 pub(crate) fn multiplies_by_tiles<F: Stored>() -> bool {
     #[cfg(target_arch = "x86_64")]
-    return F::DTYPE == DType::BF16 && amx::has_amx();
+    return F::DTYPE == bf16::DTYPE && amx::has_amx();
     #[cfg(not(target_arch = "x86_64"))]
     false
 }

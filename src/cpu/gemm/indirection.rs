@@ -8,7 +8,8 @@
 use super::blocking::{MR, tile_rows};
 use crate::Stored;
 
-/// Offsets of rows in A and in C, tile by tile.
+/// Offsets of rows in A and in C, tile by tile; and, for AMX, line by line.
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
 pub(crate) struct RowOffsets {
     pub(super) tiles: Vec<RowTile>,
     /// Where the first rows of all lines begin in A and in C.

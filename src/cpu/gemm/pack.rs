@@ -18,6 +18,7 @@ use super::operand::Operand;
 use super::x86;
 use crate::Stored;
 use crate::cpu::simd::convert::convert;
+#[cfg(target_arch = "x86_64")]
 use crate::cpu::simd::has_avx512;
 use crate::cpu::{Scratch, chunks, vectorize};
 use crate::tensor::dtype::{as_type, as_type_mut};
@@ -130,13 +131,12 @@ pub(crate) fn transpose_pairs<F: Stored>(
         (elements - 1) * to_row + pairs <= to.len(),
         "and within the copy"
     );
-    let by_registers = cfg!(target_arch = "x86_64") && has_avx512() && size_of::<F>() == 2;
     for (i, j) in (0..pairs)
         .step_by(16)
         .flat_map(|i| (0..elements).step_by(16).map(move |j| (i, j)))
     {
         #[cfg(target_arch = "x86_64")]
-        if by_registers && i + 16 <= pairs && j + 16 <= elements {
+        if has_avx512() && size_of::<F>() == 2 && i + 16 <= pairs && j + 16 <= elements {
             let (from, to) = (
                 from[i * from_row + j..].as_ptr(),
                 to[j * to_row + i..].as_mut_ptr(),

@@ -101,12 +101,10 @@ pub(crate) fn has_avx512() -> bool {
 }
 
 /// Whether this CPU multiplies VNNI pairs of bf16 and rounds f32 to bf16 (AVX512-BF16).
+#[cfg(target_arch = "x86_64")]
 #[inline(always)]
 pub(crate) fn has_bf16() -> bool {
-    #[cfg(target_arch = "x86_64")]
-    return has_avx512() && is_x86_feature_detected!("avx512bf16");
-    #[cfg(not(target_arch = "x86_64"))]
-    false
+    has_avx512() && is_x86_feature_detected!("avx512bf16")
 }
 
 /// Whether Intel made this CPU.
