@@ -1,7 +1,7 @@
 """Trains and runs WaveMix-Lite models here and in PyTorch, in turns, and prints the ratios as Markdown.
 
     python3 -m venv venv
-    venv/bin/pip install torch==2.11.0 "numpy<2" PyWavelets einops
+    venv/bin/pip install torch==2.15.0 "numpy<2" PyWavelets einops
     venv/bin/pip install --no-deps wavemix==0.2.4
     venv/bin/python benches/compare.py
 

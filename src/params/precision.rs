@@ -28,8 +28,8 @@ pub enum Precision {
     /// them.
     Tf32,
     /// Stored in 16 bits, 8 of them significant, with f32's range. Activations take half of f32's
-    /// memory. Products are faster than f32's on a GPU and with AVX512-BF16, which takes numbers
-    /// below 1.2e-38 for 0; others multiply them as f32.
+    /// memory. Products are faster than f32's on a GPU, on CPUs with AMX and on AMD's with
+    /// AVX512-BF16, all of which take numbers below 1.2e-38 for 0; others multiply them as f32.
     Bf16,
     /// Stored in 16 bits, 11 of them significant, between 6e-8 and 65504: gradients are scaled to
     /// stay within.

@@ -53,7 +53,7 @@
 //! | 4 x 4, stride 2, conv2d or conv_transpose2d | Winograd F(2x2, 2x2), of four components or phases |
 //! | 3 x 3 or 5 x 5, stride 2; 7 x 7; dilated | indirect |
 //! | depthwise, any window | depthwise |
-//! | c_in c_out below 32 x 64, or no multiples of 16; several groups; f64; bf16 multiplied in pairs | indirect |
+//! | c_in c_out below 32 x 64, or no multiples of 16; several groups; f64; bf16 multiplied by tiles or in pairs | indirect |
 //! | not Winograd's, and a task's zero-padded copy would have more than 2^24 elements | the definition |
 //!
 //! Which of these computes a given layer is decided in one place: [`choose`] and
@@ -226,9 +226,9 @@ fn choose<T: Stored, F: Stored<Compute = T::Compute>>(plan: &ConvPlan<T>) -> Alg
 
 /// Whether Winograd's algorithm may be chosen, as far as types and channels go.
 ///
-/// It multiplies f32. Where the CPU multiplies bf16 in pairs, in half of f32's time, that is faster
-/// than Winograd's algorithm in f32; and in pairs Winograd's sums of inputs would have to be
-/// rounded to bf16. Elsewhere bf16 is converted. f64 never takes it, so that it can judge its
+/// It multiplies f32. Where bf16 is multiplied as it is, by tiles in a sixteenth of f32's time or in
+/// pairs in half of it, that is faster than Winograd's algorithm in f32, and Winograd's sums of
+/// inputs would have to be rounded to bf16. Elsewhere bf16 is converted. f64 never takes it, so that it can judge its
 /// rounding. Transforms run over whole vectors of channels, of one group.
 fn winograd_applies<F: Stored>(g: &Geometry, tuning: &Tuning) -> bool {
     let whole_vectors = [g.small[2], g.big[2]]

@@ -276,6 +276,12 @@ mod tests {
         kernels_agree::<f32, f32>(&[(portable::<_, _, MR>, |_| MR)]);
         kernels_agree::<f32, bf16>(&[(portable::<_, _, MR>, |_| MR)]);
         kernels_agree::<f64, f64>(&[]);
+        // VNNI pairs are compared on CPUs too that have tiles.
+        #[cfg(target_arch = "x86_64")]
+        if has_bf16() {
+            kernels_agree::<bf16, f32>(&[(x86::avx512_bf16, |_| MR)]);
+            kernels_agree::<bf16, bf16>(&[(x86::avx512_bf16, |_| MR)]);
+        }
         kernels_agree::<bf16, f32>(&[(portable::<_, _, MR>, |_| MR)]);
         kernels_agree::<bf16, bf16>(&[(portable::<_, _, MR>, |_| MR)]);
     }
