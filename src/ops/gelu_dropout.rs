@@ -2,6 +2,7 @@
 //! here.
 
 use crate::autograd::Backward;
+use crate::autograd::trace::Op;
 use crate::cpu::gelu_dropout::{self as cpu, Hidden, in_pieces};
 use crate::cuda::gelu_dropout as cuda;
 use crate::ops::conv2d::{Conv2d, conv2d};
@@ -130,7 +131,8 @@ pub fn gelu_dropout_conv2d(
         p,
         rng: rng.cloned(),
     };
-    Ok(Var::record("gelu_dropout_conv2d", &inputs, y, rule))
+    let op = Op::with_flops("gelu_dropout_conv2d", geometry.flops());
+    Ok(Var::record(op, &inputs, y, rule))
 }
 
 struct GeluDropoutConv2d {

@@ -1,6 +1,8 @@
 use proptest::prelude::*;
+use wavemix::autograd::trace::{Event, Watcher, watch};
 use wavemix::gradcheck::gradcheck;
-use wavemix::{DType, Rng, Shape, Tensor, Var};
+use wavemix::ops::{Dropout, gelu_dropout_conv2d};
+use wavemix::{DType, Rng, Shape, Tensor, Var, Window};
 
 use crate::helpers::{assert_error, on_threads};
 
@@ -82,4 +84,25 @@ proptest! {
         let x = Tensor::normal(Shape::new(&dims)?, 0.0, 1.5, DType::F64, &Rng::new(seed));
         gradcheck(|v| v[0].gelu_dropout(p, Some(&Rng::new(seed ^ 1))), &[x])?;
     }
+}
+
+/// The operations of what is recorded.
+struct Flops(u64);
+
+impl Watcher for Flops {
+    fn forward(&mut self, event: Event<'_>) {
+        self.0 += if event.recorded { event.flops } else { 0 };
+    }
+}
+
+#[test]
+fn the_fused_convolution_counts_its_products() {
+    let x = Var::leaf(Tensor::ones([2, 4, 5, 3], DType::F32));
+    let weight = Var::from(Tensor::ones([7, 1, 1, 3], DType::F32));
+    let none = Dropout { p: 0.0, rng: None };
+    let (Flops(counted), y) = watch(Flops(0), || {
+        gelu_dropout_conv2d(&x, &weight, None, Window::default(), none)
+    });
+    assert_eq!(y.unwrap().shape()[..], [2, 4, 5, 7]);
+    assert_eq!(counted, 2 * (2 * 4 * 5) * 3 * 7);
 }
