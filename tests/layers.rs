@@ -5,6 +5,8 @@
 mod cases;
 #[path = "layers/errors.rs"]
 mod errors;
+#[path = "layers/fused.rs"]
+mod fused;
 #[path = "layers/golden.rs"]
 mod golden;
 mod helpers;

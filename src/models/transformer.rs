@@ -182,8 +182,8 @@ impl Module for Mlp {
     fn forward(&self, pass: &Pass, x: &Var) -> Result<Var> {
         let [first, second] = &self.layers;
         let hidden = first.forward(pass, x)?;
-        let hidden = hidden.gelu_dropout(self.p, pass.rng().as_ref())?;
-        dropout(pass, &second.forward(pass, &hidden)?, self.p)
+        let y = second.forward_gelu_dropout(pass, &hidden, self.p)?;
+        dropout(pass, &y, self.p)
     }
 }
 

@@ -1,9 +1,10 @@
 //! The fully connected layer.
 
 use super::{fan_in_uniform, optional};
-use crate::ops::linear;
+use crate::ops::{Dropout, gelu_dropout_conv2d, linear};
 use crate::params::{FileLayout, Names, ParamId};
-use crate::{Module, Pass, Result, Shape, Var};
+use crate::tensor::window::Window;
+use crate::{Error, Module, Pass, Result, Shape, Var};
 
 /// y = x W' + b over the last axis, [`linear`]: weight `[c_out, c_in]`.
 ///
@@ -82,6 +83,34 @@ impl Linear {
             weight,
             bias,
         })
+    }
+}
+
+impl Linear {
+    /// As [`Module::forward`] of GELU and dropout of x, with x alone kept for the backward pass:
+    /// [`gelu_dropout_conv2d`] with a kernel of one pixel.
+    ///
+    /// # Errors
+    /// An x of another width; those of [`gelu_dropout_conv2d`].
+    #[track_caller]
+    pub fn forward_gelu_dropout(&self, pass: &Pass, x: &Var, p: f64) -> Result<Var> {
+        let _layer = pass.enter(&*self.name);
+        let (weight, bias) = (pass.var(self.weight)?, optional(pass, self.bias)?);
+        let (c_out, c_in) = (weight.shape()[0], weight.shape()[1]);
+        let Some(before) = x.shape().strip_suffix(&[c_in]) else {
+            let expected = format!("[.., {c_in}]");
+            return Err(Error::operand("linear", "x", expected, x.shape()));
+        };
+        let shape = Shape::new(&[before, &[c_out]].concat())?;
+        let rows = x.reshape([before.iter().product(), 1, 1, c_in])?;
+        let weight = weight.reshape([c_out, 1, 1, c_in])?;
+        let rng = pass.rng();
+        let dropout = Dropout {
+            p,
+            rng: rng.as_ref(),
+        };
+        gelu_dropout_conv2d(&rows, &weight, bias.as_ref(), Window::default(), dropout)?
+            .reshape(shape)
     }
 }
 

@@ -119,3 +119,15 @@ fn the_papers_count_what_layers_hold() {
     let free = free.map(|name| params.get(name).unwrap().elements());
     assert_eq!(params.count() - free[0] - free[1], 530_442);
 }
+
+/// A multiply-add is two operations: patches, four layers of 1025 tokens, and the last layer.
+#[test]
+fn operations_are_those_of_its_products() {
+    let config = super::Config::parse("ViT-128/4x4").unwrap();
+    let summary = config.summary([32; 2], super::Precision::F32).unwrap();
+    let (tokens, dim) = (1025u64, 128u64);
+    let linear = tokens * dim * (3 * dim + dim + 2 * 256);
+    let attention = 2 * tokens * tokens * dim;
+    let products = 1024 * 3 * dim + 4 * (linear + attention) + 10 * dim;
+    assert_eq!(summary.flops(), 2 * products);
+}
