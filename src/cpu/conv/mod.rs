@@ -36,8 +36,7 @@
 //! 5. Padding costs no branch in an inner loop: what a task reads is copied with its zeros
 //!    ([`padded`]), unless all of it lies inside the image; Winograd's transforms read a whole tile
 //!    after one check, and at the border ask a bit for each pixel, once for a vector of channels;
-//!    the weight's gradients by im2col and of depthwise layers know for each row which pixels
-//!    exist.
+//!    the weight's gradients by im2col know for each row which pixels exist.
 //! 6. The bias is added where y is computed, as a pass of its own would read and write all of y
 //!    again: the accumulators of the first block of terms start from it, and Winograd's output
 //!    transform adds it. The statistics for a BatchNorm behind a transposed convolution are taken
@@ -265,7 +264,7 @@ pub(crate) fn convolve_as<T: Stored, F: Microkernel<Compute = T::Compute>>(
             .convolve(plan, x, y, epilogue)
         }
         Algorithm::Reference => convolve_by_definition(plan, x, y, epilogue),
-        Algorithm::Depthwise(split) => depthwise::convolve::<T, F>(plan, &split, x, y, epilogue),
+        Algorithm::Depthwise(split) => depthwise::convolve(plan, &split, x, y, epilogue),
         Algorithm::Indirect(split) => indirect::convolve::<T, F>(plan, &split, x, y, epilogue),
     }
 }

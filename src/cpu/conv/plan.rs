@@ -255,10 +255,9 @@ impl<'a, T: Stored> ConvPlan<'a, T> {
         let [vertical, horizontal] = self.input_span(rows);
         let inside =
             |span: &Range<isize>, size: usize| span.start >= 0 && span.end <= size as isize;
-        let depthwise = self.geometry.is_depthwise();
-        let channels = if depthwise { c } else { self.k_channels::<F>() };
+        let channels = self.k_channels::<F>();
         // With several groups of one channel, a pair's second channel would be another group's.
-        let all_channels = channels == c && (self.geometry.window.groups == 1 || depthwise);
+        let all_channels = channels == c && self.geometry.window.groups == 1;
         let as_stored = all_channels && F::DTYPE == T::DTYPE;
         if as_stored && inside(&vertical, h) && inside(&horizontal, w) {
             return InputView {
@@ -270,6 +269,12 @@ impl<'a, T: Stored> ConvPlan<'a, T> {
                 copied: false,
             };
         }
+        self.copied_view(rows, channels)
+    }
+
+    /// A zero-padded copy of what output rows `rows` read, of so many channels.
+    pub fn copied_view(&self, rows: &Range<usize>, channels: usize) -> InputView {
+        let [vertical, horizontal] = self.input_span(rows);
         InputView {
             top: vertical.start,
             left: horizontal.start,

@@ -61,6 +61,25 @@ fn cases() -> Vec<Case> {
             groups(9, window([2, 1], [1, 1])),
             case([6, 5, 9], 9, [3, 3]),
         ),
+        with(
+            groups(40, window([1, 1], [0, 0])),
+            case([15, 14, 40], 40, [8, 8]),
+        ),
+        with(
+            groups(18, window([3, 2], [2, 3])),
+            case([17, 23, 18], 18, [5, 9]),
+        ),
+        with(
+            groups(16, window([1, 3], [2, 1])),
+            case([6, 40, 16], 16, [4, 2]),
+        ),
+        with(
+            Window {
+                dilation: [2, 3],
+                ..groups(17, window([1, 1], [3, 3]))
+            },
+            case([9, 7, 17], 17, [3, 4]),
+        ),
         with(window([3, 4], [2, 5]), case([33, 29, 5], 7, [2, 3])),
         with(window([1, 1], [1, 0]), case([70, 3, 5], 7, [2, 3])),
         with(dilated, case([31, 9, 40], 7, [3, 1])),
