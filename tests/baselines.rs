@@ -14,6 +14,10 @@ mod golden;
 mod helpers;
 #[path = "baselines/hybrid_vin.rs"]
 mod hybrid_vin;
+#[path = "baselines/mlp_mixer.rs"]
+mod mlp_mixer;
+#[path = "baselines/mlp_mixer_2d.rs"]
+mod mlp_mixer_2d;
 #[path = "baselines/mobilenet.rs"]
 mod mobilenet;
 #[path = "baselines/resnet.rs"]
@@ -103,6 +107,8 @@ const FAMILIES: &[(&[Case], &[Count])] = &[
     (resnet::CASES, resnet::COUNTS),
     (mobilenet::CASES, mobilenet::COUNTS),
     (convmixer::CASES, convmixer::COUNTS),
+    (mlp_mixer::CASES, mlp_mixer::COUNTS),
+    (mlp_mixer_2d::CASES, mlp_mixer_2d::COUNTS),
     (vit::CASES, vit::COUNTS),
     (cct::CASES, cct::COUNTS),
     (cvt::CASES, cvt::COUNTS),

@@ -8,6 +8,8 @@
 //! | `ResNet-18`, `-34`, `-50`, `-101` | [`ResNet`] |
 //! | `MobileNetV2`, `MobileNetV2-<width>` | [`MobileNetV2`] |
 //! | `ConvMixer-<dim>/<blocks>` | [`ConvMixer`] |
+//! | `MLP-Mixer-<dim>/<blocks>` | [`MlpMixer`] |
+//! | `2D-MLP-Mixer-<dim>/<blocks>` | [`MlpMixer2d`] |
 //! | `ViT-<dim>/<layers>x<heads>` | [`ViT`] |
 //! | `ViT-Lite-<dim>/<layers>x<heads>`, `ViT-<layers>/<patch>` | [`ViTLite`] |
 //! | `CCT-<dim>/<layers>x<heads>` | [`Cct`] |
@@ -23,6 +25,8 @@ mod cvt;
 mod family;
 mod head;
 mod hybrid_vin;
+mod mlp_mixer;
+mod mlp_mixer_2d;
 mod mobilenet;
 mod nystrom;
 mod performer;
@@ -42,6 +46,8 @@ pub use cpv::{Cpv, CpvStem};
 pub use cvt::CvT;
 pub use family::Task;
 pub use hybrid_vin::HybridViN;
+pub use mlp_mixer::MlpMixer;
+pub use mlp_mixer_2d::MlpMixer2d;
 pub use mobilenet::{InvertedResiduals, MobileNetV2};
 pub use registry::{Architecture, names};
 pub use resnet::{ResNet, ResNetStem, ResidualBlock};

@@ -10,6 +10,8 @@ use super::cpv::Cpv;
 use super::cvt::CvT;
 use super::family::Family;
 use super::hybrid_vin::HybridViN;
+use super::mlp_mixer::MlpMixer;
+use super::mlp_mixer_2d::MlpMixer2d;
 use super::mobilenet::MobileNetV2;
 use super::resnet::ResNet;
 use super::vit::ViT;
@@ -66,6 +68,10 @@ registry! {
     MobileNetV2,
     /// The networks of depthwise and 1x1 convolutions on patches.
     ConvMixer,
+    /// The networks of MLPs along tokens and channels.
+    MlpMixer,
+    /// Those of MLPs along height, width and channels.
+    MlpMixer2d,
     /// The vision transformers.
     ViT,
     /// The vision transformers of the CCT paper.
