@@ -254,4 +254,9 @@ fn other_tasks_are_refused() {
             .to_string(),
         "ResNet-18: it has no setting `kernel`; its settings are: stem"
     );
+    let other = Config::parse("MobileNetV2").unwrap().with("kernel", 3);
+    assert_eq!(
+        other.unwrap_err().to_string(),
+        "MobileNetV2: it has no setting `kernel`, nor any other"
+    );
 }

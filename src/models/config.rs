@@ -77,10 +77,13 @@ impl Config {
         }
         let settings = self.settings();
         let names: Vec<&str> = settings.iter().map(|(name, _)| *name).collect();
-        self.wrong(format!(
-            "it has no setting `{setting}`; its settings are: {}",
-            names.join(", ")
-        ))
+        self.wrong(match names[..] {
+            [] => format!("it has no setting `{setting}`, nor any other"),
+            _ => format!(
+                "it has no setting `{setting}`; its settings are: {}",
+                names.join(", ")
+            ),
+        })
     }
 
     /// Its name, `WaveMixLite-128/7`.
