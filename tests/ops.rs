@@ -21,6 +21,8 @@ mod conv_transpose2d;
 mod cross_entropy;
 #[path = "ops/cumsum.rs"]
 mod cumsum;
+#[path = "ops/dft.rs"]
+mod dft;
 #[path = "ops/dropout.rs"]
 mod dropout;
 #[path = "ops/dwt.rs"]

@@ -1,5 +1,6 @@
 //! Matrix products, batched.
 
+mod dft;
 mod einsum;
 
 pub use einsum::einsum;

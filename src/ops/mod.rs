@@ -86,6 +86,7 @@
 //! | [`Var::matmul`] | `torch.matmul` |
 //! | [`matmul_with`] | `torch.matmul` of `a.mT`, `b.mT` |
 //! | [`einsum`] | `torch.einsum` of two operands |
+//! | [`Var::dft_real`] | `torch.fft.fftn(..).real` |
 //! | [`linear`] | `F.linear` |
 //! | [`attention`] | `F.scaled_dot_product_attention` |
 //! | **Shapes** | |

@@ -174,6 +174,15 @@ proptest! {
     }
 
     #[test]
+    fn fourier_transforms(n in 1usize..3, h in 1usize..12, w in 1usize..12, c in prop_oneof![1usize..9, Just(16)], seed: u64) {
+        let x = [draw(&[n, h, w, c], seed)];
+        // Sums of h, w and c products, one after the other; two sums make each of a and b.
+        for axes in [&[3usize][..], &[1, 2], &[1, 2, 3]] {
+            agrees(Bound { roundings: 1.0, terms: 8 + 2 * (h + w + c) }, |v| v[0].dft_real(axes), &x)?;
+        }
+    }
+
+    #[test]
     fn pooling(n in 1usize..3, size in [4usize..14, 4usize..14], c in prop_oneof![1usize..9, Just(16)], kernel in [1usize..4, 1usize..4], stride in 1usize..3, seed: u64) {
         let window = Window { stride: [stride, 1], padding: [kernel[0] / 2, kernel[1] / 2], ..Window::default() };
         let x = [draw(&[n, size[0], size[1], c], seed)];

@@ -85,6 +85,15 @@ pub const CALLS: &[Call] = &[
             .pop()
             .ok_or_else(|| Error::Argument("no levels".into()))
     }),
+    ("dft_real", |d| {
+        let x = d.any_var();
+        let mut axes = d.axes(x.shape().len());
+        if !d.once_in(6) {
+            axes.truncate(3);
+        }
+        d.say(format!("{axes:?}"));
+        x.dft_real(axes)
+    }),
     ("output_size", |d| {
         let (window, size, kernel) = (d.window(3), d.pair(), d.pair());
         d.say(format!("{size:?} {kernel:?}"));

@@ -108,6 +108,7 @@ fn cases() -> Vec<Case> {
         }),
         case("dwt", MAPS, |v| v[0].dwt()),
         case("idwt", MAPS, |v| v[0].idwt([41, 60])),
+        case("dft_real", MAPS, |v| v[0].dft_real([1, 2, 3])),
         case("sum of rows", MAPS, |v| v[0].sum([0, 1, 2])),
         case("sum of columns", MAPS, |v| v[0].sum_keep(3)),
         case("mean", MAPS, |v| v[0].mean([1, 2])),

@@ -7,7 +7,7 @@ use crate::nn::{BatchNorm, Conv2d, ConvTranspose2d};
 use crate::ops::{Interpolation, check_probability, concat, max_pool2d};
 use crate::params::Names;
 use crate::tensor::window::Window;
-use crate::{Error, Module, Pass, Result, Shape, Tensor, Var};
+use crate::{Error, Module, Pass, Result, Var};
 
 /// One block. In its plain form, with one wavelet level:
 ///
@@ -70,7 +70,7 @@ impl Block {
             Mixing::Cascade(levels) => r.dwt_levels(levels)?,
             Mixing::Level(level) => r.dwt_levels(level)?.split_off(level - 1),
             Mixing::Identity => vec![r.clone()],
-            Mixing::Dft => vec![dft_real(r)?],
+            Mixing::Dft => vec![r.dft_real([1, 2])?],
             Mixing::MaxPool => {
                 // Odd sides are filled up with a zero row or column first, as the wavelet transform
                 // does.
@@ -227,32 +227,4 @@ impl Stage {
             None => self.norm.forward(pass, &enlarged),
         }
     }
-}
-
-/// The real part of the two-dimensional discrete Fourier transform of each channel: C_h X C_w - S_h
-/// X S_w, where C and S hold the cosines and sines of 2 pi i j / n.
-#[track_caller]
-fn dft_real(x: &Var) -> Result<Var> {
-    let [n, h, w, c] = [0, 1, 2, 3].map(|axis| x.shape()[axis]);
-    let part = |wave: fn(f64) -> f64| -> Result<Var> {
-        let matrix = |n: usize| -> Result<Var> {
-            let at =
-                |i: usize, j: usize| wave(std::f64::consts::TAU * ((i * j) % n) as f64 / n as f64);
-            let matrix = Tensor::build(Shape::new(&[n, n])?, |out: &mut [f64]| {
-                out.iter_mut()
-                    .enumerate()
-                    .for_each(|(i, x)| *x = at(i / n, i % n));
-            });
-            Ok(matrix
-                .cast(x.dtype())?
-                .to_device(x.value().device())?
-                .into())
-        };
-        // Heights are mixed with (w, c) as one row, widths with c.
-        let y = matrix(h)?
-            .matmul(&x.reshape([n, h, w * c])?)?
-            .reshape([n * h, w, c])?;
-        matrix(w)?.matmul(&y)?.reshape([n, h, w, c])
-    };
-    &part(f64::cos)? - &part(f64::sin)?
 }
