@@ -9,6 +9,8 @@ mod convmixer;
 mod cpv;
 #[path = "baselines/cvt.rs"]
 mod cvt;
+#[path = "baselines/fnet.rs"]
+mod fnet;
 #[path = "baselines/golden.rs"]
 mod golden;
 mod helpers;
@@ -107,6 +109,7 @@ const FAMILIES: &[(&[Case], &[Count])] = &[
     (resnet::CASES, resnet::COUNTS),
     (mobilenet::CASES, mobilenet::COUNTS),
     (convmixer::CASES, convmixer::COUNTS),
+    (fnet::CASES, fnet::COUNTS),
     (mlp_mixer::CASES, mlp_mixer::COUNTS),
     (mlp_mixer_2d::CASES, mlp_mixer_2d::COUNTS),
     (vit::CASES, vit::COUNTS),

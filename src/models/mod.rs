@@ -8,6 +8,7 @@
 //! | `ResNet-18`, `-34`, `-50`, `-101` | [`ResNet`] |
 //! | `MobileNetV2`, `MobileNetV2-<width>` | [`MobileNetV2`] |
 //! | `ConvMixer-<dim>/<blocks>` | [`ConvMixer`] |
+//! | `2D-FNet-<dim>/<blocks>` | [`FNet2d`] |
 //! | `MLP-Mixer-<dim>/<blocks>` | [`MlpMixer`] |
 //! | `2D-MLP-Mixer-<dim>/<blocks>` | [`MlpMixer2d`] |
 //! | `ViT-<dim>/<layers>x<heads>` | [`ViT`] |
@@ -23,6 +24,7 @@ mod convmixer;
 mod cpv;
 mod cvt;
 mod family;
+mod fnet;
 mod head;
 mod hybrid_vin;
 mod mlp_mixer;
@@ -45,6 +47,7 @@ pub use convmixer::ConvMixer;
 pub use cpv::{Cpv, CpvStem};
 pub use cvt::CvT;
 pub use family::Task;
+pub use fnet::FNet2d;
 pub use hybrid_vin::HybridViN;
 pub use mlp_mixer::MlpMixer;
 pub use mlp_mixer_2d::MlpMixer2d;

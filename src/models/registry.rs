@@ -9,6 +9,7 @@ use super::convmixer::ConvMixer;
 use super::cpv::Cpv;
 use super::cvt::CvT;
 use super::family::Family;
+use super::fnet::FNet2d;
 use super::hybrid_vin::HybridViN;
 use super::mlp_mixer::MlpMixer;
 use super::mlp_mixer_2d::MlpMixer2d;
@@ -68,6 +69,8 @@ registry! {
     MobileNetV2,
     /// The networks of depthwise and 1x1 convolutions on patches.
     ConvMixer,
+    /// The FNets for images.
+    FNet2d,
     /// The networks of MLPs along tokens and channels.
     MlpMixer,
     /// Those of MLPs along height, width and channels.
