@@ -1,0 +1,174 @@
+//! A table with our figures beside the printed ones, as Markdown and as JSON.
+
+use serde_json::{Value, json};
+
+use super::measure::Ours;
+use super::table::{Part, Row, Table};
+
+/// A row with our side of it.
+pub struct Line {
+    pub part: &'static Part,
+    pub row: &'static Row,
+    /// `None` where the library has no such model.
+    pub ours: Option<Ours>,
+    /// The parameters on each data set.
+    pub parameters: Vec<usize>,
+    /// Our accuracy in percent on each data set, where a run is known.
+    pub accuracy: Vec<Option<f64>>,
+}
+
+/// Our columns.
+const OURS: [&str; 8] = [
+    "parameters",
+    "modules",
+    "saved MiB an image",
+    "GB at 64",
+    "batch in 16 GB",
+    "train images/s",
+    "infer images/s",
+    "top-1 %",
+];
+
+/// What a row's weights take in training: themselves, their gradients and AdamW's two moments, in f32.
+const BYTES_OF_A_PARAMETER: usize = 16;
+const GB: f64 = 1e9;
+
+/// Bytes of a training step: what is kept for the backward pass, and the weights.
+fn bytes(ours: &Ours, batch: usize) -> usize {
+    BYTES_OF_A_PARAMETER * ours.parameters + batch * ours.saved_bytes
+}
+
+fn largest_batch(ours: &Ours) -> usize {
+    let weights = BYTES_OF_A_PARAMETER * ours.parameters;
+    (16_000_000_000_usize).saturating_sub(weights) / ours.saved_bytes.max(1)
+}
+
+/// A number with commas between thousands.
+fn grouped(n: usize) -> String {
+    let digits = n.to_string();
+    let groups: Vec<&str> = {
+        let first = digits.len() % 3;
+        let (head, tail) = digits.split_at(first);
+        let tail = (0..tail.len() / 3).map(|i| &tail[3 * i..3 * i + 3]);
+        Some(head).filter(|head| !head.is_empty()).into_iter().chain(tail).collect()
+    };
+    groups.join(",")
+}
+
+/// A rate or a share of three digits or more.
+fn short(x: f64) -> String {
+    match x {
+        ..0.1 => format!("{x:.4}"),
+        ..10.0 => format!("{x:.2}"),
+        ..100.0 => format!("{x:.1}"),
+        _ => format!("{x:.0}"),
+    }
+}
+
+/// The cells of our columns.
+fn ours(line: &Line) -> Vec<String> {
+    let Some(ours) = &line.ours else {
+        return vec!["-".into(); OURS.len()];
+    };
+    let dash = || "-".to_owned();
+    let mut parameters: Vec<String> = line.parameters.iter().map(|&n| grouped(n)).collect();
+    if parameters.iter().all(|n| *n == parameters[0]) {
+        parameters.truncate(1);
+    }
+    let rate = |of: f64, batch: usize| format!("{} (batch {batch})", short(of));
+    let (train, infer) = match &ours.speed {
+        None => (dash(), dash()),
+        Some(speed) if speed.image != line.part.sets[0].image => {
+            let [h, w] = speed.image;
+            let rate = |of: f64| format!("{} (batch {} of {h}x{w})", short(of), speed.batch);
+            (rate(speed.train), rate(speed.infer))
+        }
+        Some(speed) => (rate(speed.train, speed.batch), rate(speed.infer, speed.batch)),
+    };
+    let accuracy = |of: &Option<f64>| of.map_or_else(dash, |percent| format!("{percent:.2}"));
+    let mut accuracies: Vec<String> = line.accuracy.iter().map(accuracy).collect();
+    if line.accuracy.iter().all(Option::is_none) {
+        accuracies.truncate(1);
+    }
+    vec![
+        parameters.join(" / "),
+        line.row.modules.map_or_else(dash, grouped),
+        format!("{:.2}", ours.saved_bytes as f64 / 1048576.0),
+        format!("{:.1}", bytes(ours, 64) as f64 / GB),
+        grouped(largest_batch(ours)),
+        train,
+        infer,
+        accuracies.join(" / "),
+    ]
+}
+
+/// The table as Markdown, its notes below it.
+pub fn markdown(table: &Table, lines: &[Line], how: &str) -> String {
+    let mut notes: Vec<&str> = Vec::new();
+    let head = ["model".to_owned(), "data".to_owned()].into_iter();
+    let head = head.chain(table.printed.iter().map(|column| format!("paper: {column}")));
+    let head: Vec<String> = head.chain(OURS.map(|column| format!("ours: {column}"))).collect();
+    let mut text = format!("# {}\n\n| {} |\n|", table.title, head.join(" | "));
+    text += &"---|".repeat(head.len());
+    for line in lines {
+        let mut model = line.row.model.to_owned();
+        if !line.row.note.is_empty() {
+            let known = notes.iter().position(|note| *note == line.row.note);
+            let number = known.unwrap_or_else(|| {
+                notes.push(line.row.note);
+                notes.len() - 1
+            });
+            model += &format!(" [{}]", number + 1);
+        }
+        let (row, sets) = (line.row, line.part.sets(line.row));
+        let sets: Vec<String> = sets.iter().map(|set| set.to_string()).collect();
+        let mut cells = vec![model, sets.join(" / ")];
+        cells.extend(row.printed.split(' ').map(str::to_owned));
+        cells.extend(ours(line));
+        text += &format!("\n| {} |", cells.join(" | "));
+    }
+    text += "\n";
+    for (i, note) in notes.iter().enumerate() {
+        text += &format!("\n[{}] {note}\n", i + 1);
+    }
+    for note in table.notes.iter().copied().chain([how]) {
+        text += &format!("\n{note}\n");
+    }
+    let absent: Vec<&str> =
+        lines.iter().filter(|line| line.ours.is_none()).map(|line| line.row.name()).collect();
+    if !absent.is_empty() {
+        text += &format!("\nThis library has no model called {}.\n", absent.join(", "));
+    }
+    text
+}
+
+/// The same for programs.
+pub fn json(table: &Table, lines: &[Line], how: &str) -> Value {
+    let rows: Vec<Value> = lines.iter().map(|line| json_row(table, line)).collect();
+    json!({ "table": table.name, "title": table.title, "how": how, "notes": table.notes, "rows": rows })
+}
+
+fn json_row(table: &Table, line: &Line) -> Value {
+    let sets = line.part.sets(line.row);
+    let printed = table.printed.iter().zip(line.row.printed.split(' '));
+    let printed = printed.map(|(column, figure)| ((*column).to_owned(), figure.into()));
+    let ours = line.ours.as_ref().map(|ours| {
+        let speed = ours.speed.as_ref().map(|speed| {
+            json!({
+                "train_images_per_s": speed.train, "infer_images_per_s": speed.infer,
+                "batch": speed.batch, "image": speed.image,
+            })
+        });
+        json!({
+            "parameters": line.parameters, "saved_bytes": ours.saved_bytes,
+            "bytes_at_64": bytes(ours, 64), "batch_in_16_gb": largest_batch(ours),
+            "speed": speed, "test_top1_percent": line.accuracy,
+        })
+    });
+    json!({
+        "model": line.row.model,
+        "data": sets.iter().map(|set| set.to_string()).collect::<Vec<_>>(),
+        "paper": printed.collect::<serde_json::Map<_, _>>(),
+        "modules": line.row.modules, "note": line.row.note, "ours": ours,
+    })
+}
