@@ -1,5 +1,5 @@
-//! Own pictures: a folder of PNG or JPEG files for each class, resized, mirrored and moved at random, and a
-//! WaveMix model that learns to tell them apart.
+//! Own pictures: a folder of PNG or JPEG files for each class, resized, mirrored and moved at
+//! random, and a WaveMix model that learns to tell them apart.
 //!
 //! `cargo run --release --example image_folder -- FOLDER [EPOCHS]`
 
