@@ -8,20 +8,21 @@
 use crate::{DType, Error, Result, Rng, Tensor, Var};
 
 /// How far gradient times v and the differences may be apart, relative to max(1, norm of the
-/// gradient). The formula itself errs by about 1e-13 where value and fifth derivative are of size
+/// gradient). The formula itself errs by about 1e-12 where value and fifth derivative are of size
 /// 1; the rest leaves room for rounding inside f, and for larger derivatives.
 const TOLERANCE: f64 = 1e-7;
 
 /// Step h of the differences. f(x + h) - f(x - h) is 2 h f' + h^3 f'''/3 + ..; eight times that,
 /// less f(x + 2 h) - f(x - 2 h), is 12 h f', for the third derivatives cancel. What is left is an
-/// error of h^4 f'''''/30 ~ 1e-13, and of eps/h ~ 1e-13 by rounding.
-const STEP: f64 = 1e-3;
+/// error of h^4 f'''''/30 ~ 1e-16, and of eps/h ~ 1e-12 by rounding. A longer step would round
+/// less, but near a pole the fifth derivative is what counts: that of ln(x) at 0.1 is 24/0.1^5.
+const STEP: f64 = 1.0 / 4096.0;
 
 /// Checks the gradients of `f` at `inputs` by finite differences, in f64.
 ///
 /// `f` may return a tensor of any shape: the loss is its dot product with fixed random weights. It
-/// must be smooth where the differences are taken, up to 0.002 times a standard normal number to
-/// each side of an element, practically never more than 0.01: keep away from the kink of `relu`,
+/// must be smooth where the differences are taken, up to 0.0005 times a standard normal number to
+/// each side of an element, practically never more than 0.0025: keep away from the kink of `relu`,
 /// and from ties in `max`.
 ///
 /// ```
