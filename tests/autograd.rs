@@ -1,10 +1,11 @@
-//! The computation graph, apart from any op: how it is freed.
+//! The computation graph, apart from any op: how it is freed, and how one looks at it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use wavemix::autograd::Backward;
-use wavemix::{DType, Result, Tensor, Var};
+use wavemix::params::{FileLayout, Init};
+use wavemix::{DType, Params, Pass, Result, Rng, Tensor, Var};
 
 /// Passes the gradient on, and keeps a `Var`, as a rule that recomputes may; counts when it is
 /// dropped.
@@ -192,4 +193,82 @@ fn gradients_of_weights_stay_f32_through_ops_that_move_elements() {
     assert_eq!(got.dtype(), DType::BF16);
     let floats = |x: &Tensor| x.cast(DType::F32).unwrap().to_vec::<f32>().unwrap();
     assert_eq!(floats(&got), floats(want.value()));
+}
+
+/// The ops of a graph and the places of their inputs.
+fn outline(var: &Var) -> Vec<(&'static str, Vec<Option<usize>>)> {
+    let graph = var.graph();
+    let nodes = graph.nodes().iter();
+    nodes.map(|node| (node.op, node.inputs.clone())).collect()
+}
+
+#[test]
+fn a_graph_has_what_a_value_was_computed_from_and_nothing_else() -> Result<()> {
+    let x = Var::leaf(Tensor::ones([2, 3], DType::F64));
+    let unused = x.exp()?;
+    let y = (&x * &x)?;
+    let z = (&y + &Var::from(Tensor::ones([3], DType::F64)))?;
+    let loss = (&z - &y)?.sum_all()?;
+    let want = [
+        ("leaf", vec![]),
+        ("mul", vec![Some(0), Some(0)]),
+        ("add", vec![Some(1), None]),
+        ("sub", vec![Some(2), Some(1)]),
+        ("sum", vec![Some(3)]),
+    ];
+    assert_eq!(outline(&loss), want);
+    assert_eq!(loss.graph().nodes()[2].shape.to_string(), "[2, 3]");
+    // The backward pass uses the rules up, not the graph.
+    loss.backward()?;
+    assert_eq!(outline(&loss), want);
+    assert_eq!(outline(&unused), [("leaf", vec![]), ("exp", vec![Some(0)])]);
+    assert!(x.detach().graph().nodes().is_empty());
+    assert_eq!(
+        x.detach().dot(),
+        "digraph {\n  node [shape=box, fontname=\"sans-serif\"];\n}\n"
+    );
+    Ok(())
+}
+
+#[test]
+fn a_graph_is_labelled_and_written_for_graphviz() -> Result<()> {
+    let (w, params) = Params::declare(DType::F64, &Rng::new(0), |names| {
+        let mut names = names.within("head");
+        Ok(names.param("weight", [2], Init::Constant(1.0), FileLayout::Same))
+    })?;
+    let pass = Pass::train(&params, Rng::new(0));
+    let x = Var::from(Tensor::ones([2], DType::F64));
+    let _layer = pass.enter("head");
+    let y = (pass.var(w)? * &x)?;
+    let graph = y
+        .graph()
+        .with_params(&params)
+        .with_label(&y, "a \"b\" \\")?;
+    let text = graph.to_string();
+    for line in [
+        "  n0 [label=\"head.weight\\nparam\\n[2] f64\", style=filled, fillcolor=\"#dce9f7\"];",
+        "  n1 [label=\"a \\\"b\\\" \\\\\\nmul\\nhead\\n[2] f64\"];",
+        "  n0 -> n1;",
+        "  n1c1 [label=\"constant\", style=dashed];",
+        "  n1c1 -> n1;",
+    ] {
+        assert!(
+            text.lines().any(|l| l == line),
+            "`{line}` is not in\n{text}"
+        );
+    }
+    let error = y.graph().with_label(&x, "x").unwrap_err().to_string();
+    assert!(error.contains("`x`"), "{error}");
+    Ok(())
+}
+
+#[test]
+fn a_graph_of_many_paths_is_walked_once() -> Result<()> {
+    let x = Var::leaf(Tensor::scalar(1.0));
+    let mut y = x.clone();
+    for _ in 0..DEEP / 10 {
+        y = (&y + &y)?;
+    }
+    assert_eq!(y.graph().nodes().len(), DEEP / 10 + 1);
+    Ok(())
 }

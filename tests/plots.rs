@@ -1,6 +1,9 @@
 //! The pictures: well-formed, with every name and figure in them. Set WAVEMIX_PLOTS to a folder to
 //! keep and look at them.
 
+#[path = "plots/graphs.rs"]
+mod graphs;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -10,6 +10,7 @@
 mod backward;
 pub mod gradcheck;
 pub mod gradients;
+pub mod graph;
 pub mod trace;
 mod var;
 

@@ -1,18 +1,24 @@
-//! Pictures of a training run, as SVG: learning curves, the confusion matrix, the worst mistakes.
+//! Pictures as SVG: of a training run, learning curves, the confusion matrix, the worst mistakes;
+//! of a computation, its graph; and a page with axes for drawings of your own.
 //!
 //! SVG is text: it takes a page to write shapes on and no library, and any browser shows it at any
 //! size.
 
+mod axes;
 mod confusion;
 mod curves;
+mod graph;
 #[cfg(feature = "pictures")]
 mod mistakes;
 mod svg;
 
+pub use axes::Axes;
 pub use confusion::confusion;
 pub use curves::{Curve, Panel, curves};
+pub use graph::graph;
 #[cfg(feature = "pictures")]
 pub use mistakes::{Mistake, mistakes};
+pub use svg::{Style, Svg};
 
 /// The colours of text and lines: near black, grey, and the pale grey of a grid.
 const INK: &str = "#1f2328";

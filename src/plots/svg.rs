@@ -2,33 +2,42 @@
 
 use std::fmt::Write;
 
-/// An SVG page; lengths are in pixels from the top left corner.
-pub(super) struct Svg {
+/// An SVG page to draw on. Lengths are in pixels, places from the top left corner, colours as in
+/// CSS.
+///
+/// ```
+/// use wavemix::plots::{Style, Svg};
+/// let mut svg = Svg::new(120.0, 40.0);
+/// svg.circle([20.0, 20.0], 8.0, "#2f6fbb");
+/// svg.text([36.0, 25.0], Style::new(14.0, "#1f2328"), "a dot");
+/// assert!(svg.finish().contains("<circle cx=\"20\" cy=\"20\" r=\"8\""));
+/// ```
+pub struct Svg {
     width: f64,
     height: f64,
     body: String,
 }
 
 /// Which end of a text lies at its place.
-#[derive(Clone, Copy)]
-pub(super) enum Anchor {
+#[derive(Clone, Copy, Debug)]
+enum Anchor {
     Start,
     Middle,
     End,
 }
 
-/// How a text looks.
-#[derive(Clone, Copy)]
-pub(super) struct Style {
-    pub size: f64,
-    pub color: &'static str,
-    pub anchor: Anchor,
-    pub bold: bool,
-    /// Turned to read upwards.
-    pub upwards: bool,
+/// How a text looks: its size and colour; it begins at its place, unless told otherwise.
+#[derive(Clone, Copy, Debug)]
+pub struct Style {
+    size: f64,
+    color: &'static str,
+    anchor: Anchor,
+    bold: bool,
+    upwards: bool,
 }
 
 impl Style {
+    /// Text of this size, in pixels, and colour.
     pub fn new(size: f64, color: &'static str) -> Style {
         Style {
             size,
@@ -39,6 +48,7 @@ impl Style {
         }
     }
 
+    /// With its middle at its place.
     pub fn middle(self) -> Style {
         Style {
             anchor: Anchor::Middle,
@@ -46,6 +56,7 @@ impl Style {
         }
     }
 
+    /// With its end at its place.
     pub fn end(self) -> Style {
         Style {
             anchor: Anchor::End,
@@ -53,10 +64,12 @@ impl Style {
         }
     }
 
+    /// In bold letters.
     pub fn bold(self) -> Style {
         Style { bold: true, ..self }
     }
 
+    /// Turned to read upwards.
     pub fn upwards(self) -> Style {
         Style {
             upwards: true,
@@ -90,6 +103,7 @@ impl Svg {
         svg
     }
 
+    /// A filled rectangle, from its top left corner.
     pub fn rect(&mut self, [x, y]: [f64; 2], [w, h]: [f64; 2], fill: &str) {
         self.put(format_args!(
             "<rect x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\" fill=\"{fill}\"/>",
@@ -114,6 +128,7 @@ impl Svg {
         ));
     }
 
+    /// A filled circle.
     pub fn circle(&mut self, [x, y]: [f64; 2], radius: f64, fill: &str) {
         self.put(format_args!(
             "<circle cx=\"{}\" cy=\"{}\" r=\"{}\" fill=\"{fill}\"/>",
@@ -123,18 +138,23 @@ impl Svg {
         ));
     }
 
+    /// A filled polygon.
+    pub fn polygon(&mut self, corners: &[[f64; 2]], fill: &str) {
+        let corners = list(corners);
+        self.put(format_args!(
+            "<polygon points=\"{corners}\" fill=\"{fill}\"/>"
+        ));
+    }
+
+    /// A line through points, of this colour and width.
     pub fn line(&mut self, points: &[[f64; 2]], color: &str, width: f64) {
-        let points: Vec<String> = points
-            .iter()
-            .map(|[x, y]| format!("{},{}", n(*x), n(*y)))
-            .collect();
         let look = format!(
             "fill=\"none\" stroke=\"{color}\" stroke-width=\"{}\" stroke-linejoin=\"round\"",
             n(width)
         );
         self.put(format_args!(
             "<polyline points=\"{}\" {look}/>",
-            points.join(" ")
+            list(points)
         ));
     }
 
@@ -199,6 +219,12 @@ impl Svg {
         // Writing to a string cannot fail.
         let _ = writeln!(self.body, "{element}");
     }
+}
+
+/// Points as SVG has them.
+fn list(points: &[[f64; 2]]) -> String {
+    let points = points.iter().map(|[x, y]| format!("{},{}", n(*x), n(*y)));
+    points.collect::<Vec<_>>().join(" ")
 }
 
 /// A length to a hundredth of a pixel, without idle zeros.
