@@ -17,6 +17,8 @@ mod programs;
 pub mod chain_rule;
 #[path = "../book/solutions/classes.rs"]
 pub mod classes;
+#[path = "../book/solutions/convolution.rs"]
+pub mod convolution;
 #[path = "../book/solutions/deeper.rs"]
 pub mod deeper;
 #[path = "../book/solutions/optimizers.rs"]
@@ -27,11 +29,15 @@ pub mod shapes;
 pub mod slope;
 #[path = "../book/solutions/tensors.rs"]
 pub mod tensors;
+#[path = "../book/solutions/wavelets.rs"]
+pub mod wavelets;
 
 #[path = "../book/exercises/tests/chain_rule.rs"]
 mod chain_rule_tests;
 #[path = "../book/exercises/tests/classes.rs"]
 mod classes_tests;
+#[path = "../book/exercises/tests/convolution.rs"]
+mod convolution_tests;
 #[path = "../book/exercises/tests/deeper.rs"]
 mod deeper_tests;
 #[path = "../book/exercises/tests/optimizers.rs"]
@@ -42,6 +48,8 @@ mod shapes_tests;
 mod slope_tests;
 #[path = "../book/exercises/tests/tensors.rs"]
 mod tensors_tests;
+#[path = "../book/exercises/tests/wavelets.rs"]
+mod wavelets_tests;
 
 use std::collections::BTreeMap;
 use std::fs;

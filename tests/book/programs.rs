@@ -110,7 +110,9 @@ fn check_output(page: &str, program: &str, output: &str) -> String {
             .skip(from - 1)
             .map(|line| format!("{line}\n"));
         let shown: String = shown.collect();
-        if writes() {
+        // Times that were taken with care stay.
+        let same_words = || without_numbers(&block.text) == without_numbers(&shown);
+        if writes() && !(vary && same_words()) {
             page = with_text(&page, block, &shown);
         } else if vary {
             assert_eq!(

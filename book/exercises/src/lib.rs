@@ -12,8 +12,10 @@
 
 pub mod chain_rule;
 pub mod classes;
+pub mod convolution;
 pub mod deeper;
 pub mod optimizers;
 pub mod shapes;
 pub mod slope;
 pub mod tensors;
+pub mod wavelets;
