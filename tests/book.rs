@@ -31,6 +31,8 @@ pub mod slope;
 pub mod tensors;
 #[path = "../book/solutions/wavelets.rs"]
 pub mod wavelets;
+#[path = "../book/solutions/wavemix_lite.rs"]
+pub mod wavemix_lite;
 
 #[path = "../book/exercises/tests/chain_rule.rs"]
 mod chain_rule_tests;
@@ -50,6 +52,8 @@ mod slope_tests;
 mod tensors_tests;
 #[path = "../book/exercises/tests/wavelets.rs"]
 mod wavelets_tests;
+#[path = "../book/exercises/tests/wavemix_lite.rs"]
+mod wavemix_lite_tests;
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -19,3 +19,4 @@ pub mod shapes;
 pub mod slope;
 pub mod tensors;
 pub mod wavelets;
+pub mod wavemix_lite;
