@@ -415,4 +415,7 @@ fn a_layout_that_does_not_fit_a_shape_is_an_error() {
         "the parameter `w`: channels first is an order of three or four axes, its shape is [3, 8]";
     assert_eq!(declared(&[3, 8], FileLayout::ChannelsFirst), wrong);
     assert_eq!(declared(&[3, 3, 8], FileLayout::ChannelsFirst), "no error");
+    let wrong = "the parameter `w`: a convolution of unfolded windows has four axes, its shape is [3, 3, 8]";
+    assert_eq!(declared(&[3, 3, 8], FileLayout::Unfolded), wrong);
+    assert_eq!(declared(&[3, 2, 2, 8], FileLayout::Unfolded), "no error");
 }

@@ -297,6 +297,7 @@ fn shape_in_file(shape: &Shape, layout: FileLayout) -> Shape {
     match (layout, &shape[..]) {
         (FileLayout::ChannelsFirst, &[a, kh, kw, b]) => Shape::from([a, b, kh, kw]),
         (FileLayout::ChannelsFirst, &[a, k, b]) => Shape::from([a, b, k]),
+        (FileLayout::Unfolded, &[a, kh, kw, b]) => Shape::from([a, b * kh * kw, 1, 1]),
         _ => *shape,
     }
 }

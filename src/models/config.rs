@@ -41,7 +41,8 @@ pub struct Config {
 
 impl Config {
     /// The model that a name such as `WaveMixLite-128/7` stands for, with the papers' defaults, for
-    /// 3 channels of 32x32 and 10 classes. The page of [`models`](crate::models) lists the names.
+    /// 3 channels of 32x32 and 10 classes: of the image, or of each pixel where the model has a
+    /// head for that alone. The page of [`models`](crate::models) lists the names.
     ///
     /// # Errors
     /// Where it is no such name.
@@ -56,12 +57,17 @@ impl Config {
     /// An architecture with the papers' dropout, for 3 channels of 32x32 and 10 classes.
     pub fn of(architecture: impl Into<Architecture>) -> Config {
         let architecture = architecture.into();
+        let family = architecture.family();
+        let task = match family.only_segments() {
+            true => Task::Segment { classes: 10 },
+            false => Task::Classify { classes: 10 },
+        };
         Config {
-            dropout: architecture.family().dropout(),
+            dropout: family.dropout(),
             architecture,
             channels: 3,
             size: 32,
-            task: Task::Classify { classes: 10 },
+            task,
         }
     }
 

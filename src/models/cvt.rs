@@ -4,10 +4,10 @@
 use serde_json::Value;
 
 use super::family::{
-    Common, Family, check_blocks, check_counts, classes, number, numbers, three_numbers,
+    Common, Family, check_blocks, check_counts, classes, joined, number, numbers, three_numbers,
 };
 use super::transformer::{
-    ChannelNorm, attention, dropout, join_heads, pixels_of_a_token, split_heads,
+    ChannelNorm, attention, dropout, join_heads, pixels, pixels_of_a_token, split_heads,
 };
 use crate::nn::{BatchNorm, Conv2d, Linear};
 use crate::params::Names;
@@ -70,11 +70,6 @@ impl CvT {
     }
 }
 
-/// Three numbers as settings are written, `1,1,2`.
-fn written(numbers: [usize; 3]) -> Value {
-    numbers.map(|n| n.to_string()).join(",").into()
-}
-
 /// A setting of each stage.
 fn of_stages(setting: &str, value: &str) -> Result<[usize; 3]> {
     numbers(setting, value)?.try_into().map_err(|_| {
@@ -103,10 +98,10 @@ impl Family for CvT {
 
     fn settings(&self, common: &Common) -> Vec<(&'static str, Value)> {
         vec![
-            ("depths", written(self.depths)),
+            ("depths", joined(&self.depths)),
             ("mlp", self.mlp.into()),
             ("stride", self.stride(common.size).into()),
-            ("kv_strides", written(self.kv_strides)),
+            ("kv_strides", joined(&self.kv_strides)),
         ]
     }
 
@@ -263,15 +258,6 @@ impl Module for Attention {
         let _layer = pass.enter("to_out");
         dropout(pass, &self.to_out.forward(pass, &y)?, self.dropout)
     }
-}
-
-/// A map `[n, h, w, c]` as tokens `[n, h w, c]`.
-#[track_caller]
-fn pixels(x: &Var) -> Result<Var> {
-    let &[n, h, w, c] = &x.shape()[..] else {
-        return Err(Error::operand("attention", "x", "[n, h, w, c]", x.shape()));
-    };
-    x.reshape([n, h * w, c])
 }
 
 /// A depth-wise convolution, BatchNorm, and a linear layer at every pixel.

@@ -65,6 +65,11 @@ pub(super) trait Family: fmt::Debug {
     /// The name.
     fn name(&self) -> String;
 
+    /// Whether it has no other head than that for segmentation.
+    fn only_segments(&self) -> bool {
+        false
+    }
+
     /// The probability of dropout that the papers train it with.
     fn dropout(&self) -> f64 {
         0.5
@@ -158,10 +163,32 @@ pub(super) fn three_numbers(name: &str, prefix: &str) -> Option<[usize; 3]> {
     ])
 }
 
+/// Numbers as a setting writes them, `2,1,1`.
+pub(super) fn joined(numbers: &[usize]) -> Value {
+    let numbers: Vec<String> = numbers.iter().map(usize::to_string).collect();
+    numbers.join(",").into()
+}
+
 /// The classes of a model that only classifies images, or what is wrong with another task.
 pub(super) fn classes(common: &Common) -> Result<usize, String> {
     match common.task {
         Task::Classify { classes } => Ok(classes),
         _ => Err("it classifies images, and has no head for other tasks".into()),
+    }
+}
+
+/// The classes of a model that only segments images, or what is wrong with another task.
+pub(super) fn classes_of_pixels(common: &Common) -> Result<usize, String> {
+    match common.task {
+        Task::Segment { classes } => Ok(classes),
+        _ => Err("it segments images, and has no head for other tasks".into()),
+    }
+}
+
+/// The settings that an encoder is checked with, which by itself is a classifier.
+pub(super) fn of_encoder(common: &Common) -> Common {
+    Common {
+        task: Task::Classify { classes: 1 },
+        ..*common
     }
 }

@@ -110,6 +110,14 @@ impl MobileNetV2 {
         blocks
     }
 
+    /// Channels of the maps of [`Body::features`]: of each larger one, then of the last.
+    pub(super) fn map_channels(&self) -> Vec<usize> {
+        let blocks = self.blocks();
+        let larger = blocks.iter().filter(|block| block.stride > 1);
+        let larger = larger.map(|block| block.c_in);
+        larger.chain([self.ends()[1]]).collect()
+    }
+
     /// Channels behind the first and behind the last convolution.
     fn ends(&self) -> [usize; 2] {
         let [first, last] = ENDS;

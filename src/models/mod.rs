@@ -17,12 +17,19 @@
 //! | `CvT-<dim>/<layers>x<heads>` | [`CvT`] |
 //! | `HybridViN-<dim>/<layers>x<heads>` | [`HybridViN`] |
 //! | `CPV-<dim>/<layers>x<heads>` | [`Cpv`] |
+//! | `UNet-ResNet-<layers>`, `UNet-MobileNetV2` | [`UNet`] |
+//! | `DeepLabV2`, `DeepLabV2-ResNet-<layers>` | [`DeepLabV2`] |
+//! | `SegFormer-B0` | [`SegFormer`] |
+//! | `SegFormer` | [`SegFormerPackage`] |
+//!
+//! The last four segment images, and do nothing else; WaveMix and ConvMixer do either.
 
 mod cct;
 mod config;
 mod convmixer;
 mod cpv;
 mod cvt;
+mod deeplab;
 mod family;
 mod fnet;
 mod head;
@@ -35,8 +42,11 @@ mod performer;
 mod registry;
 mod resnet;
 mod saved;
+mod segformer;
+mod segformer_package;
 mod summary;
 mod transformer;
+mod unet;
 mod vit;
 mod vit_lite;
 mod wavemix;
@@ -46,6 +56,7 @@ pub use config::Config;
 pub use convmixer::ConvMixer;
 pub use cpv::{Cpv, CpvStem};
 pub use cvt::CvT;
+pub use deeplab::DeepLabV2;
 pub use family::Task;
 pub use fnet::FNet2d;
 pub use hybrid_vin::HybridViN;
@@ -55,7 +66,10 @@ pub use mobilenet::{InvertedResiduals, MobileNetV2};
 pub use registry::{Architecture, names};
 pub use resnet::{ResNet, ResNetStem, ResidualBlock};
 pub use saved::{ImageMeta, Saved};
+pub use segformer::SegFormer;
+pub use segformer_package::SegFormerPackage;
 pub use summary::{Row, Summary};
+pub use unet::{UNet, UNetEncoder};
 pub use vit::ViT;
 pub use vit_lite::ViTLite;
 pub use wavemix::{BlockKind, LiteBlock, Mixing, Resize, Stem, WaveMix};

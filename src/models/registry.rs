@@ -8,6 +8,7 @@ use super::cct::Cct;
 use super::convmixer::ConvMixer;
 use super::cpv::Cpv;
 use super::cvt::CvT;
+use super::deeplab::DeepLabV2;
 use super::family::Family;
 use super::fnet::FNet2d;
 use super::hybrid_vin::HybridViN;
@@ -15,6 +16,9 @@ use super::mlp_mixer::MlpMixer;
 use super::mlp_mixer_2d::MlpMixer2d;
 use super::mobilenet::MobileNetV2;
 use super::resnet::ResNet;
+use super::segformer::SegFormer;
+use super::segformer_package::SegFormerPackage;
+use super::unet::UNet;
 use super::vit::ViT;
 use super::vit_lite::ViTLite;
 use super::wavemix::WaveMix;
@@ -87,4 +91,12 @@ registry! {
     HybridViN,
     /// The convolutional vision Performers.
     Cpv,
+    /// The UNets.
+    UNet,
+    /// The ResNets with dilated convolutions, for segmentation.
+    DeepLabV2,
+    /// The transformer for segmentation.
+    SegFormer,
+    /// That of the package segformer-pytorch.
+    SegFormerPackage,
 }

@@ -88,6 +88,13 @@ impl ResNet {
             _ => ResNetStem::ImageNet,
         })
     }
+
+    /// Channels of the maps of [`Body::features`].
+    pub(super) fn map_channels(&self) -> [usize; 5] {
+        let [first, ..] = self.widths;
+        let stage = |i: usize| self.widths[i].saturating_mul(self.block.expansion());
+        [first, stage(0), stage(1), stage(2), stage(3)]
+    }
 }
 
 impl Family for ResNet {
@@ -138,7 +145,7 @@ impl Family for ResNet {
     fn layers(&self, names: &mut Names, common: &Common) -> Result<Box<dyn Module>> {
         let classes = classes(common).map_err(Error::Argument)?;
         let body = Body::new(names, self, common, false)?;
-        let channels = self.widths[3] * self.block.expansion();
+        let [.., channels] = self.map_channels();
         Ok(Box::new(Network {
             body,
             fc: Linear::new(names, "fc", [channels, classes])?,

@@ -83,6 +83,15 @@ pub(super) fn attention(pass: &Pass, qkv: [&Var; 3], p: f64) -> Result<Var> {
     ops::attention(q, k, v, options)
 }
 
+/// A map `[n, h, w, c]` as tokens `[n, h w, c]`.
+#[track_caller]
+pub(super) fn pixels(x: &Var) -> Result<Var> {
+    let &[n, h, w, c] = &x.shape()[..] else {
+        return Err(Error::operand("attention", "x", "[n, h, w, c]", x.shape()));
+    };
+    x.reshape([n, h * w, c])
+}
+
 /// Tokens `[n, length, parts heads d]` as `[n, parts heads, length, d]`.
 #[track_caller]
 pub(super) fn split_heads(x: &Var, heads: usize) -> Result<Var> {

@@ -19,10 +19,22 @@ pub enum Init {
 
 impl Init {
     /// Kaiming's rule for layers before a ReLU: normal with variance 2 / fan. The fan is the number
-    /// of inputs that an output has or, for fan-out, of outputs that an input has; PyTorch takes for
-    /// fan-out `c_out kh kw` whatever the groups.
+    /// of inputs that an output has or, for fan-out, of outputs that an input has; PyTorch takes
+    /// for fan-out `c_out kh kw` whatever the groups.
     pub fn kaiming_normal(fan: usize) -> Init {
         Init::Normal((2.0 / fan.max(1) as f64).sqrt())
+    }
+
+    /// Kaiming's rule with a uniform distribution of the same variance, 2 / fan: PyTorch's
+    /// `kaiming_uniform_` for ReLU.
+    pub fn kaiming_uniform(fan: usize) -> Init {
+        Init::Uniform((6.0 / fan.max(1) as f64).sqrt())
+    }
+
+    /// Xavier's rule: uniform with variance 2 / (fan-in + fan-out), PyTorch's `xavier_uniform_`. Of
+    /// a convolution the fans are `kh kw c_in` and `kh kw c_out`.
+    pub fn xavier_uniform(fan_in: usize, fan_out: usize) -> Init {
+        Init::Uniform((6.0 / fan_in.saturating_add(fan_out).max(1) as f64).sqrt())
     }
 }
 

@@ -10,6 +10,9 @@ pub enum FileLayout {
     /// A convolution's: `[a, kh, kw, b]` in memory, `[a, b, kh, kw]` in the file (OIHW, and IOHW
     /// for transposed ones); along rows, `[a, k, b]` and `[a, b, k]`.
     ChannelsFirst,
+    /// A convolution's that the file has as a 1x1 convolution of unfolded windows (PyTorch's
+    /// `Unfold`): `[a, kh, kw, b]` in memory, `[a, b kh kw, 1, 1]` in the file.
+    Unfolded,
     /// A linear layer's behind `flatten`. Its inputs, the last axis, are one feature map laid out
     /// as an array: `[height, width, channels]` in memory, where maps are NHWC, and `[channels,
     /// height, width]` in the file, since PyTorch's maps are NCHW. The shape is the same in both,
@@ -32,7 +35,9 @@ impl FileLayout {
     /// columns]` in memory, the last being consecutive. `None` where nothing moves.
     pub(crate) fn matrices(self, shape: &[usize]) -> Option<[usize; 2]> {
         match (self, shape) {
-            (FileLayout::ChannelsFirst, &[_, kh, kw, b]) => Some([kh * kw, b]),
+            (FileLayout::ChannelsFirst | FileLayout::Unfolded, &[_, kh, kw, b]) => {
+                Some([kh * kw, b])
+            }
             (FileLayout::ChannelsFirst, &[_, k, b]) => Some([k, b]),
             (
                 FileLayout::Flattened {
@@ -51,6 +56,10 @@ impl FileLayout {
         match self {
             FileLayout::Same => None,
             FileLayout::ChannelsFirst if [3, 4].contains(&shape.len()) => None,
+            FileLayout::Unfolded if shape.len() == 4 => None,
+            FileLayout::Unfolded => Some(format!(
+                "a convolution of unfolded windows has four axes, its shape is {shape}"
+            )),
             FileLayout::ChannelsFirst => Some(format!(
                 "channels first is an order of three or four axes, its shape is {shape}"
             )),

@@ -3,7 +3,7 @@
     python3 -m venv venv
     venv/bin/pip install torch==2.15.0 "numpy<2" safetensors einops pillow pyyaml huggingface_hub linformer
     venv/bin/pip install --no-deps torchvision timm vit-pytorch==1.26.14 mlp-mixer-pytorch==0.3.1 nystrom-attention==0.0.14 \\
-        performer-pytorch==1.1.4 axial-positional-embedding local-attention vision-xformer==0.2.0 segformer-pytorch==0.0.6 \\
+        performer-pytorch==1.1.4 axial-positional-embedding local-attention hyper-connections vision-xformer==0.2.0 segformer-pytorch==0.0.6 \\
         segmentation-models-pytorch==0.6.0
     venv/bin/python tests/goldens/models/make.py [NAME ..]
 
