@@ -66,14 +66,7 @@ fn every_row_is_whole() {
 /// others have to parse.
 #[test]
 fn only_these_models_may_be_missing() {
-    let allowed = [
-        "UNet-",
-        "DeepLabV2",
-        "SegFormer",
-        "2D-FNet-",
-        "2D-MLP-Mixer-",
-        "MLP-Mixer-",
-    ];
+    let allowed = ["2D-FNet-", "2D-MLP-Mixer-", "MLP-Mixer-"];
     for (table, part, row) in rows() {
         if row.config(&part.sets[0]).unwrap().is_none() {
             let may = allowed.iter().any(|family| row.model.starts_with(family));
@@ -102,6 +95,8 @@ fn counts_are_those_of_the_references() {
         ("L1", "WaveMixLite-128/7", "IN64 64x64", 2_532_680),
         ("L1", "WaveMixLite-128/14", "IN64 64x64", 4_860_712),
         ("L4", "ConvMixer-512/16", "Cityscapes 256x512", 7_418_260),
+        ("L4", "UNet-ResNet-18", "Cityscapes 512x1024", 14_330_964),
+        ("L4", "SegFormer", "Cityscapes 512x1024", 7_722_356),
     ] {
         let (config, _) = find(table, model, data);
         let (_, params) = config.build(DType::F32, &Rng::new(0)).unwrap();
@@ -189,6 +184,7 @@ fn line(part: &'static Part, row: &'static Row) -> Line {
         ours: known.then_some(ours),
         parameters: vec![1234; sets.len()],
         accuracy: vec![None; sets.len()],
+        papers_iou: vec![None; sets.len()],
     }
 }
 
@@ -301,13 +297,10 @@ fn what_is_unknown_is_an_error_that_says_so() {
     run(&["list"]).unwrap();
 }
 
-/// A run of the trainer that names the same model and data set.
-#[test]
-fn accuracies_are_those_of_the_same_model_and_data() {
-    let (config, set) = find("L5", "WaveMixLite-8/5", "Fashion 28x28");
-    let folder = std::env::temp_dir().join(format!("wavemix-papers-runs-{}", std::process::id()));
-    let best = folder.join("one/best");
-    fs::create_dir_all(&best).unwrap();
+/// A run of the trainer in `one`, that of this model on this set, with such a best line.
+fn with_run(name: &str, (config, set): (&Config, &Set), best: &str) -> Vec<papers::runs::Run> {
+    let folder = std::env::temp_dir().join(format!("wavemix-papers-{name}-{}", std::process::id()));
+    fs::create_dir_all(folder.join("one/best")).unwrap();
     fs::create_dir_all(folder.join("empty")).unwrap();
     let trained = Config {
         dropout: 0.25,
@@ -321,11 +314,22 @@ fn accuracies_are_those_of_the_same_model_and_data() {
         metadata: images.to_metadata(&trained),
         ..Default::default()
     };
-    file.write(best.join("model.safetensors")).unwrap();
-    let metrics = "{\"epoch\":1,\"phase\":\"train\",\"test_top1\":0.9}\n{\"epoch\":1,\"phase\":\"best\",\"test_top1\":0.875}\n";
+    file.write(folder.join("one/best/model.safetensors"))
+        .unwrap();
+    let metrics = format!(
+        "{{\"epoch\":1,\"phase\":\"train\",\"test_top1\":0.9}}\n{{\"epoch\":1,\"phase\":\"best\",{best}}}\n"
+    );
     fs::write(folder.join("one/metrics.jsonl"), metrics).unwrap();
     let runs = papers::runs::finished(&folder);
     fs::remove_dir_all(&folder).unwrap();
+    runs
+}
+
+/// A run of the trainer that names the same model and data set.
+#[test]
+fn accuracies_are_those_of_the_same_model_and_data() {
+    let (config, set) = find("L5", "WaveMixLite-8/5", "Fashion 28x28");
+    let runs = with_run("classes", (&config, set), "\"test_top1\":0.875");
     let of = |config: &Config, set: &Set| papers::runs::accuracy(&runs, config, set);
     assert_eq!(of(&config, set), Some(87.5));
     let (other, mnist) = find("L5", "WaveMixLite-8/10 resize=bilinear", "MNIST 28x28");
@@ -333,4 +337,33 @@ fn accuracies_are_those_of_the_same_model_and_data() {
         (of(&other, mnist), of(&config, mnist), of(&other, set)),
         (None, None, None)
     );
+}
+
+/// The mIoU of a run on maps, and in a column of its own the ratio of the papers' scripts.
+#[test]
+fn mious_stand_beside_the_papers_ratio() {
+    let (config, set) = find("L4", "UNet-MobileNetV2", "Cityscapes 512x1024");
+    let best = "\"test_miou\":0.625,\"test_papers_iou\":0.5";
+    let runs = with_run("maps", (&config, set), best);
+    let shares = [papers::runs::accuracy, papers::runs::papers_iou];
+    assert_eq!(
+        shares.map(|of| of(&runs, &config, set)),
+        [Some(62.5), Some(50.0)]
+    );
+    let table = TABLES.into_iter().find(|table| table.name == "L4").unwrap();
+    let (part, row) = (&table.parts[0], &table.parts[0].rows[1]);
+    let line = Line {
+        accuracy: vec![Some(62.5)],
+        papers_iou: vec![Some(50.0)],
+        ..line(part, row)
+    };
+    let text = print::markdown(table, std::slice::from_ref(&line), "how");
+    assert!(
+        text.contains("| ours: mIoU % | ours: papers-iou % |"),
+        "{text}"
+    );
+    assert!(text.contains("| 62.50 | 50.00 |"), "{text}");
+    let json = print::json(table, &[line], "how");
+    assert_eq!(json["rows"][0]["ours"]["test_miou_percent"][0], 62.5);
+    assert_eq!(json["rows"][0]["ours"]["test_papers_iou_percent"][0], 50.0);
 }

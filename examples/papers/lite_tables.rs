@@ -31,17 +31,16 @@ const QUOTED_RESNET: &str =
 const QUOTED_VIT: &str = "Quoted from the paper of CCT, which augments. The paper calls it ViT-384/12x6, which would have 21.3 M; the printed count is that of the CCT paper's ViT-12/16.";
 const MIXER: &str = "Patches of 8 pixels at 64x64 are a guess, as it has 64 tokens then too.";
 const CUT: &str = "The printed 9.0 M fits no number of classes.";
-const QUOTED_SCENES: &str =
-    "Quoted from other papers, with pretrained encoders; the printed count was not found again.";
-const DEEPLAB: &str = "Quoted; the printed count is that of VGG-16 (20,503,379), the mIoU that of ResNet-101 (43,901,068).";
+const QUOTED_SCENES: &str = "Quoted from another paper, with a pretrained encoder and a decoder of another kind; the printed count was not found again.";
+const DEEPLAB: &str = "Quoted; the printed count is that of DeepLab's VGG-16 (20,503,379), the mIoU that of ResNet-101 with a CRF behind it, which ours has not.";
 const SEGFORMER: &str = "Quoted; augmented and pretrained.";
-const OWN_SEGFORMER: &str = "A different network from the row above: segformer-pytorch's default.";
+const OWN_SEGFORMER: &str = "A different network from the row above: segformer-pytorch's default. Resizing its logits to the image is a guess.";
 const CONVMIXER: &str = "Kernel 8 and patches of 4 pixels are a guess: no setting of the right output size gives the printed 7.8 M.";
 const BATCH_21: &str = "Table 9 prints a batch of 18 and 17/18 images/s for the same model.";
 const BATCH_18: &str = "Table 4 prints a batch of 21 and 9/11 images/s for the same model.";
 const PICK: &str = "The paper does not name the model of these figures: 128/7 is a guess.";
 
-const MIOU: &str = "The printed mIoU may be another measure: the authors' scripts choose by a rounded ratio of bits of class numbers.";
+const MIOU: &str = "The printed mIoU may be another measure: the authors' scripts choose by a rounded ratio of bits of class numbers, which stands beside ours as papers-iou. Ours is the standard one, over the whole set, of 19 classes, at the size of the table's images.";
 
 pub const L1: Table = Table {
     name: "L1",

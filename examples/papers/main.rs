@@ -132,7 +132,14 @@ fn line(
     runs: &[Run],
     (effort, device): (Effort, Device),
 ) -> Result<Line> {
-    let mut line = Line { part, row, ours: None, parameters: Vec::new(), accuracy: Vec::new() };
+    let mut line = Line {
+        part,
+        row,
+        ours: None,
+        parameters: Vec::new(),
+        accuracy: Vec::new(),
+        papers_iou: Vec::new(),
+    };
     for set in part.sets(row) {
         let Some(config) = row.config(set)? else {
             return Ok(line);
@@ -142,6 +149,7 @@ fn line(
         let ours = measure(&config, set, effort, device)?;
         line.parameters.push(ours.parameters);
         line.accuracy.push(runs::accuracy(runs, &config, set));
+        line.papers_iou.push(runs::papers_iou(runs, &config, set));
         line.ours.get_or_insert(ours);
     }
     Ok(line)

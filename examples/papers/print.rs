@@ -1,6 +1,7 @@
 //! A table with our figures beside the printed ones, as Markdown and as JSON.
 
 use serde_json::{Value, json};
+use wavemix::models::Task;
 
 use super::measure::Ours;
 use super::table::{Part, Row, Table};
@@ -13,12 +14,14 @@ pub struct Line {
     pub ours: Option<Ours>,
     /// The parameters on each data set.
     pub parameters: Vec<usize>,
-    /// Our accuracy in percent on each data set, where a run is known.
+    /// Our accuracy or mIoU in percent on each data set, where a run is known.
     pub accuracy: Vec<Option<f64>>,
+    /// The ratio that the papers' scripts report as mIoU, likewise.
+    pub papers_iou: Vec<Option<f64>>,
 }
 
-/// Our columns.
-const OURS: [&str; 8] = [
+/// Our columns, before those of what was learned.
+const OURS: [&str; 7] = [
     "parameters",
     "modules",
     "saved MiB an image",
@@ -26,8 +29,21 @@ const OURS: [&str; 8] = [
     "batch in 16 GB",
     "train images/s",
     "infer images/s",
-    "top-1 %",
 ];
+
+/// Our columns of what was learned: each with what JSON calls it.
+fn learned(table: &Table) -> &'static [(&'static str, &'static str)] {
+    let maps = table.parts.iter().flat_map(|part| part.sets);
+    match maps.map(|set| set.task).any(|task| matches!(task, Task::Segment { .. })) {
+        true => &[("mIoU %", "test_miou_percent"), ("papers-iou %", "test_papers_iou_percent")],
+        false => &[("top-1 %", "test_top1_percent")],
+    }
+}
+
+/// What was learned, in the order of the columns.
+fn shares(line: &Line) -> [&[Option<f64>]; 2] {
+    [&line.accuracy, &line.papers_iou]
+}
 
 /// What a row's weights take in training: themselves, their gradients and AdamW's two moments, in f32.
 const BYTES_OF_A_PARAMETER: usize = 16;
@@ -66,9 +82,10 @@ fn short(x: f64) -> String {
 }
 
 /// The cells of our columns.
-fn ours(line: &Line) -> Vec<String> {
+fn ours(table: &Table, line: &Line) -> Vec<String> {
+    let learned = learned(table).len();
     let Some(ours) = &line.ours else {
-        return vec!["-".into(); OURS.len()];
+        return vec!["-".into(); OURS.len() + learned];
     };
     let dash = || "-".to_owned();
     let mut parameters: Vec<String> = line.parameters.iter().map(|&n| grouped(n)).collect();
@@ -85,12 +102,13 @@ fn ours(line: &Line) -> Vec<String> {
         }
         Some(speed) => (rate(speed.train, speed.batch), rate(speed.infer, speed.batch)),
     };
-    let accuracy = |of: &Option<f64>| of.map_or_else(dash, |percent| format!("{percent:.2}"));
-    let mut accuracies: Vec<String> = line.accuracy.iter().map(accuracy).collect();
-    if line.accuracy.iter().all(Option::is_none) {
-        accuracies.truncate(1);
-    }
-    vec![
+    let percent = |of: &Option<f64>| of.map_or_else(dash, |percent| format!("{percent:.2}"));
+    let share = |of: &[Option<f64>]| -> String {
+        let known = of.iter().any(Option::is_some);
+        let each: Vec<String> = of.iter().map(percent).collect();
+        if known { each.join(" / ") } else { dash() }
+    };
+    let mut cells = vec![
         parameters.join(" / "),
         line.row.modules.map_or_else(dash, grouped),
         format!("{:.2}", ours.saved_bytes as f64 / 1048576.0),
@@ -98,8 +116,9 @@ fn ours(line: &Line) -> Vec<String> {
         grouped(largest_batch(ours)),
         train,
         infer,
-        accuracies.join(" / "),
-    ]
+    ];
+    cells.extend(shares(line).into_iter().take(learned).map(share));
+    cells
 }
 
 /// The table as Markdown, its notes below it.
@@ -107,7 +126,9 @@ pub fn markdown(table: &Table, lines: &[Line], how: &str) -> String {
     let mut notes: Vec<&str> = Vec::new();
     let head = ["model".to_owned(), "data".to_owned()].into_iter();
     let head = head.chain(table.printed.iter().map(|column| format!("paper: {column}")));
-    let head: Vec<String> = head.chain(OURS.map(|column| format!("ours: {column}"))).collect();
+    let learned = learned(table).iter().map(|(column, _)| *column);
+    let own = OURS.into_iter().chain(learned).map(|column| format!("ours: {column}"));
+    let head: Vec<String> = head.chain(own).collect();
     let mut text = format!("# {}\n\n| {} |\n|", table.title, head.join(" | "));
     text += &"---|".repeat(head.len());
     for line in lines {
@@ -124,7 +145,7 @@ pub fn markdown(table: &Table, lines: &[Line], how: &str) -> String {
         let sets: Vec<String> = sets.iter().map(|set| set.to_string()).collect();
         let mut cells = vec![model, sets.join(" / ")];
         cells.extend(row.printed.split(' ').map(str::to_owned));
-        cells.extend(ours(line));
+        cells.extend(ours(table, line));
         text += &format!("\n| {} |", cells.join(" | "));
     }
     text += "\n";
@@ -159,11 +180,15 @@ fn json_row(table: &Table, line: &Line) -> Value {
                 "batch": speed.batch, "image": speed.image,
             })
         });
-        json!({
+        let mut json = json!({
             "parameters": line.parameters, "saved_bytes": ours.saved_bytes,
             "bytes_at_64": bytes(ours, 64), "batch_in_16_gb": largest_batch(ours),
-            "speed": speed, "test_top1_percent": line.accuracy,
-        })
+            "speed": speed,
+        });
+        for ((_, name), share) in learned(table).iter().zip(shares(line)) {
+            json[name] = json!(share);
+        }
+        json
     });
     json!({
         "model": line.row.model,

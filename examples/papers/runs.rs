@@ -1,4 +1,4 @@
-//! Accuracies of runs that were trained: folders that the trainer wrote under `runs/papers/`.
+//! Accuracies, or mIoUs, of runs that were trained: folders that the trainer wrote under `runs/papers/`.
 
 use std::fs;
 use std::path::Path;
@@ -13,8 +13,10 @@ use super::table::Set;
 pub struct Run {
     model: Config,
     data_set: String,
-    /// The share of the test images that its best weights know.
-    top1: f64,
+    /// The share of the test images that its best weights know; of maps of classes, the mIoU.
+    share: f64,
+    /// Of maps, the ratio that the papers' scripts report.
+    papers_iou: Option<f64>,
 }
 
 /// All finished runs below a folder. What is no run, or not finished, is passed over.
@@ -34,16 +36,26 @@ fn read(folder: &Path) -> Option<Run> {
     Some(Run {
         model: Config::from_json(&json("config")?).ok()?,
         data_set: json("images")?["data_set"].as_str()?.to_owned(),
-        top1: best["test_top1"].as_f64()?,
+        share: best["test_top1"].as_f64().or(best["test_miou"].as_f64())?,
+        papers_iou: best["test_papers_iou"].as_f64(),
     })
 }
 
-/// The best test accuracy in percent among runs of this model on this set.
+/// The best test accuracy or mIoU in percent among runs of this model on this set.
 pub fn accuracy(runs: &[Run], config: &Config, set: &Set) -> Option<f64> {
+    best(runs, config, set).map(|run| 100.0 * run.share)
+}
+
+/// The papers' ratio in percent of the run whose mIoU is the best.
+pub fn papers_iou(runs: &[Run], config: &Config, set: &Set) -> Option<f64> {
+    best(runs, config, set)?.papers_iou.map(|ratio| 100.0 * ratio)
+}
+
+fn best<'a>(runs: &'a [Run], config: &Config, set: &Set) -> Option<&'a Run> {
     let same = |run: &&Run| {
         // How it was trained may differ, what it computes may not.
         let model = Config { dropout: config.dropout, ..run.model.clone() };
         model.to_json() == config.to_json() && run.data_set == set.source.to_string()
     };
-    runs.iter().filter(same).map(|run| 100.0 * run.top1).max_by(f64::total_cmp)
+    runs.iter().filter(same).max_by(|a, b| a.share.total_cmp(&b.share))
 }

@@ -74,6 +74,7 @@ fn command(job: &Job) -> Command {
         .arg(text("optimizer", "NAME", "sgd, nesterov, adam, adamw or lion".into(), "adamw"))
         .arg(text("schedule", "NAME", "constant, step or cosine (with linear warm-up)".into(), "cosine"))
         .arg(text("protocol", "NAME", "plain: one optimizer and schedule; papers: AdamW at a constant rate, then SGD from the best weights".into(), "plain").value_parser(["plain", "papers"]))
+        .arg(Arg::new("loss").long("loss").value_name("NAME").value_parser(["cross-entropy", "focal", "papers-focal"]).help("cross-entropy; focal, with gamma 2; or papers-focal, what the papers' scripts compute: that of the batch's mean,\nwith void as a class [default: cross-entropy, of label maps focal]"))
         .arg(real("ema", "DECAY", "Evaluate and keep a running mean of the weights, such as 0.99, instead of the last ones".into()))
         .arg(switch("select-on-test", "Choose the best weights on the test set, as the papers do, and train on all training images"))
         .arg(Arg::new("seed").long("seed").value_name("N").value_parser(value_parser!(u64)).default_value("0").help("Seed of all randomness"))
@@ -95,8 +96,8 @@ fn data(job: &Job, command: Command) -> Command {
     let splits: Vec<&str> = job.splits.iter().map(|(name, _)| *name).collect();
     let Some(&first) = splits.first() else {
         return command
-            .arg(path("data", "DIR", "Folder of pictures: DIR/train/CLASS/* with DIR/val and DIR/test where there are such, or DIR/CLASS/*,\nof which a tenth of each class is held out for either"))
-            .arg(count("size", "N", "Height and width that the pictures are resized to").default_value("64"));
+            .arg(path("data", "DIR", "Folder of pictures: DIR/train/CLASS/* with DIR/val and DIR/test where there are such, or DIR/CLASS/*,\nof which a tenth of each class is held out for either; or Cityscapes: DIR/leftImg8bit and DIR/gtFine"))
+            .arg(count("size", "N", "Height and width that the pictures are resized to; of Cityscapes the height, half of the width").default_value("64"));
     };
     let one = || Arg::new("train-on").long("train-on").value_name("builtin");
     command

@@ -2,12 +2,13 @@
 
 use super::Settings;
 use super::folder::Pictures;
+use super::scenes::Scenes;
 use crate::console::{Stderr, Stdout};
 use crate::cuda::Capture;
 use crate::models::{Config, Task};
-use crate::ops::{CrossEntropyOptions, cross_entropy};
 use crate::optim::Optimizer;
 use crate::tensor::memory::shapes_only;
+use crate::train::Loss;
 use crate::{DType, Device, Error, Module, Params, Pass, Result, Rng, Tensor, cuda};
 
 /// Where the search ends where nothing fills the memory.
@@ -23,8 +24,8 @@ pub(super) fn print(settings: &Settings) -> Result<()> {
             "--max-batch fills a GPU's memory; there is none, or --device cpu was asked for".into(),
         ));
     };
-    let (image, classes) = images(settings)?;
-    let config = settings.model_for(image, classes)?;
+    let (image, task) = images(settings)?;
+    let config = settings.fitted(image, task)?;
     let size = [image[0], image[1]];
     let fits = |batch: usize| match try_step(settings, &config, size, batch) {
         Err(Error::OutOfMemory(why)) => {
@@ -61,14 +62,19 @@ pub(super) fn print(settings: &Settings) -> Result<()> {
     )
 }
 
-/// Height, width and channels of the images, and how many classes they have.
-fn images(settings: &Settings) -> Result<([usize; 3], usize)> {
+/// Height, width and channels of the images, and what is asked of them.
+fn images(settings: &Settings) -> Result<([usize; 3], Task)> {
+    if let Some(scenes) = Scenes::find(settings)? {
+        return Ok((scenes.image(), scenes.task()));
+    }
     if settings.source.is_none() {
         let classes = Pictures::find(settings)?.classes();
-        return Ok(([settings.size, settings.size, 3], classes));
+        let image = [settings.size, settings.size, 3];
+        return Ok((image, Task::Classify { classes }));
     }
     let pair = settings.load_data()?;
-    Ok((pair.train.size, pair.train.classes.len()))
+    let classes = pair.train.classes.len();
+    Ok((pair.train.size, Task::Classify { classes }))
 }
 
 /// A step one launch after the other, and one from memory of its own, as recording takes.
@@ -80,20 +86,26 @@ fn try_step(settings: &Settings, config: &Config, [h, w]: [usize; 2], batch: usi
     let (model, mut params) = config.build(DType::F32, &Rng::new(settings.seed))?;
     params.to_device(settings.device)?;
     let mut optimizer = Optimizer::new(settings.optimizer, &params)?;
-    let Task::Classify { .. } = config.task else {
-        return Err(Error::Argument("--max-batch trains classifiers".into()));
+    let (loss, places) = match config.task {
+        Task::Classify { .. } => (Loss::CrossEntropy, vec![batch]),
+        Task::Segment { .. } => (Loss::Focal, vec![batch, h, w]),
+        Task::Upscale { .. } => {
+            let what = "--max-batch trains models of classes";
+            return Err(Error::Argument(what.into()));
+        }
     };
+    let loss = settings.loss.unwrap_or(loss);
     let images = Tensor::full_on(
         settings.device,
         [batch, h, w, config.channels],
         0.5,
         settings.precision.compute(),
     )?;
-    let labels = Tensor::full_on(settings.device, [batch], 0.0, DType::I64)?;
+    let labels = Tensor::full_on(settings.device, &places[..], 0.0, DType::I64)?;
     let mut step = |params: &mut Params| -> Result<()> {
         let pass = Pass::train(params, Rng::new(0)).in_precision(settings.precision)?;
         let logits = model.forward(&pass, &(&images).into())?;
-        let loss = cross_entropy(&logits, &labels, CrossEntropyOptions::default())?;
+        let loss = loss.of(&logits, &labels, None)?;
         let gradients = loss.backward()?.flatten(params)?;
         let statistics = pass.into_updates();
         optimizer.step_flat(params, &gradients, statistics, settings.lr)

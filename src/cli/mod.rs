@@ -10,6 +10,7 @@ mod job;
 mod kept;
 mod max_batch;
 mod run;
+mod scenes;
 mod splits;
 
 pub use job::Job;
@@ -27,7 +28,7 @@ use crate::console::{Stderr, exit_status};
 use crate::data::{Downloader, Part, Source, TrainTest, default_folder, glyphs};
 use crate::models::{Config, Task};
 use crate::optim::{Method, Schedule};
-use crate::train::{Protocol, read_config};
+use crate::train::{Loss, Protocol, read_config};
 use crate::{Device, Error, Precision, Result};
 
 /// Everything a run is told by its flags.
@@ -47,7 +48,8 @@ pub struct Settings {
     pub evaluate: Option<PathBuf>,
     /// The published set; `None` where the data are the user's own pictures.
     pub source: Option<Source>,
-    /// Height and width that the user's own pictures are given in.
+    /// Height and width that the user's own pictures are given in; scenes of Cityscapes are twice as
+    /// wide.
     pub size: usize,
     /// Where that is looked for, if not in the default folder.
     pub data: Option<PathBuf>,
@@ -80,6 +82,8 @@ pub struct Settings {
     pub schedule: Schedule,
     /// The phases.
     pub protocol: Protocol,
+    /// What training minimises; `None` takes cross-entropy or, of label maps, the focal loss.
+    pub loss: Option<Loss>,
     /// The decay of the weights' running mean, which is then what is evaluated and kept for use.
     pub ema: Option<f64>,
     /// Whether training images are shifted, and mirrored where that keeps the class.
@@ -219,6 +223,7 @@ impl Settings {
             } else {
                 Protocol::Plain
             },
+            loss: text("loss").map(str::parse).transpose()?,
             ema: m.get_one::<f64>("ema").copied(),
             augment: m.get_flag("augment"),
             mirrors: job.mirrors,
@@ -320,7 +325,12 @@ impl Settings {
     ///
     /// # Errors
     /// Settings that contradict one another or the data.
-    pub fn model_for(&self, [h, w, c]: [usize; 3], classes: usize) -> Result<Config> {
+    pub fn model_for(&self, image: [usize; 3], classes: usize) -> Result<Config> {
+        self.fitted(image, Task::Classify { classes })
+    }
+
+    /// The model, fitted to images of this `[h, w, c]` and what is asked of them.
+    pub(super) fn fitted(&self, [h, w, c]: [usize; 3], task: Task) -> Result<Config> {
         let channels = self.channels.unwrap_or(c);
         if c == 3 && channels != 3 {
             return Err(Error::Argument(format!(
@@ -330,7 +340,7 @@ impl Settings {
         let config = Config {
             channels,
             size: h.min(w),
-            task: Task::Classify { classes },
+            task,
             ..self.model.clone()
         };
         config.check().map(|()| config)

@@ -3,12 +3,14 @@
 use std::path::Path;
 
 use super::folder::Pictures;
+use super::scenes::Scenes;
 use super::{Settings, max_batch, splits};
 use crate::console::Stdout;
 use crate::data::Loader;
 use crate::models::Saved;
 use crate::train::{
-    Config, Description, Evaluation, Outcome, RunFolder, Trainer, evaluate, read_config,
+    Config, Description, Loss, Objective, Outcome, RunFolder, Score, Trainer, evaluate,
+    evaluate_pixels, read_config,
 };
 use crate::{DType, Error, Result, Rng};
 
@@ -27,11 +29,15 @@ pub fn run(settings: Settings) -> Result<()> {
     let mut trainer = settings.trainer()?;
     if let Outcome::Finished(results) = trainer.run()? {
         let (epoch, folder) = (results.epoch, trainer.folder().display());
+        let pictures = match &results.test {
+            Some(Score::Pixels(_)) => "{curves,confusion}.svg",
+            _ => "{curves,confusion,mistakes}.svg",
+        };
         let test = results.test.map_or(String::new(), |test| test.to_string());
         writeln!(
             Stdout,
             "best weights, of epoch {epoch}: {test}\n\
-             weights: {folder}/best/model.safetensors; pictures: {folder}/{{curves,confusion,mistakes}}.svg"
+             weights: {folder}/best/model.safetensors; pictures: {folder}/{pictures}"
         )?;
     }
     Ok(())
@@ -49,14 +55,21 @@ impl Settings {
         let config = self.config()?;
         // Before anything that takes long, and before what it says.
         let existing = RunFolder::existing(&config)?;
-        let (of_model, (data, images)) = match self.source {
-            Some(_) => {
+        let scenes = Scenes::find(self)?;
+        let objective = self.objective(scenes.as_ref());
+        let (of_model, (data, images)) = match (self.source, scenes) {
+            (_, Some(scenes)) => {
+                let model = self.fitted(scenes.image(), scenes.task())?;
+                let data = scenes.load(self, model.channels)?;
+                (model, data)
+            }
+            (Some(_), None) => {
                 let pair = self.load_data()?;
                 let model = self.model_for(pair.train.size, pair.train.classes.len())?;
                 let data = splits::load(pair, self, model.channels)?;
                 (model, data)
             }
-            None => {
+            (None, None) => {
                 let pictures = Pictures::find(self)?;
                 let model = self.model_for([self.size, self.size, 3], pictures.classes())?;
                 let data = pictures.load(self, model.channels)?;
@@ -66,9 +79,23 @@ impl Settings {
         let (model, params) = of_model.build(DType::F32, &Rng::new(self.seed))?;
         let config = Config {
             model: Some(Description::of_images(&of_model, &images)),
+            objective,
             ..config
         };
         Trainer::in_folder(existing, Box::new(model), params, data, config)
+    }
+
+    /// What training minimises, and what weights are chosen by.
+    fn objective(&self, scenes: Option<&Scenes>) -> Objective {
+        let Some(scenes) = scenes else {
+            let loss = self.loss.unwrap_or(Loss::CrossEntropy);
+            return Objective::classify_by(move |logits, classes| loss.of(logits, classes, None));
+        };
+        let (loss, ignored) = (self.loss.unwrap_or(Loss::Focal), scenes.ignored());
+        let passed_over = loss.ignored(ignored);
+        Objective::segment_by(ignored, move |logits, classes| {
+            loss.of(logits, classes, passed_over)
+        })
     }
 
     /// What the trainer is told.
@@ -101,10 +128,24 @@ impl Settings {
 }
 
 /// The test results of a weight file. Where that says which model it is of, `--model` is not asked.
-fn evaluate_weights(settings: &Settings, weights: &Path) -> Result<Evaluation> {
-    let (test, image, (mean, std)) = test_images(settings)?;
+fn evaluate_weights(settings: &Settings, weights: &Path) -> Result<Score> {
+    let scenes = Scenes::find(settings)?;
+    let of_scenes = scenes
+        .as_ref()
+        .map(|scenes| (scenes.task(), scenes.ignored()));
+    let (test, image, (mean, std)) = match scenes {
+        Some(scenes) => {
+            let image = scenes.image();
+            let (test, statistics) = scenes.test(settings)?;
+            (test, image, statistics)
+        }
+        None => test_images(settings)?,
+    };
     let classes = test.data().classes().len();
-    let config = settings.model_for(image, classes)?;
+    let config = match of_scenes {
+        Some((task, _)) => settings.fitted(image, task)?,
+        None => settings.model_for(image, classes)?,
+    };
     let Saved {
         model,
         mut params,
@@ -124,7 +165,13 @@ fn evaluate_weights(settings: &Settings, weights: &Path) -> Result<Evaluation> {
     let images = test
         .normalised(&mean, &std)?
         .with_channels(model.config().channels)?;
-    evaluate(&model, &params, settings.precision, &images)
+    let precision = settings.precision;
+    match of_scenes {
+        Some((_, ignored)) => {
+            evaluate_pixels(&model, &params, precision, &images, ignored).map(Score::Pixels)
+        }
+        None => evaluate(&model, &params, precision, &images).map(Score::Classes),
+    }
 }
 
 /// Batches of the test images as they are; height, width and channels; and what normalises them.

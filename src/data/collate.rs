@@ -5,9 +5,9 @@ use super::dataset::{Form, Sample};
 use super::normalise::Normalisation;
 use crate::{DType, Element, Error, Result, Rng, Shape, Tensor};
 
-/// What a crop leaves in a map of classes where it reaches beyond the image: PyTorch's
-/// `ignore_index`.
-const NO_CLASS: i64 = -100;
+/// What a crop leaves in a map of classes where it reaches beyond the image, unless the data set
+/// has a label for that: PyTorch's `ignore_index`.
+pub(super) const NO_CLASS: i64 = -100;
 
 /// What is done to images.
 pub(super) struct Images<'a> {
@@ -15,6 +15,8 @@ pub(super) struct Images<'a> {
     pub channels: usize,
     pub normalisation: Option<&'a Normalisation>,
     pub augment: &'a Augment,
+    /// The label of a pixel that is none of the image's.
+    pub no_class: i64,
     /// Sample i is changed as child i says.
     pub rng: &'a Rng,
 }
@@ -113,7 +115,7 @@ pub(super) fn targets(samples: &[(usize, Sample)], form: &Form, how: &Images) ->
         return stacked(samples.iter().map(|(_, s)| &s.target), shape, dtype);
     }
     let size = [shape[0], shape[1], shape[2..].iter().product()];
-    let background = if dtype == DType::I64 { NO_CLASS } else { 0 };
+    let background = if dtype == DType::I64 { how.no_class } else { 0 };
     dispatch_dtype!(dtype, T in any => Tensor::build(batched(samples.len(), &shape), |out: &mut [T]| {
         let parts = out.chunks_exact_mut(shape.elements().max(1));
         for ((i, sample), out) in samples.iter().zip(parts) {

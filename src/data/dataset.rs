@@ -89,6 +89,12 @@ pub trait Dataset: Send + Sync {
         &[]
     }
 
+    /// The target of what has no class, such as a pixel that is not to be judged: a loss's
+    /// `ignore_index`. A random crop fills label maps with it where it reaches beyond the image.
+    fn ignore_index(&self) -> Option<i64> {
+        None
+    }
+
     /// What it is, in one line, so that a run that goes on can tell whether it goes on with the
     /// same samples. Unless you write one, it knows the name and the number of samples alone.
     fn fingerprint(&self) -> String {
@@ -119,6 +125,10 @@ impl<D: Dataset + ?Sized> Dataset for Arc<D> {
 
     fn classes(&self) -> &[String] {
         (**self).classes()
+    }
+
+    fn ignore_index(&self) -> Option<i64> {
+        (**self).ignore_index()
     }
 
     fn fingerprint(&self) -> String {

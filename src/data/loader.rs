@@ -118,7 +118,8 @@ impl Loader {
 
     /// The same with these random changes to the images of [`epoch`](Self::epoch). A target that
     /// has a value for each pixel, `[h, w, ..]`, is changed alike; where a crop reaches beyond it
-    /// an i64 becomes -100, for a loss to ignore (PyTorch's `ignore_index`).
+    /// an i64 becomes what the data set says that losses ignore ([`Dataset::ignore_index`]), or
+    /// else -100, which PyTorch's do.
     pub fn with_augment(self, augment: Augment) -> Loader {
         Loader { augment, ..self }
     }
@@ -270,6 +271,7 @@ impl Loader {
             channels: self.channels,
             normalisation: self.normalisation.as_ref().filter(|_| !self.bytes),
             augment: &self.augment,
+            no_class: self.data.ignore_index().unwrap_or(collate::NO_CLASS),
             rng,
         };
         Ok(Batch {

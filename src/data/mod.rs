@@ -50,6 +50,7 @@ pub mod stl10;
 mod subset;
 pub mod svhn;
 mod tar;
+mod void_class;
 
 pub use augment::Augment;
 pub use batches::{Batch, Batches};
@@ -69,6 +70,7 @@ pub use place::Place;
 pub use remotes::Remote;
 pub use source::{Part, Source, default_folder, default_folder_from};
 pub use subset::{Subset, random_split};
+pub use void_class::VoidClass;
 
 use crate::{Error, Result};
 

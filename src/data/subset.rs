@@ -47,6 +47,10 @@ impl Dataset for Subset {
         self.data.classes()
     }
 
+    fn ignore_index(&self) -> Option<i64> {
+        self.data.ignore_index()
+    }
+
     /// That of the whole set, and which samples these are.
     fn fingerprint(&self) -> String {
         let indices = self.indices.iter().map(|&i| i as u64);

@@ -2,7 +2,7 @@
 
 use crate::autograd::trace::{Event, Watcher, watch};
 use crate::data::Batch;
-use crate::train::evaluate::outputs;
+use crate::train::forward::outputs;
 use crate::train::trainer::Trainer;
 use crate::{Error, Pass, Result, Tensor};
 

@@ -4,13 +4,17 @@ use serde_json::Value;
 
 use crate::Result;
 use crate::data::Dataset;
+use crate::metrics::Confusion;
 use crate::plots::{self, Curve, Panel};
-use crate::train::evaluate::{Evaluation, Score};
+#[cfg(feature = "pictures")]
+use crate::train::evaluate::Evaluation;
+use crate::train::evaluate::Score;
 use crate::train::trainer::{Results, Trainer};
 
 impl Trainer {
-    /// Draws what makes sense: curves always; of a classifier, on the test set or else on the
-    /// validation set, the confusion matrix, and where samples are images of bytes its mistakes.
+    /// Draws what makes sense: curves always; of a classifier of images or pixels, on the test set
+    /// or else on the validation set, the confusion matrix; and where samples are images of bytes
+    /// and have one class each, the mistakes.
     pub(super) fn draw(&self, lines: &[Value], results: &Results) -> Result<()> {
         self.draw_curves(lines)?;
         let on_test = self.data.test.as_ref().zip(results.test.as_ref());
@@ -18,23 +22,31 @@ impl Trainer {
             let validation = self.data.validation.as_ref();
             validation.zip(results.validation.as_ref())
         };
-        let Some((loader, Score::Classes(evaluation))) = on_test.or_else(on_validation) else {
+        let Some((loader, score)) = on_test.or_else(on_validation) else {
             return Ok(());
         };
         let (model, set) = (&self.description.name, loader.data());
-        let (title, names) = (set.name(), class_names(set, evaluation));
-        let title = format!(
-            "{title}: {:.2} % read correctly by {model}",
-            100.0 * evaluation.top1
+        let (share, confusion) = match score {
+            Score::Classes(of) => {
+                let share = format!("{:.2} % read correctly by {model}", 100.0 * of.top1);
+                (share, &of.confusion)
+            }
+            Score::Pixels(of) => {
+                let share = format!("pixels by {model}, mIoU {:.2} %", 100.0 * of.mean_iou);
+                (share, &of.confusion)
+            }
+            Score::Loss { .. } => return Ok(()),
+        };
+        let (title, names) = (
+            format!("{}: {share}", set.name()),
+            class_names(set, confusion),
         );
-        plots::confusion(
-            self.folder.join("confusion.svg"),
-            &title,
-            &evaluation.confusion,
-            &names,
-        )?;
+        let path = self.folder.join("confusion.svg");
+        plots::confusion(path, &title, confusion, &names)?;
         #[cfg(feature = "pictures")]
-        self.draw_mistakes(set, evaluation, &names)?;
+        if let Score::Classes(evaluation) = score {
+            self.draw_mistakes(set, evaluation, &names)?;
+        }
         Ok(())
     }
 
@@ -67,6 +79,9 @@ impl Trainer {
             ("validation", "val_top1"),
             ("test", "test_top1"),
             ("test, top 5", "test_top5"),
+            ("validation, mIoU", "val_miou"),
+            ("test, mIoU", "test_miou"),
+            ("test, papers' ratio", "test_papers_iou"),
         ];
         let mut panels = vec![
             panel("loss", false, &losses),
@@ -110,9 +125,9 @@ impl Trainer {
 }
 
 /// The names of the classes: those of the set, or their numbers.
-fn class_names(set: &dyn Dataset, evaluation: &Evaluation) -> Vec<String> {
+fn class_names(set: &dyn Dataset, confusion: &Confusion) -> Vec<String> {
     if set.classes().is_empty() {
-        let classes = 0..evaluation.confusion.classes();
+        let classes = 0..confusion.classes();
         classes.map(|class| class.to_string()).collect()
     } else {
         set.classes().to_vec()

@@ -3,9 +3,11 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use crate::data::{Batch, Dataset, Loader};
+use crate::data::{Dataset, Loader};
 use crate::metrics::{Confusion, top_k};
-use crate::{DType, Device, Error, Module, Params, Pass, Precision, Result, Tensor, Var};
+use crate::train::forward::each_batch;
+use crate::train::pixels::Segmentation;
+use crate::{DType, Error, Module, Params, Precision, Result, Tensor, Var};
 
 /// How many of the worst mistakes are remembered.
 const MISTAKES: usize = 60;
@@ -55,6 +57,8 @@ pub struct Mistake {
 pub enum Score {
     /// Of a classifier.
     Classes(Evaluation),
+    /// Of a model that tells the classes of pixels.
+    Pixels(Segmentation),
     /// Of any other model.
     Loss {
         /// The mean loss of a sample: of the batches' losses, each counted as often as its batch
@@ -70,22 +74,31 @@ impl Score {
     pub fn top1(&self) -> Option<f64> {
         match self {
             Score::Classes(evaluation) => Some(evaluation.top1),
-            Score::Loss { .. } => None,
+            Score::Pixels(_) | Score::Loss { .. } => None,
+        }
+    }
+
+    /// Of a model that tells the classes of pixels, the mean intersection over union.
+    pub fn mean_iou(&self) -> Option<f64> {
+        match self {
+            Score::Pixels(segmentation) => Some(segmentation.mean_iou),
+            Score::Classes(_) | Score::Loss { .. } => None,
         }
     }
 
     /// Of any other model, the mean loss of a sample.
     pub fn loss(&self) -> Option<f64> {
         match *self {
-            Score::Classes(_) => None,
+            Score::Classes(_) | Score::Pixels(_) => None,
             Score::Loss { loss, .. } => Some(loss),
         }
     }
 
-    /// The one number that weights are chosen by: top-1 accuracy, or mean loss.
+    /// The one number that weights are chosen by: top-1 accuracy, mIoU, or mean loss.
     pub(super) fn value(&self) -> f64 {
         match self {
             Score::Classes(evaluation) => evaluation.top1,
+            Score::Pixels(segmentation) => segmentation.mean_iou,
             Score::Loss { loss, .. } => *loss,
         }
     }
@@ -94,6 +107,7 @@ impl Score {
     pub(super) fn rate(&self) -> f64 {
         match self {
             Score::Classes(evaluation) => evaluation.images_per_s,
+            Score::Pixels(segmentation) => segmentation.images_per_s,
             Score::Loss { samples_per_s, .. } => *samples_per_s,
         }
     }
@@ -103,6 +117,7 @@ impl fmt::Display for Score {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Score::Classes(evaluation) => evaluation.fmt(f),
+            Score::Pixels(segmentation) => segmentation.fmt(f),
             Score::Loss {
                 loss,
                 samples_per_s,
@@ -164,47 +179,6 @@ pub(super) fn mean_loss(
         loss: sum / counted.max(1) as f64,
         samples_per_s: counted as f64 / began.elapsed().as_secs_f64(),
     })
-}
-
-/// Gives the model's outputs for each batch of the samples, in order and without a graph, to `body`.
-fn each_batch(
-    model: &dyn Module,
-    params: &Params,
-    precision: Precision,
-    samples: &Loader,
-    mut body: impl FnMut(Var, &Batch) -> Result<()>,
-) -> Result<()> {
-    params.check_finite()?;
-    // To a GPU images go as bytes, and become the numbers there that training made of them.
-    let device = params.device();
-    let there = (device != Device::Cpu && samples.normalises_bytes())
-        .then(|| samples.constants(device))
-        .transpose()?;
-    let batches = if there.is_some() {
-        samples.clone().as_bytes().in_order()?
-    } else {
-        samples.in_order()?
-    };
-    for batch in batches {
-        let batch = batch?;
-        let inputs = batch.inputs.to_device(device)?;
-        let inputs = match &there {
-            Some(constants) => constants.normalised(&inputs, precision.compute())?,
-            None => inputs,
-        };
-        let pass = Pass::eval(params).in_precision(precision)?;
-        body(outputs(model, &pass, inputs.into())?, &batch)?;
-    }
-    Ok(())
-}
-
-/// A model's outputs as losses take them, from inputs as the pass computes with them.
-pub(super) fn outputs(model: &dyn Module, pass: &Pass, inputs: Var) -> Result<Var> {
-    let inputs = match inputs.dtype() {
-        DType::U8 | DType::I64 => inputs,
-        _ => pass.input(&inputs)?,
-    };
-    pass.output(model.forward(pass, &inputs)?)
 }
 
 /// What is counted from batch to batch.

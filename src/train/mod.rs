@@ -10,8 +10,11 @@ mod diagnose;
 mod draw;
 mod evaluate;
 mod folder;
+mod forward;
+mod loss;
 mod objective;
 mod parts;
+mod pixels;
 mod progress;
 mod replay;
 mod report;
@@ -26,7 +29,9 @@ pub use config::{Config, Data, Protocol};
 pub use description::Description;
 pub use evaluate::{Evaluation, Mistake, Score, evaluate};
 pub use folder::read_config;
+pub use loss::Loss;
 pub use objective::Objective;
+pub use pixels::{Segmentation, evaluate_pixels};
 pub use trainer::{Outcome, Results, Trainer};
 
 #[cfg(feature = "cli")]

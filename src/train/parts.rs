@@ -2,7 +2,7 @@
 
 use crate::data::{Constants, Dataset, Loader};
 use crate::train::config::{Config, Data};
-use crate::train::evaluate::outputs;
+use crate::train::forward::outputs;
 use crate::{DType, Device, Error, Module, Params, Pass, Result, Rng, Tensor, Var};
 
 /// The parts of the data.

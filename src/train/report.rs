@@ -167,6 +167,7 @@ impl Trainer {
             .filter_map(|(on, score)| Some((on, score?)))
             .map(|(on, score)| match score {
                 Score::Classes(of) => format!("  {on} {:5.2} %", 100.0 * of.top1),
+                Score::Pixels(of) => format!("  {on} mIoU {:5.2} %", 100.0 * of.mean_iou),
                 Score::Loss { loss, .. } => format!("  {on} {loss:.4}"),
             })
             .collect();
@@ -222,8 +223,12 @@ impl Trainer {
             .cloned()
             .unwrap_or(Value::Null);
         line["phase"] = "best".into();
-        if let Some(Score::Classes(test)) = &test {
-            line["class_accuracy"] = test.confusion.class_accuracy().into();
+        match &test {
+            Some(Score::Classes(of)) => {
+                line["class_accuracy"] = of.confusion.class_accuracy().into();
+            }
+            Some(Score::Pixels(of)) => line["class_iou"] = of.confusion.iou().into(),
+            _ => {}
         }
         results(&mut line, validation.as_ref(), test.as_ref());
         lines.push(line);
@@ -256,6 +261,11 @@ fn results(line: &mut Value, validation: Option<&Score>, test: Option<&Score>) {
     for (on, score) in [("val", validation), ("test", test)] {
         match score {
             Some(Score::Classes(of)) => line[format!("{on}_top1")] = of.top1.into(),
+            Some(Score::Pixels(of)) => {
+                line[format!("{on}_miou")] = of.mean_iou.into();
+                line[format!("{on}_papers_iou")] = of.papers_iou.into();
+                line[format!("{on}_pixel_accuracy")] = of.pixel_accuracy.into();
+            }
             Some(Score::Loss { loss, .. }) => line[format!("{on}_loss")] = (*loss).into(),
             None => {}
         }

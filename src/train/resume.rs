@@ -24,6 +24,7 @@ impl Trainer {
     fn best_key(&self) -> &'static str {
         match self.config.objective.judge {
             Judge::Accuracy => "best_top1",
+            Judge::MeanIou(_) => "best_miou",
             Judge::Loss => "best_loss",
         }
     }

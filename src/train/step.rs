@@ -4,7 +4,7 @@ use crate::console::Stderr;
 use crate::cuda::Capture;
 use crate::data::{Batch, HostToDevice};
 use crate::optim::clip_norm;
-use crate::train::evaluate::outputs;
+use crate::train::forward::outputs;
 use crate::train::replay::{Inputs, LOSSES, Recorded, Replay};
 use crate::train::trainer::Trainer;
 use crate::{Device, Error, Pass, Result, Rng, Tensor};

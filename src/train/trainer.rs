@@ -87,8 +87,8 @@ pub(super) struct Position {
 pub(super) struct Best {
     /// Epochs done when they were taken; 0 is none yet.
     pub epoch: usize,
-    /// Their top-1 accuracy as a fraction, or their mean loss, where it is measured for choosing;
-    /// 0 where nothing is.
+    /// Their top-1 accuracy or mIoU as a fraction, or their mean loss, where it is measured for
+    /// choosing; 0 where nothing is.
     pub score: f64,
 }
 
@@ -100,7 +100,7 @@ impl Best {
         };
         self.epoch == 0
             || match judge {
-                Judge::Accuracy => score > self.score,
+                Judge::Accuracy | Judge::MeanIou(_) => score > self.score,
                 Judge::Loss => score < self.score,
             }
     }

@@ -217,6 +217,7 @@ impl Trainer {
         }
         let (what, is_score) = match self.config.objective.judge {
             Judge::Accuracy => ("an accuracy", (0.0..=1.0).contains(&best.score)),
+            Judge::MeanIou(_) => ("an mIoU", (0.0..=1.0).contains(&best.score)),
             Judge::Loss => ("a loss", best.score.is_finite()),
         };
         if best.epoch > at.epoch || (best.epoch == 0) != (at.epoch == 0) || !is_score {

@@ -10,7 +10,7 @@ use crate::cli::{Job, Settings};
 use crate::data::{Source, Split};
 
 /// A value for each flag, other than its default, in the order of the table; none for a switch.
-const EXAMPLES: [(&str, Option<&str>); 34] = [
+const EXAMPLES: [(&str, Option<&str>); 35] = [
     ("data", Some("other")),
     ("download", None),
     ("split", Some("letters")),
@@ -35,6 +35,7 @@ const EXAMPLES: [(&str, Option<&str>); 34] = [
     ("optimizer", Some("lion")),
     ("schedule", Some("constant")),
     ("protocol", Some("papers")),
+    ("loss", Some("focal")),
     ("ema", Some("0.99")),
     ("select-on-test", None),
     ("seed", Some("7")),

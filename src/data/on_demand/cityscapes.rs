@@ -191,6 +191,10 @@ impl Dataset for Scenes {
         &self.classes
     }
 
+    fn ignore_index(&self) -> Option<i64> {
+        Some(IGNORED)
+    }
+
     /// The number of images, and a hash of their names.
     fn fingerprint(&self) -> String {
         let names = self.pairs.iter().map(|[image, _]| self.images.name(*image));
