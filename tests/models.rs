@@ -23,7 +23,7 @@ mod helpers;
 mod metadata;
 
 fn count(config: &Config) -> usize {
-    config.build(DType::F32, &Rng::new(0)).unwrap().1.count()
+    config.parameters().unwrap()
 }
 
 fn named(name: &str, channels: usize, classes: usize) -> Config {

@@ -118,12 +118,11 @@ fn try_step(settings: &Settings, config: &Config, [h, w]: [usize; 2], batch: usi
 /// The smallest batch that a model can be trained with: 2 where BatchNorm has maps of one pixel. Tried
 /// on shapes alone, which takes no time.
 fn least_batch(config: &Config, [h, w]: [usize; 2]) -> Result<usize> {
-    let (model, params) = config.build(DType::F32, &Rng::new(0))?;
     let attempt = |batch: usize| {
+        let (model, params) = config.build(DType::F32, &Rng::new(0))?;
         let pass = Pass::train(&params, Rng::new(0));
-        let images = [batch, h, w, config.channels];
-        shapes_only(|| model.forward(&pass, &Tensor::zeros(images, DType::F32).into()))
-            .map(|_| batch)
+        let images = Tensor::zeros([batch, h, w, config.channels], DType::F32);
+        model.forward(&pass, &images.into()).map(|_| batch)
     };
-    attempt(1).or_else(|_| attempt(2))
+    shapes_only(|| attempt(1).or_else(|_| attempt(2)))
 }

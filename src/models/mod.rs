@@ -75,6 +75,7 @@ pub use vit_lite::ViTLite;
 pub use wavemix::{BlockKind, LiteBlock, Mixing, Resize, Stem, WaveMix};
 
 use crate::params::Names;
+use crate::tensor::memory::shapes_only;
 use crate::{DType, Module, Params, Pass, Result, Rng, Var};
 
 /// A model with what is known of it.
@@ -100,6 +101,15 @@ impl Config {
     /// Where the settings contradict one another; the message names them.
     pub fn build(&self, dtype: DType, rng: &Rng) -> Result<(Model, Params)> {
         Params::declare(dtype, rng, |names| Model::new(names, self))
+    }
+
+    /// How many trained numbers the model has. None is drawn: that takes neither time nor memory.
+    ///
+    /// # Errors
+    /// Where the settings contradict one another; the message names them.
+    pub fn parameters(&self) -> Result<usize> {
+        let (_, params) = shapes_only(|| self.build(DType::F32, &Rng::new(0)))?;
+        Ok(params.count())
     }
 }
 

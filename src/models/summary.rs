@@ -41,28 +41,13 @@ pub struct Summary {
 
 impl Config {
     /// What the model does to one image `[h, w]`, in a training step on the CPU. Runs on shapes
-    /// alone: beside the model's weights it takes no memory, however large the image.
+    /// alone: no weight is drawn, and it takes no memory, however large model and image are.
     ///
     /// # Errors
     /// Settings that contradict one another, an image too small for the model or too large to be
     /// addressed, a precision that the CPU lacks.
     pub fn summary(&self, [h, w]: [usize; 2], precision: Precision) -> Result<Summary> {
-        let (model, params) = self.build(DType::F32, &Rng::new(0))?;
-        let pass = Pass::train(&params, Rng::new(0)).in_precision(precision)?;
-        // Weights are kept anyway.
-        let kept = HashSet::from([params.arena(), pass.arena()].map(|arena| arena.block().0));
-        let image = Shape::new(&[1, h, w, self.channels])?;
-        // The output is held until the rows are read: while it lives, so does every block that the
-        // graph keeps.
-        let (ledger, output) = watch(
-            Ledger {
-                rows: Vec::new(),
-                kept,
-            },
-            || shapes_only(|| model.forward(&pass, &Tensor::zeros(image, DType::F32).into())),
-        );
-        let rows = with_parameters(ledger.rows, &params);
-        output?;
+        let (rows, params) = shapes_only(|| self.rows([h, w], precision))?;
         let settings = self.settings();
         let settings = settings.iter().map(|(name, value)| match value {
             Value::Null => String::new(),
@@ -79,6 +64,26 @@ impl Config {
             rows,
             parameters: params.count(),
         })
+    }
+
+    /// The rows of a summary, and the parameters that they are of.
+    fn rows(&self, [h, w]: [usize; 2], precision: Precision) -> Result<(Vec<Row>, Params)> {
+        let (model, params) = self.build(DType::F32, &Rng::new(0))?;
+        let pass = Pass::train(&params, Rng::new(0)).in_precision(precision)?;
+        // Weights are kept anyway.
+        let kept = HashSet::from([params.arena(), pass.arena()].map(|arena| arena.block().0));
+        let image = Tensor::zeros(Shape::new(&[1, h, w, self.channels])?, DType::F32);
+        let ledger = Ledger {
+            rows: Vec::new(),
+            kept,
+        };
+        // The output is held until the rows are read: while it lives, so does every block that the
+        // graph keeps.
+        let (ledger, output) = watch(ledger, || model.forward(&pass, &image.into()));
+        let rows = with_parameters(ledger.rows, &params);
+        output?;
+        drop(pass);
+        Ok((rows, params))
     }
 }
 

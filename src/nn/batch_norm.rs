@@ -122,8 +122,11 @@ impl BatchNorm {
         let towards = |running, batch, scale| towards(running, batch, self.momentum, scale);
         pass.update(self.running_mean, towards(&mean, &batch.mean, 1.0)?)?;
         pass.update(self.running_var, towards(&var, &batch.var, unbiased)?)?;
-        let batches = pass.buffer(self.batches)?.as_slice::<i64>()?[0];
-        pass.update(self.batches, Tensor::scalar(batches.saturating_add(1)))?;
+        let batches = pass.buffer(self.batches)?;
+        let counted = Tensor::build(*batches.shape(), |out: &mut [i64]| {
+            out[0] = batches.data::<i64>()[0].saturating_add(1);
+        });
+        pass.update(self.batches, counted)?;
         Ok(y)
     }
 }

@@ -12,6 +12,7 @@ pub mod precision;
 
 use std::collections::HashMap;
 
+use crate::tensor::memory::is_shapes_only;
 use crate::{DType, Device, Error, Result, Rng, Shape, Tensor};
 
 use identity::Owner;
@@ -72,6 +73,9 @@ impl Params {
                 Start::Counter => Tensor::scalar(0i64),
                 Start::Filled(value) => {
                     Tensor::full_on(Device::Cpu, Shape::new(&shape)?, value, dtype)?
+                }
+                Start::Drawn(_) if is_shapes_only() => {
+                    Tensor::full_on(Device::Cpu, shape, 0.0, dtype)?
                 }
                 Start::Drawn(draw) => {
                     // Parameters count up from child 0.

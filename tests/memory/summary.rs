@@ -70,6 +70,7 @@ fn a_summary_is_that_of_a_real_pass() {
     {
         let summary = config.summary([h, w], Precision::F32).unwrap();
         let (model, params) = config.build(DType::F32, &Rng::new(0)).unwrap();
+        assert_eq!(summary.parameters, params.count(), "{config:?}");
         let images = || {
             Var::from(Tensor::normal(
                 [1, h, w, 4],
@@ -100,6 +101,18 @@ fn a_summary_is_that_of_a_real_pass() {
     }
 }
 
+/// Weights are not drawn: a model that no machine can hold is counted at once.
+#[test]
+fn a_summary_draws_no_weights() {
+    let _alone = ALONE.lock().unwrap();
+    let before = pool_stats();
+    let config = Config::parse("WaveMixLite-65536/100").unwrap();
+    let summary = config.summary([64, 64], Precision::Bf16).unwrap();
+    assert!(summary.parameters > 6_000_000_000_000);
+    assert_eq!(config.parameters().unwrap(), summary.parameters);
+    assert_eq!(pool_stats(), before);
+}
+
 /// Operations and kept bytes are linear in the number of pixels, where sides are multiples of what
 /// the model reduces by.
 #[test]
@@ -118,11 +131,7 @@ fn a_summary_of_a_huge_image_takes_no_memory_for_it() {
         let (small, middle) = (of(64), of(128));
         let before = pool_stats();
         let large = of(65536);
-        assert_eq!(
-            pool_stats(),
-            before,
-            "{name}: the weights' memory, which was there from the summaries before"
-        );
+        assert_eq!(pool_stats(), before, "{name}");
         let area = |side: u128| side * side;
         let grown = |[small, middle]: [u128; 2]| {
             small + (middle - small) * (area(65536) - area(64)) / (area(128) - area(64))
