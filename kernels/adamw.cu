@@ -1,6 +1,7 @@
 // Adam and AdamW, in one pass over weights, gradients and both moments: the formula of src/cpu/adamw.rs.
 #include "common.cuh"
 
+// Grid (E(longest / 4), segments).
 KERNEL(adamw, float* w, const float* dw, float* m, float* v, const Segment* segments, const Step* step, float beta1, float rest1,
     float beta2, float rest2, float eps, float decay, int decoupled) {
     Segment segment = segments[blockIdx.y];

@@ -133,6 +133,8 @@ DEVICE float factor(const Keeper& keeper, i64 weight) {
 }
 
 // y, and of each row of scores the largest and ln(sum of e^(score - largest)).
+// threshold and keep are threshold and scale of dropout.cu, 0 and 1 without dropout; key may be
+// null. Grid (heads ceil(n / 64), ceil(dv / 64)), moves q + k + v + y.
 KERNEL(attention, const real* q, const real* k, const real* v, real* y, RowStats* stats, int n, int m, int d, int dv, float scale, int causal,
     u64 seed, u64 stream, const Key* key, u32 threshold, float keep) {
     __shared__ Shared shared;
@@ -185,6 +187,7 @@ KERNEL(attention, const real* q, const real* k, const real* v, real* y, RowStats
 }
 
 // r = the sum of y dy over each row.
+// Grid W(rows), moves 2y.
 KERNEL(attention_dots, const real* y, const real* dy, float* r, i64 rows, int dv) {
     each_row(rows, [=](i64 row) {
         const real *own = y + row * dv, *gradient = dy + row * dv;
@@ -226,6 +229,7 @@ DEVICE void store_weights(const Slope& slope, int row, int column, const float (
     }
 }
 
+// Grid (heads ceil(n / 64), ceil(d / 64)), moves q + k + v + y.
 KERNEL(attention_dq, const real* q, const real* k, const real* v, const real* dy, const RowStats* stats, const float* r, real* dq, int n, int m,
     int d, int dv, float scale, int causal, u64 seed, u64 stream, const Key* key, u32 threshold, float keep) {
     __shared__ Shared shared;
@@ -251,6 +255,7 @@ KERNEL(attention_dq, const real* q, const real* k, const real* v, const real* dy
     store_tile(place, n, d, sums, dq);
 }
 
+// Grid (heads ceil(m / 64), ceil(d / 64)), moves q + k + v + y.
 KERNEL(attention_dk, const real* q, const real* k, const real* v, const real* dy, const RowStats* stats, const float* r, real* dk, int n, int m,
     int d, int dv, float scale, int causal, u64 seed, u64 stream, const Key* key, u32 threshold, float keep) {
     __shared__ Shared shared;
@@ -271,6 +276,7 @@ KERNEL(attention_dk, const real* q, const real* k, const real* v, const real* dy
     store_tile(place, m, d, sums, dk);
 }
 
+// `width` is that of v. Grid (heads ceil(m / 64), ceil(width / 64)), moves q + k + v + y.
 KERNEL(attention_dv, const real* q, const real* k, const real* dy, const RowStats* stats, real* dv, int n, int m, int d, int width, float scale,
     int causal, u64 seed, u64 stream, const Key* key, u32 threshold, float keep) {
     __shared__ Shared shared;

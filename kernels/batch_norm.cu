@@ -79,6 +79,7 @@ template <int V> DEVICE void stats_block(const real* x, float* part, int rows, i
     for (int i = 0; i < V; i++) part[i] = sum.count, part[c + i] = sum.mean[i], part[2 * c + i] = sum.m2[i];
 }
 
+// part is [splits, 3, c]. Grid C(rows, c), moves x.
 KERNEL(batch_norm_stats, const real* x, float* part, int rows, int c, int v, int span) {
     with_width(v, [=](auto width) { stats_block<width.value>(x, part, rows, c, span); });
 }
@@ -105,6 +106,7 @@ template <class F> DEVICE float over_splits(int splits, bool works, float (*scra
 
 // Mean and biased variance of all rows, from the moments of each split: the weighted mean of means,
 // then the deviations within splits plus those of the splits' means.
+// Grid ceil(c / 8).
 KERNEL(batch_norm_finish, const float* part, float* mean, float* var, int splits, int c) {
     __shared__ float scratch[32][8];
     int channel = blockIdx.x * 8 + threadIdx.x % 8;
@@ -149,6 +151,8 @@ template <int V> DEVICE void normalise_block(const real* x, const real* residual
     }
 }
 
+// y = x normalised, scaled and shifted, + residual, which may be null. In place: y may be x. Grid
+// C(rows, c), moves 2x, or 3x.
 KERNEL(batch_norm, const real* x, const real* residual, real* y, const float* mean, const float* var, const void* gamma, const void* beta,
     int wide, float eps, int rows, int c, int v, int span) {
     with_width(v, [=](auto width) {
@@ -183,10 +187,12 @@ template <int V> DEVICE void sums_block(const real* x, const real* dy, const flo
     }
 }
 
+// part is [splits, 2, c]. Grid C(rows, c), moves 2x.
 KERNEL(batch_norm_sums, const real* x, const real* dy, const float* mean, float* part, int rows, int c, int v, int span) {
     with_width(v, [=](auto width) { sums_block<width.value>(x, dy, mean, part, rows, c, span); });
 }
 
+// Grid ceil(c / 8).
 KERNEL(batch_norm_finish_sums, const float* part, const float* var, float eps, float* dgamma, float* dbeta, int splits, int c) {
     __shared__ float scratch[32][8];
     int channel = blockIdx.x * 8 + threadIdx.x % 8;
@@ -225,6 +231,8 @@ template <int V> DEVICE void backward_block(const real* x, const real* dy, real*
     }
 }
 
+// share is 1 / rows, or 0 for given statistics; dgamma and dbeta are not read then. In place: dx
+// may be dy. Grid C(rows, c), moves 3x.
 KERNEL(batch_norm_backward, const real* x, const real* dy, real* dx, const float* mean, const float* var, const void* gamma, int wide,
     float eps, const float* dgamma, const float* dbeta, float share, int rows, int c, int v, int span) {
     with_width(v, [=](auto width) {

@@ -34,6 +34,7 @@ DEVICE float slope(int kind, int side, float a, float b, float dy) {
     }
 }
 
+// Grid E(n / P), moves 3n. For operands of one shape. In place: y may be a or b.
 KERNEL(binary, int kind, const real* a, const real* b, real* y, i64 n) {
     each(n, aligned(a, b, y), [=](auto width, i64 i) {
         constexpr int V = width.value;
@@ -73,6 +74,8 @@ template <class F> DEVICE void walk(const Axes& axes, const real* a, const real*
     });
 }
 
+// Grid E(n / P), moves y and the operands. Broadcasts: a stride along a repeated axis is 0; y is
+// dense.
 KERNEL(binary_axes, int kind, const real* a, const real* b, real* y, i64 n, Axes axes) {
     walk(axes, a, b, n, aligned(y), [=](auto width, i64 i, auto left, auto right) {
 #pragma unroll
@@ -81,6 +84,8 @@ KERNEL(binary_axes, int kind, const real* a, const real* b, real* y, i64 n, Axes
     });
 }
 
+// Grid E(n / P), moves 4n. dx has the shape of dy: the gradient of a (side 0) or b (side 1) before
+// it is summed over repeated axes.
 KERNEL(binary_backward, int kind, int side, const real* a, const real* b, const real* dy, real* dx, i64 n, Axes axes) {
     walk(axes, a, b, n, aligned(dy, dx), [=](auto width, i64 i, auto left, auto right) {
         auto out = load<width.value>(dy + i);
@@ -100,5 +105,6 @@ template <class T> DEVICE void add(T* sum, const real* x, i64 n) {
     });
 }
 
+// Grid E(n / P), moves 3n. The mixed one adds to a sum in f32.
 KERNEL(add_assign, real* sum, const real* x, i64 n) { add(sum, x, n); }
 KERNEL(add_assign_mixed, float* sum, const real* x, i64 n) { add(sum, x, n); }

@@ -34,14 +34,17 @@ DEVICE void put(int type, void* y, i64 i, double x) {
     }
 }
 
+// Grid E(n). Types are numbered as above; integers round to zero and saturate.
 KERNEL(cast, int from, const void* x, int to, void* y, i64 n) {
     for (i64 i = first_item(); i < n; i += item_stride()) put(to, y, i, value_of(from, x, i));
 }
 
+// Grid E(n / P), moves x and y.
 KERNEL(narrow, const float* x, real* y, i64 n) {
     each(n, aligned(x, y), [=](auto width, i64 i) { store(y + i, load<width.value>(x + i)); });
 }
 
+// Grid E(n / P), moves x and y.
 KERNEL(widen, const real* x, float* y, i64 n) {
     each(n, aligned(x, y), [=](auto width, i64 i) { store(y + i, load<width.value>(x + i)); });
 }
@@ -49,6 +52,8 @@ KERNEL(widen, const real* x, float* y, i64 n) {
 // Pieces of a flat array: each is read from its own address, in f32, bf16 or f16.
 struct Pieces { struct { const void* x; i64 start, length, type; } list[100]; };
 
+// y[start + i] = x[i] for each piece; types as above, floats only. Grid (E(longest piece), at most
+// 512; pieces), moves 2n.
 KERNEL(gather_pieces, Pieces pieces, float* y) {
     auto [x, start, length, type] = pieces.list[blockIdx.y];
     for (i64 i = first_item(); i < length; i += item_stride()) {
@@ -63,6 +68,7 @@ KERNEL(gather_pieces, Pieces pieces, float* y) {
 
 // y = scale x + shift for dense pixels of c channels; with scale 1 / (255 std) and shift -mean /
 // std that is (x / 255 - mean) / std.
+// Grid E(n / P), moves x and y. c is up to 2^16.
 KERNEL(images, const u8* x, real* y, i64 n, int c, const float* scale, const float* shift) {
     each(n, aligned(y) && (u64)x % P == 0, [=](auto width, i64 i) {
         constexpr int V = width.value;

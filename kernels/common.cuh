@@ -34,11 +34,17 @@ typedef f16 real;
 // Elements in 16 bytes, the widest load or store of a thread.
 constexpr int P = 16 / sizeof(real);
 
-// Structs that are kernel arguments, or lie in device memory; kernels/README.md describes them.
+// Structs that are kernel arguments, or lie in device memory.
+//
+// Axes of a box, the innermost first, one or more, with the strides of two operands in elements.
 struct Axes { int rank; u32 length[6]; i64 a[6], b[6]; };
 struct Window { int n, big_h, big_w, big_c, small_h, small_w, small_c, kh, kw, stride_h, stride_w, pad_h, pad_w, dil_h, dil_w, groups; };
+// The seed and stream of random numbers of a captured step, in device memory: they change from step
+// to step. Where `key` is null, the arguments seed and stream count.
 struct Key { u64 seed, stream; };
+// A part of the arena that an optimizer treats alike.
 struct Segment { i64 start, length; float lr_scale, decay_scale; int frozen, unused; };
+// The state of an optimizer's step: clip.cu describes each field.
 struct Step { i64 steps; float lr, loss_scale; int good, skipped, skip; float factor, correction, unbias; };
 
 // Aborts the kernel with an error: for a switch on a number that none of its cases handles.

@@ -17,6 +17,7 @@ template <class T> DEVICE void compare_all(int holds, const T* a, const T* b, u8
     }
 }
 
+// Grid E(n). `holds` is the set of relations for which y is 1, as in src/cpu/compare.rs.
 KERNEL(compare, int holds, const real* a, const real* b, u8* y, i64 n, Axes axes) { compare_all(holds, a, b, y, n, axes); }
 KERNEL(compare_u8, int holds, const u8* a, const u8* b, u8* y, i64 n, Axes axes) { compare_all(holds, a, b, y, n, axes); }
 KERNEL(compare_i64, int holds, const i64* a, const i64* b, u8* y, i64 n, Axes axes) { compare_all(holds, a, b, y, n, axes); }
@@ -26,6 +27,7 @@ template <class T> DEVICE void choose(const u8* mask, const T* a, const T* b, T*
     for (i64 i = first_item(); i < n; i += item_stride()) y[i] = mask[i] ? a[i] : b[i];
 }
 
+// Grid E(n).
 KERNEL(select_1, const u8* mask, const u8* a, const u8* b, u8* y, i64 n) { choose(mask, a, b, y, n); }
 KERNEL(select_2, const u8* mask, const u16* a, const u16* b, u16* y, i64 n) { choose(mask, a, b, y, n); }
 KERNEL(select_4, const u8* mask, const u32* a, const u32* b, u32* y, i64 n) { choose(mask, a, b, y, n); }

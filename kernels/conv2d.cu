@@ -204,6 +204,11 @@ template <class Core> DEVICE void weight_gradient(const real* small, const real*
     });
 }
 
+// part is [splits, c_small, kh, kw, c_big / groups]: pixels of the small image, `span` at a time;
+// sum_finish_f32 with inner = all weights follows. A launch takes splits so that the grid has some
+// 264 blocks and span is at least 1024. v_small and v_big are P where an image's channels a group are
+// a multiple of it and the image is aligned, else 1. Block 128 threads (REAL 0: 256). Grid (groups
+// ceil(c_small / groups / 128) ceil(kh kw c_big / groups / 128), splits).
 #define CONV2D_WEIGHT(name, core)                                                                                                            \
     KERNEL_OF(core::THREADS, 1, name, const real* small, const real* big, float* part, Window g, int v_small, int v_big, int span) {        \
         weight_gradient<core>(small, big, part, g, v_small, v_big, span);                                                                    \
@@ -216,7 +221,8 @@ CONV2D_WEIGHT(conv2d_weight_tf32, WeightOnTensorCores)
 CONV2D_WEIGHT(conv2d_weight, WeightOnTensorCores)
 #endif
 
-// ---- Depthwise convolution: each channel has its own kernel, which is no matrix product. Weights are transposed to [kh, kw, c] first, so that a thread loads those of its V channels at once.
+// ---- Depthwise convolution: each channel has its own kernel, which is no matrix product. Weights
+// are transposed to [kh, kw, c] first, so that a thread loads those of its V channels at once.
 
 // sum += x * weight for V channels.
 template <int V> DEVICE void add_tap(Floats<V>& sum, const real* x, i64 at, const real* transposed, i64 weight) {
@@ -225,6 +231,7 @@ template <int V> DEVICE void add_tap(Floats<V>& sum, const real* x, i64 at, cons
     for (int i = 0; i < V; i++) sum[i] += values[i] * weights[i];
 }
 
+// groups = c_big = c_small; bias may be null. Grid E(elements of the result / v).
 KERNEL_OF(256, 2, depthwise, const real* big, const real* transposed, const real* bias, real* small, Window g, int v) {
     pixels(g, g.small_h, g.small_w, v, [=](auto width, const Pixel& p) {
         Floats<width.value> sum = {};
@@ -234,6 +241,7 @@ KERNEL_OF(256, 2, depthwise, const real* big, const real* transposed, const real
     });
 }
 
+// Grid E(elements of the result / v).
 KERNEL_OF(256, 2, depthwise_transposed, const real* small, const real* transposed, const real* bias, real* big, Window g, int v) {
     pixels(g, g.big_h, g.big_w, v, [=](auto width, const Pixel& p) {
         Floats<width.value> sum = {};
@@ -284,12 +292,15 @@ template <int V> DEVICE void depthwise_sums(const real* small, const real* big, 
     }
 }
 
+// part is [splits, c, kh, kw], and sum_finish_f32 follows; rows are pixels of the small image. Grid
+// C(rows, c) in x and y, kh ceil(kw / 5) in z.
 KERNEL(depthwise_weight, const real* small, const real* big, float* part, Window g, int v, int span) {
     with_width(v, [=](auto width) { depthwise_sums<width.value>(small, big, part, g, span); });
 }
 
 // Measures the peak rate of multiply-adds, with operands in registers, for the kernels above to be
 // compared with. Eight independent accumulators hide the latency of the instruction.
+// out has an element for each thread. Grid any.
 KERNEL(matrix_rate, float* out, int rounds, int on_tensor_cores) {
     float sum[8][4] = {}, total = 0;
     u32 a[4] = {threadIdx.x, threadIdx.x + 1, threadIdx.x + 2, threadIdx.x + 3};

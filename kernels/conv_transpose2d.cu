@@ -16,6 +16,7 @@ CONVOLUTIONS(conv_transpose2d, to_big)
 
 // Transposes the weight [c_small, kh, kw, c_big / groups] to [c_big, kh, kw, c_small / groups], so
 // that the weights of one output channel are contiguous along k.
+// Grid E(elements of the weight).
 KERNEL(transpose_weight, const real* weight, real* transposed, Window g) {
     int taps = g.kh * g.kw, from = g.big_c / g.groups, to = g.small_c / g.groups;
     i64 n = (i64)g.big_c * taps * to;

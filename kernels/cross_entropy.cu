@@ -1,8 +1,13 @@
 // Cross-entropy of each row of logits with its label, and the gradients. A label out of range makes
 // the loss NaN.
+//
+// The mean takes two launches more: sum_columns (REAL 0, outer 1, inner 1) sums the losses of all
+// positions, and mean_of_counted divides. `counted` is one int in device memory, -1 where a label is
+// out of range; dy is one f32 there. focal_loss and nll_loss share all of this.
 #include "common.cuh"
 
 // The number of labels that are not ignored, or -1 if one of them is not in 0..k.
+// Grid 1, moves 8n bytes.
 KERNEL(count_labels, const i64* labels, i64 n, int k, int ignores, i64 ignored, int* counted) {
     int count = 0, bad = 0;
     for (i64 i = threadIdx.x; i < n; i += 256) {
@@ -15,6 +20,7 @@ KERNEL(count_labels, const i64* labels, i64 n, int k, int ignores, i64 ignored, 
 
 // -ln p of the label times 1 - smoothing, plus the mean of -ln p times smoothing; 0 where the label
 // is ignored.
+// Grid W(rows), moves x.
 KERNEL(cross_entropy, const real* x, const i64* labels, RowStats* stats, float* losses, i64 rows, int k, float smoothing, int ignores, i64 ignored) {
     each_row(rows, [=](i64 row) {
         const real* own = x + row * k;
@@ -30,6 +36,7 @@ KERNEL(cross_entropy, const real* x, const i64* labels, RowStats* stats, float* 
 
 // The sum of all losses, from partial sums, over the number of labels that are not ignored; 0 if
 // there are none.
+// Grid 1.
 KERNEL(mean_of_counted, const float* part, int splits, const int* counted, float* y) {
     float sum = 0;
     for (int i = threadIdx.x; i < splits; i += 256) sum += part[i];
@@ -39,6 +46,7 @@ KERNEL(mean_of_counted, const float* part, int splits, const int* counted, float
 
 // dx = dy / N (softmax - target), where the target is 1 - smoothing at the label and smoothing / k
 // everywhere.
+// n is the elements of dx. Grid E(n), moves 2x.
 KERNEL(cross_entropy_backward, const real* x, const RowStats* stats, const i64* labels, const float* dy, const int* counted, real* dx, i64 n, int k,
     float smoothing, int ignores, i64 ignored) {
     float weight = *counted < 0 ? not_a_number() : *dy / max(*counted, 1);

@@ -5,6 +5,7 @@
 // Neighbouring elements of a lane.
 constexpr int OWN = 8;
 
+// From the ends of the rows where `reverse` is set. Grid W(rows), moves 2x.
 KERNEL(cumsum, const real* x, real* y, i64 rows, int length, int reverse) {
     each_row(rows, [=](i64 row) {
         const real* from = x + row * length;

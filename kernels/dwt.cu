@@ -69,10 +69,12 @@ template <int V> DEVICE void synthesise(const real* y, real* x, int n, int h, in
     }
 }
 
+// Sizes are those of x. Grid E(n ceil(h / 2) ceil(w / 2) c / v), moves 2x.
 KERNEL(dwt, const real* x, real* y, int n, int h, int w, int c, int v) {
     with_width(v, [=](auto width) { analyse<width.value>(x, y, n, h, w, c); });
 }
 
+// Sizes are those of x. Grid E(n ceil(h / 2) ceil(w / 2) c / v), moves 2x.
 KERNEL(idwt, const real* y, real* x, int n, int h, int w, int c, int v) {
     with_width(v, [=](auto width) { synthesise<width.value>(y, x, n, h, w, c); });
 }

@@ -2,6 +2,7 @@
 // that each is rounded once.
 #include "common.cuh"
 
+// Grid E(n / 4), moves 3n. keep is {d, 1 - d} in device memory.
 KERNEL(ema, float* mean, const float* x, i64 n, const float* keep) {
     float kept = keep[0], rest = keep[1];
     each_pack<4>(n, aligned(mean, x), [=](auto width, i64 i) {

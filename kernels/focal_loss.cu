@@ -10,6 +10,7 @@ DEVICE float rest_of(float log_p) {
 // (1 - p)^gamma; 1 where gamma is 0, also for NaN.
 DEVICE float doubt(float q, float gamma) { return gamma == 0 ? 1 : powf(q, gamma); }
 
+// The mean follows as in cross_entropy.cu. Grid W(rows), moves x.
 KERNEL(focal_loss, const real* x, const i64* labels, RowStats* stats, float* losses, i64 rows, int k, float gamma, int ignores, i64 ignored) {
     each_row(rows, [=](i64 row) {
         const real* own = x + row * k;
@@ -23,6 +24,7 @@ KERNEL(focal_loss, const real* x, const i64* labels, RowStats* stats, float* los
 }
 
 // The gradient of cross-entropy, each position times (1 - p)^gamma (1 - gamma p ln p / (1 - p)).
+// n is the elements of dx. Grid E(n), moves 2x.
 KERNEL(focal_loss_backward, const real* x, const RowStats* stats, const i64* labels, const float* dy, const int* counted, real* dx, i64 n, int k,
     float gamma, int ignores, i64 ignored) {
     float weight = *counted < 0 ? not_a_number() : *dy / max(*counted, 1);

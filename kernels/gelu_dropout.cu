@@ -2,6 +2,7 @@
 #include "common.cuh"
 
 // y = dropout(gelu(x)).
+// Grid E(n / P), moves 2n. threshold, scale and key as in dropout.cu.
 KERNEL(gelu_dropout, const real* x, real* y, i64 n, u64 seed, u64 stream, const Key* key, u32 threshold, float scale) {
     Keeper keeper(seed, stream, key, threshold, scale);
     each(n, aligned(x, y), [=](auto width, i64 i) {
@@ -14,6 +15,7 @@ KERNEL(gelu_dropout, const real* x, real* y, i64 n, u64 seed, u64 stream, const 
 }
 
 // dx = dropout(dy) gelu'(x): mask and GELU are recomputed.
+// Grid E(n / P), moves 3n. In place: dx may be dy.
 KERNEL(gelu_dropout_backward, const real* x, const real* dy, real* dx, i64 n, u64 seed, u64 stream, const Key* key, u32 threshold,
     float scale) {
     Keeper keeper(seed, stream, key, threshold, scale);

@@ -18,6 +18,7 @@ template <class T> DEVICE void gather(const T* x, const i64* at, T* y, i64 n, in
     }
 }
 
+// y[o, m, i] = x[o, at[o, m, i], i]. n is the elements of y. Grid E(n).
 KERNEL(gather_1, const u8* x, const i64* at, u8* y, i64 n, int length, int m, int inner) { gather(x, at, y, n, length, m, inner); }
 KERNEL(gather_2, const u16* x, const i64* at, u16* y, i64 n, int length, int m, int inner) { gather(x, at, y, n, length, m, inner); }
 KERNEL(gather_4, const u32* x, const i64* at, u32* y, i64 n, int length, int m, int inner) { gather(x, at, y, n, length, m, inner); }
@@ -33,6 +34,7 @@ template <class T> DEVICE void rows(const T* x, const i64* at, T* y, i64 n, int 
     }
 }
 
+// y[o, m, :] = x[o, at[m], :]. n is the elements of y. Grid E(n).
 KERNEL(rows_1, const u8* x, const i64* at, u8* y, i64 n, int length, int m, int inner) { rows(x, at, y, n, length, m, inner); }
 KERNEL(rows_2, const u16* x, const i64* at, u16* y, i64 n, int length, int m, int inner) { rows(x, at, y, n, length, m, inner); }
 KERNEL(rows_4, const u32* x, const i64* at, u32* y, i64 n, int length, int m, int inner) { rows(x, at, y, n, length, m, inner); }
@@ -56,14 +58,17 @@ template <class F> DEVICE void collect(const real* dy, float* dx, i64 n, int len
     }
 }
 
+// The gradient of a gather. n is the elements of dx, all of which are written. Grid E(n).
 KERNEL(gather_backward, const real* dy, const i64* at, float* dx, i64 n, int length, int m, int inner) {
     collect(dy, dx, n, length, m, inner, [=](i64 from, int) { return at[from]; });
 }
 
+// The same for rows. Grid E(n).
 KERNEL(rows_backward, const real* dy, const i64* at, float* dx, i64 n, int length, int m, int inner) {
     collect(dy, dx, n, length, m, inner, [=](i64, int l) { return at[l]; });
 }
 
+// n = labels * classes. Grid E(n).
 KERNEL(one_hot, const i64* labels, real* y, i64 n, int classes) {
     for (i64 i = first_item(); i < n; i += item_stride()) {
         i64 class_ = i, row = divide(class_, classes);
@@ -73,6 +78,7 @@ KERNEL(one_hot, const i64* labels, real* y, i64 n, int classes) {
 
 // The first position whose index is outside of 0..length. A minimum of integers does not depend on
 // the order of the atomics.
+// The launch sets *bad to 2^31 - 1 before. Grid E(n), moves 8n bytes.
 KERNEL(check_range, const i64* at, i64 n, i64 length, int* bad) {
     for (i64 i = first_item(); i < n; i += item_stride()) {
         if ((u64)at[i] >= (u64)length) atomicMin(bad, i < 0x7ffffffe ? (int)i : 0x7ffffffe);

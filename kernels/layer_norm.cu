@@ -2,6 +2,8 @@
 // to mean square 1, and scales. One warp takes a row; its second and third reads hit the cache.
 #include "common.cuh"
 
+// stats is [rows, 2]: the mean, 0 without a beta (which is null then), and 1 / std. Grid W(rows),
+// moves 2x.
 KERNEL(layer_norm, const real* x, real* y, float* stats, const void* gamma, const void* beta, int wide, float eps, i64 rows, int c) {
     each_row(rows, [=](i64 row) {
         const real* own = x + row * c;
@@ -18,6 +20,7 @@ KERNEL(layer_norm, const real* x, real* y, float* stats, const void* gamma, cons
 
 // dx = (g - mean of g - xhat mean of (g xhat)) inv_std, with g = gamma dy; without the mean of g where
 // the rows were not centered.
+// In place: dx may be dy. Grid W(rows), moves 3x.
 KERNEL(layer_norm_backward, const real* x, const real* dy, real* dx, const float* stats, const void* gamma, int wide, int centered, i64 rows, int c) {
     each_row(rows, [=](i64 row) {
         float mean = stats[2 * row], inv_std = stats[2 * row + 1];
@@ -55,6 +58,8 @@ template <int V> DEVICE void sums_block(const real* x, const real* dy, const flo
     }
 }
 
+// part is [splits, 2, c], of dgamma and dbeta; sum_finish_f32 with inner = 2c follows. Grid C(rows,
+// c), moves 2x.
 KERNEL(layer_norm_sums, const real* x, const real* dy, const float* stats, float* part, int rows, int c, int v, int span) {
     with_width(v, [=](auto width) { sums_block<width.value>(x, dy, stats, part, rows, c, span); });
 }

@@ -2,6 +2,7 @@
 #include "common.cuh"
 
 // y += bias along the last axis.
+// Grid E(n / P), moves 2n. y is dense [.., c], c up to 2^16.
 KERNEL(add_bias, real* y, const real* bias, i64 n, int c) {
     each(n, aligned(y) && c % P == 0, [=](auto width, i64 i) {
         auto values = load<width.value>(y + i);

@@ -1,6 +1,7 @@
 // Lion, in one pass over weights, gradients and momentum: the formula of src/cpu/lion.rs.
 #include "common.cuh"
 
+// Grid (E(longest / 4), segments).
 KERNEL(lion, float* w, const float* dw, float* m, const Segment* segments, const Step* step, float beta1, float rest1, float beta2,
     float rest2, float decay) {
     Segment segment = segments[blockIdx.y];

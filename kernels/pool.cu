@@ -3,6 +3,7 @@
 #include "common.cuh"
 #include "windows.cuh"
 
+// Grid E(elements of y / v).
 KERNEL_OF(256, 2, avg_pool, const real* x, real* y, Window g, int v) {
     float share = 1.0f / (g.kh * g.kw);
     pixels(g, g.small_h, g.small_w, v, [=](auto width, const Pixel& p) {
@@ -17,6 +18,7 @@ KERNEL_OF(256, 2, avg_pool, const real* x, real* y, Window g, int v) {
     });
 }
 
+// Grid E(elements of dx / v).
 KERNEL_OF(256, 2, avg_pool_backward, const real* dy, real* dx, Window g, int v) {
     float share = 1.0f / (g.kh * g.kw);
     pixels(g, g.big_h, g.big_w, v, [=](auto width, const Pixel& p) {
@@ -31,6 +33,7 @@ KERNEL_OF(256, 2, avg_pool_backward, const real* dy, real* dx, Window g, int v) 
     });
 }
 
+// Grid E(elements of y / v).
 KERNEL_OF(256, 2, max_pool, const real* x, real* y, Window g, int v) {
     pixels(g, g.small_h, g.small_w, v, [=](auto width, const Pixel& p) {
         constexpr int V = width.value;
@@ -48,6 +51,7 @@ KERNEL_OF(256, 2, max_pool, const real* x, real* y, Window g, int v) {
 
 // dx = the sum of dy over the windows in which this element is the first that equals the maximum;
 // the first is searched for again.
+// Grid E(elements of dx / v).
 KERNEL_OF(256, 2, max_pool_backward, const real* x, const real* y, const real* dy, real* dx, Window g, int v) {
     pixels(g, g.big_h, g.big_w, v, [=](auto width, const Pixel& p) {
         constexpr int V = width.value;

@@ -12,6 +12,7 @@ template <class T> DEVICE void sum_of_rows(const real* x, T* y, i64 rows, int le
     });
 }
 
+// Short rows. Grid W(rows), moves x.
 KERNEL(sum_rows, const real* x, real* y, i64 rows, int length, float scale) { sum_of_rows(x, y, rows, length, scale); }
 KERNEL(sum_rows_f32, const real* x, float* y, i64 rows, int length, float scale) { sum_of_rows(x, y, rows, length, scale); }
 
@@ -50,6 +51,9 @@ template <int V> DEVICE void sum_block(const real* x, float* part, int length, i
     if (works && share.lane == 0) store(part + share.channel(block), sum);
 }
 
+// part is [outer, splits, inner]. With inner = 1 that is one long row: v is P where x is aligned
+// and P divides length and span. Grid (outer * ceil(inner / v / 256), splits = ceil(length /
+// span)), moves x.
 KERNEL(sum_columns, const real* x, float* part, int outer, int length, int inner, int v, int span) {
     int blocks = inner == 1 ? 1 : ((inner + v - 1) / v + 255) / 256;
     int o = blockIdx.x / blocks, block = blockIdx.x % blocks;
@@ -80,6 +84,7 @@ template <class T> DEVICE void finish(const float* part, T* y, int splits, int i
     if (lane == 0 && i < inner) from_float(scratch[threadIdx.x] * scale, y[(i64)o * inner + i]);
 }
 
+// Grid outer * ceil(inner / q), with q = 256 for inner from 8192 on, 1 for inner 1, else 8.
 KERNEL(sum_finish, const float* part, real* y, int splits, int inner, float scale) { finish(part, y, splits, inner, scale); }
 KERNEL(sum_finish_f32, const float* part, float* y, int splits, int inner, float scale) { finish(part, y, splits, inner, scale); }
 
@@ -94,6 +99,7 @@ template <class F> DEVICE float warp_product(int n, F term) {
     return warp_fold(product, times);
 }
 
+// Grid W(rows), moves x.
 KERNEL(product, const real* x, real* y, i64 rows, int length) {
     each_row(rows, [=](i64 row) {
         float all = warp_product(length, [=](int i) { return to_float(x[row * length + i]); });
@@ -103,6 +109,7 @@ KERNEL(product, const real* x, real* y, i64 rows, int length) {
 
 // With the product of all elements but zeros: over x where there is no 0; that of the others for
 // the only 0; else 0.
+// All of dx is written. Grid W(rows), moves 2x.
 KERNEL(product_backward, const real* x, const real* dy, real* dx, i64 rows, int length) {
     each_row(rows, [=](i64 row) {
         const real* own = x + row * length;
@@ -161,10 +168,12 @@ template <class K, class T> DEVICE void extremes(const T* x, i64* at, i64 rows, 
     });
 }
 
+// Grid W(rows), moves x.
 KERNEL(extreme, const real* x, i64* at, i64 rows, int length, int largest) { extremes<float>(x, at, rows, length, largest); }
 KERNEL(extreme_u8, const u8* x, i64* at, i64 rows, int length, int largest) { extremes<int>(x, at, rows, length, largest); }
 KERNEL(extreme_i64, const i64* x, i64* at, i64 rows, int length, int largest) { extremes<i64>(x, at, rows, length, largest); }
 
+// Grid W(rows), moves k x.
 KERNEL(topk, const real* x, i64* at, i64 rows, int length, int k) {
     each_row(rows, [=](i64 row) {
         Best<float> best = {0, -1};
@@ -183,12 +192,14 @@ template <class T> DEVICE void pick(const T* x, const i64* at, T* y, i64 n, int 
     }
 }
 
+// y[r, j] = x[r, at[r, j]], n = rows k. Grid E(n).
 KERNEL(pick_1, const u8* x, const i64* at, u8* y, i64 n, int length, int k) { pick(x, at, y, n, length, k); }
 KERNEL(pick_2, const u16* x, const i64* at, u16* y, i64 n, int length, int k) { pick(x, at, y, n, length, k); }
 KERNEL(pick_4, const u32* x, const i64* at, u32* y, i64 n, int length, int k) { pick(x, at, y, n, length, k); }
 KERNEL(pick_8, const u64* x, const i64* at, u64* y, i64 n, int length, int k) { pick(x, at, y, n, length, k); }
 
 // dx = dy at the maximum (or minimum) of each row, 0 elsewhere.
+// n is the elements of dx, all of which are written. Grid E(n).
 KERNEL(extreme_backward, const i64* at, const real* dy, real* dx, i64 n, int length) {
     for (i64 i = first_item(); i < n; i += item_stride()) {
         i64 place = i, row = divide(place, length);

@@ -2,6 +2,7 @@
 // src/cpu/sgd.rs. v is null without momentum.
 #include "common.cuh"
 
+// Grid (E(longest / 4), segments).
 KERNEL(sgd, float* w, const float* dw, float* v, const Segment* segments, const Step* step, float momentum, int nesterov, float decay) {
     Segment segment = segments[blockIdx.y];
     if (step->skip || segment.frozen) return;

@@ -10,6 +10,9 @@ template <class T> DEVICE void copy_box(const T* x, T* y, i64 n, const Axes& axe
     }
 }
 
+// Slices, padding (into zeros), concat, flip, expansion, permutation. x and y point to the first
+// elements. The suffix is the size of an element: a launch takes a larger one where the first axis
+// is contiguous in both arrays and all is aligned. Grid E(n), moves 2n.
 KERNEL(copy_box_1, const u8* x, u8* y, i64 n, Axes axes) { copy_box(x, y, n, axes); }
 KERNEL(copy_box_2, const u16* x, u16* y, i64 n, Axes axes) { copy_box(x, y, n, axes); }
 KERNEL(copy_box_4, const u32* x, u32* y, i64 n, Axes axes) { copy_box(x, y, n, axes); }
@@ -36,6 +39,8 @@ template <class T> DEVICE void transpose(const T* x, T* y, int batch, int rows, 
     }
 }
 
+// y[b, j, i] = x[b, i, j]. Block (32, 8). Grid (ceil(columns / 32), ceil(rows / 32), min(batch,
+// 65535)), moves 2n.
 KERNEL(transpose_1, const u8* x, u8* y, int batch, int rows, int columns) { transpose(x, y, batch, rows, columns); }
 KERNEL(transpose_2, const u16* x, u16* y, int batch, int rows, int columns) { transpose(x, y, batch, rows, columns); }
 KERNEL(transpose_4, const u32* x, u32* y, int batch, int rows, int columns) { transpose(x, y, batch, rows, columns); }
@@ -51,6 +56,8 @@ template <class T> DEVICE void triangle(const T* x, T* y, i64 n, int rows, int c
     }
 }
 
+// y[b, i, j] = x[b, i, j] where j - i <= diagonal, or >= diagonal for an upper one, else 0. Grid
+// E(n), moves 2n.
 KERNEL(triangle_1, const u8* x, u8* y, i64 n, int rows, int columns, i64 diagonal, int upper) { triangle(x, y, n, rows, columns, diagonal, upper); }
 KERNEL(triangle_2, const u16* x, u16* y, i64 n, int rows, int columns, i64 diagonal, int upper) { triangle(x, y, n, rows, columns, diagonal, upper); }
 KERNEL(triangle_4, const u32* x, u32* y, i64 n, int rows, int columns, i64 diagonal, int upper) { triangle(x, y, n, rows, columns, diagonal, upper); }

@@ -1,6 +1,7 @@
 // Softmax of each row, or its logarithm ln p; the softmax is e^(ln p). One warp takes a row.
 #include "common.cuh"
 
+// In place: y may be x. Grid W(rows), moves 2x.
 KERNEL(softmax, int log, const real* x, real* y, i64 rows, int k) {
     each_row(rows, [=](i64 row) {
         const real* own = x + row * k;
@@ -13,6 +14,7 @@ KERNEL(softmax, int log, const real* x, real* y, i64 rows, int k) {
 }
 
 // dx = y (dy - sum of dy y); dx = dy - e^y sum of dy where `log` is set.
+// In place: dx may be dy. Grid W(rows), moves 3x.
 KERNEL(softmax_backward, int log, const real* y, const real* dy, real* dx, i64 rows, int k) {
     each_row(rows, [=](i64 row) {
         const real *own = y + row * k, *gradient = dy + row * k;

@@ -29,6 +29,7 @@ template <class T> DEVICE void sort_each_run(const T* x, i64* at, i64 n, int len
     }
 }
 
+// at = the order within each run of `run` elements of rows of `length`. Grid E(n).
 KERNEL(sort_runs, const real* x, i64* at, i64 n, int length, int run, int descending) { sort_each_run(x, at, n, length, run, descending); }
 KERNEL(sort_runs_u8, const u8* x, i64* at, i64 n, int length, int run, int descending) { sort_each_run(x, at, n, length, run, descending); }
 KERNEL(sort_runs_i64, const i64* x, i64* at, i64 n, int length, int run, int descending) { sort_each_run(x, at, n, length, run, descending); }
@@ -56,6 +57,7 @@ template <class T> DEVICE void merge(const T* x, const i64* from, i64* to, i64 n
     }
 }
 
+// to = the order within each two runs, from that within each. Grid E(n).
 KERNEL(merge_runs, const real* x, const i64* from, i64* to, i64 n, int length, int run, int descending) { merge(x, from, to, n, length, run, descending); }
 KERNEL(merge_runs_u8, const u8* x, const i64* from, i64* to, i64 n, int length, int run, int descending) { merge(x, from, to, n, length, run, descending); }
 KERNEL(merge_runs_i64, const i64* x, const i64* from, i64* to, i64 n, int length, int run, int descending) { merge(x, from, to, n, length, run, descending); }
@@ -68,6 +70,7 @@ template <class T> DEVICE void place(const i64* at, const T* dy, T* dx, i64 n, i
     }
 }
 
+// dx[r, at[r, j]] = dy[r, j], n = rows k. Grid E(n).
 KERNEL(place_1, const i64* at, const u8* dy, u8* dx, i64 n, int length, int k) { place(at, dy, dx, n, length, k); }
 KERNEL(place_2, const i64* at, const u16* dy, u16* dx, i64 n, int length, int k) { place(at, dy, dx, n, length, k); }
 KERNEL(place_4, const i64* at, const u32* dy, u32* dx, i64 n, int length, int k) { place(at, dy, dx, n, length, k); }

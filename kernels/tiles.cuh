@@ -306,8 +306,17 @@ template <class Core> DEVICE void convolution(const Gather& g, int v) {
     else convolve<Core, false>(g, scratch);
 }
 
-// The kernels of one direction: one for each tile width N, and for f32 also with TF32 operands on
-// tensor cores.
+// The kernels of one direction, conv2d_N and conv_transpose2d_N: one for each tile width N, 32, 64,
+// 128 and, for REAL 1 and 2, 144, and for f32 also conv2d_tf32_N with TF32 operands on tensor cores.
+// A launch takes the width with the fewest columns ceil(c / N) N, where c is the number of output
+// channels a group, and of equals the widest. Tiles are 128 rows high.
+//
+// weight is [c_small, kh, kw, c_big / groups] for conv2d, transposed as by transpose_weight for
+// conv_transpose2d; bias may be null, as it is where one computes the input gradient of the other. v
+// is P where P divides the input's channels a group and input and weight are aligned, else 1. Block
+// 128 threads (InF32: 256). Grid, rows being pixels, (ceil(rows / 128), groups ceil(c / N), phases):
+// n small_h small_w rows and 1 phase, or n ceil(big_h / stride_h) ceil(big_w / stride_w) rows and
+// stride_h stride_w phases.
 #define CONVOLUTION(name, gather, core)                                                                                                    \
     KERNEL_OF(core::THREADS, core::BLOCKS, name, const real* in, const real* weight, const real* bias, real* out, Window g, int v) {      \
         convolution<core>(gather(in, weight, bias, out, g), v);                                                                              \

@@ -83,6 +83,8 @@ template <int V> DEVICE void slope(int kind, float p, float q, const Floats<V>& 
     }
 }
 
+// Grid E(n / P), moves 2n. In place: y may be x. p and q are the scalars of a kind; a kind that is
+// none of these traps.
 KERNEL(unary, int kind, float p, float q, const real* x, real* y, i64 n) {
     each(n, aligned(x, y), [=](auto width, i64 i) {
         auto values = load<width.value>(x + i);
@@ -93,6 +95,7 @@ KERNEL(unary, int kind, float p, float q, const real* x, real* y, i64 n) {
 
 // Five blocks a multiprocessor leave 48 registers a thread. By itself the compiler aims at 40 and
 // spills some, around the slow path of sinf and cosf for large arguments.
+// Grid E(n / P), moves 3n. In place: dx may be dy. `kept` is x or y, as the kind saves.
 KERNEL_OF(256, 5, unary_backward, int kind, float p, float q, const real* kept, const real* dy, real* dx, i64 n) {
     each(n, aligned(kept, dy, dx), [=](auto width, i64 i) {
         auto values = load<width.value>(dy + i);

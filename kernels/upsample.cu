@@ -5,6 +5,8 @@
 
 struct Table { const int* first; const int* element; const float* weight; };
 
+// Output i is made of the entries first[i] .. first[i + 1]; the backward pass has transposed
+// tables. Grid E(elements of y / v), moves x + y.
 KERNEL(upsample, const real* x, real* y, Table rows, Table columns, int n, int h, int w, int oh, int ow, int c, int v) {
     with_width(v, [=](auto width) {
         constexpr int V = width.value;

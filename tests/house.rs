@@ -116,6 +116,24 @@ fn every_op_has_its_launch_and_its_kernel() {
     }
 }
 
+/// Each op's file has a function that is called in the tests on a GPU.
+#[test]
+fn every_op_is_tested_on_a_gpu() {
+    let tests = files("tests/cuda", &["rs"]);
+    let is_called = |name: &String| {
+        let call = format!("{name}(");
+        tests.iter().any(|(_, text)| text.contains(&call))
+    };
+    for op in stems("src/ops", "rs").into_iter().filter(|op| op != "mod") {
+        let own = fs::read_to_string(root().join(format!("src/ops/{op}.rs"))).unwrap();
+        let names = public_ops::names_in(&own);
+        assert!(
+            names.iter().any(is_called),
+            "tests/cuda calls none of src/ops/{op}.rs: {names:?}"
+        );
+    }
+}
+
 #[test]
 fn every_op_says_what_it_takes_saves_and_where_it_comes_from() {
     for (name, text) in files("src/ops", &["rs"])

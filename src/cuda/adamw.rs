@@ -1,8 +1,10 @@
 //! Adam and AdamW over the whole arena, in one launch.
 
-use super::SliceMut;
 use super::clip::{Step, grid};
+use super::{SliceMut, Source};
 use crate::{DType, Result};
+
+static SOURCE: Source = Source::new("adamw", include_str!("../../kernels/adamw.cu"));
 
 /// The settings of `optim::Adam` and `optim::AdamW`.
 #[derive(Clone, Copy)]
@@ -22,7 +24,7 @@ pub(crate) fn step([w, m, v]: [&mut SliceMut; 3], at: Step, settings: Settings) 
     let launch = at
         .dw
         .gpu
-        .kernel("adamw", "adamw", DType::F32)?
+        .kernel(&SOURCE, "adamw", DType::F32)?
         .arg(w)
         .arg(at.dw)
         .arg(m)

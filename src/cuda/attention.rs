@@ -3,10 +3,12 @@
 use super::dropout::drop;
 use super::runtime::graph;
 use super::runtime::launch::Launch;
-use super::{Slice, SliceMut};
+use super::{Slice, SliceMut, Source};
 use crate::cpu::attention::Attention;
 use crate::tensor::shape::flops;
 use crate::{DType, Result};
+
+static SOURCE: Source = Source::new("attention", include_str!("../../kernels/attention.cu"));
 
 /// Rows and columns of a block's part of the result.
 const TILE: usize = 64;
@@ -30,7 +32,7 @@ pub(crate) fn forward(
     stats: &mut SliceMut,
     y: &mut SliceMut,
 ) -> Result<()> {
-    let launch = q.gpu.kernel("attention", "attention", q.dtype)?;
+    let launch = q.gpu.kernel(&SOURCE, "attention", q.dtype)?;
     let launch = launch.arg(q).arg(k).arg(v).arg(y).arg(stats);
     let launch = of.settings(launch, [of.n, of.dv], of.d + of.dv)?;
     launch.moves(q.bytes() + k.bytes() + 2 * v.bytes()).launch()
@@ -54,7 +56,7 @@ pub(crate) fn backward<'a>(
     } = saved;
     let rows = of.heads * of.n;
     let mut r = q.gpu.scratch(rows, DType::F32)?;
-    let launch = q.gpu.kernel("attention", "attention_dots", q.dtype)?;
+    let launch = q.gpu.kernel(&SOURCE, "attention_dots", q.dtype)?;
     let launch = launch.arg(y).arg(dy).arg(&mut r.write()).count(rows);
     launch
         .sizes([of.dv])?
@@ -63,13 +65,13 @@ pub(crate) fn backward<'a>(
         .launch()?;
     let bytes = q.bytes() + k.bytes() + v.bytes() + y.bytes();
     for (name, rows, dx) in [("attention_dq", of.n, dq), ("attention_dk", of.m, dk)] {
-        let launch = q.gpu.kernel("attention", name, q.dtype)?;
+        let launch = q.gpu.kernel(&SOURCE, name, q.dtype)?;
         let launch = launch.arg(q).arg(k).arg(v).arg(dy).arg(stats);
         let launch = launch.arg(r.read()).arg(dx);
         let launch = of.settings(launch, [rows, of.d], 2 * of.d + of.dv)?;
         launch.moves(bytes).launch()?;
     }
-    let launch = q.gpu.kernel("attention", "attention_dv", q.dtype)?;
+    let launch = q.gpu.kernel(&SOURCE, "attention_dv", q.dtype)?;
     let launch = launch.arg(q).arg(k).arg(dy).arg(stats).arg(dv);
     let launch = of.settings(launch, [of.m, of.dv], of.d + of.dv)?;
     launch.moves(bytes).launch()

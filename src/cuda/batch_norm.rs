@@ -1,8 +1,10 @@
 //! Batch normalisation. Statistics are f32, whatever the type of x is.
 
 use super::runtime::launch::{Columns, together};
-use super::{Scratch, Slice, SliceMut};
+use super::{Scratch, Slice, SliceMut, Source};
 use crate::{DType, Result};
+
+static SOURCE: Source = Source::new("batch_norm", include_str!("../../kernels/batch_norm.cu"));
 
 /// Mean and biased variance of each channel of x `[rows, c]`: the moments of each block's rows,
 /// then their merge.
@@ -13,7 +15,7 @@ pub(crate) fn moments(x: Slice, mean: &mut SliceMut, var: &mut SliceMut) -> Resu
     let mut part = x.gpu.scratch(plan.splits * 3 * c, DType::F32)?;
     let launch = x
         .gpu
-        .kernel("batch_norm", "batch_norm_stats", x.dtype)?
+        .kernel(&SOURCE, "batch_norm_stats", x.dtype)?
         .arg(x)
         .arg(&mut part.write());
     launch
@@ -23,7 +25,7 @@ pub(crate) fn moments(x: Slice, mean: &mut SliceMut, var: &mut SliceMut) -> Resu
         .launch()?;
     let launch = x
         .gpu
-        .kernel("batch_norm", "batch_norm_finish", x.dtype)?
+        .kernel(&SOURCE, "batch_norm_finish", x.dtype)?
         .arg(part.read())
         .arg(mean)
         .arg(var);
@@ -64,7 +66,7 @@ pub(crate) fn normalise(
     );
     let launch = x
         .gpu
-        .kernel("batch_norm", "batch_norm", x.dtype)?
+        .kernel(&SOURCE, "batch_norm", x.dtype)?
         .arg(x)
         .arg(residual)
         .arg(y)
@@ -94,10 +96,10 @@ pub(crate) fn gradient_sums(
     if rows == 0 {
         return dgamma.fill(0.0).and_then(|()| dbeta.fill(0.0));
     }
-    let (part, splits) = partial_sums(["batch_norm", "batch_norm_sums"], [x, dy, mean], c)?;
+    let (part, splits) = partial_sums((&SOURCE, "batch_norm_sums"), [x, dy, mean], c)?;
     let launch = x
         .gpu
-        .kernel("batch_norm", "batch_norm_finish_sums", x.dtype)?
+        .kernel(&SOURCE, "batch_norm_finish_sums", x.dtype)?
         .arg(part.read())
         .arg(var)
         .arg(eps as f32);
@@ -112,7 +114,7 @@ pub(crate) fn gradient_sums(
 /// Two sums a channel of x and dy `[rows, c]` by blocks of rows, `[splits, 2, c]`, and the number
 /// of splits. The kernel takes statistics too.
 pub(super) fn partial_sums(
-    [file, name]: [&'static str; 2],
+    (source, name): (&'static Source, &'static str),
     [x, dy, statistics]: [Slice; 3],
     c: usize,
 ) -> Result<(Scratch, usize)> {
@@ -121,7 +123,7 @@ pub(super) fn partial_sums(
     let mut part = x.gpu.scratch(plan.splits * 2 * c, DType::F32)?;
     let launch = x
         .gpu
-        .kernel(file, name, x.dtype)?
+        .kernel(source, name, x.dtype)?
         .arg(x)
         .arg(dy)
         .arg(statistics)
@@ -152,7 +154,7 @@ pub(crate) fn backward_input(
     let [dgamma, dbeta] = [0, 1].map(|i| sums.map(|sums| sums[i]));
     let launch = x
         .gpu
-        .kernel("batch_norm", "batch_norm_backward", x.dtype)?
+        .kernel(&SOURCE, "batch_norm_backward", x.dtype)?
         .arg(x)
         .arg(dy)
         .arg(dx)

@@ -1,9 +1,11 @@
 //! Two operands, element by element, with broadcasting.
 
 use super::runtime::launch::{Axes, pack};
-use super::{Slice, SliceMut};
+use super::{Slice, SliceMut, Source};
 use crate::cpu::binary::{Broadcast, Kind, Partial};
 use crate::{DType, Result};
+
+static SOURCE: Source = Source::new("binary", include_str!("../../kernels/binary.cu"));
 
 /// y = a (op) b, both broadcast to the shape of y.
 pub(crate) fn forward(
@@ -14,11 +16,7 @@ pub(crate) fn forward(
 ) -> Result<()> {
     let (gpu, dtype, n) = (a.gpu, a.dtype, shapes.result.elements());
     let whole = shapes.operands[0] == shapes.operands[1];
-    let launch = gpu.kernel(
-        "binary",
-        if whole { "binary" } else { "binary_axes" },
-        dtype,
-    )?;
+    let launch = gpu.kernel(&SOURCE, if whole { "binary" } else { "binary_axes" }, dtype)?;
     let mut launch = launch.arg(kind as i32).arg(a).arg(b).arg(y).count(n);
     if !whole {
         launch = launch.axes(axes(shapes))?;
@@ -38,7 +36,7 @@ pub(crate) fn backward(
 ) -> Result<()> {
     let launch = dy
         .gpu
-        .kernel("binary", "binary_backward", dy.dtype)?
+        .kernel(&SOURCE, "binary_backward", dy.dtype)?
         .arg(kind as i32)
         .arg(side as i32);
     let launch = launch
@@ -61,7 +59,7 @@ pub(crate) fn add_assign(sum: &mut SliceMut, x: Slice) -> Result<()> {
     let launch = x
         .gpu
         .kernel(
-            "binary",
+            &SOURCE,
             if mixed {
                 "add_assign_mixed"
             } else {

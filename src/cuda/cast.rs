@@ -1,8 +1,10 @@
 //! Elements as other types.
 
 use super::runtime::launch::pack;
-use super::{Slice, SliceMut};
+use super::{Slice, SliceMut, Source};
 use crate::{DType, Error, Result};
+
+static SOURCE: Source = Source::new("cast", include_str!("../../kernels/cast.cu"));
 
 /// y = x, rounded to nearest; to integers towards zero, saturating.
 pub(crate) fn forward(x: Slice, y: &mut SliceMut) -> Result<()> {
@@ -15,7 +17,7 @@ pub(crate) fn forward(x: Slice, y: &mut SliceMut) -> Result<()> {
         _ => {
             let launch = x
                 .gpu
-                .kernel("cast", "cast", DType::F32)?
+                .kernel(&SOURCE, "cast", DType::F32)?
                 .arg(code(from)?)
                 .arg(x)
                 .arg(code(to)?)
@@ -24,7 +26,7 @@ pub(crate) fn forward(x: Slice, y: &mut SliceMut) -> Result<()> {
         }
     };
     x.gpu
-        .kernel("cast", name, real)?
+        .kernel(&SOURCE, name, real)?
         .arg(x)
         .arg(y)
         .count(n)
@@ -55,7 +57,7 @@ pub(crate) fn gather(pieces: &[(Slice, usize)], y: &mut SliceMut) -> Result<()> 
         let bytes = pieces.iter().map(|(x, _)| x.bytes() + 4 * x.elements).sum();
         let launch =
             y.0.gpu
-                .kernel("cast", "gather_pieces", DType::F32)?
+                .kernel(&SOURCE, "gather_pieces", DType::F32)?
                 .arg(words)
                 .arg(&mut *y);
         launch
@@ -72,7 +74,7 @@ pub(crate) fn images(x: Slice, scale: Slice, shift: Slice, y: &mut SliceMut) -> 
     let bytes = x.bytes() + y.as_slice().bytes();
     let launch = x
         .gpu
-        .kernel("cast", "images", real)?
+        .kernel(&SOURCE, "images", real)?
         .arg(x)
         .arg(y)
         .count(n)

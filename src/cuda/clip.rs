@@ -1,8 +1,10 @@
 //! Gradients as one long array, before a step; and the state of the optimizer's step, which is kept
 //! in device memory: steps made, learning rate, loss scale, whether to skip.
 
-use super::{Kernel, Slice, SliceMut};
+use super::{Kernel, Slice, SliceMut, Source};
 use crate::{DType, Result};
+
+static SOURCE: Source = Source::new("clip", include_str!("../../kernels/clip.cu"));
 
 /// 32-bit words in `struct Step` of common.cuh, and the indices of some fields.
 pub(crate) const STEP_WORDS: usize = 10;
@@ -39,7 +41,7 @@ pub(crate) fn sum_squares(
 ) -> Result<()> {
     let launch = dw
         .gpu
-        .kernel("clip", "sum_squares", DType::F32)?
+        .kernel(&SOURCE, "sum_squares", DType::F32)?
         .arg(dw)
         .arg(part)
         .arg(segments);
@@ -59,7 +61,7 @@ pub(crate) fn begin_step(
 ) -> Result<()> {
     let launch = part
         .gpu
-        .kernel("clip", "begin_step", DType::F32)?
+        .kernel(&SOURCE, "begin_step", DType::F32)?
         .arg(step)
         .arg(part)
         .sizes([part.elements])?;
@@ -75,7 +77,7 @@ pub(crate) fn begin_step(
 pub(crate) fn clamp(dw: &mut SliceMut, limit: f64) -> Result<()> {
     let (gpu, n) = (dw.as_slice().gpu, dw.as_slice().elements);
     let launch = gpu
-        .kernel("clip", "clamp", DType::F32)?
+        .kernel(&SOURCE, "clamp", DType::F32)?
         .arg(dw)
         .arg(limit as f32)
         .count(n);
@@ -86,7 +88,7 @@ pub(crate) fn clamp(dw: &mut SliceMut, limit: f64) -> Result<()> {
 pub(crate) fn scale(dw: &mut SliceMut, factor: f64) -> Result<()> {
     let (gpu, n) = (dw.as_slice().gpu, dw.as_slice().elements);
     let launch = gpu
-        .kernel("clip", "scale", DType::F32)?
+        .kernel(&SOURCE, "scale", DType::F32)?
         .arg(dw)
         .arg(factor as f32)
         .count(n);

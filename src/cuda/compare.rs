@@ -1,9 +1,11 @@
 //! Comparison of two operands, and selection between them.
 
 use super::binary::axes;
-use super::{Slice, SliceMut};
+use super::{Slice, SliceMut, Source};
 use crate::cpu::binary::Broadcast;
 use crate::{DType, Result};
+
+static SOURCE: Source = Source::new("compare", include_str!("../../kernels/compare.cu"));
 
 /// y = 1 where the relation of a and b is in the set `holds`, else 0, both broadcast to the shape
 /// of y.
@@ -21,7 +23,7 @@ pub(crate) fn forward(
     let n = shapes.result.elements();
     let launch = a
         .gpu
-        .kernel("compare", name, a.dtype)?
+        .kernel(&SOURCE, name, a.dtype)?
         .arg(i32::from(holds))
         .arg(a)
         .arg(b)
@@ -40,7 +42,7 @@ pub(crate) fn select(mask: Slice, a: Slice, b: Slice, y: &mut SliceMut) -> Resul
         ["select_1", "select_2", "select_4", "select_8"][a.dtype.bytes().trailing_zeros() as usize];
     let launch = a
         .gpu
-        .kernel("compare", name, a.dtype)?
+        .kernel(&SOURCE, name, a.dtype)?
         .arg(mask)
         .arg(a)
         .arg(b)

@@ -3,9 +3,12 @@
 
 use super::reduce::finish;
 use super::runtime::launch::{Axes, Columns, together};
-use super::{Gpu, Scratch, Slice, SliceMut};
+use super::runtime::profile::{of_kernel, profile};
+use super::{Gpu, Scratch, Slice, SliceMut, Source, gpu};
 use crate::tensor::window::{Geometry, Window};
 use crate::{DType, Error, Result};
+
+static SOURCE: Source = Source::new("conv2d", include_str!("../../kernels/conv2d.cu"));
 
 /// `struct Window` of common.cuh.
 pub(super) fn window(gpu: &Gpu, g: &Geometry) -> Result<[u32; 16]> {
@@ -113,7 +116,7 @@ pub(super) fn depthwise(
     super::shape::copy_box((weight, 0), (&mut transposed.write(), 0), axes)?;
     let v = together(c, &[x, y.as_slice(), transposed.read(), bias.unwrap_or(x)]);
     let launch = gpu
-        .kernel("conv2d", name, x.dtype)?
+        .kernel(&SOURCE, name, x.dtype)?
         .arg(x)
         .arg(transposed.read())
         .arg(bias)
@@ -162,7 +165,7 @@ pub(crate) fn forward(
     );
     let bytes = big.bytes() + weight.bytes() + small.as_slice().bytes();
     let launch = gpu
-        .kernel("conv2d", tile.name(false), big.dtype)?
+        .kernel(&SOURCE, tile.name(false), big.dtype)?
         .arg(big)
         .arg(weight)
         .arg(bias)
@@ -213,7 +216,7 @@ pub(crate) fn backward_weight(
         "conv2d_weight"
     };
     let launch = gpu
-        .kernel("conv2d", name, small.dtype)?
+        .kernel(&SOURCE, name, small.dtype)?
         .arg(small)
         .arg(big)
         .arg(&mut part.write())
@@ -242,7 +245,7 @@ fn depthwise_weight(g: &Geometry, small: Slice, big: Slice, dw: &mut SliceMut) -
     } = Columns::summing(pixels, c, together(c, &[small, big]));
     let mut part = gpu.scratch(splits * weights, DType::F32)?;
     let launch = gpu
-        .kernel("conv2d", "depthwise_weight", small.dtype)?
+        .kernel(&SOURCE, "depthwise_weight", small.dtype)?
         .arg(small)
         .arg(big)
         .arg(&mut part.write());
@@ -258,4 +261,44 @@ fn depthwise_weight(g: &Geometry, small: Slice, big: Slice, dw: &mut SliceMut) -
         .counts(g.flops())
         .launch()?;
     finish(part.read(), small.dtype, [1, splits, weights], 1.0, dw)
+}
+
+/// Floating-point operations a second, a multiply-add counting as two, of the instruction that the
+/// convolutions use for this type: `mma.sync` for 16-bit floats and for f32 with `tf32`, scalar
+/// multiply-adds for f32 otherwise. Operands are in registers.
+///
+/// # Errors
+/// As [`usable`](super::usable).
+pub fn matrix_rate(ordinal: usize, dtype: DType, tf32: bool) -> Result<f64> {
+    const ROUNDS: usize = 4096;
+    let gpu = gpu(ordinal)?;
+    let (blocks, on_tensor_cores) = (
+        4 * gpu.multiprocessors as usize,
+        dtype != DType::F32 || tf32,
+    );
+    // On the stand-in the rate means nothing, and many rounds would take minutes.
+    let rounds = if gpu.exact { 4 } else { ROUNDS };
+    let mut out = gpu.scratch(blocks * 256, DType::F32)?;
+    // A round is eight products of 16 x 8 x 16 (f32: 16 x 8 x 8) by each of a block's eight warps,
+    // or eight multiply-adds a thread.
+    let terms = if dtype == DType::F32 { 8 } else { 16 };
+    let products = if on_tensor_cores {
+        8 * 8 * 16 * 8 * terms
+    } else {
+        8 * 256
+    };
+    let flops = 2 * (blocks * rounds * products) as u64;
+    let mut run = || {
+        let launch = gpu
+            .kernel(&SOURCE, "matrix_rate", dtype)?
+            .arg(&mut out.write())
+            .sizes([rounds, usize::from(on_tensor_cores)])?;
+        launch.blocks([blocks, 1, 1]).counts(flops).launch()
+    };
+    run()?;
+    let time = of_kernel(
+        &format!("matrix_rate {dtype}"),
+        profile(ordinal, || (0..4).try_for_each(|_| run()))?.1,
+    );
+    Ok(time.flops as f64 / time.seconds)
 }

@@ -3,9 +3,14 @@
 
 use super::conv2d::{Tile, depthwise, of_no_channels, window};
 use super::runtime::launch::together;
-use super::{Slice, SliceMut};
+use super::{Slice, SliceMut, Source};
 use crate::Result;
 use crate::tensor::window::Geometry;
+
+static SOURCE: Source = Source::new(
+    "conv_transpose2d",
+    include_str!("../../kernels/conv_transpose2d.cu"),
+);
 
 /// big = the transposed convolution of small: the forward pass of conv_transpose2d, the input
 /// gradient of conv2d.
@@ -28,7 +33,7 @@ pub(crate) fn forward(
     // contiguous.
     let mut transposed = gpu.scratch(weight.elements, weight.dtype)?;
     let launch = gpu
-        .kernel("conv_transpose2d", "transpose_weight", weight.dtype)?
+        .kernel(&SOURCE, "transpose_weight", weight.dtype)?
         .arg(weight)
         .arg(&mut transposed.write());
     launch
@@ -43,7 +48,7 @@ pub(crate) fn forward(
     );
     let bytes = small.bytes() + weight.bytes() + big.as_slice().bytes();
     let launch = gpu
-        .kernel("conv_transpose2d", tile.name(true), small.dtype)?
+        .kernel(&SOURCE, tile.name(true), small.dtype)?
         .arg(small)
         .arg(transposed.read())
         .arg(bias)

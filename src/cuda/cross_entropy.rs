@@ -2,9 +2,14 @@
 
 use super::reduce::partial;
 use super::runtime::launch::Launch;
-use super::{Slice, SliceMut};
+use super::{Slice, SliceMut, Source};
 use crate::cpu::cross_entropy::CrossEntropy;
 use crate::{DType, Result};
+
+static SOURCE: Source = Source::new(
+    "cross_entropy",
+    include_str!("../../kernels/cross_entropy.cu"),
+);
 
 /// How many of the labels are counted, into one 32-bit integer: -1 where one of them is no class.
 pub(crate) fn count(
@@ -15,7 +20,7 @@ pub(crate) fn count(
 ) -> Result<()> {
     let launch = labels
         .gpu
-        .kernel("cross_entropy", "count_labels", DType::F32)?
+        .kernel(&SOURCE, "count_labels", DType::F32)?
         .arg(labels)
         .count(labels.elements);
     launch
@@ -39,7 +44,9 @@ pub(crate) struct Rows<'a> {
 
 /// A loss of one row each: its two kernels, and what they take besides.
 pub(crate) struct Loss {
-    /// Its file, and its kernel of the forward pass.
+    /// Its file.
+    pub source: &'static Source,
+    /// Its kernel of the forward pass.
     pub name: &'static str,
     /// Its kernel of the backward pass.
     pub backward: &'static str,
@@ -61,6 +68,7 @@ impl Loss {
 impl From<CrossEntropy> for Loss {
     fn from(CrossEntropy { smoothing, ignored }: CrossEntropy) -> Loss {
         Loss {
+            source: &SOURCE,
             name: "cross_entropy",
             backward: "cross_entropy_backward",
             number: smoothing,
@@ -81,7 +89,7 @@ pub(crate) fn forward(
     let mut losses = x.gpu.scratch(rows, DType::F32)?;
     let launch = x
         .gpu
-        .kernel(of.name, of.name, x.dtype)?
+        .kernel(of.source, of.name, x.dtype)?
         .arg(x)
         .arg(labels)
         .arg(stats)
@@ -103,7 +111,7 @@ pub(crate) fn backward(
     let of = of.into();
     let launch = x
         .gpu
-        .kernel(of.name, of.backward, x.dtype)?
+        .kernel(of.source, of.backward, x.dtype)?
         .arg(x)
         .arg(stats)
         .arg(labels)
@@ -126,7 +134,7 @@ pub(super) fn mean(losses: Slice, counted: Slice, loss: &mut SliceMut) -> Result
     let parts = partial(losses, [1, losses.elements, 1])?;
     let launch = losses
         .gpu
-        .kernel("cross_entropy", "mean_of_counted", DType::F32)?
+        .kernel(&SOURCE, "mean_of_counted", DType::F32)?
         .arg(parts.sums.read());
     launch
         .sizes([parts.splits])?

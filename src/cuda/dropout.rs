@@ -2,9 +2,11 @@
 
 use super::runtime::graph;
 use super::runtime::launch::pack;
-use super::{Slice, SliceMut};
+use super::{Slice, SliceMut, Source};
 use crate::cpu::dropout::threshold;
 use crate::{Result, Rng};
+
+static SOURCE: Source = Source::new("dropout", include_str!("../../kernels/dropout.cu"));
 
 /// y = x / (1 - p) where the element's random bits, as a fraction, reach p, else 0.
 pub(crate) fn forward(p: f64, rng: &Rng, x: Slice, y: &mut SliceMut) -> Result<()> {
@@ -12,7 +14,7 @@ pub(crate) fn forward(p: f64, rng: &Rng, x: Slice, y: &mut SliceMut) -> Result<(
     let (threshold, scale) = drop(p);
     let launch = x
         .gpu
-        .kernel("dropout", "dropout", x.dtype)?
+        .kernel(&SOURCE, "dropout", x.dtype)?
         .arg(x)
         .arg(y)
         .count(x.elements);

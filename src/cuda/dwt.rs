@@ -1,15 +1,17 @@
 //! The Haar transform and its inverse.
 
 use super::runtime::launch::together;
-use super::{Slice, SliceMut};
+use super::{Slice, SliceMut, Source};
 use crate::Result;
+
+static SOURCE: Source = Source::new("dwt", include_str!("../../kernels/dwt.cu"));
 
 /// y = the sub-bands of images x `[n, h, w, c]`.
 pub(crate) fn forward(x: Slice, size: [usize; 4], y: &mut SliceMut) -> Result<()> {
     let v = together(size[3], &[x, y.as_slice()]);
     let launch = x
         .gpu
-        .kernel("dwt", "dwt", x.dtype)?
+        .kernel(&SOURCE, "dwt", x.dtype)?
         .arg(x)
         .arg(y)
         .sizes(size)?
@@ -22,7 +24,7 @@ pub(crate) fn inverse(y: Slice, size: [usize; 4], x: &mut SliceMut) -> Result<()
     let v = together(size[3], &[y, x.as_slice()]);
     let launch = y
         .gpu
-        .kernel("dwt", "idwt", y.dtype)?
+        .kernel(&SOURCE, "idwt", y.dtype)?
         .arg(y)
         .arg(x)
         .sizes(size)?

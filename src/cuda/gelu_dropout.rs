@@ -3,15 +3,20 @@
 use super::dropout::drop;
 use super::runtime::graph;
 use super::runtime::launch::pack;
-use super::{Slice, SliceMut};
+use super::{Slice, SliceMut, Source};
 use crate::{Result, Rng};
+
+static SOURCE: Source = Source::new(
+    "gelu_dropout",
+    include_str!("../../kernels/gelu_dropout.cu"),
+);
 
 /// y = dropout(gelu(x)).
 pub(crate) fn forward(p: f64, rng: &Rng, x: Slice, y: &mut SliceMut) -> Result<()> {
     let ((seed, stream), (threshold, scale)) = (rng.key(), drop(p));
     let launch = x
         .gpu
-        .kernel("gelu_dropout", "gelu_dropout", x.dtype)?
+        .kernel(&SOURCE, "gelu_dropout", x.dtype)?
         .arg(x)
         .arg(y)
         .count(x.elements);
@@ -32,7 +37,7 @@ pub(crate) fn backward(p: f64, rng: &Rng, x: Slice, dy: Slice, dx: &mut SliceMut
     let ((seed, stream), (threshold, scale)) = (rng.key(), drop(p));
     let launch = x
         .gpu
-        .kernel("gelu_dropout", "gelu_dropout_backward", x.dtype)?
+        .kernel(&SOURCE, "gelu_dropout_backward", x.dtype)?
         .arg(x)
         .arg(dy)
         .arg(dx);

@@ -1,7 +1,9 @@
 //! Gathers of elements and rows by index, and their gradients. x is `[outer, length, inner]`.
 
-use super::{Slice, SliceMut};
+use super::{Slice, SliceMut, Source};
 use crate::{DType, Result};
+
+static SOURCE: Source = Source::new("index", include_str!("../../kernels/index.cu"));
 
 const WIDTHS: [usize; 5] = [1, 2, 4, 8, 16];
 
@@ -11,7 +13,7 @@ pub(crate) fn first_outside(at: Slice, length: usize) -> Result<Option<usize>> {
     found.write().write(&i32::MAX.to_le_bytes())?;
     let launch = at
         .gpu
-        .kernel("index", "check_range", DType::F32)?
+        .kernel(&SOURCE, "check_range", DType::F32)?
         .arg(at)
         .count(at.elements)
         .count(length);
@@ -37,7 +39,7 @@ pub(crate) fn gather(
         ["gather_1", "gather_2", "gather_4", "gather_8"][x.dtype.bytes().trailing_zeros() as usize];
     let launch = x
         .gpu
-        .kernel("index", name, x.dtype)?
+        .kernel(&SOURCE, name, x.dtype)?
         .arg(x)
         .arg(at)
         .arg(y)
@@ -73,7 +75,7 @@ pub(crate) fn rows(
     let pieces = n * size / width;
     let launch = x
         .gpu
-        .kernel("index", name, x.dtype)?
+        .kernel(&SOURCE, name, x.dtype)?
         .arg(x)
         .arg(at)
         .arg(y)
@@ -105,7 +107,7 @@ fn add(
     let n = dx.as_slice().elements;
     let launch = dy
         .gpu
-        .kernel("index", name, dy.dtype)?
+        .kernel(&SOURCE, name, dy.dtype)?
         .arg(dy)
         .arg(at)
         .arg(dx)
@@ -119,7 +121,7 @@ pub(crate) fn one_hot(labels: Slice, classes: usize, y: &mut SliceMut) -> Result
     let n = labels.elements * classes;
     let launch = labels
         .gpu
-        .kernel("index", "one_hot", y.as_slice().dtype)?
+        .kernel(&SOURCE, "one_hot", y.as_slice().dtype)?
         .arg(labels)
         .arg(y)
         .count(n)

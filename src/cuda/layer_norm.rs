@@ -2,8 +2,10 @@
 
 use super::batch_norm::{are_f32, partial_sums};
 use super::reduce::finish;
-use super::{Slice, SliceMut};
+use super::{Slice, SliceMut, Source};
 use crate::Result;
+
+static SOURCE: Source = Source::new("layer_norm", include_str!("../../kernels/layer_norm.cu"));
 
 /// y, and mean and 1 / std of each position; without a beta the mean counts as 0.
 pub(crate) fn forward(
@@ -17,7 +19,7 @@ pub(crate) fn forward(
     let (c, rows) = (gamma.elements, x.elements / gamma.elements);
     let launch = x
         .gpu
-        .kernel("layer_norm", "layer_norm", x.dtype)?
+        .kernel(&SOURCE, "layer_norm", x.dtype)?
         .arg(x)
         .arg(y)
         .arg(stats)
@@ -41,7 +43,7 @@ pub(crate) fn backward_input(
     let (c, rows) = (gamma.elements, x.elements / gamma.elements);
     let launch = x
         .gpu
-        .kernel("layer_norm", "layer_norm_backward", x.dtype)?
+        .kernel(&SOURCE, "layer_norm_backward", x.dtype)?
         .arg(x)
         .arg(dy)
         .arg(dx)
@@ -60,6 +62,6 @@ pub(crate) fn backward_input(
 /// dgamma, then dbeta, in one row of 2 c elements of f32.
 pub(crate) fn gradient_sums([x, dy, stats]: [Slice; 3], sums: &mut SliceMut) -> Result<()> {
     let c = sums.as_slice().elements / 2;
-    let (part, splits) = partial_sums(["layer_norm", "layer_norm_sums"], [x, dy, stats], c)?;
+    let (part, splits) = partial_sums((&SOURCE, "layer_norm_sums"), [x, dy, stats], c)?;
     finish(part.read(), x.dtype, [1, splits, 2 * c], 1.0, sums)
 }

@@ -1,8 +1,10 @@
 //! Linear layers: cuBLAS, and a kernel for the bias.
 
 use super::runtime::launch::pack;
-use super::{Matrix, Product, Slice, SliceMut, gemm};
+use super::{Matrix, Product, Slice, SliceMut, Source, gemm};
 use crate::Result;
+
+static SOURCE: Source = Source::new("linear", include_str!("../../kernels/linear.cu"));
 
 /// y = x w^T + bias; x is [rows, k], w [n, k], y [rows, n].
 pub(crate) fn forward(
@@ -32,7 +34,7 @@ fn add_bias(bias: Slice, y: &mut SliceMut) -> Result<()> {
     let (n, dtype) = (y.as_slice().elements, bias.dtype);
     let launch = bias
         .gpu
-        .kernel("linear", "add_bias", dtype)?
+        .kernel(&SOURCE, "add_bias", dtype)?
         .arg(y)
         .arg(bias)
         .count(n)

@@ -1,8 +1,10 @@
 //! Lion over the whole arena, in one launch.
 
-use super::SliceMut;
 use super::clip::{Step, grid};
+use super::{SliceMut, Source};
 use crate::{DType, Result};
+
+static SOURCE: Source = Source::new("lion", include_str!("../../kernels/lion.cu"));
 
 /// One step of the weights w and the momentum m.
 pub(crate) fn step(
@@ -16,7 +18,7 @@ pub(crate) fn step(
     let launch = at
         .dw
         .gpu
-        .kernel("lion", "lion", DType::F32)?
+        .kernel(&SOURCE, "lion", DType::F32)?
         .arg(w)
         .arg(at.dw)
         .arg(m);

@@ -44,14 +44,16 @@ pub(crate) mod sort;
 pub(crate) mod unary;
 pub(crate) mod upsample;
 
+pub use conv2d::matrix_rate;
 pub(crate) use gemm::{Matrix, Product, gemm};
 pub(crate) use runtime::context::{Gpu, gpu};
 pub use runtime::context::{name, synchronize, usable};
 pub use runtime::graph::{Capture, CapturedGraph};
 pub use runtime::kernel::{Call, Kernel};
+pub(crate) use runtime::launch::Source;
 pub(crate) use runtime::memory::Block;
 pub use runtime::memory::{CudaPoolStats, pool_stats, release_free_memory};
-pub use runtime::profile::{KernelTime, copy_rate, matrix_rate, profile};
+pub use runtime::profile::{KernelTime, copy_rate, profile};
 pub(crate) use runtime::slice::{Scratch, Slice, SliceMut};
 pub(crate) use runtime::staging::Staging;
 

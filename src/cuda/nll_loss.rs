@@ -1,10 +1,12 @@
 //! Negative log-likelihood of rows of log-probabilities.
 
 use super::cross_entropy::mean;
-use super::{Slice, SliceMut};
+use super::{Slice, SliceMut, Source};
 use crate::{DType, Result};
 
 pub(crate) use super::cross_entropy::Rows;
+
+static SOURCE: Source = Source::new("nll_loss", include_str!("../../kernels/nll_loss.cu"));
 
 /// The mean of -x at the label over the rows that count, in f32.
 pub(crate) fn forward(
@@ -16,7 +18,7 @@ pub(crate) fn forward(
     let mut losses = x.gpu.scratch(rows, DType::F32)?;
     let launch = x
         .gpu
-        .kernel("nll_loss", "nll_loss", x.dtype)?
+        .kernel(&SOURCE, "nll_loss", x.dtype)?
         .arg(x)
         .arg(labels)
         .arg(&mut losses.write())
@@ -40,7 +42,7 @@ pub(crate) fn backward(
     } = dx.as_slice();
     let launch = dy
         .gpu
-        .kernel("nll_loss", "nll_loss_backward", dtype)?
+        .kernel(&SOURCE, "nll_loss_backward", dtype)?
         .arg(labels)
         .arg(dy)
         .arg(counted)

@@ -2,9 +2,14 @@
 
 use super::reduce::finish;
 use super::runtime::launch::pack;
-use super::{Slice, SliceMut};
+use super::{Slice, SliceMut, Source};
 use crate::cpu::pointwise_loss::{Kind, Partial};
 use crate::{DType, Result};
+
+static SOURCE: Source = Source::new(
+    "pointwise_loss",
+    include_str!("../../kernels/pointwise_loss.cu"),
+);
 
 /// The sum of all losses times `scale`, in f32.
 pub(crate) fn forward(
@@ -17,7 +22,7 @@ pub(crate) fn forward(
     let mut part = a.gpu.scratch(blocks, DType::F32)?;
     let launch = a
         .gpu
-        .kernel("pointwise_loss", "pointwise_loss", a.dtype)?
+        .kernel(&SOURCE, "pointwise_loss", a.dtype)?
         .arg(kind.number())
         .arg(kind.parameter())
         .arg(a)
@@ -41,7 +46,7 @@ pub(crate) fn backward(
 ) -> Result<()> {
     let launch = a
         .gpu
-        .kernel("pointwise_loss", "pointwise_loss_backward", a.dtype)?
+        .kernel(&SOURCE, "pointwise_loss_backward", a.dtype)?
         .arg(partial.kind.number())
         .arg(partial.kind.parameter())
         .arg(partial.side as i32)

@@ -2,9 +2,11 @@
 
 use super::conv2d::window;
 use super::runtime::launch::together;
-use super::{Slice, SliceMut};
+use super::{Slice, SliceMut, Source};
 use crate::Result;
 use crate::tensor::window::Geometry;
+
+static SOURCE: Source = Source::new("pool", include_str!("../../kernels/pool.cu"));
 
 /// y = the mean over each window.
 pub(crate) fn average(g: &Geometry, x: Slice, y: &mut SliceMut) -> Result<()> {
@@ -28,7 +30,7 @@ fn from_one(name: &'static str, g: &Geometry, x: Slice, y: &mut SliceMut) -> Res
     );
     let launch = x
         .gpu
-        .kernel("pool", name, x.dtype)?
+        .kernel(&SOURCE, name, x.dtype)?
         .arg(x)
         .arg(y)
         .arg(window(x.gpu, g)?)
@@ -48,7 +50,7 @@ pub(crate) fn backward_maximum(
     let v = together(g.big[2], &[x, y, dy, dx.as_slice()]);
     let launch = x
         .gpu
-        .kernel("pool", "max_pool_backward", x.dtype)?
+        .kernel(&SOURCE, "max_pool_backward", x.dtype)?
         .arg(x)
         .arg(y)
         .arg(dy)

@@ -2,9 +2,11 @@
 //! alone; products, maxima and minima of rows.
 
 use super::runtime::launch::{Columns, pack, together};
-use super::{Scratch, Slice, SliceMut, unary};
+use super::{Scratch, Slice, SliceMut, Source, unary};
 use crate::cpu::unary::Kind;
 use crate::{DType, Result};
+
+static SOURCE: Source = Source::new("reduce", include_str!("../../kernels/reduce.cu"));
 
 /// The longest row that one warp sums; longer rows are split over blocks.
 const SHORT: usize = 2048;
@@ -28,7 +30,7 @@ pub(crate) fn sum(
         };
         let launch = x
             .gpu
-            .kernel("reduce", name, x.dtype)?
+            .kernel(&SOURCE, name, x.dtype)?
             .arg(x)
             .arg(y)
             .count(outer)
@@ -71,7 +73,7 @@ pub(super) fn partial(x: Slice, [outer, length, inner]: [usize; 3]) -> Result<Pa
     let mut sums = x.gpu.scratch(outer * splits * inner, DType::F32)?;
     let launch = x
         .gpu
-        .kernel("reduce", "sum_columns", x.dtype)?
+        .kernel(&SOURCE, "sum_columns", x.dtype)?
         .arg(x)
         .arg(&mut sums.write());
     let launch = launch.sizes([outer, length, inner, v, span])?;
@@ -97,7 +99,7 @@ pub(super) fn finish(
     };
     let launch = part
         .gpu
-        .kernel("reduce", name, real)?
+        .kernel(&SOURCE, name, real)?
         .arg(part)
         .arg(y)
         .sizes([splits, inner])?
@@ -133,7 +135,7 @@ pub(crate) fn product(x: Slice, length: usize, y: &mut SliceMut) -> Result<()> {
     let rows = x.elements / length;
     let launch = x
         .gpu
-        .kernel("reduce", "product", x.dtype)?
+        .kernel(&SOURCE, "product", x.dtype)?
         .arg(x)
         .arg(y)
         .count(rows)
@@ -154,7 +156,7 @@ pub(crate) fn product_backward(
     let rows = x.elements / length;
     let launch = x
         .gpu
-        .kernel("reduce", "product_backward", x.dtype)?
+        .kernel(&SOURCE, "product_backward", x.dtype)?
         .arg(x)
         .arg(dy)
         .arg(dx)
@@ -174,7 +176,7 @@ pub(crate) fn extreme(x: Slice, length: usize, largest: bool, at: &mut SliceMut)
     let rows = x.elements / length;
     let launch = x
         .gpu
-        .kernel("reduce", name, x.dtype)?
+        .kernel(&SOURCE, name, x.dtype)?
         .arg(x)
         .arg(at)
         .count(rows)
@@ -198,7 +200,7 @@ pub(crate) fn topk(x: Slice, length: usize, k: usize, at: &mut SliceMut) -> Resu
     let rows = x.elements / length;
     let launch = x
         .gpu
-        .kernel("reduce", "topk", x.dtype)?
+        .kernel(&SOURCE, "topk", x.dtype)?
         .arg(x)
         .arg(at)
         .count(rows)
@@ -211,7 +213,7 @@ pub(crate) fn pick(x: Slice, at: Slice, length: usize, k: usize, y: &mut SliceMu
     let name = ["pick_1", "pick_2", "pick_4", "pick_8"][x.dtype.bytes().trailing_zeros() as usize];
     let launch = x
         .gpu
-        .kernel("reduce", name, x.dtype)?
+        .kernel(&SOURCE, name, x.dtype)?
         .arg(x)
         .arg(at)
         .arg(y)
@@ -233,7 +235,7 @@ pub(crate) fn extreme_backward(
     let n = at.elements * length;
     let launch = dy
         .gpu
-        .kernel("reduce", "extreme_backward", dy.dtype)?
+        .kernel(&SOURCE, "extreme_backward", dy.dtype)?
         .arg(at)
         .arg(dy)
         .arg(dx)

@@ -1,8 +1,10 @@
 //! Gradient descent over the whole arena, in one launch.
 
-use super::SliceMut;
 use super::clip::{Step, grid};
+use super::{SliceMut, Source};
 use crate::{DType, Result};
+
+static SOURCE: Source = Source::new("sgd", include_str!("../../kernels/sgd.cu"));
 
 /// One step; with momentum if there are velocities v.
 pub(crate) fn step(
@@ -16,7 +18,7 @@ pub(crate) fn step(
     let launch = at
         .dw
         .gpu
-        .kernel("sgd", "sgd", DType::F32)?
+        .kernel(&SOURCE, "sgd", DType::F32)?
         .arg(w)
         .arg(at.dw);
     let launch = launch

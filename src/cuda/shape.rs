@@ -2,8 +2,10 @@
 //! along each axis in the source and in the target.
 
 use super::runtime::launch::Axes;
-use super::{Slice, SliceMut};
+use super::{Slice, SliceMut, Source};
 use crate::{DType, Result};
+
+static SOURCE: Source = Source::new("shape", include_str!("../../kernels/shape.cu"));
 
 /// y = a strided view of x that begins at `start`: for each axis its length in y and its stride in
 /// x.
@@ -58,7 +60,7 @@ pub(crate) fn triangle(
         [x.dtype.bytes().trailing_zeros() as usize];
     let launch = x
         .gpu
-        .kernel("shape", name, DType::F32)?
+        .kernel(&SOURCE, name, DType::F32)?
         .arg(x)
         .arg(y)
         .count(x.elements)
@@ -96,7 +98,7 @@ pub(crate) fn copy_box(x: (Slice, usize), y: (&mut SliceMut, usize), axes: Axes)
             [size.trailing_zeros() as usize];
         let launch = x
             .gpu
-            .kernel("shape", name, DType::F32)?
+            .kernel(&SOURCE, name, DType::F32)?
             .arg(x)
             .arg(&mut y)
             .sizes([batch, rows, columns])?;
@@ -120,7 +122,7 @@ pub(crate) fn copy_box(x: (Slice, usize), y: (&mut SliceMut, usize), axes: Axes)
     let pieces = axes.elements();
     let launch = x
         .gpu
-        .kernel("shape", name, DType::F32)?
+        .kernel(&SOURCE, name, DType::F32)?
         .arg(x)
         .arg(&mut y)
         .count(pieces)

@@ -1,14 +1,16 @@
 //! Softmax of rows; a warp takes a row.
 
-use super::{Slice, SliceMut};
+use super::{Slice, SliceMut, Source};
 use crate::Result;
+
+static SOURCE: Source = Source::new("softmax", include_str!("../../kernels/softmax.cu"));
 
 /// y = the softmax of each row of k, or its logarithm.
 pub(crate) fn forward(log: bool, x: Slice, k: usize, y: &mut SliceMut) -> Result<()> {
     let rows = x.elements / k;
     let launch = x
         .gpu
-        .kernel("softmax", "softmax", x.dtype)?
+        .kernel(&SOURCE, "softmax", x.dtype)?
         .arg(i32::from(log))
         .arg(x)
         .arg(y)
@@ -21,7 +23,7 @@ pub(crate) fn backward(log: bool, y: Slice, dy: Slice, k: usize, dx: &mut SliceM
     let rows = y.elements / k;
     let launch = y
         .gpu
-        .kernel("softmax", "softmax_backward", y.dtype)?
+        .kernel(&SOURCE, "softmax_backward", y.dtype)?
         .arg(i32::from(log))
         .arg(y)
         .arg(dy)

@@ -1,7 +1,9 @@
 //! The order of the elements of rows: runs sorted by counting, then merged two by two.
 
-use super::{Slice, SliceMut};
+use super::{Slice, SliceMut, Source};
 use crate::{DType, Result};
+
+static SOURCE: Source = Source::new("sort", include_str!("../../kernels/sort.cu"));
 
 /// Elements of a run. A thread compares its element with all of its run, which replaces six merges.
 const RUN: usize = 64;
@@ -21,7 +23,7 @@ pub(crate) fn argsort(x: Slice, length: usize, descending: bool, at: &mut SliceM
     let mut other = x.gpu.scratch(if merges > 0 { n } else { 0 }, DType::I64)?;
     // Merges go back and forth between two arrays; the last one writes to `at`.
     let mut here = merges.is_multiple_of(2);
-    let launch = x.gpu.kernel("sort", names[0], x.dtype)?.arg(x);
+    let launch = x.gpu.kernel(&SOURCE, names[0], x.dtype)?.arg(x);
     let launch = match here {
         true => launch.arg(&mut *at),
         false => launch.arg(&mut other.write()),
@@ -33,7 +35,7 @@ pub(crate) fn argsort(x: Slice, length: usize, descending: bool, at: &mut SliceM
         .moves(x.bytes() + 8 * n)
         .launch()?;
     for merge in 0..merges {
-        let launch = x.gpu.kernel("sort", names[1], x.dtype)?.arg(x);
+        let launch = x.gpu.kernel(&SOURCE, names[1], x.dtype)?.arg(x);
         let launch = match here {
             true => launch.arg(at.as_slice()).arg(&mut other.write()),
             false => launch.arg(other.read()).arg(&mut *at),
@@ -63,7 +65,7 @@ pub(crate) fn place(
     let name = ["place_1", "place_2", "place_4", "place_8"][size.trailing_zeros() as usize];
     let launch = dy
         .gpu
-        .kernel("sort", name, dy.dtype)?
+        .kernel(&SOURCE, name, dy.dtype)?
         .arg(at)
         .arg(dy)
         .arg(dx)

@@ -1,16 +1,18 @@
 //! Elementwise functions of one operand.
 
 use super::runtime::launch::pack;
-use super::{Slice, SliceMut};
+use super::{Slice, SliceMut, Source};
 use crate::Result;
 use crate::cpu::unary::Kind;
+
+static SOURCE: Source = Source::new("unary", include_str!("../../kernels/unary.cu"));
 
 /// y = f(x).
 pub(crate) fn forward(kind: Kind, x: Slice, y: &mut SliceMut) -> Result<()> {
     let [p, q] = kind.parameters();
     let launch = x
         .gpu
-        .kernel("unary", "unary", x.dtype)?
+        .kernel(&SOURCE, "unary", x.dtype)?
         .arg(kind.number())
         .arg(p)
         .arg(q)
@@ -28,7 +30,7 @@ pub(crate) fn backward(kind: Kind, kept: Slice, dy: Slice, dx: &mut SliceMut) ->
     let [p, q] = kind.parameters();
     let launch = dy
         .gpu
-        .kernel("unary", "unary_backward", dy.dtype)?
+        .kernel(&SOURCE, "unary_backward", dy.dtype)?
         .arg(kind.number())
         .arg(p)
         .arg(q)

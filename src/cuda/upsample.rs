@@ -2,9 +2,11 @@
 //! each output.
 
 use super::runtime::launch::{Argument, together};
-use super::{Gpu, Slice, SliceMut};
+use super::{Gpu, Slice, SliceMut, Source};
 use crate::Result;
 use crate::cpu::upsample::Table;
+
+static SOURCE: Source = Source::new("upsample", include_str!("../../kernels/upsample.cu"));
 
 /// `struct Table` of kernels/README.md, the addresses of three arrays in one block: where each
 /// row's entries begin, their elements, their weights.
@@ -34,7 +36,7 @@ pub(crate) fn apply(
     let bytes = x.bytes() + y.as_slice().bytes();
     let launch = x
         .gpu
-        .kernel("upsample", "upsample", x.dtype)?
+        .kernel(&SOURCE, "upsample", x.dtype)?
         .arg(x)
         .arg(y)
         .arg(rows)

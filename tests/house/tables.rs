@@ -191,59 +191,36 @@ fn every_kind_is_in_the_lists_of_what_is_tested() {
     }
 }
 
-/// kernels/README.md lists every kernel, with the parameters of its file.
+/// The comment above a kernel says its grid. Kernels for several types stand together below one.
 #[test]
-fn the_readme_has_the_signatures_of_the_kernels() {
-    let readme = text("kernels/README.md");
-    let mut compared = 0;
+fn every_kernel_says_its_grid() {
+    let mut kernels = 0;
     for (file, code) in crate::files("kernels", &["cu"]) {
-        for (name, parameters) in signatures(&code) {
-            // Kernels for several sizes of elements are written once, as `gather_S`.
-            let stem = name.trim_end_matches(|c: char| c.is_ascii_digit());
-            let family = stem != name && readme.contains(&format!("`{stem}S("));
-            let listed = readme.contains(&format!("`{name}`")) || family;
-            match readme.split_once(&format!("`{name}(")) {
-                Some((_, rest)) => {
-                    // A pointer that may be null has a question mark.
-                    let signature = rest.split(")`").next().unwrap().replace('?', "");
-                    assert_eq!(signature, parameters, "{file}: {name} in kernels/README.md");
-                    compared += 1;
-                }
-                None => assert!(listed, "{file}: `{name}` is not in kernels/README.md"),
+        let mut comment = String::new();
+        for line in code.lines() {
+            if line.starts_with("KERNEL") {
+                assert!(comment.contains("Grid "), "{file}: no grid above {line}");
+                kernels += 1;
+            } else if line.starts_with("// ") {
+                comment += &line[2..];
+            } else {
+                comment.clear();
             }
         }
     }
-    assert!(compared > 60, "{compared} kernels were compared");
+    assert!(kernels > 100, "{kernels} kernels were found");
 }
 
-/// Names and parameters of a file's kernels.
-fn signatures(code: &str) -> Vec<(String, String)> {
-    let mut found = Vec::new();
-    for start in code.match_indices("\nKERNEL").map(|(at, _)| at + 1) {
-        let (head, rest) = code[start..].split_once('(').unwrap();
-        let mut depth = 1;
-        let end = rest.find(|c| {
-            depth += i32::from(c == '(') - i32::from(c == ')');
-            depth == 0
-        });
-        // KERNEL_OF begins with the bounds of its launch.
-        let skip = if head == "KERNEL_OF" { 2 } else { 0 };
-        let words = |part: &str| part.split_whitespace().collect::<Vec<_>>().join(" ");
-        let mut parts = rest[..end.unwrap()].split(',').skip(skip).map(words);
-        let name = parts.next().unwrap();
-        found.push((name, parts.collect::<Vec<_>>().join(", ")));
-    }
-    found
-}
-
-/// The list of kernels that are compiled in holds every file of kernels/.
+/// A kernel's file is compiled into the program beside its launch.
 #[test]
 fn every_kernel_file_is_compiled_in() {
-    let list = text("src/cuda/runtime/sources.rs");
     for (file, _) in crate::files("kernels", &["cu"]) {
-        let name = file.trim_start_matches("kernels/").trim_end_matches(".cu");
-        let quoted = format!("\"{name}\"");
-        assert!(list.contains(&quoted), "sources.rs does not list {file}");
+        let launch = file.replace("kernels/", "src/cuda/").replace(".cu", ".rs");
+        let included = format!("include_str!(\"../../{file}\")");
+        assert!(
+            text(&launch).contains(&included),
+            "{launch} lacks {included}"
+        );
     }
 }
 

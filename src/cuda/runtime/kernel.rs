@@ -1,7 +1,7 @@
 //! Kernels of a user's own.
 
 use super::context::{Gpu, gpu};
-use super::launch::Launch;
+use super::launch::{Launch, Source};
 use super::slice::{Slice, SliceMut};
 use crate::{DType, Device, Error, Result};
 
@@ -40,9 +40,8 @@ use crate::{DType, Device, Error, Result};
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Kernel {
-    file: &'static str,
+    source: Source,
     name: &'static str,
-    source: &'static str,
 }
 
 impl Kernel {
@@ -56,7 +55,8 @@ impl Kernel {
         name: &'static str,
         source: &'static str,
     ) -> Kernel {
-        Kernel { file, name, source }
+        let source = Source::new(file, source);
+        Kernel { source, name }
     }
 
     /// A call on this device, for elements of type `dtype`: f32, bf16 or f16.
@@ -87,7 +87,7 @@ impl Kernel {
 
     /// The launch of it for elements of type `dtype`, on this device.
     pub(in crate::cuda) fn launch_on(&self, gpu: &'static Gpu, dtype: DType) -> Result<Launch> {
-        gpu.kernel_of([self.file, self.source], self.name, dtype)
+        gpu.kernel(&self.source, self.name, dtype)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Kernel launches.
 //!
 //! ```text
-//! gpu.kernel("dwt", "dwt", x.dtype)?.arg(x).arg(y).sizes([n, h, w, c])?.each(n * h * w * c).moves(2 * x.bytes()).launch()
+//! gpu.kernel(&SOURCE, "dwt", x.dtype)?.arg(x).arg(y).sizes([n, h, w, c])?.each(n * h * w * c).moves(2 * x.bytes()).launch()
 //! ```
 //!
 //! Each launch states its grid and the bytes that it must read and write; divided by the kernel's
@@ -15,32 +15,36 @@ use cudarc::nvrtc::Ptx;
 use super::compile;
 use super::context::Gpu;
 use super::slice::{Slice, SliceMut};
-use super::sources::source;
 use crate::tensor::shape::MAX_RANK;
 use crate::{DType, Error, Result};
 
 /// Threads of a block, unless kernels/README.md says otherwise.
 const BLOCK: u32 = 256;
 
+/// CUDA C++ that kernels are compiled from. One of this crate is a `static`, so that its text has
+/// one address, by which compiled kernels are found again.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Source {
+    /// The name of its file, without `.cu`.
+    file: &'static str,
+    text: &'static str,
+}
+
+impl Source {
+    pub const fn new(file: &'static str, text: &'static str) -> Source {
+        Source { file, text }
+    }
+}
+
 impl Gpu {
-    /// Kernel `name` of `kernels/<file>.cu` for elements of type `dtype`, compiled at its first
-    /// use.
+    /// Kernel `name` of this source for elements of type `dtype`, compiled at its first use.
     pub fn kernel(
         &'static self,
-        file: &'static str,
+        source: &Source,
         name: &'static str,
         dtype: DType,
     ) -> Result<Launch> {
-        self.kernel_of([file, source(file)?], name, dtype)
-    }
-
-    /// The same from any source: the name of its file, and its text.
-    pub fn kernel_of(
-        &'static self,
-        [file, text]: [&'static str; 2],
-        name: &'static str,
-        dtype: DType,
-    ) -> Result<Launch> {
+        let &Source { file, text } = source;
         // No kernel can be loaded while a thread captures, and that thread may wait for the lock:
         // so the guard comes first.
         let _guard = self.stream_guard()?;

@@ -11,5 +11,4 @@ mod lists;
 pub(super) mod memory;
 pub(super) mod profile;
 pub(super) mod slice;
-mod sources;
 pub(super) mod staging;

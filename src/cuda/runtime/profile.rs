@@ -2,7 +2,8 @@
 //! launch.
 //!
 //! A kernel is limited by memory bandwidth or by arithmetic, whichever would take longer at the
-//! device's rates, which [`copy_rate`] and [`matrix_rate`] measure.
+//! device's rates, which [`copy_rate`] and
+//! [`matrix_rate`](crate::cuda::matrix_rate) measure.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -154,49 +155,9 @@ pub fn copy_rate(ordinal: usize) -> Result<f64> {
     Ok(time.bytes as f64 / time.seconds)
 }
 
-/// Floating-point operations a second, a multiply-add counting as two, of the instruction that the
-/// convolutions use for this type: `mma.sync` for 16-bit floats and for f32 with `tf32`, scalar
-/// multiply-adds for f32 otherwise. Operands are in registers.
-///
-/// # Errors
-/// As [`usable`](super::context::usable).
-pub fn matrix_rate(ordinal: usize, dtype: DType, tf32: bool) -> Result<f64> {
-    const ROUNDS: usize = 4096;
-    let gpu = gpu(ordinal)?;
-    let (blocks, on_tensor_cores) = (
-        4 * gpu.multiprocessors as usize,
-        dtype != DType::F32 || tf32,
-    );
-    // On the stand-in the rate means nothing, and many rounds would take minutes.
-    let rounds = if gpu.exact { 4 } else { ROUNDS };
-    let mut out = gpu.scratch(blocks * 256, DType::F32)?;
-    // A round is eight products of 16 x 8 x 16 (f32: 16 x 8 x 8) by each of a block's eight warps,
-    // or eight multiply-adds a thread.
-    let terms = if dtype == DType::F32 { 8 } else { 16 };
-    let products = if on_tensor_cores {
-        8 * 8 * 16 * 8 * terms
-    } else {
-        8 * 256
-    };
-    let flops = 2 * (blocks * rounds * products) as u64;
-    let mut run = || {
-        let launch = gpu
-            .kernel("conv2d", "matrix_rate", dtype)?
-            .arg(&mut out.write())
-            .sizes([rounds, usize::from(on_tensor_cores)])?;
-        launch.blocks([blocks, 1, 1]).counts(flops).launch()
-    };
-    run()?;
-    let time = of_kernel(
-        &format!("matrix_rate {dtype}"),
-        profile(ordinal, || (0..4).try_for_each(|_| run()))?.1,
-    );
-    Ok(time.flops as f64 / time.seconds)
-}
-
 /// The time of the kernel that is measured: other threads may launch kernels meanwhile, and longer
 /// ones.
-fn of_kernel(name: &str, times: Vec<KernelTime>) -> KernelTime {
+pub(in crate::cuda) fn of_kernel(name: &str, times: Vec<KernelTime>) -> KernelTime {
     times
         .into_iter()
         .find(|time| time.name == name)
