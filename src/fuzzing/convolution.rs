@@ -11,9 +11,9 @@ use half::bf16;
 
 use super::numbers::Numbers;
 use crate::Stored;
-use crate::cpu::conv::plan::{ConvPlan, Epilogue, Tuning};
+use crate::cpu::conv::plan::{ConvPlan, Tuning};
 use crate::cpu::conv::{self as conv, reference};
-use crate::cpu::gemm::GemmElement;
+use crate::cpu::gemm::{Epilogue, GemmElement};
 use crate::tensor::window::{Geometry, Window};
 
 /// Multiply-adds of one case, and elements of one operand, at most.
@@ -127,7 +127,7 @@ fn check<T: GemmElement>(g: &Geometry, task: usize) {
 /// multiply-adds.
 fn run<T: GemmElement>(mut plan: ConvPlan<T>, task: usize, x: &[T], want: &[T]) {
     type Compute<T> = <T as Stored>::Compute;
-    let algorithms: [(&str, bool, fn(&ConvPlan<T>, &[T], &mut [T], &Epilogue<T>)); 3] = [
+    let algorithms: [(&str, bool, fn(&ConvPlan<T>, &[T], &mut [T], Epilogue<T>)); 3] = [
         ("chosen", true, conv::convolve::<T>),
         ("own type", false, conv::convolve_as::<T, T>),
         ("compute type", false, conv::convolve_as::<T, Compute<T>>),

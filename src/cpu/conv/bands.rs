@@ -3,7 +3,8 @@
 
 use std::ops::Range;
 
-use crate::cpu::conv::plan::{ConvPlan, Epilogue};
+use crate::cpu::conv::plan::ConvPlan;
+use crate::cpu::gemm::Epilogue;
 use crate::cpu::{Scratch, chunks};
 use crate::{Element, Stored};
 
@@ -57,7 +58,7 @@ impl TaskSplit {
         plan: &ConvPlan<T>,
         bands: &[B],
         y: &mut [T],
-        epilogue: &Epilogue<T>,
+        epilogue: Epilogue<T>,
         compute: impl Fn(usize, &B, &mut Option<Scratch<F>>, &mut [T]) + Sync,
     ) {
         let [h, w, c] = plan.output();

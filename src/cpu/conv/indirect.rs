@@ -31,10 +31,10 @@ use crate::Stored;
 use crate::cpu::Scratch;
 use crate::cpu::conv::bands::TaskSplit;
 use crate::cpu::conv::padded::Pixels;
-use crate::cpu::conv::plan::{ConvPlan, Direction, Epilogue, InputView, Phase};
+use crate::cpu::conv::plan::{ConvPlan, Direction, InputView, Phase};
 use crate::cpu::gemm::{
-    Accumulate, KC, KSegment, Microkernel, OutputTile, RowOffsets, TileProduct, dot_width, nr,
-    to_operand,
+    Accumulate, Epilogue, KC, KSegment, Microkernel, OutputTile, RowOffsets, TileProduct,
+    dot_width, nr, to_operand,
 };
 
 /// y = the convolution of each image of x, multiplied in type F.
@@ -43,7 +43,7 @@ pub(crate) fn convolve<T: Stored, F: Microkernel<Compute = T::Compute>>(
     split: &TaskSplit,
     x: &[T],
     y: &mut [T],
-    epilogue: &Epilogue<T>,
+    epilogue: Epilogue<T>,
 ) {
     let indirect = Indirect {
         plan,

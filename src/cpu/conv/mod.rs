@@ -69,12 +69,14 @@ mod weight;
 mod winograd;
 
 use bands::TaskSplit;
-use plan::{ConvPlan, Direction, Epilogue, Phase, Tuning};
+use plan::{ConvPlan, Direction, Phase, Tuning};
 use winograd::{Polyphase, Winograd};
 
 use crate::cpu::batch_norm::{Collector, Moments};
 use crate::cpu::chunks;
-use crate::cpu::gemm::{GemmElement, Microkernel, multiplies_by_tiles, multiplies_natively};
+use crate::cpu::gemm::{
+    Epilogue, GemmElement, Microkernel, multiplies_by_tiles, multiplies_natively,
+};
 use crate::cpu::simd::has_32_registers;
 use crate::tensor::window::Geometry;
 use crate::{DType, Float, Stored};
@@ -143,7 +145,7 @@ pub(crate) fn convolve<T: GemmElement>(
     plan: &ConvPlan<T>,
     x: &[T],
     y: &mut [T],
-    epilogue: &Epilogue<T>,
+    epilogue: Epilogue<T>,
 ) {
     let [c_in, c_out] = plan.group_channels();
     if multiplies_natively::<T>(c_in, c_out) {
@@ -241,7 +243,7 @@ pub(crate) fn convolve_as<T: Stored, F: Microkernel<Compute = T::Compute>>(
     plan: &ConvPlan<T>,
     x: &[T],
     y: &mut [T],
-    epilogue: &Epilogue<T>,
+    epilogue: Epilogue<T>,
 ) {
     if y.is_empty() {
         return;
@@ -274,7 +276,7 @@ fn convolve_by_definition<T: Stored>(
     plan: &ConvPlan<T>,
     x: &[T],
     y: &mut [T],
-    epilogue: &Epilogue<T>,
+    epilogue: Epilogue<T>,
 ) {
     let [x_len, y_len] = [plan.input(), plan.output()].map(|size| size.iter().product::<usize>());
     let g = Geometry {

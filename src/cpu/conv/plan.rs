@@ -135,10 +135,6 @@ impl Default for Tuning {
     }
 }
 
-/// Called with each part of the output once it is complete, while it is still in a cache: the index
-/// of its first element, and all of it. It reads the part (GEMM's epilogue may change it).
-pub(crate) type Epilogue<'a, T> = dyn Fn(usize, &[T]) + Sync + 'a;
-
 /// A convolution in either direction, but for its input and output.
 pub(crate) struct ConvPlan<'a, T> {
     pub geometry: Geometry,

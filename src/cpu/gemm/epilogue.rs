@@ -46,7 +46,10 @@ impl<T: Stored> Accumulate<'_, T> {
     }
 }
 
-/// Called with the index of an element of C and all complete rows from it on, while they are in a
-/// cache, to change them. There is one: GELU's derivative, with or without dropout
-/// ([`cpu::gelu_dropout`](crate::cpu::gelu_dropout)).
+/// Called with each part of a product or convolution once it is complete, while it is in a cache: the
+/// index of its first element, and the part, which it may change. Parts of a product are whole rows.
+///
+/// There are two. GELU's derivative, with or without dropout, multiplies rows of a product
+/// ([`cpu::gelu_dropout`](crate::cpu::gelu_dropout)); BatchNorm's statistics are sums over the outputs
+/// of a convolution.
 pub(crate) type Epilogue<'a, O> = &'a (dyn Fn(usize, &mut [O]) + Sync);

@@ -5,7 +5,8 @@ use std::ops::Range;
 use super::{BLOCK, copy_blocks, plane, strip};
 use crate::cpu::conv::bands::TaskSplit;
 use crate::cpu::conv::padded::Pixels;
-use crate::cpu::conv::plan::{ConvPlan, Epilogue, InputView};
+use crate::cpu::conv::plan::{ConvPlan, InputView};
+use crate::cpu::gemm::Epilogue;
 use crate::cpu::simd::{Kernel, Lanes, run_widest};
 use crate::cpu::{Scratch, vectorize};
 use crate::tensor::dtype::{as_type, as_type_mut};
@@ -24,7 +25,7 @@ pub(crate) fn convolve<T: Stored>(
     split: &TaskSplit,
     x: &[T],
     y: &mut [T],
-    epilogue: &Epilogue<T>,
+    epilogue: Epilogue<T>,
 ) {
     let depthwise = Depthwise::new(plan);
     let bands: Vec<Band> = split

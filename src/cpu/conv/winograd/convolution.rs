@@ -11,8 +11,10 @@ use super::transforms::{
     FilterLayout, FilterTransform, OutputTransform, TileLayout, TileSource, TileTransform,
 };
 use crate::Stored;
-use crate::cpu::conv::plan::{ConvPlan, Epilogue, Phase};
-use crate::cpu::gemm::{Accumulate, KC, KSegment, OutputTile, RowOffsets, TileProduct, nr};
+use crate::cpu::conv::plan::{ConvPlan, Phase};
+use crate::cpu::gemm::{
+    Accumulate, Epilogue, KC, KSegment, OutputTile, RowOffsets, TileProduct, nr,
+};
 use crate::cpu::simd::run_widest;
 use crate::cpu::{GRAIN, Scratch, chunks};
 
@@ -42,7 +44,7 @@ struct ComponentPair<'a> {
 
 impl<T: Stored<Compute = f32>> Convolution<'_, T> {
     /// y = the convolution of each image of x.
-    pub fn run(&self, x: &[T], y: &mut [T], epilogue: &Epilogue<T>) {
+    pub fn run(&self, x: &[T], y: &mut [T], epilogue: Epilogue<T>) {
         let [h, w, c] = self.plan.output();
         let (row_len, image_len) = (w * c, h * w * c);
         let filters = self.transform_filters();
@@ -79,7 +81,7 @@ impl<T: Stored<Compute = f32>> Convolution<'_, T> {
         pairs: &[PhasePair],
         image: usize,
         y: &mut [T],
-        epilogue: &Epilogue<T>,
+        epilogue: Epilogue<T>,
     ) {
         let ([_, w, c], image_len) = (self.plan.output(), y.len());
         let outputs = |pair: &PhasePair| pair.phases[0].count * pair.phases[1].count;

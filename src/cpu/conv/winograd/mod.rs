@@ -58,7 +58,8 @@ use half::bf16;
 
 use convolution::Convolution;
 
-use crate::cpu::conv::plan::{ConvPlan, Epilogue};
+use crate::cpu::conv::plan::ConvPlan;
+use crate::cpu::gemm::Epilogue;
 use crate::tensor::dtype::{as_type, as_type_mut};
 use crate::{DType, Stored};
 
@@ -76,7 +77,7 @@ impl Winograd {
         plan: &ConvPlan<T>,
         x: &[T],
         y: &mut [T],
-        epilogue: &Epilogue<T>,
+        epilogue: Epilogue<T>,
     ) {
         match T::DTYPE {
             DType::F32 => self.convolve_as::<T, f32>(plan, x, y, epilogue),
@@ -90,7 +91,7 @@ impl Winograd {
         plan: &ConvPlan<T>,
         x: &[T],
         y: &mut [T],
-        epilogue: &Epilogue<T>,
+        epilogue: Epilogue<T>,
     ) {
         let (Some(plan), Some(x), Some(y)) = (plan.as_type::<S>(), as_type(x), as_type_mut(y))
         else {
@@ -102,7 +103,7 @@ impl Winograd {
             in_registers: self.in_registers,
         };
         convolution.run(x, y, &|start, part| {
-            let part = as_type(part).expect("T is S");
+            let part = as_type_mut(part).expect("T is S");
             epilogue(start, part);
         });
     }
