@@ -4,7 +4,8 @@
 use serde_json::Value;
 
 use super::family::{
-    Common, Family, MOST, check_blocks, check_counts, classes, number, numbers, three_numbers,
+    Common, Family, MOST, check_blocks, check_counts, classes, named_by_three_numbers, number,
+    numbers,
 };
 use super::transformer::{
     Mlp, Positions, SelfAttention, check_heads, check_images, class_token, drop_path,
@@ -79,18 +80,7 @@ impl Cct {
 }
 
 impl Family for Cct {
-    fn form() -> &'static str {
-        "CCT-<dim>/<layers>x<heads>"
-    }
-
-    fn parse(name: &str) -> Option<Cct> {
-        let [dim, depth, heads] = three_numbers(name, "CCT-")?;
-        Some(Cct::new(dim, depth, heads))
-    }
-
-    fn name(&self) -> String {
-        format!("CCT-{}/{}x{}", self.dim, self.depth, self.heads)
-    }
+    named_by_three_numbers!("CCT-");
 
     fn dropout(&self) -> f64 {
         0.1
@@ -141,7 +131,8 @@ impl Family for Cct {
         // An odd kernel with half of it for padding leaves one output every stride.
         let reduced = |side: usize, stride: &usize| side.div_ceil(*stride).div_ceil(self.pool);
         let side = strides.iter().fold(common.size, reduced);
-        let tokenizer = Tokenizer::new(&mut names.within("tokenizer"), self, common)?;
+        let tokens_by = "tokenizer";
+        let tokenizer = Tokenizer::new(&mut names.within(tokens_by), self, common)?;
         let sizes = Sizes {
             dim: self.dim,
             depth: self.depth,
@@ -149,29 +140,31 @@ impl Family for Cct {
             mlp: self.mlp,
             tokens: side * side,
         };
-        let mut names = names.within("classifier");
+        let classifier = Classifier::new(names, sizes, common, Pooling::Sequence)?;
         Ok(Box::new(Network {
             common: *common,
-            tokenizer,
-            classifier: Classifier::new(&mut names, sizes, common, Pooling::Sequence)?,
+            tokenizer: (tokens_by, tokenizer),
+            classifier,
         }))
     }
 }
 
-/// A compact transformer's layers.
-struct Network {
-    common: Common,
-    tokenizer: Tokenizer,
-    classifier: Classifier,
+/// A tokenizer, which makes a map whose pixels are the tokens, and the transformer behind it.
+pub(super) struct Network<T> {
+    pub common: Common,
+    /// The name that the tokenizer's layers are below, and those.
+    pub tokenizer: (&'static str, T),
+    pub classifier: Classifier,
 }
 
-impl Module for Network {
+impl<T: Module> Module for Network<T> {
     #[track_caller]
     fn forward(&self, pass: &Pass, images: &Var) -> Result<Var> {
         check_images(images, &self.common)?;
         let map = {
-            let _layer = pass.enter("tokenizer");
-            self.tokenizer.forward(pass, images)?
+            let (name, tokenizer) = &self.tokenizer;
+            let _layer = pass.enter(*name);
+            tokenizer.forward(pass, images)?
         };
         self.classifier.forward(pass, &map)
     }
@@ -259,13 +252,14 @@ pub(super) struct Classifier {
 }
 
 impl Classifier {
-    /// Declares the layers, and how they begin.
+    /// Declares the layers below `classifier`, and how they begin.
     pub fn new(
         names: &mut Names,
         sizes: Sizes,
         common: &Common,
         pooling: Pooling,
     ) -> Result<Classifier> {
+        let names = &mut names.within("classifier");
         let classes = classes(common).map_err(Error::Argument)?;
         let Sizes {
             dim, depth, tokens, ..

@@ -2,7 +2,9 @@
 
 use serde_json::Value;
 
-use super::family::{Common, Family, MOST_BLOCKS, Task, check_counts, number, two_numbers};
+use super::family::{
+    Common, Family, MOST_BLOCKS, Task, check_counts, named_by_two_numbers, number,
+};
 use super::head::{SegmentationHead, resize};
 use crate::nn::{BatchNorm, Conv2d, Linear};
 use crate::params::Names;
@@ -44,6 +46,16 @@ pub struct ConvMixer {
 const SIDE: usize = 32;
 
 impl ConvMixer {
+    /// A model with kernels of 8x8, WaveMix's.
+    pub fn new(dim: usize, depth: usize) -> ConvMixer {
+        ConvMixer {
+            dim,
+            depth,
+            kernel: 8,
+            patch: None,
+        }
+    }
+
     /// The patch in use. If none was chosen, 1 for images up to 32 pixels, 2 up to 64, as in WaveMix,
     /// and above, where it has no model, one more for every 32 pixels. For segmentation it is 4,
     /// which the head makes up for.
@@ -56,23 +68,7 @@ impl ConvMixer {
 }
 
 impl Family for ConvMixer {
-    fn form() -> &'static str {
-        "ConvMixer-<dim>/<blocks>"
-    }
-
-    fn parse(name: &str) -> Option<ConvMixer> {
-        let [dim, depth] = two_numbers(name, "ConvMixer-")?;
-        Some(ConvMixer {
-            dim,
-            depth,
-            kernel: 8,
-            patch: None,
-        })
-    }
-
-    fn name(&self) -> String {
-        format!("ConvMixer-{}/{}", self.dim, self.depth)
-    }
+    named_by_two_numbers!("ConvMixer-");
 
     fn dropout(&self) -> f64 {
         0.0

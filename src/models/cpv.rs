@@ -5,7 +5,10 @@ use std::str::FromStr;
 
 use serde_json::Value;
 
-use super::family::{Common, Family, check_blocks, check_counts, classes, number, three_numbers};
+use super::family::{
+    Common, Family, check_blocks, check_counts, check_quarters, classes, named_by_three_numbers,
+    number,
+};
 use super::performer::{MOST_OF_A_HEAD, PerformerAttention, features_of};
 use super::transformer::{ChannelNorm, check_heads, dropout, pixels_of_a_token};
 use crate::nn::{Conv2d, Linear};
@@ -85,18 +88,7 @@ impl Cpv {
 }
 
 impl Family for Cpv {
-    fn form() -> &'static str {
-        "CPV-<dim>/<layers>x<heads>"
-    }
-
-    fn parse(name: &str) -> Option<Cpv> {
-        let [dim, depth, heads] = three_numbers(name, "CPV-")?;
-        Some(Cpv::new(dim, depth, heads))
-    }
-
-    fn name(&self) -> String {
-        format!("CPV-{}/{}x{}", self.dim, self.depth, self.heads)
-    }
+    named_by_three_numbers!("CPV-");
 
     fn settings(&self, common: &Common) -> Vec<(&'static str, Value)> {
         vec![
@@ -126,12 +118,7 @@ impl Family for Cpv {
             ("the number of features", self.features()),
             ("the stride", self.stride(common.size)),
         ])?;
-        if !self.dim.is_multiple_of(4) {
-            return Err(format!(
-                "the dimension must be a multiple of 4, got {}",
-                self.dim
-            ));
-        }
+        check_quarters(self.dim)?;
         if self.dim / self.heads > MOST_OF_A_HEAD {
             let got = self.dim / self.heads;
             return Err(format!(

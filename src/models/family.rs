@@ -107,6 +107,14 @@ pub(super) fn check_counts(counts: &[(&str, usize)]) -> Result<(), String> {
     }
 }
 
+/// Whether the dimension has quarters, or what is wrong.
+pub(super) fn check_quarters(dim: usize) -> Result<(), String> {
+    match dim.is_multiple_of(4) {
+        true => Ok(()),
+        false => Err(format!("the dimension must be a multiple of 4, got {dim}")),
+    }
+}
+
 /// Whether a model has at least one and at most 1024 blocks, or what is wrong.
 pub(super) fn check_blocks(blocks: usize) -> Result<(), String> {
     match blocks {
@@ -168,6 +176,48 @@ pub(super) fn joined(numbers: &[usize]) -> Value {
     let numbers: Vec<String> = numbers.iter().map(usize::to_string).collect();
     numbers.join(",").into()
 }
+
+/// The names of a family that are a prefix and two numbers: `form`, `parse` and `name` of its
+/// [`Family`]. The numbers are its fields `dim` and `depth`, and what its `new` takes.
+macro_rules! named_by_two_numbers {
+    ($prefix:literal) => {
+        fn form() -> &'static str {
+            concat!($prefix, "<dim>/<blocks>")
+        }
+
+        fn parse(name: &str) -> Option<Self> {
+            let [dim, depth] = $crate::models::family::two_numbers(name, $prefix)?;
+            Some(Self::new(dim, depth))
+        }
+
+        fn name(&self) -> String {
+            format!(concat!($prefix, "{}/{}"), self.dim, self.depth)
+        }
+    };
+}
+
+/// The same with a third number, the field `heads`.
+macro_rules! named_by_three_numbers {
+    ($prefix:literal) => {
+        fn form() -> &'static str {
+            concat!($prefix, "<dim>/<layers>x<heads>")
+        }
+
+        fn parse(name: &str) -> Option<Self> {
+            let [dim, depth, heads] = $crate::models::family::three_numbers(name, $prefix)?;
+            Some(Self::new(dim, depth, heads))
+        }
+
+        fn name(&self) -> String {
+            let Self {
+                dim, depth, heads, ..
+            } = self;
+            format!(concat!($prefix, "{}/{}x{}"), dim, depth, heads)
+        }
+    };
+}
+
+pub(super) use {named_by_three_numbers, named_by_two_numbers};
 
 /// The classes of a model that only classifies images, or what is wrong with another task.
 pub(super) fn classes(common: &Common) -> Result<usize, String> {

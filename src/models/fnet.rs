@@ -2,7 +2,9 @@
 
 use serde_json::Value;
 
-use super::family::{Common, Family, check_blocks, check_counts, classes, number, two_numbers};
+use super::family::{
+    Common, Family, check_blocks, check_counts, classes, named_by_two_numbers, number,
+};
 use super::transformer::dropout;
 use crate::nn::{BatchNorm, Conv2d, Linear};
 use crate::params::Names;
@@ -44,18 +46,7 @@ impl FNet2d {
 }
 
 impl Family for FNet2d {
-    fn form() -> &'static str {
-        "2D-FNet-<dim>/<blocks>"
-    }
-
-    fn parse(name: &str) -> Option<FNet2d> {
-        let [dim, depth] = two_numbers(name, "2D-FNet-")?;
-        Some(FNet2d::new(dim, depth))
-    }
-
-    fn name(&self) -> String {
-        format!("2D-FNet-{}/{}", self.dim, self.depth)
-    }
+    named_by_two_numbers!("2D-FNet-");
 
     fn settings(&self, _common: &Common) -> Vec<(&'static str, Value)> {
         vec![("mlp", self.mlp.into())]

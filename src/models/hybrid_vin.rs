@@ -2,7 +2,10 @@
 
 use serde_json::Value;
 
-use super::family::{Common, Family, check_blocks, check_counts, classes, number, three_numbers};
+use super::family::{
+    Common, Family, check_blocks, check_counts, check_quarters, classes, named_by_three_numbers,
+    number,
+};
 use super::nystrom::{NystromAttention, Sizes};
 use super::transformer::{
     Mlp, Positions, check_heads, check_images, class_token, pixels_of_a_token,
@@ -79,18 +82,7 @@ impl HybridViN {
 }
 
 impl Family for HybridViN {
-    fn form() -> &'static str {
-        "HybridViN-<dim>/<layers>x<heads>"
-    }
-
-    fn parse(name: &str) -> Option<HybridViN> {
-        let [dim, depth, heads] = three_numbers(name, "HybridViN-")?;
-        Some(HybridViN::new(dim, depth, heads))
-    }
-
-    fn name(&self) -> String {
-        format!("HybridViN-{}/{}x{}", self.dim, self.depth, self.heads)
-    }
+    named_by_three_numbers!("HybridViN-");
 
     fn settings(&self, common: &Common) -> Vec<(&'static str, Value)> {
         vec![
@@ -121,12 +113,7 @@ impl Family for HybridViN {
             ("the kernel", self.kernel),
             ("the stride", self.stride(common.size)),
         ])?;
-        if !self.dim.is_multiple_of(4) {
-            return Err(format!(
-                "the dimension must be a multiple of 4, got {}",
-                self.dim
-            ));
-        }
+        check_quarters(self.dim)?;
         if self.kernel.is_multiple_of(2) {
             return Err(format!("the kernel must be odd, got {}", self.kernel));
         }

@@ -2,7 +2,9 @@
 
 use serde_json::Value;
 
-use super::family::{Common, Family, MOST_BLOCKS, check_counts, classes, number, two_numbers};
+use super::family::{
+    Common, Family, MOST_BLOCKS, check_counts, classes, named_by_two_numbers, number,
+};
 use crate::nn::{Conv1d, LayerNorm, Linear};
 use crate::params::Names;
 use crate::tensor::window::Window1d;
@@ -77,18 +79,7 @@ impl MlpMixer {
 }
 
 impl Family for MlpMixer {
-    fn form() -> &'static str {
-        "MLP-Mixer-<dim>/<blocks>"
-    }
-
-    fn parse(name: &str) -> Option<MlpMixer> {
-        let [dim, depth] = two_numbers(name, "MLP-Mixer-")?;
-        Some(MlpMixer::new(dim, depth))
-    }
-
-    fn name(&self) -> String {
-        format!("MLP-Mixer-{}/{}", self.dim, self.depth)
-    }
+    named_by_two_numbers!("MLP-Mixer-");
 
     fn settings(&self, common: &Common) -> Vec<(&'static str, Value)> {
         let [tokens, channels] = self.hidden(common.size);

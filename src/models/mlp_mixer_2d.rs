@@ -2,7 +2,9 @@
 
 use serde_json::Value;
 
-use super::family::{Common, Family, MOST, MOST_BLOCKS, check_counts, classes, two_numbers};
+use super::family::{
+    Common, Family, MOST, MOST_BLOCKS, check_counts, classes, named_by_two_numbers,
+};
 use super::mlp_mixer::square;
 use crate::nn::{BatchNorm, Conv2d, LayerNorm, Linear};
 use crate::params::Names;
@@ -38,19 +40,15 @@ pub struct MlpMixer2d {
     pub depth: usize,
 }
 
+impl MlpMixer2d {
+    /// The model, which has no other settings.
+    pub fn new(dim: usize, depth: usize) -> MlpMixer2d {
+        MlpMixer2d { dim, depth }
+    }
+}
+
 impl Family for MlpMixer2d {
-    fn form() -> &'static str {
-        "2D-MLP-Mixer-<dim>/<blocks>"
-    }
-
-    fn parse(name: &str) -> Option<MlpMixer2d> {
-        let [dim, depth] = two_numbers(name, "2D-MLP-Mixer-")?;
-        Some(MlpMixer2d { dim, depth })
-    }
-
-    fn name(&self) -> String {
-        format!("2D-MLP-Mixer-{}/{}", self.dim, self.depth)
-    }
+    named_by_two_numbers!("2D-MLP-Mixer-");
 
     fn settings(&self, _: &Common) -> Vec<(&'static str, Value)> {
         Vec::new()

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::family::three_numbers;
+use super::family::named_by_three_numbers;
 use super::family::{Common, Family, check_blocks, check_counts, classes, float, number, truth};
 use super::transformer::{
     Mlp, Positions, SelfAttention, check_heads, check_images, class_token, pixels_of_a_token,
@@ -68,18 +68,7 @@ impl ViT {
 }
 
 impl Family for ViT {
-    fn form() -> &'static str {
-        "ViT-<dim>/<layers>x<heads>"
-    }
-
-    fn parse(name: &str) -> Option<ViT> {
-        let [dim, depth, heads] = three_numbers(name, "ViT-")?;
-        Some(ViT::new(dim, depth, heads))
-    }
-
-    fn name(&self) -> String {
-        format!("ViT-{}/{}x{}", self.dim, self.depth, self.heads)
-    }
+    named_by_three_numbers!("ViT-");
 
     fn settings(&self, common: &Common) -> Vec<(&'static str, Value)> {
         vec![

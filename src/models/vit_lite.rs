@@ -2,16 +2,16 @@
 
 use serde_json::Value;
 
-use super::cct::{Classifier, Pooling, Sizes, convolutions_before_relu};
+use super::cct::{Classifier, Network, Pooling, Sizes, convolutions_before_relu};
 use super::family::{
     Common, Family, check_blocks, check_counts, classes, number, three_numbers, two_numbers,
 };
-use super::transformer::{check_heads, check_images};
+use super::transformer::check_heads;
 use super::vit::check_patch;
 use crate::nn::Conv2d;
 use crate::params::Names;
 use crate::tensor::window::Window;
-use crate::{Module, Pass, Result, Var};
+use crate::{Module, Result};
 
 /// Channels, heads and width of the MLP of the models that are named by layers and patch alone:
 /// those of ViT-Base.
@@ -116,8 +116,9 @@ impl Family for ViTLite {
     }
 
     fn layers(&self, names: &mut Names, common: &Common) -> Result<Box<dyn Module>> {
+        let tokens_by = "tokenizer.conv_layers.0";
         let patches = {
-            let mut names = names.within("tokenizer.conv_layers.0");
+            let mut names = names.within(tokens_by);
             let (channels, window) = ([common.channels, self.dim], Window::strided(self.patch, 0));
             let conv = Conv2d::new(&mut names, "0", channels, self.patch, window)?;
             names.begin(convolutions_before_relu);
@@ -130,30 +131,11 @@ impl Family for ViTLite {
             mlp: self.mlp,
             tokens: (common.size / self.patch).pow(2),
         };
-        let mut names = names.within("classifier");
+        let classifier = Classifier::new(names, sizes, common, Pooling::ClassToken)?;
         Ok(Box::new(Network {
             common: *common,
-            patches,
-            classifier: Classifier::new(&mut names, sizes, common, Pooling::ClassToken)?,
+            tokenizer: (tokens_by, patches),
+            classifier,
         }))
-    }
-}
-
-/// The layers.
-struct Network {
-    common: Common,
-    patches: Conv2d,
-    classifier: Classifier,
-}
-
-impl Module for Network {
-    #[track_caller]
-    fn forward(&self, pass: &Pass, images: &Var) -> Result<Var> {
-        check_images(images, &self.common)?;
-        let map = {
-            let _layer = pass.enter("tokenizer.conv_layers.0");
-            self.patches.forward(pass, images)?
-        };
-        self.classifier.forward(pass, &map)
     }
 }

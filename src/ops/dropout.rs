@@ -1,12 +1,10 @@
-//! Dropout: noise that keeps a network from leaning on single features. Whole images are dropped in
-//! `dropout/drop_path.rs`.
-
-mod drop_path;
+//! Dropout: noise that keeps a network from leaning on single features; and stochastic depth, where
+//! a residual block is left out for some images of a batch.
 
 use crate::autograd::Backward;
 use crate::cpu::dropout as cpu;
 use crate::cuda::dropout as cuda;
-use crate::{Error, Result, Rng, Tensor, Var};
+use crate::{Error, Result, Rng, Shape, Tensor, Var};
 
 impl Var {
     /// Sets each element to 0 with probability `p` and divides the others by 1 - p, so that the
@@ -24,26 +22,72 @@ impl Var {
     #[track_caller]
     pub fn dropout(&self, p: f64, rng: &Rng) -> Result<Var> {
         check("dropout", p)?;
-        if p == 0.0 {
-            return Ok(self.clone());
+        record("dropout", self, Unit::Element, (p, rng))
+    }
+
+    /// Sets all of an image to 0 with probability `p` and divides the others by 1 - p: the branch
+    /// beside a shortcut is left out for that image.
+    ///
+    /// Image i has element i of [`dropout`](Var::dropout) of a vector of ones by the same stream.
+    ///
+    /// **Shapes**: `[n, ..]` to the same. **Backward**: dx = drop_path(dy), by the same bits.
+    /// **Saves**: nothing but p and the stream's name.
+    /// **Errors**: p outside of `0..=1`; no axis of images; elements that are not floats.
+    /// **Source**: Huang et al., "Deep networks with stochastic depth" (arXiv 1603.09382);
+    /// `timm.layers.drop_path`, `torchvision.ops.stochastic_depth` with mode `row`.
+    #[doc(alias = "stochastic_depth")]
+    #[track_caller]
+    pub fn drop_path(&self, p: f64, rng: &Rng) -> Result<Var> {
+        check("drop_path", p)?;
+        if self.shape().is_empty() {
+            return Err(Error::operand("drop_path", "x", "[n, ..]", self.shape()));
         }
-        let y = drop(self.value(), p, rng)?;
-        Ok(Var::record("dropout", &[self], y, || Dropout {
-            p,
-            rng: rng.clone(),
-        }))
+        super::float("drop_path", ("x", self.value()))?;
+        record("drop_path", self, Unit::Image, (p, rng))
     }
 }
 
+/// What is kept or dropped as one.
+#[derive(Clone, Copy)]
+enum Unit {
+    Element,
+    Image,
+}
+
+impl Unit {
+    #[track_caller]
+    fn drop(self, x: &Tensor, p: f64, rng: &Rng) -> Result<Tensor> {
+        match self {
+            Unit::Element => drop(x, p, rng),
+            Unit::Image => drop_images(x, p, rng),
+        }
+    }
+}
+
+/// y = x with some of its units dropped; x itself where p is 0.
+#[track_caller]
+fn record(op: &'static str, x: &Var, unit: Unit, (p, rng): (f64, &Rng)) -> Result<Var> {
+    if p == 0.0 {
+        return Ok(x.clone());
+    }
+    let y = unit.drop(x.value(), p, rng)?;
+    Ok(Var::record(op, &[x], y, || Dropout {
+        unit,
+        p,
+        rng: rng.clone(),
+    }))
+}
+
 struct Dropout {
+    unit: Unit,
     p: f64,
     rng: Rng,
 }
 
 impl Backward for Dropout {
-    /// dx = dropout(dy): the mask is recomputed.
+    /// dx = dy with the same units dropped: the mask is recomputed.
     fn backward(self: Box<Self>, dy: Tensor, _wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
-        Ok(vec![Some(drop(&dy, self.p, &self.rng)?)])
+        Ok(vec![Some(self.unit.drop(&dy, self.p, &self.rng)?)])
     }
 
     fn saves(&self) -> Vec<&Tensor> {
@@ -55,6 +99,16 @@ impl Backward for Dropout {
 fn drop(x: &Tensor, p: f64, rng: &Rng) -> Result<Tensor> {
     super::float("dropout", ("x", x))?;
     on_device!("dropout", x in [f32, f64, bf16] => x.shape(); forward(p, rng, @x))
+}
+
+/// x times one number an image: 0, or 1 / (1 - p).
+#[track_caller]
+fn drop_images(x: &Tensor, p: f64, rng: &Rng) -> Result<Tensor> {
+    let mut one_each = x.shape().to_vec();
+    one_each[1..].fill(1);
+    let ones = Tensor::full_on(x.device(), Shape::new(&one_each)?, 1.0, x.dtype())?;
+    let kept = Var::from(ones).dropout(p, rng)?;
+    (Var::from(x) * kept).map(Var::into_value)
 }
 
 /// That p is a probability.
