@@ -21,6 +21,8 @@ pub mod classes;
 pub mod convolution;
 #[path = "../book/solutions/deeper.rs"]
 pub mod deeper;
+#[path = "../book/solutions/fast.rs"]
+pub mod fast;
 #[path = "../book/solutions/optimizers.rs"]
 pub mod optimizers;
 #[path = "../book/solutions/shapes.rs"]
@@ -42,6 +44,8 @@ mod classes_tests;
 mod convolution_tests;
 #[path = "../book/exercises/tests/deeper.rs"]
 mod deeper_tests;
+#[path = "../book/exercises/tests/fast.rs"]
+mod fast_tests;
 #[path = "../book/exercises/tests/optimizers.rs"]
 mod optimizers_tests;
 #[path = "../book/exercises/tests/shapes.rs"]

@@ -14,6 +14,7 @@ pub mod chain_rule;
 pub mod classes;
 pub mod convolution;
 pub mod deeper;
+pub mod fast;
 pub mod optimizers;
 pub mod shapes;
 pub mod slope;
