@@ -14,7 +14,8 @@ mod helpers;
 mod start;
 
 use wavemix::gradcheck::gradcheck;
-use wavemix::{DType, Device, Pass, Precision, Rng, Var};
+use wavemix::params::{FileLayout, Init};
+use wavemix::{DType, Device, Params, Pass, Precision, Rng, Tensor, Var, nn};
 
 use cases::CASES;
 use golden::{Golden, assert_near, assert_rounded, loaded, run, under};
@@ -64,6 +65,41 @@ fn gradients_of_inputs_are_those_of_differences() {
         let f = |v: &[Var]| layer(&Pass::train(&params, Rng::new(1)), v, Device::Cpu);
         gradcheck(f, &golden.inputs(case)).unwrap_or_else(|e| panic!("{}: {e}", case.name));
     }
+}
+
+#[test]
+fn gradients_of_weights_are_those_of_differences() {
+    for case in CASES {
+        let golden = Golden::of(case);
+        let (layer, params) = loaded(case, &golden, DType::F64);
+        let inputs = golden.inputs(case);
+        let inputs: Vec<Var> = inputs.iter().map(Var::from).collect();
+        nn::gradcheck_params(&params, |pass| layer(pass, &inputs, Device::Cpu))
+            .unwrap_or_else(|e| panic!("{}: {e}", case.name));
+    }
+}
+
+/// A weight that another path also reads, where the gradient of that is lost.
+#[test]
+fn a_gradient_of_a_weight_that_is_off_is_found() {
+    let (weight, params) = Params::declare(DType::F64, &Rng::new(0), |names| {
+        Ok(names.param("weight", [4], Init::Uniform(1.0), FileLayout::Same))
+    })
+    .unwrap();
+    let square = |pass: &Pass, lost: bool| {
+        let w = pass.var(weight)?;
+        &w * &(if lost { w.detach() } else { w.clone() })
+    };
+    nn::gradcheck_params(&params, |pass| square(pass, false)).unwrap();
+    let error = nn::gradcheck_params(&params, |pass| square(pass, true)).unwrap_err();
+    let start = "gradcheck_params: `weight`: the gradient gives ";
+    assert!(error.to_string().starts_with(start), "{error}");
+    let single = Params::declare(DType::F32, &Rng::new(0), |_| Ok(()))
+        .unwrap()
+        .1;
+    let error = nn::gradcheck_params(&single, |_| Ok(Tensor::scalar(1.0f64).into())).unwrap_err();
+    let start = "gradcheck_params: params expects f64, got f32 (layers.rs:";
+    assert!(error.to_string().starts_with(start), "{error}");
 }
 
 #[test]

@@ -425,3 +425,37 @@ fn a_model_of_this_crate_is_read_back_without_a_word_about_it() {
         cfg!(feature = "pictures")
     );
 }
+
+/// A quiet run in a process of its own, as its stderr is looked at, beside one that is not.
+#[test]
+fn a_quiet_run_writes_nothing_on_stderr() {
+    const QUIET: &str = "WAVEMIX_TEST_QUIET";
+    if let Ok(quiet) = std::env::var(QUIET) {
+        let config = Config {
+            epochs: 2,
+            quiet: quiet == "yes",
+            stop_after: Some(1),
+            out: Some(folder("quiet")),
+            ..Config::default().with_loss(|y, targets| y.mse(&targets.into()))
+        };
+        assert!(matches!(
+            regress(config).unwrap().run().unwrap(),
+            Outcome::Stopped
+        ));
+        return;
+    }
+    for quiet in ["yes", "no"] {
+        let output = std::process::Command::new(std::env::current_exe().unwrap())
+            .args([
+                "--exact",
+                "a_quiet_run_writes_nothing_on_stderr",
+                "--nocapture",
+            ])
+            .env(QUIET, quiet)
+            .output()
+            .unwrap();
+        assert!(output.status.success());
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(said.is_empty(), quiet == "yes", "{said}");
+    }
+}

@@ -24,6 +24,7 @@ const STEP: f64 = 1.0 / 4096.0;
 /// must be smooth where the differences are taken, up to 0.0005 times a standard normal number to
 /// each side of an element, practically never more than 0.0025: keep away from the kink of `relu`,
 /// and from ties in `max`.
+/// The weights of a layer are checked by [`nn::gradcheck_params`](crate::nn::gradcheck_params).
 ///
 /// ```
 /// use wavemix::{DType, Rng, Tensor, gradcheck::gradcheck};
@@ -50,7 +51,7 @@ pub fn gradcheck(f: impl Fn(&[Var]) -> Result<Var>, inputs: &[Tensor]) -> Result
     for (i, (leaf, x)) in leaves.iter().zip(inputs).enumerate() {
         let v = Tensor::normal(x.shape(), 0.0, 1.0, DType::F64, &rng.stream(1 + i as u64));
         let claimed = gradients.of(leaf).map_or(Ok(0.0), |dx| dot(dx, &v))?;
-        let loss = |h: f64| -> Result<f64> {
+        let seen = slope(|h| {
             let moved = x
                 .to_vec::<f64>()?
                 .iter()
@@ -60,27 +61,34 @@ pub fn gradcheck(f: impl Fn(&[Var]) -> Result<Var>, inputs: &[Tensor]) -> Result
             let mut vars: Vec<Var> = inputs.iter().map(Var::from).collect();
             vars[i] = Tensor::from_vec(moved, x.shape())?.into();
             dot(f(&vars)?.value(), &probe)
-        };
-        let (near, far) = (
-            loss(STEP)? - loss(-STEP)?,
-            loss(2.0 * STEP)? - loss(-2.0 * STEP)?,
-        );
-        let seen = (8.0 * near - far) / (12.0 * STEP);
-        // About the size of the derivative along a random direction: the norm of the gradient.
-        let scale = gradients
+        })?;
+        let norm = gradients
             .of(leaf)
-            .map_or(Ok(0.0), |dx| Ok::<_, Error>(dot(dx, dx)?.sqrt()))?
-            .max(1.0);
-        // Written so that not-a-number is an error; an infinite gradient would have an infinite
-        // tolerance.
-        let right = (claimed - seen).abs() <= TOLERANCE * scale && scale.is_finite();
-        if !right {
-            return Err(Error::Graph(format!(
-                "gradcheck: input {i}: the gradient gives {claimed:.9e}, differences {seen:.9e}"
-            )));
-        }
+            .map_or(Ok(0.0), |dx| Ok::<_, Error>(dot(dx, dx)?.sqrt()))?;
+        compare(&format!("gradcheck: input {i}"), claimed, seen, norm)?;
     }
     Ok(())
+}
+
+/// The derivative of `loss` at 0, by differences.
+pub(crate) fn slope(loss: impl Fn(f64) -> Result<f64>) -> Result<f64> {
+    let near = loss(STEP)? - loss(-STEP)?;
+    let far = loss(2.0 * STEP)? - loss(-2.0 * STEP)?;
+    Ok((8.0 * near - far) / (12.0 * STEP))
+}
+
+/// That a derivative along a random direction is what a gradient of this norm `claimed`: the norm is
+/// about its size.
+pub(crate) fn compare(what: &str, claimed: f64, seen: f64, norm: f64) -> Result<()> {
+    // Written so that not-a-number is an error; an infinite gradient would have an infinite
+    // tolerance.
+    let right = (claimed - seen).abs() <= TOLERANCE * norm.max(1.0) && norm.is_finite();
+    if right {
+        return Ok(());
+    }
+    Err(Error::Graph(format!(
+        "{what}: the gradient gives {claimed:.9e}, differences {seen:.9e}"
+    )))
 }
 
 /// Checks that the backward of a linear `f` is its adjoint: <f(x), y> = <x, b(y)> for random x and
@@ -116,7 +124,8 @@ pub fn adjoint_check(f: impl Fn(&Var) -> Result<Var>, shape: &[usize]) -> Result
     Ok(())
 }
 
-fn dot(a: &Tensor, b: &Tensor) -> Result<f64> {
+/// The sum of products of all elements.
+pub(crate) fn dot(a: &Tensor, b: &Tensor) -> Result<f64> {
     Ok(a.as_slice::<f64>()?
         .iter()
         .zip(b.as_slice::<f64>()?)

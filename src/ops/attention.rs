@@ -44,8 +44,8 @@ impl Default for AttentionOptions<'_> {
 /// least 1. Without channels, d = 0, all scores are 0.
 /// **Backward**: with F, the factors of dropout, and r = sum of dy y over a row, dv = (F P)^T dy, dP =
 /// F (dy v^T), dS = P (dP - r), dq = scale dS k, dk = scale dS^T q.
-/// **Saves**: q, k, v, y, and of each row of S its maximum m and ln(sum of e^(S - m)). Only
-/// differences from m are computed with, as in [`cross_entropy`](super::cross_entropy).
+/// **Saves**: q, k, v, y, and of each row of S its maximum and ln(sum of e^(S - maximum)). Only
+/// differences from the maximum are computed with, as in [`cross_entropy`](super::cross_entropy).
 /// **Errors**: other shapes, dtypes that differ, no keys, p outside of `0..=1`.
 /// **Source**: Vaswani et al. (arXiv 1706.03762), section 3.2.1; by blocks, Dao et al.,
 /// "FlashAttention" (arXiv 2205.14135); `torch.nn.functional.scaled_dot_product_attention`, whose

@@ -52,6 +52,8 @@ pub fn conv2d(x: &Var, weight: &Var, bias: Option<&Var>, window: Window) -> Resu
             1 => format!("[c_out, kh, kw, c_in = {c_in}]"),
             _ => format!("[c_out, kh, kw, c_in / groups = {c_in} / {groups}]"),
         };
+        // Which of the two is wrong only the caller knows: an image may have its channels first.
+        let expected = format!("{expected} for x [n, h, w, c_in] = {}", x.shape());
         return Err(Error::operand("conv2d", "weight", expected, weight.shape()));
     }
     if !c_out.is_multiple_of(groups) {

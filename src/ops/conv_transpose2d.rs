@@ -114,7 +114,10 @@ fn check(x: &Var, weight: &Var, bias: Option<&Var>, window: Window) -> Result<(G
     };
     let [oh, ow] = window.transposed_size("conv_transpose2d", [h, w], [kh, kw])?;
     if own != c_in {
-        let expected = format!("[c_in = {c_in}, kh, kw, c_out / groups]");
+        let expected = format!(
+            "[c_in = {c_in}, kh, kw, c_out / groups] for x [n, h, w, c_in] = {}",
+            x.shape()
+        );
         return Err(Error::operand(
             "conv_transpose2d",
             "weight",

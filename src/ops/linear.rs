@@ -32,7 +32,7 @@ pub fn linear(x: &Var, weight: &Var, bias: Option<&Var>) -> Result<Var> {
         return Err(Error::operand(
             "linear",
             "weight",
-            format!("[c_out, c_in = {c_in}]"),
+            format!("[c_out, c_in = {c_in}] for x [.., c_in] = {}", x.shape()),
             weight.shape(),
         ));
     }

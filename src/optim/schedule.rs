@@ -52,7 +52,39 @@ impl Schedule {
     /// Cosine after 5 % of warm-up.
     pub const COSINE: Schedule = Schedule::Cosine { warmup: 0.05 };
 
-    /// What the base learning rate is multiplied by at `step`, from 0, of `total`.
+    /// Checks the settings: `every` above 0, `gamma` 0 or more, `warmup` within 0..=1.
+    ///
+    /// # Errors
+    /// Where one is not, or is not a number.
+    pub fn check(&self) -> Result<()> {
+        let (name, range, value, fits) = match *self {
+            Schedule::Constant => return Ok(()),
+            Schedule::Step { every, .. } if every.is_nan() || every <= 0.0 => {
+                ("every", "above 0", every, false)
+            }
+            Schedule::Step { gamma, .. } => (
+                "gamma",
+                "0 or more",
+                gamma,
+                gamma >= 0.0 && gamma.is_finite(),
+            ),
+            Schedule::Cosine { warmup } => (
+                "warmup",
+                "within 0..=1, a fraction of the run",
+                warmup,
+                (0.0..=1.0).contains(&warmup),
+            ),
+        };
+        if fits {
+            return Ok(());
+        }
+        Err(Error::Argument(format!(
+            "schedule {self}: `{name}` must be {range}, not {value}"
+        )))
+    }
+
+    /// What the base learning rate is multiplied by at `step`, from 0, of `total`, with settings that
+    /// [`Schedule::check`] passes.
     pub fn factor(&self, step: u64, total: u64) -> f64 {
         let (now, total) = (step as f64, total.max(1) as f64);
         match *self {

@@ -15,7 +15,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// Mistakes in an op's operands also carry the caller's line and the layer they happened in:
 ///
 /// ```text
-/// conv2d: weight expects [c_out, kh, kw, c_in = 64], got [128, 3, 3, 32] (train.rs:41, in layers.3.reduction)
+/// matmul: b expects [.., k = 64, n], got [32, 10] (train.rs:41, in layers.3.attention)
 /// ```
 #[non_exhaustive]
 pub enum Error {
@@ -52,17 +52,17 @@ pub enum Error {
 /// The details of [`Error::Operand`].
 #[derive(Debug)]
 pub struct Operand {
-    /// The op, `conv2d`.
+    /// The op, `matmul`.
     pub op: &'static str,
-    /// Which of its operands, `weight`.
+    /// Which of its operands, `b`.
     pub operand: &'static str,
-    /// What it expects, `[c_out, kh, kw, c_in = 64]`.
+    /// What it expects, `[.., k = 64, n]`.
     pub expected: String,
-    /// What it was given, `[128, 3, 3, 32]`.
+    /// What it was given, `[32, 10]`.
     pub got: String,
     /// The line that called the op.
     pub at: &'static Location<'static>,
-    /// The layer that was running, `layers.3.reduction`; empty outside of any.
+    /// The layer that was running, `layers.3.attention`; empty outside of any.
     pub scope: String,
 }
 

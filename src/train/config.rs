@@ -69,6 +69,8 @@ pub struct Config {
     /// Epochs after which [`Trainer::run`](crate::train::Trainer::run) stops, saved; the schedule
     /// stays that of `epochs`. None.
     pub stop_after: Option<usize>,
+    /// Whether progress is kept from stderr: no lines, no bar, warnings alone. No.
+    pub quiet: bool,
     /// What files and messages say of the model. `None` takes the name of its type, and for a model
     /// of [`models`](crate::models) what [`Saved`](crate::models::Saved) reads.
     pub model: Option<Description>,
@@ -99,6 +101,7 @@ impl Default for Config {
             force: false,
             resume: false,
             stop_after: None,
+            quiet: false,
             model: None,
             settings: None,
             by_flags: false,
@@ -134,6 +137,7 @@ impl Config {
         if self.resume && self.out.is_none() {
             return wrong("`resume` goes on with the run in `out`, which is not given");
         }
+        self.schedule.check()?;
         self.precision.check(self.device)
     }
 

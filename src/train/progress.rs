@@ -12,9 +12,14 @@ pub(super) struct Progress {
 
 #[cfg(feature = "progress")]
 impl Progress {
-    /// For epoch `epoch` of `epochs`, of whose `images` so many were `seen` before.
-    pub fn new(epoch: usize, epochs: usize, images: usize, seen: usize) -> Progress {
-        let bar = ProgressBar::with_draw_target(Some(images as u64), ProgressDrawTarget::stderr());
+    /// For epoch `epoch` of `epochs`, of whose `images` so many were `seen` before; none is drawn of
+    /// a quiet run.
+    pub fn new([epoch, epochs]: [usize; 2], images: usize, seen: usize, quiet: bool) -> Progress {
+        let target = match quiet {
+            true => ProgressDrawTarget::hidden(),
+            false => ProgressDrawTarget::stderr(),
+        };
+        let bar = ProgressBar::with_draw_target(Some(images as u64), target);
         let form = "epoch {prefix} [{bar:30}] {pos}/{len}  loss {msg}  {per_sec}  ETA {eta}";
         if let Ok(style) = ProgressStyle::with_template(form) {
             // Images as whole numbers: `1234 img/s`.
@@ -51,7 +56,7 @@ pub(super) struct Progress;
 
 #[cfg(not(feature = "progress"))]
 impl Progress {
-    pub fn new(_epoch: usize, _epochs: usize, _images: usize, _seen: usize) -> Progress {
+    pub fn new(_epochs: [usize; 2], _images: usize, _seen: usize, _quiet: bool) -> Progress {
         Progress
     }
 

@@ -85,6 +85,9 @@ impl Trainer {
 
     /// Says on stderr what is about to be trained.
     pub(super) fn announce(&self) {
+        if self.config.quiet {
+            return;
+        }
         let train = &self.data.train;
         let mut model = format!(
             "{}: {} parameters",
@@ -176,6 +179,9 @@ impl Trainer {
         } else {
             "samples"
         };
+        if self.config.quiet {
+            return Ok(());
+        }
         let (epochs, scaling) = (self.config.epochs, self.loss_scaling()?);
         let mark = if better { "  best so far" } else { "" };
         writeln!(

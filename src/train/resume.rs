@@ -115,6 +115,9 @@ impl Trainer {
 
     /// One line that says how to go on.
     pub(super) fn say_how_to_resume(&self) {
+        if self.config.quiet {
+            return;
+        }
         let (epoch, epochs, batches) = (self.at.epoch, self.config.epochs, self.at.batch);
         writeln!(
             Stderr,

@@ -113,7 +113,12 @@ impl Trainer {
         let (began, seen) = (Instant::now(), self.at.images);
         let total = self.data.train.data().len();
         let order = Rng::new(self.config.seed).stream(2);
-        let mut progress = Progress::new(self.at.epoch + 1, self.config.epochs, total, seen);
+        let mut progress = Progress::new(
+            [self.at.epoch + 1, self.config.epochs],
+            total,
+            seen,
+            self.config.quiet,
+        );
         let mut batches = self
             .data
             .train

@@ -88,7 +88,7 @@ fn errors() {
     );
     starts(
         error(&input, &x(&[5, 3, 3, 8]), &b, plain),
-        "weight expects [c_in = 6, kh, kw, c_out / groups], got [5, 3, 3, 8]",
+        "weight expects [c_in = 6, kh, kw, c_out / groups] for x [n, h, w, c_in] = [1, 4, 4, 6], got [5, 3, 3, 8]",
     );
     starts(
         error(&input, &w, &b, with(|w| w.groups = 4)),

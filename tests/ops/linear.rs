@@ -44,10 +44,9 @@ fn errors() {
         error(&input, &x(&[2]), &b)
             .starts_with("linear: weight expects [c_out, c_in], got [2] (linear.rs:")
     );
-    assert!(
-        error(&input, &x(&[3, 5]), &b)
-            .starts_with("linear: weight expects [c_out, c_in = 2], got [3, 5] (linear.rs:")
-    );
+    assert!(error(&input, &x(&[3, 5]), &b).starts_with(
+        "linear: weight expects [c_out, c_in = 2] for x [.., c_in] = [4, 2], got [3, 5] (linear.rs:"
+    ));
     assert!(
         error(&input, &w, &x(&[2]))
             .starts_with("linear: bias expects [c_out = 3], got [2] (linear.rs:")

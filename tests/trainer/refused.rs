@@ -1,6 +1,7 @@
 //! Runs that do not begin, or do not go on, and what they are told.
 
 use super::*;
+use wavemix::optim::Schedule;
 
 #[test]
 fn a_run_goes_on_with_its_own_settings_data_and_model_alone() {
@@ -169,4 +170,47 @@ fn a_run_that_does_not_begin_leaves_the_one_that_it_would_write_over() {
     };
     train(stopped).unwrap();
     assert!(!out.join("confusion.svg").exists());
+}
+
+#[test]
+fn schedules_that_make_no_sense_are_refused() {
+    let half_way = f64::MIN_POSITIVE;
+    for (schedule, error) in [
+        (
+            Schedule::Cosine { warmup: 5.0 },
+            "schedule cosine: `warmup` must be within 0..=1, a fraction of the run, not 5",
+        ),
+        (
+            Schedule::Cosine { warmup: f64::NAN },
+            "schedule cosine: `warmup` must be within 0..=1, a fraction of the run, not NaN",
+        ),
+        (
+            Schedule::Step {
+                every: 0.0,
+                gamma: 0.1,
+            },
+            "schedule step: `every` must be above 0, not 0",
+        ),
+        (
+            Schedule::Step {
+                every: half_way,
+                gamma: -1.0,
+            },
+            "schedule step: `gamma` must be 0 or more, not -1",
+        ),
+    ] {
+        let config = Config {
+            schedule,
+            ..config(&folder("schedules"))
+        };
+        assert_eq!(message(train(config)), error);
+    }
+    for fine in [
+        Schedule::Constant,
+        Schedule::STEP,
+        Schedule::COSINE,
+        Schedule::Cosine { warmup: 1.0 },
+    ] {
+        fine.check().unwrap();
+    }
 }

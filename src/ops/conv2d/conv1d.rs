@@ -21,6 +21,13 @@ pub fn conv1d(x: &Var, weight: &Var, bias: Option<&Var>, window: Window1d) -> Re
         let expected = "[c_out, k, c_in / groups]";
         return Err(Error::operand("conv1d", "weight", expected, weight.shape()));
     };
+    if window.groups == 1 && own != c_in {
+        let expected = format!(
+            "[c_out, k, c_in = {c_in}] for x [n, length, c_in] = {}",
+            x.shape()
+        );
+        return Err(Error::operand("conv1d", "weight", expected, weight.shape()));
+    }
     let (row, kernel) = (
         x.reshape([n, 1, length, c_in])?,
         weight.reshape([c_out, 1, k, own])?,

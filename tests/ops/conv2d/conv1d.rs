@@ -53,7 +53,7 @@ fn errors() {
         ),
         (
             conv1d(&row(&[2, 5, 2]), &row(&[4, 3, 3]), None, one),
-            "conv2d: weight expects [c_out, kh, kw, c_in = 2], got [4, 1, 3, 3]",
+            "conv1d: weight expects [c_out, k, c_in = 2] for x [n, length, c_in] = [2, 5, 2], got [4, 3, 3]",
         ),
         (
             conv1d(&row(&[2, 5, 2]), &row(&[4, 3, 2]), None, half),

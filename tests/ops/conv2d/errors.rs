@@ -20,12 +20,12 @@ fn errors() {
     );
     starts(
         error(&input, &x(&[8, 3, 3, 5]), &b, plain),
-        "weight expects [c_out, kh, kw, c_in = 6], got [8, 3, 3, 5]",
+        "weight expects [c_out, kh, kw, c_in = 6] for x [n, h, w, c_in] = [1, 4, 4, 6], got [8, 3, 3, 5]",
     );
     let grouped = |groups| Window { groups, ..plain };
     starts(
         error(&input, &w, &b, grouped(2)),
-        "weight expects [c_out, kh, kw, c_in / groups = 6 / 2], got [8, 3, 3, 6]",
+        "weight expects [c_out, kh, kw, c_in / groups = 6 / 2] for x [n, h, w, c_in] = [1, 4, 4, 6], got [8, 3, 3, 6]",
     );
     starts(
         error(&input, &x(&[8, 3, 3, 2]), &b, grouped(3)),
