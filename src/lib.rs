@@ -48,7 +48,7 @@
 //! | [`params`] | named weights in one arena |
 //! | [`autograd`] | the computation graph, the backward pass, [`gradcheck`](mod@gradcheck), watching |
 //! | [`ops`], `cpu` | each op with its formula and derivative; its arithmetic on slices, in the file of the same name |
-//! | [`nn`], [`models`] | what a pass borrows, layers that own weights; the WaveMix models |
+//! | [`nn`], [`models`] | layers, and the pass that lends them their weights; the papers' models |
 //! | [`optim`] | update rules and schedules |
 //! | [`io`] | files that are old or new but never half: weights, checkpoints |
 //! | [`data`] | decoders, downloads, a generator of handwriting, batches |

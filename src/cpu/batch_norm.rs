@@ -217,7 +217,7 @@ pub(crate) fn normalise_largest<T: Magnitude>(
 }
 
 /// The backward pass's first read of x and dy: of each channel, the sum of dy (x - center) and the
-/// sum of dy; with a residual, of x - residual for x.
+/// sum of dy. With a residual, `x` holds y, and y - residual takes its place in the sum.
 pub(crate) fn gradient_sums<T: Stored>(
     x: &[T],
     residual: Option<&[T]>,
@@ -278,8 +278,8 @@ pub(crate) struct InputGradient<'a, F> {
     pub xhat_term: &'a [F],
 }
 
-/// The backward pass's second read of x and dy: dx in the place of x; with a residual, of x -
-/// residual for x.
+/// The backward pass's second read of x and dy: dx, written over x. With a residual, `x` holds y,
+/// and y - residual takes its place in the formula.
 pub(crate) fn backward_input<T: Stored>(
     dy: &[T],
     residual: Option<&[T]>,

@@ -51,7 +51,8 @@ use crate::tensor::pool::Buffer;
 pub(crate) use simd::vectorize;
 
 /// Elements of elementwise work below which a second thread costs more than it saves: 32 Ki floats
-/// are two L2-sized slices, some ten microseconds of copying, which is what waking a thread takes.
+/// read and as many written are 256 KiB, some ten microseconds of copying, which is what waking a
+/// thread takes.
 pub(crate) const GRAIN: usize = 32 * 1024;
 
 /// Calls `body(start, chunk)` for consecutive chunks of `grain` elements, over threads where there

@@ -1,5 +1,5 @@
-//! Transposed convolution: an implicit GEMM for each phase, that is, for each remainder of an
-//! output's position by the stride.
+//! Transposed convolution: an implicit GEMM for each pair of phases, that is, for the outputs whose
+//! row and column leave the same remainders when divided by the strides.
 
 use super::conv2d::{Tile, depthwise, of_no_channels, window};
 use super::runtime::launch::together;

@@ -1,10 +1,10 @@
-//! Layers: ops that own weights.
+//! Layers: ops with named weights.
 //!
 //! A layer holds the names of its weights, not the weights: those live in
 //! [`Params`](crate::Params), and each `forward` gets them from a [`Pass`]. Names,
-//! shapes in files and first values are those of PyTorch's layer of the same name, so state dicts of
-//! either load into the other. Weights of linear layers and convolutions begin uniform within 1 /
-//! sqrt(fan-in), which is what Kaiming's rule with a = sqrt(5) comes to, biases likewise; layers
+//! shapes in files and first values are those of PyTorch's layer of the same name, so state dicts
+//! of either load into the other. Weights of linear layers and convolutions begin uniform within 1
+//! / sqrt(fan-in), which is what Kaiming's rule with a = sqrt(5) comes to, biases likewise; layers
 //! that begin otherwise say so.
 //!
 //! | layer | in `torch.nn` |

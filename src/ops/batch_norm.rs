@@ -88,16 +88,17 @@ impl Default for BatchNormOptions<'_> {
 /// (dy - dbeta / N - xhat dgamma / N), or gamma / std dy where the statistics are given; dresidual
 /// = dy. Where var + eps is 0, 1 / std counts as 0: y is beta, dx and dgamma are 0.
 /// **Saves**: x, and mean and variance of each channel. With a residual and the batch's own
-/// statistics, on the CPU, y and the residual for x, which the ops before and after it mostly keep
-/// anyway: xhat = (y - residual - beta) / gamma. Where that would lose digits x itself is saved: in
-/// 16 bits, and where in some channel the largest |y| + 2 |beta| is 256 |gamma| or more, so
+/// statistics, on the CPU, y and the residual instead of x: xhat = (y - residual - beta) / gamma.
+/// The op before made the residual and the op after reads y, so that both are mostly in memory
+/// anyway, while x would be kept for this op alone. Where that would lose digits x itself is saved:
+/// in 16 bits, and where in some channel the largest |y| + 2 |beta| is 256 |gamma| or more, so
 /// wherever a gamma is 0.
 /// **Errors**: gamma, beta, mean or variance not `[c]`, dtypes that differ, a residual of another
 /// shape or dtype than x, fewer than two elements a channel in training, known statistics of
 /// another count.
 /// **Source**: Ioffe and Szegedy (arXiv 1502.03167), algorithm 1; `torch.nn.functional.batch_norm`;
 /// for x from y, Rota Bulo, Porzi and Kontschieder, "In-Place Activated BatchNorm" (arXiv
-/// 1712.02616).
+/// 1712.02616), of which only this inversion is used: no activation is part of the op.
 #[track_caller]
 pub fn batch_norm(
     x: &Var,
@@ -141,7 +142,7 @@ pub fn batch_norm(
         _ => (from.clone(), None),
     };
     let y = Var::record("batch_norm", &inputs, y, || BatchNorm {
-        x: saved,
+        saved,
         from_y,
         mean,
         var,
@@ -241,11 +242,11 @@ impl Forward<'_> {
 /// error of xhat <= u ((|y| + 2 |beta|) / |gamma| + 6 |xhat|)
 /// ```
 ///
-/// The last term arises where x is saved as well. In f32 u is 2^-24, so this limit keeps the first
-/// term below 2^-16, and the spread of xhat is 1. In training the papers' models the ratio reaches
-/// about 40, so that they save y, not x. At a ratio of 40 xhat would be off by 16 % in bf16, where
-/// u is 2^-8: with 16 bits x is always saved. With statistics of another batch the spread of xhat
-/// can be anything, and the bound says nothing.
+/// The last term would be there even if x itself were saved. In f32 u is 2^-24, so this limit keeps
+/// the first term below 2^-16, and the spread of xhat is 1. In training the papers' models the
+/// ratio stays below about 40, so y is saved. At a ratio of 40 xhat would be off by 16 % in bf16,
+/// where u is 2^-8: with 16 bits x is always saved. With statistics of another batch the spread of
+/// xhat can be anything, and the bound says nothing.
 const LARGEST_RATIO: f64 = 256.0;
 
 /// Whether xhat = (y - residual - beta) / gamma is exact enough in every channel, of which
@@ -261,7 +262,7 @@ fn invertible(largest: &[f64], gamma: &[f64], beta: &[f64]) -> bool {
 
 struct BatchNorm {
     /// x, or y where that gives xhat too.
-    x: Tensor,
+    saved: Tensor,
     /// Residual and beta, where xhat is recomputed from y.
     from_y: Option<[Tensor; 2]>,
     /// Mean and variance of each channel, f64 on the CPU and f32 on a GPU.
@@ -286,8 +287,9 @@ impl Backward for BatchNorm {
     /// ```
     ///
     /// As a matrix this has the entries (\[i = j\] - 1 / N - xhat_i xhat_j / N) / s, the same with
-    /// i and j exchanged. So a vector-Jacobian product is the same formula with gamma dy for v, and
-    /// its means are dbeta / N and dgamma / N. A shift of x, v = 1, changes no xhat, and with eps =
+    /// i and j exchanged. So a vector-Jacobian product is the same formula with gamma dy for v.
+    /// Gamma is a factor of all of it; the means that are left, of dy and of xhat dy, are dbeta / N
+    /// and dgamma / N. A shift of x, v = 1, changes no xhat, and with eps =
     /// 0 nor does a stretch, v = xhat.
     fn backward(self: Box<Self>, dy: Tensor, wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
         let gamma_type = self.gamma.dtype();
@@ -308,7 +310,9 @@ impl Backward for BatchNorm {
 
     fn saves(&self) -> Vec<&Tensor> {
         let residual = self.from_y.iter().map(|[residual, _]| residual);
-        residual.chain([&self.x, &self.mean, &self.var]).collect()
+        residual
+            .chain([&self.saved, &self.mean, &self.var])
+            .collect()
     }
 }
 
@@ -317,7 +321,12 @@ impl Backward for BatchNorm {
 impl BatchNorm {
     /// dgamma and dbeta, in the statistics' type.
     fn gradient_sums(&self, dy: &Tensor) -> Result<[Tensor; 2]> {
-        let BatchNorm { x, mean, var, .. } = self;
+        let BatchNorm {
+            saved: x,
+            mean,
+            var,
+            ..
+        } = self;
         if x.device() != Device::Cpu {
             let [pair, statistics] = [[x, dy], [mean, var]].map(|two| two.map(Tensor::on_device));
             let mut dgamma = Tensor::full_on(x.device(), mean.shape(), 0.0, DType::F32)?;
@@ -342,8 +351,13 @@ impl BatchNorm {
 
     /// dx, from the sums of [`BatchNorm::gradient_sums`].
     fn backward_input(mut self, dy: &Tensor, sums: Option<&[Tensor; 2]>) -> Result<Tensor> {
-        if self.x.device() != Device::Cpu {
-            let BatchNorm { x, mean, var, .. } = &self;
+        if self.saved.device() != Device::Cpu {
+            let BatchNorm {
+                saved: x,
+                mean,
+                var,
+                ..
+            } = &self;
             let [pair, statistics] = [[x, dy], [mean, var]].map(|two| two.map(Tensor::on_device));
             let sums = sums.filter(|_| self.count.is_some());
             let sums = sums.map(|sums| sums.each_ref().map(Tensor::on_device));
@@ -362,18 +376,23 @@ impl BatchNorm {
         let xhat_term = product(&xhat_term, &inverse);
         let inv_std = cpu::inverse_std(self.var.data(), self.eps);
         let scale = product(&channel_vec(&self.gamma)?, &inv_std);
-        // A handle of its own: dx is written over self.x.
+        // A handle of its own: dx is written over self.saved.
         let residual = residual.cloned();
         let residual = residual.as_ref();
-        dispatch_dtype!("batch_norm", self.x.dtype(), T in [f32, f64, bf16] => {
+        dispatch_dtype!("batch_norm", self.saved.dtype(), T in [f32, f64, bf16] => {
             let of = cpu::InputGradient { center: &center, scale: &scale, mean_dy: &mean_dy, xhat_term: &xhat_term };
-            cpu::backward_input::<T>(dy.data(), residual.map(Tensor::data), of, self.x.data_mut());
+            let residual = residual.map(Tensor::data);
+            cpu::backward_input::<T>(dy.data(), residual, of, self.saved.data_mut());
         });
-        Ok(self.x)
+        Ok(self.saved)
     }
 
-    /// What xhat = (x - residual - center) inverse is made of on the CPU: mean and 1 / std, or with
-    /// y for x residual, beta and 1 / gamma.
+    /// What xhat is made of on the CPU, xhat = (saved - residual - center) inverse:
+    ///
+    /// | saved | residual | center | inverse |
+    /// |---|---|---|---|
+    /// | x | none | mean | 1 / std |
+    /// | y | the op's | beta | 1 / gamma |
     fn coefficients(&self) -> Result<(Option<&Tensor>, [Vec<f64>; 2])> {
         match &self.from_y {
             Some([residual, beta]) => {

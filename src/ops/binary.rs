@@ -120,8 +120,9 @@ impl Var {
 
 /// y = a (op) b.
 ///
-/// **Shapes**: any two that broadcast. **Backward**: below, each summed over the axes it was
-/// broadcast along.
+/// **Shapes**: any two that broadcast. **Backward**: as at each operator. Each gradient is summed
+/// over the axes that its operand was broadcast along: an element took part in each of its copies,
+/// so its gradient is the sum of theirs (`Tensor::sum_to`).
 /// **Saves**: nothing for + and -, the operands otherwise. **Errors**: shapes that do not
 /// broadcast, dtypes that differ.
 /// **Source**: NumPy's broadcasting rules.

@@ -133,7 +133,7 @@ fn check(x: &Var, weight: &Var, bias: Option<&Var>, window: Window) -> Result<(G
         return Err(Error::operand(
             "conv_transpose2d",
             "groups",
-            "sizes that an address can count",
+            "padding, dilation and stride whose sizes fit in an isize",
             window.groups,
         ));
     };

@@ -136,7 +136,8 @@ impl Window {
     ///
     /// # Errors
     /// A stride, dilation, kernel or number of groups of 0; an output padding, which only
-    /// transposed convolutions have; a kernel that reaches beyond the padded image.
+    /// transposed convolutions have; a kernel that reaches beyond the padded image; sizes beyond
+    /// `isize::MAX`.
     #[track_caller]
     pub fn output_size(
         &self,
@@ -293,21 +294,21 @@ impl Window {
         Error::operand(
             op,
             "window",
-            "sizes that an address can count",
+            "padding, dilation and stride whose sizes fit in an isize",
             format!("{self:?}"),
         )
     }
 }
 
-/// Whether a distance can be told with a sign.
+/// Whether it fits an `isize`, in which offsets are computed.
 fn countable(length: &usize) -> bool {
     isize::try_from(*length).is_ok()
 }
 
 const ROWS: [&str; 2] = ["rows", "columns"];
 
-/// A window between two images: a convolution takes the big one to the small one, its adjoint the
-/// small one to the big.
+/// The sizes of a convolution: both images, the kernel, the window's settings. A convolution takes
+/// the big image to the small one, its adjoint the small one to the big.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Geometry {
     /// Images.
@@ -322,8 +323,8 @@ pub(crate) struct Geometry {
 }
 
 impl Geometry {
-    /// Where there is one window only, its stride is cut to what the image has: no distance is then
-    /// beyond the image with its padding.
+    /// With a single window along an axis the stride is never used. It is reduced to the image's
+    /// length, so that later arithmetic cannot overflow.
     pub fn new(
         n: usize,
         big: [usize; 3],
@@ -343,9 +344,8 @@ impl Geometry {
         }
     }
 
-    /// The same without the kernel elements at its edges under which no window of the image has an
-    /// element. What is left is no longer than twice the image, whatever kernel and padding were
-    /// given.
+    /// The same without the outer kernel rows and columns that only ever meet padding. What is left
+    /// is no longer than twice the image, whatever kernel and padding were given.
     pub fn without_idle_edges(mut self) -> Geometry {
         for axis in 0..2 {
             let Window {

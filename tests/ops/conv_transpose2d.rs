@@ -117,7 +117,7 @@ fn errors() {
     );
     assert_starts(
         &error(&input, &w, &b, with(|w| w.stride = [usize::MAX, 1])),
-        "conv_transpose2d: window expects sizes that an address can count, got Window",
+        "conv_transpose2d: window expects padding, dilation and stride whose sizes fit in an isize, got Window",
     );
 }
 

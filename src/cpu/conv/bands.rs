@@ -12,8 +12,9 @@ use crate::{Element, Stored};
 /// copy fewer rows twice.
 const TASKS: usize = 64;
 
-/// Elements of a zero-padded copy that stays in the L2 cache.
-const L2_ELEMENTS: usize = 1 << 18;
+/// Elements of a task's zero-padded copy, at most: 1 MiB of f32, the L2 cache that a core of a
+/// large CPU has.
+const PADDED_COPY_ELEMENTS: usize = 1 << 18;
 
 /// The size of a task.
 pub(crate) struct TaskSplit {
@@ -34,7 +35,7 @@ impl TaskSplit {
         let worth_starting = min_task.div_ceil(multiply_adds(1).max(1));
         // Limit 2: not many more tasks than TASKS, as long as a band's copy stays in the L2 cache.
         let padded = plan.padded_elements(0..h).max(1);
-        let in_l2 = L2_ELEMENTS.saturating_mul(h) / padded;
+        let in_l2 = PADDED_COPY_ELEMENTS.saturating_mul(h) / padded;
         let share = h.div_ceil(TASKS.div_ceil(plan.geometry.n)).min(in_l2);
         TaskSplit {
             rows: worth_starting.max(share).min(h),

@@ -18,8 +18,8 @@
 //! ```
 //!
 //! The offsets are two integers for each output pixel of a band, where its window begins and where
-//! its result goes, and three for each segment below. With 3 x 3 taps of 64 channels in f32 that is
-//! 16 bytes an output, where im2col's matrix has 2,304.
+//! its result goes, and three for each segment, which the next paragraph explains. With 3 x 3 taps
+//! of 64 channels in f32 that is 16 bytes an output, where im2col's matrix has 2,304.
 //!
 //! The axis that is summed over, k = (tap, channel), is cut into *segments*: taps that are adjacent
 //! in memory are one segment, so that a row of the kernel is one long run. Offsets of windows and

@@ -25,7 +25,8 @@
 //! What makes it fast:
 //!
 //! 1. Channels are the innermost axis, so every algorithm is vectorised along them, whatever the
-//!    window, and GEMM's micro-kernel does the multiply-adds of all but depthwise convolutions.
+//!    window. GEMM's micro-kernel does the multiply-adds of the indirect algorithm, of Winograd's
+//!    where it does not run in registers, and of the weight's gradients but the depthwise one.
 //! 2. im2col's matrix is not written: the micro-kernel is told where each window begins
 //!    ([`indirect`]).
 //! 3. A transposed convolution is split by output phase into convolutions of stride 1 ([`plan`]),
@@ -47,16 +48,22 @@
 //! | the first row that fits (f32; 64 -> 64 channels, or as stated) | algorithm |
 //! |---|---|
 //! | 1 x 1, stride 1 | none of these: the op is `linear` |
-//! | 3 x 3, stride 1 | Winograd F(2x2, 3x3) |
-//! | 4 x 4, stride 2, 16 or 32 -> up to 64, on CPUs with AVX-512 or NEON | Winograd F(2x2, 2x2) in registers |
-//! | 4 x 4, stride 2, conv2d or conv_transpose2d | Winograd F(2x2, 2x2), of four components or phases |
-//! | 3 x 3 or 5 x 5, stride 2; 7 x 7; dilated | indirect |
+//! | splits into 2 x 2 kernels (4 x 4 of stride 2), 16 or 32 -> up to 64, on CPUs with AVX-512 or NEON | Winograd F(2x2, 2x2) in registers |
+//! | splits into 3 x 3 kernels (3 x 3; 6 x 6 of stride 2), c_in c_out of at least 2048 | Winograd F(2x2, 3x3) |
+//! | splits into 2 x 2 kernels (2 x 2; 4 x 4 of stride 2), c_in c_out of at least 2048 | Winograd F(2x2, 2x2) |
+//! | a task's zero-padded copy would have more than 2^24 elements | the definition |
 //! | depthwise, any window | depthwise |
-//! | c_in c_out below 32 x 64, or no multiples of 16; several groups; f64; bf16 multiplied by tiles or in pairs | indirect |
-//! | not Winograd's, and a task's zero-padded copy would have more than 2^24 elements | the definition |
+//! | all others: 3 x 3 or 5 x 5 of stride 2, 7 x 7, dilated | indirect |
+//!
+//! Winograd's rows are for one group, channels in multiples of 16, and products in f32: neither f64
+//! nor bf16 that is multiplied by AMX tiles or in VNNI pairs takes them. A strided conv2d is split
+//! into components, a transposed one into phases; both kinds are read from this table.
 //!
 //! Which of these computes a given layer is decided in one place: [`choose`] and
-//! [`choose_for_weight`].
+//! [`choose_for_weight`]. From the op to the innermost loop, of an indirect convolution: `conv2d`
+//! in `ops`, [`forward`], [`convolve_as`], `indirect::convolve`, `TileProduct::tiles`
+//! (`gemm::dispatch`, which picks the micro-kernel), `row_tiles` and `micro_kernel`
+//! (`gemm::microkernel`).
 
 mod bands;
 mod depthwise;
@@ -227,10 +234,11 @@ fn choose<T: Stored, F: Stored<Compute = T::Compute>>(plan: &ConvPlan<T>) -> Alg
 
 /// Whether Winograd's algorithm may be chosen, as far as types and channels go.
 ///
-/// It multiplies f32. Where bf16 is multiplied as it is, by tiles in a sixteenth of f32's time or in
-/// pairs in half of it, that is faster than Winograd's algorithm in f32, and Winograd's sums of
-/// inputs would have to be rounded to bf16. Elsewhere bf16 is converted. f64 never takes it, so that it can judge its
-/// rounding. Transforms run over whole vectors of channels, of one group.
+/// It multiplies f32. Where bf16 is multiplied as it is, by AMX tiles in a sixteenth of f32's time
+/// or in VNNI pairs in half of it, that is faster than Winograd's algorithm in f32, and Winograd's
+/// sums of inputs would have to be rounded to bf16. Elsewhere bf16 is converted. f64 never uses
+/// Winograd's algorithm, so that tests can measure that algorithm's rounding against f64.
+/// Transforms run over whole vectors of channels, of one group.
 fn winograd_applies<F: Stored>(g: &Geometry, tuning: &Tuning) -> bool {
     let whole_vectors = [g.small[2], g.big[2]]
         .iter()

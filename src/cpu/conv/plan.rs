@@ -14,8 +14,15 @@
 //! convolution of stride s is s x s convolutions of stride 1, whose outputs are interleaved and
 //! whose kernels together are the one kernel. A kernel of 4 x 4 with stride 2 becomes four kernels
 //! of 2 x 2. The textbook's way, zeros inserted between the inputs and then a convolution with all
-//! 4 x 4 elements, multiplies four times as much, most of it by zero. A [`Phase`] is one axis of
-//! one of these convolutions.
+//! 4 x 4 elements, multiplies four times as much, most of it by zero. Along one axis, with kernel
+//! g of 4, stride 2 and padding 1:
+//!
+//! ```text
+//! y[2 j]     = x[j] g[1] + x[j - 1] g[3]         even outputs: a kernel of 2
+//! y[2 j + 1] = x[j + 1] g[0] + x[j] g[2]         odd outputs: another one
+//! ```
+//!
+//! A [`Phase`] is one axis of one of these convolutions.
 
 use std::ops::Range;
 
@@ -119,7 +126,7 @@ pub(crate) struct Tuning {
     /// Multiply-adds that a task does at least: some twenty microseconds' worth, so that starting
     /// it pays.
     pub min_task: usize,
-    /// Pixels that a task of the weight's gradient sums over at least, before tasks are summed.
+    /// The fewest pixels in one task of the weight's gradient; each task has a dw of its own.
     pub min_task_pixels: usize,
     /// Whether Winograd's algorithm may be chosen.
     pub winograd: bool,
@@ -204,8 +211,8 @@ impl<'a, T: Stored> ConvPlan<'a, T> {
     }
 
     /// Input channels of one group, zero-padded to whole VNNI pairs where elements of type F are
-    /// multiplied in pairs; where tiles multiply them, to whole rows of a tile, which is a cache line:
-    /// rows that begin within one take six times as long to load.
+    /// multiplied in pairs; where tiles multiply them, to whole rows of a tile, which is a cache
+    /// line: rows that begin within one take six times as long to load.
     pub fn k_channels<F: Stored>(&self) -> usize {
         self.group_channels()[0].next_multiple_of(if multiplies_by_tiles::<F>() {
             TILE_TERMS

@@ -46,7 +46,7 @@ const MAX_TASKS: usize = 32;
 /// them to one cache set.
 const PAIR_PADDING: usize = 32;
 
-/// /// Elements up to which a zero-padded copy is always made.
+/// Elements up to which a zero-padded copy is always made.
 const ALWAYS_PADDED: usize = 1 << 16;
 
 /// A larger one has at most so many times the elements of the image.
@@ -57,7 +57,12 @@ const MAX_GROWTH: usize = 4;
 const MIN_IMAGE_PIXELS: usize = 64;
 
 /// dw = the sum over all tasks of what `add` adds to it for a task's rows: rows of the small
-/// images, numbered through the batch. There must be at least one.
+/// images, numbered through the batch. There must be at least one row.
+///
+/// In terms of a GEMM this is split-K: dw is a product over pixels, which are cut into tasks of
+/// `min_task_pixels` or more, at most `MAX_TASKS`. The cut depends on the sizes alone, and partial
+/// sums are added in a tree that depends on their number alone, so any number of threads gives the
+/// same bits.
 pub(crate) fn sum_over_rows<T: Float>(
     g: &Geometry,
     min_task_pixels: usize,

@@ -56,8 +56,8 @@ macro_rules! one_by_one {
 }
 one_by_one! { f32 f64 }
 
-/// VNNI pairs by their definition, which tests compare the instruction with. A CPU without the
-/// instruction multiplies bf16 as f32.
+/// VNNI pairs by their definition, which tests compare the instruction with. Where pairs do not
+/// pay, bf16 is multiplied as f32 (`dispatch`).
 impl Accumulator<bf16> for [f32; 4] {
     type Operand = [[bf16; 2]; 4];
     #[inline(always)]

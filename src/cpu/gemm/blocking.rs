@@ -7,7 +7,7 @@
 //! | `nr`        | 2, columns            | panel of B         | 128 bytes of C a row             |
 //! | `KC`        | 4, terms              | panel of B         | half of L1: KC x nr is 16 KiB    |
 //! | `ROW_BATCH` | rows within a task    | block of A         | L2: ROW_BATCH x KC is 128 KiB    |
-//! | `MC`        | 3, rows, in parallel  | A and C            | a task, at least: B is read once for each |
+//! | `MC`        | 3, rows, in parallel  | A and C            | a task: B is read once for each  |
 //! | `SPLIT_K`   | terms, in parallel    | A and B            | a task, where C is small         |
 //!
 //! There is no NC: the whole of B is packed before the first multiply-accumulate. All sizes in
@@ -98,16 +98,16 @@ pub(super) fn k_block<F: Stored, O: Stored>(k: usize) -> usize {
 /// of their tiles are computed once for all batches.
 pub(super) const ROW_BATCH: usize = 32 * MR;
 
-/// Rows of C by which tasks are counted, at least. Tasks are then made equal, so that one can have
-/// little more than half of them.
+/// C is cut into at most ceil(m / MC) tasks of equal size, so a task has between about MC / 2 and
+/// MC rows, or more where there are few terms and columns.
 const MC: usize = 64;
 
-/// The same where B does not stay in L2 and comes from L3 again for each task: the 16th part of C's
-/// rows, but no more than this.
+/// The most that MC is raised to where B does not stay in L2 and comes from L3 again for each task:
+/// then to a 16th of C's rows, so that there are 16 tasks.
 const MC_LARGE_B: usize = 192;
 
-/// Elements of a packed B that stays in L2 together with a block of A: 256 KiB.
-const L2_ELEMENTS: usize = 1 << 16;
+/// Elements of a packed B that stays in L2 together with a block of A: 256 KiB of f32.
+const PACKED_B_ELEMENTS: usize = 1 << 16;
 
 /// Multiply-adds below which a second thread costs more than it saves: some twenty microseconds'
 /// worth.
@@ -119,7 +119,7 @@ const MIN_TASK_ELEMENTS: usize = 1 << 16;
 /// Rows of C that are a task: a function of the sizes alone, so that results do not depend on the
 /// number of threads.
 pub(super) fn rows_per_task(Size { m, k, n }: Size) -> usize {
-    let min = if k * n > L2_ELEMENTS {
+    let min = if k * n > PACKED_B_ELEMENTS {
         (m / 16).clamp(MC, MC_LARGE_B)
     } else {
         MC

@@ -1,4 +1,16 @@
 //! Which micro-kernel runs: chosen by the element type at compile time and by the CPU at run time.
+//!
+//! | the CPU has | f32 | bf16 | f64 |
+//! |---|---|---|---|
+//! | AMX (Intel) | AVX-512 | AMX tiles; products too small for a tile as f32, a last narrow panel in VNNI pairs | portable |
+//! | AVX512-BF16 (AMD) | AVX-512 | VNNI pairs, by VDPBF16PS | portable |
+//! | AVX-512 otherwise | AVX-512 | converted to f32 while it is packed | portable |
+//! | AVX2 | AVX2 | the same | portable |
+//! | NEON | NEON | the same | portable |
+//! | none of these | portable | the same | portable |
+//!
+//! f64 multiplies by this loop in convolutions alone; its matrix products are the crate
+//! `matrixmultiply`'s.
 
 use half::bf16;
 
@@ -31,20 +43,24 @@ pub(crate) trait Microkernel: Stored {
     );
 }
 
-/// Whether this CPU multiplies elements of type T as they are stored, in a product of so many terms
-/// (of which a convolution has as many for each tap) and columns. Others are converted to their
-/// compute type while they are packed.
+/// Whether this CPU multiplies elements of type T as they are stored, in sums of so many `terms`
+/// (in a convolution, the input channels of one tap) and so many columns of C. Others are converted
+/// to their compute type while they are packed.
 pub(crate) fn multiplies_natively<T: Stored>(terms: usize, columns: usize) -> bool {
-    // A tile of half the terms, or half a panel of columns, is half empty.
+    if T::DTYPE == T::Compute::DTYPE {
+        return true;
+    }
+    // AMX tiles pay from half a tile of terms on, and from more than half a panel of columns; with
+    // less they are mostly empty, and f32 is faster.
     let fills_tiles = 2 * terms >= TILE_TERMS && 2 * columns > nr::<T>();
-    T::DTYPE == T::Compute::DTYPE || has_fast_bf16() && (fills_tiles || !multiplies_by_tiles::<T>())
+    has_fast_bf16() && (fills_tiles || !multiplies_by_tiles::<T>())
 }
 
-/// Terms of a tile: a product by tiles takes so many at a time.
+/// Terms of an AMX tile: a product by tiles takes so many at a time.
 pub(crate) const TILE_TERMS: usize = 32;
 
-/// Whether elements of type F are multiplied by tiles, which read the VNNI pairs of a row of A side
-/// by side.
+/// Whether elements of type F are multiplied by AMX tiles, which read the VNNI pairs of a row of A
+/// side by side.
 pub(crate) fn multiplies_by_tiles<F: Stored>() -> bool {
     #[cfg(target_arch = "x86_64")]
     return F::DTYPE == bf16::DTYPE && amx::has_amx();
@@ -54,9 +70,9 @@ pub(crate) fn multiplies_by_tiles<F: Stored>() -> bool {
 
 /// Whether bf16 is multiplied faster as it is than converted to f32.
 ///
-/// By tiles it is, 16 times. VDPBF16PS has twice the rate of f32's FMAs on AMD's CPUs and half of it
-/// on Intel's, where f32 moreover takes Winograd's algorithm. This is asked of the vendor, not of a
-/// clock: results must not depend on a measurement.
+/// AMX tiles are 16 times as fast as f32's FMAs. VDPBF16PS has twice the rate of these on AMD's
+/// CPUs and half of it on Intel's, where f32 moreover takes Winograd's algorithm. This is asked of
+/// the vendor, not of a clock: results must not depend on a measurement.
 fn has_fast_bf16() -> bool {
     #[cfg(target_arch = "x86_64")]
     return amx::has_amx() || has_bf16() && !is_intel();

@@ -13,10 +13,11 @@
 //! B is packed in panels, which makes it one stream. Each row of A has an offset of its own and is
 //! read where it lies: dense or strided, packed or not, or under a convolution's window.
 //!
-//! Where the CPU multiplies bf16 (AVX512-BF16), one instruction multiplies VNNI pairs, two
-//! neighbouring terms of A and of B, and accumulates both products in f32. So bf16 operands come in
-//! pairs, and an odd last term is paired with 0. Elsewhere they are converted to f32 while they are
-//! packed, and only C is bf16.
+//! Where bf16 is multiplied as it is (`dispatch` says on which CPUs), one instruction multiplies
+//! VNNI pairs, terms 2 p and 2 p + 1 of a row of A and of a column of B, and accumulates both
+//! products in f32. So bf16 operands come in pairs, and an odd last term is paired with 0.
+//! Elsewhere they are converted to f32 while they are packed, and only C is bf16. AMX tiles have a
+//! loop of their own (`amx`).
 
 use super::accumulator::Accumulator;
 use super::blocking::{MR, dot_width};

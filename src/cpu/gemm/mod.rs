@@ -2,10 +2,11 @@
 //!
 //! ```text
 //! pack B into panels of NR columns, in blocks of KC rows              pack.rs
-//! for ic in 0..m by rows_per_task           loop 3, in parallel: the rows of a task, MC or more
+//! for ic in 0..m by rows_per_task           loop 3, in parallel: the rows of a task, about MC
 //!     for pc in 0..k by KC                  loop 4: KC x NR of B are half of L1
-//!         pack A[ic.., pc..], where it cannot be read in place
-//!         for ib in the task's rows by ROW_BATCH  ROW_BATCH x KC of A stay in L2
+//!         pack A[ic.., pc..], where it has to be packed by columns
+//!         for ib in the task's rows by ROW_BATCH  within loop 3: ROW_BATCH x KC of A stay in L2
+//!             pack A[ib.., pc..], where it has to be packed by rows
 //!             for jr in 0..n by NR                loop 2: a panel of B stays in L1
 //!                 for ir in the batch by MR       loop 1: a tile of C in registers
 //!                     for p in 0..KC              the micro-kernel
@@ -26,9 +27,10 @@
 //! to 16 with AVX-512, 8 with AVX2, 4 with NEON), tiles are made of fewer or narrower vectors.
 //!
 //! **Types.** f32 as above. A C of bf16 is rounded once, so a tile accumulates all k terms before
-//! it is written: KC is k then. f64, in which the tests' oracle computes, goes to the crate
-//! `matrixmultiply` (`dgemm`), so that the oracle does not run through what it judges
-//! (in convolutions, see `dispatch`).
+//! it is written: KC is k then. f64, in which tests compute what the other types are compared with,
+//! goes to the crate `matrixmultiply` (`dgemm`), so that it does not run through the code that it
+//! judges. Convolutions in f64 do share the micro-kernel's loop with the others, compiled without
+//! vector instructions of its own; that loop is judged by `conv::reference`.
 //!
 //! What makes it fast:
 //!
@@ -235,7 +237,7 @@ pub(crate) fn sum_pairwise<T: Float>(
     if range.len() == 1 {
         return task(range.start);
     }
-    // To the left the largest power of two that leaves something to the right.
+    // The left half has the largest power of two that is smaller than the length.
     let middle = range.start + range.len().next_power_of_two() / 2;
     let halves = (range.start..middle, middle..range.end);
     let (mut sum, right) = rayon::join(

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Columns that a panel lacks are 0, and so is the second element of an odd last row's pairs.
-//! Packing converts too: bf16 to f32, on a CPU that does not multiply bf16.
+//! Packing converts too: bf16 to f32, where products are computed in f32 (`dispatch`).
 
 use std::ops::Range;
 
@@ -111,8 +111,8 @@ vectorize! {
 }
 
 /// Transposes `[pairs, elements]` of VNNI pairs to `[elements, pairs]`: terms of a row of A side by
-/// side, as tiles read them. Rows are so many pairs apart in each; what lies behind a row's pairs is
-/// left as it is.
+/// side, as tiles read them. Rows are so many pairs apart in each; what lies behind a row's pairs
+/// is left as it is.
 pub(crate) fn transpose_pairs<F: Stored>(
     from: &[F],
     [pairs, elements, from_row]: [usize; 3],

@@ -25,7 +25,8 @@ pub(super) unsafe fn avx512<O: Stored<Compute = f32>>(
     // SAFETY: the caller's promise.
     unsafe {
         match to.output.columns {
-            // The CPU multiplies two of the narrower registers at a time.
+            // 4 and 8 columns fill a narrower register exactly. Many CPUs have two units that
+            // multiply those, where only one takes 512 bits.
             4 => product.row_tiles::<__m128, O, 1, MR>(to, 0),
             8 => product.row_tiles::<__m256, O, 1, MR>(to, 0),
             ..=16 => product.row_tiles::<__m512, O, 1, MR>(to, 0),
@@ -50,12 +51,12 @@ pub(super) unsafe fn avx512_bf16<O: Stored<Compute = f32>>(
     }
 }
 
-/// Transposes 16 x 16 words of 32 bits: VNNI pairs, say. Words change places within pairs of rows, then
-/// pairs of words, then quarters of registers.
+/// Transposes 16 x 16 words of 32 bits: VNNI pairs, say. Words change places within pairs of rows,
+/// then pairs of words, then quarters of registers.
 ///
 /// # Safety
-/// 16 words are readable at each of 16 rows from `from` on, and writable from `to` on, rows being so
-/// many words apart; the CPU has AVX-512.
+/// 16 words are readable at each of 16 rows from `from` on, and writable from `to` on, rows being
+/// so many words apart; the CPU has AVX-512.
 #[target_feature(enable = "avx512f")]
 pub(super) unsafe fn transpose_16x16(
     from: *const u32,
@@ -109,7 +110,19 @@ pub(super) unsafe fn transpose_16x16(
     }
 }
 
-/// Half a panel at a time, which is two vectors, or a quarter of it.
+/// Half a panel at a time, which is two vectors, or a quarter of it:
+///
+/// | columns left | of which half | kernel: rows x vectors |
+/// |---|---|---|
+/// | 4 | any | 8 x 1, of 128 bits |
+/// | up to 8 | the first | 8 x 1 |
+/// | up to 8 | the second | 6 x 1 |
+/// | more | any | 6 x 2 |
+///
+/// The row offsets are those of C as a whole: tiles of 8 rows if all of C is at most 8 columns
+/// wide, else of 6. So the second half of a panel, which exists in a wider C only, has 6. The first
+/// half of the last panel of a wider C runs the kernel of 8 rows on tiles of 6: its last two rows
+/// repeat the first and are not stored.
 ///
 /// # Safety
 /// As `TileProduct::row_tiles`.
@@ -123,11 +136,7 @@ pub(super) unsafe fn avx2<O: Stored<Compute = f32>>(
         unsafe {
             match to.output.columns - first {
                 4 => product.row_tiles::<__m128, O, 1, MR>(to, first),
-                // The last columns of a wider panel, whose tiles have 6 rows.
                 ..=8 if first > 0 => product.row_tiles::<__m256, O, 1, MR_AVX2>(to, first),
-                // Row offsets are those of C as a whole: tiles of 8 rows if all of it is this
-                // narrow, else of 6. The last panel of a wider C then runs this kernel of 8 rows,
-                // whose last two repeat the first and are not stored.
                 ..=8 => product.row_tiles::<__m256, O, 1, MR>(to, first),
                 _ => product.row_tiles::<__m256, O, 2, MR_AVX2>(to, first),
             }

@@ -3,7 +3,9 @@
 //! The compiler vectorizes plain loops over slices, but only with instructions that every CPU of
 //! the target has: SSE2 on x86-64, while this CPU may have AVX-512. So [`vectorize`] compiles a hot
 //! loop for SSE2, AVX2 and AVX-512 and runs the widest version that the CPU has. Loops over f64,
-//! the tests' oracle, are compiled for SSE2 only, which halves the time that a build takes.
+//! which tests compute in, are the same text compiled for SSE2 only, which halves the time that a
+//! build takes. So where f64 judges f32 it judges rounding and instructions, not the text: that is
+//! compared with plain definitions.
 //!
 //! What a plain loop cannot express, such as keeping a tile in registers, is written with
 //! [`Lanes`], one type for each register width, and run by [`run_widest`].

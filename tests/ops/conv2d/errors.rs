@@ -57,7 +57,7 @@ fn errors() {
     );
     assert_starts(
         &error(&input, &w, &b, with(|w| w.padding = [usize::MAX, 0])),
-        "conv2d: window expects sizes that an address can count, got Window",
+        "conv2d: window expects padding, dilation and stride whose sizes fit in an isize, got Window",
     );
     let w64 = Var::from(Tensor::zeros([8, 3, 3, 6], DType::F64));
     starts(

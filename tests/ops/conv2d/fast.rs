@@ -66,8 +66,9 @@ fn fewer_multiplications_give_the_same() {
             ("dx", &got[1], &want[1], taps * ends),
             ("dw", &got[2], &want[2], pixels),
         ] {
-            // As above: sums of so many products, rounded on the way. A scheme adds a handful of
-            // roundings to each.
+            // Partial sums are about sqrt(terms), and as many roundings of those add up like a
+            // random walk; Winograd's transforms add a handful to each. `ends` is the channels of
+            // both sides, so that one bound serves y and dx.
             let bound = 2.0 * f64::from(f32::EPSILON) * terms as f64;
             for (got, want) in got.iter().zip(want) {
                 assert!(
@@ -79,9 +80,9 @@ fn fewer_multiplications_give_the_same() {
     }
 }
 
-/// What keeps x alone gives the bits of its two parts, in the backward pass too, and so it does without
-/// dropout: also where GELU is made a piece at a time, by a kernel of one pixel, in products of few
-/// and many terms, rows and columns.
+/// What keeps x alone gives the bits of its two parts, in the backward pass too, and so it does
+/// without dropout: also where GELU is made a piece at a time, by a kernel of one pixel, in
+/// products of few and many terms, rows and columns.
 #[test]
 fn gelu_dropout_made_again_is_the_same() {
     let cases: [([usize; 4], [usize; 4], DType); 9] = [

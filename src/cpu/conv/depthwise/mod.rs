@@ -9,11 +9,11 @@
 //!         y[i + 0..8] += w[tap] x[window of (i + 0..8), tap]
 //! ```
 //!
-//! What makes it fast: an accumulator takes all taps before it is stored, a vector of weights serves
-//! eight outputs, and in the copy a window's pixels are close together, in L1. In the image they
-//! are as far apart as there are channels: with 256 of f32, all compete for 4 of the 64 sets of an
-//! L1 cache, which do not hold an 8 x 8 window. Image and outputs are read and written in their
-//! order, many channels of a pixel at once; 16 at a time would wait for memory.
+//! What makes it fast: an accumulator takes all taps before it is stored, a vector of weights
+//! serves eight outputs, and in the copy a window's pixels are close together, in L1. In the image
+//! they are as far apart as there are channels: with 256 of f32, all compete for 4 of the 64 sets
+//! of an L1 cache, which do not hold an 8 x 8 window. Image and outputs are read and written in
+//! their order, many channels of a pixel at once; 16 at a time would wait for memory.
 //!
 //! The weight's gradient ([`weight`]) has accumulators for taps instead of outputs.
 
@@ -31,18 +31,22 @@ use crate::{Float, Stored};
 /// Channels that are computed together: one vector of AVX-512, a cache line of f32.
 const BLOCK: usize = 16;
 
-/// Elements of a copy that stays in the L2 cache, beside what it is made of and what is made of it.
-const L2_ELEMENTS: usize = 1 << 18;
+/// Elements of a zero-padded copy that channels are taken together for: 1 MiB of f32, the L2 cache
+/// that a core of a large CPU has.
+const PADDED_COPY_ELEMENTS: usize = 1 << 18;
 
-/// How many blocks of channels are copied together, for so many elements of each: as many as stay in
-/// the L2 cache, in equal shares.
+/// How many blocks of channels are copied together, for so many elements of each: as many as stay
+/// in the L2 cache, in equal shares.
 fn strip(channels: usize, elements: usize) -> usize {
-    let (blocks, fit) = (channels.div_ceil(BLOCK), L2_ELEMENTS / elements.max(1));
+    let (blocks, fit) = (
+        channels.div_ceil(BLOCK),
+        PADDED_COPY_ELEMENTS / elements.max(1),
+    );
     blocks.div_ceil(blocks.div_ceil(fit.max(1)).max(1)).max(1)
 }
 
-/// Elements from one block of channels to the next, of so many pixels: an odd number of cache lines,
-/// so that the same pixel of all blocks is not in one set of a cache.
+/// Elements from one block of channels to the next, of so many pixels: an odd number of cache
+/// lines, so that the same pixel of all blocks is not in one set of a cache.
 fn plane(pixels: usize) -> usize {
     (pixels | 1) * BLOCK
 }

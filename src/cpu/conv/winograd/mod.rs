@@ -30,11 +30,13 @@
 //! ```
 //!
 //! With few channels the transforms are most of the work, and [`in_registers`] keeps transformed
-//! inputs in L1 and products in registers. All coefficients are 0, 1, -1 and 1/2, so for each axis
-//! an input transform adds one rounding, a filter transform two and an output transform two, and no
-//! factor is large: in `tests/ops/conv2d.rs` f32 results are within 2 eps times the number of terms
-//! of f64's, as those of plain sums are. Larger tiles, such as F(4, 3), have coefficients up to 8
-//! and are less exact.
+//! inputs in L1 and products in registers.
+//!
+//! **Rounding.** All coefficients are 0, 1, -1 and 1/2. So for each axis an input transform adds
+//! one rounding, a filter transform two and an output transform two, and no factor is large. Results
+//! are about as exact as plain sums: `tests/ops/conv2d/fast.rs` holds them within 2 eps times the
+//! number of terms of what f64 gives. Larger tiles, such as F(4, 3), have coefficients up to 8 and
+//! are less exact.
 //!
 //! A strided convolution is split into components of stride 1 ([`polyphase`]), a transposed one by
 //! output phase. So a kernel of 4 x 4 with stride 2 is four kernels of 2 x 2, in either direction.

@@ -17,6 +17,14 @@
 //!                | 0  1  0 -1 |       |  0    0    1  |
 //! ```
 //!
+//! Written out, F(2, 3) is four products:
+//!
+//! ```text
+//! m0 = (x0 - x2) g0                       m1 = (x1 + x2) (g0 + g1 + g2) / 2
+//! m2 = (x2 - x1) (g0 - g1 + g2) / 2       m3 = (x1 - x3) g2
+//! y0 = m0 + m1 + m2                       y1 = m1 - m2 - m3
+//! ```
+//!
 //! Along both axes that is F(2x2, rxr), Y = A^T [(G g G^T) * (B^T X B)] A, and its gradient with
 //! respect to g is G^T [(A dY A^T) * (B^T X B)] G.
 
