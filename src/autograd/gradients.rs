@@ -1,5 +1,5 @@
-//! `Gradients`: what a backward pass returns. Nothing is hidden in the tensors, so there is nothing
-//! to zero.
+//! `Gradients`: what a backward pass returns. Tensors hold no gradient, so there is none to reset
+//! between steps, as PyTorch's `zero_grad` does.
 
 use std::collections::BTreeMap;
 

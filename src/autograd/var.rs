@@ -61,10 +61,14 @@ pub trait Backward: Send {
     /// in the order of the inputs.
     ///
     /// That is dy times the matrix of the partial derivatives of the output by the input: how the
-    /// loss moves with each element of the input. `None` is a gradient of zero. Where `wanted[i]`
-    /// is false the gradient of input i is not needed: return `None` and save the work. Each
-    /// returned gradient has its input's shape and dtype; for an input of 16 bits it may be f32, as
-    /// that of a weight is, a sum over all pixels of a batch.
+    /// loss moves with each element of the input. dy has the output's shape, and its dtype unless
+    /// [`Backward::takes_f32`]. It is yours: hand it on, consume it or drop it. Its memory may be
+    /// shared with other tensors; writing to shared memory copies it first.
+    ///
+    /// `None` is a gradient of zero. Where `wanted[i]` is false the gradient of input i is not
+    /// needed: return `None` and save the work. Each returned gradient has its input's shape and
+    /// dtype; for an input of 16 bits it may be f32, as that of a weight is, a sum over all pixels
+    /// of a batch.
     ///
     /// # Errors
     /// Whatever computing it may run into; the backward pass ends there.

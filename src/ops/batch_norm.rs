@@ -87,8 +87,9 @@ impl Default for BatchNormOptions<'_> {
 /// **Backward**: with N elements a channel, dbeta = sum dy, dgamma = sum dy xhat, dx = gamma / std
 /// (dy - dbeta / N - xhat dgamma / N), or gamma / std dy where the statistics are given; dresidual
 /// = dy. Where var + eps is 0, 1 / std counts as 0: y is beta, dx and dgamma are 0.
-/// **Saves**: x, and mean and variance of each channel. With a residual and the batch's own
-/// statistics, on the CPU, y and the residual instead of x: xhat = (y - residual - beta) / gamma.
+/// **Saves**: x, gamma, and mean and variance of each channel. With a residual and the batch's own
+/// statistics, on the CPU, y, the residual and beta instead of x: xhat = (y - residual - beta) /
+/// gamma.
 /// The op before made the residual and the op after reads y, so that both are mostly in memory
 /// anyway, while x would be kept for this op alone. Where that would lose digits x itself is saved:
 /// in 16 bits, and where in some channel the largest |y| + 2 |beta| is 256 |gamma| or more, so
@@ -242,11 +243,12 @@ impl Forward<'_> {
 /// error of xhat <= u ((|y| + 2 |beta|) / |gamma| + 6 |xhat|)
 /// ```
 ///
-/// The last term would be there even if x itself were saved. In f32 u is 2^-24, so this limit keeps
-/// the first term below 2^-16, and the spread of xhat is 1. In training the papers' models the
-/// ratio stays below about 40, so y is saved. At a ratio of 40 xhat would be off by 16 % in bf16,
-/// where u is 2^-8: with 16 bits x is always saved. With statistics of another batch the spread of
-/// xhat can be anything, and the bound says nothing.
+/// A term like the last, but smaller, would be there even if x itself were saved. Not counted is
+/// the rounding of the coefficients (mean, gamma / std, beta), which x would suffer alike. In f32 u
+/// is 2^-24, so this limit keeps the first term below 2^-16, and the spread of xhat is 1. In
+/// training the papers' models the ratio stays below about 40, so y is saved. At a ratio of 40 xhat
+/// would be off by 16 % in bf16, where u is 2^-8: with 16 bits x is always saved. With statistics
+/// of another batch the spread of xhat can be anything, and the bound says nothing.
 const LARGEST_RATIO: f64 = 256.0;
 
 /// Whether xhat = (y - residual - beta) / gamma is exact enough in every channel, of which

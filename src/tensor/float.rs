@@ -57,8 +57,9 @@ pub trait Float:
     }
 }
 
-/// A storage type, and its compute type: bf16 takes half the memory of f32, and is converted to f32
-/// for every computation.
+/// A storage type, and its compute type: bf16 takes half the memory of f32, and is computed with in
+/// f32. (Products of bf16 are multiplied as they are stored where the CPU does that faster, and
+/// summed in f32, which gives the exact products all the same.)
 pub trait Stored: Element {
     /// The type that it is computed in.
     type Compute: Float;

@@ -1,5 +1,8 @@
 //! How the outputs of a convolution are cut into tasks: bands of rows of one image, or whole
 //! images.
+//!
+//! The cut depends on sizes alone, and each output is summed by one task, so any number of threads
+//! gives the same bits. (A weight's gradient is cut in `weight`; Winograd's tasks in `winograd`.)
 
 use std::ops::Range;
 
@@ -12,8 +15,8 @@ use crate::{Element, Stored};
 /// copy fewer rows twice.
 const TASKS: usize = 64;
 
-/// Elements of a task's zero-padded copy, at most: 1 MiB of f32, the L2 cache that a core of a
-/// large CPU has.
+/// Elements of a task's zero-padded copy to aim at: 1 MiB of f32, the L2 cache that a core of a
+/// large CPU has. A task that is worth starting may take more.
 const PADDED_COPY_ELEMENTS: usize = 1 << 18;
 
 /// The size of a task.
@@ -33,7 +36,8 @@ impl TaskSplit {
         let min_task = plan.tuning.min_task;
         // Limit 1: a task is worth starting.
         let worth_starting = min_task.div_ceil(multiply_adds(1).max(1));
-        // Limit 2: not many more tasks than TASKS, as long as a band's copy stays in the L2 cache.
+        // Limit 2: as many rows as make about TASKS tasks, fewer if their copy would not stay in
+        // the L2 cache. Where the two disagree, limit 1 wins.
         let padded = plan.padded_elements(0..h).max(1);
         let in_l2 = PADDED_COPY_ELEMENTS.saturating_mul(h) / padded;
         let share = h.div_ceil(TASKS.div_ceil(plan.geometry.n)).min(in_l2);

@@ -34,10 +34,11 @@
 //!    (k / s)^2 multiplications for each input channel, on average, instead of k^2.
 //! 4. Kernels that split into 3 x 3 or 2 x 2 ones of stride 1 take 2.25 and 1.8 times fewer
 //!    multiplications ([`winograd`]).
-//! 5. Padding costs no branch in an inner loop: what a task reads is copied with its zeros
-//!    ([`padded`]), unless all of it lies inside the image; Winograd's transforms read a whole tile
-//!    after one check, and at the border ask a bit for each pixel, once for a vector of channels;
-//!    the weight's gradients by im2col know for each row which pixels exist.
+//! 5. Padding costs no branch in the multiply-add loops. Indirect convolutions read the image itself
+//!    where it holds all that a task reads, as it is multiplied, else a zero-padded copy
+//!    ([`padded`]); depthwise ones always copy, into blocks of channels. Winograd's transforms read
+//!    a whole tile after one check, and branch at the border only, once for a pixel and a vector of
+//!    channels. The weight's gradients by im2col know for each row which pixels exist.
 //! 6. The bias is added where y is computed, as a pass of its own would read and write all of y
 //!    again: the accumulators of the first block of terms start from it, and Winograd's output
 //!    transform adds it. The statistics for a BatchNorm behind a transposed convolution are taken
@@ -187,7 +188,7 @@ enum Algorithm {
 const WINOGRAD_CHANNELS: usize = 32 * 64;
 
 /// Output channels up to which Winograd's algorithm runs in registers. Every three tiles read the
-/// filters of all of them: 72 KiB for 32 x 64 channels.
+/// filters of all of them: 72 KiB for 32 x 64 channels, which stay in L2.
 const IN_REGISTERS_CHANNELS_OUT: usize = 64;
 
 /// Elements of the largest zero-padded copy that a task may take.

@@ -33,15 +33,19 @@ impl Size {
     }
 }
 
-/// Rows of a tile of C, at most, with two vectors of columns: 16 of the 32 registers of AVX-512 and
-/// NEON accumulate. For each term they take 16 FMAs and 10 loads (two vectors of B, eight elements
-/// of A), so two FMA units are busy for 8 cycles and two load ports for 5, and 16 sums are more
-/// than the FMAs under way in two units (latency 4). A taller tile would gain nothing, and leave
-/// more of its rows empty where C has few.
+/// The most rows that a tile of C has. Such a tile is two vectors wide: 16 of the 32 registers of
+/// AVX-512 and NEON accumulate. For each term they take 16 FMAs and 10 loads (two vectors of B,
+/// eight elements of A), so two FMA units are busy for 8 cycles (one, where a CPU has only one for
+/// 512 bits, for 16) and two load ports for 5, and 16 sums are more than the FMAs under way in two
+/// units (latency 4). A taller tile would gain nothing, and leave more of its rows empty where C
+/// has few.
 pub(crate) const MR: usize = 8;
 
 /// Rows of a tile two vectors wide in the 16 registers of AVX2: 12 accumulators, 2 vectors of B and
-/// one element of A are 15.
+/// one element of A are 15. For each term that is 12 FMAs and 8 loads, 6 cycles of two FMA units
+/// and 4 of two load ports, and 12 sums are more than the 8 FMAs under way. (4 rows of three
+/// vectors would take 16 registers and have 7 loads; panels of B would no longer be halves of
+/// AVX-512's.)
 pub(super) const MR_AVX2: usize = 6;
 
 /// Columns of a packed panel of B: 32, or 16 where C is accumulated in f64. That is two vectors of

@@ -17,7 +17,8 @@
 //! The loops have BLIS's numbers. Loop 3 is outside of loop 4 here, so that a task owns its rows of
 //! C; and there is no loop 5 over NC columns, as the operands of a network's layers are small
 //! enough for the whole of B to be packed at once. Up to 256 KiB of it stay in L2; more comes from
-//! L3, once for each task. `blocking` has the sizes.
+//! L3, once for each task. Most tasks have fewer rows than one batch; batches matter where there
+//! are few terms and columns, so that a task has many rows. `blocking` has the sizes.
 //!
 //! With AVX2, whose registers hold half a panel, loop 2 takes a panel in two halves.
 //!

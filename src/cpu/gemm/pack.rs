@@ -323,17 +323,21 @@ pub(super) enum ALayout {
 }
 
 /// Elements of a cache line of f32. Rows of a copy are set apart by a line more than they need, and
-/// columns by `m | LINE`, an odd number of lines and a rest: a power of two between them would put
-/// all of them into the same few sets of the caches.
+/// columns by `m | LINE`, whose number of whole lines is odd, so that neighbouring columns begin in
+/// different sets of the caches. A power of two between them would put all of them into the same
+/// few.
 const LINE: usize = 16;
 
 /// Columns of B from which on A is read often enough that cache misses cost more than a copy.
 const MANY_COLUMNS: usize = 128;
 
-/// Bytes between rows, and between columns, from which on A is copied. With such strides, powers of
-/// two share few cache sets, and others take a page for each row: what is read for one panel of B
-/// is evicted before the next.
+/// Bytes between rows from which on A is copied. Each row is in a page of its own then, and rows
+/// that are a power of two apart share few cache sets: what is read for one panel of B is evicted
+/// before the next.
 const CONFLICT_ROWS: usize = 4096;
+
+/// The same for an A that lies column by column, of which a tile reads half a cache line for each
+/// term: KC = 128 terms that are 512 bytes apart are 128 lines in 8 of L1's 64 sets, which hold 64.
 const CONFLICT_COLUMNS: usize = 512;
 
 impl ALayout {
@@ -363,7 +367,8 @@ impl ALayout {
         }
         if F::DTYPE != T::DTYPE {
             return match a.col_stride {
-                1 if [a.row_stride, terms] == [k; 2] => rows(k, true),
+                // Rows follow one another and are taken whole.
+                1 if a.row_stride == k && terms == k => rows(k, true),
                 1 => rows(terms + LINE, false),
                 stride if stride == m => columns(m, true),
                 _ => columns(m | LINE, false),

@@ -33,15 +33,12 @@ const BLOCK: usize = 16;
 
 /// Elements of a zero-padded copy that channels are taken together for: 1 MiB of f32, the L2 cache
 /// that a core of a large CPU has.
-const PADDED_COPY_ELEMENTS: usize = 1 << 18;
+const STRIP_ELEMENTS: usize = 1 << 18;
 
 /// How many blocks of channels are copied together, for so many elements of each: as many as stay
 /// in the L2 cache, in equal shares.
 fn strip(channels: usize, elements: usize) -> usize {
-    let (blocks, fit) = (
-        channels.div_ceil(BLOCK),
-        PADDED_COPY_ELEMENTS / elements.max(1),
-    );
+    let (blocks, fit) = (channels.div_ceil(BLOCK), STRIP_ELEMENTS / elements.max(1));
     blocks.div_ceil(blocks.div_ceil(fit.max(1)).max(1)).max(1)
 }
 

@@ -6,8 +6,8 @@
 //! y0 = x0 g0 + x1 g1        y1 = x1 g0 + x2 g1,
 //! ```
 //!
-//! take four multiplications as they stand, and three if inputs and taps are added first. This is
-//! F(2, 2):
+//! take four multiplications as they stand. Both need a part of x1 (g0 + g1): computed once, with
+//! what each output has too much of it taken away, they take three. This is F(2, 2):
 //!
 //! ```text
 //! m0 = (x0 - x1) g0         m1 = x1 (g0 + g1)         m2 = (x1 - x2) g1
@@ -33,13 +33,15 @@
 //! inputs in L1 and products in registers.
 //!
 //! **Rounding.** All coefficients are 0, 1, -1 and 1/2. So for each axis an input transform adds
-//! one rounding, a filter transform two and an output transform two, and no factor is large. Results
-//! are about as exact as plain sums: `tests/ops/conv2d/fast.rs` holds them within 2 eps times the
-//! number of terms of what f64 gives. Larger tiles, such as F(4, 3), have coefficients up to 8 and
-//! are less exact.
+//! one rounding, a filter transform two and an output transform two, and no factor is large.
+//! Results are about as exact as plain sums: `tests/ops/conv2d/fast.rs` holds them within 2 eps
+//! times the number of terms of what f64 gives. Larger tiles, such as F(4, 3), have coefficients up
+//! to 8 and are less exact.
 //!
 //! A strided convolution is split into components of stride 1 ([`polyphase`]), a transposed one by
-//! output phase. So a kernel of 4 x 4 with stride 2 is four kernels of 2 x 2, in either direction.
+//! output phase. So a kernel of 4 x 4 with stride 2 is
+//! four kernels of 2 x 2: components that are summed (conv2d), or phases whose outputs are
+//! interleaved (conv_transpose2d).
 //!
 //! Source: S. Winograd, "Arithmetic Complexity of Computations" (1980); A. Lavin and S. Gray, "Fast
 //! Algorithms for Convolutional Neural Networks" (arXiv 1509.09308).
