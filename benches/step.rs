@@ -47,10 +47,7 @@ fn bench() -> Result<()> {
     let config = Config {
         channels: number(&m, "channels")?,
         size: number(&m, "size")?,
-        task: Task::Classify {
-            classes: number(&m, "classes")?,
-        },
-        ..Config::parse(value(&m, "model"))?
+        ..Config::parse(value(&m, "model"))?.with_outputs(number(&m, "classes")?)
     };
     let gpu = |flag: &str| match device {
         Device::Cuda(ordinal) => Ok(ordinal),
@@ -171,17 +168,21 @@ impl Load {
     fn new(config: &Config, batch: usize, device: Device, precision: Precision) -> Result<Load> {
         let (model, mut params) = config.build(DType::F32, &Rng::new(0))?;
         params.to_device(device)?;
-        let Task::Classify { classes } = config.task else {
-            return Err(Error::Argument("classification only".into()));
+        let size = config.size;
+        let (classes, places) = match config.task {
+            Task::Classify { classes } => (classes, vec![batch]),
+            Task::Segment { classes } => (classes, vec![batch, size, size]),
+            Task::Upscale { .. } => return Err(Error::Argument("classes only".into())),
         };
         let images = Tensor::normal(
-            [batch, config.size, config.size, config.channels],
+            [batch, size, size, config.channels],
             0.0,
             1.0,
             DType::F32,
             &Rng::new(1),
         );
-        let labels = Tensor::from_vec((0..batch).map(|i| (i % classes) as i64).collect(), [batch])?;
+        let labels = (0..places.iter().product()).map(|i| (i % classes) as i64);
+        let labels = Tensor::from_vec(labels.collect(), places)?;
         let optimizer = Optimizer::new("adamw".parse::<Method>()?, &params)?;
         let optimizer = if precision.scales_loss() {
             optimizer.with_loss_scaling()?

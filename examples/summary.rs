@@ -61,9 +61,9 @@ fn command() -> Command {
         .arg(
             Arg::new("head")
                 .long("head")
-                .default_value("classify")
+                .value_name("TASK")
                 .value_parser(["classify", "segment", "upscale"])
-                .help("The task"),
+                .help("The task [default: classify, or segment where the model does nothing else]"),
         )
 }
 
@@ -72,17 +72,18 @@ fn config(m: &ArgMatches) -> Result<Config> {
     let number = |name: &str| m.get_one::<u64>(name).map(|&n| n as usize);
     let text = |name: &str| m.get_one::<String>(name).map(String::as_str);
 
-    let task = match (text("head"), number("classes")) {
-        (Some("segment"), classes) => Task::Segment { classes: classes.unwrap_or(10) },
-        (Some("upscale"), channels) => Task::Upscale { channels: channels.unwrap_or(3) },
-        (_, classes) => Task::Classify { classes: classes.unwrap_or(10) },
+    let mut config = Config::parse(text("NAME").unwrap_or_default())?;
+    config.task = match text("head") {
+        Some("segment") => Task::Segment { classes: 10 },
+        Some("upscale") => Task::Upscale { channels: 3 },
+        Some(_) => Task::Classify { classes: 10 },
+        None => config.task,
     };
-    let mut config = Config {
-        channels: number("channels").unwrap_or(3),
-        size: number("size").unwrap_or(32),
-        task,
-        ..Config::parse(text("NAME").unwrap_or_default())?
-    };
+    config.channels = number("channels").unwrap_or(3);
+    config.size = number("size").unwrap_or(32);
+    if let Some(outputs) = number("classes") {
+        config = config.with_outputs(outputs);
+    }
     for setting in ["ff", "mult"] {
         if let Some(n) = number(setting) {
             config = config.with(setting, n)?;

@@ -71,6 +71,24 @@ impl Config {
         }
     }
 
+    /// The same with this many outputs, whatever its task: classes of the image or of each pixel, or
+    /// channels of the larger image.
+    ///
+    /// ```
+    /// use wavemix::models::{Config, Task};
+    /// let streets = Config::parse("UNet-ResNet-18")?.with_outputs(19);
+    /// assert_eq!(streets.task, Task::Segment { classes: 19 });
+    /// # Ok::<(), wavemix::Error>(())
+    /// ```
+    #[must_use]
+    pub fn with_outputs(mut self, outputs: usize) -> Config {
+        let (Task::Classify { classes: own }
+        | Task::Segment { classes: own }
+        | Task::Upscale { channels: own }) = &mut self.task;
+        *own = outputs;
+        self
+    }
+
     /// The same with another value of a setting of its architecture, which is written as on the
     /// command line: `with("ff", 256)`, `with("mixing", "level:2")`.
     ///

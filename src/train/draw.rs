@@ -50,7 +50,8 @@ impl Trainer {
         Ok(())
     }
 
-    /// The curves of loss and, of a classifier, accuracy.
+    /// The curves of loss and, of a classifier, accuracy; of maps of classes, mIoU and, apart from it,
+    /// the papers' ratio.
     fn draw_curves(&self, lines: &[Value]) -> Result<()> {
         let curve = |&(name, key): &(&str, &str)| {
             let points = lines.iter().filter(|line| line["phase"] != "best");
@@ -79,13 +80,17 @@ impl Trainer {
             ("validation", "val_top1"),
             ("test", "test_top1"),
             ("test, top 5", "test_top5"),
-            ("validation, mIoU", "val_miou"),
-            ("test, mIoU", "test_miou"),
-            ("test, papers' ratio", "test_papers_iou"),
+        ];
+        let ious = [("validation", "val_miou"), ("test", "test_miou")];
+        let papers_ious = [
+            ("validation", "val_papers_iou"),
+            ("test", "test_papers_iou"),
         ];
         let mut panels = vec![
             panel("loss", false, &losses),
             panel("accuracy", true, &accuracies),
+            panel("mIoU", true, &ious),
+            panel("papers-iou", true, &papers_ious),
         ];
         panels.retain(|panel| !panel.curves.is_empty());
         let (model, set) = (&self.description.name, self.data.train.data().name());
