@@ -29,6 +29,8 @@ pub mod optimizers;
 pub mod shapes;
 #[path = "../book/solutions/slope.rs"]
 pub mod slope;
+#[path = "../book/solutions/sure.rs"]
+pub mod sure;
 #[path = "../book/solutions/tensors.rs"]
 pub mod tensors;
 #[path = "../book/solutions/wavelets.rs"]
@@ -52,6 +54,8 @@ mod optimizers_tests;
 mod shapes_tests;
 #[path = "../book/exercises/tests/slope.rs"]
 mod slope_tests;
+#[path = "../book/exercises/tests/sure.rs"]
+mod sure_tests;
 #[path = "../book/exercises/tests/tensors.rs"]
 mod tensors_tests;
 #[path = "../book/exercises/tests/wavelets.rs"]

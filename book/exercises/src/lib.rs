@@ -18,6 +18,7 @@ pub mod fast;
 pub mod optimizers;
 pub mod shapes;
 pub mod slope;
+pub mod sure;
 pub mod tensors;
 pub mod wavelets;
 pub mod wavemix_lite;
