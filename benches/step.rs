@@ -120,7 +120,7 @@ fn value<'a>(m: &'a ArgMatches, name: &str) -> &'a str {
 fn print_json(config: &Config, load: &Load, threads: usize, rates: [f64; 2]) -> Result<()> {
     let line = serde_json::json!({
         "model": config.name(),
-        "batch": load.labels.elements(),
+        "batch": load.batch(),
         "threads": threads,
         "precision": load.precision.to_string(),
         "device": load.params.device().to_string(),
@@ -134,7 +134,7 @@ fn print_json(config: &Config, load: &Load, threads: usize, rates: [f64; 2]) -> 
 
 /// The same for people.
 fn print(config: &Config, load: &Load, threads: usize, [train, infer]: [f64; 2]) -> Result<()> {
-    let (batch, peak) = (load.labels.elements(), load.peak_bytes() >> 20);
+    let (batch, peak) = (load.batch(), load.peak_bytes() >> 20);
     writeln!(
         Stdout,
         "{config}, batch {batch}, {threads} threads: training {train:.0} images/s, inference {infer:.0} images/s"
@@ -265,6 +265,11 @@ impl Load {
         logits.to_device(Device::Cpu).map(drop)
     }
 
+    /// Images of a step.
+    fn batch(&self) -> usize {
+        self.images.shape()[0]
+    }
+
     /// The most memory held so far: on a GPU in tensors, else resident.
     fn peak_bytes(&self) -> usize {
         match self.params.device() {
@@ -282,7 +287,7 @@ impl Load {
         let image = config
             .summary([config.size, config.size], self.precision)?
             .saved_bytes();
-        Ok(Some(image * self.labels.elements()))
+        Ok(Some(image * self.batch()))
     }
 
     /// Images a second by the median time of a step.
@@ -291,7 +296,7 @@ impl Load {
         step(self)?;
         let mut times = self.times(step, TIME)?;
         times.sort_by(f64::total_cmp);
-        Ok(self.labels.elements() as f64 / times[times.len() / 2])
+        Ok(self.batch() as f64 / times[times.len() / 2])
     }
 
     /// Times of at least two steps, and of at least `time` together, in seconds.
@@ -377,7 +382,7 @@ fn kernels(load: &mut Load, ordinal: usize) -> Result<()> {
         (0..STEPS).try_for_each(|_| load.work(&rng).map(drop))
     })?;
     let all: f64 = times.iter().map(|time| time.seconds).sum();
-    let (batch, ms) = (load.labels.elements(), all * 1e3 / STEPS as f64);
+    let (batch, ms) = (load.batch(), all * 1e3 / STEPS as f64);
     writeln!(
         Stdout,
         "{}: copies {:.0} GB/s read and written; products of {} {:.1} TFLOP/s from registers by our instruction, {:.1} by cuBLAS",
