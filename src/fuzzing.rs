@@ -12,6 +12,7 @@ mod numbers;
 pub use convolution::convolution;
 pub use geometry::geometry;
 
+use crate::data::on_demand::pickle::{self, Item};
 use crate::data::on_demand::store::tar_members;
 use crate::data::on_demand::{npz, places365, tiny_imagenet};
 use crate::data::{Split, archive, cifar, emnist, idx, picture::picture, stl10, svhn};
@@ -39,6 +40,7 @@ pub const TARGETS: &[Target] = &[
     ("jpeg", jpeg),
     ("lists", lists),
     ("npy", npy),
+    ("pickle", pickle),
     ("safetensors", safetensors),
     ("stl10", stl10),
     ("svhn", svhn),
@@ -114,6 +116,19 @@ pub fn lists(bytes: &[u8]) {
 pub fn npy(bytes: &[u8]) {
     if let Ok(values) = npz::integers(Path::new("fuzz"), bytes) {
         assert!(values.len() <= bytes.len());
+    }
+}
+
+/// Python's pickles of dictionaries of arrays.
+pub fn pickle(bytes: &[u8]) {
+    let length = bytes.len() as u64;
+    let items = pickle::parse(Path::new("fuzz"), Cursor::new(bytes), length);
+    for (_, item) in items.iter().flatten() {
+        match item {
+            Item::Integers(list) => assert!(list.len() <= bytes.len()),
+            Item::Array(array) => assert!(array.bytes.start + array.bytes.size <= length),
+            Item::Other => (),
+        }
     }
 }
 

@@ -15,6 +15,8 @@ mod cityscapes;
 mod classes;
 #[path = "on_demand/imagenet64.rs"]
 mod imagenet64;
+#[path = "on_demand/pickles.rs"]
+mod pickles;
 #[path = "on_demand/tiny_imagenet.rs"]
 mod tiny_imagenet;
 

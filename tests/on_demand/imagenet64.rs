@@ -1,6 +1,7 @@
-//! ImageNet 64x64, from NumPy's files.
+//! ImageNet 64x64, from NumPy's files and from pickles.
 
 use super::*;
+use pickles::pickled;
 
 /// An array: a header of 128 bytes, as NumPy writes it, and the values.
 fn npy(dtype: &str, shape: &str, values: &[u8]) -> Vec<u8> {
@@ -10,10 +11,13 @@ fn npy(dtype: &str, shape: &str, values: &[u8]) -> Vec<u8> {
 }
 
 /// Byte i of image n is `first + n + i`, wrapped.
-fn data(first: usize, count: usize) -> Vec<u8> {
+fn bytes(first: usize, count: usize) -> Vec<u8> {
     let image = |n: usize| (0..12_288).map(move |i| (first + n + i) as u8);
-    let values: Vec<u8> = (0..count).flat_map(image).collect();
-    npy("|u1", &format!("({count}, 12288)"), &values)
+    (0..count).flat_map(image).collect()
+}
+
+fn data(first: usize, count: usize) -> Vec<u8> {
+    npy("|u1", &format!("({count}, 12288)"), &bytes(first, count))
 }
 
 fn labels(labels: &[i64]) -> Vec<u8> {
@@ -33,28 +37,43 @@ fn npz(stored: bool, data: Vec<u8>, labels: Vec<u8>) -> Vec<u8> {
     }
 }
 
-/// Batch i has a stored image of label i and, where i is even, a second one of label 1000.
-fn write_set(folder: &Folder, train: [&str; 2], val: &str) {
+/// Batch i has an image of label i and, where i is even, a second one of label 1000. The files are
+/// pickles where nothing stands behind their names; of NumPy's, every third is deflated.
+pub fn write_set(folder: &Folder, train: [&str; 2], val: &str, ending: &str) {
+    let file = |i: i64, own: &[i64]| match ending {
+        "" => pickled(
+            &bytes(10 * i as usize, own.len()),
+            12_288,
+            own,
+            Some(&[0.5]),
+        ),
+        _ => npz(i % 3 != 0, data(10 * i as usize, own.len()), labels(own)),
+    };
     for i in 1..=10 {
         let own = if i % 2 == 0 { vec![i, 1000] } else { vec![i] };
-        let npz = npz(i % 3 != 0, data(10 * i as usize, own.len()), labels(&own));
         let within = train[usize::from(i > 5)];
-        folder.write(&format!("{within}train_data_batch_{i}.npz"), &npz);
+        folder.write(
+            &format!("{within}train_data_batch_{i}{ending}"),
+            &file(i, &own),
+        );
     }
-    folder.write(
-        &format!("{val}val_data.npz"),
-        &npz(true, data(0, 1), labels(&[77])),
-    );
+    folder.write(&format!("{val}val_data{ending}"), &file(0, &[77]));
 }
 
 #[test]
 fn imagenet64_is_read_where_it_lies_and_from_memory() {
     let folder = Folder::new("imagenet64");
     let parts = ["Imagenet64_train_part1_npz/", "Imagenet64_train_part2_npz/"];
-    write_set(&folder, parts, "Imagenet64_val_npz/");
+    write_set(&folder, parts, "Imagenet64_val_npz/", ".npz");
     let flat = Folder::new("imagenet64-flat");
-    write_set(&flat, ["", ""], "");
-    for dir in [folder.path(), flat.path()] {
+    write_set(&flat, ["", ""], "", ".npz");
+    let pickled = Folder::new("imagenet64-pickled");
+    let parts = ["Imagenet64_train_part1/", "Imagenet64_train_part2/"];
+    write_set(&pickled, parts, "Imagenet64_val/", "");
+    let pickled_flat = Folder::new("imagenet64-pickled-flat");
+    write_set(&pickled_flat, ["", ""], "", "");
+    for folder in [&folder, &flat, &pickled, &pickled_flat] {
+        let dir = folder.path();
         let set = Source::ImageNet64.open(dir, None).unwrap();
         assert_eq!((set.train.len(), set.test.len()), (15, 1));
         assert_eq!(
@@ -87,7 +106,7 @@ fn imagenet64_is_read_where_it_lies_and_from_memory() {
 #[test]
 fn wrong_arrays_are_told_apart() {
     let folder = Folder::new("imagenet64-wrong");
-    write_set(&folder, ["", ""], "");
+    write_set(&folder, ["", ""], "", ".npz");
     let dir = folder.path().display().to_string();
     let said = |bytes: &[u8]| {
         folder.write("val_data.npz", bytes);
@@ -146,7 +165,9 @@ fn wrong_arrays_are_told_apart() {
     assert_eq!(
         said,
         "DIR: ImageNet 64x64 is not whole: Imagenet64_train_part2_npz/train_data_batch_7.npz or \
-         Imagenet64_train_npz/train_data_batch_7.npz or train_data_batch_7.npz missing"
+         Imagenet64_train_npz/train_data_batch_7.npz or train_data_batch_7.npz or \
+         Imagenet64_train_part2/train_data_batch_7 or Imagenet64_train/train_data_batch_7 or \
+         train_data_batch_7 missing"
     );
 }
 
@@ -154,7 +175,7 @@ fn wrong_arrays_are_told_apart() {
 fn labels_of_any_width_are_read() {
     for (name, width) in [("|u1", 1), ("<i2", 2), ("<u4", 4), ("<i8", 8)] {
         let folder = Folder::new("imagenet64-widths");
-        write_set(&folder, ["", ""], "");
+        write_set(&folder, ["", ""], "", ".npz");
         let values: Vec<u8> = [5i64, 100]
             .iter()
             .flat_map(|v| v.to_le_bytes()[..width].to_vec())

@@ -12,6 +12,7 @@ pub(super) mod cityscapes;
 pub(super) mod imagenet64;
 pub(super) mod inaturalist;
 pub(crate) mod npz;
+pub(crate) mod pickle;
 mod pictures;
 pub(crate) mod places365;
 pub(super) mod root;

@@ -25,18 +25,18 @@ pub(super) struct Npz {
 }
 
 /// Rows of bytes: where they lie on the disk, or in memory, if they were compressed.
-pub(super) enum Rows {
+pub(crate) enum Rows {
     Disk { path: PathBuf, start: u64 },
     Memory { bytes: Vec<u8>, start: usize },
 }
 
-/// What the header of an array says.
-struct Header {
+/// What is said of an array: in the header of its file, or in a pickle.
+pub(crate) struct Header {
     /// Its type: `|u1`, `<i8`.
-    dtype: String,
-    shape: Vec<usize>,
+    pub dtype: String,
+    pub shape: Vec<usize>,
     /// Where the values begin.
-    start: usize,
+    pub start: usize,
 }
 
 impl Npz {
@@ -119,7 +119,10 @@ impl Rows {
 
 impl Header {
     /// The rows of an array of bytes of so many columns, in a file of `size` bytes.
-    fn rows(&self, path: &Path, width: usize, size: u64) -> Result<usize> {
+    ///
+    /// # Errors
+    /// Another type, shape or size. `path` only serves the message, here and below.
+    pub fn rows(&self, path: &Path, width: usize, size: u64) -> Result<usize> {
         let count = match self.shape[..] {
             [count, columns] if columns == width && self.dtype == "|u1" => count,
             _ => {
@@ -130,6 +133,33 @@ impl Header {
         };
         self.check(path, 1, size)?;
         Ok(count)
+    }
+
+    /// The values of an array of little-endian integers with one axis, from its whole file.
+    ///
+    /// # Errors
+    /// Another type, another number of axes, another size.
+    pub fn integers(&self, path: &Path, bytes: &[u8]) -> Result<Vec<i64>> {
+        let width = match (&*self.dtype, self.shape.len()) {
+            ("|u1" | "|i1", 1) => 1,
+            ("<u2" | "<i2", 1) => 2,
+            ("<u4" | "<i4", 1) => 4,
+            ("<u8" | "<i8", 1) => 8,
+            _ => {
+                let (dtype, shape) = (&self.dtype, &self.shape);
+                let what = format!("is {shape:?} of `{dtype}`, expected a row of integers");
+                return Err(Error::data(path, what));
+            }
+        };
+        self.check(path, width, bytes.len() as u64)?;
+        let signed = self.dtype.contains('i');
+        let values = bytes[self.start..].chunks_exact(width).map(|value| {
+            let negative = signed && value[width - 1] >= 0x80;
+            let mut whole = [if negative { 0xFF } else { 0 }; 8];
+            whole[..width].copy_from_slice(value);
+            i64::from_le_bytes(whole)
+        });
+        Ok(values.collect())
     }
 
     /// That values of so many bytes fill a file of `size` bytes.
@@ -182,25 +212,5 @@ fn header(path: &Path, bytes: &[u8]) -> Result<Header> {
 /// Another type, another number of axes, a size other than the header says. `path` only serves the
 /// message.
 pub(crate) fn integers(path: &Path, bytes: &[u8]) -> Result<Vec<i64>> {
-    let header = header(path, bytes)?;
-    let width = match (&*header.dtype, header.shape.len()) {
-        ("|u1" | "|i1", 1) => 1,
-        ("<u2" | "<i2", 1) => 2,
-        ("<u4" | "<i4", 1) => 4,
-        ("<u8" | "<i8", 1) => 8,
-        _ => {
-            let (dtype, shape) = (&header.dtype, &header.shape);
-            let what = format!("is {shape:?} of `{dtype}`, expected a row of integers");
-            return Err(Error::data(path, what));
-        }
-    };
-    header.check(path, width, bytes.len() as u64)?;
-    let signed = header.dtype.contains('i');
-    let values = bytes[header.start..].chunks_exact(width).map(|value| {
-        let negative = signed && value[width - 1] >= 0x80;
-        let mut whole = [if negative { 0xFF } else { 0 }; 8];
-        whole[..width].copy_from_slice(value);
-        i64::from_le_bytes(whole)
-    });
-    Ok(values.collect())
+    header(path, bytes)?.integers(path, bytes)
 }
