@@ -81,7 +81,7 @@ fn command(job: &Job) -> Command {
         .next_help_heading("Machine")
         .arg(text("device", "NAME", "auto, cpu, cuda or cuda:<n>".into(), "auto"))
         .arg(text("precision", "NAME", "What activations are stored in: f32 or, in half the memory, bf16; on a GPU tf32 and f16 too".into(), "f32"))
-        .arg(switch("max-batch", "Find the largest batch that the GPU has the memory to train with, instead of training"))
+        .arg(switch("max-batch", "Find the largest batches that the GPU has the memory to train with and to read, instead of training"))
         .arg(count("threads", "N", "Threads, at most 16 a core and 256; results do not depend on it [default: all cores]"))
         .next_help_heading("Results")
         .arg(path("out", "DIR", &format!("Folder for results [default: the next free runs/{}-<n>]", job.name)))

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::autograd::trace::{Event, Watcher, watch};
 use crate::models::Config;
-use crate::tensor::memory::shapes_only;
+use crate::tensor::memory::{most_taken, shapes_only};
 use crate::{DType, Module, Params, Pass, Precision, Result, Rng, Shape, Tensor};
 
 /// What one layer does to one image.
@@ -84,6 +84,23 @@ impl Config {
         output?;
         drop(pass);
         Ok((rows, params))
+    }
+
+    /// The most bytes that the image and what is made of it take at once when the model reads one
+    /// image `[h, w]` without training, on the CPU: a map is let go when nothing needs it any more.
+    /// Without the weights, and without what a single op needs while it runs. Runs on shapes alone,
+    /// as [`Config::summary`] does.
+    ///
+    /// # Errors
+    /// Those of [`Config::summary`].
+    pub fn inference_bytes(&self, [h, w]: [usize; 2], precision: Precision) -> Result<usize> {
+        let (model, params) = shapes_only(|| self.build(DType::F32, &Rng::new(0)))?;
+        let pass = Pass::eval(&params);
+        let pass = shapes_only(|| pass.in_precision(precision))?;
+        let image = Shape::new(&[1, h, w, self.channels])?;
+        let forward = || model.forward(&pass, &Tensor::zeros(image, DType::F32).into());
+        let (output, bytes) = most_taken(|| shapes_only(forward));
+        output.map(|_| bytes)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::tensor::memory::{Memory, is_shapes_only};
+use crate::tensor::memory::{Absent, Memory, is_shapes_only};
 use crate::tensor::pool::Buffer;
 use crate::tensor::rng::{normal_pair, unit_f32};
 use crate::tensor::shape::MAX_RANK;
@@ -242,7 +242,7 @@ fn build_with(shape: Shape, dtype: DType, fill: &mut dyn FnMut(&mut Buffer)) -> 
     let elements = shape.elements();
     let bytes = elements.saturating_mul(dtype.bytes());
     let memory = if is_shapes_only() {
-        Memory::Absent(bytes)
+        Memory::Absent(Absent::new(bytes))
     } else {
         let mut buffer = Buffer::uninit(bytes);
         if elements > 0 {

@@ -183,7 +183,7 @@ impl Tensor {
         let bytes = match &*self.memory {
             Memory::Host(buffer) => buffer.as_slice::<u8>().len(),
             Memory::Device(block) => block.bytes(),
-            Memory::Absent(bytes) => *bytes,
+            Memory::Absent(absent) => absent.bytes(),
         };
         (Arc::as_ptr(&self.memory) as usize, bytes)
     }

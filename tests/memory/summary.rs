@@ -154,3 +154,42 @@ fn a_summary_of_a_huge_image_takes_no_memory_for_it() {
         .to_string();
     assert!(error.ends_with("does not fit in memory"), "{error}");
 }
+
+/// The most bytes that the pool has lent when an op is done.
+struct Peak {
+    before: usize,
+    most: usize,
+}
+
+impl Watcher for Peak {
+    fn forward(&mut self, _: Event<'_>) {
+        self.most = self.most.max(live() - self.before);
+    }
+}
+
+/// Sizes are powers of two, which the pool's size classes do not round up.
+#[test]
+fn inference_takes_what_is_said() {
+    let _alone = ALONE.lock().unwrap();
+    for name in ["WaveMixLite-16/2", "WaveMix-16/1", "ConvMixer-16/2"] {
+        let config = Config {
+            channels: 4,
+            ..Config::parse(name).unwrap()
+        };
+        let (model, params) = config.build(DType::F32, &Rng::new(0)).unwrap();
+        let before = live();
+        let image = Tensor::normal([1, 32, 32, 4], 0.0, 1.0, DType::F32, &Rng::new(1));
+        let (peak, logits) = watch(Peak { before, most: 0 }, || {
+            model.forward(&Pass::eval(&params), &image.into())
+        });
+        logits.unwrap();
+        let said = config.inference_bytes([32, 32], Precision::F32).unwrap();
+        // Within an op that is not seen: four numbers a channel, f64.
+        let within = said.checked_sub(peak.most);
+        let most = peak.most;
+        assert!(
+            within.is_some_and(|bytes| bytes <= 4 * 16 * 8),
+            "{name}: {said}, {most}"
+        );
+    }
+}
