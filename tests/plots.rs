@@ -13,6 +13,9 @@ use wavemix::metrics::Confusion;
 use wavemix::plots::{self, Curve, Mistake, Panel};
 use wavemix::{Result, Rng};
 
+#[path = "plots/figures.rs"]
+mod figures;
+
 /// Writes a picture, into the folder that was asked for or one that goes away, and gives its text.
 fn written(name: &str, write: impl FnOnce(&Path) -> Result<()>) -> String {
     let kept = std::env::var_os("WAVEMIX_PLOTS").map(PathBuf::from);

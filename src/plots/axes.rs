@@ -143,15 +143,15 @@ pub(super) fn range(values: impl Iterator<Item = f64> + Clone) -> Option<(f64, f
 }
 
 /// Round numbers along an axis.
-struct Ticks {
-    values: Vec<f64>,
+pub(super) struct Ticks {
+    pub values: Vec<f64>,
     step: f64,
 }
 
 impl Ticks {
     /// About `count` multiples of 1, 2 or 5 times a power of ten, at least `smallest` apart, that
     /// enclose the range.
-    fn new((low, high): (f64, f64), count: f64, smallest: f64) -> Ticks {
+    pub fn new((low, high): (f64, f64), count: f64, smallest: f64) -> Ticks {
         let rough = (high - low) / count;
         let power = 10f64.powf(rough.log10().floor());
         let step = [1.0, 2.0, 5.0, 10.0]
@@ -171,7 +171,7 @@ impl Ticks {
     }
 
     /// A value with as many digits as the step has.
-    fn print(&self, value: f64, fraction: bool) -> String {
+    pub fn print(&self, value: f64, fraction: bool) -> String {
         let (value, step) = if fraction {
             (value * 100.0, self.step * 100.0)
         } else {

@@ -29,7 +29,8 @@ pub struct Panel {
     pub curves: Vec<Curve>,
 }
 
-const COLORS: [&str; 6] = [
+/// The colours of lines and points, one after the other.
+pub(super) const COLORS: [&str; 6] = [
     "#2f6fbb", "#d9622b", "#3a9a5b", "#8a5fb5", "#b08a1e", "#6a737d",
 ];
 /// Width and height of a panel with all its text, and the margins around its axes: left, right,

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::page::enlarged;
 use super::svg::{Style, Svg, text_width};
 use super::{GREY, INK, percent};
 use crate::io::atomic;
@@ -97,7 +98,7 @@ fn draw_image(svg: &mut Svg, [x, y]: [f64; 2], image: &[u8], size: [usize; 3]) -
     let [height, width] = [size[0], size[1]].map(|side| side as f64);
     let shown = [width, height].map(|side| SIDE * side / height.max(width));
     let corner = [x + (SIDE - shown[0]) / 2.0, y + (SIDE - shown[1]) / 2.0];
-    svg.image(corner, shown, &png(image, size)?);
+    svg.image(corner, shown, &enlarged(image, size)?);
     svg.frame(corner, shown, "#c8ccd1");
     Ok(())
 }
@@ -122,32 +123,4 @@ fn draw_caption(svg: &mut Svg, [x, y]: [f64; 2], mistake: &Mistake, two_lines: b
         Style::new(11.0, GREY).middle(),
         &percent(mistake.probability),
     );
-}
-
-/// A PNG file of the image, enlarged by whole numbers so that viewers which smooth show square
-/// pixels all the same.
-fn png(image: &[u8], [height, width, channels]: [usize; 3]) -> Result<Vec<u8>> {
-    let times = (192 / height.max(width)).max(1);
-    let mut pixels = Vec::with_capacity(image.len() * times * times);
-    for row in image.chunks_exact(width * channels) {
-        let wide: Vec<u8> = row
-            .chunks_exact(channels)
-            .flat_map(|pixel| pixel.repeat(times))
-            .collect();
-        (0..times).for_each(|_| pixels.extend(&wide));
-    }
-    let mut out = Vec::new();
-    let mut encoder = png::Encoder::new(&mut out, (width * times) as u32, (height * times) as u32);
-    encoder.set_color(if channels == 1 {
-        png::ColorType::Grayscale
-    } else {
-        png::ColorType::Rgb
-    });
-    let written = encoder
-        .write_header()
-        .and_then(|mut writer| writer.write_image_data(&pixels));
-    written.map_err(|error| {
-        Error::Argument(format!("a picture of {height}x{width}x{channels}: {error}"))
-    })?;
-    Ok(out)
 }

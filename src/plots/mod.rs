@@ -1,23 +1,44 @@
 //! Pictures as SVG: of a training run, learning curves, the confusion matrix, the worst mistakes;
-//! of a computation, its graph; and a page with axes for drawings of your own.
+//! of a computation, its graph; of what a model sees, feature maps, occlusion, classes of pixels; of
+//! several models, accuracy against size; and a page with axes for drawings of your own.
 //!
 //! SVG is text: it takes a page to write shapes on and no library, and any browser shows it at any
 //! size.
 
 mod axes;
+#[cfg(feature = "pictures")]
+mod colors;
 mod confusion;
 mod curves;
+#[cfg(feature = "pictures")]
+mod feature_maps;
 mod graph;
 #[cfg(feature = "pictures")]
 mod mistakes;
+#[cfg(feature = "pictures")]
+mod occlusion;
+#[cfg(feature = "pictures")]
+mod page;
+mod scatter;
+#[cfg(feature = "pictures")]
+mod segmentation;
 mod svg;
 
 pub use axes::Axes;
+#[cfg(feature = "pictures")]
+pub use colors::CITYSCAPES_COLORS;
 pub use confusion::confusion;
 pub use curves::{Curve, Panel, curves};
+#[cfg(feature = "pictures")]
+pub use feature_maps::{FeatureMap, ModelMaps, feature_maps};
 pub use graph::graph;
 #[cfg(feature = "pictures")]
 pub use mistakes::{Mistake, mistakes};
+#[cfg(feature = "pictures")]
+pub use occlusion::{Occluded, Occlusion, Squares, occlusion};
+pub use scatter::{Point, Scatter, scatter};
+#[cfg(feature = "pictures")]
+pub use segmentation::{Segmented, label_colors, segmentation};
 pub use svg::{Style, Svg};
 
 /// The colours of text and lines: near black, grey, and the pale grey of a grid.
