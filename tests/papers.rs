@@ -7,6 +7,11 @@
 #[path = "../examples/papers/main.rs"]
 mod papers;
 
+mod files;
+
+#[path = "papers/training.rs"]
+mod training;
+
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
@@ -172,6 +177,7 @@ fn line(part: &'static Part, row: &'static Row) -> Line {
     let ours = Ours {
         parameters: 1234,
         saved_bytes: 1 << 20,
+        inference_bytes: 1 << 18,
         speed: Some(speed),
     };
     Line {
@@ -209,6 +215,9 @@ fn every_table_prints() {
         {
             let known = line.ours.is_some();
             assert_eq!(row["ours"]["saved_bytes"] == 1 << 20, known, "{row}");
+            // 16e9 less 16 and 4 bytes a parameter, by 2^20 and 2^18 bytes.
+            let batches = "| 15,258 | 61,035 |";
+            assert_eq!(text.contains(batches), known, "{text}");
             assert_eq!(text.contains("| 1,234 |"), known, "{text}");
             assert_eq!(
                 text.contains("| 1.00 (batch 3) | 2.00 (batch 3) |"),
@@ -304,6 +313,7 @@ fn with_run(name: &str, (config, set): (&Config, &Set), best: &str) -> Vec<paper
     };
     let images = wavemix::models::ImageMeta {
         data_set: set.source.to_string(),
+        trained_on: format!("{}, training", set.source.title()),
         ..Default::default()
     };
     let file = wavemix::io::safetensors::TensorFile {
@@ -316,6 +326,11 @@ fn with_run(name: &str, (config, set): (&Config, &Set), best: &str) -> Vec<paper
         "{{\"epoch\":1,\"phase\":\"train\",\"test_top1\":0.9}}\n{{\"epoch\":1,\"phase\":\"best\",{best}}}\n"
     );
     fs::write(folder.join("one/metrics.jsonl"), metrics).unwrap();
+    // A run on a part of the images is passed over.
+    let config_file = |settings: &str| fs::write(folder.join("one/config.json"), settings).unwrap();
+    config_file("{\"settings\":{\"limit\":\"100\"}}");
+    assert!(papers::runs::finished(&folder).is_empty());
+    config_file("{\"settings\":{}}");
     let runs = papers::runs::finished(&folder);
     fs::remove_dir_all(&folder).unwrap();
     runs

@@ -1,6 +1,6 @@
 //! Our side of a row: counts, memory, speed.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use wavemix::models::{Config, Model, Task};
 use wavemix::ops::{CrossEntropyOptions, cross_entropy, focal_loss};
@@ -14,7 +14,7 @@ use super::table::Set;
 pub enum Effort {
     /// Counts, and no speed.
     Counts,
-    /// One step of each kind, of as many images as take about so many seconds.
+    /// A step of each kind or two, of as many images as take about so many seconds in all.
     Quick(f64),
     /// The median of several steps of 64 images.
     Full,
@@ -25,6 +25,8 @@ pub struct Ours {
     pub parameters: usize,
     /// Bytes that a training step keeps for its backward pass, an image.
     pub saved_bytes: usize,
+    /// The most bytes that inference takes at once, an image.
+    pub inference_bytes: usize,
     pub speed: Option<Speed>,
 }
 
@@ -47,6 +49,10 @@ const MEMORY: usize = 4 << 30;
 /// What two cores reach at least, for choosing a batch: operations and bytes a second.
 const OPERATIONS: f64 = 2.5e10;
 const BYTES: f64 = 2e8;
+/// Seconds that a parameter takes: to be drawn, and updated by two steps.
+const PARAMETER: f64 = 3e-8;
+/// The smaller side that images are not made smaller than.
+const SMALLEST: usize = 32;
 
 /// Measures a model on images of a data set's size.
 ///
@@ -54,30 +60,32 @@ const BYTES: f64 = 2e8;
 /// Those of the model, and of the device.
 pub fn measure(config: &Config, set: &Set, effort: Effort, device: Device) -> Result<Ours> {
     let summary = config.summary(set.image, Precision::F32)?;
+    let inference_bytes = config.inference_bytes(set.image, Precision::F32)?;
     let (parameters, saved_bytes) = (summary.parameters, summary.saved_bytes());
     let fitting = |bytes: usize| (MEMORY / bytes.max(1)).clamp(1, BATCH);
-    let mut image = set.image;
-    let mut batch = fitting(saved_bytes);
+    let (mut image, mut batch) = (set.image, fitting(saved_bytes));
+    let timing = match effort {
+        Effort::Counts => None,
+        // A first step that takes an eighth of the time has no time for a second one.
+        Effort::Quick(seconds) => {
+            Some(Timing { warm: Duration::from_secs_f64(seconds.max(0.0) / 8.0), steps: 1 })
+        }
+        Effort::Full => Some(Timing { warm: Duration::MAX, steps: STEPS }),
+    };
     if let Effort::Quick(seconds) = effort {
         // Two training steps of three times the forward pass's work, and two inference steps.
         let mut each = 8.0 * summary.flops() as f64 / OPERATIONS + saved_bytes as f64 / BYTES;
+        let seconds = seconds - PARAMETER * parameters as f64;
         let can_shrink = matches!(config.task, Task::Segment { .. });
-        while can_shrink && each > seconds && image[0].min(image[1]) > 64 {
+        while can_shrink && each > seconds && image[0].min(image[1]) > SMALLEST {
             image = image.map(|side| side / 2);
             each /= 4.0;
         }
-        batch = ((seconds / each) as usize).clamp(1, batch);
+        batch = ((seconds / each).max(1.0) as usize).min(batch);
     }
-    let steps = match effort {
-        Effort::Counts => 0,
-        Effort::Quick(_) => 1,
-        Effort::Full => STEPS,
-    };
-    let speed = match steps {
-        0 => None,
-        _ => Some(speed(config, set, (batch, image), (steps, device))?),
-    };
-    Ok(Ours { parameters, saved_bytes, speed })
+    let speed = timing.map(|timing| speed(config, set, (batch, image), (timing, device)));
+    let speed = speed.transpose()?;
+    Ok(Ours { parameters, saved_bytes, inference_bytes, speed })
 }
 
 /// Rates of training and inference steps on random images.
@@ -85,27 +93,40 @@ fn speed(
     config: &Config,
     set: &Set,
     (batch, image): (usize, [usize; 2]),
-    (steps, device): (usize, Device),
+    (timing, device): (Timing, Device),
 ) -> Result<Speed> {
     let mut load = Load::new(config, batch, image, device)?;
     let share = image.iter().product::<usize>() as f64 / set.image.iter().product::<usize>() as f64;
-    let rate = |seconds: f64| share * batch as f64 / seconds;
-    let train = rate(median(steps, || load.train())?);
-    let infer = rate(median(steps, || load.infer())?);
+    let rate = |time: Duration| share * batch as f64 / time.as_secs_f64();
+    let train = rate(timing.median(|| load.train())?);
+    let infer = rate(timing.median(|| load.infer())?);
     Ok(Speed { train, infer, batch, image })
 }
 
-/// The median time of a step in seconds, after one step to warm up.
-fn median(steps: usize, mut step: impl FnMut() -> Result<()>) -> Result<f64> {
-    step()?;
-    let mut times = Vec::new();
-    for _ in 0..steps {
-        let start = Instant::now();
-        step()?;
-        times.push(start.elapsed().as_secs_f64());
+/// How many steps are timed.
+#[derive(Clone, Copy)]
+struct Timing {
+    /// The time of a first step above which it is the only one.
+    warm: Duration,
+    /// Steps after the first one, which is to warm up.
+    steps: usize,
+}
+
+impl Timing {
+    /// The median time of the steps.
+    fn median(self, mut step: impl FnMut() -> Result<()>) -> Result<Duration> {
+        let mut timed = || {
+            let start = Instant::now();
+            step().map(|()| start.elapsed())
+        };
+        let first = timed()?;
+        if first > self.warm {
+            return Ok(first);
+        }
+        let mut times = (0..self.steps).map(|_| timed()).collect::<Result<Vec<_>>>()?;
+        times.sort();
+        Ok(times[times.len() / 2])
     }
-    times.sort_by(f64::total_cmp);
-    Ok(times[times.len() / 2])
 }
 
 /// A model and random images, on the device.

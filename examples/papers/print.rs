@@ -21,12 +21,13 @@ pub struct Line {
 }
 
 /// Our columns, before those of what was learned.
-const OURS: [&str; 7] = [
+const OURS: [&str; 8] = [
     "parameters",
     "modules",
     "saved MiB an image",
     "GB at 64",
-    "batch in 16 GB",
+    "training batch in 16 GB",
+    "inference batch in 16 GB",
     "train images/s",
     "infer images/s",
 ];
@@ -47,16 +48,22 @@ fn shares(line: &Line) -> [&[Option<f64>]; 2] {
 
 /// What a row's weights take in training: themselves, their gradients and AdamW's two moments, in f32.
 const BYTES_OF_A_PARAMETER: usize = 16;
-const GB: f64 = 1e9;
+pub const GB: f64 = 1e9;
 
 /// Bytes of a training step: what is kept for the backward pass, and the weights.
-fn bytes(ours: &Ours, batch: usize) -> usize {
+pub fn bytes(ours: &Ours, batch: usize) -> usize {
     BYTES_OF_A_PARAMETER * ours.parameters + batch * ours.saved_bytes
 }
 
-fn largest_batch(ours: &Ours) -> usize {
-    let weights = BYTES_OF_A_PARAMETER * ours.parameters;
-    (16_000_000_000_usize).saturating_sub(weights) / ours.saved_bytes.max(1)
+/// The card whose largest batches the papers print.
+const CARD: usize = 16_000_000_000;
+
+/// The largest batches of training and of inference, which needs the weights alone beside the maps.
+fn largest_batches(ours: &Ours) -> [usize; 2] {
+    let of = |parameter: usize, image: usize| {
+        CARD.saturating_sub(parameter * ours.parameters) / image.max(1)
+    };
+    [of(BYTES_OF_A_PARAMETER, ours.saved_bytes), of(4, ours.inference_bytes)]
 }
 
 /// A number with commas between thousands.
@@ -102,6 +109,7 @@ fn ours(table: &Table, line: &Line) -> Vec<String> {
         }
         Some(speed) => (rate(speed.train, speed.batch), rate(speed.infer, speed.batch)),
     };
+    let [training, inference] = largest_batches(ours);
     let percent = |of: &Option<f64>| of.map_or_else(dash, |percent| format!("{percent:.2}"));
     let share = |of: &[Option<f64>]| -> String {
         let known = of.iter().any(Option::is_some);
@@ -113,7 +121,8 @@ fn ours(table: &Table, line: &Line) -> Vec<String> {
         line.row.modules.map_or_else(dash, grouped),
         format!("{:.2}", ours.saved_bytes as f64 / 1048576.0),
         format!("{:.1}", bytes(ours, 64) as f64 / GB),
-        grouped(largest_batch(ours)),
+        grouped(training),
+        grouped(inference),
         train,
         infer,
     ];
@@ -180,9 +189,11 @@ fn json_row(table: &Table, line: &Line) -> Value {
                 "batch": speed.batch, "image": speed.image,
             })
         });
+        let [training, inference] = largest_batches(ours);
         let mut json = json!({
             "parameters": line.parameters, "saved_bytes": ours.saved_bytes,
-            "bytes_at_64": bytes(ours, 64), "batch_in_16_gb": largest_batch(ours),
+            "inference_bytes": ours.inference_bytes, "bytes_at_64": bytes(ours, 64),
+            "training_batch_in_16_gb": training, "inference_batch_in_16_gb": inference,
             "speed": speed,
         });
         for ((_, name), share) in learned(table).iter().zip(shares(line)) {

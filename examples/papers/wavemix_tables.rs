@@ -176,5 +176,5 @@ pub const W6: Table = Table {
             row("WaveMixLite-256/7", "448 768"),
         ],
     }],
-    notes: &["Ours is the largest batch for training alone.", LITE],
+    notes: &[LITE],
 };

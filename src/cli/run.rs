@@ -6,7 +6,7 @@ use super::folder::Pictures;
 use super::scenes::Scenes;
 use super::{Settings, max_batch, splits};
 use crate::console::Stdout;
-use crate::data::Loader;
+use crate::data::{Dataset, Loader};
 use crate::models::Saved;
 use crate::train::{
     Config, Description, Loss, Objective, Outcome, RunFolder, Score, Trainer, evaluate,
@@ -61,6 +61,17 @@ impl Settings {
             (_, Some(scenes)) => {
                 let model = self.fitted(scenes.image(), scenes.task())?;
                 let data = scenes.load(self, model.channels)?;
+                (model, data)
+            }
+            (Some(source), None) if source.is_on_demand() => {
+                let sets = source.open(self.data_folder()?, None)?;
+                let shape = sets.train.sample(0)?.input;
+                let [h, w, c] = shape.shape()[..] else {
+                    let what = format!("{}: no images", sets.train.name());
+                    return Err(Error::Argument(what));
+                };
+                let model = self.model_for([h, w, c], sets.train.classes().len())?;
+                let data = splits::load_on_demand(sets, self, model.channels)?;
                 (model, data)
             }
             (Some(_), None) => {

@@ -1,7 +1,9 @@
 //! The images of a run, in the parts that training needs.
 
+use std::sync::Arc;
+
 use super::Settings;
-use crate::data::{Augment, ImageSet, Loader, TrainTest};
+use crate::data::{Augment, Dataset, Datasets, ImageSet, Loader, Subset, TrainTest};
 use crate::models::ImageMeta;
 use crate::train::Data;
 use crate::{Error, Result, Rng};
@@ -68,6 +70,58 @@ fn held_out(train: ImageSet, settings: &Settings) -> Result<(ImageSet, Option<Im
     Err(Error::Argument(format!(
         "{name}: {n} images are too few to hold some of each class out for validation"
     )))
+}
+
+/// The same for a set that is read on demand. The images that are held out are drawn from all
+/// classes alike: which class an image is of is known when it is read.
+pub(super) fn load_on_demand(
+    sets: Datasets,
+    settings: &Settings,
+    channels: usize,
+) -> Result<(Data, ImageMeta)> {
+    let (source, random) = (settings.source()?, |i| Rng::new(settings.seed).stream(i));
+    let mut train: Vec<usize> = (0..sets.train.len()).collect();
+    if let Some(limit) = settings.limit {
+        train = random(4).permutation(train.len());
+        train.truncate(limit);
+    }
+    let mut held_out = Vec::new();
+    if !settings.select_on_test {
+        let order = random(3).permutation(train.len());
+        let share = (VALIDATION * train.len() as f64).ceil() as usize;
+        held_out = order[..share].iter().map(|&i| train[i]).collect();
+        train = order[share..].iter().map(|&i| train[i]).collect();
+        held_out.sort_unstable();
+    }
+    train.sort_unstable();
+    let part = |indices| Subset::new(sets.train.clone(), indices);
+    let loader = |data: Arc<dyn Dataset>| {
+        let loader = Loader::new(data, settings.batch_size)?;
+        let loader = loader.normalised(&sets.mean, &sets.std)?;
+        Ok::<_, Error>(
+            loader
+                .with_channels(channels)?
+                .with_workers(settings.threads),
+        )
+    };
+    let images = ImageMeta {
+        classes: sets.test.classes().to_vec(),
+        mean: sets.mean.clone(),
+        std: sets.std.clone(),
+        trained_on: sets.train.name().to_owned(),
+        data_set: source.to_string(),
+        transposed: false,
+    };
+    let validation = match held_out.is_empty() {
+        true => None,
+        false => Some(loader(Arc::new(part(held_out)?))?),
+    };
+    let data = Data {
+        train: loader(Arc::new(part(train)?))?.with_augment(augment(settings)),
+        validation,
+        test: Some(loader(sets.test.clone())?),
+    };
+    Ok((data, images))
 }
 
 /// What `--augment` does to training images.

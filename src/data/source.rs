@@ -138,6 +138,12 @@ impl Source {
         matches!(self.spec().format, Format::Emnist(_))
     }
 
+    /// Whether it is too large for memory, so that [`Source::open`] reads it and [`Source::load`]
+    /// does not.
+    pub fn is_on_demand(self) -> bool {
+        matches!(self.spec().format, Format::OnDemand(_))
+    }
+
     /// Looks for the set in `dir`: its files there or in torchvision's folders (`EMNIST/raw`,
     /// `MNIST/raw`, `FashionMNIST/raw`) or in the folder that the official archive unpacks to, then
     /// the archive itself. IDX files may be plain or gzip, be called `train-images.idx3-ubyte` too,
