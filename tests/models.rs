@@ -19,6 +19,8 @@ use helpers::on_threads;
 mod files;
 mod helpers;
 
+#[path = "models/families.rs"]
+mod families;
 #[path = "models/metadata.rs"]
 mod metadata;
 

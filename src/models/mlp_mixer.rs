@@ -59,9 +59,10 @@ impl MlpMixer {
     /// The patch in use. If none was chosen, the smallest that fills the image with at most 8x8 of
     /// them: 4 for 32 pixels; 8 for 64, where the papers do not say theirs.
     pub fn patch(&self, size: usize) -> usize {
-        let fits = |patch: &usize| size.is_multiple_of(*patch);
-        let smallest = || (size.div_ceil(PATCHES).max(1)..=size).find(fits);
-        self.patch.or_else(smallest).unwrap_or(1)
+        // The smallest patch is that of the most patches in a row.
+        let most = || (1..=PATCHES).rev().find(|n| size.is_multiple_of(*n));
+        self.patch
+            .unwrap_or_else(|| (size / most().unwrap_or(1)).max(1))
     }
 
     /// The number of tokens.
