@@ -5,7 +5,7 @@
 mod any_data;
 
 use std::sync::Arc;
-use wavemix::data::{Augment, Batch, Dataset, ImageSet, Loader};
+use wavemix::data::{Augment, Batch, Dataset, ImageSet, Loader, Subset};
 use wavemix::{Error, Rng};
 
 fn message<T>(result: Result<T, Error>) -> String {
@@ -412,10 +412,11 @@ fn channels_that_nothing_can_hold_are_an_error() {
         labels: vec![0; 3],
         ..(*set()).clone()
     };
-    assert_eq!(
-        message(Loader::new(changed, 2)),
-        "dots: 3 labels of 1x1x1 images need 3 pixel bytes, got 2"
-    );
+    let expected = "dots: 3 labels of 1x1x1 images need 3 pixel bytes, got 2";
+    assert_eq!(message(Loader::new(changed.clone(), 2)), expected);
+    // Nor as a part of it.
+    let part = Subset::new(Arc::new(changed), vec![2]).unwrap();
+    assert_eq!(message(Loader::new(part, 2)), expected);
 }
 
 #[test]

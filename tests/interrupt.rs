@@ -253,6 +253,30 @@ fn a_run_under_nohup_goes_on_when_the_terminal_closes() {
     assert!(run.join("mistakes.svg").exists());
 }
 
+/// Whatever becomes of the terminal or of the process then: what is told of is on the disk.
+#[test]
+fn an_epoch_that_is_told_of_is_saved() {
+    let run = folder("told-of");
+    let mut child = start(&run, &["--epochs", "30"]);
+    let mut told = 0;
+    for line in BufReader::new(child.stderr.take().unwrap()).lines() {
+        let line = line.unwrap();
+        let number = |rest: &str| rest.split('/').next()?.trim().parse::<usize>().ok();
+        let Some(epoch) = line.strip_prefix("epoch ").and_then(number) else {
+            continue;
+        };
+        let state = State::read(run.join("last/state.safetensors")).unwrap();
+        let kept = ["epoch", "best_epoch"].map(|key| state.get::<usize>(key).unwrap());
+        let best = line.ends_with("best so far");
+        assert!(
+            kept[0] >= epoch && (!best || kept[1] >= epoch),
+            "the state is of {kept:?} where this is said: {line}"
+        );
+        told += 1;
+    }
+    assert!(child.wait().unwrap().success() && told == 30, "{told}");
+}
+
 #[test]
 fn a_run_told_to_stop_goes_on_within_the_epoch() {
     // One long epoch: wherever the signal arrives, batches are left.

@@ -177,8 +177,10 @@ fn weights_that_are_not_finite_are_not_read() {
             message(parse_as(&JOB, &["--evaluate", best.to_str().unwrap()]).and_then(cli::run));
         assert!(error.starts_with(&expected), "{error}");
         // A run that would read them at its end does not begin.
+        let before = contents(&out);
         let error = message(run(&["--resume", out.to_str().unwrap()]));
         assert!(error.starts_with(&expected), "{error}");
+        assert!(contents(&out) == before, "something was written");
         let state = copy(&out, "spoiled-state");
         fs::write(state.join("best/model.safetensors"), &good).unwrap();
         let file = state.join("last/state.safetensors");

@@ -446,11 +446,16 @@ fn creation_of_an_impossible_tensor_panics_at_its_caller() {
 }
 
 #[test]
-fn a_scalar_has_no_rows() {
+fn a_scalar_has_no_rows_and_others_as_many_as_they_have() {
     assert_error(
         Tensor::scalar(1.0f32).rows(0..0),
         "rows: tensor expects one dimension or more, got [] (shape.rs:",
     );
+    let x = Tensor::zeros([3, 2], DType::F32);
+    for range in [2..4, 4..4, usize::MAX - 1..usize::MAX] {
+        let expected = format!("rows: range expects a part of 0..3, got {range:?} (shape.rs:");
+        assert_error(x.rows(range), &expected);
+    }
 }
 
 #[test]

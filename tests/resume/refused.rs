@@ -107,6 +107,32 @@ fn a_checkpoint_is_checked_before_anything_is_done() {
         refused(&bad, &format!("{}: {what}", path.display()));
     }
 
+    // A state without a weight, which would go on with that weight as it is drawn.
+    let bad = copy(&good, "bad");
+    let path = bad.join("last/state.safetensors");
+    let mut file = TensorFile::read(&path).unwrap();
+    file.tensors.remove("weights/conv.0.weight").unwrap();
+    file.write(&path).unwrap();
+    refused(
+        &bad,
+        &format!(
+            "{}: the weights do not fit the model: 1 missing (conv.0.weight)",
+            path.display()
+        ),
+    );
+    // A run of another example.
+    let other = Job {
+        name: "mnist",
+        ..JOB
+    };
+    assert_eq!(
+        message(run_as(&other, &["--resume", good.to_str().unwrap()])),
+        format!(
+            "{}: holds a run of \"emnist_balanced\", not of mnist",
+            good.join("config.json").display()
+        )
+    );
+
     let bad = copy(&good, "bad");
     let best = bad.join("best/model.safetensors");
     fs::remove_file(&best).unwrap();
