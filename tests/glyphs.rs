@@ -210,4 +210,12 @@ fn an_empty_set_is_refused() {
         refusal.to_string(),
         "the built-in set needs at least 1 glyph per class, got 0"
     );
+    // 47 classes of 784 bytes an image, times 2^60, wrap to 2^64 / 4; two images a row of a page.
+    for (count, rows) in [(1 << 60, 1 << 59), (usize::MAX, (1 << 63) + 1)] {
+        let refusal = glyphs::generate(&Settings::default(), Writers::Train, count).unwrap_err();
+        let expected = format!("{count} glyphs per class do not fit in memory");
+        assert_eq!(refusal.to_string(), expected);
+        let refusal = glyphs::page(&Settings::default(), Writers::Train, rows).unwrap_err();
+        assert_eq!(refusal.to_string(), expected);
+    }
 }

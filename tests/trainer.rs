@@ -154,6 +154,31 @@ fn config_of(folder: &Path) -> Value {
     serde_json::from_str(&fs::read_to_string(folder.join("config.json")).unwrap()).unwrap()
 }
 
+/// 2^61 epochs of eight batches are 2^64 steps, more than can be counted: the rate of the first
+/// third of a run, not of what lies behind its end.
+#[test]
+fn a_run_without_an_end_begins_with_the_first_rate() {
+    let out = folder("endless");
+    let endless = Config {
+        epochs: 1 << 61,
+        stop_after: Some(2),
+        schedule: Schedule::STEP,
+        ..config(&out)
+    };
+    let (model, params) = Mlp::build(2, 4);
+    let data = Data {
+        validation: Some(quadrants(64, 2)),
+        ..quadrants(256, 1).into()
+    };
+    let outcome = Trainer::new(model, params, data, endless).unwrap().run();
+    assert!(matches!(outcome.unwrap(), Outcome::Stopped));
+    let rates: Vec<f64> = lines(&out)
+        .iter()
+        .map(|line| line["lr"].as_f64().unwrap())
+        .collect();
+    assert_eq!(rates, [0.1, 0.1]);
+}
+
 #[test]
 fn a_users_model_data_and_rule_are_trained_and_written() {
     let out = folder("own");

@@ -41,7 +41,8 @@ impl ImageFolder {
     /// The pictures of this folder, given with so many rows and columns.
     ///
     /// # Errors
-    /// A folder that cannot be read; one without folders, a class without pictures; a size of 0.
+    /// A folder that cannot be read; one without folders, a class without pictures; a size of 0 or
+    /// of more than 2^26 pixels.
     pub fn new(folder: impl AsRef<Path>, size: [usize; 2]) -> Result<ImageFolder> {
         let folder = folder.as_ref();
         check_size(size)?;

@@ -57,8 +57,9 @@ impl Source {
     /// ```
     ///
     /// # Errors
-    /// Nothing or not everything there, or a malformed file; another size for a set in memory. A
-    /// picture that cannot be read is the error of its sample.
+    /// Nothing or not everything there, or a malformed file; another size for a set in memory, one
+    /// of 0 or of more than 2^26 pixels for others. A picture that cannot be read is the error of its
+    /// sample.
     pub fn open(self, dir: impl AsRef<Path>, size: Option<[usize; 2]>) -> Result<Datasets> {
         let dir = dir.as_ref();
         let Format::OnDemand(set) = self.spec().format else {

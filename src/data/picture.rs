@@ -138,7 +138,7 @@ impl Picture {
     /// As red, green and blue of this many rows and columns: bytes `[h, w, 3]`.
     ///
     /// # Errors
-    /// A picture without pixels.
+    /// A picture without pixels; one that does not fit in memory on its way to that size.
     pub(super) fn into_rgb(self, [to_h, to_w]: [usize; 2]) -> Result<Tensor> {
         let [h, w, c] = self.size;
         if [h, w].contains(&0) {
@@ -148,7 +148,10 @@ impl Picture {
             1 => self.pixels.iter().flat_map(|&v| [v; 3]).collect(),
             _ => self.pixels,
         };
-        let pixels = resize(&pixels, [h, w, 3], [to_h, to_w]);
+        let pixels = resize(&pixels, [h, w, 3], [to_h, to_w]).ok_or_else(|| {
+            let what = format!("{h}x{w} pixels made {to_h}x{to_w} do not fit in memory");
+            Error::data(self.name, what)
+        })?;
         Tensor::from_vec(pixels, [to_h, to_w, 3])
     }
 

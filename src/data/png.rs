@@ -3,10 +3,8 @@
 use std::io::Cursor;
 use std::path::Path;
 
+use super::resize::MOST_PIXELS;
 use crate::{Error, Result};
-
-/// The largest picture that is read, in pixels: far more than any model here takes.
-const MOST_PIXELS: usize = 1 << 26;
 
 /// Refuses a picture of so many rows and columns that it would fill the memory.
 pub(super) fn check_size(path: &Path, [height, width]: [usize; 2]) -> Result<()> {

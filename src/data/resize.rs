@@ -1,6 +1,10 @@
 //! Pictures made larger or smaller.
 
+use crate::tensor::shape::checked_product;
 use crate::{Error, Result};
+
+/// The most pixels that a picture is read with or made into: far more than any model here takes.
+pub(super) const MOST_PIXELS: usize = 1 << 26;
 
 /// For one output along an axis: the first input that it reads, and the weight of that and of those
 /// behind it. The weights add up to 1.
@@ -32,24 +36,28 @@ fn taps(from: usize, to: usize) -> Vec<Taps> {
     (0..to).map(of).collect()
 }
 
-/// Refuses a size that no picture can have.
+/// Refuses a size that no picture is made into.
 pub(super) fn check_size([h, w]: [usize; 2]) -> Result<()> {
-    match [h, w].contains(&0) {
-        true => Err(Error::Argument(format!(
-            "pictures need rows and columns, not {h} x {w}"
-        ))),
-        false => Ok(()),
-    }
+    let what = match h.saturating_mul(w) {
+        0 => format!("pictures need rows and columns, not {h} x {w}"),
+        1..=MOST_PIXELS => return Ok(()),
+        _ => format!("pictures have at most {MOST_PIXELS} pixels, not {h} x {w}"),
+    };
+    Err(Error::Argument(what))
 }
 
-/// An image `[h, w, c]` of bytes as one of `to` rows and columns; none of the sizes is 0.
-pub(super) fn resize(image: &[u8], [h, w, c]: [usize; 3], to: [usize; 2]) -> Vec<u8> {
+/// An image `[h, w, c]` of bytes as one of `to` rows and columns, a size that [`check_size`] lets
+/// pass; none of h, w and c is 0. `None` where memory cannot hold all h rows at their new width,
+/// as of a tall picture that becomes a wide one.
+pub(super) fn resize(image: &[u8], [h, w, c]: [usize; 3], to: [usize; 2]) -> Option<Vec<u8>> {
     if [h, w] == to {
-        return image.to_vec();
+        return Some(image.to_vec());
     }
     // Rows first: [h, to_w, c] in f32.
+    let mut rows: Vec<f32> = Vec::new();
+    let elements = checked_product(&[h, to[1], c])?;
+    rows.try_reserve_exact(elements).ok()?;
     let columns = taps(w, to[1]);
-    let mut rows = Vec::with_capacity(h * to[1] * c);
     for row in image.chunks_exact(w * c) {
         for tap in &columns {
             for channel in 0..c {
@@ -67,7 +75,7 @@ pub(super) fn resize(image: &[u8], [h, w, c]: [usize; 3], to: [usize; 2]) -> Vec
             out.push((sum + 0.5).clamp(0.0, 255.0) as u8);
         }
     }
-    out
+    Some(out)
 }
 
 /// A map `[h, w]` of a byte for each pixel as one of `to` rows and columns, each of which takes the
@@ -92,10 +100,17 @@ mod tests {
     #[test]
     fn the_same_size_changes_nothing_and_constants_stay() {
         let image: Vec<u8> = (0..2 * 3 * 3).map(|i| i * 14).collect();
-        assert_eq!(resize(&image, [2, 3, 3], [2, 3]), image);
+        assert_eq!(resize(&image, [2, 3, 3], [2, 3]).unwrap(), image);
         for to in [[1, 1], [7, 5], [40, 2]] {
-            assert!(resize(&[77; 24], [4, 2, 3], to).iter().all(|&v| v == 77));
+            let same = resize(&[77; 24], [4, 2, 3], to).unwrap();
+            assert!(same.iter().all(|&v| v == 77));
         }
+    }
+
+    /// 2^20 rows of 2^26 columns, of which only one row is asked for.
+    #[test]
+    fn a_tall_picture_made_wide_does_not_fill_the_memory() {
+        assert!(resize(&[7; 1 << 20], [1 << 20, 1, 1], [1, MOST_PIXELS]).is_none());
     }
 
     #[test]
@@ -135,7 +150,7 @@ mod tests {
             ([1, 3], &[79, 95, 111]),
         ];
         for (size, want) in cases {
-            let got = resize(&image, [4, 5, 1], size);
+            let got = resize(&image, [4, 5, 1], size).unwrap();
             assert_eq!(got.len(), want.len());
             for (got, want) in got.iter().zip(want) {
                 assert!(got.abs_diff(*want) <= 1, "{size:?}: {got} for {want}");

@@ -159,7 +159,8 @@ impl Trainer {
 
     /// The learning rate of step `step`.
     pub(super) fn lr(&self, step: u64) -> f64 {
-        let total = self.config.epochs * self.data.train.batches();
+        // However many epochs are asked for: a run may be meant to go on until it is stopped.
+        let total = self.config.epochs.saturating_mul(self.data.train.batches());
         match (self.config.protocol, self.at.sgd_since) {
             (Protocol::Papers, Some(_)) => PAPERS_SGD_LR,
             (Protocol::Papers, None) => self.config.lr,

@@ -158,4 +158,7 @@ fn cityscapes_that_is_not_whole_is_named() {
     }
     let said = message(Source::Cityscapes.open(folder.path(), Some([2, 0])));
     assert_eq!(said, "pictures need rows and columns, not 2 x 0");
+    let said = message(Source::Cityscapes.open(folder.path(), Some([1 << 40, 4])));
+    let expected = "pictures have at most 67108864 pixels, not 1099511627776 x 4";
+    assert_eq!(said, expected);
 }

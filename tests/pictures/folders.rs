@@ -92,6 +92,17 @@ fn folders_that_hold_no_pictures_are_named() {
     let folder = pets("image-folder-errors");
     let make = |size| message(ImageFolder::new(folder.path(), size));
     assert_eq!(make([0, 2]), "pictures need rows and columns, not 0 x 2");
+    for size in [
+        [1 << 40, 1 << 40],
+        [1 << 32, 1 << 32],
+        [1, usize::MAX],
+        [8193, 8192],
+    ] {
+        let [h, w] = size;
+        let expected = format!("pictures have at most 67108864 pixels, not {h} x {w}");
+        assert_eq!(make(size), expected);
+    }
+    assert_eq!(make([8192, 8192]), "no error");
     assert!(
         message(ImageFolder::new(folder.path().join("none"), [2, 2])).starts_with("cannot read ")
     );

@@ -187,9 +187,9 @@ pub fn pair(
 /// Gives width, height and the grey pixels row by row.
 ///
 /// # Errors
-/// Where `rows` is 0.
+/// Where `rows` is 0, or so large that the page does not fit in memory.
 pub fn page(settings: &Settings, writers: Writers, rows: usize) -> Result<(usize, usize, Vec<u8>)> {
-    let glyphs = generate(settings, writers, rows * PER_WRITER)?;
+    let glyphs = generate(settings, writers, rows.saturating_mul(PER_WRITER))?;
     let columns = glyphs.classes.len();
     let (width, height) = (columns * SIDE, rows * SIDE);
     let mut pixels = vec![0; width * height];
