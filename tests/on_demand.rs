@@ -87,6 +87,33 @@ fn sets_in_memory_are_opened_too() {
     );
 }
 
+/// The system does not say what is there: an error, for a set may well be. A link to itself is
+/// refused to root too, whom permission bits do not bind.
+#[cfg(unix)]
+#[test]
+fn a_folder_that_cannot_be_read_is_not_an_empty_one() {
+    for (source, link) in [
+        (Source::TinyImageNet, "tiny-imagenet-200"),
+        (Source::TinyImageNet, "tiny-imagenet-200.zip"),
+        (Source::Caltech256, "256_ObjectCategories"),
+        (Source::INaturalist2021Mini, "train_mini"),
+        (Source::ImageNet64, "val_data.npz"),
+        (Source::Cityscapes, "leftImg8bit"),
+    ] {
+        let folder = Folder::new("on-demand-unreadable");
+        let path = folder.path().join(link);
+        std::os::unix::fs::symlink(&path, &path).unwrap();
+        let found = source.locate(folder.path(), Part::Both);
+        for said in [message(found), message(source.open(folder.path(), None))] {
+            assert!(
+                said.starts_with(&format!("cannot read {}", path.display()))
+                    && said.contains("symbolic links"),
+                "{source}, {link}: {said}"
+            );
+        }
+    }
+}
+
 #[test]
 fn what_is_read_on_demand_is_not_loaded() {
     let folder = Folder::new("not-loaded");

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::{Settings, splits};
-use crate::data::{Dataset, ImageFolder, Loader, Subset};
+use crate::data::{Dataset, ImageFolder, Loader, Subset, is_folder};
 use crate::models::ImageMeta;
 use crate::train::Data;
 use crate::{Error, Result, Rng};
@@ -82,9 +82,13 @@ impl Pictures {
             Error::Argument(what.into())
         })?;
         let part = |names: &[&str]| -> Result<Option<Part>> {
-            let found = names.iter().map(|name| dir.join(name)).find(|p| p.is_dir());
-            let read = |path| ImageFolder::new(path, [settings.size; 2]).map(Part::whole);
-            found.map(read).transpose()
+            for path in names.iter().map(|name| dir.join(name)) {
+                if is_folder(&path)? {
+                    return ImageFolder::new(path, [settings.size; 2])
+                        .map(|p| Some(Part::whole(p)));
+                }
+            }
+            Ok(None)
         };
         let random = |stream: u64| Rng::new(settings.seed).stream(stream);
         let mut pictures = match part(&["train"])? {

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::dataset::{Dataset, Sample, hash};
 use super::picture::read_pictures;
+use super::place::is_folder;
 use super::resize::check_size;
 use crate::{Error, Result, Tensor};
 
@@ -47,7 +48,10 @@ impl ImageFolder {
         let folder = folder.as_ref();
         check_size(size)?;
         let (mut classes, mut files) = (Vec::new(), Vec::new());
-        for path in entries(folder)?.into_iter().filter(|path| path.is_dir()) {
+        for path in entries(folder)? {
+            if !is_folder(&path)? {
+                continue;
+            }
             let known = files.len();
             let class = classes.len() as i64;
             pictures(&path, DEEPEST, &mut |file| files.push((file, class)))?;

@@ -67,6 +67,8 @@ pub use normalise::Constants;
 pub use open::Datasets;
 pub use picture::{Picture, read_pictures, transposed_by_name};
 pub use place::Place;
+#[cfg(feature = "cli")]
+pub(crate) use place::is_folder;
 pub use remotes::Remote;
 pub use source::{Part, Source, default_folder, default_folder_from};
 pub use subset::{Subset, random_split};

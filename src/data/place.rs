@@ -227,7 +227,13 @@ fn is_archive(path: &Path) -> Result<bool> {
     Ok((named || path.to_string_lossy().ends_with(".tar.gz")) && is_file(path)?)
 }
 
-fn is_file(path: &Path) -> Result<bool> {
+/// Whether there is a folder; errors as for [`metadata`].
+pub(crate) fn is_folder(path: &Path) -> Result<bool> {
+    Ok(metadata(path)?.is_some_and(|found| found.is_dir()))
+}
+
+/// Whether there is a file; errors as for [`metadata`].
+pub(crate) fn is_file(path: &Path) -> Result<bool> {
     Ok(metadata(path)?.is_some_and(|found| found.is_file()))
 }
 
@@ -235,7 +241,7 @@ fn is_file(path: &Path) -> Result<bool> {
 ///
 /// # Errors
 /// Whatever keeps the system from telling: a folder on the way that may not be read, above all.
-fn metadata(path: &Path) -> Result<Option<fs::Metadata>> {
+pub(crate) fn metadata(path: &Path) -> Result<Option<fs::Metadata>> {
     match fs::metadata(path) {
         Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
         found => found.map(Some).map_err(Error::io("read", path)),

@@ -126,6 +126,20 @@ fn folders_that_hold_no_pictures_are_named() {
     );
 }
 
+/// A link to itself is refused to root too, whom permission bits do not bind.
+#[cfg(unix)]
+#[test]
+fn a_class_that_cannot_be_read_is_not_left_out() {
+    let folder = pets("image-folder-unreadable");
+    let bird = folder.path().join("bird");
+    std::os::unix::fs::symlink(&bird, &bird).unwrap();
+    let said = message(ImageFolder::new(folder.path(), [2, 2]));
+    assert!(
+        said.starts_with(&format!("cannot read {}: ", bird.display())),
+        "{said}"
+    );
+}
+
 #[test]
 fn parts_of_a_set_are_disjoint_and_drawn_at_random() {
     let folder = pets("image-folder-parts");

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::data::Dataset;
+use crate::data::place::{is_file, metadata};
 use crate::{Error, Result};
 
 /// A set that is read on demand: a row of the table of sets.
@@ -38,21 +39,28 @@ pub(crate) struct Root {
 impl Root {
     /// Where it is: the first of its folders that is there, else the first archive. `dir` may be
     /// one of the archives itself.
-    fn find(&self, dir: &Path) -> Option<PathBuf> {
-        let is_archive = |name: &str| dir.ends_with(name) && dir.is_file();
-        if self.archives.iter().any(|name| is_archive(name)) {
-            return Some(dir.to_owned());
+    ///
+    /// # Errors
+    /// A folder that the system does not let be read: what is looked for may well be in it.
+    fn find(&self, dir: &Path) -> Result<Option<PathBuf>> {
+        if self.archives.iter().any(|name| dir.ends_with(name)) && is_file(dir)? {
+            return Ok(Some(dir.to_owned()));
         }
         let within = |name: &str| match name {
             "" => dir.to_owned(),
             name => dir.join(name),
         };
-        let holds = |(folder, mark): &&(&str, &str)| within(folder).join(mark).exists();
-        let folder = self.folders.iter().find(holds);
-        let archives = self.archives.iter().map(|name| within(name));
-        folder
-            .map(|(folder, _)| within(folder))
-            .or_else(|| archives.into_iter().find(|path| path.is_file()))
+        for (folder, mark) in self.folders {
+            if metadata(&within(folder).join(mark))?.is_some() {
+                return Ok(Some(within(folder)));
+            }
+        }
+        for path in self.archives.iter().map(|name| within(name)) {
+            if is_file(&path)? {
+                return Ok(Some(path));
+            }
+        }
+        Ok(None)
     }
 
     /// What is looked for, for messages.
@@ -70,9 +78,10 @@ impl OnDemand {
     /// Where each of its roots is; `None` where nothing of it is there.
     ///
     /// # Errors
-    /// Some roots are there and others missing.
+    /// Some roots are there and others missing; a folder that the system does not let be read.
     pub fn find(&self, title: &str, dir: &Path) -> Result<Option<Vec<Option<PathBuf>>>> {
-        let found: Vec<_> = self.roots.iter().map(|root| root.find(dir)).collect();
+        let found = self.roots.iter().map(|root| root.find(dir));
+        let found: Vec<_> = found.collect::<Result<_>>()?;
         let lacking = |(root, found): &(&Root, &Option<PathBuf>)| found.is_none() && !root.optional;
         let Some((root, _)) = self.roots.iter().zip(&found).find(lacking) else {
             return Ok(Some(found));

@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use crate::data::archive::{self, Entry};
+use crate::data::place::is_folder;
 use crate::data::tar;
 use crate::{Error, Result};
 
@@ -44,7 +45,7 @@ impl Store {
     /// A folder or archive that cannot be read; a tar that is compressed, in which nothing can be
     /// found but by unpacking all before it.
     pub fn open(path: &Path, top: &str) -> Result<Store> {
-        let members = if path.is_dir() {
+        let members = if is_folder(path)? {
             let mut names = Vec::new();
             walk(path, "", DEEPEST, &mut names)?;
             names.sort_unstable();
