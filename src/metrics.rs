@@ -318,6 +318,13 @@ mod tests {
         );
     }
 
+    /// 2^32 classes squared are 2^64 counts, which wrap to none.
+    #[test]
+    #[should_panic(expected = "4294967296 classes do not fit in memory")]
+    fn more_classes_than_memory_can_hold_are_a_panic() {
+        Confusion::new(1 << 32);
+    }
+
     #[test]
     fn top_k_by_a_plain_sort() {
         let (n, classes) = (200, 11);

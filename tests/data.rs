@@ -114,6 +114,15 @@ fn a_promise_beyond_the_file_is_refused_before_anything_is_allocated() {
         huge.starts_with("f: truncated: its header promises 4294967295 x "),
         "{huge}"
     );
+    // 2^64 bytes, of which none are there.
+    let wrapped = message(idx::images(
+        Path::new("f"),
+        idx_images(1 << 31, 1 << 31, 4, &[]),
+    ));
+    assert!(
+        wrapped.starts_with("f: truncated: its header promises 2147483648 x "),
+        "{wrapped}"
+    );
     let packed = gzip(&idx_images(1 << 20, 28, 28, &[0; 64]));
     let need = 784u64 << 20;
     let limit = 1032 * packed.len() as u64;

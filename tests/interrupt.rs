@@ -15,10 +15,13 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
 use helpers::on_threads;
-use wavemix::Rng;
 use wavemix::cli::{self, Job};
-use wavemix::data::{Source, Split};
+use wavemix::data::{Source, Split, TensorDataset};
 use wavemix::io::checkpoint::State;
+use wavemix::nn::Linear;
+use wavemix::optim::Schedule;
+use wavemix::prelude::*;
+use wavemix::train::{Config, Trainer};
 
 const KEY: &str = "WAVEMIX_TEST_ARGUMENTS";
 
@@ -275,6 +278,62 @@ fn an_epoch_that_is_told_of_is_saved() {
         told += 1;
     }
     assert!(child.wait().unwrap().success() && told == 30, "{told}");
+}
+
+/// Where a run is written whose first step makes the weights infinite, while it is told to stop.
+const DIVERGING: &str = "WAVEMIX_TEST_DIVERGING";
+
+/// Not a test of its own: the process of `a_stopped_run_that_diverged_is_not_saved`.
+#[test]
+fn diverging_child() {
+    let Some(out) = std::env::var_os(DIVERGING) else {
+        return;
+    };
+    let x = Tensor::normal([64, 2], 0.0, 1.0, DType::F32, &Rng::new(0));
+    let set = TensorDataset::new(x, Tensor::zeros([64], DType::I64)).unwrap();
+    let (layer, params) = Params::declare(DType::F32, &Rng::new(0), |names| {
+        Linear::new(names, "layer", [2, 3])
+    })
+    .unwrap();
+    let model = move |pass: &Pass, x: &Var| {
+        // Two samples are tried before the run begins to listen.
+        if pass.is_training() && x.shape()[0] == 8 {
+            let own = std::process::id().to_string();
+            Command::new("kill").args(["-TERM", &own]).status().unwrap();
+            std::thread::sleep(Duration::from_millis(500));
+        }
+        layer.forward(pass, x)
+    };
+    let config = Config {
+        lr: 1e39,
+        schedule: Schedule::Constant,
+        out: Some(out.into()),
+        ..Config::default()
+    };
+    let mut trainer = Trainer::new(model, params, Loader::new(set, 8).unwrap(), config).unwrap();
+    let outcome = trainer.run().map(drop);
+    eprintln!(
+        "outcome: {}",
+        outcome.map_or_else(|e| e.to_string(), |()| "none".into())
+    );
+}
+
+/// The loss tells of the weights before a step: those that a run is stopped with are looked at too.
+#[test]
+fn a_stopped_run_that_diverged_is_not_saved() {
+    let out = folder("diverging");
+    let child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "diverging_child", "--nocapture"])
+        .env(DIVERGING, &out)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&child.stderr);
+    assert!(
+        said.contains("outcome: training diverged: after 1 steps `layer.weight` holds "),
+        "{said}"
+    );
+    let state = State::read(out.join("last/state.safetensors")).unwrap();
+    assert_eq!(state.get::<usize>("step").unwrap(), 0);
 }
 
 #[test]

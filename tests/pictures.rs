@@ -238,6 +238,19 @@ fn a_page_with_transparent_corners_keeps_its_paper() {
         &[],
     ));
     assert_eq!(picture.pixels, [255, 0, 0, 0].repeat(4));
+    // Whatever tone the pixels have that are not seen.
+    let hidden: Vec<u8> = (0..16)
+        .flat_map(|i| if i % 4 == 0 { [255, 0] } else { [0, 255] })
+        .collect();
+    let picture = read(&png(
+        [4, 4],
+        ColorType::GrayscaleAlpha,
+        BitDepth::Eight,
+        &hidden,
+        &[],
+        &[],
+    ));
+    assert_eq!(picture.pixels, [255, 0, 0, 0].repeat(4));
     let photo: Vec<u8> = (0..16).flat_map(|i| [17 * i, 255]).collect();
     let picture = read(&png(
         [4, 4],

@@ -342,6 +342,15 @@ fn the_worst_mistakes() {
         error([4, 4, 1], &[mistake]),
         "a picture of 4x4x1 has other than 1920 bytes"
     );
+    // As many bytes as 2^64 are, counted in 64 bits.
+    let empty = Mistake {
+        image: &[],
+        ..mistake
+    };
+    assert_eq!(
+        error([1 << 32, 1 << 32, 1], &[empty]),
+        "a picture of 4294967296x4294967296x1 has other than 0 bytes"
+    );
 }
 
 /// Width, height and pixels of the first picture in a page.

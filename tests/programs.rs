@@ -24,6 +24,8 @@ mod folders;
 mod of_users;
 #[path = "programs/own_pictures.rs"]
 mod own_pictures;
+#[path = "programs/reading.rs"]
+mod reading;
 
 /// The program of an example.
 fn program(name: &str) -> &'static Path {

@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 
 use helpers::{message, on_threads};
 use wavemix::cli::{self, Job, Settings};
-use wavemix::data::{Source, Split};
+use wavemix::data::{Loader, Source, Split};
 use wavemix::io::safetensors::TensorFile;
 use wavemix::models::Saved;
-use wavemix::train::Outcome;
-use wavemix::{DType, Result, Tensor};
+use wavemix::train::{Outcome, evaluate};
+use wavemix::{DType, Module, Pass, Precision, Result, Rng, Tensor};
 
 #[path = "files/mod.rs"]
 mod files;
@@ -188,6 +188,48 @@ fn weights_that_are_not_finite_are_not_read() {
         let error = message(run(&["--resume", state.to_str().unwrap()]));
         assert_eq!(error, format!("{}: `{name}` holds {shown}", file.display()));
     }
+}
+
+/// Besides the weights a checkpoint has their running mean and the optimizer's moments.
+#[test]
+fn moments_and_means_that_are_not_finite_are_not_gone_on_with() {
+    let out = folder("spoiled-mean");
+    let flags = ["--ema", "0.9", "--optimizer", "adamw", "--stop-after", "1"];
+    run(&[&["--out", out.to_str().unwrap()], &flags[..]].concat()).unwrap();
+    for (name, holder) in [
+        ("mean/mean.conv.0.weight", "`conv.0.weight`"),
+        (
+            "optimizer/second_moment.conv.0.weight",
+            "the optimizer's `second_moment.conv.0.weight`",
+        ),
+    ] {
+        let bad = copy(&out, "spoiled-mean-bad");
+        let file = bad.join("last/state.safetensors");
+        spoil(&file, name, f32::NAN);
+        let error = message(run(&["--resume", bad.to_str().unwrap()]));
+        assert_eq!(error, format!("{}: {holder} holds NaN", file.display()));
+    }
+}
+
+/// A variance that is infinite makes every answer 0, a finite number.
+#[test]
+fn weights_whose_answers_hide_that_they_are_not_finite_are_not_evaluated() {
+    let settings = parse_as(&JOB, &[]).unwrap();
+    let pair = JOB.splits[0].1.drawn(settings.glyphs, 0).unwrap();
+    let config = settings.model_for(pair.test.size, 10).unwrap();
+    let (model, mut params) = config.build(DType::F32, &Rng::new(0)).unwrap();
+    let name = "layers.0.feedforward.5.running_var";
+    let shape = *params.get(name).unwrap().shape();
+    let infinite = Tensor::full(shape, f64::INFINITY, DType::F32);
+    params.set(name, &infinite).unwrap();
+    let test = Loader::new(pair.test, 20).unwrap();
+    let test = test.normalised(&pair.mean, &pair.std).unwrap();
+    let logits = |images: &Tensor| model.forward(&Pass::eval(&params), &images.into());
+    let first = test.in_order().unwrap().next().unwrap().unwrap();
+    let answers = logits(&first.inputs).unwrap().to_vec::<f32>().unwrap();
+    assert!(answers.iter().all(|x| x.is_finite()));
+    let error = message(evaluate(&model, &params, Precision::F32, &test));
+    assert_eq!(error, format!("`{name}` holds inf"));
 }
 
 /// 90 training images in batches of 89 leave one, which a map of one pixel gives a single value a

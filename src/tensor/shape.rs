@@ -310,6 +310,10 @@ mod tests {
             (shape.elements(), shape.strides()[0]),
             (usize::MAX, 6_148_914_691_236_517_207)
         );
+        assert_eq!(
+            Shape::from([1, 1 << 63, 2]).strides()[..],
+            [usize::MAX, 2, 1]
+        );
         assert_eq!(Shape::from([1 << 63, 2]).elements(), usize::MAX);
         assert_eq!(Shape::from([1 << 63, 2, 0]).elements(), 0);
     }

@@ -6,8 +6,8 @@ use std::thread;
 use std::time::Duration;
 
 use wavemix::data::{Batch, HostToDevice};
-use wavemix::ops::Interpolation;
-use wavemix::{DType, Device, Error, Rng, Tensor, Var, cuda};
+use wavemix::ops::{Interpolation, avg_pool2d, conv_transpose2d, conv2d, max_pool2d};
+use wavemix::{DType, Device, Error, Rng, Tensor, Var, Window, cuda};
 
 use crate::harness::gpu;
 
@@ -131,6 +131,28 @@ fn a_full_memory_says_what_holds_it() {
             .unwrap(),
         [2.0; 3]
     );
+}
+
+/// Kernels count in 32 bits: a window with more in it is an error, and no other window.
+#[test]
+fn windows_beyond_32_bits_are_errors() {
+    let Some(gpu) = gpu() else { return };
+    let ones = |shape: [usize; 4]| Var::from(Tensor::full_on(gpu, shape, 1.0, DType::F32).unwrap());
+    let (x, w) = (ones([1, 3, 3, 4]), ones([4, 1, 3, 4]));
+    let far = Window {
+        dilation: [1 << 32, 1],
+        ..Window::default()
+    };
+    let expected = "cuda:0: a window with 4294967296 in it is beyond the kernels' 32-bit counters";
+    for outcome in [
+        conv2d(&x, &w, None, far),
+        conv_transpose2d(&x, &w, None, far),
+        max_pool2d(&x, [1, 2], far),
+        avg_pool2d(&x, [1, 2], far),
+    ] {
+        let error = outcome.err().map(|error| error.to_string());
+        assert_eq!(error.as_deref(), Some(expected));
+    }
 }
 
 /// Recorded work finds memory though the rehearsal's results are kept; each replay draws other

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use wavemix::data::TensorDataset;
 use wavemix::nn::Linear;
+use wavemix::optim::Schedule;
 use wavemix::train::{Config, Data, Outcome, Trainer};
 use wavemix::{DType, Device, Params, Pass, Precision, Result, Rng, Tensor, Var, data::Loader};
 
@@ -16,8 +17,8 @@ fn parabola(count: usize, seed: u64) -> Loader {
     Loader::new(TensorDataset::new(x, y).unwrap(), 16).unwrap()
 }
 
-/// Trains two layers to it, and gives the lowest validation loss and how many steps were replayed.
-fn train(folder: &Path, config: Config) -> (Option<f64>, u64) {
+/// A run of two layers that learn it.
+fn run_of(folder: &Path, config: Config) -> Trainer {
     let ((hidden, output), params) = Params::declare(DType::F32, &Rng::new(0), |names| {
         Ok((
             Linear::new(names, "hidden", [1, 16])?,
@@ -36,16 +37,39 @@ fn train(folder: &Path, config: Config) -> (Option<f64>, u64) {
     };
     let config = Config {
         epochs: 4,
-        lr: 0.02,
         out: Some(folder.to_owned()),
         ..config.with_loss(|y, targets| y.mse(&targets.into()))
     };
-    let mut trainer = Trainer::new(model, params, data, config).unwrap();
+    Trainer::new(model, params, data, config).unwrap()
+}
+
+/// Trains them, and gives the lowest validation loss and how many steps were replayed.
+fn train(folder: &Path, config: Config) -> (Option<f64>, u64) {
+    let mut trainer = run_of(folder, config);
     let loss = match trainer.run().unwrap() {
         Outcome::Finished(results) => results.validation.unwrap().loss(),
         Outcome::Stopped => None,
     };
     (loss, trainer.replayed_steps())
+}
+
+/// Losses stay on the device for some steps: one that is not finite ends the run all the same.
+#[test]
+fn a_loss_that_is_not_finite_ends_the_run() {
+    let Some(device) = gpu() else { return };
+    let out = std::env::temp_dir().join(format!("wavemix-cuda-loss-{}", std::process::id()));
+    let config = Config {
+        device,
+        lr: 1e30,
+        schedule: Schedule::Constant,
+        ..Config::default()
+    };
+    let error = run_of(&out, config).run().err().unwrap().to_string();
+    assert!(
+        error.starts_with("the loss became ") && error.contains(": first non-finite is "),
+        "{error}"
+    );
+    std::fs::remove_dir_all(out).unwrap();
 }
 
 #[test]
@@ -55,6 +79,7 @@ fn a_users_model_trains_alike() {
     let on = |device: Device, precision: Precision| Config {
         device,
         precision,
+        lr: 0.02,
         ..Config::default()
     };
     let (want, _) = train(&all.join("cpu"), on(Device::Cpu, Precision::F32));

@@ -89,6 +89,24 @@ fn cityscapes_has_a_class_for_each_pixel() {
             (19, "bicycle")
         );
     }
+    // What tells a run that goes on whether its data are the same: the images' names and size.
+    let print = |size| {
+        let set = Source::Cityscapes.open(unpacked.path(), size).unwrap();
+        [set.train.fingerprint(), set.test.fingerprint()]
+    };
+    let before = print(Some([2, 4]));
+    assert_ne!(print(None)[0], before[0]);
+    for (kind, part) in [
+        ("leftImg8bit", "leftImg8bit"),
+        ("gtFine", "gtFine_labelIds"),
+    ] {
+        let ulm = unpacked.path().join(format!("{kind}/train/ulm"));
+        let named = |i: u8| ulm.join(format!("ulm_000000_00000{i}_{part}.png"));
+        std::fs::rename(named(2), named(5)).unwrap();
+    }
+    let after = print(Some([2, 4]));
+    assert_ne!(after[0], before[0]);
+    assert_eq!(after[1], before[1]);
     // Maps take the nearest pixel: never a class between two.
     let set = Source::Cityscapes
         .open(packed.path(), Some([1, 2]))

@@ -57,6 +57,14 @@ fn caltech256_is_split_by_class() {
         both.push((parts, set.train.fingerprint()));
     }
     assert!(both[0] == both[1], "{:?}", both);
+    // As many pictures, of which one has another name.
+    let (name, _) = &caltech()[3];
+    let old = unpacked.path().join("256_ObjectCategories").join(name);
+    std::fs::rename(&old, old.with_file_name("another.jpg")).unwrap();
+    let renamed = Source::Caltech256.open(unpacked.path(), Some([2, 2]));
+    let prints = |set: wavemix::data::Datasets| [set.train, set.test].map(|set| set.fingerprint());
+    let whole = Source::Caltech256.open(packed.path(), Some([2, 2]));
+    assert_ne!(prints(renamed.unwrap()), prints(whole.unwrap()));
 }
 
 #[test]

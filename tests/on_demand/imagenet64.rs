@@ -101,6 +101,17 @@ fn imagenet64_is_read_where_it_lies_and_from_memory() {
     }
     let small = Source::ImageNet64.open(flat.path(), Some([8, 8])).unwrap();
     assert_eq!(small.test.sample(0).unwrap().input.shape()[..], [8, 8, 3]);
+    // What tells a run that goes on whether its data are the same.
+    let print = || {
+        let set = Source::ImageNet64.open(flat.path(), None).unwrap();
+        [set.train.fingerprint(), set.test.fingerprint()]
+    };
+    let [train, test] = print();
+    assert_ne!(small.test.fingerprint(), test);
+    flat.write("val_data.npz", &npz(true, data(0, 1), labels(&[78])));
+    let after = print();
+    assert_eq!(after[0], train);
+    assert_ne!(after[1], test);
 }
 
 #[test]
@@ -159,6 +170,12 @@ fn wrong_arrays_are_told_apart() {
     assert!(
         huge.ends_with("which are not [18446744073709551615, 12288] values"),
         "{huge}"
+    );
+    // 2^52 rows of 3 x 2^12 bytes are a multiple of 2^64.
+    let wrapped = npy("|u1", "(4503599627370496, 12288)", &[]);
+    assert_eq!(
+        said(&npz(true, wrapped, labels(&[1]))),
+        "DIR/val_data.npz/data.npy: has 128 bytes, which are not [4503599627370496, 12288] values"
     );
     std::fs::remove_file(folder.path().join("train_data_batch_7.npz")).unwrap();
     let said = said(&npz(true, data(0, 1), labels(&[1])));

@@ -115,10 +115,18 @@ fn errors() {
         error(&input, &w, &b, with(|w| w.padding = [3, 0])),
         "padding expects less than half of the output's 6 rows, got 3",
     );
-    assert_starts(
-        &error(&input, &w, &b, with(|w| w.stride = [usize::MAX, 1])),
-        "conv_transpose2d: window expects padding, dilation and stride whose sizes fit in an isize, got Window",
-    );
+    // Each wraps to what would fit.
+    for far in [
+        with(|w| w.stride = [usize::MAX, 1]),
+        with(|w| w.stride = [1 << 62, 1]),
+        with(|w| w.dilation = [1 << 63, 1]),
+        with(|w| w.padding = [1 << 63, 0]),
+    ] {
+        assert_starts(
+            &error(&input, &w, &b, far),
+            "conv_transpose2d: window expects padding, dilation and stride whose sizes fit in an isize, got Window",
+        );
+    }
 }
 
 /// Layers as the models have them, in f32 against f64's definition, on one thread and on two.

@@ -65,6 +65,20 @@ fn folders_are_classes_and_pictures_come_in_the_order_of_their_paths() {
     folder.write("dog/2.png", &flat([1, 1], 0));
     let after = ImageFolder::new(folder.path(), [2, 2]).unwrap();
     assert_ne!(before, after.fingerprint());
+    // So are as many under other names, of other lengths, or in another class.
+    let mut seen = vec![before, after.fingerprint()];
+    let mut differs = |set: ImageFolder| {
+        let print = set.fingerprint();
+        assert!(!seen.contains(&print), "{print}");
+        seen.push(print);
+    };
+    let at = |name: &str| folder.path().join(name);
+    std::fs::rename(at("dog/2.png"), at("dog/3.png")).unwrap();
+    differs(ImageFolder::new(folder.path(), [2, 2]).unwrap());
+    folder.write("dog/3.png", &flat([2, 2], 9));
+    differs(ImageFolder::new(folder.path(), [2, 2]).unwrap());
+    std::fs::rename(at("dog/3.png"), at("cat/3.png")).unwrap();
+    differs(ImageFolder::new(folder.path(), [2, 2]).unwrap());
 }
 
 #[test]
@@ -159,6 +173,11 @@ fn parts_of_a_set_are_disjoint_and_drawn_at_random() {
         assert_eq!(all, [3, 10, 20, 30]);
         assert_ne!(train.fingerprint(), test.fingerprint());
     }
+    let print = |indices: &[usize]| {
+        let part = Subset::new(set.clone(), indices.to_vec());
+        part.unwrap().fingerprint()
+    };
+    assert_ne!(print(&[0, 1]), print(&[0, 2]));
     first.sort_unstable();
     first.dedup();
     assert!(first.len() > 1);

@@ -184,13 +184,15 @@ pub fn of_two_operands() -> Vec<Case> {
             |v| v[0].maximum(&v[1]),
             [&a, &b],
             [&[1.0, 1.0, 0.5, 0.0], &[1.0, 1.0, 0.5, 1.0]],
-        ),
+        )
+        .y(&[NAN, NAN, 1.0, 1.0]),
         two(
             "minimum",
             |v| v[0].minimum(&v[1]),
             [&a, &b],
             [&[1.0, 1.0, 0.5, 1.0], &[1.0, 1.0, 0.5, 0.0]],
-        ),
+        )
+        .y(&[NAN, NAN, 1.0, 0.0]),
         two(
             "maximum, infinite dy",
             |v| v[0].maximum(&v[1]),

@@ -3,8 +3,9 @@
 //! table for the CPU and for GPUs.
 
 use wavemix::ops::{
-    BatchNormOptions, CrossEntropyOptions, batch_norm, bce_with_logits, cross_entropy, focal_loss,
-    huber_loss, l1_loss, layer_norm, nll_loss, select, smooth_l1_loss,
+    AttentionOptions, BatchNormOptions, CrossEntropyOptions, attention, batch_norm,
+    bce_with_logits, cross_entropy, focal_loss, huber_loss, l1_loss, layer_norm, nll_loss, select,
+    smooth_l1_loss,
 };
 use wavemix::{DType, Device, Result, Shape, Tensor, Var};
 

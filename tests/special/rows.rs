@@ -323,6 +323,18 @@ pub fn large_logits(power: i32) -> Vec<Case> {
             &[-0.5 * w, 0.5 * w],
         )
         .y(&[0.25 * LN_2]),
+        // One query, and two keys of the same score.
+        of(
+            "attention",
+            |v| attention(&v[0], &v[1], &v[2], AttentionOptions::default()),
+            vec![
+                (vec![v], vec![1, 1, 1, 1]),
+                (vec![1.0, 1.0], vec![1, 1, 2, 1]),
+                (vec![2.0, 4.0], vec![1, 1, 2, 1]),
+            ],
+            vec![vec![0.0], vec![-0.5 * v, 0.5 * v], vec![0.5, 0.5]],
+        )
+        .y(&[3.0]),
         rows(
             "cross_entropy of two rows",
             |v| smoothed(&v[0], 0.0),

@@ -214,3 +214,43 @@ fn schedules_that_make_no_sense_are_refused() {
         fine.check().unwrap();
     }
 }
+
+/// The best weights are read again once all epochs are done.
+#[test]
+fn best_weights_that_were_spoiled_meanwhile_are_an_error() {
+    let out = folder("spoiled");
+    let (model, params) = Mlp::build(2, 4);
+    let mut trainer = Trainer::new(model, params, data(), config(&out)).unwrap();
+    finished(trainer.run());
+    let best = out.join("best/model.safetensors");
+    let (_, mut params) = Mlp::build(2, 4);
+    let metadata = weights::load(&best, &mut params).unwrap();
+    let nan = Tensor::full([4], f64::NAN, DType::F32);
+    params.set("output.bias", &nan).unwrap();
+    weights::save(&best, &params, &metadata).unwrap();
+    let expected = format!("{}: `output.bias` holds NaN", best.display());
+    assert_eq!(message(trainer.run()), expected);
+}
+
+/// A mean of losses that are not finite chooses no weights.
+#[test]
+fn an_evaluation_whose_loss_is_not_finite_is_an_error() {
+    for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        let out = folder("evaluated-loss");
+        let points = |target: f32| {
+            let x = Tensor::uniform([8, 2], -1.0, 1.0, DType::F32, &Rng::new(0));
+            let y = Tensor::full([8, 4], f64::from(target), DType::F32);
+            Loader::new(TensorDataset::new(x, y).unwrap(), 4).unwrap()
+        };
+        let data = Data {
+            validation: Some(points(value)),
+            ..points(0.0).into()
+        };
+        let config = config(&out).with_loss(|y, targets| (y - &Var::from(targets))?.mean_all());
+        let (model, params) = Mlp::build(2, 4);
+        let error = message(Trainer::new(model, params, data, config).unwrap().run());
+        let expected = format!("the loss of samples 0 to 3 is {}", -value);
+        assert!(error.contains(&expected), "{error}");
+        assert!(!out.join("best/model.safetensors").exists());
+    }
+}

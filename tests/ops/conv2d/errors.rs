@@ -55,10 +55,20 @@ fn errors() {
         error(&input, &w, &b, with(|w| w.dilation = [1, 2])),
         "x expects at least 5 columns with the padding of 2 x 0, got 4",
     );
-    assert_starts(
-        &error(&input, &w, &b, with(|w| w.padding = [usize::MAX, 0])),
-        "conv2d: window expects padding, dilation and stride whose sizes fit in an isize, got Window",
-    );
+    // Twice the padding, the rows with it, and the reach of a kernel of three wrap to what would
+    // fit.
+    for far in [
+        with(|w| w.padding = [usize::MAX, 0]),
+        with(|w| w.padding = [1 << 63, 0]),
+        with(|w| w.padding = [1 << 62, 0]),
+        with(|w| w.dilation = [1 << 63, 1]),
+        with(|w| w.dilation = [usize::MAX, 1]),
+    ] {
+        assert_starts(
+            &error(&input, &w, &b, far),
+            "conv2d: window expects padding, dilation and stride whose sizes fit in an isize, got Window",
+        );
+    }
     let w64 = Var::from(Tensor::zeros([8, 3, 3, 6], DType::F64));
     starts(
         error(&input, &w64, &b, plain),
