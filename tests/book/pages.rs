@@ -130,6 +130,30 @@ fn links_lead_somewhere() {
     }
 }
 
+/// Files of the project that a page names in code letters are there.
+#[test]
+fn pages_name_files_that_exist() {
+    let folders = [
+        "src/",
+        "tests/",
+        "examples/",
+        "benches/",
+        "kernels/",
+        "book/",
+    ];
+    let mut seen = 0;
+    for (name, page) in files("book/src", "md") {
+        for word in page.split('`').skip(1).step_by(2) {
+            let path = word.split_whitespace().next().unwrap_or_default();
+            if folders.iter().any(|folder| path.starts_with(folder)) {
+                assert!(root().join(path).exists(), "{name}.md names {path}");
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen > 30, "{seen} names were found");
+}
+
 #[test]
 fn blocks_and_regions_are_found() {
     let page = "a\n<!-- listing: p q -->\n```rust\nx\n```\n```text\ny\nz\n```\n";
