@@ -316,6 +316,20 @@ fn sizes_of_nothing_are_not_walked_through() {
         gradients.of(&bias).unwrap().to_vec::<f32>().unwrap(),
         [10.0; 2]
     );
+    // Transposed, the padding leaves three rows.
+    let (x, weight) = (leaf([1, 1, 2, 0]), leaf([0, (1 << 50) + 3, 1, 2]));
+    let y = conv_transpose2d(&x, &weight, Some(&bias), window).unwrap();
+    assert_eq!(
+        (&y.shape()[..], y.value().to_vec::<f32>().unwrap()),
+        (&[1, 3, 2, 2][..], vec![3.0; 12])
+    );
+    let gradients = y
+        .backward_from(Tensor::ones(y.shape(), DType::F32), &[])
+        .unwrap();
+    assert_eq!(
+        gradients.of(&bias).unwrap().to_vec::<f32>().unwrap(),
+        [6.0; 2]
+    );
     let (x, weight) = (leaf([0, 3, 3, 2]), leaf([2, 3, 3, 2]));
     let far = Window {
         stride: [1 << 50, 1],
