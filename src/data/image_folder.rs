@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::dataset::{Dataset, Sample, hash};
+use super::dataset::{Dataset, Sample, hash, hash_contents};
 use super::picture::read_pictures;
 use super::place::is_folder;
 use super::resize::check_size;
@@ -135,7 +135,8 @@ impl Dataset for ImageFolder {
         &self.classes
     }
 
-    /// The number of pictures, and a hash of their names, lengths and classes.
+    /// The number of pictures, a hash of their names, lengths and classes, and one of some of the
+    /// files.
     fn fingerprint(&self) -> String {
         let words = self.files.iter().flat_map(|(path, class)| {
             let length = std::fs::metadata(path).map_or(0, |file| file.len());
@@ -145,8 +146,12 @@ impl Dataset for ImageFolder {
             bytes.into_iter().chain([length, *class as u64])
         });
         let (n, classes, [h, w]) = (self.len(), self.classes.len(), self.size);
+        let contents = hash_contents(n, |i| {
+            let path = &self.files[i].0;
+            std::fs::read(path).map_err(Error::io("read", path))
+        });
         format!(
-            "{n} pictures of {classes} classes as {h}x{w}, files {:016x}",
+            "{n} pictures of {classes} classes as {h}x{w}, files {:016x}, contents {contents:016x}",
             hash(words)
         )
     }

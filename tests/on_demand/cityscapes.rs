@@ -107,6 +107,21 @@ fn cityscapes_has_a_class_for_each_pixel() {
     let after = print(Some([2, 4]));
     assert_ne!(after[0], before[0]);
     assert_eq!(after[1], before[1]);
+    // And the content of images and of maps, under the same names.
+    let mut seen = vec![after[0].clone()];
+    for (kind, part) in [
+        ("leftImg8bit", "leftImg8bit"),
+        ("gtFine", "gtFine_labelIds"),
+    ] {
+        let of = |city: &str, i: u8| {
+            let file = format!("{kind}/train/{city}/{city}_000000_00000{i}_{part}.png");
+            unpacked.path().join(file)
+        };
+        std::fs::copy(of("aachen", 1), of("ulm", 5)).unwrap();
+        let [now, _] = print(Some([2, 4]));
+        assert!(!seen.contains(&now), "{kind}");
+        seen.push(now);
+    }
     // Maps take the nearest pixel: never a class between two.
     let set = Source::Cityscapes
         .open(packed.path(), Some([1, 2]))

@@ -64,7 +64,21 @@ fn caltech256_is_split_by_class() {
     let renamed = Source::Caltech256.open(unpacked.path(), Some([2, 2]));
     let prints = |set: wavemix::data::Datasets| [set.train, set.test].map(|set| set.fingerprint());
     let whole = Source::Caltech256.open(packed.path(), Some([2, 2]));
-    assert_ne!(prints(renamed.unwrap()), prints(whole.unwrap()));
+    let renamed = prints(renamed.unwrap());
+    assert_ne!(renamed, prints(whole.unwrap()));
+    // The same names with other pixels.
+    for class in ["001.ak47", "002.american-flag", "003.backpack"] {
+        let class = unpacked.path().join("256_ObjectCategories").join(class);
+        let files = std::fs::read_dir(class)
+            .unwrap()
+            .map(|file| file.unwrap().path());
+        for jpeg in files.filter(|file| file.extension().is_some_and(|ending| ending == "jpg")) {
+            std::fs::write(jpeg, dot(200)).unwrap();
+        }
+    }
+    let repainted = Source::Caltech256.open(unpacked.path(), Some([2, 2]));
+    let repainted = prints(repainted.unwrap());
+    assert!(repainted.iter().zip(&renamed).all(|(new, old)| new != old));
 }
 
 #[test]

@@ -112,6 +112,8 @@ fn imagenet64_is_read_where_it_lies_and_from_memory() {
     let after = print();
     assert_eq!(after[0], train);
     assert_ne!(after[1], test);
+    flat.write("val_data.npz", &npz(true, data(1, 1), labels(&[78])));
+    assert_ne!(print()[1], after[1], "other pixels under the same labels");
 }
 
 #[test]

@@ -79,6 +79,11 @@ fn folders_are_classes_and_pictures_come_in_the_order_of_their_paths() {
     differs(ImageFolder::new(folder.path(), [2, 2]).unwrap());
     std::fs::rename(at("dog/3.png"), at("cat/3.png")).unwrap();
     differs(ImageFolder::new(folder.path(), [2, 2]).unwrap());
+    // And other pixels in a file of the same name and length.
+    let [old, new] = [9, 8].map(|tone| flat([2, 2], tone));
+    assert_eq!(old.len(), new.len());
+    folder.write("cat/3.png", &new);
+    differs(ImageFolder::new(folder.path(), [2, 2]).unwrap());
 }
 
 #[test]

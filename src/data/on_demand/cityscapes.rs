@@ -24,7 +24,7 @@ use std::sync::Arc;
 
 use super::root::{OnDemand, Parts, Root};
 use super::store::Store;
-use crate::data::dataset::{Dataset, Sample, hash};
+use crate::data::dataset::{Dataset, Sample, hash, hash_contents};
 use crate::data::picture::picture;
 use crate::data::resize::{check_size, nearest};
 use crate::{Error, Result, Tensor};
@@ -195,11 +195,18 @@ impl Dataset for Scenes {
         Some(IGNORED)
     }
 
-    /// The number of images, and a hash of their names.
+    /// The number of images, a hash of their names, and one of some images and label maps.
     fn fingerprint(&self) -> String {
         let names = self.pairs.iter().map(|[image, _]| self.images.name(*image));
-        let hash = hash(names.flat_map(|name| name.bytes().map(u64::from)));
+        let names = hash(names.flat_map(|name| name.bytes().map(u64::from)));
         let (n, [h, w]) = (self.len(), self.size);
-        format!("{}: {n} scenes as {h}x{w}, names {hash:016x}", self.name)
+        let contents = hash_contents(n, |i| {
+            let [image, map] = self.pairs[i];
+            Ok([self.images.read(image)?, self.maps.read(map)?].concat())
+        });
+        format!(
+            "{}: {n} scenes as {h}x{w}, names {names:016x}, contents {contents:016x}",
+            self.name
+        )
     }
 }

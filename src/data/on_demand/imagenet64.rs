@@ -26,7 +26,7 @@ use std::sync::Arc;
 use super::npz::{Npz, Rows};
 use super::pickle::Pickle;
 use super::root::{OnDemand, Parts, Root};
-use crate::data::dataset::{Dataset, Sample, hash};
+use crate::data::dataset::{Dataset, Sample, hash, hash_contents};
 use crate::data::picture::Picture;
 use crate::data::planes::{Order, interleave};
 use crate::data::resize::check_size;
@@ -164,16 +164,24 @@ impl Images {
     }
 }
 
+impl Images {
+    /// The bytes of an image as its file has them, plane after plane.
+    fn planes(&self, index: usize) -> Result<Vec<u8>> {
+        let file = self.files.partition_point(|(_, first)| *first <= index) - 1;
+        let (rows, first) = &self.files[file];
+        let mut planes = vec![0; IMAGE];
+        rows.read(index - first, &mut planes)?;
+        Ok(planes)
+    }
+}
+
 impl Dataset for Images {
     fn len(&self) -> usize {
         self.labels.len()
     }
 
     fn sample(&self, index: usize) -> Result<Sample> {
-        let file = self.files.partition_point(|(_, first)| *first <= index) - 1;
-        let (rows, first) = &self.files[file];
-        let mut planes = vec![0; IMAGE];
-        rows.read(index - first, &mut planes)?;
+        let planes = self.planes(index)?;
         let mut pixels = Vec::with_capacity(IMAGE);
         interleave(&planes, SIDE, Order::Rows, &mut pixels);
         let picture = Picture {
@@ -195,10 +203,14 @@ impl Dataset for Images {
         &self.classes
     }
 
-    /// The number of images, and a hash of their classes.
+    /// The number of images, a hash of their classes, and one of some of the images.
     fn fingerprint(&self) -> String {
         let labels = hash(self.labels.iter().map(|&label| label as u64));
         let (n, [h, w]) = (self.len(), self.size);
-        format!("{}: {n} images as {h}x{w}, labels {labels:016x}", self.name)
+        let pixels = hash_contents(n, |i| self.planes(i));
+        format!(
+            "{}: {n} images as {h}x{w}, labels {labels:016x}, pixels {pixels:016x}",
+            self.name
+        )
     }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::store::Store;
-use crate::data::dataset::{Dataset, Sample, hash};
+use crate::data::dataset::{Dataset, Sample, hash, hash_contents};
 use crate::data::picture::picture;
 use crate::data::resize::check_size;
 use crate::{Error, Result, Tensor};
@@ -127,16 +127,17 @@ impl Dataset for PictureSet {
         &self.classes
     }
 
-    /// The number of pictures, and a hash of their names and classes.
+    /// The number of pictures, a hash of their names and classes, and one of some of the files.
     fn fingerprint(&self) -> String {
         let words = self.samples.iter().flat_map(|(file, class)| {
             let name = self.store.name(*file).bytes().map(u64::from);
             name.chain([*class as u64])
         });
         let (n, classes, [h, w]) = (self.len(), self.classes.len(), self.size);
-        let hash = hash(words);
+        let names = hash(words);
+        let contents = hash_contents(n, |i| self.store.read(self.samples[i].0));
         format!(
-            "{}: {n} pictures of {classes} classes as {h}x{w}, names {hash:016x}",
+            "{}: {n} pictures of {classes} classes as {h}x{w}, names {names:016x}, contents {contents:016x}",
             self.name
         )
     }
