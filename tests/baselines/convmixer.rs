@@ -17,7 +17,10 @@ fn small(kernel: usize, patch: Option<usize>) -> Architecture {
 pub const CASES: &[Case] = &[
     Case::of("convmixer", || small(8, None)),
     Case::of("convmixer_patches", || small(9, Some(2))),
-    Case::of("convmixer_segmentation", || small(8, None)),
+    Case {
+        each_pixel: true,
+        ..Case::of("convmixer_segmentation", || small(8, None))
+    },
 ];
 
 /// Tables 1 and 5 of WaveMix; table 4 of WaveMix-Lite, by our reading of its 7.8 M.
