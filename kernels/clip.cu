@@ -29,7 +29,7 @@ KERNEL(sum_squares, const float* dw, double* part, const Segment* segments) {
 //
 // Sum finite: steps and good + 1, factor = 1 / loss scale, and after `growth` good steps (0: never)
 // the scale doubles. Else skip = 1, skipped + 1, and the scale halves where growth is not 0.
-// correction = 1 - beta1^steps, unbias = 1 / sqrt(1 - beta2^steps). Grid 1.
+// correction = 1 - beta1^steps, unbias = 1 / sqrt(1 - beta2^steps). norm is that of the gradients without the scale. Grid 1.
 KERNEL(begin_step, Step* step, const double* part, int parts, int growth, double beta1, double beta2) {
     double sum = 0;
     for (int i = threadIdx.x; i < parts; i += 256) sum += part[i];
@@ -38,6 +38,7 @@ KERNEL(begin_step, Step* step, const double* part, int parts, int growth, double
     Step s = *step;
     // x - x is 0 only for finite x.
     s.skip = !(sum - sum == 0);
+    s.norm = (float)(sqrt(sum) / s.loss_scale);
     if (s.skip) {
         s.skipped++, s.good = 0, s.factor = 0;
         if (growth > 0) s.loss_scale *= 0.5f;

@@ -45,7 +45,7 @@ struct Key { u64 seed, stream; };
 // A part of the arena that an optimizer treats alike.
 struct Segment { i64 start, length; float lr_scale, decay_scale; int frozen, unused; };
 // The state of an optimizer's step: clip.cu describes each field.
-struct Step { i64 steps; float lr, loss_scale; int good, skipped, skip; float factor, correction, unbias; };
+struct Step { i64 steps; float lr, loss_scale; int good, skipped, skip; float factor, correction, unbias, norm; int unused; };
 
 // Aborts the kernel with an error: for a switch on a number that none of its cases handles.
 DEVICE float trap() {

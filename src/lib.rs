@@ -50,7 +50,7 @@
 //! | [`ops`], `cpu` | each op with its formula and derivative; its arithmetic on slices, in the file of the same name |
 //! | [`nn`], [`models`] | layers, and the pass that lends them their weights; the papers' models |
 //! | [`optim`] | update rules and schedules |
-//! | [`io`] | files that are old or new but never half: weights, checkpoints |
+//! | [`io`] | files that are old or new but never half: weights, checkpoints; events for TensorBoard |
 //! | [`data`] | decoders, downloads, a generator of handwriting, batches |
 //! | [`train`], [`metrics`], [`plots`] | the trainer, what it measures and draws |
 //! | `cli`, [`console`] | the examples' flags, which set the trainer up; what is printed |

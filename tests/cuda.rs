@@ -13,6 +13,8 @@ mod empty;
 mod empty_cases;
 #[path = "cuda/errors.rs"]
 mod errors;
+#[path = "trainer/events.rs"]
+mod events;
 #[path = "cuda/faults.rs"]
 mod faults;
 #[path = "cuda/harness.rs"]

@@ -1,5 +1,9 @@
 //! The trainer with a user's own model, data, rule and loss.
 
+#[path = "trainer/board.rs"]
+mod board;
+#[path = "trainer/events.rs"]
+mod events;
 mod helpers;
 #[path = "trainer/refused.rs"]
 mod refused;

@@ -70,6 +70,8 @@ pub struct Settings {
     pub epochs: usize,
     /// Epochs after which this process stops, as Ctrl-C would.
     pub stop_after: Option<usize>,
+    /// Whether to write events for TensorBoard.
+    pub tensorboard: bool,
     /// Images a step.
     pub batch_size: usize,
     /// Peak learning rate.
@@ -213,6 +215,7 @@ impl Settings {
             channels: number("channels"),
             epochs: number("epochs").unwrap_or(1),
             stop_after: number("stop-after"),
+            tensorboard: m.get_flag("tensorboard"),
             batch_size: number("batch-size").unwrap_or(64),
             lr,
             weight_decay: m.get_one::<f64>("weight-decay").copied().unwrap_or(0.0),

@@ -131,6 +131,7 @@ impl Settings {
             force: self.force,
             resume: self.resume,
             stop_after: self.stop_after,
+            tensorboard: self.tensorboard,
             settings: Some(begun_with.unwrap_or_else(|| self.flags.clone())),
             by_flags: true,
             ..Config::default()

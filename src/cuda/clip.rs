@@ -7,11 +7,12 @@ use crate::{DType, Result};
 static SOURCE: Source = Source::new("clip", include_str!("../../kernels/clip.cu"));
 
 /// 32-bit words in `struct Step` of common.cuh, and the indices of some fields.
-pub(crate) const STEP_WORDS: usize = 10;
+pub(crate) const STEP_WORDS: usize = 12;
 pub(crate) const LR: usize = 2;
 pub(crate) const LOSS_SCALE: usize = 3;
 pub(crate) const GOOD: usize = 4;
 pub(crate) const SKIPPED: usize = 5;
+pub(crate) const NORM: usize = 10;
 
 /// 32-bit words in `struct Segment`.
 pub(crate) const SEGMENT_WORDS: usize = 8;

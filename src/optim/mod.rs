@@ -154,7 +154,7 @@ impl Optimizer {
         }
     }
 
-    fn device(&self) -> Device {
+    pub(crate) fn device(&self) -> Device {
         self.on_device
             .as_ref()
             .map_or(Device::Cpu, OnDevice::device)
@@ -187,6 +187,13 @@ impl Optimizer {
                 good: 0,
             }),
         }
+    }
+
+    /// On a GPU, copies the norm of the last step's gradients, as the rule took them, and the loss
+    /// scale to the `i`-th pair of `out` there, f32 `[2 n]`, without waiting for the step.
+    pub(crate) fn copy_numbers(&self, out: &mut Tensor, i: usize) -> Result<()> {
+        let numbers = self.on_device.as_ref();
+        numbers.map_or(Ok(()), |numbers| numbers.copy_numbers(out, i))
     }
 
     /// Makes one step with learning rate `lr`, and gives BatchNorm's statistics of the training

@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::rule::{AnyRule, DeviceStep};
 use super::segment::segments;
 use crate::cuda::clip::{
-    self as cuda, GOOD, LOSS_SCALE, LR, SEGMENT_WORDS, SKIPPED, STEP_WORDS, Step,
+    self as cuda, GOOD, LOSS_SCALE, LR, NORM, SEGMENT_WORDS, SKIPPED, STEP_WORDS, Step,
 };
 use crate::params::Group;
 use crate::{DType, Device, Params, Result, Shape, Tensor};
@@ -100,6 +100,13 @@ impl OnDevice {
             loss_scale: f64::from(f32::from_bits(words[LOSS_SCALE])),
             good: u64::from(words[GOOD]),
         })
+    }
+
+    /// Copies the norm of the last step's gradients and the loss scale to the `i`-th pair of `out`.
+    pub fn copy_numbers(&self, out: &mut Tensor, i: usize) -> Result<()> {
+        let (mut out, step) = (out.on_device_mut()?, self.step.on_device());
+        out.part(2 * i, 1).copy(step.part(NORM, 1))?;
+        out.part(2 * i + 1, 1).copy(step.part(LOSS_SCALE, 1))
     }
 
     /// Makes a step with the learning rate that was set.

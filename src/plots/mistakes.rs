@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use super::page::enlarged;
+use super::page::{Page, enlarged};
 use super::svg::{Style, Svg, text_width};
 use super::{GREY, INK, percent};
+use crate::data::Picture;
 use crate::io::atomic;
 use crate::tensor::shape::checked_product;
 use crate::{Error, Result};
@@ -50,21 +51,7 @@ pub fn mistakes(
     size: [usize; 3],
     worst: &[Mistake],
 ) -> Result<()> {
-    let [height, width, channels] = size;
-    if ![1, 3].contains(&channels) || height == 0 || width == 0 {
-        return Err(Error::Argument(format!(
-            "pictures have 1 or 3 channels and a size, got {height}x{width}x{channels}"
-        )));
-    }
-    if let Some(wrong) = worst
-        .iter()
-        .find(|mistake| checked_product(&size) != Some(mistake.image.len()))
-    {
-        let got = wrong.image.len();
-        return Err(Error::Argument(format!(
-            "a picture of {height}x{width}x{channels} has other than {got} bytes"
-        )));
-    }
+    check(size, worst)?;
     // Names too long for one line are set on two, on the whole page.
     let two_lines = worst
         .iter()
@@ -93,11 +80,82 @@ pub fn mistakes(
     atomic::write_atomic(path, |out| out.write_all(svg.finish().as_bytes()))
 }
 
-/// The image of `size`, in the middle of the square below the corner.
-fn draw_image(svg: &mut Svg, [x, y]: [f64; 2], image: &[u8], size: [usize; 3]) -> Result<()> {
+/// Space between images of the page as a PNG file.
+const GAP: f64 = 8.0;
+
+/// The images of such a page alone, in the same places, as the bytes of a PNG file in colour; with
+/// its height and width.
+///
+/// # Errors
+/// As [`mistakes`], but for writing.
+pub fn mistakes_png(size: [usize; 3], worst: &[Mistake]) -> Result<([usize; 2], Vec<u8>)> {
+    check(size, worst)?;
+    let place = SIDE + GAP;
+    let (columns, rows) = (
+        COLUMNS.min(worst.len()).max(1),
+        worst.len().div_ceil(COLUMNS).max(1),
+    );
+    let mut page = Page::new(GAP + columns as f64 * place, GAP + rows as f64 * place);
+    let (shown, [left, top]) = fitted(size);
+    for (i, mistake) in worst.iter().enumerate() {
+        let corner = [i % COLUMNS, i / COLUMNS].map(|at| GAP + at as f64 * place);
+        let picture = Picture {
+            name: mistake.caption(),
+            size,
+            pixels: mistake.image.to_vec(),
+        };
+        page.image([corner[0] + left, corner[1] + top], shown, &picture)?;
+    }
+    page.pictures()
+}
+
+/// What these images are, as a table in Markdown, in the same places as on the page.
+pub fn mistakes_table(worst: &[Mistake]) -> String {
+    if worst.is_empty() {
+        return "no mistakes".into();
+    }
+    let mut table = format!("{}|\n{}|\n", "| ".repeat(COLUMNS), "|---".repeat(COLUMNS));
+    for row in worst.chunks(COLUMNS) {
+        for mistake in row {
+            let caption = mistake.caption().replace('|', "\\|");
+            table += &format!("| {caption}, {} ", percent(mistake.probability));
+        }
+        table += "|\n";
+    }
+    table
+}
+
+/// That the images are grey or coloured, and of this size.
+fn check(size: [usize; 3], worst: &[Mistake]) -> Result<()> {
+    let [height, width, channels] = size;
+    if ![1, 3].contains(&channels) || height == 0 || width == 0 {
+        return Err(Error::Argument(format!(
+            "pictures have 1 or 3 channels and a size, got {height}x{width}x{channels}"
+        )));
+    }
+    let wrong = |mistake: &&Mistake| checked_product(&size) != Some(mistake.image.len());
+    match worst.iter().find(wrong) {
+        Some(wrong) => {
+            let got = wrong.image.len();
+            Err(Error::Argument(format!(
+                "a picture of {height}x{width}x{channels} has other than {got} bytes"
+            )))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Width and height at which an image of `size` fills its square, and where it begins in there.
+fn fitted(size: [usize; 3]) -> ([f64; 2], [f64; 2]) {
     let [height, width] = [size[0], size[1]].map(|side| side as f64);
     let shown = [width, height].map(|side| SIDE * side / height.max(width));
-    let corner = [x + (SIDE - shown[0]) / 2.0, y + (SIDE - shown[1]) / 2.0];
+    (shown, shown.map(|side| (SIDE - side) / 2.0))
+}
+
+/// The image of `size`, in the middle of the square below the corner.
+fn draw_image(svg: &mut Svg, [x, y]: [f64; 2], image: &[u8], size: [usize; 3]) -> Result<()> {
+    let (shown, [left, top]) = fitted(size);
+    let corner = [x + left, y + top];
     svg.image(corner, shown, &enlarged(image, size)?);
     svg.frame(corner, shown, "#c8ccd1");
     Ok(())

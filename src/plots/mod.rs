@@ -33,7 +33,7 @@ pub use curves::{Curve, Panel, curves};
 pub use feature_maps::{FeatureMap, ModelMaps, feature_maps};
 pub use graph::graph;
 #[cfg(feature = "pictures")]
-pub use mistakes::{Mistake, mistakes};
+pub use mistakes::{Mistake, mistakes, mistakes_png, mistakes_table};
 #[cfg(feature = "pictures")]
 pub use occlusion::{Occluded, Occlusion, Squares, occlusion};
 pub use scatter::{Point, Scatter, scatter};

@@ -116,13 +116,21 @@ impl Page {
         Ok(())
     }
 
+    /// Its pictures alone, on white: height and width, and the bytes of a PNG file.
+    ///
+    /// # Errors
+    /// A page larger than a PNG file can be.
+    pub fn pictures(&self) -> Result<([usize; 2], Vec<u8>)> {
+        let [height, width] = self.size;
+        Ok((self.size, png([height, width, 3], &self.sheet)?))
+    }
+
     /// Writes the page to `path`, and its pictures alone to the same name with `.png` behind it.
     ///
     /// # Errors
     /// Where the system refuses to write.
     pub fn write(self, path: &Path) -> Result<()> {
-        let [height, width] = self.size;
-        let picture = png([height, width, 3], &self.sheet)?;
+        let (_, picture) = self.pictures()?;
         write_atomic(path, |out| out.write_all(self.svg.finish().as_bytes()))?;
         write_atomic(path.with_extension("png"), |out| out.write_all(&picture))
     }

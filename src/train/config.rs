@@ -69,6 +69,15 @@ pub struct Config {
     /// Epochs after which [`Trainer::run`](crate::train::Trainer::run) stops, saved; the schedule
     /// stays that of `epochs`. None.
     pub stop_after: Option<usize>,
+    /// Whether `out` gets a file of events for TensorBoard ([`EventFile`]). Of each step: loss,
+    /// learning rate, loss scale in f16, and images a second; the norm of its gradients. Of each
+    /// epoch, at the step with which it ends: the numbers of its line of `metrics.jsonl`, a
+    /// histogram of each weight, the worst mistakes as a picture and a table. And all settings, with
+    /// what the best weights are chosen by. On the CPU the norm takes a pass over the gradients;
+    /// steps on a GPU stay replayed. No.
+    ///
+    /// [`EventFile`]: crate::io::tensorboard::EventFile
+    pub tensorboard: bool,
     /// Whether progress is kept from stderr: no lines, no bar, warnings alone. No.
     pub quiet: bool,
     /// What files and messages say of the model. `None` takes the name of its type, and for a model
@@ -101,6 +110,7 @@ impl Default for Config {
             force: false,
             resume: false,
             stop_after: None,
+            tensorboard: false,
             quiet: false,
             model: None,
             settings: None,

@@ -45,7 +45,11 @@ impl Trainer {
         plots::confusion(path, &title, confusion, &names)?;
         #[cfg(feature = "pictures")]
         if let Score::Classes(evaluation) = score {
-            self.draw_mistakes(set, evaluation, &names)?;
+            let title = format!("{}: misread with the most confidence", set.name());
+            let path = self.folder.join("mistakes.svg");
+            self.with_mistakes(set, evaluation, |size, worst| {
+                plots::mistakes(path, &title, size, worst)
+            })?;
         }
         Ok(())
     }
@@ -101,17 +105,19 @@ impl Trainer {
         )
     }
 
-    /// The page of the worst mistakes, where samples are grey or coloured images of bytes.
+    /// Gives the worst mistakes with their images to `body`, where samples are grey or coloured
+    /// images of bytes.
     #[cfg(feature = "pictures")]
-    fn draw_mistakes(
+    pub(super) fn with_mistakes(
         &self,
         set: &dyn Dataset,
         evaluation: &Evaluation,
-        names: &[String],
+        body: impl FnOnce([usize; 3], &[plots::Mistake]) -> Result<()>,
     ) -> Result<()> {
         let Some(size @ [_, _, 1 | 3]) = crate::train::parts::image_size(set)? else {
             return Ok(());
         };
+        let names = class_names(set, &evaluation.confusion);
         let image = |m: &crate::train::Mistake| Ok(set.sample(m.image)?.input);
         let mistakes = &evaluation.mistakes;
         let images: Vec<crate::Tensor> = mistakes.iter().map(image).collect::<Result<_>>()?;
@@ -124,8 +130,7 @@ impl Trainer {
                 probability: f64::from(m.probability),
             });
         }
-        let title = format!("{}: misread with the most confidence", set.name());
-        plots::mistakes(self.folder.join("mistakes.svg"), &title, size, &worst)
+        body(size, &worst)
     }
 }
 

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::console::Stderr;
+use crate::io::tensorboard::EventFile;
 use crate::train::config::Config;
 use crate::{Error, Result};
 
@@ -121,6 +122,9 @@ impl RunFolder {
             .filter(|file| file.exists())
         {
             fs::remove_file(&file).map_err(Error::io("remove", &file))?;
+        }
+        for events in EventFile::find(&self.path)? {
+            fs::remove_file(&events).map_err(Error::io("remove", &events))?;
         }
         Ok(())
     }

@@ -4,6 +4,7 @@
 //! [`Dataset`](crate::data::Dataset) by any [`Rule`](crate::optim::Rule), as a [`Config`] says. The
 //! examples' flags (`cli`) fill that struct and are not known here.
 
+mod board;
 mod config;
 mod description;
 mod diagnose;
@@ -22,6 +23,7 @@ mod resume;
 mod run;
 mod step;
 mod stop;
+mod tell;
 mod trainer;
 mod verify;
 

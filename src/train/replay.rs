@@ -2,6 +2,7 @@
 
 use crate::cuda::{Capture, CapturedGraph};
 use crate::data::{Batch, HostToDevice};
+use crate::optim::Optimizer;
 use crate::train::config::Config;
 use crate::{DType, Device, Result, Tensor};
 
@@ -54,6 +55,10 @@ pub(super) struct Losses {
     pub values: Option<Tensor>,
     /// The images of each.
     pub images: Vec<usize>,
+    /// For TensorBoard, of each the norm of its gradients and the loss scale, on the device.
+    numbers: Option<Tensor>,
+    /// Of each that norm before clipping, where it was clipped.
+    norms: Vec<Option<f64>>,
 }
 
 impl Losses {
@@ -73,5 +78,32 @@ impl Losses {
             .copy(loss.on_device())?;
         self.images.push(images);
         Ok(())
+    }
+
+    /// Keeps what TensorBoard is told of the step that was just pushed.
+    pub fn push_numbers(&mut self, optimizer: &Optimizer, norm: Option<f64>) -> Result<()> {
+        let numbers = match &mut self.numbers {
+            Some(numbers) => numbers,
+            empty => {
+                let zeros = Tensor::full_on(optimizer.device(), [2 * LOSSES], 0.0, DType::F32)?;
+                empty.insert(zeros)
+            }
+        };
+        optimizer.copy_numbers(numbers, self.norms.len())?;
+        self.norms.push(norm);
+        Ok(())
+    }
+
+    /// What was kept, a norm and a loss scale each.
+    pub fn take_numbers(&mut self) -> Result<Vec<[f64; 2]>> {
+        let norms = std::mem::take(&mut self.norms);
+        let Some(numbers) = self.numbers.as_ref().filter(|_| !norms.is_empty()) else {
+            return Ok(Vec::new());
+        };
+        let numbers = numbers.to_vec::<f32>()?;
+        let pair = |(pair, norm): (&[f32], Option<f64>)| {
+            [norm.unwrap_or(f64::from(pair[0])), f64::from(pair[1])]
+        };
+        Ok(numbers.chunks(2).zip(norms).map(pair).collect())
     }
 }

@@ -135,6 +135,7 @@ impl Trainer {
         });
         results(&mut line, validation.as_ref(), test.as_ref());
         self.append(&line)?;
+        self.board_epoch(&line, [validation.as_ref(), test.as_ref()])?;
         let better = (self.best).is_beaten_by(judged, self.config.objective.judge);
         if better {
             self.best = Best {
@@ -248,6 +249,7 @@ impl Trainer {
             test,
         };
         self.draw(&lines, &results)?;
+        self.close_board()?;
         Ok(results)
     }
 

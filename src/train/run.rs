@@ -64,6 +64,8 @@ impl Trainer {
             losses: Losses::default(),
             replay: Replay::begin(&config),
             replayed_steps: 0,
+            board: None,
+            gradient_norm: None,
             begun_with: config
                 .kept(optimizer.rule_name(), data.train.batch_size())
                 .to_string(),
@@ -83,6 +85,7 @@ impl Trainer {
         } else {
             trainer.begin()?
         }
+        trainer.open_board()?;
         Ok(trainer)
     }
 
@@ -99,6 +102,7 @@ impl Trainer {
         let last = self.config.stop_after.unwrap_or(usize::MAX);
         while self.at.epoch < self.config.epochs {
             if self.at.epoch >= last || !self.epoch()? {
+                self.flush_board()?;
                 self.save()?;
                 self.say_how_to_resume();
                 return Ok(Outcome::Stopped);
@@ -110,6 +114,7 @@ impl Trainer {
     /// The rest of the current epoch, then its evaluation. False where it was stopped in between.
     fn epoch(&mut self) -> Result<bool> {
         self.enter_phase()?;
+        self.board_begins_epoch();
         let (began, seen) = (Instant::now(), self.at.images);
         let total = self.data.train.data().len();
         let order = Rng::new(self.config.seed).stream(2);

@@ -3,7 +3,8 @@
 use crate::console::Stderr;
 use crate::cuda::Capture;
 use crate::data::{Batch, HostToDevice};
-use crate::optim::clip_norm;
+use crate::optim::{clip_norm, norm};
+use crate::train::board::StepNumbers;
 use crate::train::forward::outputs;
 use crate::train::replay::{Inputs, LOSSES, Recorded, Replay};
 use crate::train::trainer::Trainer;
@@ -18,9 +19,20 @@ impl Trainer {
         if self.params.device() == Device::Cpu {
             let loss = self.work(batch, &self.step_rng())?.item()?;
             self.at.loss_sum += loss * images as f64;
+            let of = StepNumbers {
+                step: self.at.step + 1,
+                loss,
+                gradient_norm: self.gradient_norm,
+                loss_scale: None,
+            };
+            self.board_steps(&[of], images)?;
         } else {
             let loss = self.replayed(batch)?;
             self.losses.push(&loss, images)?;
+            if self.board.is_some() {
+                self.losses
+                    .push_numbers(&self.optimizer, self.gradient_norm)?;
+            }
         }
         self.ema
             .as_mut()
@@ -47,14 +59,23 @@ impl Trainer {
         let mut gradients = loss
             .backward_from(self.optimizer.loss_scale(&loss)?, &[])?
             .flatten(&self.params)?;
-        if let Some(max) = self.config.max_norm {
-            let max = max * self.optimizer.progress()?.loss_scale;
-            clip_norm(&self.params, &mut gradients, max)?;
-        }
+        self.gradient_norm = self.clipped(&mut gradients)?;
         let statistics = pass.into_updates();
         self.optimizer
             .advance(&mut self.params, &gradients, statistics)?;
         Ok(loss.into_value())
+    }
+
+    /// Clips the gradients, where that is asked for, and gives the norm that they had, where that or
+    /// TensorBoard makes it known here: a GPU, where nothing is clipped, tells it later.
+    fn clipped(&self, gradients: &mut Tensor) -> Result<Option<f64>> {
+        let Some(max) = self.config.max_norm else {
+            let wanted = self.board.is_some() && gradients.device() == Device::Cpu;
+            return wanted.then(|| norm(&self.params, gradients)).transpose();
+        };
+        let scale = self.optimizer.progress()?.loss_scale;
+        let norm = clip_norm(&self.params, gradients, max * scale)?;
+        Ok(Some(norm / scale))
     }
 
     /// The same on a GPU, with a batch from the CPU: done, warmed up, captured or replayed,
@@ -139,6 +160,7 @@ impl Trainer {
         };
         let values = values.to_vec::<f32>()?;
         let images = std::mem::take(&mut self.losses.images);
+        self.board_settled(&values, images.iter().sum())?;
         let (mut sum, mut counted, mut left_out) = (0.0, 0, 0);
         for (&loss, &n) in values.iter().zip(&images) {
             if loss.is_finite() {
@@ -158,6 +180,21 @@ impl Trainer {
         self.at.loss_sum += sum;
         self.at.images -= left_out;
         Ok(())
+    }
+
+    /// Tells TensorBoard of the steps whose losses came from a GPU.
+    fn board_settled(&mut self, losses: &[f32], images: usize) -> Result<()> {
+        let numbers = self.losses.take_numbers()?;
+        let first = self.at.step + 1 - numbers.len() as u64;
+        let scaled = self.config.precision.scales_loss();
+        let of = |(i, &[norm, scale]): (usize, &[f64; 2])| StepNumbers {
+            step: first + i as u64,
+            loss: f64::from(losses[i]),
+            gradient_norm: Some(norm),
+            loss_scale: scaled.then_some(scale),
+        };
+        let steps: Vec<StepNumbers> = numbers.iter().enumerate().map(of).collect();
+        self.board_steps(&steps, images)
     }
 
     /// The batch on the weights' device.

@@ -1,6 +1,7 @@
 //! A run's state, and what all of its parts ask of it.
 
 use crate::optim::{AnyRule, Ema, Optimizer, Sgd};
+use crate::train::board::Board;
 use crate::train::config::{Config, Protocol};
 use crate::train::description::Description;
 use crate::train::evaluate::Score;
@@ -18,7 +19,8 @@ const PAPERS_SGD_LR: f64 = 1e-3;
 /// It writes a folder: `config.json`; a line an epoch in `metrics.jsonl`; `best/model.safetensors`,
 /// the weights that did best; `last/`, the last weights and the checkpoint that a run goes on from,
 /// bit for bit; and at its end `curves.svg`, for classifiers `confusion.svg`, and where their
-/// samples are images of bytes `mistakes.svg`. Progress goes to stderr.
+/// samples are images of bytes `mistakes.svg`. Where [`Config::tensorboard`] asks for it there is
+/// a file `events.out.tfevents.*`. Progress goes to stderr.
 ///
 /// ```
 /// use wavemix::data::TensorDataset;
@@ -64,6 +66,10 @@ pub struct Trainer {
     pub(super) losses: Losses,
     pub(super) replay: Replay,
     pub(super) replayed_steps: u64,
+    /// The events for TensorBoard, where they are asked for.
+    pub(super) board: Option<Board>,
+    /// The norm of the last step's gradients, where it is known on the CPU.
+    pub(super) gradient_norm: Option<f64>,
 }
 
 /// Where a run stands, between two steps.

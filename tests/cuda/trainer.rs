@@ -8,6 +8,7 @@ use wavemix::optim::Schedule;
 use wavemix::train::{Config, Data, Outcome, Trainer};
 use wavemix::{DType, Device, Params, Pass, Precision, Result, Rng, Tensor, Var, data::Loader};
 
+use crate::events::scalars;
 use crate::harness::gpu;
 
 /// x to its square, in batches of 16.
@@ -80,6 +81,7 @@ fn a_users_model_trains_alike() {
         device,
         precision,
         lr: 0.02,
+        tensorboard: true,
         ..Config::default()
     };
     let (want, _) = train(&all.join("cpu"), on(Device::Cpu, Precision::F32));
@@ -125,5 +127,23 @@ fn a_users_model_trains_alike() {
         "clipped: {got}, should be {want}"
     );
     assert_eq!(replayed, 0);
+    // What TensorBoard is told of each step, of which a GPU has the losses and norms.
+    for (on_gpu, on_cpu) in [("f32", "cpu"), ("parts", "cpu"), ("clipped", "clipped-cpu")] {
+        for tag in ["step/loss", "step/gradient_norm"] {
+            let [got, want] = [on_gpu, on_cpu].map(|run| scalars(&all.join(run), tag));
+            let largest = want.iter().fold(0.0, |most: f32, (_, x)| most.max(*x));
+            assert!(want.len() == 20 && got.len() == 20, "{on_gpu} {tag}");
+            for ((step, got), (there, want)) in got.iter().zip(&want) {
+                assert!(
+                    step == there && (got - want).abs() <= 1e-3 * largest,
+                    "{on_gpu} {tag} of step {step}: {got}, should be {want}"
+                );
+            }
+        }
+        assert!(scalars(&all.join(on_gpu), "step/loss_scale").is_empty());
+    }
+    train(&all.join("f16"), on(device, Precision::F16));
+    let scales = scalars(&all.join("f16"), "step/loss_scale");
+    assert!(scales.len() == 20 && scales.iter().all(|(_, scale)| scale.log2().fract() == 0.0));
     std::fs::remove_dir_all(all).unwrap();
 }

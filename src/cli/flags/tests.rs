@@ -10,7 +10,7 @@ use crate::cli::{Job, Settings};
 use crate::data::{Source, Split};
 
 /// A value for each flag, other than its default, in the order of the table; none for a switch.
-const EXAMPLES: [(&str, Option<&str>); 35] = [
+const EXAMPLES: [(&str, Option<&str>); 36] = [
     ("data", Some("other")),
     ("download", None),
     ("split", Some("letters")),
@@ -45,6 +45,7 @@ const EXAMPLES: [(&str, Option<&str>); 35] = [
     ("threads", Some("1")),
     ("out", Some("results")),
     ("force", None),
+    ("tensorboard", None),
     ("evaluate", Some("weights")),
 ];
 
