@@ -8,6 +8,7 @@
 // The exercises' tests name their crate; here the solutions stand in its place.
 extern crate self as exercises;
 
+mod built;
 #[path = "book/pages.rs"]
 mod pages;
 #[path = "book/programs.rs"]

@@ -2,41 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::pages::{Block, PAGES, blocks, with_text};
-use crate::{files, root, writes};
-
-/// The built programs of these examples.
-fn built(names: &[String]) -> Vec<PathBuf> {
-    // Tests lie in target/PROFILE/deps, or target/TRIPLE/PROFILE/deps.
-    let test = std::env::current_exe().unwrap();
-    let folder = test.ancestors().nth(2).unwrap();
-    let profile = folder.file_name().unwrap();
-    let profile = if profile == "debug" {
-        "dev".as_ref()
-    } else {
-        profile
-    };
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo
-        .current_dir(root())
-        .arg("build")
-        .arg("--profile")
-        .arg(profile);
-    cargo.args(names.iter().flat_map(|name| ["--example", name]));
-    assert!(cargo.stderr(Stdio::inherit()).status().unwrap().success());
-    let place = folder.join("examples");
-    names
-        .iter()
-        .map(|name| {
-            place
-                .join(name)
-                .with_extension(std::env::consts::EXE_EXTENSION)
-        })
-        .collect()
-}
+use crate::{built, files, root, writes};
 
 /// Text without numbers, for what a program says about times: each becomes a `#`.
 fn without_numbers(text: &str) -> String {
@@ -134,7 +104,7 @@ fn programs_print_and_draw_what_the_pages_show() {
     let examples: Vec<String> = stems.iter().map(|stem| format!("book_{stem}")).collect();
     let figures = root().join("book/src/figures");
     let mut drawn = BTreeSet::new();
-    for (stem, path) in stems.iter().zip(built(&examples)) {
+    for (stem, path) in stems.iter().zip(built::examples(&examples)) {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("book-{stem}"));
         _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(&folder).unwrap();
