@@ -11,7 +11,7 @@ use super::explain::Reader;
 use super::prepare::room;
 
 /// Steps whose losses become one point of the curve.
-pub const STEPS_A_POINT: usize = 20;
+const STEPS_A_POINT: usize = 20;
 
 /// A training, as far as it has come.
 #[derive(Default)]

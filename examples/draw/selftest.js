@@ -57,11 +57,13 @@ async function draw(name, pointerType = 'mouse') {
   await until(settled, `the answer to ${name}`);
 }
 
-function press(key, times = 1) {
-  for (let i = 0; i < times; i++) {
-    $('pad').dispatchEvent(new KeyboardEvent('keydown', { key, bubbles: true, cancelable: true, repeat: i > 0 }));
-  }
-  $('pad').dispatchEvent(new KeyboardEvent('keyup', { key, bubbles: true }));
+function key(kind, name, repeat = false) {
+  $('pad').dispatchEvent(new KeyboardEvent(kind, { key: name, repeat, bubbles: true, cancelable: true }));
+}
+
+function press(name, times = 1) {
+  for (let i = 0; i < times; i++) key('keydown', name, i > 0);
+  key('keyup', name);
 }
 
 /** The first bar's class. */
@@ -97,6 +99,13 @@ async function selftest() {
   press(' ');
   await until(settled, 'the answer to a dot');
   found.checks['a dot is drawn'] = strokes.length === 1 && answer() !== '';
+  const before = [pen.x, pen.y];
+  key('keydown', 'ArrowUp');
+  press('ArrowRight', 3);
+  key('keyup', 'ArrowUp');
+  const aslant = strokes[0].at(-1);
+  found.checks['two arrows go aslant'] = aslant[0] === before[0] + 18 && aslant[1] === before[1] - 24;
+  await until(settled, 'the answer to a line');
   found.checks['C clears'] = await cleared(() => press('c'));
   // A map is shown large, by click and by key.
   await draw('7');

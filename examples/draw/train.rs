@@ -41,8 +41,9 @@ pub struct School {
 
 impl School {
     /// # Errors
-    /// No glyphs, or too many.
+    /// No glyphs, or too many; a folder that cannot be made, which is told before the training.
     pub fn new(plan: Plan) -> Result<School> {
+        fs::create_dir_all(&plan.folder).map_err(Error::io("create", &plan.folder))?;
         let settings = Settings { framing: FRAMING.0, ..Settings::default() };
         let data = glyphs::pair(&settings, plan.glyphs, 40)?;
         let card = ImageMeta {
@@ -124,9 +125,7 @@ impl School {
     }
 
     fn save(&self) -> Result<PathBuf> {
-        let folder = &self.plan.folder;
-        fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
-        let file = folder.join("model.safetensors");
+        let file = self.plan.folder.join("model.safetensors");
         let mut metadata = self.card.to_metadata(&self.config);
         metadata.insert("framing".into(), FRAMING.1.into());
         weights::save(&file, &self.params, &metadata)?;

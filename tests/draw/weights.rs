@@ -76,3 +76,14 @@ fn other_models_are_refused() {
     std::fs::write(&file, b"no weights").unwrap();
     fails("model.safetensors");
 }
+
+#[test]
+fn weights_that_cannot_be_kept_are_told_before_the_training() {
+    let file = folder("kept").join("file");
+    std::fs::write(&file, b"").unwrap();
+    let arguments = ["--port", "0", "--out", file.to_str().unwrap()];
+    let output = command(&arguments).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.starts_with("error: cannot create "), "{said}");
+    assert_eq!((output.status.code(), output.stdout), (Some(1), vec![]));
+}
