@@ -22,8 +22,8 @@ pub(crate) fn in_pieces(k: usize, p: f64) -> bool {
     whole(p, MR * k)
 }
 
-/// h = dropout(gelu(x)), or gelu(x), between two GEMMs: neither h nor its gradient is ever in
-/// memory as a whole.
+/// h = dropout(gelu(x)), or gelu(x), in the backward pass of a 1 x 1 convolution of h: neither h
+/// nor its gradient is in memory as a whole. (The forward pass makes h as a whole, and drops it.)
 pub(crate) struct Hidden<'a, T> {
     pub x: &'a [T],
     /// Elements of a row of y, n, and of a row of x and h, k.

@@ -24,10 +24,11 @@
 //! Terms behind the last whole 16 pairs of a segment are copied, with zeros behind them: zeros in B
 //! alone would turn an infinity that lies behind A's terms into NaN.
 //!
-//! **Rounding.** A product adds, to each element of C, the sum over its even and the sum over its odd
-//! terms, each in order from 0 by FMAs; subnormals count as 0. So results differ from those of
-//! VDPBF16PS in the last bits, and not with the number of threads. The tests have that in plain loops:
-//! they compare the hardware with it, and run this file by it on other CPUs.
+//! **Rounding.** For each element of C one instruction sums the even-numbered of its 32 terms, in
+//! order from 0 by FMAs, and the odd-numbered likewise, and adds the sum of both to C; subnormals
+//! count as 0. So results differ from those of VDPBF16PS in the last bits, and not with the number
+//! of threads. The tests have that in plain loops: they compare the hardware with it, and run this
+//! file by it on other CPUs.
 //!
 //! **State.** Tiles are registers that a thread configures before it uses them ([`Configured`]), and
 //! that the system grants a process on request ([`has_amx`]). Source: Intel 64 and IA-32
@@ -274,7 +275,8 @@ fn strips(rows: &RowOffsets) -> impl Iterator<Item = Strip> + '_ {
 }
 
 /// Whether the micro-kernel of this file takes a product: VNNI pairs side by side in A, and more
-/// columns than one tile has.
+/// columns than one tile has. (Whoever multiplies by tiles lays A out so; a last panel may have
+/// fewer columns, and goes to VDPBF16PS.)
 pub(super) fn applies<O>(product: &TileProduct<'_, bf16>, to: &PanelTiles<'_, O>) -> bool {
     product.steps[0] == 2 && to.output.columns > COLUMNS / 2
 }

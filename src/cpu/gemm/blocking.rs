@@ -1,19 +1,20 @@
 //! Block sizes of the loops in `gemm`'s head: which loop each one cuts, which operand, and what it
 //! fits. They are made for an L1 data cache of 32 KiB and 512 KiB of L2 a core.
 //!
-//! | constant    | loop it cuts          | operand            | fits                             |
-//! |-------------|-----------------------|--------------------|----------------------------------|
-//! | `MR`, `nr`  | micro-kernel          | tile of C          | registers: 8 rows of two vectors |
-//! | `nr`        | 2, columns            | panel of B         | 128 bytes of C a row             |
-//! | `KC`        | 4, terms              | panel of B         | half of L1: KC x nr is 16 KiB    |
-//! | `ROW_BATCH` | rows within a task    | block of A         | L2: ROW_BATCH x KC is 128 KiB    |
-//! | `MC`        | 3, rows, in parallel  | A and C            | a task: B is read once for each  |
-//! | `SPLIT_K`   | terms, in parallel    | A and B            | a task, where C is small         |
+//! | constant    | loop it cuts         | operand    | fits                                       |
+//! |-------------|----------------------|------------|--------------------------------------------|
+//! | `MR`, `nr`  | micro-kernel         | tile of C  | registers: 8 rows of two AVX-512 vectors   |
+//! | `nr`        | 2, columns           | panel of B | those two vectors: 128 bytes of a row      |
+//! | `KC`        | 4, terms             | panel of B | half of L1: KC x nr is 16 KiB              |
+//! | `ROW_BATCH` | rows within a task   | block of A | L2: ROW_BATCH x KC is 128 KiB              |
+//! | `MC`        | 3, rows, in parallel | A and C    | no cache: each task reads all of B once    |
+//! | `SPLIT_K`   | terms, in parallel   | A and B    | no cache: the terms of a task, for small C |
 //!
-//! There is no NC: the whole of B is packed before the first multiply-accumulate. All sizes in
-//! bytes are of f32; f64 takes half as many columns, and bf16 twice as many terms. Where C is
-//! rounded to bf16, loop 4 takes all terms at once, and what is said of L1 and L2 holds for k up to
-//! KC only.
+//! BLIS's MC, the rows whose block of A stays in L2, is `ROW_BATCH` here; `MC` is only about how
+//! many rows a task has. For instance, [100352, 64] x [64, 64] is 392 tasks of 256 rows. There is
+//! no NC: the whole of B is packed before the first multiply-accumulate. All sizes in bytes are of
+//! f32; f64 takes half as many columns, and bf16 twice as many terms. Where C is rounded to bf16,
+//! loop 4 takes all terms at once, and what is said of L1 and L2 holds for k up to KC only.
 
 use crate::cpu::simd::{has_avx2, has_avx512};
 use crate::{DType, Stored};
@@ -35,10 +36,9 @@ impl Size {
 
 /// The most rows that a tile of C has. Such a tile is two vectors wide: 16 of the 32 registers of
 /// AVX-512 and NEON accumulate. For each term they take 16 FMAs and 10 loads (two vectors of B,
-/// eight elements of A), so two FMA units are busy for 8 cycles (one, where a CPU has only one for
-/// 512 bits, for 16) and two load ports for 5, and 16 sums are more than the FMAs under way in two
-/// units (latency 4). A taller tile would gain nothing, and leave more of its rows empty where C
-/// has few.
+/// eight elements of A). So two FMA units are busy for 8 cycles (16 on CPUs with one 512-bit unit)
+/// and two load ports for 5, and 16 sums are more than the FMAs under way in two units (latency 4).
+/// A taller tile would gain nothing, and leave more of its rows empty where C has few.
 pub(crate) const MR: usize = 8;
 
 /// Rows of a tile two vectors wide in the 16 registers of AVX2: 12 accumulators, 2 vectors of B and
@@ -102,12 +102,12 @@ pub(super) fn k_block<F: Stored, O: Stored>(k: usize) -> usize {
 /// of their tiles are computed once for all batches.
 pub(super) const ROW_BATCH: usize = 32 * MR;
 
-/// C is cut into at most ceil(m / MC) tasks of equal size, so a task has between about MC / 2 and
-/// MC rows, or more where there are few terms and columns.
+/// Rows of a task: C is cut into at most ceil(m / MC) tasks of equal size, so a task has between
+/// about MC / 2 and MC rows, or more where there are few terms and columns.
 const MC: usize = 64;
 
-/// The most that MC is raised to where B does not stay in L2 and comes from L3 again for each task:
-/// then to a 16th of C's rows, so that there are 16 tasks.
+/// The same where B does not stay in L2, so that each task reads it from L3 again: tasks then have
+/// a 16th of C's rows, but at least MC and at most this many.
 const MC_LARGE_B: usize = 192;
 
 /// Elements of a packed B that stays in L2 together with a block of A: 256 KiB of f32.
@@ -123,6 +123,7 @@ const MIN_TASK_ELEMENTS: usize = 1 << 16;
 /// Rows of C that are a task: a function of the sizes alone, so that results do not depend on the
 /// number of threads.
 pub(super) fn rows_per_task(Size { m, k, n }: Size) -> usize {
+    // Rows that a task has at least, so that it is worth reading B for them.
     let min = if k * n > PACKED_B_ELEMENTS {
         (m / 16).clamp(MC, MC_LARGE_B)
     } else {

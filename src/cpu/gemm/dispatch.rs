@@ -2,8 +2,8 @@
 //!
 //! | the CPU has | f32 | bf16 | f64 |
 //! |---|---|---|---|
-//! | AMX (Intel) | AVX-512 | AMX tiles; products of fewer than 16 terms or at most 16 columns as f32 | portable |
-//! | AVX512-BF16 (but Intel) | AVX-512 | VNNI pairs, by VDPBF16PS | portable |
+//! | AMX (Intel) | AVX-512 | AMX tiles, a last panel of at most 16 columns by VDPBF16PS; products of fewer than 16 terms or at most 16 columns as f32 | portable |
+//! | AVX512-BF16 (except Intel's) | AVX-512 | VNNI pairs, by VDPBF16PS | portable |
 //! | AVX-512 otherwise | AVX-512 | converted to f32 while it is packed | portable |
 //! | AVX2 | AVX2 | the same | portable |
 //! | NEON | NEON | the same | portable |

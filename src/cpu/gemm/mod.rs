@@ -1,7 +1,7 @@
 //! General matrix multiplication, [m, k] x [k, n] -> [m, n], after GotoBLAS and BLIS.
 //!
 //! ```text
-//! pack B into panels of NR columns, in blocks of KC rows              pack.rs
+//! pack B into panels of NR columns, KC rows each, in parallel         pack.rs
 //! for ic in 0..m by rows_per_task           loop 3, in parallel: the rows of a task, about MC
 //!     for pc in 0..k by KC                  loop 4: KC x NR of B are half of L1
 //!         pack A[ic.., pc..], where it has to be packed by columns
@@ -18,7 +18,9 @@
 //! C; and there is no loop 5 over NC columns, as the operands of a network's layers are small
 //! enough for the whole of B to be packed at once. Up to 256 KiB of it stay in L2; more comes from
 //! L3, once for each task. Most tasks have fewer rows than one batch; batches matter where there
-//! are few terms and columns, so that a task has many rows. `blocking` has the sizes.
+//! are few terms and columns, so that a task has many rows. `blocking` has the sizes. Sources: Goto
+//! and van de Geijn, "Anatomy of High-Performance Matrix Multiplication" (2008); Van Zee and van de
+//! Geijn, "BLIS: A Framework for Rapidly Instantiating BLAS Functionality" (2015).
 //!
 //! With AVX2, whose registers hold half a panel, loop 2 takes a panel in two halves.
 //!
@@ -36,17 +38,20 @@
 //! What makes it fast:
 //!
 //! * the micro-kernel holds a tile of C in registers, so each element loaded serves MR or NR FMAs;
-//! * B is packed, once for all tasks, and becomes one stream (with split-K each task packs its
-//!   terms, or reads them where they lie, if B is dense and as wide as a panel or half of one);
+//! * B is packed, once for all tasks, in the order in which it is read (`pack` says what that
+//!   gains; with split-K each task packs its terms, or reads them where they lie, if B is dense and
+//!   as wide as a panel or half of one);
 //! * A is read where it lies, through row offsets, so convolutions need no im2col. It is copied
-//!   only where it has to be converted, where VNNI pairs are not side by side, and where its
-//!   strides would evict it from the caches (`ALayout`);
+//!   only where it has to be converted, where VNNI pairs are not side by side, where AMX tiles
+//!   would load rows that begin within a cache line, and where its strides would evict it from the
+//!   caches (`ALayout`);
 //! * bf16 is multiplied by tiles (`amx`) or in VNNI pairs (AVX512-BF16), whichever this CPU does
 //!   faster than f32; else it is converted while packed;
-//! * a product with many terms and a small C is cut along k (split-K) into tasks of their own,
-//!   whose results are added up in a tree;
-//! * a prologue computes B while it is packed, an epilogue works on rows of C just written: an
-//!   activation between two products is never in memory as a whole.
+//! * a product with many terms and a small C is cut along k (split-K, not in f64) into tasks of
+//!   their own, whose results are added up in a tree;
+//! * a prologue computes B while it is packed, an epilogue works on rows of C just written. So in
+//!   the backward pass of a 1 x 1 convolution behind GELU neither GELU's output nor its gradient is
+//!   in memory as a whole (`cpu::gelu_dropout`).
 //!
 //! Tasks depend on sizes alone, so any number of threads gives the same bits. `reference` is the
 //! definition in three plain loops.
@@ -260,7 +265,9 @@ mod tests {
     }
 
     /// Integers, so that all sums are exact: bf16 in VNNI pairs and converted to f32 against the
-    /// definition, with few and with many terms, and with C of both types.
+    /// definition, with few and with many terms, and with C of both types. (f32 operands, which are
+    /// read where they lie, are in `packed`'s test, and in `tests/ops/matmul.rs` within 2 k eps of
+    /// f64.)
     #[test]
     fn operands_of_either_type_give_what_the_reference_gives() {
         for (m, k, n) in [

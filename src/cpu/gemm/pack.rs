@@ -6,6 +6,12 @@
 //! in VNNI pairs  b[0, 0] b[1, 0]  b[0, 1] b[1, 1] ... b[0, nr-1] b[1, nr-1]  b[2, 0] b[3, 0] ...
 //! ```
 //!
+//! Why: in a row-major B a row of n elements lies between the NR elements of one term and those of
+//! the next. Each term would begin in another cache line, for a large n in another page, and where
+//! n is a power of two all of them would compete for a few sets of L1. Packed, term p + 1 begins
+//! where term p ends: cache lines are used whole, the CPU prefetches them, and KC x NR elements
+//! stay in L1 while the rows of A pass over them. The copy costs k n moves for m k n multiply-adds.
+//!
 //! Columns that a panel lacks are 0, and so is the second element of an odd last row's pairs.
 //! Packing converts too: bf16 to f32, where products are computed in f32 (`dispatch`).
 
@@ -342,8 +348,8 @@ const CONFLICT_COLUMNS: usize = 512;
 
 impl ALayout {
     /// For A [m, k], of which `terms` are taken at a time, and n columns of B. A copy is made where
-    /// A has to be converted, where VNNI pairs do not lie side by side, or where conflict misses
-    /// would cost more.
+    /// A has to be converted, where VNNI pairs do not lie side by side, where AMX tiles would load
+    /// rows that begin within a cache line, or where conflict misses would cost more.
     pub fn choose<F: Stored, T: Stored>(
         a: Operand<'_, T>,
         Size { m, k, n }: Size,
