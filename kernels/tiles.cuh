@@ -201,8 +201,8 @@ template <int N> struct OnTensorCores {
         }
     }
 
-    // The epilogue: adds the bias and stores. A lane holds pairs of neighbouring channels; where
-    // pairs are aligned, each is one store.
+    // The end of the kernel: adds the bias and stores. A lane holds pairs of neighbouring channels;
+    // where pairs are aligned, each is one store.
     DEVICE void write(const Gather& g, const Target& target, int group, int first) const {
         int lane = threadIdx.x % 32, top = blockIdx.x * 128 + threadIdx.x / 64 * 64 + lane / 4, channels = g.out_c / g.groups;
         int column = first + threadIdx.x / 32 % 2 * (N / 2) + lane % 4 * 2;

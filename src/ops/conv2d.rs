@@ -10,7 +10,8 @@ use crate::ops::linear::{self, Linear, check_bias};
 use crate::tensor::window::{Geometry, Window};
 use crate::{Error, Result, Shape, Tensor, Var};
 
-// The functions of this op on both devices, by the same names.
+// The functions of this op on both devices, by the same names: of these `on_device!` calls
+// `cpu::forward` or `cuda::forward`. `ops/mod.rs` has the macro, and says what @, ? and + mean.
 mod cpu {
     pub(super) use crate::cpu::conv::{backward_input, backward_weight, forward};
 }
@@ -30,7 +31,10 @@ mod cuda {
 /// **Backward**: dx = the transposed convolution of dy by the same weight, dw = the sums of dy
 /// times x over all pixels, db = the sum of dy over all pixels.
 /// **Saves**: x and the weight. **Errors**: shapes, dtypes or window sizes that do not fit.
-/// **Source**: `torch.nn.functional.conv2d`, in NHWC.
+/// **Source**: `torch.nn.functional.conv2d`, in NHWC; the weight is OHWI where PyTorch's is OIHW.
+/// Weight files are turned as they are read and written
+/// ([`FileLayout::ChannelsFirst`](crate::params::FileLayout)); an array of your own you turn
+/// yourself, by [`Var::permute`].
 #[track_caller]
 pub fn conv2d(x: &Var, weight: &Var, bias: Option<&Var>, window: Window) -> Result<Var> {
     crate::ops::same_float("conv2d", ("x", x.value()), ("weight", weight.value()))?;
@@ -107,7 +111,8 @@ pub(super) struct Conv2d {
 }
 
 impl Backward for Conv2d {
-    /// dx = dy convolved with the weight, transposed; dw = sums of dy x; db = sum of dy.
+    /// dx = the transposed convolution of dy by the weight, dw = sums of dy x (why: the head of
+    /// `cpu::conv`), db = sum of dy.
     fn backward(self: Box<Self>, dy: Tensor, wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
         let Conv2d {
             geometry: g,

@@ -64,7 +64,7 @@ fn forward(
     let y = if w.elements() == 0 {
         biases(from, b, shape)?
     } else if stats && from.device() == Device::Cpu && shape.elements() > 0 {
-        // On a GPU the epilogue of the product has no sums over rows.
+        // On a GPU a product's kernel makes no sums over the rows that it writes.
         dispatch_dtype!("conv_transpose2d", x.dtype(), T in [f32, f64, bf16] => Tensor::build(shape, |y: &mut [T]| {
             let (x, w, b) = (from.data(), w.data(), b.map(Tensor::data));
             moments = Some(backward_input_with_moments(&geometry, x, w, b, y));

@@ -9,7 +9,7 @@
 //!
 //! ```text
 //! for each band of output rows, group of channels:   a band is a task
-//!     copy what it reads, zero-padded                unless it lies inside the image as it is
+//!     copy what it reads, zero-padded                unless the image itself can be read (below)
 //!     for each pair of phases:                       one, in a forward convolution
 //!         for each KC of (tap, channel):             the same offsets from every window
 //!             for each panel of NR output channels:
@@ -21,9 +21,15 @@
 //! its result goes, and three for each segment, which the next paragraph explains. With 3 x 3 taps
 //! of 64 channels in f32 that is 16 bytes an output, where im2col's matrix has 2,304.
 //!
+//! The image itself is read where all windows of a band lie inside of it, and its elements are of
+//! the type that is multiplied, in as many channels as are multiplied. Else, with any padding for
+//! instance, each band copies what it reads, with its zeros: about the image once, where im2col
+//! would write it kh kw times.
+//!
 //! The axis that is summed over, k = (tap, channel), is cut into *segments*: taps that are adjacent
-//! in memory are one segment, so that a row of the kernel is one long run. Offsets of windows and
-//! segments are the same for the same band of every image and are computed once ([`IndirectBand`]).
+//! in memory are one segment. A 3 x 3 kernel without dilation has three segments of 3 c_in
+//! elements, one for each kernel row. Offsets of windows and segments are the same for the same
+//! band of every image and are computed once ([`IndirectBand`]).
 
 use std::ops::Range;
 

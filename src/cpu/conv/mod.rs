@@ -34,11 +34,13 @@
 //!    (k / s)^2 multiplications for each input channel, on average, instead of k^2.
 //! 4. Kernels that split into 3 x 3 or 2 x 2 ones of stride 1 take 2.25 and 1.8 times fewer
 //!    multiplications ([`winograd`]).
-//! 5. Padding costs no branch in the multiply-add loops. Indirect convolutions read the image itself
-//!    where it holds all that a task reads, as it is multiplied, else a zero-padded copy
-//!    ([`padded`]); depthwise ones always copy, into blocks of channels. Winograd's transforms read
-//!    a whole tile after one check, and branch at the border only, once for a pixel and a vector of
-//!    channels. The weight's gradients by im2col know for each row which pixels exist.
+//! 5. Padding costs no branch in the multiply-add loops. An indirect convolution without padding
+//!    reads the image itself, if that holds the type and the channels that are multiplied; else
+//!    each band is copied with its zeros ([`padded`]), about once the image, where im2col would
+//!    write it kh kw times. Depthwise ones always copy, into blocks of channels. Winograd's
+//!    transforms read a whole tile after one check, and branch at the border only, once for a pixel
+//!    and a vector of channels. The other gradients of the weight take a padded copy, or know for
+//!    each row which pixels exist (im2col).
 //! 6. The bias is added where y is computed, as a pass of its own would read and write all of y
 //!    again: the accumulators of the first block of terms start from it, and Winograd's output
 //!    transform adds it. The statistics for a BatchNorm behind a transposed convolution are taken
@@ -46,10 +48,10 @@
 //!    takes no statistics: of the models here only the variants without a wavelet transform
 //!    (`Mixing::Identity` and `Mixing::Dft`) have a BatchNorm right behind one.
 //!
-//! | the first row that fits (f32; 64 -> 64 channels, or as stated) | algorithm |
+//! | the first row that fits (for f32 and 64 -> 64 channels, unless the row names others) | algorithm |
 //! |---|---|
 //! | 1 x 1, stride 1 | none of these: the op is `linear` |
-//! | splits into 2 x 2 kernels (4 x 4 of stride 2), 16 or 32 -> up to 64, on CPUs with AVX-512 or NEON | Winograd F(2x2, 2x2) in registers |
+//! | splits into 2 x 2 kernels (2 x 2; 4 x 4 of stride 2), 16 or 32 -> up to 64, on CPUs with AVX-512 or NEON | Winograd F(2x2, 2x2) in registers |
 //! | splits into 3 x 3 kernels (3 x 3; 6 x 6 of stride 2), c_in c_out of at least 2048 | Winograd F(2x2, 3x3) |
 //! | splits into 2 x 2 kernels (2 x 2; 4 x 4 of stride 2), c_in c_out of at least 2048 | Winograd F(2x2, 2x2) |
 //! | a task's zero-padded copy would have more than 2^24 elements | the definition |
@@ -58,13 +60,16 @@
 //!
 //! Winograd's rows are for one group, channels in multiples of 16, and products in f32: neither f64
 //! nor bf16 that is multiplied by AMX tiles or in VNNI pairs takes them. A strided conv2d is split
-//! into components, a transposed one into phases; both kinds are read from this table.
+//! into components, a transposed one into phases; both kinds are read from this table. So the input
+//! gradient of a 3 x 3 of stride 2 is indirect: its phases have 1 and 2 taps. That of a 4 x 4 of
+//! stride 2 is four 2 x 2 kernels: Winograd's, with enough channels.
 //!
-//! Which of these computes a given layer is decided in one place: [`choose`] and
-//! [`choose_for_weight`]. From the op to the innermost loop, of an indirect convolution: `conv2d`
-//! in `ops`, [`forward`], [`convolve_as`], `indirect::convolve`, `TileProduct::tiles`
-//! (`gemm::dispatch`, which picks the micro-kernel), `row_tiles` and `micro_kernel`
-//! (`gemm::microkernel`).
+//! Which of these computes a given layer is decided in one place, [`choose`] and
+//! [`choose_for_weight`], once the op has sent plain 1 x 1 kernels to `linear`, and [`convolve`] or
+//! [`backward_weight`] has chosen the type that is multiplied. From the op to the innermost loop,
+//! of an indirect convolution: `conv2d` in `ops`, [`forward`], [`convolve`], [`convolve_as`] (which
+//! asks [`choose`]), `indirect::convolve`, `TileProduct::tiles` (`gemm::dispatch`, which picks the
+//! micro-kernel), and in `gemm::microkernel` `row_tiles`, `micro_kernel` and `rank_1_updates`.
 
 mod bands;
 mod depthwise;
@@ -200,9 +205,10 @@ fn choose<T: Stored, F: Stored<Compute = T::Compute>>(plan: &ConvPlan<T>) -> Alg
     if winograd_applies::<F>(g, &plan.tuning)
         && let Some(polyphase) = Polyphase::of(plan.phases.each_ref().map(|phases| &phases[..]))
     {
-        // 1. Kernels that split into 2 x 2 ones, few channels: most of the work would be the
-        // transforms, but products stay in 32 vector registers, and transformed inputs in L1.
-        // Several components are summed in y, which must not round.
+        // 1. Kernels that split into 2 x 2 ones, few channels: transforms that are written to
+        // memory and read again would be most of the work. Here products stay in 32 vector
+        // registers, and transformed inputs in L1. Several components are summed one after the
+        // other, with y between them: y must not round, so it must be f32.
         let sums_fit = polyphase.has_one_component() || T::DTYPE == DType::F32;
         let few = c_in <= winograd::MAX_CHANNELS_IN && c_out <= IN_REGISTERS_CHANNELS_OUT;
         if few && sums_fit && polyphase.taps == 2 && has_32_registers() {
@@ -225,7 +231,7 @@ fn choose<T: Stored, F: Stored<Compute = T::Compute>>(plan: &ConvPlan<T>) -> Alg
     if plan.padded_elements(0..split.rows) > MAX_PADDED {
         return Algorithm::Reference;
     }
-    // 4. One channel a group: there is no sum over channels, so nothing for a GEMM to do.
+    // 4. One channel a group: each group's GEMM would have one column and few terms (`depthwise`).
     if g.is_depthwise() {
         return Algorithm::Depthwise(split);
     }
@@ -235,11 +241,12 @@ fn choose<T: Stored, F: Stored<Compute = T::Compute>>(plan: &ConvPlan<T>) -> Alg
 
 /// Whether Winograd's algorithm may be chosen, as far as types and channels go.
 ///
-/// It multiplies f32. Where bf16 is multiplied as it is, by AMX tiles in a sixteenth of f32's time
-/// or in VNNI pairs in half of it, that is faster than Winograd's algorithm in f32, and Winograd's
-/// sums of inputs would have to be rounded to bf16. Elsewhere bf16 is converted. f64 never uses
-/// Winograd's algorithm, so that tests can measure that algorithm's rounding against f64.
-/// Transforms run over whole vectors of channels, of one group.
+/// It multiplies f32. Where bf16 is multiplied as it is, Winograd's algorithm would gain nothing:
+/// AMX tiles take a sixteenth of f32's time, and VNNI pairs half of it, which is about what
+/// Winograd's algorithm saves (2.25 times fewer multiplications, less the time of its transforms),
+/// without copies in f32. Its sums of inputs are no bf16 either: they would be rounded. Elsewhere
+/// bf16 is converted to f32, and takes it. f64 never does, so that tests can measure the
+/// algorithm's rounding against f64. Transforms run over whole vectors of channels, of one group.
 fn winograd_applies<F: Stored>(g: &Geometry, tuning: &Tuning) -> bool {
     let whole_vectors = [g.small[2], g.big[2]]
         .iter()
@@ -312,8 +319,9 @@ enum WeightAlgorithm {
 
 /// The first of these algorithms that applies and pays, for products in type F.
 fn choose_for_weight<F: Stored>(g: &Geometry, tuning: &Tuning) -> WeightAlgorithm {
-    // 1. As in `choose`. Products are summed over tiles, not over channels, and so many sums do not
-    // fit into registers.
+    // 1. As in `choose`, but for the variant in registers. Here a sum runs over all tiles, so it
+    // would have to stay in a register from the first tile to the last, and each of the 9 or 16
+    // products has c_small c_big of them.
     if winograd_applies::<F>(g, tuning)
         && g.small[2] * g.big[2] >= WINOGRAD_CHANNELS
         && let phases = [0, 1].map(|axis| [Phase::forward(g, axis)])
@@ -321,7 +329,7 @@ fn choose_for_weight<F: Stored>(g: &Geometry, tuning: &Tuning) -> WeightAlgorith
     {
         return WeightAlgorithm::Winograd(polyphase);
     }
-    // 2. One channel a group: sums of products of single elements, no GEMM.
+    // 2. One channel a group: each group's GEMM would have one row, of kh kw columns.
     if g.is_depthwise() {
         return WeightAlgorithm::Depthwise;
     }

@@ -17,10 +17,12 @@
 //! matrix is never written as a whole. Besides Winograd's algorithm and the sums of depthwise
 //! layers there are two ways around it:
 //!
-//! * [`add_padded`] zero-pads the image. The elements under one *row* of the kernel then are
-//!   adjacent, kw pixels of all their channels, so for each ky the row of B for pixel (i, j)
-//!   begins `stride` pixels after the one before it, in the padded copy: rows overlap, and B is not
-//!   written. The copy is made for one block of pixels at a time.
+//! * [`add_padded`] zero-pads the image. The kw pixels under one *row* of the kernel then are
+//!   adjacent, kw c_big elements, and make one row of B. The next window's row of B begins `stride`
+//!   pixels further on in the same memory: with kw = 3 and stride 1, pixels 0 1 2, then 1 2 3. So B
+//!   is the padded copy itself, read with a distance between rows that is smaller than a row, and
+//!   is not written. (VNNI pairs are: they interleave two windows.) The copy is made for one block
+//!   of pixels at a time.
 //! * [`im2col`](super::im2col) writes some columns of some rows of the matrix at a time: one packed
 //!   panel of B. It asks nothing of the window.
 

@@ -1,5 +1,7 @@
-//! Depthwise convolution: each channel has a kernel of its own. There is no sum over channels, so
-//! nothing for a GEMM to do; what is summed stays in registers instead.
+//! Depthwise convolution: each channel has a kernel of its own. The GEMM of a group would have one
+//! column of C and kh kw terms: of a panel of B one column of NR would be used, of a vector one
+//! lane, and each channel would be gathered from the image by itself. So vectors run along channels
+//! instead: 16 of them, which are adjacent in NHWC, take one multiply-add a tap.
 //!
 //! ```text
 //! copy what a band of outputs reads, zero-padded     [blocks of 16 channels, rows, columns, 16],

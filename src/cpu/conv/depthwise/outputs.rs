@@ -214,7 +214,7 @@ struct Outputs<'a, C> {
 }
 
 impl<C: Float> Outputs<'_, C> {
-    /// In registers if they are f32. f64 judges that, and is computed by the definition.
+    /// In registers if they are f32. f64, which tests compare with, takes the plain loop below.
     fn compute(self) {
         if !self.distances.is_empty()
             && let [Some(x), Some(weight), Some(bias)] =

@@ -262,7 +262,8 @@ impl<T: Stored<Compute = f32>> Convolution<'_, T> {
     }
 
     /// The transformed filters: for each phase pair and pair of components, the panels of output
-    /// channels.
+    /// channels. Each call transforms them, once for all images: training changes the weight at
+    /// each step, and this is little beside the products. Nothing is kept between calls.
     fn transform_filters(&self) -> Scratch<f32> {
         let (layout, c_out) = (self.filter_layout(), self.plan.output()[2]);
         let pairs: Vec<_> = self.component_pairs().flatten().collect();

@@ -6,13 +6,16 @@
 //! y0 = x0 g0 + x1 g1        y1 = x1 g0 + x2 g1,
 //! ```
 //!
-//! take four multiplications as they stand. Both need a part of x1 (g0 + g1): computed once, with
-//! what each output has too much of it taken away, they take three. This is F(2, 2):
+//! take four multiplications as they stand. F(2, 2) takes three:
 //!
 //! ```text
 //! m0 = (x0 - x1) g0         m1 = x1 (g0 + g1)         m2 = (x1 - x2) g1
 //! y0 = m0 + m1              y1 = m1 - m2
 //! ```
+//!
+//! Both outputs contain x1 times a tap, and share m1 = x1 g0 + x1 g1. For y0 the part x1 g0 is
+//! wrong and x0 g0 is missing, so m0 = x0 g0 - x1 g0 is added. For y1 the part x1 g1 is wrong and
+//! x2 g1 is missing, so m2 = x1 g1 - x2 g1 is subtracted.
 //!
 //! Along both axes a tile of 2 x 2 outputs takes 9 multiplications instead of 16; with three taps,
 //! F(2x2, 3x3), 16 instead of 36, which is 4 an output instead of 9. Over all channels, each of
@@ -21,10 +24,11 @@
 //! every C^2 multiplications.
 //!
 //! ```text
-//! for each phase pair and component:            U[p] = G g G^T        [c_in, c_out] each p
+//! for each phase pair and component:
+//!     U[p] = (G g G^T)[p]  for each p           [c_in, c_out]         filter transform
 //! for each phase pair and batch of 64 tiles:
 //!     for each component:
-//!         V[p] = B^T X B                        [tiles, c_in]         input transform
+//!         V[p] = (B^T X B)[p]  for each p       [tiles, c_in]         input transform
 //!         M[p] += V[p] U[p]  for each p         [tiles, c_in] x [c_in, c_out] -> [tiles, c_out]
 //!     Y = A^T M A + bias                        [tiles, 2, 2, c_out]  output transform
 //! ```
@@ -39,9 +43,8 @@
 //! to 8 and are less exact.
 //!
 //! A strided convolution is split into components of stride 1 ([`polyphase`]), a transposed one by
-//! output phase. So a kernel of 4 x 4 with stride 2 is
-//! four kernels of 2 x 2: components that are summed (conv2d), or phases whose outputs are
-//! interleaved (conv_transpose2d).
+//! output phase. So a kernel of 4 x 4 with stride 2 is four kernels of 2 x 2: components that are
+//! summed (conv2d), or phases whose outputs are interleaved (conv_transpose2d).
 //!
 //! Source: S. Winograd, "Arithmetic Complexity of Computations" (1980); A. Lavin and S. Gray, "Fast
 //! Algorithms for Convolutional Neural Networks" (arXiv 1509.09308).

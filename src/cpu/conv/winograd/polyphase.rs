@@ -1,4 +1,5 @@
-//! A convolution as a sum of convolutions of stride 1, which Winograd's algorithm needs.
+//! A convolution as a sum of convolutions of stride 1, which Winograd's algorithm needs. (The other
+//! algorithms take a strided convolution as it is: they read its windows at the stride.)
 //!
 //! With stride s, output j reads input `s j + offset` through each tap. Taps whose offsets have the
 //! same remainder by s read only every s-th input, and among those they move by one from output to

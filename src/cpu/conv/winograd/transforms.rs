@@ -25,6 +25,9 @@
 //! y0 = m0 + m1 + m2                       y1 = m1 - m2 - m3
 //! ```
 //!
+//! By hand: m1 + m2 is x1 g1 + x2 (g0 + g2), and m0 adds x0 g0 - x2 g0, which leaves y0 = x0 g0 +
+//! x1 g1 + x2 g2. m1 - m2 is x1 (g0 + g2) + x2 g1, and -m3 adds x3 g2 - x1 g2.
+//!
 //! Along both axes that is F(2x2, rxr), Y = A^T [(G g G^T) * (B^T X B)] A, and its gradient with
 //! respect to g is G^T [(A dY A^T) * (B^T X B)] G.
 
