@@ -1,10 +1,11 @@
 //! The backward pass: reverse-mode differentiation by the chain rule.
 //!
 //! [`Var::backward`] starts at the loss with dy = 1 and visits the nodes from the youngest to the
-//! oldest. Whatever was computed from a value is younger than it, so all of that has been visited,
-//! and has delivered its gradients, before the value's own node is. Gradients of a value that was
-//! used several times are added as they arrive, in this order, which is always the same. (A
-//! parameter has a node for each time that a pass gave it to a layer; [`Gradients`] adds those up.)
+//! oldest. Whatever was computed from a value is younger than it, and a rule delivers gradients to
+//! older nodes only. So no gradient can still come for the youngest node that waits: its own is
+//! complete. Gradients of a value that was used several times are added as they arrive, in this
+//! order, which is the same in each run where one thread records the graph. (A parameter has a node
+//! for each time that a pass gave it to a layer; [`Gradients`] adds those up, the youngest first.)
 //!
 //! A rule computes one vector-Jacobian product for each input that wants one: dy times the matrix
 //! of the partial derivatives of the op's output by that input. The matrix is never formed.

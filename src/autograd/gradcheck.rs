@@ -114,7 +114,9 @@ pub fn adjoint_check(f: impl Fn(&Var) -> Result<Var>, shape: &[usize]) -> Result
     );
     let gradients = ax.backward_from(y, &[])?;
     let backward = gradients.of(&x).map_or(Ok(0.0), |dx| dot(dx, x.value()))?;
-    // Written so that not-a-number is an error.
+    // The roundings of a sum add up like a random walk, to about eps sqrt(terms) of these norms, in
+    // f, in b and in the products: 1e-13 is 450 eps, for sums of 200,000 terms. Written so that
+    // not-a-number is an error.
     let right = (forward - backward).abs() <= 1e-13 * size.max(1.0) && size.is_finite();
     if !right {
         return Err(Error::Graph(format!(

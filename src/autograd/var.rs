@@ -74,8 +74,8 @@ pub trait Backward: Send {
     /// Whatever computing it may run into; the backward pass ends there.
     fn backward(self: Box<Self>, dy: Tensor, wanted: &[bool]) -> Result<Vec<Option<Tensor>>>;
 
-    /// The saved tensors, which the rule keeps alive until the backward pass has visited it: the
-    /// trace counts their memory.
+    /// All tensors that the rule saves, which it keeps alive until the backward pass has visited
+    /// it: watchers ([`trace`](crate::autograd::trace)) count their memory.
     fn saves(&self) -> Vec<&Tensor>;
 
     /// Whether the rule takes a dy of f32 for an output of 16 bits, as one does that only moves
@@ -87,6 +87,11 @@ pub trait Backward: Send {
 }
 
 /// A node of the computation graph. Ids rise with time, so inputs always have smaller ones.
+///
+/// It is counted: a [`Var`] holds its node, and a node those of its inputs. So it lives as long as
+/// anything that was computed from it. A backward pass takes its rule, which holds the memory; the
+/// node stays. It does not hold its value, only shape and type, which gradients are checked
+/// against: what the backward pass needs of values is in the rules.
 pub(crate) struct Node {
     pub id: u64,
     pub op: &'static str,

@@ -1,5 +1,10 @@
 //! Mean and variance of each channel, and the normalisation by them.
 //!
+//! Why not from the sums of x and x^2, in one pass: where the mean is large E[x^2] - E[x]^2 loses
+//! the variance's digits. So each block is read twice, for its mean and for the squared deviations
+//! from it, the second time from L1: x comes from memory once. Blocks are merged by count, mean and
+//! sum of squared deviations ([`Moments`]).
+//!
 //! Rows of few channels are taken several at a time, as one row of [`width`] elements with each
 //! channel's coefficients repeated: so vectors are full with a single channel too.
 

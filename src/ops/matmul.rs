@@ -61,7 +61,9 @@ struct Matmul {
 }
 
 impl Backward for Matmul {
-    /// da = dy b^T, db = a^T dy; for a transposed operand the transposes of these.
+    /// da = dy b^T, db = a^T dy; for a transposed operand the transposes of these. Why: where a
+    /// moves by v, y moves by v b, and the loss by the sum of dy * (v b), which is that of
+    /// (dy b^T) * v, with * elementwise. (Both are the sum of dy[i, j] v[i, p] b[p, j].)
     fn backward(self: Box<Self>, dy: Tensor, wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
         let ([shape_a, shape_b], [ta, tb]) = (self.shapes, self.transposed);
         let operand = |x: Tensor| Var::from(x).with_tf32(self.tf32);
@@ -70,14 +72,14 @@ impl Backward for Matmul {
         // memory.
         let nothing = |x: &Var| x.value().elements() == 0 || dy.value().elements() == 0;
         let zeros = |shape| Tensor::full_on(dy.value().device(), shape, 0.0, dy.dtype());
-        let da = |b: Var| {
+        let product_for_a = |b: Var| {
             if ta {
                 matmul_with(&b, &dy, tb, true)
             } else {
                 matmul_with(&dy, &b, false, !tb)
             }
         };
-        let db = |a: Var| match (ta, tb) {
+        let product_for_b = |a: Var| match (ta, tb) {
             // One matrix b for a whole batch: its gradient is one product over all rows of the
             // batch.
             (false, false) if shape_b.len() == 2 => {
@@ -90,22 +92,22 @@ impl Backward for Matmul {
             (_, true) => matmul_with(&dy, &a, true, ta),
         };
         let [a, b] = self.kept.map(|x| x.map(operand));
-        let da = |b: Var| {
+        let gradient_of_a = |b: Var| {
             if nothing(&b) {
                 zeros(shape_a)
             } else {
-                da(b)?.value().sum_to(&shape_a)
+                product_for_a(b)?.value().sum_to(&shape_a)
             }
         };
-        let db = |a: Var| {
+        let gradient_of_b = |a: Var| {
             if nothing(&a) {
                 zeros(shape_b)
             } else {
-                db(a)?.value().sum_to(&shape_b)
+                product_for_b(a)?.value().sum_to(&shape_b)
             }
         };
-        let da = b.filter(|_| wanted[0]).map(da).transpose()?;
-        let db = a.filter(|_| wanted[1]).map(db).transpose()?;
+        let da = b.filter(|_| wanted[0]).map(gradient_of_a).transpose()?;
+        let db = a.filter(|_| wanted[1]).map(gradient_of_b).transpose()?;
         Ok(vec![da, db])
     }
 

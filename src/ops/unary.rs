@@ -2,6 +2,9 @@
 //!
 //! The backward rule computes from the output where the derivative is simple in it (y for exp, 1 -
 //! y^2 for tanh), as the next op most often keeps that alive anyway, and from the input otherwise.
+//!
+//! A wrong derivative changes no value and no shape; training merely goes worse. `gradients` in
+//! `tests/ops/unary.rs` compares that of each row with differences.
 
 use crate::autograd::Backward;
 use crate::cpu::unary::{self as cpu, Kind, Saves};

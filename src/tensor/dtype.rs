@@ -11,9 +11,11 @@ pub enum DType {
     F32,
     /// 64-bit float: the oracle that tests compare with.
     F64,
-    /// 16-bit float with f32's range: storage only.
+    /// 16-bit float with f32's range. Ops take it: they compute in f32, and products multiply it
+    /// as it is where that is faster, and sum in f32.
     BF16,
-    /// IEEE 16-bit float: storage only.
+    /// IEEE 16-bit float. Ops take it on a GPU, and compute in f32; on the CPU it is read, written
+    /// and converted only.
     F16,
     /// Bytes: pixels, and the truth values of comparisons.
     U8,
