@@ -52,7 +52,7 @@
 //! | [`optim`] | update rules and schedules |
 //! | [`io`] | files that are old or new but never half: weights, checkpoints; events for TensorBoard |
 //! | [`data`] | decoders, downloads, a generator of handwriting, batches |
-//! | [`train`], [`metrics`], [`plots`] | the trainer, what it measures and draws |
+//! | [`train`], [`metrics`], [`plots`], [`profile`] | the trainer, what it measures and draws; where the time of a step goes |
 //! | `cli`, [`console`] | the examples' flags, which set the trainer up; what is printed |
 //! | [`cuda`] | the room for NVIDIA GPUs |
 //!
@@ -95,6 +95,7 @@ pub mod optim;
 pub mod params;
 pub mod plots;
 pub mod prelude;
+pub mod profile;
 pub mod train;
 
 pub use autograd::Var;

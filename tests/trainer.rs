@@ -5,6 +5,8 @@ mod board;
 #[path = "trainer/events.rs"]
 mod events;
 mod helpers;
+#[path = "trainer/profile.rs"]
+mod profile;
 #[path = "trainer/refused.rs"]
 mod refused;
 

@@ -63,6 +63,9 @@ pub trait Watcher: std::any::Any {
     /// An op has run backward, giving these gradients of its inputs. `sum of gradients` stands for
     /// the addition of the gradients of a value that several ops took.
     fn backward(&mut self, _op: &'static str, _scope: String, _gradients: &[Option<Tensor>]) {}
+
+    /// A training step comes to its next part, which has this name.
+    fn phase(&mut self, _name: &'static str) {}
 }
 
 /// Runs `body` on this thread with `watcher` told of every op, and gives both back.
@@ -102,6 +105,13 @@ pub(crate) fn notify<'a>(
             flops: op.flops,
         })
     });
+}
+
+/// Tells the watcher of this thread that a training step comes to its next part: what
+/// [`Optimizer::train_step`](crate::optim::Optimizer::train_step) and the trainer call `forward`,
+/// `backward`, `gather gradients` and `optimizer`.
+pub fn phase(name: &'static str) {
+    with_watcher(|watcher| watcher.phase(name));
 }
 
 pub(crate) fn notify_backward(op: &'static str, gradients: &[Option<Tensor>]) {

@@ -12,11 +12,12 @@ use serde_json::{Map, Value};
 use crate::{Error, Result};
 
 /// Flags that only say what a process does, and are not kept with a run.
-pub(super) const TRANSIENT: [&str; 8] = [
+pub(super) const TRANSIENT: [&str; 9] = [
     "resume",
     "out",
     "force",
     "stop-after",
+    "profile",
     "evaluate",
     "max-batch",
     "threads",

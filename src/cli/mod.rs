@@ -72,6 +72,8 @@ pub struct Settings {
     pub stop_after: Option<usize>,
     /// Whether to write events for TensorBoard.
     pub tensorboard: bool,
+    /// Training steps to profile.
+    pub profile: Option<usize>,
     /// Images a step.
     pub batch_size: usize,
     /// Peak learning rate.
@@ -145,13 +147,20 @@ impl Settings {
         let Some(folder) = given.get_one::<PathBuf>("resume").cloned() else {
             return Settings::from_matches(job, &given, None).map(Some);
         };
-        let beside = ["resume", "data", "device", "threads", "stop-after"];
+        let beside = [
+            "resume",
+            "data",
+            "device",
+            "threads",
+            "stop-after",
+            "profile",
+        ];
         if let Some(flag) = given
             .ids()
             .map(clap::Id::as_str)
             .find(|flag| is_given(&given, flag) && !beside.contains(flag))
         {
-            let allowed = "--data, --device, --threads and --stop-after";
+            let allowed = "--data, --device, --threads, --stop-after and --profile";
             return Err(Error::Argument(format!(
                 "--resume takes its settings from config.json; beside it only {allowed} may be given, not --{flag}"
             )));
@@ -216,6 +225,7 @@ impl Settings {
             epochs: number("epochs").unwrap_or(1),
             stop_after: number("stop-after"),
             tensorboard: m.get_flag("tensorboard"),
+            profile: number("profile"),
             batch_size: number("batch-size").unwrap_or(64),
             lr,
             weight_decay: m.get_one::<f64>("weight-decay").copied().unwrap_or(0.0),

@@ -132,6 +132,7 @@ impl Settings {
             resume: self.resume,
             stop_after: self.stop_after,
             tensorboard: self.tensorboard,
+            profile: self.profile,
             settings: Some(begun_with.unwrap_or_else(|| self.flags.clone())),
             by_flags: true,
             ..Config::default()

@@ -47,6 +47,7 @@ use rayon::prelude::*;
 use crate::Element;
 use crate::tensor::dtype::{as_bytes_mut, from_bytes_mut};
 use crate::tensor::pool::Buffer;
+use crate::tensor::timeline::{self, Busy, PART};
 
 pub(crate) use simd::vectorize;
 
@@ -105,11 +106,15 @@ fn bytes_over_threads(
     together: usize,
     body: &(dyn Fn(usize, &mut [u8]) + Sync),
 ) {
+    let watched = timeline::is_on();
     out.par_chunks_mut(size)
         .with_min_len(together)
         .with_max_len(together)
         .enumerate()
-        .for_each(|(i, part)| body(i, part));
+        .for_each(|(i, part)| {
+            let _busy = part_of_an_op(watched);
+            body(i, part)
+        });
 }
 
 /// A slice to write, in parts of so many elements.
@@ -133,10 +138,14 @@ fn pairs_of_bytes_over_threads(
     sizes: [usize; 2],
     body: &(dyn Fn(usize, &mut [u8], &mut [u8]) + Sync),
 ) {
+    let watched = timeline::is_on();
     a.par_chunks_mut(sizes[0])
         .zip(b.par_chunks_mut(sizes[1]))
         .enumerate()
-        .for_each(|(i, (a, b))| body(i, a, b));
+        .for_each(|(i, (a, b))| {
+            let _busy = part_of_an_op(watched);
+            body(i, a, b)
+        });
 }
 
 /// Calls `body` with each of these, over threads, which take `together` of them at a time.
@@ -148,11 +157,14 @@ pub(crate) fn each_over_threads<I: Send>(
     if items.len() <= together {
         return items.into_iter().for_each(body);
     }
-    let items = items.into_par_iter();
+    let (watched, items) = (timeline::is_on(), items.into_par_iter());
     items
         .with_min_len(together)
         .with_max_len(together)
-        .for_each(body);
+        .for_each(|item| {
+            let _busy = part_of_an_op(watched);
+            body(item)
+        });
 }
 
 /// What `body(start..end)` returns for consecutive ranges of `size`, over threads; the last range
@@ -175,7 +187,16 @@ pub(crate) fn map_over_threads<R: Send + Sync>(
 }
 
 fn numbers_over_threads(count: usize, body: &(dyn Fn(usize) + Sync)) {
-    (0..count).into_par_iter().with_max_len(1).for_each(body);
+    let (watched, numbers) = (timeline::is_on(), (0..count).into_par_iter());
+    numbers.with_max_len(1).for_each(|i| {
+        let _busy = part_of_an_op(watched);
+        body(i)
+    });
+}
+
+/// Where a profile is taken, remembers that this thread works on a part.
+pub(crate) fn part_of_an_op(watched: bool) -> Option<Busy> {
+    watched.then(|| timeline::busy(PART))
 }
 
 /// Working memory of a kernel, from the pool: what a call leaves behind is used by the next.

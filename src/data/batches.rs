@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::{self, JoinHandle};
 
+use crate::tensor::timeline;
 use crate::{Error, Result, Tensor, Var};
 
 /// Some samples, each a row of two tensors.
@@ -61,7 +62,11 @@ impl Batches {
             let (sender, receiver) = sync_channel(1);
             let work = move || {
                 for i in numbers.skip(first).step_by(workers) {
-                    if sender.send(make(i)).is_err() {
+                    let batch = {
+                        let _busy = timeline::is_on().then(|| timeline::busy(timeline::BATCH));
+                        make(i)
+                    };
+                    if sender.send(batch).is_err() {
                         break;
                     }
                 }

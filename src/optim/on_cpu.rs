@@ -2,7 +2,8 @@
 
 use super::rule::{AnyRule, Step};
 use super::segment::segments;
-use crate::cpu::GRAIN;
+use crate::cpu::{GRAIN, part_of_an_op};
+use crate::tensor::timeline;
 use crate::{DType, Element, Params, Tensor};
 
 /// What a rule changes in one call, and what it reads: the same places of several long arrays.
@@ -71,6 +72,7 @@ fn each<T: Element>(
 fn over_threads<T: Element>(step: &Step, part: Part<T>, update: Update<T>) {
     let length = part.w.len();
     if length <= GRAIN {
+        let _busy = part_of_an_op(timeline::is_on());
         return update(step, part);
     }
     let middle = (length / 2).next_multiple_of(GRAIN);

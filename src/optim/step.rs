@@ -1,6 +1,7 @@
 //! A whole training step in one call.
 
 use super::{Optimizer, clip_norm};
+use crate::autograd::trace::phase;
 use crate::{Params, Pass, Precision, Result, Rng, Tensor, Var};
 
 /// What a training step takes besides the loss. A learning rate alone is enough; change what
@@ -97,14 +98,17 @@ impl Optimizer {
             max_norm,
         } = options.into();
         let rng = rng.unwrap_or_else(|| Rng::new(0).child(self.steps));
+        phase("forward");
         let pass = Pass::train(params, rng).in_precision(precision)?;
         let loss = loss(&pass)?;
-        let mut gradients = loss
-            .backward_from(self.loss_scale(&loss)?, &[])?
-            .flatten(params)?;
+        phase("backward");
+        let gradients = loss.backward_from(self.loss_scale(&loss)?, &[])?;
+        phase("gather gradients");
+        let mut gradients = gradients.flatten(params)?;
         if let Some(max) = max_norm {
             clip_norm(params, &mut gradients, max * self.progress()?.loss_scale)?;
         }
+        phase("optimizer");
         let updates = pass.into_updates();
         self.step_flat(params, &gradients, updates, lr)?;
         Ok(loss.into_value())

@@ -1,6 +1,6 @@
 //! Pictures as SVG: of a training run, learning curves, the confusion matrix, the worst mistakes;
 //! of a computation, its graph; of what a model sees, feature maps, occlusion, classes of pixels; of
-//! several models, accuracy against size; and a page with axes for drawings of your own.
+//! several models, accuracy against size; of a profile, what happened when; and a page with axes for drawings of your own.
 //!
 //! SVG is text: it takes a page to write shapes on and no library, and any browser shows it at any
 //! size.
@@ -23,6 +23,7 @@ mod scatter;
 #[cfg(feature = "pictures")]
 mod segmentation;
 mod svg;
+mod timeline;
 
 pub use axes::Axes;
 #[cfg(feature = "pictures")]
@@ -40,6 +41,7 @@ pub use scatter::{Point, Scatter, scatter};
 #[cfg(feature = "pictures")]
 pub use segmentation::{Segmented, label_colors, segmentation};
 pub use svg::{Style, Svg};
+pub use timeline::{Bar, Row, Timeline, timeline};
 
 /// The colours of text and lines: near black, grey, and the pale grey of a grid.
 const INK: &str = "#1f2328";

@@ -15,6 +15,7 @@ pub mod pool;
 pub mod rng;
 pub mod scope;
 pub mod shape;
+pub(crate) mod timeline;
 pub mod window;
 
 use std::ops::Range;

@@ -78,6 +78,11 @@ pub struct Config {
     ///
     /// [`EventFile`]: crate::io::tensorboard::EventFile
     pub tensorboard: bool,
+    /// Training steps to look into, after two that warm up: `out` then gets `profile.json`, a trace
+    /// of ops, layers, threads and on a GPU kernels, which <https://ui.perfetto.dev> opens, and a
+    /// picture of one step, `profile.svg`; a table of what took longest goes to stderr
+    /// ([`Profile`](crate::profile::Profile)). Steps on a GPU are not replayed meanwhile. None.
+    pub profile: Option<usize>,
     /// Whether progress is kept from stderr: no lines, no bar, warnings alone. No.
     pub quiet: bool,
     /// What files and messages say of the model. `None` takes the name of its type, and for a model
@@ -111,6 +116,7 @@ impl Default for Config {
             resume: false,
             stop_after: None,
             tensorboard: false,
+            profile: None,
             quiet: false,
             model: None,
             settings: None,
@@ -146,6 +152,9 @@ impl Config {
         }
         if self.resume && self.out.is_none() {
             return wrong("`resume` goes on with the run in `out`, which is not given");
+        }
+        if self.profile == Some(0) {
+            return wrong("`profile` must be at least 1");
         }
         self.schedule.check()?;
         self.precision.check(self.device)

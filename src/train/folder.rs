@@ -23,7 +23,7 @@ const LOCK: &str = ".lock";
 const BEGINNING: &str = "beginning";
 
 /// What a run writes, `config.json` first: without it there is nothing to resume.
-const FILES: [&str; 8] = [
+const FILES: [&str; 10] = [
     "config.json",
     "metrics.jsonl",
     "last/state.safetensors",
@@ -32,6 +32,8 @@ const FILES: [&str; 8] = [
     "curves.svg",
     "confusion.svg",
     "mistakes.svg",
+    "profile.json",
+    "profile.svg",
 ];
 
 /// A run's folder, and the lock on it for as long as this lives.

@@ -16,6 +16,8 @@ mod loss;
 mod objective;
 mod parts;
 mod pixels;
+mod profiled;
+mod profiling;
 mod progress;
 mod replay;
 mod report;

@@ -40,6 +40,11 @@ impl Progress {
         self.bar.inc(images as u64);
     }
 
+    /// Runs what prints lines, with the bar out of the way.
+    pub fn suspend<R>(&self, body: impl FnOnce() -> R) -> R {
+        self.bar.suspend(body)
+    }
+
     /// Wipes it.
     pub fn end(self) {}
 }
@@ -61,6 +66,10 @@ impl Progress {
     }
 
     pub fn advance(&mut self, _images: usize, _loss: f64) {}
+
+    pub fn suspend<R>(&self, body: impl FnOnce() -> R) -> R {
+        body()
+    }
 
     pub fn end(self) {}
 }

@@ -7,6 +7,7 @@ use crate::train::config::{Config, Data, Protocol};
 use crate::train::description::Description;
 use crate::train::folder::RunFolder;
 use crate::train::parts::Parts;
+use crate::train::profiling::Profiling;
 use crate::train::progress::Progress;
 use crate::train::replay::{Losses, Replay};
 use crate::train::report::Record;
@@ -65,6 +66,8 @@ impl Trainer {
             replay: Replay::begin(&config),
             replayed_steps: 0,
             board: None,
+            profiling: Profiling::of(&config),
+            watched: false,
             gradient_norm: None,
             begun_with: config
                 .kept(optimizer.rule_name(), data.train.batch_size())
@@ -102,12 +105,14 @@ impl Trainer {
         let last = self.config.stop_after.unwrap_or(usize::MAX);
         while self.at.epoch < self.config.epochs {
             if self.at.epoch >= last || !self.epoch()? {
+                self.end_profile()?;
                 self.flush_board()?;
                 self.save()?;
                 self.say_how_to_resume();
                 return Ok(Outcome::Stopped);
             }
         }
+        self.end_profile()?;
         self.finish().map(Outcome::Finished)
     }
 
@@ -130,13 +135,11 @@ impl Trainer {
             .epoch(&order, self.at.epoch as u64, self.at.batch)?;
         let mut waited = Duration::ZERO;
         loop {
-            let asked = Instant::now();
-            let Some(batch) = batches.next().transpose()? else {
+            let Some(batch) = self.next_batch(&mut batches, &mut waited)? else {
                 break;
             };
-            waited += asked.elapsed();
             let before = self.at.images;
-            self.step(&batch)?;
+            self.step_in_profile(&batch, &progress)?;
             self.at.batch += 1;
             let (done, known) = (
                 self.at.images.saturating_sub(before),

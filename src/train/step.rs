@@ -1,5 +1,6 @@
 //! One step of training, on the CPU or on a GPU, where it is captured and replayed.
 
+use crate::autograd::trace::phase;
 use crate::console::Stderr;
 use crate::cuda::Capture;
 use crate::data::{Batch, HostToDevice};
@@ -48,6 +49,7 @@ impl Trainer {
 
     /// From a batch to new weights, giving the loss. This is what a GPU records.
     fn work(&mut self, batch: &Batch, rng: &Rng) -> Result<Tensor> {
+        phase("forward");
         let precision = self.config.precision;
         let pass = Pass::train(&self.params, rng.clone()).in_precision(precision)?;
         let inputs = self.data.inputs(&batch.inputs, precision.compute())?;
@@ -56,10 +58,12 @@ impl Trainer {
         if loss.value().device() == Device::Cpu && !loss.value().item()?.is_finite() {
             return Err(self.why_not_finite(batch, loss.value().item()?));
         }
-        let mut gradients = loss
-            .backward_from(self.optimizer.loss_scale(&loss)?, &[])?
-            .flatten(&self.params)?;
+        phase("backward");
+        let gradients = loss.backward_from(self.optimizer.loss_scale(&loss)?, &[])?;
+        phase("gather gradients");
+        let mut gradients = gradients.flatten(&self.params)?;
         self.gradient_norm = self.clipped(&mut gradients)?;
+        phase("optimizer");
         let statistics = pass.into_updates();
         self.optimizer
             .advance(&mut self.params, &gradients, statistics)?;
@@ -85,7 +89,8 @@ impl Trainer {
             return self.work(batch, &self.step_rng());
         };
         let rng = self.step_rng();
-        if batch.size() != self.data.train.batch_size() {
+        // What is replayed as a whole cannot be looked into.
+        if batch.size() != self.data.train.batch_size() || self.looked_into() {
             return self.work(&self.uploaded(batch)?, &rng);
         }
         match std::mem::replace(&mut self.replay, Replay::Never) {

@@ -8,6 +8,7 @@ use crate::train::evaluate::Score;
 use crate::train::folder::RunFolder;
 use crate::train::objective::Judge;
 use crate::train::parts::Parts;
+use crate::train::profiling::Profiling;
 use crate::train::replay::{Losses, Replay};
 use crate::{Module, Params, Result};
 
@@ -20,7 +21,7 @@ const PAPERS_SGD_LR: f64 = 1e-3;
 /// the weights that did best; `last/`, the last weights and the checkpoint that a run goes on from,
 /// bit for bit; and at its end `curves.svg`, for classifiers `confusion.svg`, and where their
 /// samples are images of bytes `mistakes.svg`. Where [`Config::tensorboard`] asks for it there is
-/// a file `events.out.tfevents.*`. Progress goes to stderr.
+/// a file `events.out.tfevents.*`, for [`Config::profile`] `profile.json` and `profile.svg`. Progress goes to stderr.
 ///
 /// ```
 /// use wavemix::data::TensorDataset;
@@ -68,6 +69,10 @@ pub struct Trainer {
     pub(super) replayed_steps: u64,
     /// The events for TensorBoard, where they are asked for.
     pub(super) board: Option<Board>,
+    /// The profile that is asked for, until it is taken.
+    pub(super) profiling: Option<Profiling>,
+    /// Whether the step under way is watched for it.
+    pub(super) watched: bool,
     /// The norm of the last step's gradients, where it is known on the CPU.
     pub(super) gradient_norm: Option<f64>,
 }

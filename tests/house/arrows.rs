@@ -9,6 +9,7 @@ const FLOORS: [&[&str]; 10] = [
     &[
         "tensor/error",
         "tensor/scope",
+        "tensor/timeline",
         "tensor/shape",
         "tensor/dtype",
         "tensor/device",
@@ -23,7 +24,7 @@ const FLOORS: [&[&str]; 10] = [
     &["ops"],
     &["nn"],
     &["optim", "io", "data", "models"],
-    &["metrics", "plots", "train"],
+    &["metrics", "plots", "profile", "train"],
     &["cli"],
     &["lib", "fuzzing"],
 ];

@@ -10,7 +10,7 @@ use crate::cli::{Job, Settings};
 use crate::data::{Source, Split};
 
 /// A value for each flag, other than its default, in the order of the table; none for a switch.
-const EXAMPLES: [(&str, Option<&str>); 36] = [
+const EXAMPLES: [(&str, Option<&str>); 37] = [
     ("data", Some("other")),
     ("download", None),
     ("split", Some("letters")),
@@ -46,6 +46,7 @@ const EXAMPLES: [(&str, Option<&str>); 36] = [
     ("out", Some("results")),
     ("force", None),
     ("tensorboard", None),
+    ("profile", Some("3")),
     ("evaluate", Some("weights")),
 ];
 
@@ -128,7 +129,7 @@ fn every_flag_sets_something_and_is_kept_unless_transient() {
             assert_ne!(values(given), values(plain()), "{argument}");
         }
         let beside = parse(&["--resume", folder.to_str().unwrap(), &argument]);
-        let allowed = ["data", "device", "threads", "stop-after"].contains(&flag);
+        let allowed = ["data", "device", "threads", "stop-after", "profile"].contains(&flag);
         assert_eq!(beside.is_ok(), allowed, "{argument} beside --resume");
     }
     std::fs::remove_dir_all(&folder).unwrap();

@@ -94,7 +94,8 @@ pub(crate) use pack::{
 pub(crate) use packed::Packed;
 
 use crate::cpu::binary::add_assign;
-use crate::cpu::{Scratch, chunks};
+use crate::cpu::{Scratch, chunks, part_of_an_op};
+use crate::tensor::timeline;
 use crate::{Float, Stored};
 
 /// [m, k] x [k, n] -> [m, n]: C = `accumulate` + A B, with C dense and row-major.
@@ -241,6 +242,7 @@ pub(crate) fn sum_pairwise<T: Float>(
     task: &(dyn Fn(usize) -> Scratch<T> + Sync),
 ) -> Scratch<T> {
     if range.len() == 1 {
+        let _busy = part_of_an_op(timeline::is_on());
         return task(range.start);
     }
     // The left half has the largest power of two that is smaller than the length.

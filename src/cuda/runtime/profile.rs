@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use cudarc::driver::{CudaEvent, DriverError, sys};
 
@@ -30,6 +31,86 @@ pub struct KernelTime {
     pub flops: u64,
 }
 
+/// One launch of a kernel while a profile was taken.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Launch {
+    /// The kernel's name and its storage type.
+    pub name: String,
+    /// Bytes and floating-point operations, as [`KernelTime`] counts them.
+    pub bytes: usize,
+    pub flops: u64,
+    /// When it began and ended on the device.
+    pub begin: Instant,
+    pub end: Instant,
+}
+
+/// A profile that is being taken of all kernels that any thread launches.
+pub(crate) struct Recording {
+    gpu: &'static Gpu,
+    /// Its key among the profiles that are being taken.
+    own: usize,
+    /// An event that the device passed at about that instant.
+    start: (CudaEvent, Instant),
+}
+
+impl Recording {
+    /// Waits for what is under way, and begins.
+    ///
+    /// # Errors
+    /// As [`usable`](super::context::usable).
+    pub fn start(ordinal: usize) -> Result<Recording> {
+        synchronize(ordinal)?;
+        let gpu = gpu(ordinal)?;
+        let event = {
+            let _guard = gpu.stream_guard()?;
+            gpu.event()?
+        };
+        let start = (event, Instant::now());
+        // Several profiles may be taken at once, each with all marks since its own start.
+        let mut profiles = gpu.profiles.lock().unwrap_or_else(|e| e.into_inner());
+        let own = profiles.keys().max().map_or(0, |last| last + 1);
+        profiles.insert(own, Vec::new());
+        Ok(Recording { gpu, own, start })
+    }
+
+    /// Waits for what is under way, and gives all launches in their order.
+    ///
+    /// # Errors
+    /// Those of the device.
+    pub fn finish(self) -> Result<Vec<Launch>> {
+        let marks = self.take();
+        synchronize(self.gpu.ordinal())?;
+        let seconds = |from: &CudaEvent, to: &CudaEvent| {
+            let seconds = elapsed(from, to);
+            let seconds = seconds.map_err(|e| self.gpu.failed("reading the time of a kernel", e));
+            Ok(Duration::from_secs_f64(seconds?.max(0.0)))
+        };
+        let (event, instant) = &self.start;
+        let launch = |mark: Mark| {
+            let begin = *instant + seconds(event, &mark.events[0])?;
+            Ok(Launch {
+                name: mark.name,
+                bytes: mark.bytes,
+                flops: mark.flops,
+                end: begin + seconds(&mark.events[0], &mark.events[1])?,
+                begin,
+            })
+        };
+        marks.into_iter().map(launch).collect()
+    }
+
+    fn take(&self) -> Vec<Mark> {
+        let mut profiles = self.gpu.profiles.lock().unwrap_or_else(|e| e.into_inner());
+        profiles.remove(&self.own).unwrap_or_default()
+    }
+}
+
+impl Drop for Recording {
+    fn drop(&mut self) {
+        self.take();
+    }
+}
+
 /// Runs `work`. Returns its result and the times of all kernels that any thread launched meanwhile,
 /// the longest first. Kernels of a captured step that is replayed are not seen.
 ///
@@ -39,35 +120,18 @@ pub fn profile<T>(
     ordinal: usize,
     work: impl FnOnce() -> Result<T>,
 ) -> Result<(T, Vec<KernelTime>)> {
-    let gpu = gpu(ordinal)?;
-    let profiles = || gpu.profiles.lock().unwrap_or_else(|e| e.into_inner());
-    // Several profiles may be taken at once, each with all marks since its own start.
-    let own = {
-        let mut profiles = profiles();
-        let own = profiles.keys().max().map_or(0, |last| last + 1);
-        profiles.insert(own, Vec::new());
-        own
-    };
+    let recording = Recording::start(ordinal)?;
     let done = work();
-    let marks = profiles().remove(&own).unwrap_or_default();
-    synchronize(ordinal)?;
     let mut times: BTreeMap<String, KernelTime> = BTreeMap::new();
-    for Mark {
-        name,
-        bytes,
-        flops,
-        events: [begin, end],
-    } in marks
-    {
-        let time = times.entry(name.clone()).or_insert(KernelTime {
-            name,
+    for launch in recording.finish()? {
+        let time = times.entry(launch.name.clone()).or_insert(KernelTime {
+            name: launch.name,
             ..KernelTime::default()
         });
         time.launches += 1;
-        time.seconds +=
-            elapsed(&begin, &end).map_err(|e| gpu.failed("reading the time of a kernel", e))?;
-        time.bytes += bytes;
-        time.flops += flops;
+        time.seconds += (launch.end - launch.begin).as_secs_f64();
+        time.bytes += launch.bytes;
+        time.flops += launch.flops;
     }
     let mut times: Vec<KernelTime> = times.into_values().collect();
     times.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
@@ -93,6 +157,18 @@ fn elapsed(begin: &CudaEvent, end: &CudaEvent) -> std::result::Result<f64, Drive
 }
 
 impl Gpu {
+    /// An event that the stream passes when all that was launched before is done; the caller holds
+    /// the stream guard.
+    fn event(&self) -> Result<CudaEvent> {
+        let event = || {
+            let flags = sys::CUevent_flags::CU_EVENT_DEFAULT;
+            let event = self.context.new_event(Some(flags))?;
+            event.record(&self.stream)?;
+            Ok(event)
+        };
+        event().map_err(|e| self.failed("timing a kernel", e))
+    }
+
     /// Runs what starts one kernel, between two events if a profile is taken; the caller holds the
     /// stream guard.
     pub(in crate::cuda) fn timed(
@@ -104,16 +180,9 @@ impl Gpu {
         if profiles().is_empty() || ALLOC_SCOPE.get().recording {
             return start();
         }
-        let event = || {
-            let event = self
-                .context
-                .new_event(Some(sys::CUevent_flags::CU_EVENT_DEFAULT))?;
-            event.record(&self.stream)?;
-            Ok(Arc::new(event))
-        };
-        let begin = event().map_err(|e| self.failed("timing a kernel", e))?;
+        let begin = Arc::new(self.event()?);
         start()?;
-        let end = event().map_err(|e| self.failed("timing a kernel", e))?;
+        let end = Arc::new(self.event()?);
         let mark = Mark {
             name: name.to_owned(),
             bytes,
