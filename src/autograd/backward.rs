@@ -66,7 +66,8 @@ impl Var {
         let mut gradients = Gradients::default();
         // Nodes with a gradient, by age. A map, not a heap: the second gradient for a node must
         // find the first.
-        let mut waiting = BTreeMap::from([(root.id, (root.clone(), dy))]);
+        let mut waiting = BTreeMap::new();
+        waiting.insert(root.id, (root.clone(), dy));
         while let Some((id, (node, dy))) = waiting.pop_last() {
             if keep.iter().any(|var| var.id() == Some(id)) {
                 gradients.insert(id, dy.clone());

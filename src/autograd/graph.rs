@@ -17,8 +17,8 @@ use crate::{DType, Error, Params, Result, Shape, Var};
 #[derive(Clone, Debug)]
 pub struct Graph {
     nodes: Vec<GraphNode>,
-    /// The node of each id.
-    places: BTreeMap<u64, usize>,
+    /// The id of each node, in rising order.
+    ids: Vec<u64>,
 }
 
 /// A node of a [`Graph`].
@@ -63,7 +63,7 @@ impl Var {
                 waiting.extend(node.inputs.iter().flatten());
             }
         }
-        let places: BTreeMap<u64, usize> = found.keys().copied().zip(0..).collect();
+        let ids: Vec<u64> = found.keys().copied().collect();
         let nodes = found.values().map(|node| GraphNode {
             op: node.op,
             scope: node.scope.clone(),
@@ -72,7 +72,7 @@ impl Var {
             inputs: node
                 .inputs
                 .iter()
-                .map(|input| input.as_ref().map(|input| places[&input.id]))
+                .map(|input| ids.binary_search(&input.as_ref()?.id).ok())
                 .collect(),
             label: None,
             param: match node.kind {
@@ -82,7 +82,7 @@ impl Var {
         });
         Graph {
             nodes: nodes.collect(),
-            places,
+            ids,
         }
     }
 
@@ -115,8 +115,8 @@ impl Graph {
     /// # Errors
     /// Where `var` is a constant, or not a part of this graph.
     pub fn with_label(mut self, var: &Var, text: impl Into<String>) -> Result<Graph> {
-        let place = var.id().and_then(|id| self.places.get(&id));
-        let Some(&place) = place else {
+        let place = var.id().and_then(|id| self.ids.binary_search(&id).ok());
+        let Some(place) = place else {
             let text = text.into();
             return Err(Error::Graph(format!(
                 "the label `{text}` is for a value that is not in this graph"

@@ -8,7 +8,6 @@
 //! Rows of few channels are taken several at a time, as one row of [`width`] elements with each
 //! channel's coefficients repeated: so vectors are full with a single channel too.
 
-use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use crate::cpu::{GRAIN, chunks, map_over_threads, vectorize};
@@ -90,8 +89,8 @@ impl Moments {
 /// still in a cache.
 pub(crate) struct Collector {
     channels: usize,
-    /// By where they begin, for they are done in any order, and merged in theirs.
-    parts: Mutex<BTreeMap<usize, Moments>>,
+    /// With where they begin, for they are done in any order, and merged in theirs.
+    parts: Mutex<Vec<(usize, Moments)>>,
 }
 
 impl Collector {
@@ -108,18 +107,18 @@ impl Collector {
         self.parts
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .insert(start, moments);
+            .push((start, moments));
     }
 
     /// Those of all parts.
     pub fn finish(self) -> Moments {
-        let parts = self
+        let mut parts = self
             .parts
             .into_inner()
             .unwrap_or_else(PoisonError::into_inner);
-        parts
-            .values()
-            .fold(Moments::none(self.channels), Moments::merge)
+        parts.sort_unstable_by_key(|(start, _)| *start);
+        let parts = parts.iter().map(|(_, moments)| moments);
+        parts.fold(Moments::none(self.channels), Moments::merge)
     }
 }
 

@@ -97,7 +97,7 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut paths: Vec<PathBuf> = paths
         .collect::<std::io::Result<_>>()
         .map_err(Error::io("read", folder))?;
-    paths.sort();
+    paths.sort_unstable();
     Ok(paths)
 }
 

@@ -93,14 +93,13 @@ impl State {
     /// # Errors
     /// Where it has none.
     pub fn section(&self, section: &str) -> Result<BTreeMap<String, Tensor>> {
-        let tensors = self.file.tensors.iter();
-        let of_section = |(name, tensor): (&String, &Tensor)| {
-            Some((
-                name.strip_prefix(section)?.strip_prefix('/')?.to_owned(),
-                tensor.clone(),
-            ))
-        };
-        let found: BTreeMap<_, _> = tensors.filter_map(of_section).collect();
+        let prefix = format!("{section}/");
+        let mut found = BTreeMap::new();
+        for (name, tensor) in &self.file.tensors {
+            if let Some(name) = name.strip_prefix(&prefix) {
+                found.insert(name.to_owned(), tensor.clone());
+            }
+        }
         if found.is_empty() {
             return Err(Error::data(
                 &self.path,

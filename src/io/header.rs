@@ -104,15 +104,16 @@ fn strings(metadata: Option<Value>) -> Result<BTreeMap<String, String>, Reason> 
             ));
         }
     };
-    entries
-        .into_iter()
-        .map(|(key, value)| match value {
-            Value::String(text) => Ok((key, text)),
-            _ => Err(format!(
+    let mut strings = BTreeMap::new();
+    for (key, value) in entries {
+        let Value::String(text) = value else {
+            return Err(format!(
                 "invalid JSON in header: `{key}` of {METADATA} is not a string"
-            )),
-        })
-        .collect()
+            ));
+        };
+        strings.insert(key, text);
+    }
+    Ok(strings)
 }
 
 /// What the header says of one tensor.
@@ -149,7 +150,7 @@ fn views(
     mut entries: Vec<(String, Entry)>,
     data: &[u8],
 ) -> Result<BTreeMap<String, View<'_>>, Reason> {
-    entries.sort_by_key(|(_, entry)| entry.offsets);
+    entries.sort_unstable_by_key(|(_, entry)| entry.offsets);
     let (mut tensors, mut rest, mut at) = (BTreeMap::new(), data, 0);
     for (name, entry) in entries {
         let [start, end] = entry.offsets;

@@ -4,6 +4,7 @@
 //! shape and place), and the tensors' bytes. Equal contents make equal bytes: names are in order,
 //! which the `safetensors` crate leaves to chance. Reading accepts what that crate accepts.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::Path;
@@ -68,23 +69,23 @@ impl TensorFile {
     /// # Errors
     /// Where the system refuses to write.
     pub fn write(&self, path: impl AsRef<Path>) -> Result<()> {
-        atomic::write_atomic(path, |mut out| self.write_to(&mut out))
+        atomic::write_atomic(path, |out| self.write_to(out))
     }
 
     /// Writes the bytes of a file. Equal contents give equal bytes.
     ///
     /// # Errors
     /// Those of `out`, and [`io::ErrorKind::InvalidInput`] where a tensor is named `__metadata__`.
-    pub fn write_to(&self, out: &mut impl Write) -> io::Result<()> {
+    pub fn write_to(&self, out: &mut dyn Write) -> io::Result<()> {
         if self.tensors.contains_key(METADATA) {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
                 format!("no tensor can be named {METADATA}"),
             ));
         }
-        // Compute elements first, so that each tensor is aligned to its element.
+        // Large elements first, so that each tensor is aligned to its element; else by name.
         let mut order: Vec<(&String, &Tensor)> = self.tensors.iter().collect();
-        order.sort_by_key(|(_, tensor)| std::cmp::Reverse(tensor.dtype().bytes()));
+        order.sort_unstable_by_key(|&(name, tensor)| (Reverse(tensor.dtype().bytes()), name));
         let (mut header, mut offset) = (Map::new(), 0);
         if !self.metadata.is_empty() {
             header.insert(METADATA.to_owned(), json!(self.metadata));
@@ -125,9 +126,9 @@ pub(crate) struct Info {
 
 impl Selection {
     /// Reads a file. Tensors that nobody asks for may be of any dtype and rank.
-    pub fn read(path: impl AsRef<Path>, wanted: impl Fn(&str) -> bool) -> Result<Selection> {
-        let bytes = std::fs::read(&path).map_err(Error::io("read", &path))?;
-        let contents = parse(path.as_ref(), &bytes)?;
+    pub fn read(path: &Path, wanted: &dyn Fn(&str) -> bool) -> Result<Selection> {
+        let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
+        let contents = parse(path, &bytes)?;
         let (mut tensors, mut others) = (BTreeMap::new(), BTreeMap::new());
         for (name, view) in contents.tensors {
             let decoded = wanted(&name).then(|| decode(&view).ok()).flatten();

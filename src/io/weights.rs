@@ -5,7 +5,7 @@
 //! its channels first in files and last in memory ([`FileLayout::Flattened`]); everything else is
 //! the same in both.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
@@ -37,7 +37,7 @@ pub fn save(
 /// Where the file cannot be read, or is damaged; where names are missing, unknown, or of another
 /// shape or type: the message lists them all, see [`Fit`].
 pub fn load(path: impl AsRef<Path>, params: &mut Params) -> Result<BTreeMap<String, String>> {
-    let file = select(&path, params)?;
+    let file = select(path.as_ref(), params)?;
     let (fit, values) = compare(params, &file.tensors, &file.others);
     if !fit.is_exact() {
         return Err(Error::data(&path, fit));
@@ -53,7 +53,7 @@ pub fn load(path: impl AsRef<Path>, params: &mut Params) -> Result<BTreeMap<Stri
 /// # Errors
 /// Where the file cannot be read, or is damaged.
 pub fn load_matching(path: impl AsRef<Path>, params: &mut Params) -> Result<Matching> {
-    let file = select(&path, params)?;
+    let file = select(path.as_ref(), params)?;
     let (fit, values) = compare(params, &file.tensors, &file.others);
     write_all(params, &values)?;
     Ok(Matching {
@@ -67,18 +67,12 @@ pub fn load_matching(path: impl AsRef<Path>, params: &mut Params) -> Result<Matc
 /// # Errors
 /// Where the file cannot be read, or is damaged.
 pub fn read_metadata(path: impl AsRef<Path>) -> Result<BTreeMap<String, String>> {
-    Ok(Selection::read(path, |_| false)?.metadata)
+    Ok(Selection::read(path.as_ref(), &|_| false)?.metadata)
 }
 
 /// What a file holds of a model.
-fn select(path: impl AsRef<Path>, params: &Params) -> Result<Selection> {
-    let names = params
-        .entries()
-        .iter()
-        .map(|entry| &*entry.name)
-        .chain(params.buffers().iter().map(|(name, _)| &**name));
-    let names: BTreeSet<&str> = names.collect();
-    Selection::read(path, |name| names.contains(name))
+fn select(path: &Path, params: &Params) -> Result<Selection> {
+    Selection::read(path, &|name| params.has(name))
 }
 
 /// All parameters and buffers by name, in the layout of files, on the CPU.
@@ -87,19 +81,15 @@ fn select(path: impl AsRef<Path>, params: &Params) -> Result<Selection> {
 /// Those of a GPU.
 pub fn to_file(params: &Params) -> Result<BTreeMap<String, Tensor>> {
     let arena = params.arena().to_device(Device::Cpu)?;
-    let value = |offset, shape| arena.view(offset, shape);
-    let entries = params.entries().iter();
-    let weights = entries.map(|entry| {
-        Ok((
-            entry.name.clone(),
-            permuted(&value(entry.offset, entry.shape), entry.layout),
-        ))
-    });
-    let buffers = params
-        .buffers()
-        .iter()
-        .map(|(name, value)| Ok((name.clone(), value.to_device(Device::Cpu)?)));
-    weights.chain(buffers).collect()
+    let mut tensors = BTreeMap::new();
+    for entry in params.entries() {
+        let value = arena.view(entry.offset, entry.shape);
+        tensors.insert(entry.name.clone(), permuted(&value, entry.layout));
+    }
+    for (name, value) in params.buffers() {
+        tensors.insert(name.clone(), value.to_device(Device::Cpu)?);
+    }
+    Ok(tensors)
 }
 
 /// Overwrites all parameters and buffers by what [`to_file`] gave, and tells how the two fit.
@@ -246,9 +236,7 @@ fn compare(
         .buffers()
         .iter()
         .map(|(name, old)| (name, *old.shape(), old.dtype(), FileLayout::Same));
-    let mut known = BTreeSet::new();
     for (name, shape, dtype, layout) in entries.chain(buffers) {
-        known.insert(name);
         let in_file = shape_in_file(&shape, layout);
         let (their_shape, their_type) = match (tensors.get(name), others.get(name)) {
             (Some(tensor), _) => (tensor.shape().to_vec(), tensor.dtype().to_string()),
@@ -276,10 +264,10 @@ fn compare(
     fit.unknown = tensors
         .keys()
         .chain(others.keys())
-        .filter(|name| !known.contains(name))
+        .filter(|name| !params.has(name))
         .cloned()
         .collect();
-    fit.unknown.sort();
+    fit.unknown.sort_unstable();
     (fit, values)
 }
 

@@ -52,10 +52,10 @@ impl ImageMeta {
             "classes": self.classes, "mean": self.mean, "std": self.std,
             "trained_on": self.trained_on, "data_set": self.data_set, "transposed": self.transposed,
         });
-        BTreeMap::from([
-            ("config".into(), config.to_json().to_string()),
-            ("images".into(), images.to_string()),
-        ])
+        let mut metadata = BTreeMap::new();
+        metadata.insert("config".to_owned(), config.to_json().to_string());
+        metadata.insert("images".to_owned(), images.to_string());
+        metadata
     }
 
     /// From what [`ImageMeta::to_metadata`] wrote under `images`; empty where the file has no such

@@ -1,7 +1,7 @@
 //! Long arrays as maps of names and back, for checkpoints: names stay right where a model declares
 //! its weights in another order one day.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashSet};
 
 use crate::{DType, Error, Params, Result, Shape, Tensor};
 
@@ -25,7 +25,7 @@ pub(super) struct Reader<'a> {
     /// Whose state it is, for messages.
     of: &'static str,
     state: &'a BTreeMap<String, Tensor>,
-    taken: BTreeSet<String>,
+    taken: HashSet<String>,
 }
 
 impl<'a> Reader<'a> {
@@ -33,7 +33,7 @@ impl<'a> Reader<'a> {
         Reader {
             of,
             state,
-            taken: BTreeSet::new(),
+            taken: HashSet::new(),
         }
     }
 

@@ -181,6 +181,11 @@ impl Params {
         }
     }
 
+    /// Whether a parameter or buffer has this name.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.index.contains_key(name) || self.buffers.iter().any(|(known, _)| known == name)
+    }
+
     /// A parameter's or buffer's value. It stays what it is when the parameter is trained further.
     ///
     /// # Errors

@@ -226,7 +226,7 @@ fn pairs(svg: &mut Svg, [x, y]: [f64; 2], counts: &Confusion, names: &[String]) 
     let mut wrong: Vec<_> = all
         .filter(|(a, b)| a != b && counts.count(*a, *b) > 0)
         .collect();
-    wrong.sort_by_key(|&(a, b)| std::cmp::Reverse(counts.count(a, b)));
+    wrong.sort_unstable_by_key(|&(a, b)| (std::cmp::Reverse(counts.count(a, b)), a, b));
     svg.text(
         [x, y - 7.0],
         Style::new(13.0, INK).bold(),

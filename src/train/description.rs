@@ -31,9 +31,11 @@ impl Description {
     /// A model with nothing but a name, which weight files have as `model` in their metadata.
     pub fn new(name: impl Into<String>) -> Description {
         let name = name.into();
+        let mut metadata = BTreeMap::new();
+        metadata.insert("model".to_owned(), name.clone());
         Description {
             settings: Value::from(&*name),
-            metadata: BTreeMap::from([("model".into(), name.clone())]),
+            metadata,
             name,
         }
     }

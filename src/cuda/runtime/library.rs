@@ -105,7 +105,7 @@ fn entries(folder: &Path) -> Vec<PathBuf> {
         .flatten()
         .map(|entry| entry.path())
         .collect();
-    paths.sort();
+    paths.sort_unstable();
     paths
 }
 

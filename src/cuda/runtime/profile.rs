@@ -5,7 +5,6 @@
 //! device's rates, which [`copy_rate`] and
 //! [`matrix_rate`](crate::cuda::matrix_rate) measure.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -122,19 +121,23 @@ pub fn profile<T>(
 ) -> Result<(T, Vec<KernelTime>)> {
     let recording = Recording::start(ordinal)?;
     let done = work();
-    let mut times: BTreeMap<String, KernelTime> = BTreeMap::new();
+    let mut times: Vec<KernelTime> = Vec::new();
     for launch in recording.finish()? {
-        let time = times.entry(launch.name.clone()).or_insert(KernelTime {
-            name: launch.name,
-            ..KernelTime::default()
+        let place = times.iter().position(|time| time.name == launch.name);
+        let place = place.unwrap_or_else(|| {
+            times.push(KernelTime {
+                name: launch.name,
+                ..KernelTime::default()
+            });
+            times.len() - 1
         });
+        let time = &mut times[place];
         time.launches += 1;
         time.seconds += (launch.end - launch.begin).as_secs_f64();
         time.bytes += launch.bytes;
         time.flops += launch.flops;
     }
-    let mut times: Vec<KernelTime> = times.into_values().collect();
-    times.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
+    times.sort_unstable_by(|a, b| b.seconds.total_cmp(&a.seconds));
     Ok((done?, times))
 }
 

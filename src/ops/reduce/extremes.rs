@@ -150,9 +150,9 @@ impl Tensor {
 
 /// The order of axes that puts the reduced ones last, each kind in its own order.
 pub(super) fn reduced_last(rank: usize, axes: &[usize]) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..rank).collect();
-    order.sort_by_key(|axis| axes.contains(axis));
-    order
+    let (kept, reduced): (Vec<usize>, Vec<usize>) =
+        (0..rank).partition(|axis| !axes.contains(axis));
+    [kept, reduced].concat()
 }
 
 /// x with its axes back in order, where axis i is axis `order[i]`.
