@@ -136,8 +136,8 @@ pub fn pickle(bytes: &[u8]) {
 pub fn archive(bytes: &[u8]) {
     let (path, names) = (Path::new("fuzz"), ["a".to_owned(), "b.bin".to_owned()]);
     let _ = archive::zip(path, &mut Cursor::new(bytes), &names);
-    let _ = archive::tar_gz(path, bytes, bytes.len() as u64, &names);
-    let _ = archive::tar(path, bytes, bytes.len() as u64, &names);
+    let _ = archive::tar_gz(path, &mut &*bytes, bytes.len() as u64, &names);
+    let _ = archive::tar(path, &mut &*bytes, bytes.len() as u64, &names);
     let _ = tar_members(path, Cursor::new(bytes), bytes.len() as u64);
     let entries = archive::directory(path, &mut Cursor::new(bytes));
     for entry in entries.iter().flatten() {

@@ -61,7 +61,7 @@ pub(crate) const GRAIN: usize = 32 * 1024;
 ///
 /// `body` is called through a pointer, and elements are handed to threads as bytes: what runs loops
 /// over threads is then compiled once, not once for each loop or type of element, which would take
-/// most of the build's time.
+/// most of the build's time. Nor is it inlined into each loop's caller.
 pub(crate) fn chunks<T: Element>(
     out: &mut [T],
     grain: usize,
@@ -72,6 +72,7 @@ pub(crate) fn chunks<T: Element>(
 
 /// Calls `body(i, part)` for the i-th part of `size` elements. Threads take parts together up to
 /// `grain` elements.
+#[inline(never)]
 pub(crate) fn over_threads<T: Element>(
     out: &mut [T],
     size: usize,
@@ -100,6 +101,7 @@ pub(crate) fn over_threads<T: Element>(
 
 /// A thread that is done takes `together` parts from the others; halves of what is left would keep
 /// it waiting at the end.
+#[inline(never)]
 fn bytes_over_threads(
     out: &mut [u8],
     size: usize,
@@ -121,6 +123,7 @@ fn bytes_over_threads(
 pub(crate) struct Parts<'a, T>(pub &'a mut [T], pub usize);
 
 /// Calls `body(i, a, b)` for the i-th parts of two slices, over threads.
+#[inline(never)]
 pub(crate) fn pairs_over_threads<A: Element, B: Element>(
     a: Parts<A>,
     b: Parts<B>,
@@ -133,6 +136,7 @@ pub(crate) fn pairs_over_threads<A: Element, B: Element>(
     });
 }
 
+#[inline(never)]
 fn pairs_of_bytes_over_threads(
     [a, b]: [&mut [u8]; 2],
     sizes: [usize; 2],
@@ -186,6 +190,7 @@ pub(crate) fn map_over_threads<R: Send + Sync>(
     results.map(|result| result.expect("set above")).collect()
 }
 
+#[inline(never)]
 fn numbers_over_threads(count: usize, body: &(dyn Fn(usize) + Sync)) {
     let (watched, numbers) = (timeline::is_on(), (0..count).into_par_iter());
     numbers.with_max_len(1).for_each(|i| {

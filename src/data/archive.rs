@@ -37,7 +37,8 @@ pub(crate) struct Entry {
     crc: u32,
     stored: u64,
     size: u64,
-    header: u64,
+    /// Where its header begins.
+    pub header: u64,
 }
 
 /// The last part of a member's name. Some programs on Windows write `\` where the zip format wants
@@ -307,7 +308,7 @@ fn span<R: Read + Seek>(path: &Path, reader: &mut R, at: u64, count: u64) -> Res
 /// Damage to the gzip or to a header, a member cut short. `path` only serves the message.
 pub(crate) fn tar_gz(
     path: &Path,
-    reader: impl Read,
+    reader: &mut dyn Read,
     stored: u64,
     names: &[String],
 ) -> Result<Vec<Option<File>>> {
@@ -316,15 +317,15 @@ pub(crate) fn tar_gz(
         .is_ok_and(|start| tar::MAGIC == start.get(257..262).unwrap_or_default());
     match plain {
         // Safari unpacks the gzip of what it fetches.
-        true => tar(path, reader, stored, names),
-        false => tar(path, Gunzip::new(reader), justified(stored), names),
+        true => tar(path, &mut reader, stored, names),
+        false => tar(path, &mut Gunzip::new(reader), justified(stored), names),
     }
 }
 
 /// [`tar_gz`] after unpacking: members of more than `most` bytes are refused.
 pub(crate) fn tar(
     path: &Path,
-    mut reader: impl Read,
+    reader: &mut dyn Read,
     most: u64,
     names: &[String],
 ) -> Result<Vec<Option<File>>> {
@@ -334,10 +335,10 @@ pub(crate) fn tar(
         name,
         size,
         is_file,
-    }) = tar::next(path, &mut reader)?
+    }) = tar::next(path, reader)?
     {
         let wanted = names.iter().position(|n| is_file && file_name(&name) == n);
-        let mut content = reader.by_ref().take(size);
+        let mut content = (&mut *reader).take(size);
         if let Some(place) = wanted {
             if size > most {
                 let what = format!(
@@ -358,7 +359,7 @@ pub(crate) fn tar(
         // Content is padded to whole blocks of 512 bytes.
         let padding = size.wrapping_neg() % 512;
         if left > 0
-            || io::copy(&mut reader.by_ref().take(padding), &mut io::sink()).map_err(broken)?
+            || io::copy(&mut (&mut *reader).take(padding), &mut io::sink()).map_err(broken)?
                 < padding
         {
             return Err(Error::data(
@@ -367,6 +368,6 @@ pub(crate) fn tar(
             ));
         }
     }
-    io::copy(&mut reader, &mut io::sink()).map_err(broken)?;
+    io::copy(reader, &mut io::sink()).map_err(broken)?;
     Ok(found)
 }

@@ -74,7 +74,7 @@ impl Augment {
         [h, w, c]: [usize; 3],
         rng: &Rng,
         out: &mut [T],
-        fill: &impl Fn(usize) -> T,
+        fill: &dyn Fn(usize) -> T,
     ) {
         if !self.is_active() {
             return out.copy_from_slice(image);

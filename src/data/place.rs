@@ -350,7 +350,7 @@ impl Place {
                 let flat = variants.concat();
                 let mut found = match path.extension().is_some_and(|e| e == "zip") {
                     true => archive::zip(path, &mut file, &flat)?,
-                    false => archive::tar_gz(path, file, stored, &flat)?,
+                    false => archive::tar_gz(path, &mut file, stored, &flat)?,
                 }
                 .into_iter();
                 Ok(variants

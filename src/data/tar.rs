@@ -30,7 +30,7 @@ pub(super) struct Header {
 ///
 /// # Errors
 /// A damaged header, no end record. `path` only serves the message.
-pub(super) fn next(path: &Path, reader: &mut impl Read) -> Result<Option<Header>> {
+pub(super) fn next(path: &Path, reader: &mut dyn Read) -> Result<Option<Header>> {
     let (mut long_name, mut long_size) = (None, None);
     loop {
         let mut block = [0; 512];
@@ -75,7 +75,7 @@ pub(super) fn next(path: &Path, reader: &mut impl Read) -> Result<Option<Header>
 }
 
 /// The content of a member that is about the next one, read with its padding.
-fn extension(path: &Path, reader: &mut impl Read, size: u64) -> Result<Vec<u8>> {
+fn extension(path: &Path, reader: &mut dyn Read, size: u64) -> Result<Vec<u8>> {
     if size > LONGEST_EXTENSION {
         return Err(Error::data(
             path,
@@ -162,7 +162,7 @@ fn until_zero(field: &[u8]) -> String {
 }
 
 /// Reads until `buffer` is full or the end; how many bytes there were.
-fn fill(path: &Path, reader: &mut impl Read, buffer: &mut [u8]) -> Result<usize> {
+fn fill(path: &Path, reader: &mut dyn Read, buffer: &mut [u8]) -> Result<usize> {
     let mut filled = 0;
     while filled < buffer.len() {
         match reader.read(&mut buffer[filled..]) {

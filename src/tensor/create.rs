@@ -137,7 +137,12 @@ impl Tensor {
         value: f64,
         dtype: DType,
     ) -> Result<Tensor> {
-        let shape = shape.into().checked("full_on")?;
+        Tensor::full_of_shape(device, shape.into(), value, dtype)
+    }
+
+    #[track_caller]
+    fn full_of_shape(device: Device, shape: Shape, value: f64, dtype: DType) -> Result<Tensor> {
+        let shape = shape.checked("full_on")?;
         match (device, dtype) {
             (Device::Cpu, _) => Ok(Tensor::filled(
                 Tensor::checked_shape("full_on", device, &shape, dtype)?,

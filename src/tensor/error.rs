@@ -75,12 +75,25 @@ impl Error {
         expected: impl fmt::Display,
         got: impl fmt::Display,
     ) -> Self {
+        Error::mismatch(op, operand, &expected, &got, Location::caller())
+    }
+
+    /// [`Error::operand`], compiled once for all types of what was expected and given.
+    #[cold]
+    #[inline(never)]
+    fn mismatch(
+        op: &'static str,
+        operand: &'static str,
+        expected: &dyn fmt::Display,
+        got: &dyn fmt::Display,
+        at: &'static Location<'static>,
+    ) -> Self {
         Error::Operand(Box::new(Operand {
             op,
             operand,
             expected: expected.to_string(),
             got: got.to_string(),
-            at: Location::caller(),
+            at,
             scope: crate::tensor::scope::scope(),
         }))
     }

@@ -209,7 +209,12 @@ impl Tensor {
     /// Where the number of elements differs, or no tensor can have the shape.
     #[track_caller]
     pub fn reshape(&self, shape: impl Into<Shape>) -> Result<Tensor> {
-        let shape = shape.into().checked("reshape")?;
+        self.reshaped(shape.into())
+    }
+
+    #[track_caller]
+    fn reshaped(&self, shape: Shape) -> Result<Tensor> {
+        let shape = shape.checked("reshape")?;
         if shape.elements() != self.elements() {
             let expected = format!("{} elements to make {shape}", shape.elements());
             return Err(Error::operand("reshape", "tensor", expected, self.shape));

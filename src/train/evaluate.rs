@@ -140,7 +140,7 @@ pub fn evaluate(
 ) -> Result<Evaluation> {
     let began = Instant::now();
     let mut tally = Tally::default();
-    each_batch(model, params, precision, samples, |logits, batch| {
+    each_batch(model, params, precision, samples, &mut |logits, batch| {
         tally.add(logits.value(), &batch.targets.to_vec()?, samples.data())
     })?;
     Ok(tally.evaluation(began.elapsed()))
@@ -161,7 +161,7 @@ pub(super) fn mean_loss(
 ) -> Result<Score> {
     let began = Instant::now();
     let (mut sum, mut counted) = (0.0, 0);
-    each_batch(model, params, precision, samples, |outputs, batch| {
+    each_batch(model, params, precision, samples, &mut |outputs, batch| {
         let targets = batch.targets.to_device(outputs.value().device())?;
         let loss = loss(&outputs, &targets)?.value().item()?;
         let end = counted + batch.size();
@@ -236,7 +236,7 @@ impl Tally {
 
     /// The results, after so much time.
     fn evaluation(mut self, elapsed: Duration) -> Evaluation {
-        self.mistakes.sort_by(|a, b| {
+        self.mistakes.sort_unstable_by(|a, b| {
             b.probability
                 .total_cmp(&a.probability)
                 .then(a.image.cmp(&b.image))

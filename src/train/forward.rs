@@ -10,7 +10,7 @@ pub(super) fn each_batch(
     params: &Params,
     precision: Precision,
     samples: &Loader,
-    mut body: impl FnMut(Var, &Batch) -> Result<()>,
+    body: &mut dyn FnMut(Var, &Batch) -> Result<()>,
 ) -> Result<()> {
     params.check_finite()?;
     // To a GPU images go as bytes, and become the numbers there that training made of them.

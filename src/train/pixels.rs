@@ -53,7 +53,7 @@ pub fn evaluate_pixels(
 ) -> Result<Segmentation> {
     let began = Instant::now();
     let mut tally = Tally::new(ignored);
-    each_batch(model, params, precision, samples, |logits, batch| {
+    each_batch(model, params, precision, samples, &mut |logits, batch| {
         tally.add(logits.value(), &batch.targets, samples.data())
     })?;
     Ok(tally.segmentation(began.elapsed()))

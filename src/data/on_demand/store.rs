@@ -175,7 +175,7 @@ fn zip_members(path: &Path, file: &mut File) -> Result<Members> {
         }
     }
     entries.retain(|entry| !entry.name.ends_with('/'));
-    entries.sort_by(|a, b| a.name.cmp(&b.name));
+    entries.sort_unstable_by(|a, b| (&a.name, a.header).cmp(&(&b.name, b.header)));
     Ok(Members::Zip(entries))
 }
 
@@ -207,6 +207,6 @@ pub(crate) fn tar_members(
             members.push(TarMember { name, start, size });
         }
     }
-    members.sort_by(|a, b| a.name.cmp(&b.name));
+    members.sort_unstable_by(|a, b| (&a.name, a.start).cmp(&(&b.name, b.start)));
     Ok(members)
 }
