@@ -56,9 +56,9 @@ pub(crate) fn forward<T: Stored>(kind: Kind, [a, b]: [&[T]; 2], shapes: &Broadca
         if a.len() == y.len() && b.len() == y.len() {
             return for_each_block([a, b], y, BLOCK, |[a, b], y| apply_row(kind, a, b, y));
         }
-        let [mut room_a, mut room_b, mut room_y] = [const { None }; 3];
-        let (a, b) = (as_compute(a, &mut room_a), as_compute(b, &mut room_b));
-        write_as_compute(y, &mut room_y, |y| apply_row(kind, a, b, y));
+        let [mut buffer_a, mut buffer_b, mut buffer_y] = [const { None }; 3];
+        let (a, b) = (as_compute(a, &mut buffer_a), as_compute(b, &mut buffer_b));
+        write_as_compute(y, &mut buffer_y, |y| apply_row(kind, a, b, y));
     });
 }
 
@@ -78,13 +78,13 @@ pub(crate) fn backward<T: Stored>(
         if a.len() == dx.len() && b.len() == dx.len() {
             return for_each_block([a, b, dy], dx, BLOCK, |[a, b, dy], dx| row(a, b, dy, dx));
         }
-        let [mut room_a, mut room_b, mut room_dy, mut room_dx] = [const { None }; 4];
+        let [mut buffer_a, mut buffer_b, mut buffer_dy, mut buffer_dx] = [const { None }; 4];
         let (a, b, dy) = (
-            as_compute(a, &mut room_a),
-            as_compute(b, &mut room_b),
-            as_compute(dy, &mut room_dy),
+            as_compute(a, &mut buffer_a),
+            as_compute(b, &mut buffer_b),
+            as_compute(dy, &mut buffer_dy),
         );
-        write_as_compute(dx, &mut room_dx, |dx| row(a, b, dy, dx));
+        write_as_compute(dx, &mut buffer_dx, |dx| row(a, b, dy, dx));
     });
 }
 

@@ -50,7 +50,7 @@ pub(crate) fn apply<T: LoopStored>(
     // Elements that the words are for.
     let span = 64 * DRAWN / bits;
     chunks(y, GRAIN, |start, y| {
-        let (mut words, mut halves, mut room) = ([0; DRAWN], [0; BLOCK], None);
+        let (mut words, mut halves, mut buffer) = ([0; DRAWN], [0; BLOCK], None);
         for (i, (a, y)) in a[start..].chunks(span).zip(y.chunks_mut(span)).enumerate() {
             let count = (y.len() * bits)
                 .div_ceil(64)
@@ -68,8 +68,8 @@ pub(crate) fn apply<T: LoopStored>(
             {
                 let body = |y: &mut [T::Compute]| apply_piece(kind, p, words, &mut halves, a, y);
                 match kind {
-                    Kind::GeluBackward => update_as_compute(y, &mut room, body),
-                    _ => write_as_compute(y, &mut room, body),
+                    Kind::GeluBackward => update_as_compute(y, &mut buffer, body),
+                    _ => write_as_compute(y, &mut buffer, body),
                 }
             }
         }

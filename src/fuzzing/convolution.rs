@@ -102,7 +102,7 @@ fn check<T: GemmElement>(g: &Geometry, task: usize) {
     run(plan, task, &big, &want);
 
     let mut want = vec![T::default(); big.len()];
-    reference::backward_input(g, &small, &weight, Some(&bias[1]), &mut want);
+    reference::transposed(g, &small, &weight, Some(&bias[1]), &mut want);
     let plan = ConvPlan::transposed(g, &weight, Some(&bias[1]));
     run(plan, task, &small, &want);
 

@@ -147,7 +147,7 @@ fn apply(kind: Kind, a: &Var, b: &Var) -> Result<Var> {
     let y = on_device!(kind.name(), va in [f32, f64, bf16] => shape;
         forward(kind, @[va, vb], &broadcast))?;
     Ok(match kind {
-        Kind::Add | Kind::Sub => Var::record(kind.name(), &[a, b], y, || Linear {
+        Kind::Add | Kind::Sub => Var::record(kind.name(), &[a, b], y, || Sum {
             shapes,
             negative: kind == Kind::Sub,
         }),
@@ -160,12 +160,12 @@ fn apply(kind: Kind, a: &Var, b: &Var) -> Result<Var> {
 }
 
 /// y = a + b or a - b.
-struct Linear {
+struct Sum {
     shapes: [Shape; 2],
     negative: bool,
 }
 
-impl Backward for Linear {
+impl Backward for Sum {
     /// da = dy, db = dy or -dy.
     fn backward(self: Box<Self>, dy: Tensor, wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
         let db = || {

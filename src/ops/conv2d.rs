@@ -13,7 +13,7 @@ use crate::{Error, Result, Shape, Tensor, Var};
 // The functions of this op on both devices, by the same names: of these `on_device!` calls
 // `cpu::forward` or `cuda::forward`. `ops/mod.rs` has the macro, and says what @, ? and + mean.
 mod cpu {
-    pub(super) use crate::cpu::conv::{backward_input, backward_weight, forward};
+    pub(super) use crate::cpu::conv::{backward_weight, forward, transposed as backward_input};
 }
 
 mod cuda {

@@ -2,18 +2,18 @@
 
 use crate::autograd::Backward;
 use crate::autograd::trace::Op;
-use crate::cpu::conv::backward_input_with_moments;
+use crate::cpu::conv::transposed_with_moments;
 use crate::ops::batch_norm::BatchStats;
 use crate::ops::conv2d::biases;
 use crate::ops::linear::check_bias;
 use crate::tensor::window::{Geometry, Window};
 use crate::{Device, Error, Result, Shape, Tensor, Var};
 
-// The functions of this op on both devices, by the same names. `cpu::conv` calls them by what they
-// are to conv2d: its gradient with respect to x is this op's forward pass, and the other way round.
+// The functions of this op on both devices, by the same names. Its gradient with respect to x is
+// conv2d's forward pass.
 mod cpu {
     pub(super) use crate::cpu::conv::{
-        backward_input as forward, backward_weight, forward as backward_input,
+        backward_weight, forward as backward_input, transposed as forward,
     };
 }
 
@@ -67,7 +67,7 @@ fn forward(
         // On a GPU a product's kernel makes no sums over the rows that it writes.
         dispatch_dtype!("conv_transpose2d", x.dtype(), T in [f32, f64, bf16] => Tensor::build(shape, |y: &mut [T]| {
             let (x, w, b) = (from.data(), w.data(), b.map(Tensor::data));
-            moments = Some(backward_input_with_moments(&geometry, x, w, b, y));
+            moments = Some(transposed_with_moments(&geometry, x, w, b, y));
         }))
     } else {
         on_device!("conv_transpose2d", from in [f32, f64, bf16] => shape;

@@ -143,7 +143,7 @@
 //! | [`smooth_l1_loss`] | `F.smooth_l1_loss` |
 //!
 //! # Numbers
-//! f32 and bf16 everywhere, f64 on the processor as the oracle of tests, f16 on a GPU, as
+//! f32 and bf16 everywhere, f64 on the CPU as the oracle of tests, f16 on a GPU, as
 //! [`Precision`](crate::Precision) says. What each op does with 16-bit operands; all sums are made
 //! in f32:
 //!
@@ -338,7 +338,7 @@ pub(crate) fn same_float(
     same_device(op, a, b)
 }
 
-/// An operand of a type that is computed with: f32 and bf16, on the processor f64 too, on a GPU
+/// An operand of a type that is computed with: f32 and bf16, on the CPU f64 too, on a GPU
 /// f16.
 #[track_caller]
 pub(crate) fn float(op: &'static str, (name, tensor): (&'static str, &Tensor)) -> Result<()> {
@@ -379,7 +379,7 @@ pub(crate) fn one_type(a: &Var, b: &Var) -> Result<[Var; 2]> {
     }
 }
 
-/// x as f32, where it is bf16 on the processor: ops that a step meets once or never are composed
+/// x as f32, where it is bf16 on the CPU: ops that a step meets once or never are composed
 /// with casts there.
 #[track_caller]
 pub(crate) fn as_f32(x: &Var) -> Result<Option<Var>> {

@@ -16,11 +16,11 @@ use crate::cuda::shape as cuda;
 use crate::tensor::shape::MAX_RANK;
 use crate::{Error, Result, Shape, Tensor, Var};
 
-/// The backward rule of a linear op: a name for what is done to dy.
-struct Linear<F>(F);
+/// The backward rule of a linear op y = A x: its adjoint, a function of dy.
+struct Adjoint<F>(F);
 
-impl<F: FnOnce(Tensor) -> Result<Tensor> + Send> Backward for Linear<F> {
-    /// dx = A' dy, for y = A x.
+impl<F: FnOnce(Tensor) -> Result<Tensor> + Send> Backward for Adjoint<F> {
+    /// dx = A' dy.
     fn backward(self: Box<Self>, dy: Tensor, _wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
         Ok(vec![Some((self.0)(dy)?)])
     }
@@ -44,7 +44,7 @@ impl Var {
     pub fn reshape(&self, shape: impl Into<Shape>) -> Result<Var> {
         let (y, old) = (self.value().reshape(shape)?, *self.shape());
         Ok(Var::record("reshape", &[self], y, || {
-            Linear(move |dy: Tensor| dy.reshape(old))
+            Adjoint(move |dy: Tensor| dy.reshape(old))
         }))
     }
 
@@ -121,7 +121,7 @@ impl Var {
         }
         let y = self.value().permuted(order)?;
         Ok(Var::record("permute", &[self], y, || {
-            Linear(move |dy: Tensor| dy.permuted(&inverse))
+            Adjoint(move |dy: Tensor| dy.permuted(&inverse))
         }))
     }
 
@@ -145,7 +145,7 @@ impl Var {
             "flip",
             &[self],
             self.value().flipped(axis)?,
-            || Linear(move |dy: Tensor| dy.flipped(axis)),
+            || Adjoint(move |dy: Tensor| dy.flipped(axis)),
         ))
     }
 }
@@ -175,7 +175,7 @@ impl Var {
         let y = self.value().sliced(axis, range.clone())?;
         let around = (range.start, shape[axis] - range.end);
         Ok(Var::record("slice", &[self], y, || {
-            Linear(move |dy: Tensor| {
+            Adjoint(move |dy: Tensor| {
                 let pads: Vec<_> = (0..shape.len())
                     .map(|a| if a == axis { around } else { (0, 0) })
                     .collect();
@@ -203,7 +203,7 @@ impl Var {
         }
         let (y, around) = (self.value().padded(around)?, around.to_vec());
         Ok(Var::record("pad", &[self], y, || {
-            Linear(move |dy: Tensor| {
+            Adjoint(move |dy: Tensor| {
                 let mut inner = around.iter().zip(shape.iter()).enumerate();
                 inner.try_fold(dy, |dy, (axis, (pair, &length))| {
                     dy.sliced(axis, pair.0..pair.0 + length)
@@ -233,7 +233,7 @@ impl Var {
         let shape = Tensor::checked_shape("expand", self.value().device(), &shape, self.dtype())?;
         let y = self.value().expand(&shape)?;
         Ok(Var::record("expand", &[self], y, || {
-            Linear(move |dy: Tensor| dy.sum_to(&old))
+            Adjoint(move |dy: Tensor| dy.sum_to(&old))
         }))
     }
 
@@ -254,7 +254,7 @@ impl Var {
         }
         let y = self.value().sum_to(&shape)?;
         Ok(Var::record("sum_to", &[self], y, || {
-            Linear(move |dy: Tensor| dy.expand(&own))
+            Adjoint(move |dy: Tensor| dy.expand(&own))
         }))
     }
 }

@@ -116,7 +116,7 @@ impl Backward for Upsample {
     }
 }
 
-/// The tables of rows and columns applied: on the processor along these axes, one after the other;
+/// The tables of rows and columns applied: on the CPU along these axes, one after the other;
 /// on a GPU in one pass.
 #[track_caller]
 fn resized(x: &Tensor, tables: &[Table; 2], order: [usize; 2]) -> Result<Tensor> {

@@ -12,8 +12,8 @@ use crate::Stored;
 use crate::cpu::Scratch;
 use crate::cpu::conv::weight::{PIXEL_BLOCK, TapPixels, row_blocks};
 use crate::cpu::gemm::{
-    Accumulate, KSegment, Microkernel, OutputTile, RowOffsets, TILE_TERMS, TileProduct, copy_short,
-    dot_width, interleave_rows, multiplies_by_tiles, nr, to_operands, transpose_pairs,
+    Accumulate, KSegment, Microkernel, OutputPanel, RowOffsets, TILE_TERMS, TileProduct,
+    copy_short, dot_width, interleave_rows, multiplies_by_tiles, nr, to_operands, transpose_pairs,
 };
 use crate::cpu::vectorize;
 use crate::tensor::dtype::as_type;
@@ -131,7 +131,7 @@ fn add_block<T: Stored, F: Microkernel<Compute = T::Compute>>(
                 &offsets,
                 0,
                 Accumulate::Existing,
-                OutputTile {
+                OutputPanel {
                     c: dw,
                     first,
                     columns: tile_columns,

@@ -39,7 +39,7 @@ use crate::cpu::conv::bands::TaskSplit;
 use crate::cpu::conv::padded::Pixels;
 use crate::cpu::conv::plan::{ConvPlan, Direction, InputView, Phase};
 use crate::cpu::gemm::{
-    Accumulate, Epilogue, KC, KSegment, Microkernel, OutputTile, RowOffsets, TileProduct,
+    Accumulate, Epilogue, KC, KSegment, Microkernel, OutputPanel, RowOffsets, TileProduct,
     dot_width, nr, to_operand,
 };
 
@@ -269,13 +269,13 @@ impl<T: Stored, F: Microkernel<Compute = T::Compute>> Indirect<'_, T, F> {
                 None => Accumulate::Zero,
             };
             for first in (0..c_out).step_by(panel) {
-                let tile = OutputTile {
+                let to = OutputPanel {
                     c: y,
                     first: group * c_out + first,
                     columns: panel.min(c_out - first),
                 };
                 // Panel first / NR of B begins k NR elements after the one before it.
-                product.tiles(&phase.rows, first * phase.k, accumulate, tile);
+                product.tiles(&phase.rows, first * phase.k, accumulate, to);
             }
         }
     }

@@ -10,7 +10,7 @@
 //! for each image n, pixel (i, j), kernel element (ky, kx) with (y, x) inside the big image,
 //!     channel s of the small and b of the big image:
 //!         forward:          small[n, i, j, s] += big[n, y, x, b]   weight[s, ky, kx, b]
-//!         backward_input:   big[n, y, x, b]   += small[n, i, j, s] weight[s, ky, kx, b]
+//!         transposed:       big[n, y, x, b]   += small[n, i, j, s] weight[s, ky, kx, b]
 //!         backward_weight:  dw[s, ky, kx, b]  += small[n, i, j, s] big[n, y, x, b]
 //! ```
 //!
@@ -18,9 +18,9 @@
 //! j, s\]. By the chain rule the gradient of small, dy\[i, j, s\], times weight\[s, ky, kx, b\] is
 //! then added to dx\[y, x, b\], and times big\[y, x, b\] to dw\[s, ky, kx, b\]. The first of these
 //! scatters each pixel of a small image over a window of a big one, which is the definition of
-//! conv_transpose2d. So that op's forward pass is `backward_input`, and `forward` its gradient:
-//! each is the other's adjoint (as a matrix, its transpose). [`reference`](mod@reference) is this
-//! loop nest in code.
+//! conv_transpose2d. So `transposed` is that op's forward pass and conv2d's input gradient, and
+//! `forward` is conv2d and the input gradient of conv_transpose2d: each is the other's adjoint (as
+//! a matrix, its transpose). [`reference`](mod@reference) is this loop nest in code.
 //!
 //! What makes it fast:
 //!
@@ -83,7 +83,7 @@ mod winograd;
 
 use bands::TaskSplit;
 use plan::{ConvPlan, Direction, Phase, Tuning};
-use winograd::{Polyphase, Winograd};
+use winograd::{Components, Winograd};
 
 use crate::cpu::batch_norm::{Collector, Moments};
 use crate::cpu::chunks;
@@ -107,7 +107,7 @@ pub(crate) fn forward<T: GemmElement>(
 
 /// big = the transposed convolution of small: the input gradient of conv2d, and conv_transpose2d,
 /// which may add a bias.
-pub(crate) fn backward_input<T: GemmElement>(
+pub(crate) fn transposed<T: GemmElement>(
     g: &Geometry,
     small: &[T],
     weight: &[T],
@@ -122,8 +122,8 @@ pub(crate) fn backward_input<T: GemmElement>(
     );
 }
 
-/// As [`backward_input`], and the moments of big's channels, for the BatchNorm behind it.
-pub(crate) fn backward_input_with_moments<T: GemmElement>(
+/// As [`transposed`], and the moments of big's channels, for the BatchNorm behind it.
+pub(crate) fn transposed_with_moments<T: GemmElement>(
     g: &Geometry,
     small: &[T],
     weight: &[T],
@@ -181,8 +181,8 @@ pub(crate) fn convolve<T: GemmElement>(
 /// backward pass of `ops::gelu_dropout`, which computes GELU's derivative in the product's
 /// epilogue. A transposed 1 x 1 convolution is never `linear`: it comes here.
 enum Algorithm {
-    WinogradInRegisters(Polyphase),
-    Winograd(Polyphase),
+    WinogradInRegisters(Components),
+    Winograd(Components),
     Reference,
     Depthwise(TaskSplit),
     Indirect(TaskSplit),
@@ -203,21 +203,21 @@ const MAX_PADDED: usize = 1 << 24;
 fn choose<T: Stored, F: Stored<Compute = T::Compute>>(plan: &ConvPlan<T>) -> Algorithm {
     let (g, [c_in, c_out]) = (&plan.geometry, [plan.input()[2], plan.output()[2]]);
     if winograd_applies::<F>(g, &plan.tuning)
-        && let Some(polyphase) = Polyphase::of(plan.phases.each_ref().map(|phases| &phases[..]))
+        && let Some(components) = Components::of(plan.phases.each_ref().map(|phases| &phases[..]))
     {
         // 1. Kernels that split into 2 x 2 ones, few channels: transforms that are written to
         // memory and read again would be most of the work. Here products stay in 32 vector
         // registers, and transformed inputs in L1. Several components are summed one after the
         // other, with y between them: y must not round, so it must be f32.
-        let sums_fit = polyphase.has_one_component() || T::DTYPE == DType::F32;
+        let sums_fit = components.has_one_component() || T::DTYPE == DType::F32;
         let few = c_in <= winograd::MAX_CHANNELS_IN && c_out <= IN_REGISTERS_CHANNELS_OUT;
-        if few && sums_fit && polyphase.taps == 2 && has_32_registers() {
-            return Algorithm::WinogradInRegisters(polyphase);
+        if few && sums_fit && components.taps == 2 && has_32_registers() {
+            return Algorithm::WinogradInRegisters(components);
         }
         // 2. Kernels that split into 2 x 2 or 3 x 3 ones, many channels: 1.8 or 2.25 times fewer
         // multiplications.
         if c_in * c_out >= WINOGRAD_CHANNELS {
-            return Algorithm::Winograd(polyphase);
+            return Algorithm::Winograd(components);
         }
     }
     let packed_weight = if g.is_depthwise() {
@@ -265,18 +265,18 @@ pub(crate) fn convolve_as<T: Stored, F: Microkernel<Compute = T::Compute>>(
         return;
     }
     match choose::<T, F>(plan) {
-        Algorithm::WinogradInRegisters(polyphase) => {
+        Algorithm::WinogradInRegisters(components) => {
             let in_registers = true;
             Winograd {
-                polyphase,
+                components,
                 in_registers,
             }
             .convolve(plan, x, y, epilogue)
         }
-        Algorithm::Winograd(polyphase) => {
+        Algorithm::Winograd(components) => {
             let in_registers = false;
             Winograd {
-                polyphase,
+                components,
                 in_registers,
             }
             .convolve(plan, x, y, epilogue)
@@ -303,7 +303,7 @@ fn convolve_by_definition<T: Stored>(
         let x = &x[start / y_len * x_len..][..x_len];
         match plan.direction {
             Direction::Forward => reference::forward(&g, x, plan.weight, plan.bias, y),
-            Direction::Transposed => reference::backward_input(&g, x, plan.weight, plan.bias, y),
+            Direction::Transposed => reference::transposed(&g, x, plan.weight, plan.bias, y),
         }
         epilogue(start, y);
     });
@@ -311,7 +311,7 @@ fn convolve_by_definition<T: Stored>(
 
 /// How the gradient of the weight is computed.
 enum WeightAlgorithm {
-    Winograd(Polyphase),
+    Winograd(Components),
     Depthwise,
     Padded,
     Im2col,
@@ -325,9 +325,9 @@ fn choose_for_weight<F: Stored>(g: &Geometry, tuning: &Tuning) -> WeightAlgorith
     if winograd_applies::<F>(g, tuning)
         && g.small[2] * g.big[2] >= WINOGRAD_CHANNELS
         && let phases = [0, 1].map(|axis| [Phase::forward(g, axis)])
-        && let Some(polyphase) = Polyphase::of([&phases[0], &phases[1]])
+        && let Some(components) = Components::of([&phases[0], &phases[1]])
     {
-        return WeightAlgorithm::Winograd(polyphase);
+        return WeightAlgorithm::Winograd(components);
     }
     // 2. One channel a group: each group's GEMM would have one row, of kh kw columns.
     if g.is_depthwise() {
@@ -355,8 +355,8 @@ pub(crate) fn backward_weight_as<T: Stored, F: Microkernel<Compute = T::Compute>
     }
     let (images, min_pixels) = ([small, big], tuning.min_task_pixels);
     match choose_for_weight::<F>(g, &tuning) {
-        WeightAlgorithm::Winograd(polyphase) => {
-            winograd::backward_weight(g, &polyphase, images, dw);
+        WeightAlgorithm::Winograd(components) => {
+            winograd::backward_weight(g, &components, images, dw);
         }
         WeightAlgorithm::Depthwise => weight::sum_over_rows(g, min_pixels, dw, |rows, dw| {
             depthwise::add_weight_gradient(g, images, rows, dw);

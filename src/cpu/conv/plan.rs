@@ -10,7 +10,7 @@
 //!
 //! Forward, all outputs have the same taps. Transposed, k meets o only if o + padding - k dilation
 //! is a multiple of the stride, so outputs that are a stride apart have the same taps. This is the
-//! polyphase decomposition by outputs (`winograd::polyphase` has the one by inputs): a transposed
+//! polyphase decomposition by outputs (`winograd::components` has the one by inputs): a transposed
 //! convolution of stride s is s x s convolutions of stride 1, whose outputs are interleaved and
 //! whose kernels together are the one kernel. A kernel of 4 x 4 with stride 2 becomes four kernels
 //! of 2 x 2. The textbook's way, zeros inserted between the inputs and then a convolution with all

@@ -85,7 +85,7 @@ pub(crate) fn forward<T: Stored>(
 }
 
 /// big = the transposed convolution of small: the gradient of [`forward`] with respect to big.
-pub(crate) fn backward_input<T: Stored>(
+pub(crate) fn transposed<T: Stored>(
     g: &Geometry,
     small: &[T],
     weight: &[T],

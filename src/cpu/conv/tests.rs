@@ -138,7 +138,7 @@ fn factors_of_either_type_give_the_same() {
         check(plan, &big, &want, case.winograd);
 
         let mut want = vec![bf16::ONE; big.len()];
-        reference::backward_input(&g, &small, &weight, Some(&bias[1]), &mut want);
+        reference::transposed(&g, &small, &weight, Some(&bias[1]), &mut want);
         let plan = ConvPlan::transposed(&g, &weight, Some(&bias[1]));
         check(plan, &small, &want, case.winograd);
 

@@ -32,7 +32,7 @@ use crate::cpu::Scratch;
 use crate::cpu::conv::padded::Pixels;
 use crate::cpu::conv::plan::InputView;
 use crate::cpu::gemm::{
-    Accumulate, KSegment, Microkernel, OutputTile, RowOffsets, TileProduct, dot_width,
+    Accumulate, KSegment, Microkernel, OutputPanel, RowOffsets, TileProduct, dot_width,
     interleave_rows, nr, sum_pairwise, to_operands,
 };
 use crate::tensor::window::Geometry;
@@ -289,7 +289,7 @@ fn add_rows_product<F: Microkernel>(g: &Geometry, a: &[F], b: &ImageAsB<F>, dw: 
                 &rows,
                 ky * g.window.dilation[0] * b.image_row + t * first,
                 Accumulate::Existing,
-                OutputTile {
+                OutputPanel {
                     c: dw,
                     first,
                     columns,

@@ -20,7 +20,7 @@ use super::amx;
 use super::blocking::{MR, MR_F64, dot_width, nr};
 use super::epilogue::Accumulate;
 use super::indirection::RowOffsets;
-use super::microkernel::{OutputTile, PanelTiles, TileProduct};
+use super::microkernel::{OutputPanel, PanelTiles, TileProduct};
 #[cfg(target_arch = "aarch64")]
 use super::neon;
 #[cfg(target_arch = "x86_64")]
@@ -145,7 +145,7 @@ impl<T: Microkernel> TileProduct<'_, T> {
         rows: &RowOffsets,
         panel: usize,
         accumulate: Accumulate<'_, O>,
-        output: OutputTile<'_, O>,
+        output: OutputPanel<'_, O>,
     ) {
         // Without rows nothing is read or written, so there is nothing to compare: a band of a
         // strided convolution's output may hold no row of some phase, whose terms then need not lie
@@ -267,7 +267,7 @@ mod tests {
                     rows: &rows,
                     panel: 0,
                     accumulate: Accumulate::Bias(&bias),
-                    output: OutputTile {
+                    output: OutputPanel {
                         c: &mut c,
                         first: 0,
                         columns,

@@ -4,7 +4,7 @@ use super::blocking::{KC, PREFETCH_MIN_BYTES, ROW_BATCH, Size, dot_width, k_bloc
 use super::dispatch::Microkernel;
 use super::epilogue::Accumulate;
 use super::indirection::RowOffsets;
-use super::microkernel::{KSegment, OutputTile, TileProduct};
+use super::microkernel::{KSegment, OutputPanel, TileProduct};
 use super::operand::Operand;
 use super::pack::{ALayout, PackedB};
 use crate::Stored;
@@ -50,7 +50,7 @@ pub(super) fn macro_kernel<F, T, O>(
                 let product =
                     TileProduct::new(a, b.data, [step, width * dot_width::<F>()], segments)
                         .prefetch_next_tile(prefetch && jr == 0);
-                let output = OutputTile {
+                let output = OutputPanel {
                     c: &mut c[ib * n..],
                     first: jr,
                     columns: width.min(n - jr),

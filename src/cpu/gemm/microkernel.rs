@@ -35,8 +35,9 @@ pub(crate) struct KSegment {
     pub len: usize,
 }
 
-/// Where tiles are written: `columns` of C from column `first` on, at most a panel.
-pub(crate) struct OutputTile<'a, T> {
+/// Where tiles are written: `columns` of C from column `first` on, as many as a panel of B has or
+/// fewer.
+pub(crate) struct OutputPanel<'a, T> {
     pub c: &'a mut [T],
     pub first: usize,
     pub columns: usize,
@@ -61,7 +62,7 @@ pub(crate) struct PanelTiles<'a, O> {
     pub(super) panel: usize,
     /// From the first column of `output` on.
     pub(super) accumulate: Accumulate<'a, O>,
-    pub(super) output: OutputTile<'a, O>,
+    pub(super) output: OutputPanel<'a, O>,
 }
 
 impl<'a, T: Stored> TileProduct<'a, T> {

@@ -85,7 +85,7 @@ pub(crate) use dispatch::{Microkernel, TILE_TERMS, multiplies_by_tiles, multipli
 pub(crate) use epilogue::{Accumulate, Epilogue};
 pub(crate) use indirection::RowOffsets;
 use macrokernel::macro_kernel;
-pub(crate) use microkernel::{KSegment, OutputTile, TileProduct};
+pub(crate) use microkernel::{KSegment, OutputPanel, TileProduct};
 pub(crate) use operand::Operand;
 use pack::{PackedB, pack_b};
 pub(crate) use pack::{

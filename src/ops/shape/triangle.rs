@@ -1,6 +1,6 @@
 //! The lower and the upper triangle of matrices.
 
-use super::Linear;
+use super::Adjoint;
 use crate::{Error, Result, Tensor, Var};
 
 impl Var {
@@ -38,6 +38,6 @@ fn triangle(op: &'static str, x: &Var, diagonal: i64) -> Result<Var> {
     }
     let y = x.value().triangle(op, diagonal)?;
     Ok(Var::record(op, &[x], y, || {
-        Linear(move |dy: Tensor| dy.triangle(op, diagonal))
+        Adjoint(move |dy: Tensor| dy.triangle(op, diagonal))
     }))
 }

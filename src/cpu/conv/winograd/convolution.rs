@@ -4,8 +4,8 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use super::components::{Component, Components, pairs};
 use super::in_registers::InRegisters;
-use super::polyphase::{Polyphase, PolyphaseComponent, pairs};
 use super::tiles::{Grid, Outputs, Region, TILE_SLOTS, TileWindows, VECTOR};
 use super::transforms::{
     FilterLayout, FilterTransform, OutputTransform, TileLayout, TileSource, TileTransform,
@@ -13,7 +13,7 @@ use super::transforms::{
 use crate::Stored;
 use crate::cpu::conv::plan::{ConvPlan, Phase};
 use crate::cpu::gemm::{
-    Accumulate, Epilogue, KC, KSegment, OutputTile, RowOffsets, TileProduct, nr,
+    Accumulate, Epilogue, KC, KSegment, OutputPanel, RowOffsets, TileProduct, nr,
 };
 use crate::cpu::simd::run_widest;
 use crate::cpu::{GRAIN, Scratch, chunks};
@@ -25,7 +25,7 @@ const IMAGES: usize = 4;
 /// A convolution by Winograd's algorithm.
 pub(super) struct Convolution<'a, T> {
     pub plan: &'a ConvPlan<'a, T>,
-    pub polyphase: &'a Polyphase,
+    pub components: &'a Components,
     /// Whether products stay in registers, and transformed inputs in L1.
     pub in_registers: bool,
 }
@@ -38,7 +38,7 @@ struct PhasePair<'a> {
 
 /// A vertical and a horizontal component, with their transformed filters.
 struct ComponentPair<'a> {
-    axes: [&'a PolyphaseComponent; 2],
+    axes: [&'a Component; 2],
     filters: &'a [f32],
 }
 
@@ -182,7 +182,7 @@ impl<T: Stored<Compute = f32>> Convolution<'_, T> {
     }
 
     fn phase_by_gemm(&self, pair: &PhasePair, x: &[T], region: &Region, grid: Grid, y: &mut [T]) {
-        let (taps, c_in, c_out) = (self.polyphase.taps, self.plan.input()[2], grid.size[2]);
+        let (taps, c_in, c_out) = (self.components.taps, self.plan.input()[2], grid.size[2]);
         let (bias, layout, slots) = (
             self.bias(),
             self.filter_layout(),
@@ -233,9 +233,9 @@ impl<T: Stored<Compute = f32>> Convolution<'_, T> {
         }
     }
 
-    /// Products of a tile.
+    /// How many products a tile has.
     fn products(&self) -> usize {
-        (self.polyphase.taps + 1).pow(2)
+        (self.components.taps + 1).pow(2)
     }
 
     /// In memory an input channel's row of a panel of B follows the one before it. In registers all
@@ -284,8 +284,8 @@ impl<T: Stored<Compute = f32>> Convolution<'_, T> {
     }
 
     /// For each phase pair, its pairs of a vertical and a horizontal component.
-    fn component_pairs(&self) -> impl Iterator<Item = Vec<[&PolyphaseComponent; 2]>> {
-        let [vertical, horizontal] = &self.polyphase.components;
+    fn component_pairs(&self) -> impl Iterator<Item = Vec<[&Component; 2]>> {
+        let [vertical, horizontal] = &self.components.of_phases;
         vertical
             .iter()
             .flat_map(move |v| horizontal.iter().map(move |h| pairs(v, h)))
@@ -296,7 +296,7 @@ impl<T: Stored<Compute = f32>> Convolution<'_, T> {
         let layout = self.filter_layout();
         let len = layout.panel_len * self.plan.output()[2].div_ceil(layout.panel_width);
         let mut filters = filters.chunks(len);
-        let pair = |(phases, components): ([&'b Phase; 2], Vec<[&'b PolyphaseComponent; 2]>)| {
+        let pair = |(phases, components): ([&'b Phase; 2], Vec<[&'b Component; 2]>)| {
             let components = components.into_iter().zip(filters.by_ref());
             PhasePair {
                 phases,
@@ -316,7 +316,7 @@ impl<T: Stored<Compute = f32>> Convolution<'_, T> {
     fn transform_inputs(&self, x: &[T], tiles: &TileWindows, to: &mut [f32]) {
         let c_in = self.plan.input()[2];
         run_widest(TileTransform {
-            taps: self.polyphase.taps,
+            taps: self.components.taps,
             source: TileSource::Input,
             image: x,
             tiles,
@@ -352,18 +352,18 @@ impl<T: Stored<Compute = f32>> Convolution<'_, T> {
                     b: k * layout.panel_width,
                     len: KC.min(c_in - k),
                 }];
-                let product = TileProduct::new(input, filter, [1, layout.panel_width], &segments);
+                let gemm = TileProduct::new(input, filter, [1, layout.panel_width], &segments);
                 let accumulate = if k == 0 {
                     accumulate
                 } else {
                     Accumulate::Existing
                 };
-                let tile = OutputTile {
+                let to = OutputPanel {
                     c: &mut *c,
                     first: 0,
                     columns,
                 };
-                product.tiles(&rows, 0, accumulate, tile);
+                gemm.tiles(&rows, 0, accumulate, to);
             }
         }
     }
@@ -377,7 +377,7 @@ impl<T: Stored<Compute = f32>> Convolution<'_, T> {
         y: &mut [T],
     ) {
         run_widest(OutputTransform {
-            taps: self.polyphase.taps,
+            taps: self.components.taps,
             products: products.data,
             product_stride: TILE_SLOTS * products.columns,
             channels: products.columns,

@@ -18,10 +18,11 @@
 //! x2 g1 is missing, so m2 = x1 g1 - x2 g1 is subtracted.
 //!
 //! Along both axes a tile of 2 x 2 outputs takes 9 multiplications instead of 16; with three taps,
-//! F(2x2, 3x3), 16 instead of 36, which is 4 an output instead of 9. Over all channels, each of
-//! these 9 or 16 elements p of a transformed tile is a GEMM of its own, run by GEMM's micro-kernel.
-//! The transforms before and after are few additions in comparison: with C channels, about C for
-//! every C^2 multiplications.
+//! F(2x2, 3x3), 16 instead of 36, which is 4 an output instead of 9. These 9 or 16 are the
+//! *products* of a tile. With channels, the factors of product p are one element p of a transformed
+//! tile for each input channel, and of a transformed filter for each pair of channels: so p is a
+//! GEMM of its own, run by GEMM's micro-kernel. The transforms before and after are few additions
+//! in comparison: with C channels, about C for every C^2 multiplications.
 //!
 //! ```text
 //! for each phase pair and component:
@@ -42,22 +43,22 @@
 //! times the number of terms of what f64 gives. Larger tiles, such as F(4, 3), have coefficients up
 //! to 8 and are less exact.
 //!
-//! A strided convolution is split into components of stride 1 ([`polyphase`]), a transposed one by
+//! A strided convolution is split into components of stride 1 ([`components`]), a transposed one by
 //! output phase. So a kernel of 4 x 4 with stride 2 is four kernels of 2 x 2: components that are
 //! summed (conv2d), or phases whose outputs are interleaved (conv_transpose2d).
 //!
 //! Source: S. Winograd, "Arithmetic Complexity of Computations" (1980); A. Lavin and S. Gray, "Fast
 //! Algorithms for Convolutional Neural Networks" (arXiv 1509.09308).
 
+mod components;
 mod convolution;
 mod in_registers;
-mod polyphase;
 mod tiles;
 mod transforms;
 mod weight;
 
+pub(crate) use components::Components;
 pub(crate) use in_registers::MAX_CHANNELS_IN;
-pub(crate) use polyphase::Polyphase;
 pub(crate) use tiles::VECTOR;
 pub(crate) use weight::backward_weight;
 
@@ -72,7 +73,7 @@ use crate::{DType, Stored};
 
 /// How a convolution is computed, from the choice in `conv`.
 pub(crate) struct Winograd {
-    pub polyphase: Polyphase,
+    pub components: Components,
     /// Whether products stay in registers, and transformed inputs in L1.
     pub in_registers: bool,
 }
@@ -106,7 +107,7 @@ impl Winograd {
         };
         let convolution = Convolution {
             plan: &plan,
-            polyphase: &self.polyphase,
+            components: &self.components,
             in_registers: self.in_registers,
         };
         convolution.run(x, y, &|start, part| {

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::polyphase::PolyphaseComponent;
+use super::components::Component;
 use crate::Stored;
 use crate::cpu::simd::Lanes;
 
@@ -101,7 +101,7 @@ impl Grid {
     }
 
     /// The inputs that a component of each axis reads.
-    pub fn of_components(size: [usize; 3], axes: [&PolyphaseComponent; 2]) -> Grid {
+    pub fn of_components(size: [usize; 3], axes: [&Component; 2]) -> Grid {
         Grid {
             size,
             first: axes.map(|component| component.first),

@@ -33,7 +33,7 @@
 
 use std::ops::Range;
 
-use super::polyphase::PolyphaseComponent;
+use super::components::Component;
 use super::tiles::{Outputs, TileWindow, TileWindows};
 use crate::Stored;
 use crate::cpu::conv::plan::{ConvPlan, Direction};
@@ -246,7 +246,7 @@ pub(super) struct FilterLayout {
 /// Transforms one component's taps, G g G^T, for all input channels and a panel of output channels.
 pub(super) struct FilterTransform<'a, T> {
     pub plan: &'a ConvPlan<'a, T>,
-    pub components: [&'a PolyphaseComponent; 2],
+    pub components: [&'a Component; 2],
     /// Output channels.
     pub columns: Range<usize>,
     pub layout: FilterLayout,

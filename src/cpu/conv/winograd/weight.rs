@@ -16,10 +16,10 @@ use std::ops::Range;
 
 use half::bf16;
 
-use super::polyphase::{Polyphase, PolyphaseComponent, pairs};
+use super::components::{Component, Components, pairs};
 use super::tiles::{Grid, Region, TILE_SLOTS, VECTOR};
 use super::transforms::{FilterGradientTransform, TileLayout, TileSource, TileTransform};
-use crate::cpu::gemm::{Accumulate, KSegment, OutputTile, RowOffsets, TileProduct, nr};
+use crate::cpu::gemm::{Accumulate, KSegment, OutputPanel, RowOffsets, TileProduct, nr};
 use crate::cpu::simd::run_widest;
 use crate::cpu::{Scratch, chunks};
 use crate::tensor::dtype::{as_type, as_type_mut};
@@ -37,20 +37,20 @@ const MAX_SLICES: usize = 8;
 /// dw, [c_small, kh, kw, c_big], from the small and the big images, which are of f32 or bf16.
 pub(crate) fn backward_weight<T: Stored>(
     g: &Geometry,
-    polyphase: &Polyphase,
+    components: &Components,
     images: [&[T]; 2],
     dw: &mut [T::Compute],
 ) {
     match T::DTYPE {
-        DType::F32 => backward_weight_as::<T, f32>(g, polyphase, images, dw),
-        _ => backward_weight_as::<T, bf16>(g, polyphase, images, dw),
+        DType::F32 => backward_weight_as::<T, f32>(g, components, images, dw),
+        _ => backward_weight_as::<T, bf16>(g, components, images, dw),
     }
 }
 
 /// As [`backward_weight`], where T is S.
 fn backward_weight_as<T: Stored, S: Stored<Compute = f32>>(
     g: &Geometry,
-    polyphase: &Polyphase,
+    components: &Components,
     [small, big]: [&[T]; 2],
     dw: &mut [T::Compute],
 ) {
@@ -68,7 +68,7 @@ fn backward_weight_as<T: Stored, S: Stored<Compute = f32>>(
     let block = BLOCK.min(c_small);
     let gradient = WeightGradient {
         g,
-        taps: polyphase.taps,
+        taps: components.taps,
         small,
         big,
         block,
@@ -76,7 +76,7 @@ fn backward_weight_as<T: Stored, S: Stored<Compute = f32>>(
         slices: (region.tiles().len() / SLICE_TILES).clamp(1, MAX_SLICES),
         region,
     };
-    gradient.run(polyphase, dw);
+    gradient.run(components, dw);
 }
 
 struct WeightGradient<'a, T> {
@@ -94,8 +94,8 @@ struct WeightGradient<'a, T> {
 
 impl<T: Stored<Compute = f32>> WeightGradient<'_, T> {
     /// One pair of components after the other, for the memory that sums take.
-    fn run(&self, polyphase: &Polyphase, dw: &mut [f32]) {
-        let [vertical, horizontal] = &polyphase.components;
+    fn run(&self, components: &Components, dw: &mut [f32]) {
+        let [vertical, horizontal] = &components.of_phases;
         let mut sums = Scratch::new(self.blocks * self.slices * self.sums_len());
         for axes in pairs(&vertical[0], &horizontal[0]) {
             chunks(&mut sums, self.sums_len(), |start, sums| {
@@ -127,7 +127,7 @@ impl<T: Stored<Compute = f32>> WeightGradient<'_, T> {
     }
 
     /// dU to dw: dg = G^T dU G, for each channel of the small image.
-    fn transform_sums(&self, axes: [&PolyphaseComponent; 2], sums: &[f32], dw: &mut [f32]) {
+    fn transform_sums(&self, axes: [&Component; 2], sums: &[f32], dw: &mut [f32]) {
         let ([kh, kw], c, taps) = (self.g.kernel, self.g.big[2], self.taps);
         let filter_len = kh * kw * c;
         chunks(dw, filter_len, |start, dw| {
@@ -161,7 +161,7 @@ impl<T: Stored<Compute = f32>> WeightGradient<'_, T> {
 /// dU of a pair of components, for a block of channels of the small image.
 struct Task<'a, T> {
     gradient: &'a WeightGradient<'a, T>,
-    axes: [&'a PolyphaseComponent; 2],
+    axes: [&'a Component; 2],
     channels: Range<usize>,
 }
 
@@ -230,7 +230,7 @@ impl<T: Stored<Compute = f32>> Task<'_, T> {
         }
     }
 
-    /// One product of some tiles: `[c_small, tiles] x [tiles, c_big] -> [c_small, c_big]`.
+    /// The GEMM of one product, over some tiles: `[c_small, tiles] x [tiles, c_big] -> [c_small, c_big]`.
     fn multiply(
         &self,
         [a, b]: [&[f32]; 2],
@@ -245,16 +245,16 @@ impl<T: Stored<Compute = f32>> Task<'_, T> {
             b: 0,
             len: tiles,
         }];
-        let product = TileProduct::new(a, b, [left.tile_stride, right.tile_stride], &segments);
+        let gemm = TileProduct::new(a, b, [left.tile_stride, right.tile_stride], &segments);
         for first in (0..n).step_by(right.panel_width) {
             let columns = right.panel_width.min(n - first);
             let rows = RowOffsets::dense::<f32>(m, [1, n], columns);
-            let tile = OutputTile {
+            let to = OutputPanel {
                 c: &mut *sum,
                 first,
                 columns,
             };
-            product.tiles(&rows, first * TILE_SLOTS, accumulate, tile);
+            gemm.tiles(&rows, first * TILE_SLOTS, accumulate, to);
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::console::Stderr;
 use crate::cpu::gemm::blocking::{dot_width, nr};
-use crate::cpu::gemm::microkernel::{KSegment, OutputTile};
+use crate::cpu::gemm::microkernel::{KSegment, OutputPanel};
 
 /// Subnormals are 0.
 fn flushed(x: f32) -> f32 {
@@ -165,7 +165,7 @@ fn agrees<O: Stored<Compute = f32>>(
         Accumulate::Existing,
     ] {
         let mut c = operands.c.clone();
-        let output = OutputTile {
+        let output = OutputPanel {
             c: &mut c,
             first: operands.first,
             columns,

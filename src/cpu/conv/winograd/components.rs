@@ -14,41 +14,41 @@
 
 use crate::cpu::conv::plan::{Phase, Tap};
 
-/// Along one axis, output j reads input `step (j + t) + first` through tap t.
-pub(crate) struct PolyphaseComponent {
+/// A polyphase component: along one axis, output j reads input `step (j + t) + first` through tap t.
+pub(crate) struct Component {
     pub first: isize,
     pub step: usize,
     /// Kernel indices.
     pub taps: Vec<usize>,
 }
 
-/// A convolution's phases along both axes, each split into components of equally many taps.
-pub(crate) struct Polyphase {
+/// The polyphase components of a convolution's phases along both axes, of equally many taps each.
+pub(crate) struct Components {
     /// For each axis and phase.
-    pub components: [Vec<Vec<PolyphaseComponent>>; 2],
+    pub of_phases: [Vec<Vec<Component>>; 2],
     /// Of every component: 2 or 3.
     pub taps: usize,
 }
 
-impl Polyphase {
+impl Components {
     /// Of vertical and horizontal phases, if every component has two adjacent taps, or every one
     /// has three.
-    pub fn of(phases: [&[Phase]; 2]) -> Option<Polyphase> {
+    pub fn of(phases: [&[Phase]; 2]) -> Option<Components> {
         let axis = |phases: &[Phase]| phases.iter().map(components).collect::<Option<Vec<_>>>();
-        let components = [axis(phases[0])?, axis(phases[1])?];
-        let mut counts = components
+        let of_phases = [axis(phases[0])?, axis(phases[1])?];
+        let mut counts = of_phases
             .iter()
             .flatten()
             .flatten()
             .map(|component| component.taps.len());
         let taps = counts.next()?;
         (matches!(taps, 2 | 3) && counts.all(|count| count == taps))
-            .then_some(Polyphase { components, taps })
+            .then_some(Components { of_phases, taps })
     }
 
     /// Whether every output is the result of one component, not a sum of several.
     pub fn has_one_component(&self) -> bool {
-        self.components
+        self.of_phases
             .iter()
             .flatten()
             .all(|phase| phase.len() == 1)
@@ -56,7 +56,7 @@ impl Polyphase {
 }
 
 /// The components of a phase, if the taps of each are adjacent.
-fn components(phase: &Phase) -> Option<Vec<PolyphaseComponent>> {
+fn components(phase: &Phase) -> Option<Vec<Component>> {
     let step = phase.stride;
     let component = |remainder: usize| {
         let own = |tap: &&Tap| tap.offset.rem_euclid(step as isize) == remainder as isize;
@@ -64,7 +64,7 @@ fn components(phase: &Phase) -> Option<Vec<PolyphaseComponent>> {
         let adjacent = taps
             .windows(2)
             .all(|pair| pair[1].offset - pair[0].offset == step as isize);
-        (adjacent && !taps.is_empty()).then(|| PolyphaseComponent {
+        (adjacent && !taps.is_empty()).then(|| Component {
             first: taps[0].offset,
             step,
             taps: taps.iter().map(|tap| tap.kernel).collect(),
@@ -75,9 +75,9 @@ fn components(phase: &Phase) -> Option<Vec<PolyphaseComponent>> {
 
 /// A vertical and a horizontal component, in each combination.
 pub(super) fn pairs<'a>(
-    vertical: &'a [PolyphaseComponent],
-    horizontal: &'a [PolyphaseComponent],
-) -> Vec<[&'a PolyphaseComponent; 2]> {
+    vertical: &'a [Component],
+    horizontal: &'a [Component],
+) -> Vec<[&'a Component; 2]> {
     vertical
         .iter()
         .flat_map(|v| horizontal.iter().map(move |h| [v, h]))
