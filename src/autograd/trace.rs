@@ -6,8 +6,8 @@
 
 use std::cell::RefCell;
 
-use crate::Tensor;
 pub use crate::tensor::scope::{Entered, enter, scope};
+use crate::{Tensor, Window};
 
 thread_local! {
     static WATCHER: RefCell<Option<Box<dyn Watcher>>> = const { RefCell::new(None) };
@@ -15,25 +15,67 @@ thread_local! {
 
 /// An op as it is recorded: its name, and what it computed.
 #[derive(Clone, Copy)]
-pub struct Op {
+pub struct Op<'a> {
     pub(crate) name: &'static str,
     flops: u64,
+    attributes: Attributes<'a>,
 }
 
-impl Op {
+impl<'a> Op<'a> {
     /// An op that made matrix products of so many floating-point operations, a multiplication and
     /// an addition counting as two. Those that its parts reported themselves are not to be counted
     /// again.
-    pub fn with_flops(name: &'static str, flops: u64) -> Op {
-        Op { name, flops }
+    pub fn with_flops(name: &'static str, flops: u64) -> Op<'a> {
+        Op {
+            flops,
+            ..Op::from(name)
+        }
+    }
+
+    /// The same op, which was given these attributes.
+    pub fn with_attributes(self, attributes: Attributes<'a>) -> Op<'a> {
+        Op { attributes, ..self }
     }
 }
 
-impl From<&'static str> for Op {
-    /// An op without matrix products.
-    fn from(name: &'static str) -> Op {
-        Op { name, flops: 0 }
+impl From<&'static str> for Op<'_> {
+    /// An op without matrix products and without attributes.
+    fn from(name: &'static str) -> Self {
+        Op {
+            name,
+            flops: 0,
+            attributes: Attributes::None,
+        }
     }
+}
+
+/// What an op was given besides its operands, where the shapes of these and of its result do not
+/// tell it. With it an op can be written down, and computed elsewhere.
+#[derive(Clone, Copy, Default)]
+#[non_exhaustive]
+pub enum Attributes<'a> {
+    /// Nothing.
+    #[default]
+    None,
+    /// The parameters of a function of elements: `mul_scalar`, `clamp`.
+    Numbers([f32; 2]),
+    /// Rows and columns of a kernel, and how it moves: convolutions and pooling.
+    Window([usize; 2], Window),
+    /// The order of the axes of `permute`; the axes that are reduced, joined or transformed.
+    Axes(&'a [usize]),
+    /// The axis of `slice`, and the first element that is taken.
+    Start(usize, usize),
+    /// How many zeros before and behind each axis: `pad`.
+    Around(&'a [(usize, usize)]),
+    /// Which operands of a matrix product are transposed.
+    Transposed([bool; 2]),
+    /// What scores of `attention` are multiplied by, and whether later keys are left out.
+    Scores(f64, bool),
+    /// What is added to a variance, and the mean and variance that do not depend on x, if these
+    /// are given.
+    Normalisation(f64, Option<[&'a Tensor; 2]>),
+    /// One of several kinds, `bilinear`.
+    Kind(&'static str),
 }
 
 /// What one op did.
@@ -53,6 +95,8 @@ pub struct Event<'a> {
     /// Floating-point operations of its matrix products (a multiplication and an addition count as
     /// two); elementwise work is not counted, as is usual.
     pub flops: u64,
+    /// What it was given besides its operands.
+    pub attributes: Attributes<'a>,
 }
 
 /// Something that is told of every op.
@@ -89,7 +133,7 @@ pub fn watch<W: Watcher, R>(watcher: W, body: impl FnOnce() -> R) -> (W, R) {
 }
 
 pub(crate) fn notify<'a>(
-    op: Op,
+    op: Op<'a>,
     inputs: impl FnOnce() -> Vec<&'a Tensor>,
     output: &Tensor,
     saves: Option<&[&Tensor]>,
@@ -103,6 +147,7 @@ pub(crate) fn notify<'a>(
             recorded: saves.is_some(),
             saves: saves.unwrap_or_default(),
             flops: op.flops,
+            attributes: op.attributes,
         })
     });
 }

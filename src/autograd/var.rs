@@ -244,9 +244,10 @@ impl Var {
     /// a computation graph, `rule` is not called and the output is a constant.
     ///
     /// This is how every op of this crate enters the graph, and how yours does. An op's name is
-    /// enough; with [`Op::with_flops`] watchers also learn what it computed.
-    pub fn record<R: Backward + 'static>(
-        op: impl Into<Op>,
+    /// enough; with [`Op::with_flops`] and [`Op::with_attributes`] watchers also learn what it
+    /// computed.
+    pub fn record<'a, R: Backward + 'static>(
+        op: impl Into<Op<'a>>,
         inputs: &[&Var],
         output: Tensor,
         rule: impl FnOnce() -> R,
@@ -263,7 +264,7 @@ impl Var {
 
     /// [`Var::record`], with the rule if any input has a computation graph.
     fn record_boxed(
-        op: Op,
+        op: Op<'_>,
         inputs: &[&Var],
         output: Tensor,
         rule: Option<Box<dyn Backward>>,

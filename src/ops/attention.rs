@@ -3,7 +3,7 @@
 
 use super::{Dropout, check_probability, same_float};
 use crate::autograd::Backward;
-use crate::autograd::trace::Op;
+use crate::autograd::trace::{Attributes, Op};
 use crate::cpu::attention::{self as cpu, Attention};
 use crate::cuda::attention as cuda;
 use crate::tensor::shape::flops;
@@ -83,7 +83,8 @@ pub fn attention(q: &Var, k: &Var, v: &Var, options: AttentionOptions) -> Result
     let y = on_device!("attention", vq in [f32, f64] => shape;
         forward(&of, @[vq, vk, vv], => stats))?;
     let (scores, values) = ([of.heads, of.n, of.m, of.d], [of.heads, of.n, of.m, of.dv]);
-    let op = Op::with_flops("attention", flops(&scores).saturating_add(flops(&values)));
+    let op = Op::with_flops("attention", flops(&scores).saturating_add(flops(&values)))
+        .with_attributes(Attributes::Scores(of.scale, of.causal));
     Ok(Var::record(op, &[q, k, v], y.clone(), || Rule {
         of,
         q: vq.clone(),

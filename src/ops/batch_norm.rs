@@ -1,6 +1,7 @@
 //! Batch normalisation: each channel brought to mean 0 and variance 1, then scaled and shifted.
 
 use crate::autograd::Backward;
+use crate::autograd::trace::{Attributes, Op};
 use crate::cpu::batch_norm::{self as cpu, Moments};
 use crate::cuda::batch_norm as cuda;
 use crate::{DType, Device, Error, Result, Tensor, Var};
@@ -111,7 +112,11 @@ pub fn batch_norm(
     let [gamma, beta] = &crate::ops::one_type(gamma, beta)?;
     let (from, other) = (x.value(), options.residual.map(Var::value));
     let count = from.elements() / c;
-    let own = !matches!(options.statistics, Statistics::Given(..));
+    let given = match options.statistics {
+        Statistics::Given(mean, var) => Some([mean, var]),
+        _ => None,
+    };
+    let own = given.is_none();
     let [mean, var] = match &options.statistics {
         Statistics::Batch => moments(from, c)?,
         Statistics::Known(BatchStats { mean, var, .. }) => {
@@ -142,7 +147,8 @@ pub fn batch_norm(
         }
         _ => (from.clone(), None),
     };
-    let y = Var::record("batch_norm", &inputs, y, || BatchNorm {
+    let op = Op::from("batch_norm").with_attributes(Attributes::Normalisation(options.eps, given));
+    let y = Var::record(op, &inputs, y, || BatchNorm {
         saved,
         from_y,
         mean,

@@ -5,7 +5,7 @@ mod conv1d;
 pub use conv1d::conv1d;
 
 use crate::autograd::Backward;
-use crate::autograd::trace::Op;
+use crate::autograd::trace::{Attributes, Op};
 use crate::ops::linear::{self, Linear, check_bias};
 use crate::tensor::window::{Geometry, Window};
 use crate::{Error, Result, Shape, Tensor, Var};
@@ -82,7 +82,8 @@ pub fn conv2d(x: &Var, weight: &Var, bias: Option<&Var>, window: Window) -> Resu
         on_device!("conv2d", from in [f32, f64, bf16] => shape;
             forward(&geometry, @from, @w, ?b, +tf32))?
     };
-    let op = Op::with_flops("conv2d", geometry.flops());
+    let op = Op::with_flops("conv2d", geometry.flops())
+        .with_attributes(Attributes::Window([kh, kw], window));
     let mut inputs = vec![x, weight];
     inputs.extend(bias);
     Ok(Var::record(op, &inputs, y, || Conv2d {

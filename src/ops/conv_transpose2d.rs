@@ -1,7 +1,7 @@
 //! Two-dimensional transposed convolution: the adjoint of conv2d with the same weight and window.
 
 use crate::autograd::Backward;
-use crate::autograd::trace::Op;
+use crate::autograd::trace::{Attributes, Op};
 use crate::cpu::conv::transposed_with_moments;
 use crate::ops::batch_norm::BatchStats;
 use crate::ops::conv2d::biases;
@@ -73,7 +73,9 @@ fn forward(
         on_device!("conv_transpose2d", from in [f32, f64, bf16] => shape;
             forward(&geometry, @from, @w, ?b, +tf32))?
     };
-    let op = Op::with_flops("conv_transpose2d", geometry.flops());
+    let kernel = [weight.shape()[1], weight.shape()[2]];
+    let op = Op::with_flops("conv_transpose2d", geometry.flops())
+        .with_attributes(Attributes::Window(kernel, window));
     let mut inputs = vec![x, weight];
     inputs.extend(bias);
     let rule = || ConvTranspose2d {

@@ -9,6 +9,7 @@ pub use group_norm::group_norm;
 pub use rms_norm::rms_norm;
 
 use crate::autograd::Backward;
+use crate::autograd::trace::{Attributes, Op};
 use crate::cpu::layer_norm as cpu;
 use crate::cuda::layer_norm as cuda;
 use crate::{DType, Error, Result, Tensor, Var};
@@ -66,6 +67,7 @@ fn normalised(op: &'static str, x: &Var, gamma: &Var, beta: Option<&Var>, eps: f
         forward(@from, @weight, ?bias, eps, => stats))?;
     let mut inputs = vec![x, gamma];
     inputs.extend(beta);
+    let op = Op::from(op).with_attributes(Attributes::Normalisation(eps, None));
     Ok(Var::record(op, &inputs, y, || LayerNorm {
         x: x.value().clone(),
         stats,

@@ -6,7 +6,7 @@ mod einsum;
 pub use einsum::einsum;
 
 use crate::autograd::Backward;
-use crate::autograd::trace::Op;
+use crate::autograd::trace::{Attributes, Op};
 use crate::cpu::binary::steps;
 use crate::cpu::matmul::{self as cpu, Batch};
 use crate::cuda::matmul as cuda;
@@ -39,7 +39,8 @@ pub fn matmul_with(a: &Var, b: &Var, transpose_a: bool, transpose_b: bool) -> Re
     let tf32 = a.tf32() || b.tf32();
     let y = on_device!("matmul", va in [f32, f64, bf16] => shape;
         forward(&batch, @va, @vb, +tf32))?;
-    let op = Op::with_flops("matmul", flops(&[batch.shape.elements(), m, k, n]));
+    let op = Op::with_flops("matmul", flops(&[batch.shape.elements(), m, k, n]))
+        .with_attributes(Attributes::Transposed(transposed));
     // Each operand serves the other's gradient.
     let kept = |x: &Var, other: &Var| other.requires_grad().then(|| x.value().clone());
     let shapes = [*a.shape(), *b.shape()];

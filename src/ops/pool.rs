@@ -1,6 +1,7 @@
 //! Averages and maxima over windows.
 
 use crate::autograd::Backward;
+use crate::autograd::trace::{Attributes, Op};
 use crate::cpu::pool as cpu;
 use crate::cuda::pool as cuda;
 use crate::tensor::window::{Geometry, Window};
@@ -26,12 +27,11 @@ pub fn avg_pool2d(x: &Var, kernel: [usize; 2], window: Window) -> Result<Var> {
     let share = g.kernel_area() / given.kernel_area();
     let from = x.value();
     let y = on_device!("avg_pool2d", from in [f32, f64] => shape; average(&g, @from))?;
-    Ok(Var::record("avg_pool2d", &[x], shared(y, share)?, || {
-        Average {
-            g,
-            share,
-            shape: *x.shape(),
-        }
+    let op = Op::from("avg_pool2d").with_attributes(Attributes::Window(kernel, window));
+    Ok(Var::record(op, &[x], shared(y, share)?, || Average {
+        g,
+        share,
+        shape: *x.shape(),
     }))
 }
 
@@ -102,7 +102,8 @@ pub fn max_pool2d(x: &Var, kernel: [usize; 2], window: Window) -> Result<Var> {
             y
         }
     };
-    Ok(Var::record("max_pool2d", &[x], y, || Maximum {
+    let op = Op::from("max_pool2d").with_attributes(Attributes::Window(kernel, window));
+    Ok(Var::record(op, &[x], y, || Maximum {
         g,
         shape: *x.shape(),
         saved,

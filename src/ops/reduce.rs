@@ -5,6 +5,7 @@ mod norm;
 mod product;
 
 use crate::autograd::Backward;
+use crate::autograd::trace::{Attributes, Op};
 use crate::cpu::reduce as cpu;
 use crate::cuda::reduce as cuda;
 use crate::tensor::axes::Axes;
@@ -33,7 +34,8 @@ impl Var {
         let y = self.value().sum_over(axes)?;
         let y = y.reshape(if keep { kept } else { dropped })?;
         let shape = *self.shape();
-        Ok(Var::record("sum", &[self], y, || Sum {
+        let op = Op::from("sum").with_attributes(Attributes::Axes(axes));
+        Ok(Var::record(op, &[self], y, || Sum {
             op: "sum",
             shape,
             kept,
@@ -99,7 +101,8 @@ impl Var {
         let scale = 1.0 / count as f64;
         let y = self.value().scaled_sum(axes, scale, self.dtype())?;
         let y = y.reshape(if keep { kept } else { dropped })?;
-        Ok(Var::record("mean", &[self], y, || Sum {
+        let op = Op::from("mean").with_attributes(Attributes::Axes(axes));
+        Ok(Var::record(op, &[self], y, || Sum {
             op: "mean",
             shape,
             kept,

@@ -11,6 +11,7 @@ mod triangle;
 use std::ops::Range;
 
 use crate::autograd::Backward;
+use crate::autograd::trace::{Attributes, Op};
 use crate::cpu::shape as cpu;
 use crate::cuda::shape as cuda;
 use crate::tensor::shape::MAX_RANK;
@@ -120,7 +121,8 @@ impl Var {
             ));
         }
         let y = self.value().permuted(order)?;
-        Ok(Var::record("permute", &[self], y, || {
+        let op = Op::from("permute").with_attributes(Attributes::Axes(order));
+        Ok(Var::record(op, &[self], y, || {
             Adjoint(move |dy: Tensor| dy.permuted(&inverse))
         }))
     }
@@ -174,7 +176,8 @@ impl Var {
         }
         let y = self.value().sliced(axis, range.clone())?;
         let around = (range.start, shape[axis] - range.end);
-        Ok(Var::record("slice", &[self], y, || {
+        let op = Op::from("slice").with_attributes(Attributes::Start(axis, range.start));
+        Ok(Var::record(op, &[self], y, || {
             Adjoint(move |dy: Tensor| {
                 let pads: Vec<_> = (0..shape.len())
                     .map(|a| if a == axis { around } else { (0, 0) })
@@ -201,8 +204,9 @@ impl Var {
                 format!("{around:?}"),
             ));
         }
+        let op = Op::from("pad").with_attributes(Attributes::Around(around));
         let (y, around) = (self.value().padded(around)?, around.to_vec());
-        Ok(Var::record("pad", &[self], y, || {
+        Ok(Var::record(op, &[self], y, || {
             Adjoint(move |dy: Tensor| {
                 let mut inner = around.iter().zip(shape.iter()).enumerate();
                 inner.try_fold(dy, |dy, (axis, (pair, &length))| {
@@ -344,6 +348,8 @@ fn joined(op: &'static str, parts: &[&Var], axis: usize) -> Result<Var> {
     let xs = parts.iter().map(|part| part.value());
     let y = on_device!(op, x in any => shape; concat(@..xs, outer))?;
     let lengths = parts.iter().map(|part| part.shape()[axis]).collect();
+    let axes = [axis];
+    let op = Op::from(op).with_attributes(Attributes::Axes(&axes));
     Ok(Var::record(op, parts, y, || Concat { axis, lengths }))
 }
 

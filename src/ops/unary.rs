@@ -7,6 +7,7 @@
 //! `tests/ops/unary.rs` compares that of each row with differences.
 
 use crate::autograd::Backward;
+use crate::autograd::trace::{Attributes, Op};
 use crate::cpu::unary::{self as cpu, Kind, Saves};
 use crate::cuda::unary as cuda;
 use crate::{Error, Result, Tensor, Var};
@@ -99,7 +100,8 @@ fn apply(kind: Kind, x: &Var) -> Result<Var> {
         Saves::Input => Some(x.value().clone()),
         Saves::Output => Some(y.clone()),
     };
-    Ok(Var::record(kind.name(), &[x], y, || Unary { kind, kept }))
+    let op = Op::from(kind.name()).with_attributes(Attributes::Numbers(kind.parameters()));
+    Ok(Var::record(op, &[x], y, || Unary { kind, kept }))
 }
 
 /// The rule of [`Var::gelu`] of x.

@@ -1,6 +1,7 @@
 //! Resizing images: the parameter-free way up.
 
 use crate::autograd::Backward;
+use crate::autograd::trace::{Attributes, Op};
 use crate::cpu::upsample::Table;
 use crate::cuda::upsample as cuda;
 use crate::{Device, Error, Result, Shape, Tensor, Var};
@@ -14,6 +15,16 @@ pub enum Interpolation {
     Bilinear,
     /// A cubic through the four neighbours along each axis, with Keys' a = -0.75.
     Bicubic,
+}
+
+impl Interpolation {
+    fn name(self) -> &'static str {
+        match self {
+            Interpolation::Nearest => "nearest",
+            Interpolation::Bilinear => "bilinear",
+            Interpolation::Bicubic => "bicubic",
+        }
+    }
 }
 
 impl Var {
@@ -67,11 +78,12 @@ impl Var {
             &[n, size[0], size[1], c],
             self.dtype(),
         )?;
+        let op = Op::from("upsample").with_attributes(Attributes::Kind(interpolation.name()));
         if shape.elements() == 0 {
             // No pixel needs the tables, which would be as long as the size says.
             let y = Tensor::full_on(self.value().device(), shape, 0.0, self.dtype())?;
             let shape = *self.shape();
-            return Ok(Var::record("upsample", &[self], y, || Upsample {
+            return Ok(Var::record(op, &[self], y, || Upsample {
                 shape,
                 tables: None,
             }));
@@ -82,7 +94,7 @@ impl Var {
         ];
         let y = resized(self.value(), &tables, [1, 2])?;
         let shape = *self.shape();
-        Ok(Var::record("upsample", &[self], y, || Upsample {
+        Ok(Var::record(op, &[self], y, || Upsample {
             shape,
             tables: Some(tables),
         }))

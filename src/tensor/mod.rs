@@ -189,6 +189,12 @@ impl Tensor {
         (Arc::as_ptr(&self.memory) as usize, bytes)
     }
 
+    /// Its memory and where it starts there: two tensors of one shape and place are one value, as
+    /// long as both live.
+    pub(crate) fn place(&self) -> (usize, usize) {
+        (Arc::as_ptr(&self.memory) as usize, self.start)
+    }
+
     /// Whether it was created by [`shapes_only`](crate::tensor::memory::shapes_only), so that it
     /// has no elements to read.
     pub(crate) fn is_absent(&self) -> bool {

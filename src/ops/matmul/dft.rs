@@ -1,6 +1,7 @@
 //! The real part of the discrete Fourier transform: how FNet mixes tokens without a single weight.
 
 use crate::autograd::Backward;
+use crate::autograd::trace::{Attributes, Op};
 use crate::ops::reduce::reduced_shapes;
 use crate::tensor::axes::Axes;
 use crate::{DType, Device, Error, Result, Shape, Tensor, Var};
@@ -57,7 +58,9 @@ impl Var {
         }
         let tf32 = self.tf32();
         let y = transform(&self.detach(), &axes)?;
-        Ok(Var::record("dft_real", &[self], y, || Rule { axes, tf32 }))
+        let of_op = axes.clone();
+        let op = Op::from("dft_real").with_attributes(Attributes::Axes(&of_op));
+        Ok(Var::record(op, &[self], y, || Rule { axes, tf32 }))
     }
 }
 

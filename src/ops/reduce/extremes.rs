@@ -2,6 +2,7 @@
 
 use super::reduced_shapes;
 use crate::autograd::Backward;
+use crate::autograd::trace::{Attributes, Op};
 use crate::cpu::reduce as cpu;
 use crate::cuda::reduce as cuda;
 use crate::tensor::axes::Axes;
@@ -49,6 +50,7 @@ impl Var {
         let shape = if keep { kept } else { dropped };
         let at = rows.extreme_of_rows(length, shape, op == "max")?;
         let y = rows.picked(&at, length, 1)?;
+        let op = Op::from(op).with_attributes(Attributes::Axes(axes));
         Ok(Var::record(op, &[self], y, || Extreme {
             at,
             shape: *rows.shape(),
