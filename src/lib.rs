@@ -52,6 +52,7 @@
 //! | [`optim`] | update rules and schedules |
 //! | [`io`] | files that are old or new but never half: weights, checkpoints; events for TensorBoard |
 //! | [`data`] | decoders, downloads, a generator of handwriting, batches |
+//! | [`onnx`] | models as files that other programs run |
 //! | [`train`], [`metrics`], [`plots`], [`profile`] | the trainer, what it measures and draws; where the time of a step goes |
 //! | `cli`, [`console`] | the examples' flags, which set the trainer up; what is printed |
 //! | [`cuda`] | the room for NVIDIA GPUs |
@@ -90,6 +91,7 @@ pub mod io;
 pub mod metrics;
 pub mod models;
 pub mod nn;
+pub mod onnx;
 pub mod ops;
 pub mod optim;
 pub mod params;

@@ -18,6 +18,8 @@ use std::time::{Duration, Instant};
 
 use files::{Folder, idx_images, idx_labels};
 
+#[path = "programs/export.rs"]
+mod export;
 #[path = "programs/folders.rs"]
 mod folders;
 #[path = "programs/of_users.rs"]
@@ -227,6 +229,7 @@ fn programs(folder: &Path) -> Vec<(&'static str, Command)> {
             "predict",
             run_in(folder, "predict", &[weights, "data/t10k-images-idx3-ubyte"]),
         ),
+        ("export", run_in(folder, "export", &["before", "m.onnx"])),
         ("help", run_in(folder, "mnist", &["--help"])),
         ("evaluation", train(folder, &["--evaluate", weights])),
         ("training", train(folder, &["--out", "trained"])),

@@ -24,7 +24,7 @@ const FLOORS: [&[&str]; 10] = [
     &["ops"],
     &["nn"],
     &["optim", "io", "data", "models"],
-    &["metrics", "plots", "profile", "train"],
+    &["metrics", "plots", "profile", "train", "onnx"],
     &["cli"],
     &["lib", "fuzzing"],
 ];
