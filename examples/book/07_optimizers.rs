@@ -95,7 +95,9 @@ fn first_steps() -> Result<()> {
     }
     Ok(())
 }
+// ANCHOR_END: noise
 
+// ANCHOR: cosine
 /// Gradient descent on w^2 / 2 from w = 10, with noise on every slope: how far from 0 it ends after
 /// 200 steps, over 4000 runs.
 fn ends(rate: impl Fn(u64) -> f64) -> f64 {
@@ -113,7 +115,7 @@ fn schedules() -> Result<()> {
     writeln!(Stdout, "ends {large:.2} from the minimum with rate 0.5, {small:.2} with rate 0.01")?;
     writeln!(Stdout, "ends {cosine:.2} from it with rate 0.5, down to 0 along a cosine")
 }
-// ANCHOR_END: noise
+// ANCHOR_END: cosine
 
 // ANCHOR: decay
 /// Two weights that begin at 1, one with noisy gradients of size 10, one with those of size 0.1.
