@@ -12,16 +12,18 @@ mod numbers;
 pub use convolution::convolution;
 pub use geometry::geometry;
 
-use crate::data::on_demand::pickle::{self, Item};
+use crate::data::on_demand::npz::Rows;
+use crate::data::on_demand::pickle::Pickle;
 use crate::data::on_demand::store::tar_members;
 use crate::data::on_demand::{npz, places365, tiny_imagenet};
 use crate::data::{Split, archive, cifar, emnist, idx, picture::picture, stl10, svhn};
 use crate::io::checkpoint::State;
+use crate::io::pth;
 use crate::io::safetensors::TensorFile;
 use crate::io::weights;
 use crate::optim::{Method, Optimizer};
 use crate::params::{FileLayout, Init};
-use crate::{DType, Params, Result, Rng};
+use crate::{DType, Params, Result, Rng, Tensor};
 use std::collections::HashMap;
 use std::io::Cursor;
 use std::path::Path;
@@ -41,6 +43,7 @@ pub const TARGETS: &[Target] = &[
     ("lists", lists),
     ("npy", npy),
     ("pickle", pickle),
+    ("pth", pth),
     ("safetensors", safetensors),
     ("stl10", stl10),
     ("svhn", svhn),
@@ -122,13 +125,39 @@ pub fn npy(bytes: &[u8]) {
 /// Python's pickles of dictionaries of arrays.
 pub fn pickle(bytes: &[u8]) {
     let length = bytes.len() as u64;
-    let items = pickle::parse(Path::new("fuzz"), Cursor::new(bytes), length);
-    for (_, item) in items.iter().flatten() {
-        match item {
-            Item::Integers(list) => assert!(list.len() <= bytes.len()),
-            Item::Array(array) => assert!(array.bytes.start + array.bytes.size <= length),
-            Item::Other => (),
+    let Ok(pickle) = Pickle::parse(Path::new("fuzz"), Cursor::new(bytes), length) else {
+        return;
+    };
+    for name in pickle.names() {
+        if let Ok(list) = pickle.integers(name) {
+            assert!(list.len() <= bytes.len());
         }
+        if let Ok((Rows::Disk { start, .. }, count)) = pickle.rows(name, 16) {
+            assert!(start + 16 * count as u64 <= length);
+        }
+    }
+}
+
+/// Files of `torch.save`, and the pickles in them, which a fuzzer gets into more easily than through
+/// a checksum.
+pub fn pth(bytes: &[u8]) {
+    if let Ok(file) = TensorFile::from_bytes("fuzz", bytes) {
+        let total: usize = file.tensors.values().map(Tensor::bytes).sum();
+        assert!(total <= 16 * bytes.len());
+    }
+    let Ok(object) = pth::pickle(bytes) else {
+        return;
+    };
+    // As long as the storages of the seed `object`.
+    let (bytes, sizes) = ([7; 96], [12, 12, 24, 48, 16, 2, 3, 4, 0, 20, 96]);
+    let storages = (sizes.iter().enumerate()).map(|(key, &size)| (key.to_string(), &bytes[..size]));
+    let file = pth::TorchFile {
+        object,
+        storages: storages.collect(),
+    };
+    if let Ok(contents) = file.contents(1 << 16) {
+        let bytes = contents.tensors.values().map(|view| view.bytes.len());
+        assert!(bytes.sum::<usize>() <= 1 << 16);
     }
 }
 

@@ -23,6 +23,8 @@ use wavemix::{DType, Module, Params, Pass, Rng, Shape, Tensor, Var};
 mod damage;
 #[path = "weights/formats.rs"]
 mod formats;
+#[path = "weights/pth.rs"]
+mod pth;
 
 /// A folder of its own for one test, removed at the end.
 struct Folder(PathBuf);

@@ -41,6 +41,15 @@ pub(crate) struct Entry {
     pub header: u64,
 }
 
+impl Entry {
+    /// Whether the content has the checksum that it was written with.
+    fn is_whole(&self, content: &[u8]) -> bool {
+        let mut crc = flate2::Crc::new();
+        crc.update(content);
+        crc.sum() == self.crc
+    }
+}
+
 /// The last part of a member's name. Some programs on Windows write `\` where the zip format wants
 /// `/`.
 fn file_name(member: &str) -> &str {
@@ -231,9 +240,7 @@ pub(crate) fn member<R: Read + Seek>(path: &Path, reader: &mut R, entry: &Entry)
             entry.size
         )));
     }
-    let mut crc = flate2::Crc::new();
-    crc.update(&bytes);
-    if crc.sum() != entry.crc {
+    if !entry.is_whole(&bytes) {
         return Err(broken("its checksum is wrong"));
     }
     Ok(File {
@@ -274,6 +281,21 @@ pub(crate) fn stored_at<R: Read + Seek>(
         return Err(Error::data(path.join(&entry.name), what));
     }
     Ok(Some((start, entry.size)))
+}
+
+/// The content of an entry of an archive in memory, where it lies.
+///
+/// # Errors
+/// A damaged member, or one that is not stored as it is.
+pub(crate) fn stored<'a>(path: &Path, archive: &'a [u8], entry: &Entry) -> Result<&'a [u8]> {
+    let place = stored_at(path, &mut io::Cursor::new(archive), entry)?;
+    let content = place.map(|(start, size)| &archive[start as usize..][..size as usize]);
+    let what = match content {
+        Some(content) if entry.is_whole(content) => return Ok(content),
+        Some(_) => "broken zip member: its checksum is wrong",
+        None => "is compressed or encrypted; only stored members are read here",
+    };
+    Err(Error::data(path.join(&entry.name), what))
 }
 
 /// `count` bytes from `at`, after checking that the file has them.

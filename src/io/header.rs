@@ -12,6 +12,7 @@
 //! Source: <https://github.com/huggingface/safetensors>, whose crate is the oracle of
 //! `tests/safetensors.rs`.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
@@ -26,7 +27,7 @@ const LONGEST: u64 = 100_000_000;
 type Reason = String;
 
 /// What a file holds, undecoded.
-pub(super) struct Contents<'a> {
+pub(crate) struct Contents<'a> {
     /// The tensors by name.
     pub tensors: BTreeMap<String, View<'a>>,
     /// The strings by name.
@@ -34,12 +35,12 @@ pub(super) struct Contents<'a> {
 }
 
 /// A tensor as it lies in a file: as many bytes as its shape and dtype say.
-pub(super) struct View<'a> {
+pub(crate) struct View<'a> {
     /// The format's name of its dtype: `F32`.
     pub dtype: &'static str,
     /// Its shape, of any rank.
     pub shape: Vec<usize>,
-    pub bytes: &'a [u8],
+    pub bytes: Cow<'a, [u8]>,
 }
 
 /// The format's dtypes, and the bits of an element.
@@ -170,7 +171,7 @@ fn views(
             View {
                 dtype,
                 shape,
-                bytes,
+                bytes: Cow::Borrowed(bytes),
             },
         );
     }

@@ -2,7 +2,8 @@
 //!
 //! Such a file is eight bytes with the length of a header, the header (JSON: each tensor's dtype,
 //! shape and place), and the tensors' bytes. Equal contents make equal bytes: names are in order,
-//! which the `safetensors` crate leaves to chance. Reading accepts what that crate accepts.
+//! which the `safetensors` crate leaves to chance. Reading accepts what that crate accepts, and what
+//! `torch.save` writes; truth values become bytes, 0 and 1.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use serde_json::{Map, json};
 
 use crate::io::atomic;
 use crate::io::header::{self, Contents, METADATA, View};
+use crate::io::pth;
 use crate::{DType, Device, Element, Error, Result, Shape, Tensor};
 
 /// Named tensors, and strings that describe them.
@@ -150,6 +152,9 @@ impl Selection {
 
 /// What a file holds, undecoded.
 fn parse<'a>(path: &Path, bytes: &'a [u8]) -> Result<Contents<'a>> {
+    if pth::is_torch(bytes) {
+        return pth::read(path, bytes);
+    }
     header::read(bytes).map_err(|why| match foreign(bytes) {
         Some(format) => Error::data(path, format!("not a safetensors file but {format}")),
         None => Error::data(path, format!("not a whole safetensors file: {why}")),
@@ -159,12 +164,9 @@ fn parse<'a>(path: &Path, bytes: &'a [u8]) -> Result<Contents<'a>> {
 /// What else people take for a weight file; asked only of bytes that are no safetensors file.
 fn foreign(bytes: &[u8]) -> Option<&'static str> {
     match bytes {
-        [b'P', b'K', 3, 4, ..] => Some(
-            "a zip archive, as torch.save writes: write the state dict with safetensors.torch.save_file",
-        ),
         // As a safetensors file it would have a header of more than 16 MB.
         [0x80, 2..=5, _, 1..=255, ..] => Some(
-            "a Python pickle, which runs code: write the state dict with safetensors.torch.save_file",
+            "a Python pickle that torch.save did not write: write the state dict with torch.save",
         ),
         _ if bytes.starts_with(b"version https://git-lfs") => {
             Some("a pointer of Git LFS: fetch the file itself with git lfs pull")
@@ -188,13 +190,13 @@ fn file_dtype(dtype: DType) -> &'static str {
 /// A tensor from a view, whose length was compared with its shape.
 fn decode(view: &View) -> std::result::Result<Tensor, String> {
     let shape = Shape::new(&view.shape[..]).map_err(|error| error.to_string())?;
-    let bytes = view.bytes;
+    let bytes = &view.bytes;
     Ok(match view.dtype {
         "F32" => elements(shape, bytes, f32::from_le_bytes),
         "F64" => elements(shape, bytes, f64::from_le_bytes),
         "BF16" => elements(shape, bytes, bf16::from_le_bytes),
         "F16" => elements(shape, bytes, f16::from_le_bytes),
-        "U8" => elements(shape, bytes, u8::from_le_bytes),
+        "U8" | "BOOL" => elements(shape, bytes, u8::from_le_bytes),
         "I64" => elements(shape, bytes, i64::from_le_bytes),
         other => {
             return Err(format!(

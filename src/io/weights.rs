@@ -1,6 +1,7 @@
 //! Weights in files, under the names and in the layouts of the authors' PyTorch package.
 //!
-//! The format is safetensors, which holds no code. Convolution weights are OIHW in files and OHWI
+//! The format is safetensors, which holds no code; files of `torch.save` are read too, told by their
+//! bytes, and what code they hold is not run. Convolution weights are OIHW in files and OHWI
 //! in memory ([`FileLayout::ChannelsFirst`]); weights of a linear layer behind a flattened map have
 //! its channels first in files and last in memory ([`FileLayout::Flattened`]); everything else is
 //! the same in both.
@@ -32,6 +33,10 @@ pub fn save(
 
 /// Reads all parameters and buffers of a model, and gives the file's strings. f16, bf16, f32 and
 /// f64 are converted to the model's dtype. Everything is checked before anything is written.
+///
+/// The file is one of safetensors, or of `torch.save`: a state dict, or a checkpoint that keeps one
+/// as `state_dict`, `model_state_dict`, `model` or `net`. `module.` before all its names is left
+/// away.
 ///
 /// # Errors
 /// Where the file cannot be read, or is damaged; where names are missing, unknown, or of another

@@ -122,7 +122,8 @@ impl ImageMeta {
 }
 
 impl Saved {
-    /// Reads a weight file. One without a configuration in it (another program's) needs `fallback`.
+    /// Reads a weight file, of safetensors or of `torch.save`. One without a configuration in it
+    /// (another program's) needs `fallback`.
     ///
     /// Nothing in the file is trusted: its settings are checked ([`Config::check`]) and its tensors
     /// compared with the layers that these stand for before memory is taken for either.
@@ -148,7 +149,7 @@ impl Saved {
                 return Err(Error::data(
                     path,
                     metadata.get("model").map_or(
-                        "does not say which model its weights are of".to_owned(),
+                        "does not say which model its weights are of; the example `convert` writes a file that does".to_owned(),
                         |name| format!("its weights are of the model `{name}`, which is none of this crate's"),
                     ),
                 ));
