@@ -16,7 +16,7 @@ use crate::data::on_demand::npz::Rows;
 use crate::data::on_demand::pickle::Pickle;
 use crate::data::on_demand::store::tar_members;
 use crate::data::on_demand::{npz, places365, tiny_imagenet};
-use crate::data::{Split, archive, cifar, emnist, idx, picture::picture, stl10, svhn};
+use crate::data::{Split, archive, arrays, cifar, csv, emnist, idx, picture::picture, stl10, svhn};
 use crate::io::checkpoint::State;
 use crate::io::pth;
 use crate::io::safetensors::TensorFile;
@@ -37,11 +37,13 @@ pub const TARGETS: &[Target] = &[
     ("checkpoint", checkpoint),
     ("cifar", cifar),
     ("convolution", convolution),
+    ("csv", csv),
     ("geometry", geometry),
     ("idx", idx),
     ("jpeg", jpeg),
     ("lists", lists),
     ("npy", npy),
+    ("npz", npz),
     ("pickle", pickle),
     ("pth", pth),
     ("safetensors", safetensors),
@@ -113,6 +115,26 @@ pub fn lists(bytes: &[u8]) {
         assert!(files.values().all(|&class| class < 2));
     }
     let _ = places365::list(path, &text);
+}
+
+/// Tables of labels and pixels.
+pub fn csv(bytes: &[u8]) {
+    if let Ok(Some(images)) = csv::read(Path::new("fuzz"), bytes) {
+        let [h, w, c] = images.size;
+        assert_eq!(images.pixels.len(), images.labels.len() * h * w * c);
+    }
+}
+
+/// NumPy's archives of images and labels, and an array by itself, which a fuzzer gets into more easily
+/// than through a checksum.
+pub fn npz(bytes: &[u8]) {
+    let path = Path::new("fuzz");
+    if let Ok(sets) = arrays::npz(path, Cursor::new(bytes)) {
+        assert!(sets.train.pixels.len() <= 1032 * bytes.len());
+    }
+    if let Ok((size, pixels)) = npz::header(path, bytes).and_then(|h| h.images(path, bytes)) {
+        assert_eq!(size.iter().product::<usize>(), pixels.len());
+    }
 }
 
 /// NumPy's arrays of integers, as the labels of ImageNet 64x64.

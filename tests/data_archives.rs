@@ -11,6 +11,8 @@ use std::path::Path;
 use wavemix::Error;
 use wavemix::data::{Part, Place, Source, Split, idx};
 
+#[path = "data_archives/arrays.rs"]
+mod arrays;
 #[path = "data_archives/tar.rs"]
 mod tar;
 

@@ -98,8 +98,11 @@ fn data(job: &Job, command: Command) -> Command {
     let splits: Vec<&str> = job.splits.iter().map(|(name, _)| *name).collect();
     let Some(&first) = splits.first() else {
         return command
-            .arg(path("data", "DIR", "Folder of pictures: DIR/train/CLASS/* with DIR/val and DIR/test where there are such, or DIR/CLASS/*,\nof which a tenth of each class is held out for either; or Cityscapes: DIR/leftImg8bit and DIR/gtFine"))
-            .arg(count("size", "N", "Height and width that the pictures are resized to; of Cityscapes the height, half of the width").default_value("64"));
+            .arg(path("data", "DIR", "Folder of pictures: DIR/train/CLASS/* with DIR/val and DIR/test where there are such, or DIR/CLASS/*,\nof which a tenth of each class is held out for either; or Cityscapes: DIR/leftImg8bit and DIR/gtFine;\nor labelled images as an .npz or .csv file, or a folder of those: KMNIST, MedMNIST, QuickDraw, Kaggle's"))
+            .arg(count("size", "N", "Height and width that the pictures are resized to; of Cityscapes the height, half of the width; arrays stay as\nthey are").default_value("64"))
+            .arg(count("resize", "N", "Make the shorter side N pixels long and cut out the centre, --size pixels high and wide, in place of stretching"))
+            .arg(switch("skip-broken", "Train without the pictures that cannot be read, in place of stopping"))
+            .arg(Arg::new("cache-memory").long("cache-memory").value_name("MB").value_parser(value_parser!(u64)).help("Keep decoded pictures in memory if they take no more than this; else they are decoded anew each epoch, two\nbatches ahead [default: half of the machine's memory]"));
     };
     let one = || Arg::new("train-on").long("train-on").value_name("builtin");
     command

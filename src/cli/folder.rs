@@ -1,9 +1,11 @@
 //! A user's own pictures as the data of a run: `DIR/train/CLASS/*` with `DIR/val` and `DIR/test`, where
 //! there are such, or `DIR/CLASS/*`.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use super::{Settings, splits};
+use crate::console::Stderr;
 use crate::data::{Dataset, ImageFolder, Loader, Subset, is_folder};
 use crate::models::ImageMeta;
 use crate::train::Data;
@@ -14,6 +16,39 @@ const SAMPLED: usize = 1000;
 
 /// The share of a class that is held out for a part that has no folder.
 const HELD_OUT: f64 = 0.1;
+
+/// The pictures of a folder without those that cannot be read; in memory, if they take no more than
+/// what is left of the room.
+fn decoded(folder: ImageFolder, room: &mut usize, settings: &Settings) -> Result<ImageFolder> {
+    let (name, count) = (folder.name().to_owned(), folder.len());
+    let (folder, broken) = folder.decoded(*room);
+    if broken.count > 0 {
+        let (those, number) = (broken.first.join("\n  "), broken.count);
+        let more = if number > broken.first.len() {
+            "\n  .."
+        } else {
+            ""
+        };
+        let what = format!("{number} of {count} pictures cannot be read:\n  {those}{more}");
+        if !settings.skip_broken {
+            let what = format!("{what}\nmend or remove them, or train without by --skip-broken");
+            return Err(Error::data(name, what));
+        }
+        writeln!(Stderr, "{name}: {what}\nthey are left out");
+    }
+    if folder.is_in_memory() {
+        *room -= (3 * settings.size * settings.size).saturating_mul(folder.len());
+    }
+    Ok(folder)
+}
+
+/// Half of the machine's memory in bytes, where the system tells; else 2 GiB.
+fn half_of_memory() -> u64 {
+    let told = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let total = told.lines().find_map(|line| line.strip_prefix("MemTotal:"));
+    let kib = total.and_then(|rest| rest.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
+    kib.map_or(2 << 30, |kib| kib.saturating_mul(512))
+}
 
 /// Some of the pictures of a folder.
 struct Part {
@@ -68,37 +103,62 @@ impl Part {
 }
 
 impl Pictures {
-    /// Those in the folder of `--data`, as squares of `--size`.
+    /// Those in the folder of `--data`, as squares of `--size`, all decoded once: what cannot be read
+    /// is told, and left out where `--skip-broken` says so.
     ///
     /// A part without a folder is drawn from the training pictures: that for validation, and where
     /// there is no `train` that for the test. Where the best weights are chosen on the test set,
     /// nothing is held out for validation.
     ///
     /// # Errors
-    /// No folder given, one without pictures, parts of other classes.
+    /// No folder given, one without pictures, parts of other classes; pictures that cannot be read.
+    pub fn open(settings: &Settings) -> Result<Pictures> {
+        // What is wrong with the folders themselves is told before anything takes long.
+        Pictures::find(settings)?;
+        let mut room = settings.cache_memory.unwrap_or_else(half_of_memory) as usize;
+        Pictures::of(settings, |folder| decoded(folder, &mut room, settings))
+    }
+
+    /// The same, with no picture looked at.
+    ///
+    /// # Errors
+    /// As for [`Pictures::open`], but for pictures that cannot be read.
     pub fn find(settings: &Settings) -> Result<Pictures> {
+        Pictures::of(settings, Ok)
+    }
+
+    fn of(
+        settings: &Settings,
+        mut opened: impl FnMut(ImageFolder) -> Result<ImageFolder>,
+    ) -> Result<Pictures> {
         let dir = settings.data.as_ref().ok_or_else(|| {
             let what = "say where the pictures are, in a folder for each class, with --data DIR";
             Error::Argument(what.into())
         })?;
-        let part = |names: &[&str]| -> Result<Option<Part>> {
+        let mut folder = |path: &Path| {
+            let folder = ImageFolder::new(path, [settings.size; 2])?;
+            opened(match settings.resize {
+                Some(shorter) => folder.with_centre_crop(shorter)?,
+                None => folder,
+            })
+        };
+        let mut part = |names: &[&str]| -> Result<Option<Part>> {
             for path in names.iter().map(|name| dir.join(name)) {
                 if is_folder(&path)? {
-                    return ImageFolder::new(path, [settings.size; 2])
-                        .map(|p| Some(Part::whole(p)));
+                    return Ok(Some(Part::whole(folder(&path)?)));
                 }
             }
             Ok(None)
         };
         let random = |stream: u64| Rng::new(settings.seed).stream(stream);
-        let mut pictures = match part(&["train"])? {
+        let mut pictures = match part(&["train", "training"])? {
             Some(train) => Pictures {
                 train,
                 validation: part(&["val", "valid", "validation"])?,
-                test: part(&["test"])?,
+                test: part(&["test", "testing"])?,
             },
             None => {
-                let mut train = Part::whole(ImageFolder::new(dir, [settings.size; 2])?);
+                let mut train = Part::whole(folder(dir)?);
                 let test = train.hold_out(&mut random(5));
                 Pictures {
                     train,

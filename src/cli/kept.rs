@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use crate::{Error, Result};
 
 /// Flags that only say what a process does, and are not kept with a run.
-pub(super) const TRANSIENT: [&str; 9] = [
+pub(super) const TRANSIENT: [&str; 10] = [
     "resume",
     "out",
     "force",
@@ -22,6 +22,7 @@ pub(super) const TRANSIENT: [&str; 9] = [
     "max-batch",
     "threads",
     "download",
+    "cache-memory",
 ];
 
 /// All flags that have a value and say what a run is, by name.

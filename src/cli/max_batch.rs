@@ -2,6 +2,7 @@
 //! them.
 
 use super::Settings;
+use super::arrays::Arrays;
 use super::folder::Pictures;
 use super::scenes::Scenes;
 use crate::console::{Stderr, Stdout};
@@ -85,6 +86,10 @@ fn search(least: usize, mut fits: impl FnMut(usize) -> Result<bool>) -> Result<u
 fn images(settings: &Settings) -> Result<([usize; 3], Task)> {
     if let Some(scenes) = Scenes::find(settings)? {
         return Ok((scenes.image(), scenes.task()));
+    }
+    if let Some(arrays) = Arrays::find(settings)? {
+        let classes = arrays.classes();
+        return Ok((arrays.image(), Task::Classify { classes }));
     }
     if settings.source.is_none() {
         let classes = Pictures::find(settings)?.classes();

@@ -4,6 +4,7 @@
 //! resuming parses those again. So there is one table of flags, one parser, and nothing that can be
 //! set but not kept.
 
+mod arrays;
 mod flags;
 mod folder;
 mod job;
@@ -51,6 +52,13 @@ pub struct Settings {
     /// Height and width that the user's own pictures are given in; scenes of Cityscapes are twice as
     /// wide.
     pub size: usize,
+    /// What the shorter side of the user's own pictures is made before the centre is cut out; `None`
+    /// stretches both sides.
+    pub resize: Option<usize>,
+    /// Whether pictures that cannot be read are left out.
+    pub skip_broken: bool,
+    /// How many bytes of decoded pictures are kept in memory; `None` for half of the machine's.
+    pub cache_memory: Option<u64>,
     /// Where that is looked for, if not in the default folder.
     pub data: Option<PathBuf>,
     /// Where it is looked for otherwise; `None` takes [`default_folder`], which needs an
@@ -208,11 +216,10 @@ impl Settings {
             max_batch: m.get_flag("max-batch"),
             evaluate: path("evaluate"),
             source: source(job, m)?,
-            size: m
-                .try_get_one::<u64>("size")
-                .ok()
-                .flatten()
-                .map_or(64, |&n| n as usize),
+            size: offered::<u64>(m, "size").map_or(64, |&n| n as usize),
+            resize: offered::<u64>(m, "resize").map(|&n| n as usize),
+            skip_broken: offered(m, "skip-broken").copied().unwrap_or(false),
+            cache_memory: offered::<u64>(m, "cache-memory").map(|mb| mb.saturating_mul(1_000_000)),
             data: path("data"),
             default_data: None,
             download: offered(m, "download").copied().unwrap_or(false),

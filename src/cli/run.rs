@@ -2,14 +2,15 @@
 
 use std::path::Path;
 
+use super::arrays::Arrays;
 use super::folder::Pictures;
 use super::scenes::Scenes;
 use super::{Settings, max_batch, splits};
 use crate::console::Stdout;
 use crate::data::{Dataset, Loader};
-use crate::models::Saved;
+use crate::models::{self, ImageMeta, Saved};
 use crate::train::{
-    Config, Description, Loss, Objective, Outcome, RunFolder, Score, Trainer, evaluate,
+    Config, Data, Description, Loss, Objective, Outcome, RunFolder, Score, Trainer, evaluate,
     evaluate_pixels, read_config,
 };
 use crate::{DType, Error, Result, Rng};
@@ -80,12 +81,7 @@ impl Settings {
                 let data = splits::load(pair, self, model.channels)?;
                 (model, data)
             }
-            (None, None) => {
-                let pictures = Pictures::find(self)?;
-                let model = self.model_for([self.size, self.size, 3], pictures.classes())?;
-                let data = pictures.load(self, model.channels)?;
-                (model, data)
-            }
+            (None, None) => self.own_images()?,
         };
         let (model, params) = of_model.build(DType::F32, &Rng::new(self.seed))?;
         let config = Config {
@@ -94,6 +90,20 @@ impl Settings {
             ..config
         };
         Trainer::in_folder(existing, Box::new(model), params, data, config)
+    }
+
+    /// A model for the user's own images, in arrays or in folders; their batches, and what weight
+    /// files say of them.
+    fn own_images(&self) -> Result<(models::Config, (Data, ImageMeta))> {
+        if let Some(arrays) = Arrays::find(self)? {
+            let model = self.model_for(arrays.image(), arrays.classes())?;
+            let data = arrays.load(self, model.channels)?;
+            return Ok((model, data));
+        }
+        let pictures = Pictures::open(self)?;
+        let model = self.model_for([self.size, self.size, 3], pictures.classes())?;
+        let data = pictures.load(self, model.channels)?;
+        Ok((model, data))
     }
 
     /// What training minimises, and what weights are chosen by.
@@ -190,7 +200,10 @@ fn evaluate_weights(settings: &Settings, weights: &Path) -> Result<Score> {
 /// Batches of the test images as they are; height, width and channels; and what normalises them.
 fn test_images(settings: &Settings) -> Result<(Loader, [usize; 3], (Vec<f32>, Vec<f32>))> {
     if settings.source.is_none() {
-        return Pictures::find(settings)?.test(settings);
+        return match Arrays::find(settings)? {
+            Some(arrays) => arrays.test(settings),
+            None => Pictures::open(settings)?.test(settings),
+        };
     }
     let pair = settings.load_data()?;
     let size = pair.test.size;

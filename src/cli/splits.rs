@@ -41,7 +41,7 @@ pub(super) fn load(
 }
 
 /// The training images that `--limit` leaves, drawn at random.
-fn limited(train: ImageSet, settings: &Settings) -> Result<ImageSet> {
+pub(super) fn limited(train: ImageSet, settings: &Settings) -> Result<ImageSet> {
     match settings.limit {
         Some(limit) if limit < train.len() => {
             let order = Rng::new(settings.seed).stream(4).permutation(train.len());

@@ -1,18 +1,22 @@
 //! Pictures in folders, a folder for each class.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rayon::prelude::*;
 
 use super::dataset::{Dataset, Sample, hash, hash_contents};
-use super::picture::read_pictures;
+use super::picture::picture;
 use super::place::is_folder;
 use super::resize::check_size;
 use crate::{Error, Result, Tensor};
 
 /// Pictures in folders, a folder for each class: `FOLDER/cat/1.png`, `FOLDER/dog/a/2.png`.
 ///
-/// Classes are the folders in the order of their names; pictures are the PNG and JPEG files in
-/// each and in its folders, in the order of their paths. They are read when they are asked for, made red, green
-/// and blue, and resized: bytes `[height, width, 3]`.
+/// Classes are the folders in the order of their names; pictures are the PNG and JPEG files in each
+/// and in its folders, in the order of their paths' bytes. They are made upright, red, green and
+/// blue, and resized without aliasing: bytes `[height, width, 3]`. They are read when they are asked
+/// for, unless [`ImageFolder::decoded`] keeps them in memory.
 ///
 /// ```no_run
 /// use wavemix::data::{ImageFolder, random_split};
@@ -23,15 +27,28 @@ use crate::{Error, Result, Tensor};
 /// # Ok::<(), wavemix::Error>(())
 /// ```
 ///
-/// Source: `torchvision.datasets.ImageFolder`, with `Resize`.
+/// Source: `torchvision.datasets.ImageFolder`, with `Resize` and `CenterCrop`.
 #[doc(alias = "torchvision.datasets.ImageFolder")]
 #[derive(Clone, Debug)]
 pub struct ImageFolder {
     name: String,
     size: [usize; 2],
+    /// What the shorter side is made before the centre is cut out; `None` stretches both.
+    shorter: Option<usize>,
     classes: Vec<String>,
     /// Each picture's file and class.
     files: Vec<(PathBuf, i64)>,
+    /// The pictures one after the other, where they are kept.
+    pixels: Option<Arc<Vec<u8>>>,
+}
+
+/// Pictures that could not be read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Broken {
+    /// How many they are.
+    pub count: usize,
+    /// What is wrong with the first ten of them, the file's name in front.
+    pub first: Vec<String>,
 }
 
 /// Folders within one another are walked to this depth: a link that leads back would go on for
@@ -55,6 +72,8 @@ impl ImageFolder {
             let known = files.len();
             let class = classes.len() as i64;
             pictures(&path, DEEPEST, &mut |file| files.push((file, class)))?;
+            let bytes = |(file, _): &(PathBuf, i64)| file.as_os_str().as_encoded_bytes().to_vec();
+            files[known..].sort_by_cached_key(bytes);
             if files.len() == known {
                 return Err(Error::data(
                     path,
@@ -70,9 +89,79 @@ impl ImageFolder {
         Ok(ImageFolder {
             name: folder.display().to_string(),
             size,
+            shorter: None,
             classes,
             files,
+            pixels: None,
         })
+    }
+
+    /// The same with the shorter side of each picture made so long, and the centre cut out, in place
+    /// of stretching both sides: torchvision's `Resize(shorter)` and `CenterCrop(size)`.
+    ///
+    /// # Errors
+    /// A side that is shorter than what is cut out, or makes a picture of more than 2^26 pixels.
+    pub fn with_centre_crop(mut self, shorter: usize) -> Result<ImageFolder> {
+        let [h, w] = self.size;
+        if shorter < h.max(w) {
+            return Err(Error::Argument(format!(
+                "{h}x{w} pixels cannot be cut out of a picture whose shorter side has {shorter}"
+            )));
+        }
+        check_size([shorter; 2])?;
+        (self.shorter, self.pixels) = (Some(shorter), None);
+        Ok(self)
+    }
+
+    /// The same without the pictures that cannot be read, which are told; the others stay in memory
+    /// if they take at most so many bytes. All are decoded, on all threads of rayon's pool; the
+    /// result does not depend on how many these are.
+    pub fn decoded(mut self, memory: usize) -> (ImageFolder, Broken) {
+        let bytes = 3 * self.size[0] * self.size[1];
+        let need = bytes.saturating_mul(self.files.len());
+        let mut pixels = vec![0; if need <= memory { need } else { 0 }];
+        let places = pixels.par_chunks_mut(bytes).map(Some);
+        let places = places.chain(rayon::iter::repeat_n((), self.files.len()).map(|()| None));
+        let read = |(file, place): (&(PathBuf, i64), Option<&mut [u8]>)| {
+            let picture = self.read(&file.0)?;
+            if let Some(place) = place {
+                place.copy_from_slice(picture.as_slice()?);
+            }
+            Ok(())
+        };
+        let files = self.files.par_iter();
+        let outcomes: Vec<Result<()>> = files.zip(places).map(read).collect();
+        let mut broken = Broken::default();
+        for error in outcomes.iter().filter_map(|outcome| outcome.as_ref().err()) {
+            broken.count += 1;
+            if broken.first.len() < 10 {
+                broken.first.push(error.to_string());
+            }
+        }
+        if broken.count > 0 {
+            let mut whole = outcomes.iter().map(Result::is_ok);
+            self.files.retain(|_| whole.next() == Some(true));
+            let kept = pixels.chunks_exact(bytes).zip(&outcomes);
+            let kept = kept.filter(|(_, outcome)| outcome.is_ok());
+            pixels = kept.flat_map(|(picture, _)| picture).copied().collect();
+        }
+        self.pixels = (need <= memory).then(|| Arc::new(pixels));
+        (self, broken)
+    }
+
+    /// Whether [`ImageFolder::decoded`] keeps the pictures in memory.
+    pub fn is_in_memory(&self) -> bool {
+        self.pixels.is_some()
+    }
+
+    /// A picture as it is given: bytes `[height, width, 3]`.
+    fn read(&self, path: &Path) -> Result<Tensor> {
+        let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
+        let picture = picture(path, &bytes)?;
+        match self.shorter {
+            Some(shorter) => picture.into_centre(shorter, self.size),
+            None => picture.into_rgb(self.size),
+        }
     }
 
     /// The file of each picture, with its class, by their numbers.
@@ -120,9 +209,14 @@ impl Dataset for ImageFolder {
 
     fn sample(&self, index: usize) -> Result<Sample> {
         let (path, class) = &self.files[index];
-        let picture = read_pictures(path, 1, false)?.swap_remove(0);
+        let [h, w] = self.size;
+        let bytes = 3 * h * w;
+        let input = match &self.pixels {
+            Some(pixels) => Tensor::from_slice(&pixels[index * bytes..][..bytes], [h, w, 3])?,
+            None => self.read(path)?,
+        };
         Ok(Sample {
-            input: picture.into_rgb(self.size)?,
+            input,
             target: Tensor::scalar(*class),
         })
     }
@@ -150,8 +244,11 @@ impl Dataset for ImageFolder {
             let path = &self.files[i].0;
             std::fs::read(path).map_err(Error::io("read", path))
         });
+        let cut = self
+            .shorter
+            .map_or(String::new(), |shorter| format!(" of {shorter}"));
         format!(
-            "{n} pictures of {classes} classes as {h}x{w}, files {:016x}, contents {contents:016x}",
+            "{n} pictures of {classes} classes as {h}x{w}{cut}, files {:016x}, contents {contents:016x}",
             hash(words)
         )
     }

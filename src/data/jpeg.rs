@@ -1,5 +1,6 @@
 //! JPEG pictures, as bytes of grey or colour.
 
+use std::panic::{UnwindSafe, catch_unwind};
 use std::path::Path;
 
 use zune_jpeg::JpegDecoder;
@@ -14,12 +15,25 @@ use crate::{Error, Result};
 /// Rows and columns that the format can say.
 const LONGEST_SIDE: usize = 1 << 16;
 
+/// As [`decode`]; a file that its decoder panics at is an error too.
+pub(super) fn read(path: &Path, bytes: &[u8]) -> Result<([usize; 3], Vec<u8>)> {
+    guarded(path, || decode(path, bytes))
+}
+
+/// zune-jpeg's bit reader wraps on damaged files, which is a panic where overflow is checked.
+fn guarded<T>(path: &Path, decode: impl FnOnce() -> Result<T> + UnwindSafe) -> Result<T> {
+    catch_unwind(decode).unwrap_or_else(|_| {
+        let what = "is a JPEG that its decoder panics at: a damaged file, or one of a rare kind";
+        Err(Error::data(path, what))
+    })
+}
+
 /// Any JPEG of 8 bits that is coded by Huffman's codes, as grey or RGB: height, width and channels,
 /// and `[height, width, channels]`, upright where its Exif tag says how it was held.
 ///
 /// Four inks (CMYK, YCCK) are taken as Adobe's programs write them, inverted. A file that ends
 /// early, or holds a code that its tables lack, is an error.
-pub(super) fn read(path: &Path, bytes: &[u8]) -> Result<([usize; 3], Vec<u8>)> {
+fn decode(path: &Path, bytes: &[u8]) -> Result<([usize; 3], Vec<u8>)> {
     let wrong =
         |e: DecodeErrors| Error::data(path, format!("is not a JPEG that can be read: {e:?}"));
     if !has_end(bytes) {
@@ -148,6 +162,14 @@ mod tests {
         let entry = |tag, value| [&two(tag)[..], &two(3), &four(1), &two(value), &[0; 2]].concat();
         let head = [&order[..], &two(42), &four(8), &two(2)].concat();
         [head, entry(0x0100, 5), entry(0x0112, value), vec![0; 4]].concat()
+    }
+
+    #[test]
+    fn a_panic_of_the_decoder_names_the_file() {
+        let zero = std::hint::black_box(0);
+        let said = guarded(Path::new("a.jpg"), || Ok(1 / zero)).unwrap_err();
+        let want = "a.jpg: is a JPEG that its decoder panics at: ";
+        assert!(said.to_string().starts_with(want), "{said}");
     }
 
     #[test]

@@ -14,10 +14,12 @@
 //! place, never a panic, and never an allocation that the size of the file does not justify.
 
 pub(crate) mod archive;
+pub(crate) mod arrays;
 mod augment;
 mod batches;
 pub mod cifar;
 mod collate;
+pub(crate) mod csv;
 mod dataset;
 #[cfg(feature = "download")]
 pub mod download;
@@ -52,6 +54,7 @@ pub mod svhn;
 mod tar;
 mod void_class;
 
+pub use arrays::{ImageArrays, read_arrays};
 pub use augment::Augment;
 pub use batches::{Batch, Batches};
 pub use dataset::{Dataset, Sample, TensorDataset};
@@ -60,7 +63,7 @@ pub use download::Downloader;
 pub use emnist::Split;
 pub use feed::HostToDevice;
 #[cfg(feature = "pictures")]
-pub use image_folder::ImageFolder;
+pub use image_folder::{Broken, ImageFolder};
 pub use image_set::ImageSet;
 pub use loader::Loader;
 pub use normalise::Constants;

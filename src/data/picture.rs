@@ -155,6 +155,32 @@ impl Picture {
         Tensor::from_vec(pixels, [to_h, to_w, 3])
     }
 
+    /// The centre, bytes `[h, w, 3]`, of this picture with its shorter side made `shorter`, which is
+    /// at least h and w.
+    ///
+    /// # Errors
+    /// As for [`Picture::into_rgb`].
+    #[cfg(feature = "pictures")]
+    pub(super) fn into_centre(self, shorter: usize, [to_h, to_w]: [usize; 2]) -> Result<Tensor> {
+        let ([h, w, _], name) = (self.size, self.name.clone());
+        // As torchvision rounds: toward 0.
+        let longer = shorter.saturating_mul(h.max(w)) / h.min(w).max(1);
+        let (h, w) = if h < w {
+            (shorter, longer)
+        } else {
+            (longer, shorter)
+        };
+        crate::data::resize::check_size([h, w]).map_err(|what| Error::data(name, what))?;
+        let whole = self.into_rgb([h, w])?;
+        // The half pixel of an odd rest goes to the even side, as in Python's `round`.
+        let start = |rest: usize| rest / 2 + usize::from(rest % 4 == 3);
+        let (top, left) = (start(h - to_h), start(w - to_w));
+        let rows = whole.as_slice::<u8>()?.chunks_exact(3 * w);
+        let rows = rows.skip(top).take(to_h);
+        let centre = rows.flat_map(|row| &row[3 * left..][..3 * to_w]).copied();
+        Tensor::from_vec(centre.collect(), [to_h, to_w, 3])
+    }
+
     /// Bright for dark and dark for bright.
     pub fn inverted(mut self) -> Picture {
         self.pixels.iter_mut().for_each(|v| *v = 255 - *v);

@@ -16,6 +16,9 @@ fn flat(size: [u32; 2], tone: u8) -> Vec<u8> {
     )
 }
 
+const CENTRE_OF_WIDE: [u8; 6] = [89, 95, 101, 155, 161, 167];
+const CENTRE_OF_TALL: [u8; 6] = [97, 101, 107, 139, 143, 149];
+
 fn message<T>(result: wavemix::Result<T>) -> String {
     result.err().map_or("no error".into(), |e| e.to_string())
 }
@@ -156,6 +159,144 @@ fn a_class_that_cannot_be_read_is_not_left_out() {
     assert!(
         said.starts_with(&format!("cannot read {}: ", bird.display())),
         "{said}"
+    );
+}
+
+/// `a-b.png` stands before `a/1.png`: of the bytes `-` and `/` the first is smaller.
+#[test]
+fn pictures_are_in_the_order_of_their_paths_bytes() {
+    let folder = Folder::new("image-folder-order");
+    for name in ["c/a/1.png", "c/a-b.png", "c/B.png", "c/10.png", "c/9.png"] {
+        folder.write(name, &flat([1, 1], 0));
+    }
+    let set = ImageFolder::new(folder.path(), [1, 1]).unwrap();
+    let class = folder.path().join("c");
+    let names: Vec<String> = (set.files().iter())
+        .map(|(path, _)| path.strip_prefix(&class).unwrap().display().to_string())
+        .collect();
+    assert_eq!(names, ["10.png", "9.png", "B.png", "a-b.png", "a/1.png"]);
+}
+
+/// Pictures of 12 shades, some of which are cut short.
+fn torn(name: &str, broken: &[usize]) -> Folder {
+    let folder = Folder::new(name);
+    for i in 0..12 {
+        let whole = flat([5, 3], 10 * i as u8);
+        let size = if broken.contains(&i) { 50 } else { whole.len() };
+        folder.write(&format!("{}/{i:02}.png", ["a", "b"][i % 2]), &whole[..size]);
+    }
+    folder
+}
+
+fn samples(set: &ImageFolder) -> Vec<(Vec<u8>, i64)> {
+    let sample = |i| {
+        let sample = set.sample(i).unwrap();
+        (
+            sample.input.to_vec::<u8>().unwrap(),
+            sample.target.to_vec::<i64>().unwrap()[0],
+        )
+    };
+    (0..set.len()).map(sample).collect()
+}
+
+#[test]
+fn decoded_pictures_are_the_same_in_memory_and_on_any_number_of_threads() {
+    let folder = torn("image-folder-decoded", &[]);
+    folder.write("a/13.jpg", &jpegs::bytes(jpegs::BASELINE));
+    let set = ImageFolder::new(folder.path(), [4, 6]).unwrap();
+    let want = samples(&set);
+    let bytes = 13 * 4 * 6 * 3;
+    for threads in [1, 3] {
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .unwrap();
+        for (memory, kept) in [(bytes, true), (bytes - 1, false), (0, false)] {
+            let (decoded, broken) = pool.install(|| set.clone().decoded(memory));
+            assert_eq!((broken.count, broken.first.len()), (0, 0));
+            assert_eq!(decoded.is_in_memory(), kept);
+            assert_eq!(samples(&decoded), want);
+            assert_eq!(decoded.fingerprint(), set.fingerprint());
+        }
+    }
+    // What is kept is not read again.
+    let (decoded, _) = set.decoded(bytes);
+    std::fs::remove_dir_all(folder.path()).unwrap();
+    assert_eq!(samples(&decoded), want);
+}
+
+#[test]
+fn pictures_that_cannot_be_read_are_told_and_left_out() {
+    let folder = torn("image-folder-torn", &[3, 4]);
+    folder.write("a/05.jpg", &jpegs::bytes(jpegs::BASELINE)[..200]);
+    let set = ImageFolder::new(folder.path(), [2, 2]).unwrap();
+    for memory in [0, 1 << 20] {
+        let (left, broken) = set.clone().decoded(memory);
+        assert_eq!((set.len(), left.len(), broken.count), (13, 10, 3));
+        let names = [
+            "a/04.png: is not a PNG",
+            "a/05.jpg: is a JPEG that ends early",
+            "b/03.png",
+        ];
+        let told = broken.first.iter().zip(names);
+        assert!(
+            told.clone().all(|(told, name)| told.contains(name)),
+            "{:?}",
+            broken.first
+        );
+        let shades: Vec<u8> = samples(&left).iter().map(|(pixels, _)| pixels[0]).collect();
+        assert_eq!(shades, [0, 20, 60, 80, 100, 10, 50, 70, 90, 110]);
+        let labels: Vec<i64> = samples(&left).iter().map(|(_, class)| *class).collect();
+        assert_eq!(labels, [0, 0, 0, 0, 0, 1, 1, 1, 1, 1]);
+    }
+    let all: Vec<usize> = (0..12).collect();
+    let folder = torn("image-folder-all-torn", &all);
+    let (left, broken) = ImageFolder::new(folder.path(), [2, 2])
+        .unwrap()
+        .decoded(1 << 20);
+    assert_eq!((left.len(), broken.count, broken.first.len()), (0, 12, 10));
+}
+
+/// By Pillow's resize and the offsets of torchvision's center_crop. Pillow rounds between its two
+/// passes too: so within one.
+#[test]
+fn the_centre_is_cut_out_of_a_picture_made_smaller() {
+    let folder = Folder::new("image-folder-centre");
+    let ramp: Vec<u8> = (0..7 * 12).map(|i| (3 * i) as u8).collect();
+    let wide = png(
+        [7, 12],
+        ColorType::Grayscale,
+        BitDepth::Eight,
+        &ramp,
+        &[],
+        &[],
+    );
+    let tall = png(
+        [12, 7],
+        ColorType::Grayscale,
+        BitDepth::Eight,
+        &ramp,
+        &[],
+        &[],
+    );
+    folder.write("a/wide.png", &wide);
+    folder.write("b/tall.png", &tall);
+    let set = ImageFolder::new(folder.path(), [2, 3]).unwrap();
+    let set = set.with_centre_crop(4).unwrap();
+    for (i, want) in [CENTRE_OF_WIDE, CENTRE_OF_TALL].into_iter().enumerate() {
+        let got = set.sample(i).unwrap().input.to_vec::<u8>().unwrap();
+        let grey: Vec<u8> = got.iter().step_by(3).copied().collect();
+        let near = grey
+            .iter()
+            .zip(want)
+            .all(|(got, want)| got.abs_diff(want) <= 1);
+        assert!(near && grey.len() == 6, "{grey:?} for {want:?}");
+    }
+    let stretched = ImageFolder::new(folder.path(), [2, 3]).unwrap();
+    assert_ne!(stretched.fingerprint(), set.fingerprint());
+    assert_eq!(
+        message(stretched.with_centre_crop(2)),
+        "2x3 pixels cannot be cut out of a picture whose shorter side has 2"
     );
 }
 

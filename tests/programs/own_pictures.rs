@@ -94,5 +94,103 @@ fn what_is_no_folder_of_pictures_is_said() {
     folder.write("pictures/cat/1.png", b"no picture");
     folder.write("pictures/dog/1.png", b"no picture");
     let broken = fails(&mut train_own(&folder, &["--select-on-test"]));
-    assert!(broken.starts_with("pictures/"), "{broken}");
+    assert!(
+        broken.starts_with("pictures: 2 of 2 pictures cannot be read:"),
+        "{broken}"
+    );
+}
+
+/// A part that cannot be read is no part that is not there. A link to itself is refused to root too.
+#[test]
+fn a_part_that_cannot_be_read_stops_the_run() {
+    let folder = Folder::new("own-unreadable");
+    write_stripes(&folder, "pictures", 4);
+    for part in ["train", "val", "test"] {
+        if part != "train" {
+            write_stripes(&folder, "pictures/train", 4);
+        }
+        let path = folder.path().join("pictures").join(part);
+        std::os::unix::fs::symlink(&path, &path).unwrap();
+        let said = fails(&mut train_own(&folder, &[]));
+        let want = format!("cannot read pictures/{part}: ");
+        assert!(said.starts_with(&want), "{said}");
+        fs::remove_file(&path).unwrap();
+    }
+}
+
+#[test]
+fn broken_pictures_are_listed_and_left_out_where_asked() {
+    let folder = Folder::new("own-broken");
+    write_stripes(&folder, "pictures", 20);
+    for i in 0..12 {
+        folder.write(
+            &format!("pictures/lying/torn{i:02}.jpg"),
+            b"\xFF\xD8\xFF\xE0",
+        );
+    }
+    let flags = [
+        "--model",
+        "WaveMixLite-8/1",
+        "--epochs",
+        "1",
+        "--resize",
+        "20",
+    ];
+    let said = fails(&mut train_own(&folder, &flags));
+    assert!(
+        said.starts_with("pictures: 12 of 52 pictures cannot be read:\n"),
+        "{said}"
+    );
+    assert_eq!(said.matches("torn").count(), 10, "{said}");
+    assert!(said.ends_with("train without by --skip-broken"), "{said}");
+    // In memory, and decoded anew for each batch: the same run.
+    let losses = ["1000", "0"].map(|memory| {
+        let own = ["--skip-broken", "--cache-memory", memory, "--out", memory];
+        succeeds(&mut train_own(&folder, &[&flags[..], &own].concat()));
+        let log = folder.path().join(memory).join("best/model.safetensors");
+        fs::read(log).unwrap()
+    });
+    assert!(losses[0] == losses[1]);
+    let short = fails(&mut train_own(&folder, &["--resize", "15"]));
+    let want = "16x16 pixels cannot be cut out of a picture whose shorter side has 15";
+    assert_eq!(short, want);
+}
+
+#[test]
+fn tables_and_arrays_are_trained_on_like_pictures() {
+    let folder = Folder::new("own-arrays");
+    let mut table = "label,pixels\n".to_owned();
+    for i in 0..60 {
+        let bright = |at: usize| {
+            if i % 2 == 0 {
+                at / 8 % 4 < 2
+            } else {
+                at % 4 < 2
+            }
+        };
+        let pixel = |at: usize| if bright(at) { 200 + i % 50 } else { 10 + i % 7 };
+        let pixels: Vec<String> = (0..64).map(|at| pixel(at).to_string()).collect();
+        table += &format!("{},\"{}\"\n", i % 2, pixels.join(" "));
+    }
+    folder.write("stripes.csv", table.as_bytes());
+    let run = |flags: &[&str]| {
+        let always = ["--data", "stripes.csv", "--threads", "2", "--device", "cpu"];
+        succeeds(&mut run_in(
+            folder.path(),
+            "train",
+            &[&always, flags].concat(),
+        ))
+    };
+    let flags = [
+        "--model",
+        "WaveMixLite-16/2",
+        "--epochs",
+        "10",
+        "--batch-size",
+        "8",
+    ];
+    let said = run(&[&flags[..], &["--out", "run"]].concat());
+    assert!(said.contains("test top-1 100.00 %"), "{said}");
+    let again = run(&["--evaluate", "run/best/model.safetensors"]);
+    assert!(again.contains("top-1 100.00 %"), "{again}");
 }

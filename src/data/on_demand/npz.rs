@@ -135,16 +135,21 @@ impl Header {
         Ok(count)
     }
 
-    /// The values of an array of little-endian integers with one axis, from its whole file.
+    /// The values of an array of integers with one axis, or with a second one of length 1, from its
+    /// whole file.
     ///
     /// # Errors
     /// Another type, another number of axes, another size.
     pub fn integers(&self, path: &Path, bytes: &[u8]) -> Result<Vec<i64>> {
-        let width = match (&*self.dtype, self.shape.len()) {
+        let axes = match self.shape[..] {
+            [_, 1] => 1,
+            _ => self.shape.len(),
+        };
+        let width = match (&*self.dtype, axes) {
             ("|u1" | "|i1", 1) => 1,
-            ("<u2" | "<i2", 1) => 2,
-            ("<u4" | "<i4", 1) => 4,
-            ("<u8" | "<i8", 1) => 8,
+            ("<u2" | "<i2" | ">u2" | ">i2", 1) => 2,
+            ("<u4" | "<i4" | ">u4" | ">i4", 1) => 4,
+            ("<u8" | "<i8" | ">u8" | ">i8", 1) => 8,
             _ => {
                 let (dtype, shape) = (&self.dtype, &self.shape);
                 let what = format!("is {shape:?} of `{dtype}`, expected a row of integers");
@@ -152,14 +157,46 @@ impl Header {
             }
         };
         self.check(path, width, bytes.len() as u64)?;
-        let signed = self.dtype.contains('i');
+        let (signed, big) = (self.dtype.contains('i'), self.dtype.starts_with('>'));
         let values = bytes[self.start..].chunks_exact(width).map(|value| {
-            let negative = signed && value[width - 1] >= 0x80;
-            let mut whole = [if negative { 0xFF } else { 0 }; 8];
+            let mut whole = [0; 8];
             whole[..width].copy_from_slice(value);
+            if big {
+                whole[..width].reverse();
+            }
+            if signed && whole[width - 1] >= 0x80 {
+                whole[width..].fill(0xFF);
+            }
             i64::from_le_bytes(whole)
         });
         Ok(values.collect())
+    }
+
+    /// The images of an array of bytes, from its whole file: how many, their height, width and
+    /// channels, and their bytes. Its shape is `[n, h, w]`, `[n, h, w, 1]`, `[n, h, w, 3]`, or `[n, h
+    /// * w]` of squares.
+    ///
+    /// # Errors
+    /// Another type, shape or size.
+    pub fn images<'a>(&self, path: &Path, bytes: &'a [u8]) -> Result<([usize; 4], &'a [u8])> {
+        let size = match self.shape[..] {
+            [n, h, w] | [n, h, w, 1] => Some([n, h, w, 1]),
+            [n, h, w, 3] => Some([n, h, w, 3]),
+            [n, pixels] => {
+                let side = pixels.isqrt();
+                (side * side == pixels).then_some([n, side, side, 1])
+            }
+            _ => None,
+        };
+        let Some(size) = size.filter(|_| self.dtype == "|u1") else {
+            let (dtype, shape) = (&self.dtype, &self.shape);
+            let what = format!(
+                "is {shape:?} of `{dtype}`, expected bytes [n, h, w], [n, h, w, 3] or [n, h * h]"
+            );
+            return Err(Error::data(path, what));
+        };
+        self.check(path, 1, bytes.len() as u64)?;
+        Ok((size, &bytes[self.start..]))
     }
 
     /// That values of so many bytes fill a file of `size` bytes.
@@ -175,7 +212,7 @@ impl Header {
 }
 
 /// Reads the header that a file begins with.
-fn header(path: &Path, bytes: &[u8]) -> Result<Header> {
+pub(crate) fn header(path: &Path, bytes: &[u8]) -> Result<Header> {
     let broken = || {
         Error::data(
             path,
@@ -206,7 +243,7 @@ fn header(path: &Path, bytes: &[u8]) -> Result<Header> {
     read().ok_or_else(broken)
 }
 
-/// The values of an array of little-endian integers with one axis.
+/// The values of an array of integers with one axis.
 ///
 /// # Errors
 /// Another type, another number of axes, a size other than the header says. `path` only serves the
