@@ -54,6 +54,8 @@ mod pointwise_loss;
 mod pool;
 #[path = "ops/reduce.rs"]
 mod reduce;
+#[path = "ops/saves.rs"]
+mod saves;
 #[path = "ops/shape.rs"]
 mod shape;
 #[path = "ops/softmax.rs"]

@@ -52,7 +52,10 @@ pub enum Statistics<'a> {
     /// [`conv_transpose2d_with_stats`](crate::ops::conv_transpose2d_with_stats) gives them: x is
     /// read once less. They are trusted to be x's own: the gradient goes to x through them too.
     Known(BatchStats),
-    /// Mean and variance that do not depend on x, each `[c]`: what evaluation does.
+    /// Mean and variance that do not depend on x, each `[c]`: what evaluation does. With these y
+    /// is a scale and a shift of each channel, gamma / std and beta - mean gamma / std, which could
+    /// be folded into the weight and the bias of a convolution before it. This crate does not:
+    /// evaluation makes a pass of its own over x, and the weights stay those of PyTorch's files.
     Given(&'a Tensor, &'a Tensor),
 }
 
@@ -90,11 +93,10 @@ impl Default for BatchNormOptions<'_> {
 /// = dy. Where var + eps is 0, 1 / std counts as 0: y is beta, dx and dgamma are 0.
 /// **Saves**: x, gamma, and mean and variance of each channel. With a residual and the batch's own
 /// statistics, on the CPU, y, the residual and beta instead of x: xhat = (y - residual - beta) /
-/// gamma.
-/// The op before made the residual and the op after reads y, so that both are mostly in memory
-/// anyway, while x would be kept for this op alone. Where that would lose digits x itself is saved:
-/// in 16 bits, and where in some channel the largest |y| + 2 |beta| is 256 |gamma| or more, so
-/// wherever a gamma is 0.
+/// gamma. The op before made the residual and the op after reads y, so that both are mostly in
+/// memory anyway, while x would be kept for this op alone. Where that would lose digits x itself is
+/// saved: in 16 bits, and where in some channel the largest |y| + 2 |beta| is 256 |gamma| or more,
+/// so wherever a gamma is 0.
 /// **Errors**: gamma, beta, mean or variance not `[c]`, dtypes that differ, a residual of another
 /// shape or dtype than x, fewer than two elements a channel in training, known statistics of
 /// another count.
@@ -258,8 +260,8 @@ impl Forward<'_> {
 const LARGEST_RATIO: f64 = 256.0;
 
 /// Whether xhat = (y - residual - beta) / gamma is exact enough in every channel, of which
-/// `largest` is the largest |y|. Where that is infinite or not a number it is not: xhat is finite
-/// then, and the difference of y and residual is not.
+/// `largest` is the largest |y|. An infinite or not-a-number |y| counts as inexact: xhat is finite
+/// there, y - residual is not.
 fn invertible(largest: &[f64], gamma: &[f64], beta: &[f64]) -> bool {
     largest
         .iter()
@@ -297,8 +299,8 @@ impl Backward for BatchNorm {
     /// As a matrix this has the entries (\[i = j\] - 1 / N - xhat_i xhat_j / N) / s, the same with
     /// i and j exchanged. So a vector-Jacobian product is the same formula with gamma dy for v.
     /// Gamma is a factor of all of it; the means that are left, of dy and of xhat dy, are dbeta / N
-    /// and dgamma / N. A shift of x, v = 1, changes no xhat, and with eps =
-    /// 0 nor does a stretch, v = xhat.
+    /// and dgamma / N. Check: a shift of x, v = 1, changes no xhat, and with eps = 0 nor does a
+    /// stretch, v = xhat.
     fn backward(self: Box<Self>, dy: Tensor, wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
         let gamma_type = self.gamma.dtype();
         let sums = (self.count.is_some() || wanted[1] || wanted[2])
@@ -317,9 +319,9 @@ impl Backward for BatchNorm {
     }
 
     fn saves(&self) -> Vec<&Tensor> {
-        let residual = self.from_y.iter().map(|[residual, _]| residual);
-        residual
-            .chain([&self.saved, &self.mean, &self.var])
+        let from_y = self.from_y.iter().flatten();
+        from_y
+            .chain([&self.saved, &self.mean, &self.var, &self.gamma])
             .collect()
     }
 }

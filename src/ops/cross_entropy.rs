@@ -21,9 +21,9 @@ pub struct CrossEntropyOptions {
 ///
 /// **Shapes**: logits `[.., k]`, labels `[..]` of i64, the result `[]`.
 /// **Backward**: dlogits = (softmax - target) dy / N at the N positions that count.
-/// **Saves**: logits, and of each position their maximum m and ln(sum of e^(logits - m)). Only
-/// differences from m are computed with, so that adding a constant to a position's logits changes
-/// nothing but their own rounding.
+/// **Saves**: logits, labels, and of each position the maximum m and ln(sum of e^(logits - m)).
+/// Only differences from m are computed with, so that adding a constant to the logits of a position
+/// changes nothing but their own rounding.
 /// **Errors**: labels not of i64, of another shape or outside of `0..k` (on a GPU, which is not
 /// waited for, those make the loss not-a-number); smoothing outside of `0..=1`.
 /// **Source**: `torch.nn.functional.cross_entropy`.
@@ -111,7 +111,7 @@ impl<L: RowLoss + Into<cuda::Loss> + Send> Backward for MeanLoss<L> {
     }
 
     fn saves(&self) -> Vec<&Tensor> {
-        vec![&self.logits, &self.stats]
+        vec![&self.logits, &self.stats, &self.labels, &self.counted]
     }
 }
 

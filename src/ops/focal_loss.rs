@@ -15,7 +15,7 @@ use crate::{Error, Result, Tensor, Var};
 /// target is 1 at the label and w = (1 - p)^gamma - gamma p (1 - p)^(gamma - 1) ln p. At p = 0, p
 /// ln p is its limit, 0, and w is 1: where the label's logit is -infinity the loss is infinite and
 /// the gradient that of cross-entropy.
-/// **Saves**: logits, and of each position their maximum m and ln(sum of e^(logits - m)).
+/// **Saves**: logits, labels, and of each position the maximum m and ln(sum of e^(logits - m)).
 /// **Errors**: labels not of i64, of another shape or outside of `0..k` (on a GPU those make the
 /// loss not-a-number); a gamma that is not finite or negative.
 /// **Source**: Lin et al., "Focal loss for dense object detection" (arXiv 1708.02002), equation 4,

@@ -25,7 +25,7 @@ use crate::{DType, Error, Result, Tensor, Var};
 /// **Backward**: dbeta = sum of dy, dgamma = sum of dy xhat over the positions; with g = gamma dy,
 /// dx = (g - mean of g - xhat mean of (g xhat)) / std. Where var + eps is 0, 1 / std counts as 0: y
 /// is beta, dx is 0.
-/// **Saves**: x, and mean and 1 / std of each position.
+/// **Saves**: x, gamma, and mean and 1 / std of each position.
 /// **Errors**: gamma or beta not `[c]`, dtypes that differ, no channels.
 /// **Source**: Ba, Kiros and Hinton (arXiv 1607.06450), section 3;
 /// `torch.nn.functional.layer_norm`.
@@ -105,7 +105,7 @@ impl Backward for LayerNorm {
     }
 
     fn saves(&self) -> Vec<&Tensor> {
-        vec![&self.x, &self.stats]
+        vec![&self.x, &self.stats, &self.gamma]
     }
 }
 

@@ -57,6 +57,6 @@ impl Backward for NllLoss {
     }
 
     fn saves(&self) -> Vec<&Tensor> {
-        vec![&self.labels]
+        vec![&self.labels, &self.counted]
     }
 }

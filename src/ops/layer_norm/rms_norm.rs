@@ -12,7 +12,7 @@ use crate::{Error, Result, Var};
 /// **Shapes**: x and y `[.., c]`, gamma `[c]`. **Backward**: dgamma = the sum of dy xhat over the
 /// positions; with g = gamma dy, dx = (g - xhat mean of (g xhat)) / root. Where the root is 0, 1 /
 /// root counts as 0: y and dx are 0.
-/// **Saves**: x, and 1 / root of each position, beside a 0 for the mean that
+/// **Saves**: x, gamma, and 1 / root of each position, beside a 0 for the mean that
 /// [`layer_norm`](crate::ops::layer_norm) takes off.
 /// **Errors**: gamma not `[c]`, dtypes that differ, no channels.
 /// **Source**: Zhang and Sennrich, "Root mean square layer normalization" (arXiv 1910.07467),
