@@ -174,8 +174,9 @@ pub(crate) fn convolve<T: GemmElement>(
 /// not come here: on either device the op is `linear`, one GEMM over all pixels.
 ///
 /// Another algorithm is a file beside these, a variant here, its condition in [`choose`], its call
-/// in [`convolve_as`], a line in the table at the head of this file, and a case in `tests` that
-/// chooses it. For the weight's gradient likewise: [`WeightAlgorithm`], [`choose_for_weight`],
+/// in [`convolve_as`], a line in the table at the head of this file, and a case in `tests`, which
+/// names the algorithms that are chosen for it. (A switch in [`Tuning`] lets tests compare with the
+/// others.) For the weight's gradient likewise: [`WeightAlgorithm`], [`choose_for_weight`],
 /// [`backward_weight_as`]. One for plain 1 x 1 kernels of conv2d replaces `cpu::linear`, or
 /// branches before it where `is_matrix` is asked: in `ops::conv2d` forward and backward, and in the
 /// backward pass of `ops::gelu_dropout`, which computes GELU's derivative in the product's

@@ -5,18 +5,50 @@ use half::bf16;
 use super::*;
 use crate::tensor::window::Window;
 
-/// A layer, and whether Winograd's algorithm computes its forward pass, its input gradient and its
-/// weight gradient.
+/// A layer, and the algorithms that are chosen for its forward pass, its input gradient and its
+/// weight's gradient, in bf16 that is multiplied as f32.
 struct Case {
     big: [usize; 3],
     channels: usize,
     kernel: [usize; 2],
     window: Window,
     images: usize,
-    winograd: bool,
+    algorithms: [&'static str; 3],
 }
 
-/// With a padding of 1.
+impl Algorithm {
+    fn name(&self) -> &'static str {
+        match self {
+            Algorithm::WinogradInRegisters(_) => "Winograd in registers",
+            Algorithm::Winograd(_) => "Winograd",
+            Algorithm::Reference => "reference",
+            Algorithm::Depthwise(_) => "depthwise",
+            Algorithm::Indirect(_) => "indirect",
+        }
+    }
+}
+
+impl WeightAlgorithm {
+    fn name(&self) -> &'static str {
+        match self {
+            WeightAlgorithm::Winograd(_) => "Winograd",
+            WeightAlgorithm::Depthwise => "depthwise",
+            WeightAlgorithm::Padded => "padded",
+            WeightAlgorithm::Im2col => "im2col",
+        }
+    }
+}
+
+/// What is chosen for few channels: something else where a CPU has too few registers.
+fn in_registers(otherwise: &'static str) -> &'static str {
+    if has_32_registers() {
+        "Winograd in registers"
+    } else {
+        otherwise
+    }
+}
+
+/// With a padding of 1, three images, and the algorithms of most layers.
 fn case(big: [usize; 3], channels: usize, kernel: [usize; 2]) -> Case {
     Case {
         big,
@@ -24,7 +56,7 @@ fn case(big: [usize; 3], channels: usize, kernel: [usize; 2]) -> Case {
         kernel,
         window: window([1, 1], [1, 1]),
         images: 3,
-        winograd: false,
+        algorithms: ["indirect", "indirect", "padded"],
     }
 }
 
@@ -38,51 +70,54 @@ fn window(stride: [usize; 2], padding: [usize; 2]) -> Window {
 
 fn cases() -> Vec<Case> {
     let with = |window: Window, case: Case| Case { window, ..case };
-    let groups = |groups: usize, window: Window| Window { groups, ..window };
-    let winograd = |images: usize, case: Case| Case {
-        winograd: true,
-        images,
-        ..case
+    let by = |algorithms: [&'static str; 3], case: Case| Case { algorithms, ..case };
+    let depthwise = |window: Window, case: Case| {
+        let groups = case.channels;
+        by(["depthwise"; 3], with(Window { groups, ..window }, case))
     };
+    let winograd = ["Winograd"; 3];
     let [same, half] = [1, 2].map(|stride| window([stride; 2], [1, 1]));
-    let dilated = Window {
-        dilation: [2, 3],
-        ..window([1, 2], [0, 0])
-    };
+    let dilated = |dilation: [usize; 2], window: Window| Window { dilation, ..window };
+    let far = dilated([1 << 22, 1], window([1, 1], [1 << 22, 0]));
     vec![
         case([9, 7, 3], 18, [3, 3]),
         case([24, 26, 3], 4, [3, 3]),
-        winograd(3, with(half, case([8, 6, 64], 32, [4, 4]))),
-        winograd(5, with(half, case([8, 6, 32], 64, [4, 4]))),
-        winograd(3, case([8, 6, 32], 64, [3, 3])),
+        by(
+            ["Winograd", in_registers("Winograd"), "Winograd"],
+            with(half, case([8, 6, 64], 32, [4, 4])),
+        ),
+        Case {
+            images: 5,
+            ..by(winograd, with(half, case([8, 6, 32], 64, [4, 4])))
+        },
+        by(winograd, case([8, 6, 32], 64, [3, 3])),
+        by(
+            [in_registers("indirect"), in_registers("indirect"), "padded"],
+            with(window([1, 1], [0, 1]), case([5, 6, 16], 32, [2, 2])),
+        ),
         with(window([1, 2], [0, 0]), case([5, 7, 33], 5, [2, 3])),
-        with(groups(2, same), case([6, 5, 10], 6, [3, 3])),
-        with(
-            groups(9, window([2, 1], [1, 1])),
-            case([6, 5, 9], 9, [3, 3]),
+        by(
+            ["indirect", "indirect", "im2col"],
+            with(Window { groups: 2, ..same }, case([6, 5, 10], 6, [3, 3])),
         ),
-        with(
-            groups(40, window([1, 1], [0, 0])),
-            case([15, 14, 40], 40, [8, 8]),
-        ),
-        with(
-            groups(18, window([3, 2], [2, 3])),
-            case([17, 23, 18], 18, [5, 9]),
-        ),
-        with(
-            groups(16, window([1, 3], [2, 1])),
-            case([6, 40, 16], 16, [4, 2]),
-        ),
-        with(
-            Window {
-                dilation: [2, 3],
-                ..groups(17, window([1, 1], [3, 3]))
-            },
+        depthwise(window([2, 1], [1, 1]), case([6, 5, 9], 9, [3, 3])),
+        depthwise(window([1, 1], [0, 0]), case([15, 14, 40], 40, [8, 8])),
+        depthwise(window([3, 2], [2, 3]), case([17, 23, 18], 18, [5, 9])),
+        depthwise(window([1, 3], [2, 1]), case([6, 40, 16], 16, [4, 2])),
+        depthwise(
+            dilated([2, 3], window([1, 1], [3, 3])),
             case([9, 7, 17], 17, [3, 4]),
         ),
         with(window([3, 4], [2, 5]), case([33, 29, 5], 7, [2, 3])),
         with(window([1, 1], [1, 0]), case([70, 3, 5], 7, [2, 3])),
-        with(dilated, case([31, 9, 40], 7, [3, 1])),
+        with(
+            dilated([2, 3], window([1, 2], [0, 0])),
+            case([31, 9, 40], 7, [3, 1]),
+        ),
+        by(
+            ["reference", "reference", "im2col"],
+            with(far, case([3, 4, 2], 3, [3, 1])),
+        ),
     ]
 }
 
@@ -108,13 +143,9 @@ fn without_winograd(mut plan: ConvPlan<bf16>) -> ConvPlan<bf16> {
 }
 
 /// bf16 in pairs, as f32, and as f32 by the algorithm that is chosen for it.
-fn check(plan: ConvPlan<bf16>, x: &[bf16], want: &[bf16], winograd: bool) {
+fn check(plan: ConvPlan<bf16>, x: &[bf16], want: &[bf16], algorithm: &str) {
     let g = plan.geometry;
-    let chosen = matches!(
-        choose::<bf16, f32>(&plan),
-        Algorithm::Winograd(_) | Algorithm::WinogradInRegisters(_)
-    );
-    assert_eq!(chosen, winograd, "{g:?}");
+    assert_eq!(choose::<bf16, f32>(&plan).name(), algorithm, "{g:?}");
     let [mut pairs, mut single, mut fast] = [(); 3].map(|()| vec![bf16::ONE; want.len()]);
     convolve_as::<bf16, f32>(&plan, x, &mut fast, &|_, _| {});
     let plan = without_winograd(plan);
@@ -135,20 +166,19 @@ fn factors_of_either_type_give_the_same() {
         let mut want = vec![bf16::ONE; small.len()];
         reference::forward(&g, &big, &weight, Some(&bias[0]), &mut want);
         let plan = ConvPlan::forward(&g, &weight, Some(&bias[0]));
-        check(plan, &big, &want, case.winograd);
+        check(plan, &big, &want, case.algorithms[0]);
 
         let mut want = vec![bf16::ONE; big.len()];
         reference::transposed(&g, &small, &weight, Some(&bias[1]), &mut want);
         let plan = ConvPlan::transposed(&g, &weight, Some(&bias[1]));
-        check(plan, &small, &want, case.winograd);
+        check(plan, &small, &want, case.algorithms[1]);
 
         let [mut want, mut pairs, mut single, mut fast] = [(); 4].map(|()| vec![1.0; weight.len()]);
         reference::backward_weight(&g, &small, &big, &mut want);
         let (images, tuning) = ([&small[..], &big[..]], Tuning::default());
         backward_weight_as::<bf16, f32>(&g, tuning, images, &mut fast);
-        let chosen = choose_for_weight::<f32>(&g, &tuning);
-        let winograd = matches!(chosen, WeightAlgorithm::Winograd(_));
-        assert_eq!(winograd, case.winograd, "{g:?}");
+        let chosen = choose_for_weight::<f32>(&g, &tuning).name();
+        assert_eq!(chosen, case.algorithms[2], "{g:?}");
         let tuning = Tuning {
             winograd: false,
             ..tuning
