@@ -39,9 +39,10 @@
 //!
 //! **Rounding.** All coefficients are 0, 1, -1 and 1/2. So for each axis an input transform adds
 //! one rounding, a filter transform two and an output transform two, and no factor is large.
-//! Results are about as exact as plain sums: `tests/ops/conv2d/fast.rs` holds them within 2 eps
-//! times the number of terms of what f64 gives. Larger tiles, such as F(4, 3), have coefficients up
-//! to 8 and are less exact.
+//! Results are about as exact as plain sums: for operands of variance 1 `tests/ops/conv2d/fast.rs`
+//! holds each within 2 eps times the number of its terms of what f64 gives, as products are held
+//! in `tests/ops/matmul.rs`. Larger tiles, such as F(4, 3), have coefficients up to 8 and are less
+//! exact.
 //!
 //! A strided convolution is split into components of stride 1 ([`components`]), a transposed one by
 //! output phase. So a kernel of 4 x 4 with stride 2 is four kernels of 2 x 2: components that are
