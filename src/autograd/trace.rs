@@ -113,6 +113,31 @@ pub trait Watcher: std::any::Any {
 }
 
 /// Runs `body` on this thread with `watcher` told of every op, and gives both back.
+///
+/// ```
+/// use wavemix::autograd::trace::{Event, Watcher, watch};
+/// use wavemix::{DType, Tensor, Var};
+///
+/// #[derive(Default)]
+/// struct Totals {
+///     flops: u64,
+///     saved_bytes: usize,
+/// }
+/// impl Watcher for Totals {
+///     fn forward(&mut self, event: Event<'_>) {
+///         self.flops += event.flops;
+///         self.saved_bytes += event.saves.iter().map(|x| x.bytes()).sum::<usize>();
+///     }
+/// }
+/// let x = Var::leaf(Tensor::ones([2, 3], DType::F32));
+/// let w = Var::from(Tensor::ones([3, 4], DType::F32));
+/// let (totals, y) = watch(Totals::default(), || x.matmul(&w)?.square());
+/// assert_eq!(y?.shape()[..], [2, 4]);
+/// assert_eq!(totals.flops, 2 * (2 * 3 * 4));
+/// // matmul saves w for the gradient of x, and square its operand, of 2 x 4.
+/// assert_eq!(totals.saved_bytes, 4 * (3 * 4 + 2 * 4));
+/// # Ok::<(), wavemix::Error>(())
+/// ```
 pub fn watch<W: Watcher, R>(watcher: W, body: impl FnOnce() -> R) -> (W, R) {
     // Whatever watched before goes on afterwards, also when `body` panics.
     struct Restore(Option<Box<dyn Watcher>>);
