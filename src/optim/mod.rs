@@ -114,8 +114,8 @@ impl Optimizer {
     }
 
     /// The same with the loss scaled, as f16 needs: by a factor that halves whenever a gradient
-    /// becomes infinite, which leaves out the step, and doubles after 2,000 steps without. On the
-    /// CPU, which has no f16, nothing changes.
+    /// becomes infinite or not a number, which leaves out the step, and doubles after 2,000 steps
+    /// without. On the CPU, which has no f16, nothing changes.
     ///
     /// **Source**: Micikevicius et al., "Mixed precision training" (ICLR 2018), section 3.2;
     /// `torch.amp.GradScaler`.
