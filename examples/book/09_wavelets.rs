@@ -108,24 +108,28 @@ fn wavelet(x: &Var, rng: &Rng) -> Result<Var> {
 
 /// The same with the third level of the transform, an eighth of the height and width.
 fn third_level(x: &Var, rng: &Rng) -> Result<Var> {
-    let mut y = x.dwt()?.slice(3, 0..1)?.dwt()?.slice(3, 0..1)?.dwt()?;
-    for (step, channels) in [4, 4, 1].into_iter().enumerate() {
-        let weight = normal([4, 4, 4, channels], &rng.child(step as u64));
-        y = conv_transpose2d(&y, &weight, None, Window::strided(2, 1))?;
-    }
-    y + x
+    let y = x.dwt()?.slice(3, 0..1)?.dwt()?.slice(3, 0..1)?.dwt()?;
+    let mixed = conv2d(&y, &normal([4, 1, 1, 4], rng), None, Window::default())?;
+    conv_transpose2d(&mixed, &normal([4, 10, 10, 1], rng), None, Window::strided(8, 1))? + x
 }
 
-/// The width of the part of the image that one pixel of the result depends on.
+/// The width of the part of the image that one pixel of the result depends on: the widest, of eight
+/// neighbouring pixels.
 fn field(layer: Layer, count: u64) -> Result<usize> {
     let x = Var::leaf(Tensor::zeros([1, 128, 128, 1], DType::F64));
-    let mut y = x.clone();
-    for i in 0..count {
-        y = layer(&y, &Rng::new(i))?;
+    let mut widest = 0;
+    for at in 64..72 {
+        let mut y = x.clone();
+        for i in 0..count {
+            y = layer(&y, &Rng::new(i))?;
+        }
+        let pixel = y.slice(1, at..at + 1)?.slice(2, at..at + 1)?;
+        let gradients = pixel.sum_all()?.backward()?;
+        let dx = gradients.of(&x).map_or(Ok(Vec::new()), Tensor::to_vec::<f64>)?;
+        let seen = (0..128).filter(|j| (0..128).any(|i| dx[i * 128 + j] != 0.0));
+        widest = widest.max(seen.count());
     }
-    let gradients = y.slice(1, 64..65)?.slice(2, 64..65)?.sum_all()?.backward()?;
-    let dx = gradients.of(&x).map_or(Ok(Vec::new()), Tensor::to_vec::<f64>)?;
-    Ok((0..128).filter(|j| (0..128).any(|i| dx[i * 128 + j] != 0.0)).count())
+    Ok(widest)
 }
 
 fn fields() -> Result<()> {
