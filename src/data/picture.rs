@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::data::idx;
-use crate::data::resize::resize;
+use crate::data::resize::{check_size, resize};
 #[cfg(feature = "pictures")]
 use crate::data::{jpeg, png};
 use crate::tensor::shape::checked_product;
@@ -170,7 +170,7 @@ impl Picture {
         } else {
             (longer, shorter)
         };
-        crate::data::resize::check_size([h, w]).map_err(|what| Error::data(name, what))?;
+        check_size([h, w]).map_err(|what| Error::data(name, what))?;
         let whole = self.into_rgb([h, w])?;
         // The half pixel of an odd rest goes to the even side, as in Python's `round`.
         let start = |rest: usize| rest / 2 + usize::from(rest % 4 == 3);
@@ -179,6 +179,20 @@ impl Picture {
         let rows = rows.skip(top).take(to_h);
         let centre = rows.flat_map(|row| &row[3 * left..][..3 * to_w]).copied();
         Tensor::from_vec(centre.collect(), [to_h, to_w, 3])
+    }
+
+    /// With this many rows and columns, as [`ImageFolder`](crate::data::ImageFolder) gives it: what
+    /// was trained on such pictures reads others best when they are made smaller in the same way.
+    ///
+    /// # Errors
+    /// A size of 0 or of more than 2^26 pixels; a picture without pixels; one that does not fit in
+    /// memory on its way to that size.
+    pub fn resized(self, to: [usize; 2]) -> Result<Picture> {
+        check_size(to)?;
+        let name = self.name.clone();
+        let pixels = self.into_rgb(to)?.to_vec()?;
+        let size = [to[0], to[1], 3];
+        Ok(Picture { name, size, pixels })
     }
 
     /// Bright for dark and dark for bright.

@@ -106,7 +106,12 @@ impl Trainer {
             validation.map_or(0, |set| set.data().len())
         );
         if let Some(test) = &self.data.test {
-            sets += &format!("; {}: {}", test.data().name(), test.data().len());
+            let (name, count) = (test.data().name(), test.data().len());
+            sets += &if name == train.data().name() {
+                format!(", {count} to test")
+            } else {
+                format!("; {name}: {count} to test")
+            };
         }
         let precision = match self.config.precision {
             Precision::F32 => String::new(),

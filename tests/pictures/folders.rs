@@ -337,3 +337,32 @@ fn parts_of_a_set_are_disjoint_and_drawn_at_random() {
         "{wrong}"
     );
 }
+
+#[test]
+fn a_resized_picture_is_what_the_folder_gives() {
+    let folder = Folder::new("image-folder-resized");
+    let bytes: Vec<u8> = (0..7 * 9 * 3).map(|i| (i * 37 % 251) as u8).collect();
+    let (size, kind) = ([7, 9], ColorType::Rgb);
+    let file = png(size, kind, BitDepth::Eight, &bytes, &[], &[]);
+    let path = folder.write("cat/1.png", &file);
+    for to in [[3, 4], [12, 5]] {
+        let set = ImageFolder::new(folder.path(), to).unwrap();
+        let want = set.sample(0).unwrap().input.to_vec::<u8>().unwrap();
+        let picture = read_pictures(&path, 1, false).unwrap().remove(0);
+        let made = picture.clone().resized(to).unwrap();
+        assert_eq!((made.size, &made.pixels), ([to[0], to[1], 3], &want));
+        // And a tensor of it has these bytes, while one of the picture as it was has others.
+        let values = |picture: Picture| {
+            let tensor = picture.to_tensor(to, 3, &[0.0], &[1.0 / 255.0]).unwrap();
+            let values: Vec<f32> = tensor.to_vec().unwrap();
+            values.iter().map(|v| v.round() as u8).collect::<Vec<_>>()
+        };
+        assert_eq!(values(made), want);
+        assert_ne!(values(picture), want);
+    }
+    let picture = read_pictures(&path, 1, false).unwrap().remove(0);
+    assert_eq!(
+        message(picture.resized([0, 4])),
+        "pictures need rows and columns, not 0 x 4"
+    );
+}
