@@ -1,4 +1,4 @@
-//! The book in book/: its listings are parts of the programs in examples/book/, what it says that
+//! The book in book/: its listings are parts of the programs in examples/book/ and of tests here, what it says that
 //! they print and draw is what they do, and the solutions of its exercises pass the tests that the
 //! exercises wait for.
 //!
@@ -9,6 +9,8 @@
 extern crate self as exercises;
 
 mod built;
+#[path = "book/op_test.rs"]
+mod op_test;
 #[path = "book/pages.rs"]
 mod pages;
 #[path = "book/programs.rs"]

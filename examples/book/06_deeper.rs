@@ -101,9 +101,8 @@ impl Module for Deep {
     }
 }
 
-/// The loss at each of 200 steps: on which side of the axes does a point lie?
-fn train(kind: Kind) -> Result<Vec<f64>> {
-    let (net, mut params) = Params::declare(DType::F64, &Rng::new(0), |names| {
+fn build(kind: Kind) -> Result<(Deep, Params)> {
+    Params::declare(DType::F64, &Rng::new(0), |names| {
         let hidden = (0..24).map(|i| {
             let linear = Linear::new(names, &format!("linear{i}"), [32, 32])?;
             Ok((linear, BatchNorm::new(names, &format!("norm{i}"), 32)?))
@@ -111,16 +110,24 @@ fn train(kind: Kind) -> Result<Vec<f64>> {
         let hidden = hidden.collect::<Result<_>>()?;
         let first = Linear::new(names, "first", [2, 32])?;
         Ok(Deep { kind, first, hidden, last: Linear::new(names, "last", [32, 2])? })
-    })?;
+    })
+}
+
+/// On which side of the axes does a point lie? 256 points, and the answers.
+fn question() -> Result<(Var, Tensor)> {
     let x = Tensor::normal([256, 2], 0.0, 1.0, DType::F64, &Rng::new(1));
     let points = x.to_vec::<f64>()?;
     let labels = points.chunks(2).map(|point| i64::from(point[0] * point[1] > 0.0)).collect();
-    let labels = Tensor::from_vec(labels, [256])?;
+    Ok((x.into(), Tensor::from_vec(labels, [256])?))
+}
+
+/// The loss at each of 200 steps.
+fn train(kind: Kind) -> Result<Vec<f64>> {
+    let ((net, mut params), (x, labels)) = (build(kind)?, question()?);
     let mut optimizer = Optimizer::new(Adam::default(), &params)?;
     let step = |_| {
-        let loss = optimizer.train_step(&mut params, 1e-3, |pass| {
-            net.forward(pass, &Var::from(&x))?.cross_entropy(&labels)
-        })?;
+        let loss = optimizer
+            .train_step(&mut params, 1e-3, |pass| net.forward(pass, &x)?.cross_entropy(&labels))?;
         loss.item()
     };
     (0..200).map(step).collect()
@@ -130,6 +137,31 @@ fn train(kind: Kind) -> Result<Vec<f64>> {
 const KINDS: [(&str, Kind); 3] =
     [("plain", Kind::Plain), ("BatchNorm", Kind::Norm), ("residuals", Kind::Residual)];
 
+// ANCHOR: look
+/// The root mean square of all elements.
+fn size(x: &Var) -> Result<f64> {
+    Ok(x.square()?.mean(..)?.item()?.sqrt())
+}
+
+/// Before the first step: how far the logits of the points lie from their mean, and how large the
+/// gradients of the first weights and of the last are.
+fn look(name: &str, kind: Kind) -> Result<()> {
+    let ((net, params), (x, labels)) = (build(kind)?, question()?);
+    let logits = net.forward(&Pass::train(&params, Rng::new(0)), &x)?;
+    let spread = size(&(&logits - logits.mean_keep(0)?)?)?;
+    let gradients = logits.cross_entropy(&labels)?.backward()?;
+    let of = |name| match gradients.of_param(&params, params.id(name)?) {
+        Some(gradient) => size(&gradient.into()),
+        None => Ok(0.0),
+    };
+    let [first, last] = [of("first.weight")?, of("last.weight")?];
+    writeln!(
+        Stdout,
+        "{name:<10} logits differ by {spread:.0e}; gradients: first {first:.0e}, last {last:.0e}"
+    )
+}
+// ANCHOR_END: look
+
 // ANCHOR: dropout
 /// The mean of a layer's output in training, with and without the factor 1 / (1 - p).
 fn dropout() -> Result<()> {
@@ -137,7 +169,7 @@ fn dropout() -> Result<()> {
     let dropped = x.dropout(0.5, &Rng::new(0))?; // 0 or 2
     let unscaled = (&dropped * 0.5)?; // 0 or 1
     let [with, without] = [dropped.mean(..)?.item()?, unscaled.mean(..)?.item()?];
-    writeln!(Stdout, "mean of ones after dropout: {with:.2}; without 1 / (1 - p): {without:.2}")
+    writeln!(Stdout, "mean of ones after dropout: {with:.3}; without 1 / (1 - p): {without:.3}")
 }
 // ANCHOR_END: dropout
 
@@ -190,6 +222,9 @@ fn main() -> Result<()> {
         let (first, last) = (loss[0], loss[199]);
         writeln!(Stdout, "{name:<10} loss {first:.3} at first, {last:.3} after 200 steps")?;
         losses.push(loss);
+    }
+    for (name, kind) in KINDS {
+        look(name, kind)?;
     }
     dropout()?;
     match std::env::args().nth(1) {

@@ -83,7 +83,8 @@ pub fn with_text(page: &str, block: &Block, text: &str) -> String {
 #[test]
 fn listings_are_parts_of_the_programs() {
     let _alone = PAGES.lock();
-    let programs = files("examples/book", "rs");
+    let mut programs = files("examples/book", "rs");
+    programs.extend(files("tests/book", "rs"));
     let mut count = 0;
     for (name, mut page) in files("book/src", "md") {
         for k in 0..blocks(&page).len() {
