@@ -1,4 +1,4 @@
-"""PyTorch's side of `compare.py`: the WaveMix authors' model under the load of `cargo bench --bench step`.
+"""PyTorch's side of `compare.py`: a model's reference implementation under the load of `cargo bench --bench step`.
 
     venv/bin/python benches/peer.py --model WaveMixLite-128/7 --mode compiled --variant slices-nhwc
 
@@ -10,7 +10,7 @@ forward pass.
 
 A variant is a wavelet transform and a layout. `package` is the authors' model as it is, whose transform is four
 convolutions; `slices` is the same function with the transform as sums of strided slices. `nchw` and `nhwc` (channels_last)
-are the layouts. `--mode compiled` sends forward and loss through torch.compile, `graphs` too, with CUDA graphs; `frozen` is
+are the layouts. Models of other families, in `peer_models.py`, are `reference-nchw` or `reference-nhwc`. `--mode compiled` sends forward and loss through torch.compile, `graphs` too, with CUDA graphs; `frozen` is
 compiled inference with weights frozen into the program. bf16 is autocast around forward and loss, as the authors' training does it.
 """
 
@@ -41,7 +41,8 @@ def arguments():
     parser = argparse.ArgumentParser()
     parser.add_argument("--model", default="WaveMixLite-128/7")
     parser.add_argument("--mode", choices=["eager", "compiled", "graphs", "frozen"], default="eager")
-    parser.add_argument("--variant", choices=["package-nchw", "package-nhwc", "slices-nchw", "slices-nhwc"], default="slices-nhwc")
+    parser.add_argument("--variant", choices=[f"{form}-{layout}" for form in ("package", "slices", "reference") for layout in ("nchw", "nhwc")], default="slices-nhwc")
+    parser.add_argument("--segment", action="store_true", help="a class at every pixel")
     parser.add_argument("--classes", type=int, default=47)
     parser.add_argument("--size", type=int, default=28)
     parser.add_argument("--batch", type=int, default=64)
@@ -57,8 +58,6 @@ import torch
 import torch._dynamo
 import torch._inductor.config
 import torch.nn.functional as F
-import wavemix
-import wavemix.classification
 
 torch.set_num_threads(ARGUMENTS.threads)
 torch.set_num_interop_threads(1)
@@ -93,7 +92,16 @@ class SliceBlock(torch.nn.Module):
 
 
 def build(dwt):
-    """The package's model with stem strides 1, 1, in either form of the transform; equal weights each time."""
+    """The package's model with stem strides 1, 1, in either form of the transform; equal weights each time.
+
+    A model of another family is built by `peer_models.py`.
+    """
+    if dwt == "reference":
+        import peer_models
+
+        return peer_models.build(ARGUMENTS.model, ARGUMENTS.classes, ARGUMENTS.size)
+    import wavemix.classification
+
     dim, depth = ARGUMENTS.model.removeprefix("WaveMixLite-").split("/")
     torch.manual_seed(0)
     model = wavemix.classification.WaveMix(
@@ -123,9 +131,11 @@ class Peer:
         layout = torch.channels_last if layout == "nhwc" else torch.contiguous_format
         self.model = build(dwt).to(ARGUMENTS.device, memory_format=layout)
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-3, weight_decay=0.01, fused=True)
-        n, size = ARGUMENTS.batch, ARGUMENTS.size
+        n, size, classes = ARGUMENTS.batch, ARGUMENTS.size, ARGUMENTS.classes
         self.images = torch.randn(n, 3, size, size).to(ARGUMENTS.device, memory_format=layout)
-        self.labels = (torch.arange(n) % ARGUMENTS.classes).to(ARGUMENTS.device)
+        places = (n, size, size) if ARGUMENTS.segment else (n,)
+        labels = torch.arange(torch.Size(places).numel()) % classes
+        self.labels = labels.reshape(places).to(ARGUMENTS.device)
         graphs = "reduce-overhead" if ARGUMENTS.mode == "graphs" else "default"
         compiled = (lambda f: f) if ARGUMENTS.mode == "eager" else (lambda f: torch.compile(f, mode=graphs))
         self.loss, self.answer = compiled(self.plain_loss), compiled(self.plain_answer)
@@ -179,7 +189,7 @@ def main():
     except Exception as error:
         say(error=reason(error))
         return
-    say(ready=True, torch=torch.__version__)
+    say(ready=True, torch=torch.__version__, parameters=sum(p.numel() for p in peer.model.parameters()))
     warm = set()
     for line in sys.stdin:
         what, _, seconds = line.strip().partition(" ")

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use wavemix::console::{Stdout, exit_status};
-use wavemix::cuda::{self, Capture, CapturedGraph};
+use wavemix::cuda::{self, Capture, CapturedGraph, KernelTime};
 use wavemix::metrics::peak_bytes;
 use wavemix::models::{Config, Model, Task};
 use wavemix::ops::{CrossEntropyOptions, cross_entropy};
@@ -44,10 +44,18 @@ fn bench() -> Result<()> {
         value(&m, "device").parse()?,
     );
     precision.check(device)?;
+    let config = Config::parse(value(&m, "model"))?;
+    let config = match m.get_flag("segment") {
+        true => Config {
+            task: Task::Segment { classes: 0 },
+            ..config
+        },
+        false => config,
+    };
     let config = Config {
         channels: number(&m, "channels")?,
         size: number(&m, "size")?,
-        ..Config::parse(value(&m, "model"))?.with_outputs(number(&m, "classes")?)
+        ..config.with_outputs(number(&m, "classes")?)
     };
     let gpu = |flag: &str| match device {
         Device::Cuda(ordinal) => Ok(ordinal),
@@ -82,6 +90,12 @@ fn command() -> Command {
     Command::new("step")
         .about("Times training and inference steps on random images.")
         .arg(text("model", "WaveMixLite-128/7"))
+        .arg(
+            Arg::new("segment")
+                .long("segment")
+                .action(ArgAction::SetTrue)
+                .help("A class at every pixel; networks that only segment do so anyway"),
+        )
         .arg(text("channels", "3"))
         .arg(text("classes", "47"))
         .arg(text("size", "28"))
@@ -378,9 +392,21 @@ fn kernels(load: &mut Load, ordinal: usize) -> Result<()> {
     let rng = Rng::new(2);
     load.work(&rng)?;
     load.work(&rng)?;
-    let ((), times) = cuda::profile(ordinal, || {
-        (0..STEPS).try_for_each(|_| load.work(&rng).map(drop))
-    })?;
+    // One at a time, as `profile` advises.
+    let mut sums = std::collections::BTreeMap::new();
+    for _ in 0..STEPS {
+        let (_, times) = cuda::profile(ordinal, || load.work(&rng))?;
+        for time in times {
+            let sum: &mut KernelTime = sums.entry(time.name.clone()).or_default();
+            sum.launches += time.launches;
+            sum.seconds += time.seconds;
+            sum.bytes += time.bytes;
+            sum.flops += time.flops;
+            sum.name = time.name;
+        }
+    }
+    let mut times: Vec<KernelTime> = sums.into_values().collect();
+    times.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
     let all: f64 = times.iter().map(|time| time.seconds).sum();
     let (batch, ms) = (load.batch(), all * 1e3 / STEPS as f64);
     writeln!(
@@ -426,7 +452,12 @@ fn kernels(load: &mut Load, ordinal: usize) -> Result<()> {
 
 /// Answers lines of the input until it ends.
 fn serve(load: &mut Load) -> Result<()> {
-    writeln!(Stdout, "{}", serde_json::json!({"ready": true}))?;
+    let parameters = load.params.count();
+    writeln!(
+        Stdout,
+        "{}",
+        serde_json::json!({"ready": true, "parameters": parameters})
+    )?;
     let mut warm = Vec::new();
     for line in std::io::stdin().lock().lines() {
         let line = line.map_err(|e| Error::Argument(format!("cannot read the input: {e}")))?;

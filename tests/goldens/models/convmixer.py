@@ -7,14 +7,14 @@ from torch import nn
 class Segmenter(nn.Module):
     """ConvMixer's stem and blocks, then maps enlarged four times and one logit a class at every pixel."""
 
-    def __init__(self, dim, depth, **options):
+    def __init__(self, dim, depth, classes=5, **options):
         super().__init__()
         whole = ConvMixer(dim, depth, num_classes=0, **options)
         self.stem, self.blocks = whole.stem, whole.blocks
         self.expand = nn.Sequential(
             nn.ConvTranspose2d(dim, dim // 2, 4, stride=2, padding=1),
             nn.ConvTranspose2d(dim // 2, dim // 4, 4, stride=2, padding=1),
-            nn.Conv2d(dim // 4, 5, 1),
+            nn.Conv2d(dim // 4, classes, 1),
         )
 
     def forward(self, x):

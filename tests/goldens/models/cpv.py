@@ -8,12 +8,13 @@ from vit_pytorch.cvt import LayerNorm
 class Transformer(nn.Module):
     """Attention and an MLP, each beside a shortcut, without norms."""
 
-    def __init__(self, dim, heads, features):
+    def __init__(self, dim, heads, features, dropout):
         super().__init__()
-        biases = dict(qkv_bias=True, attn_out_bias=True)
-        attention = SelfAttention(dim, heads=heads, dim_head=dim // heads, nb_features=features, **biases)
+        options = dict(qkv_bias=True, attn_out_bias=True, dropout=dropout)
+        attention = SelfAttention(dim, heads=heads, dim_head=dim // heads, nb_features=features, **options)
         mlp = nn.Module()
-        mlp.net = nn.Sequential(nn.Conv2d(dim, 2 * dim, 1), nn.GELU(), nn.Identity(), nn.Conv2d(2 * dim, dim, 1))
+        expand, contract = nn.Conv2d(dim, 2 * dim, 1), nn.Conv2d(2 * dim, dim, 1)
+        mlp.net = nn.Sequential(expand, nn.GELU(), nn.Dropout(dropout), contract, nn.Dropout(dropout))
         self.layers = nn.ModuleList([nn.ModuleList([attention, mlp])])
 
     def forward(self, x):
@@ -24,7 +25,7 @@ class Transformer(nn.Module):
 
 
 class CPV(nn.Module):
-    def __init__(self, dim, depth, heads, features, stride=1):
+    def __init__(self, dim, depth, heads, features, stride=1, classes=5, dropout=0.0):
         super().__init__()
         widths = [3, dim // 4, dim // 2] + depth * [dim]
 
@@ -32,9 +33,11 @@ class CPV(nn.Module):
             return nn.Conv2d(widths[i], widths[i + 1], 3, stride=stride, padding=1)
 
         self.conv = nn.Sequential(conv(0, stride), conv(1))
-        layers = [nn.Sequential(conv(2 + i), LayerNorm(dim), Transformer(dim, heads, features)) for i in range(depth)]
-        self.layers = nn.Sequential(*layers)
-        self.head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(dim, 5))
+        def layer(i):
+            return nn.Sequential(conv(2 + i), LayerNorm(dim), Transformer(dim, heads, features, dropout))
+
+        self.layers = nn.Sequential(*[layer(i) for i in range(depth)])
+        self.head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(dim, classes))
 
     def forward(self, images):
         return self.head(self.layers(self.conv(images)))

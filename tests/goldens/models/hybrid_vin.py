@@ -15,17 +15,17 @@ class PreNorm(nn.Module):
 
 
 class FeedForward(nn.Module):
-    def __init__(self, dim, hidden):
+    def __init__(self, dim, hidden, dropout):
         super().__init__()
-        behind = nn.Identity()  # where dropout would be
-        self.net = nn.Sequential(nn.Linear(dim, hidden), nn.GELU(), behind, nn.Linear(hidden, dim), behind)
+        first, second = nn.Linear(dim, hidden), nn.Linear(hidden, dim)
+        self.net = nn.Sequential(first, nn.GELU(), nn.Dropout(dropout), second, nn.Dropout(dropout))
 
     def forward(self, x):
         return self.net(x)
 
 
 class HybridViN(nn.Module):
-    def __init__(self, size, dim, depth, heads, stride, **attention):
+    def __init__(self, size, dim, depth, heads, stride, classes=5, dropout=0.0, **attention):
         super().__init__()
         widths, strides = [3, dim // 4, dim // 2, dim], [stride, 1, 1]
         convs = [nn.Conv2d(*widths[i : i + 2], 3, stride=strides[i], padding=1) for i in range(3)]
@@ -35,10 +35,10 @@ class HybridViN(nn.Module):
         self.transformer = nn.Module()
         self.transformer.layers = nn.ModuleList()
         for _ in range(depth):
-            nystrom = NystromAttention(dim, dim // heads, heads, **attention)
-            mlp = FeedForward(dim, 2 * dim)
+            nystrom = NystromAttention(dim, dim // heads, heads, dropout=dropout, **attention)
+            mlp = FeedForward(dim, 2 * dim, dropout)
             self.transformer.layers.append(nn.ModuleList([PreNorm(dim, nystrom), PreNorm(dim, mlp)]))
-        self.mlp_head = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, 5))
+        self.mlp_head = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, classes))
 
     def forward(self, images):
         x = self.to_patch_embedding(images).flatten(2).transpose(1, 2)

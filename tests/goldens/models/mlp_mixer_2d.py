@@ -6,10 +6,11 @@ from torch import nn
 class AxisMlp(nn.Module):
     """LayerNorm and an MLP along one axis of images [n, c, h, w]."""
 
-    def __init__(self, axis, n):
+    def __init__(self, axis, n, dropout):
         super().__init__()
         self.axis, self.norm = axis, nn.LayerNorm(n)
-        self.net = nn.Sequential(nn.Linear(n, 2 * n), nn.GELU(), nn.Dropout(0.0), nn.Linear(2 * n, n))
+        first, second = nn.Linear(n, 2 * n), nn.Linear(2 * n, n)
+        self.net = nn.Sequential(first, nn.GELU(), nn.Dropout(dropout), second)
 
     def forward(self, x):
         return self.net(self.norm(x.transpose(self.axis, -1))).transpose(self.axis, -1)
@@ -18,9 +19,10 @@ class AxisMlp(nn.Module):
 class Channels(nn.Module):
     """The MLP along the channels."""
 
-    def __init__(self, dim):
+    def __init__(self, dim, dropout):
         super().__init__()
-        self.net = nn.Sequential(nn.Conv2d(dim, 2 * dim, 1), nn.GELU(), nn.Dropout(0.0), nn.Conv2d(2 * dim, dim, 1))
+        first, second = nn.Conv2d(dim, 2 * dim, 1), nn.Conv2d(2 * dim, dim, 1)
+        self.net = nn.Sequential(first, nn.GELU(), nn.Dropout(dropout), second)
 
     def forward(self, x):
         return self.net(x)
@@ -29,20 +31,20 @@ class Channels(nn.Module):
 class Block(nn.Module):
     """Height, width and channels, with one shortcut around all three."""
 
-    def __init__(self, dim, n):
+    def __init__(self, dim, n, dropout):
         super().__init__()
-        self.height, self.width = AxisMlp(2, n), AxisMlp(3, n)
-        self.ff = nn.Sequential(nn.BatchNorm2d(dim), Channels(dim))
+        self.height, self.width = AxisMlp(2, n, dropout), AxisMlp(3, n, dropout)
+        self.ff = nn.Sequential(nn.BatchNorm2d(dim), Channels(dim, dropout))
 
     def forward(self, x):
         return self.ff(self.width(self.height(x))) + x
 
 
 class Mixer(nn.Module):
-    def __init__(self, dim, depth, n, classes):
+    def __init__(self, dim, depth, n, classes, dropout=0.0):
         super().__init__()
         self.conv = nn.Sequential(nn.Conv2d(3, dim // 2, 3, padding=1), nn.Conv2d(dim // 2, dim, 3, padding=1))
-        self.layers = nn.Sequential(*[Block(dim, n) for _ in range(depth)])
+        self.layers = nn.Sequential(*[Block(dim, n, dropout) for _ in range(depth)])
         self.pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(dim, classes))
 
     def forward(self, x):

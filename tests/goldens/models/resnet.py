@@ -7,7 +7,7 @@ from torchvision.models import resnet
 class Small(resnet.ResNet):
     """A ResNet of these widths and blocks, where torchvision's own widths are fixed."""
 
-    def __init__(self, block, widths, blocks, small_stem=False, dilated=False):
+    def __init__(self, block, widths, blocks, small_stem=False, dilated=False, classes=5):
         nn.Module.__init__(self)
         self._norm_layer, self.inplanes, self.dilation, self.groups = nn.BatchNorm2d, widths[0], 1, 1
         # What a bottleneck's width is multiplied by, over 64.
@@ -19,7 +19,7 @@ class Small(resnet.ResNet):
         for i, stride in enumerate([1, 2, 2, 2]):
             dilate = dilated and i >= 2
             setattr(self, f"layer{i + 1}", self._make_layer(block, widths[i], blocks[i], stride, dilate=dilate))
-        self.avgpool, self.fc = nn.AdaptiveAvgPool2d(1), nn.Linear(widths[3] * block.expansion, 5)
+        self.avgpool, self.fc = nn.AdaptiveAvgPool2d(1), nn.Linear(widths[3] * block.expansion, classes)
 
 
 CASES = [

@@ -19,19 +19,19 @@ def resized(y, x):
 class Proper(nn.Module):
     """Logits resized as the authors do, without aligned corners."""
 
-    def __init__(self):
+    def __init__(self, dims=DIMS, heads=HEADS, factor=2, depth=1, decoder=6, classes=3):
         super().__init__()
         self.encoder = mix_transformer.MixVisionTransformer(
-            embed_dims=DIMS,
-            num_heads=HEADS,
-            mlp_ratios=[2] * 4,
+            embed_dims=dims,
+            num_heads=heads,
+            mlp_ratios=[factor] * 4,
             qkv_bias=True,
             norm_layer=partial(mix_transformer.LayerNorm, eps=1e-6),
-            depths=[1] * 4,
+            depths=[depth] * 4,
             sr_ratios=[8, 4, 2, 1],
         )
-        self.decoder = SegformerDecoder([3, 0, *DIMS], 5, 6)
-        self.segmentation_head = nn.Sequential(nn.Conv2d(6, 3, 1))
+        self.decoder = SegformerDecoder([3, 0, *dims], 5, decoder)
+        self.segmentation_head = nn.Sequential(nn.Conv2d(decoder, classes, 1))
 
     def forward(self, x):
         # The package's encoders have a map without channels where SegFormer has none of half the size.
@@ -41,17 +41,6 @@ class Proper(nn.Module):
 
 class Package(package.Segformer):
     """Logits resized to the images."""
-
-    def __init__(self):
-        super().__init__(
-            dims=tuple(DIMS),
-            heads=tuple(HEADS),
-            ff_expansion=(2, 2, 2, 2),
-            reduction_ratio=(8, 4, 2, 1),
-            num_layers=1,
-            decoder_dim=6,
-            num_classes=3,
-        )
 
     def forward(self, x):
         return resized(super().forward(x), x)
@@ -65,4 +54,8 @@ def standard_norm(self, x):
 
 package.LayerNorm.forward = standard_norm
 IMAGES = (2, 3, 32, 32)
-CASES = [("segformer", Proper, (2, 3, 32, 64), 6_971), ("segformer_package", Package, IMAGES, 9_231)]
+SIZES = dict(ff_expansion=(2, 2, 2, 2), num_layers=1, decoder_dim=6, num_classes=3)
+CASES = [
+    ("segformer", Proper, (2, 3, 32, 64), 6_971),
+    ("segformer_package", lambda: Package(dims=tuple(DIMS), heads=tuple(HEADS), **SIZES), IMAGES, 9_231),
+]

@@ -9,18 +9,18 @@ from torch import nn
 class UNet(nn.Module):
     """The encoder's maps of 1/2, 1/4, .. 1/32, then the decoder and a logit a class at every pixel."""
 
-    def __init__(self, encoder, maps, channels, widths):
+    def __init__(self, encoder, maps, channels, widths, classes=3):
         super().__init__()
         self.encoder, self.maps = encoder, maps
         self.decoder = UnetDecoder(encoder_channels=channels, decoder_channels=widths, n_blocks=5)
-        self.segmentation_head = nn.Sequential(nn.Conv2d(widths[-1], 3, 3, padding=1))
+        self.segmentation_head = nn.Sequential(nn.Conv2d(widths[-1], classes, 3, padding=1))
 
     def forward(self, x):
         return self.segmentation_head(self.decoder([x, *self.maps(self.encoder, x)]))
 
 
-def of_resnet():
-    encoder = Small(resnet.BasicBlock, [4, 6, 8, 10], [2, 1, 1, 1])
+def of_resnet(widths=(4, 6, 8, 10), blocks=(2, 1, 1, 1), decoder=(8, 6, 4, 4, 3), classes=3):
+    encoder = Small(resnet.BasicBlock, widths, blocks)
     del encoder.fc
 
     def maps(net, x):
@@ -30,7 +30,7 @@ def of_resnet():
             out.append(layer(out[-1]))
         return out
 
-    return UNet(encoder, maps, (3, 4, 4, 6, 8, 10), (8, 6, 4, 4, 3))
+    return UNet(encoder, maps, (3, widths[0], *widths), decoder, classes)
 
 
 def of_mobilenet():
