@@ -32,7 +32,7 @@ mod server;
 mod train;
 
 use board::Board;
-use train::{Plan, School};
+use train::{Plan, Run};
 
 fn main() -> ExitCode {
     exit_status(draw())
@@ -75,9 +75,9 @@ fn draw() -> Result<()> {
         None => {
             let folder = m.get_one("out").cloned().unwrap_or_else(|| PathBuf::from("runs/draw"));
             let plan = Plan { epochs: count("epochs"), glyphs: count("glyphs"), folder };
-            let school = School::new(plan)?;
-            let board = serve(school.board()?)?;
-            let file = school.run(&board)?;
+            let run = Run::new(plan)?;
+            let board = serve(run.board()?)?;
+            let file = run.train(&board)?;
             writeln!(Stdout, "trained; the next time: --weights {}", quoted(file))?;
         }
     }

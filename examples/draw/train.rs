@@ -29,8 +29,8 @@ pub struct Plan {
     pub folder: PathBuf,
 }
 
-/// What is known before the first step: a model that has learned nothing, and what it will learn.
-pub struct School {
+/// A training run before its first step: a model that has learned nothing, and what it will learn.
+pub struct Run {
     plan: Plan,
     config: models::Config,
     card: ImageMeta,
@@ -39,10 +39,10 @@ pub struct School {
     params: Params,
 }
 
-impl School {
+impl Run {
     /// # Errors
     /// No glyphs, or too many; a folder that cannot be made, which is told before the training.
-    pub fn new(plan: Plan) -> Result<School> {
+    pub fn new(plan: Plan) -> Result<Run> {
         fs::create_dir_all(&plan.folder).map_err(Error::io("create", &plan.folder))?;
         let settings = Settings { framing: FRAMING.0, ..Settings::default() };
         let data = glyphs::pair(&settings, plan.glyphs, 40)?;
@@ -62,7 +62,7 @@ impl School {
         };
         let (_, params) = config.build(DType::F32, &Rng::new(0))?;
         let (train, test) = data.loaders(BATCH)?;
-        Ok(School { plan, config, card, train, test, params })
+        Ok(Run { plan, config, card, train, test, params })
     }
 
     fn steps(&self) -> usize {
@@ -89,7 +89,7 @@ impl School {
     ///
     /// # Errors
     /// Weights that cannot be written.
-    pub fn run(mut self, board: &Board) -> Result<PathBuf> {
+    pub fn train(mut self, board: &Board) -> Result<PathBuf> {
         let (model, _) = self.config.build(DType::F32, &Rng::new(0))?;
         let mut optimizer = Optimizer::new(AdamW::default(), &self.params)?;
         board.note(|training| training.began = Some(Instant::now()));
