@@ -118,6 +118,18 @@ DEVICE void multiply_add(float (&d)[4], const u32 (&a)[4], u32 b0, u32 b1) {
 #endif
 }
 
-// A word of an operand as mma.sync takes it: f32 is rounded to TF32 here, as the instruction
-// ignores the lower 13 bits. 16-bit floats stay as they are.
-DEVICE u32 operand(u32 word) { return REAL == 0 ? word + 0x1000u : word; }
+// A word of an operand as mma.sync takes it: f32 is rounded to TF32 here, to nearest with ties away
+// from 0, as the instruction ignores the lower 13 bits. 16-bit floats stay as they are.
+DEVICE u32 operand(u32 word) {
+#if REAL != 0
+    return word;
+#elif defined(STAND_IN) || __CUDA_ARCH__ < 800
+    // Adding to a not-a-number could carry into its sign, and dropping bits could make it infinite.
+    bool is_nan = (word & 0x7fffffffu) > 0x7f800000u;
+    return is_nan ? word | 0x400000u : word + 0x1000u;
+#else
+    u32 rounded;
+    asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(rounded) : "f"(__uint_as_float(word)));
+    return rounded;
+#endif
+}

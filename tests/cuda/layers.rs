@@ -461,3 +461,61 @@ fn products_round_to_tf32_where_an_operand_allows_it() {
         }
     }
 }
+
+/// Rounding operands to TF32 keeps not-a-number and infinity, whatever their bits: a training run
+/// that diverges must not look as if it went on. CUDA's own not-a-number is 0x7fffffff.
+#[test]
+fn products_in_tf32_keep_what_is_not_finite() {
+    let Some(gpu) = gpu() else { return };
+    const SAME: Window = Window {
+        stride: [1, 1],
+        padding: [1, 1],
+        output_padding: [0, 0],
+        dilation: [1, 1],
+        groups: 1,
+    };
+    for bits in [
+        0x7fff_ffff,
+        0xffff_ffff,
+        0x7fc0_0000,
+        0x7f80_0001,
+        0x7f80_0000,
+        0xff80_0000,
+    ] {
+        let bad = f32::from_bits(bits);
+        let tensor = |shape: [usize; 4], at: usize| {
+            let mut values = vec![1.0f32; shape.iter().product()];
+            values[at] = bad;
+            let tensor = Tensor::from_vec(values, shape).unwrap();
+            Var::leaf(tensor.to_device(gpu).unwrap()).with_tf32(true)
+        };
+        let ones = |shape: [usize; 4]| {
+            let tensor = Tensor::full_on(gpu, shape, 1.0, DType::F32).unwrap();
+            Var::leaf(tensor).with_tf32(true)
+        };
+        type Product = fn(&Var, &Var) -> Result<Var>;
+        let products: [Product; 2] = [
+            |x, w| conv2d(x, w, None, SAME),
+            |x, w| conv_transpose2d(x, w, None, SAME),
+        ];
+        for product in products {
+            let reached = |x: &Tensor| {
+                let values = x.to_vec::<f32>().unwrap();
+                values.iter().filter(|x| !x.is_finite()).count()
+            };
+            let (x, w) = (tensor([1, 3, 3, 8], 4 * 8), ones([8, 3, 3, 8]));
+            let y = product(&x, &w).unwrap();
+            // The middle pixel reaches all nine, in each of eight channels.
+            assert_eq!(reached(y.value()), 72, "{bits:x}: the value by x");
+            let gradients = y.sum(..).unwrap().backward().unwrap();
+            let of_w = reached(gradients.of(&w).unwrap());
+            assert_eq!(of_w, 72, "{bits:x}: the weight's gradient");
+            let (x, w) = (ones([1, 3, 3, 8]), tensor([8, 3, 3, 8], 4 * 8));
+            let y = product(&x, &w).unwrap();
+            assert!(reached(y.value()) >= 9, "{bits:x}: the value by w");
+            let gradients = y.sum(..).unwrap().backward().unwrap();
+            let of_x = reached(gradients.of(&x).unwrap());
+            assert!(of_x >= 9, "{bits:x}: the gradient of x");
+        }
+    }
+}
