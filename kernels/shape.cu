@@ -24,23 +24,25 @@ KERNEL(copy_box_16, const uint4* x, uint4* y, i64 n, Axes axes) { copy_box(x, y,
 // banks.
 template <class T> DEVICE void transpose(const T* x, T* y, int batch, int rows, int columns) {
     __shared__ T square[32][33];
-    int left = blockIdx.x * 32, top = blockIdx.y * 32, i = threadIdx.x;
+    int left = blockIdx.x * 32, i = threadIdx.x;
     for (i64 b = blockIdx.z; b < batch; b += gridDim.z) {
         const T* from = x + b * rows * columns;
         T* to = y + b * rows * columns;
-        for (int j = threadIdx.y; j < 32; j += 8) {
-            if (top + j < rows && left + i < columns) square[j][i] = from[(i64)(top + j) * columns + left + i];
+        for (i64 top = blockIdx.y * 32ll; top < rows; top += gridDim.y * 32ll) {
+            for (int j = threadIdx.y; j < 32; j += 8) {
+                if (top + j < rows && left + i < columns) square[j][i] = from[(top + j) * columns + left + i];
+            }
+            __syncthreads();
+            for (int j = threadIdx.y; j < 32; j += 8) {
+                if (left + j < columns && top + i < rows) to[(i64)(left + j) * rows + top + i] = square[i][j];
+            }
+            __syncthreads();
         }
-        __syncthreads();
-        for (int j = threadIdx.y; j < 32; j += 8) {
-            if (left + j < columns && top + i < rows) to[(i64)(left + j) * rows + top + i] = square[i][j];
-        }
-        __syncthreads();
     }
 }
 
-// y[b, j, i] = x[b, i, j]. Block (32, 8). Grid (ceil(columns / 32), ceil(rows / 32), min(batch,
-// 65535)), moves 2n.
+// y[b, j, i] = x[b, i, j]. Block (32, 8). Grid (ceil(columns / 32), min(ceil(rows / 32), 65535),
+// min(batch, 65535)), moves 2n.
 KERNEL(transpose_1, const u8* x, u8* y, int batch, int rows, int columns) { transpose(x, y, batch, rows, columns); }
 KERNEL(transpose_2, const u16* x, u16* y, int batch, int rows, int columns) { transpose(x, y, batch, rows, columns); }
 KERNEL(transpose_4, const u32* x, u32* y, int batch, int rows, int columns) { transpose(x, y, batch, rows, columns); }

@@ -12,6 +12,17 @@ static SOURCE: Source = Source::new("conv2d", include_str!("../../kernels/conv2d
 
 /// `struct Window` of common.cuh.
 pub(super) fn window(gpu: &Gpu, g: &Geometry) -> Result<[u32; 16]> {
+    window_words(g).map_err(|n| {
+        Error::Device(format!(
+            "cuda:{}: a window with {n} in it is beyond the kernels' 32-bit counters",
+            gpu.ordinal()
+        ))
+    })
+}
+
+/// Its words, or the number that does not fit 31 bits: a size, or the count of all pixels of one
+/// side, which kernels count in an int too.
+fn window_words(g: &Geometry) -> std::result::Result<[u32; 16], usize> {
     let Window {
         stride,
         padding,
@@ -38,14 +49,13 @@ pub(super) fn window(gpu: &Gpu, g: &Geometry) -> Result<[u32; 16]> {
         dilation[1],
         groups,
     ];
+    let fits = |n: usize| i32::try_from(n).map_err(|_| n);
+    for [h, w] in [[bh, bw], [sh, sw]] {
+        fits(g.n.saturating_mul(h).saturating_mul(w))?;
+    }
     let mut words = [0; 16];
     for (word, n) in words.iter_mut().zip(numbers) {
-        *word = i32::try_from(n).map_err(|_| {
-            Error::Device(format!(
-                "cuda:{}: a window with {n} in it is beyond the kernels' 32-bit counters",
-                gpu.ordinal()
-            ))
-        })? as u32;
+        *word = fits(n)? as u32;
     }
     Ok(words)
 }
@@ -61,11 +71,11 @@ pub(super) struct Tile {
 impl Tile {
     /// For `c` output channels a group: the width that wastes the fewest columns, and of equals the
     /// widest.
-    pub fn new(dtype: DType, tf32: bool, c: usize) -> Tile {
+    pub fn new(gpu: &Gpu, dtype: DType, tf32: bool, c: usize) -> Tile {
         let plain = dtype == DType::F32 && !tf32;
         // Accumulators of 144 columns leave enough registers only where two operand elements share
-        // one.
-        let widths = if dtype == DType::F32 {
+        // one, and the instruction takes them so: Turing's needs more.
+        let widths = if dtype == DType::F32 || gpu.arch < 80 {
             &[32, 64, 128][..]
         } else {
             &[32, 64, 128, 144]
@@ -160,7 +170,7 @@ pub(crate) fn forward(
     let (gpu, groups) = (big.gpu, g.window.groups);
     let (c, pixels) = (g.small[2] / groups, g.n * g.small[0] * g.small[1]);
     let (tile, v) = (
-        Tile::new(big.dtype, tf32, c),
+        Tile::new(gpu, big.dtype, tf32, c),
         together(g.big[2] / groups, &[big, weight]),
     );
     let bytes = big.bytes() + weight.bytes() + small.as_slice().bytes();
@@ -198,37 +208,41 @@ pub(crate) fn backward_weight(
     if g.is_depthwise() {
         return depthwise_weight(g, small, big, dw);
     }
-    let tiles = groups * (g.small[2] / groups).div_ceil(128) * g.columns().div_ceil(128);
-    // Split-k: enough splits for two blocks a multiprocessor, but each with enough pixels to be
-    // worth writing its partial sums.
-    let splits = (2 * gpu.multiprocessors as usize)
-        .div_ceil(tiles.max(1))
-        .clamp(1, pixels.div_ceil(1024));
-    let span = pixels.div_ceil(splits);
-    let splits = pixels.div_ceil(span);
-    let [v_small, v_big] =
-        [(small, g.small[2]), (big, g.big[2])].map(|(x, c)| together(c / groups, &[x]));
-    let mut part: Scratch = gpu.scratch(splits * weights, DType::F32)?;
     let tensor_cores = small.dtype != DType::F32 || tf32;
+    let threads = if tensor_cores { 128 } else { 256 };
     let name = if small.dtype == DType::F32 && tf32 {
         "conv2d_weight_tf32"
     } else {
         "conv2d_weight"
     };
-    let launch = gpu
-        .kernel(&SOURCE, name, small.dtype)?
+    let kernel = gpu.kernel(&SOURCE, name, small.dtype)?;
+    let tiles = groups * (g.small[2] / groups).div_ceil(128) * g.columns().div_ceil(128);
+    let splits = splits(kernel.blocks_at_once(threads)?, tiles, pixels);
+    let span = pixels.div_ceil(splits);
+    let splits = pixels.div_ceil(span);
+    let [v_small, v_big] =
+        [(small, g.small[2]), (big, g.big[2])].map(|(x, c)| together(c / groups, &[x]));
+    let mut part: Scratch = gpu.scratch(splits * weights, DType::F32)?;
+    let launch = kernel
         .arg(small)
         .arg(big)
         .arg(&mut part.write())
         .arg(window(gpu, g)?);
     let launch = launch
         .sizes([v_small, v_big, span])?
-        .grid([tiles, splits, 1], if tensor_cores { 128 } else { 256 });
+        .grid([tiles, splits, 1], threads);
     launch
         .moves(small.bytes() + big.bytes())
         .counts(g.flops())
         .launch()?;
     finish(part.read(), small.dtype, [1, splits, weights], 1.0, dw)
+}
+
+/// Split-k: into how many parts of its pixels a weight gradient of so many tiles is cut. As many
+/// blocks as fit on the device at once, since one more would run alone after all others; but parts
+/// of at least 1024 pixels, to be worth writing their partial sums.
+fn splits(at_once: usize, tiles: usize, pixels: usize) -> usize {
+    (at_once / tiles.max(1)).clamp(1, pixels.div_ceil(1024).max(1))
 }
 
 fn depthwise_weight(g: &Geometry, small: Slice, big: Slice, dw: &mut SliceMut) -> Result<()> {
@@ -301,4 +315,37 @@ pub fn matrix_rate(ordinal: usize, dtype: DType, tf32: bool) -> Result<f64> {
         profile(ordinal, || (0..4).try_for_each(|_| run()))?.1,
     );
     Ok(time.flops as f64 / time.seconds)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An H200 runs 264 blocks of a weight gradient at once, an A100 216, a small GPU 40.
+    #[test]
+    fn a_weight_gradient_fits_on_the_device_at_once() {
+        for at_once in [264, 216, 40] {
+            for tiles in [1, 2, 3, 5, 16, 40, 300] {
+                for pixels in [1, 1000, 100_352, 802_816] {
+                    let splits = splits(at_once, tiles, pixels);
+                    assert!(splits >= 1 && splits <= pixels.div_ceil(1024));
+                    assert!(splits == 1 || tiles * splits <= at_once);
+                    // Nor could there be one more.
+                    let more = tiles * (splits + 1) <= at_once;
+                    assert!(!more || splits == pixels.div_ceil(1024));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn pixels_beyond_31_bits_are_found() {
+        let of = |n, big, small| Geometry::new(n, big, small, [1, 1], Window::default());
+        let [h, w] = [1 << 15, 1 << 15];
+        assert!(window_words(&of(1, [h, w, 1], [h, w, 1])).is_ok());
+        assert_eq!(window_words(&of(2, [h, w, 1], [h, w, 1])), Err(1 << 31));
+        assert_eq!(window_words(&of(3, [h, w, 1], [8, 8, 1])), Err(3 << 30));
+        let huge = 1 << 40;
+        assert_eq!(window_words(&of(1, [8, 8, huge], [8, 8, 1])), Err(huge));
+    }
 }

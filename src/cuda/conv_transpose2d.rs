@@ -43,7 +43,7 @@ pub(crate) fn forward(
         .launch()?;
     let c = g.big[2] / groups;
     let (tile, v) = (
-        Tile::new(small.dtype, tf32, c),
+        Tile::new(gpu, small.dtype, tf32, c),
         together(g.small[2] / groups, &[small, transposed.read()]),
     );
     let bytes = small.bytes() + weight.bytes() + big.as_slice().bytes();

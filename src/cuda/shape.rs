@@ -7,6 +7,9 @@ use crate::{DType, Result};
 
 static SOURCE: Source = Source::new("shape", include_str!("../../kernels/shape.cu"));
 
+/// The most blocks along y and z that a grid may have.
+const MOST: usize = 65_535;
+
 /// y = a strided view of x that begins at `start`: for each axis its length in y and its stride in
 /// x.
 pub(crate) fn take(
@@ -103,7 +106,11 @@ pub(crate) fn copy_box(x: (Slice, usize), y: (&mut SliceMut, usize), axes: Axes)
             .arg(&mut y)
             .sizes([batch, rows, columns])?;
         return launch
-            .tiles([columns.div_ceil(32), rows.div_ceil(32), batch.min(65535)])
+            .tiles([
+                columns.div_ceil(32),
+                rows.div_ceil(32).min(MOST),
+                batch.min(MOST),
+            ])
             .moves(2 * n * size)
             .launch();
     }

@@ -200,10 +200,14 @@ API cuModuleGetFunction(void** out, void* module, const char* name) {
 }
 API cuFuncGetAttribute(int* value, int attribute, void* function) { return *value = attribute == 0 ? ((Kernel*)function)->threads : 0, 0; }
 API cuFuncSetAttribute(void*, int, int) { return 0; }
+API cuOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(int* blocks, void* function, int threads, size_t, unsigned) {
+    return *blocks = threads <= ((Kernel*)function)->threads ? 2 : 0, 0;
+}
 
 API cuLaunchKernel(void* function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned, void* stream,
     void** arguments, void**) {
     const Kernel& kernel = *(Kernel*)function;
+    if (gx > 0x7fffffff || gy > 65535 || gz > 65535 || bx * by * bz > 1024) return INVALID_VALUE;
     std::vector<std::vector<char>> copies;
     for (size_t i = 0; i < kernel.count; i++) copies.emplace_back((char*)arguments[i], (char*)arguments[i] + kernel.sizes[i]);
     return submit(stream, [=, &kernel]() mutable {

@@ -325,6 +325,17 @@ impl Launch {
         self
     }
 
+    /// How many blocks of so many threads the device runs at once: what their registers and shared
+    /// memory leave room for on a multiprocessor, on all of them.
+    pub fn blocks_at_once(&self, threads: u32) -> Result<usize> {
+        let gpu = self.gpu;
+        let on_one = self
+            .function
+            .occupancy_max_active_blocks_per_multiprocessor(threads, 0, None)
+            .map_err(|e| gpu.failed(&format!("asking how many blocks of {} fit", self.name), e))?;
+        Ok(on_one as usize * gpu.multiprocessors as usize)
+    }
+
     /// Sets a grid of blocks of 32 x 8 threads.
     pub fn tiles(self, grid: [usize; 3]) -> Launch {
         Launch {
