@@ -7,10 +7,10 @@
 use std::ffi::c_void;
 use std::sync::{MutexGuard, RwLockReadGuard};
 
-use cudarc::cublas::result::{self, CublasError, gemm_strided_batched_ex};
+use cudarc::cublas::result::{self, CublasError, gemm_ex, gemm_strided_batched_ex};
 use cudarc::cublas::sys::{
-    self, cublasComputeType_t as Compute, cublasHandle_t, cublasOperation_t as Operation,
-    cudaDataType_t as Type,
+    self, cublasComputeType_t as Compute, cublasHandle_t, cublasMath_t as Math,
+    cublasOperation_t as Operation, cudaDataType_t as Type,
 };
 
 use super::runtime::context::BlasHandle;
@@ -34,6 +34,10 @@ fn start(gpu: &'static Gpu, workspace: Block) -> Result<BlasHandle> {
         let memory = workspace.address() as *mut c_void;
         let given = sys::cublasSetWorkspace_v2(handle, memory, WORKSPACE).result();
         given.map_err(|e| failed(gpu, "takes no workspace", e))?;
+        // By default a product that is cut along k may add its parts in the type of C.
+        let mode = Math::CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION;
+        let set = sys::cublasSetMathMode(handle, mode).result();
+        set.map_err(|e| failed(gpu, "takes no mode of sums", e))?;
     }
     Ok(BlasHandle(handle))
 }
@@ -121,63 +125,139 @@ pub(crate) fn gemm(product: Product, c: &mut SliceMut) -> Result<()> {
 }
 
 impl Product<'_> {
-    /// Starts cuBLAS's kernel. Its first operand is B, and its first size n: see the top of this
-    /// file.
+    /// Starts cuBLAS's kernel.
     fn start(&self, blas: &Blas, c: &mut SliceMut) -> Result<()> {
-        let Product {
-            batch,
-            m,
-            k,
-            n,
-            a,
-            b,
-            tf32,
-        } = *self;
-        let gpu = c.0.gpu;
-        let size = |n: usize| {
-            i32::try_from(n).map_err(|_| {
-                Error::Device(format!(
-                    "cuda:{}: a matrix of {m} x {k} x {n} is beyond cuBLAS's counters",
-                    gpu.ordinal()
-                ))
+        let (gpu, [m, k, n]) = (c.0.gpu, [self.m, self.k, self.n]);
+        let started = self.call(c).and_then(|call| {
+            // SAFETY: the callers' slices hold the matrices that these sizes and steps describe.
+            unsafe {
+                if self.batch == 1 {
+                    call.single(blas.handle)
+                } else {
+                    call.batched(blas.handle, self)
+                }
+            }
+            .map_err(|e| format!("refuses a product of {m} x {k} x {n}: {:?}", e.0))
+        });
+        started.map_err(|what| Error::Device(format!("cuda:{}: cuBLAS {what}", gpu.ordinal())))
+    }
+
+    /// The call's arguments, or what is wrong. The first operand is B, and the first size n: see the
+    /// top of this file.
+    fn call(&self, c: &mut SliceMut) -> std::result::Result<Call, String> {
+        let Product { m, k, n, a, b, .. } = *self;
+        let size = |x: usize| {
+            i32::try_from(x)
+                .map_err(|_| format!("counts in 32 bits, and a matrix is {m} x {k} x {n}"))
+        };
+        let operand = |x: Matrix, shape| -> std::result::Result<Operand, String> {
+            Ok(Operand {
+                operation: x.operation(),
+                address: x.data.address as *const c_void,
+                kind: kind(x.data.dtype),
+                leading: size(x.leading_dimension(shape))?,
             })
         };
-        let compute = match a.data.dtype {
-            DType::F32 if tf32 => Compute::CUBLAS_COMPUTE_32F_FAST_TF32,
-            _ => Compute::CUBLAS_COMPUTE_32F,
-        };
-        let (one, zero) = (1.0f32, 0.0f32);
-        let pointer = c.pointer();
-        // SAFETY: the callers' slices hold the matrices that these sizes and steps describe; the
-        // factors outlive the call.
+        Ok(Call {
+            sizes: [size(n)?, size(m)?, size(k)?],
+            operands: [operand(b, [k, n])?, operand(a, [m, k])?],
+            c: (c.pointer(), kind(c.0.dtype)),
+            batch: size(self.batch)?,
+            compute: match a.data.dtype {
+                DType::F32 if self.tf32 => Compute::CUBLAS_COMPUTE_32F_FAST_TF32,
+                _ => Compute::CUBLAS_COMPUTE_32F,
+            },
+        })
+    }
+}
+
+/// An operand as cuBLAS takes it: `leading` elements from one column to the next.
+struct Operand {
+    operation: Operation,
+    address: *const c_void,
+    kind: Type,
+    leading: i32,
+}
+
+/// A product as cuBLAS takes it: rows and columns of C, length of the sums.
+struct Call {
+    sizes: [i32; 3],
+    operands: [Operand; 2],
+    c: (*mut c_void, Type),
+    batch: i32,
+    compute: Compute,
+}
+
+static ONE: f32 = 1.0;
+static ZERO: f32 = 0.0;
+const CHOOSE: sys::cublasGemmAlgo_t = sys::cublasGemmAlgo_t::CUBLAS_GEMM_DEFAULT;
+
+impl Call {
+    /// One product. It has an entry of its own, by which cuBLAS cuts it along k where m and n alone
+    /// would not fill the device: a weight gradient has few rows and columns, and k pixels.
+    unsafe fn single(&self, handle: cublasHandle_t) -> std::result::Result<(), CublasError> {
+        let ([m, n, k], [a, b], (c, kind)) = (self.sizes, &self.operands, self.c);
+        // SAFETY: the caller's; the factors are statics.
         unsafe {
-            gemm_strided_batched_ex(
-                blas.handle,
-                b.operation(),
-                a.operation(),
-                size(n)?,
-                size(m)?,
-                size(k)?,
-                (&raw const one).cast(),
-                b.data.address as *const c_void,
-                kind(b.data.dtype),
-                size(b.leading_dimension([k, n]))?,
-                b.step as i64,
-                a.data.address as *const c_void,
-                kind(a.data.dtype),
-                size(a.leading_dimension([m, k]))?,
-                a.step as i64,
-                (&raw const zero).cast(),
-                pointer,
-                kind(c.0.dtype),
-                size(n)?,
-                (m * n) as i64,
-                size(batch)?,
-                compute,
-                sys::cublasGemmAlgo_t::CUBLAS_GEMM_DEFAULT,
+            gemm_ex(
+                handle,
+                a.operation,
+                b.operation,
+                m,
+                n,
+                k,
+                (&raw const ONE).cast(),
+                a.address,
+                a.kind,
+                a.leading,
+                b.address,
+                b.kind,
+                b.leading,
+                (&raw const ZERO).cast(),
+                c,
+                kind,
+                m,
+                self.compute,
+                CHOOSE,
             )
         }
-        .map_err(|e| failed(gpu, &format!("refuses a product of {m} x {k} x {n}"), e))
+    }
+
+    /// One for each pair of the batch.
+    unsafe fn batched(
+        &self,
+        handle: cublasHandle_t,
+        product: &Product,
+    ) -> std::result::Result<(), CublasError> {
+        let ([m, n, k], [a, b], (c, kind)) = (self.sizes, &self.operands, self.c);
+        // SAFETY: the caller's; the factors are statics.
+        unsafe {
+            gemm_strided_batched_ex(
+                handle,
+                a.operation,
+                b.operation,
+                m,
+                n,
+                k,
+                (&raw const ONE).cast(),
+                a.address,
+                a.kind,
+                a.leading,
+                product.b.step as i64,
+                b.address,
+                b.kind,
+                b.leading,
+                product.a.step as i64,
+                (&raw const ZERO).cast(),
+                c,
+                kind,
+                m,
+                i64::from(m) * i64::from(n),
+                self.batch,
+                self.compute,
+                CHOOSE,
+            )
+        }
     }
 }
 

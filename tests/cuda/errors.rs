@@ -26,6 +26,11 @@ const CASES: &[(&[(&str, &str)], &str)] = &[
         "cuda:0 cannot be used: its driver is of CUDA 11.8, and 12.0 is the oldest that will do; --device cpu works everywhere",
     ),
     (
+        &[("WAVEMIX_STAND_IN_VERSION", "12080")],
+        "cuda:0 cannot be used: its driver is of CUDA 12, and the kernel compiler (NVRTC) of CUDA 13; that of CUDA 12 is needed, \
+         or a newer driver; --device cpu works everywhere",
+    ),
+    (
         &[(ORDINAL, "1")],
         "cuda:1 cannot be used: the devices that the NVIDIA driver sees are counted from 0, and there are 1; \
          --device cpu works everywhere",
@@ -58,6 +63,13 @@ const CASES: &[(&[(&str, &str)], &str)] = &[
             ("WAVEMIX_STAND_IN_FAIL_AS", "701"),
         ],
         "cuda:0: starting unary of unary.cu: a kernel asks for more registers or shared memory than there is",
+    ),
+    (
+        &[
+            ("WAVEMIX_STAND_IN_FAIL_LAUNCH", "1"),
+            ("WAVEMIX_STAND_IN_FAIL_AS", "716"),
+        ],
+        "cuda:0: starting unary of unary.cu: a kernel loaded several elements at once from an address that is no multiple of their size",
     ),
 ];
 

@@ -1,7 +1,9 @@
 // The stand-ins for libnvrtc, which compiles nothing, as the kernels are compiled already; and for
 // libcublas, by plain loops.
 //
-// By environment variable: WAVEMIX_STAND_IN_REFUSE=file.cu does not compile.
+// By environment variables, each with the prefix WAVEMIX_STAND_IN_:
+//   REFUSE=file.cu    which does not compile
+//   LIBRARIES=n       the CUDA that both are of (default 13)
 #include "device.h"
 #include "driver.h"
 
@@ -16,7 +18,7 @@ using namespace stand_in;
 
 struct Program { std::string file, source, image, log; };
 
-API nvrtcVersion(int* major, int* minor) { return *major = 13, *minor = 0, 0; }
+API nvrtcVersion(int* major, int* minor) { return *major = setting("LIBRARIES", 13), *minor = 0, 0; }
 API nvrtcGetNumSupportedArchs(int* count) { return *count = 3, 0; }
 API nvrtcGetSupportedArchs(int* archs) { return archs[0] = 75, archs[1] = 80, archs[2] = 90, 0; }
 extern "C" __attribute__((visibility("default"))) const char* nvrtcGetErrorString(int error) { return error ? "NVRTC_ERROR_COMPILATION" : "NVRTC_SUCCESS"; }
@@ -110,9 +112,16 @@ static void multiply(const Product& p) {
     }
 }
 
-struct Handle { void* stream; };
+struct Handle { void* stream; int mode; };
+
+// The mode that keeps sums in f32 where C has 16 bits.
+constexpr int NO_REDUCED_PRECISION = 16;
 
 static int product(Handle* handle, Product p, long long step_a, long long step_b, long long step_c, int batch) {
+    if (p.type_c != 0 && handle->mode != NO_REDUCED_PRECISION) {
+        fprintf(stderr, "stand-in: cuBLAS: sums of 16-bit products may be in 16 bits\n");
+        return 7;
+    }
     size_t last = batch > 0 ? batch - 1 : 0;
     if (!check("a", p.a, p.type_a, p.transpose_a ? p.k : p.m, p.transpose_a ? p.m : p.k, p.lda, last * step_a)
         || !check("b", p.b, p.type_b, p.transpose_b ? p.n : p.k, p.transpose_b ? p.k : p.n, p.ldb, last * step_b)
@@ -136,11 +145,12 @@ static int product(Handle* handle, Product p, long long step_a, long long step_b
 // The number of cuBLAS's compute type for f32 sums of products of TF32.
 constexpr int FAST_TF32 = 77;
 
-API cublasCreate_v2(void** out) { return *out = new Handle{nullptr}, 0; }
+API cublasCreate_v2(void** out) { return *out = new Handle{nullptr, 0}, 0; }
 API cublasDestroy_v2(void* handle) { return delete (Handle*)handle, 0; }
 API cublasSetStream_v2(void* handle, void* stream) { return ((Handle*)handle)->stream = stream, 0; }
 API cublasSetWorkspace_v2(void*, void* start, size_t bytes) { return inside("cuBLAS's workspace", start, bytes) ? 0 : 7; }
-API cublasSetMathMode(void*, int) { return 0; }
+API cublasSetMathMode(void* handle, int mode) { return ((Handle*)handle)->mode = mode, 0; }
+API cublasGetProperty(int part, int* value) { return *value = part == 0 ? (int)setting("LIBRARIES", 13) : 0, 0; }
 API cublasGemmEx(void* handle, int ta, int tb, int m, int n, int k, const void* alpha, const void* a, int type_a, int lda, const void* b,
     int type_b, int ldb, const void* beta, void* c, int type_c, int ldc, int compute, int) {
     Product p = {ta, tb, m, n, k, *(const float*)alpha, *(const float*)beta, a, type_a, lda, b, type_b, ldb, c, type_c, ldc, compute == FAST_TF32};
@@ -149,6 +159,10 @@ API cublasGemmEx(void* handle, int ta, int tb, int m, int n, int k, const void* 
 API cublasGemmStridedBatchedEx(void* handle, int ta, int tb, int m, int n, int k, const void* alpha, const void* a, int type_a, int lda,
     long long step_a, const void* b, int type_b, int ldb, long long step_b, const void* beta, void* c, int type_c, int ldc, long long step_c,
     int batch, int compute, int) {
+    if (batch == 1) {
+        fprintf(stderr, "stand-in: cuBLAS: one product through the entry of many, which does not cut it along k\n");
+        return 7;
+    }
     Product p = {ta, tb, m, n, k, *(const float*)alpha, *(const float*)beta, a, type_a, lda, b, type_b, ldb, c, type_c, ldc, compute == FAST_TF32};
     return product((Handle*)handle, p, step_a, step_b, step_c, batch);
 }

@@ -107,6 +107,13 @@ fn nvrtc() -> Result<&'static Nvrtc> {
     nvrtc.as_ref().map_err(|e| Error::Device(e.clone()))
 }
 
+/// The CUDA that the compiler is of.
+pub(super) fn major() -> std::result::Result<i32, String> {
+    nvrtc()
+        .map(|nvrtc| nvrtc.version.0)
+        .map_err(|e| e.to_string())
+}
+
 /// Compiles; an error includes the compiler's log.
 fn compile(name: &str, source: &str, options: &[String], machine_code: bool) -> Result<Vec<u8>> {
     let text =

@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard};
 
-use cudarc::cublas::sys::cublasHandle_t;
+use cudarc::cublas::sys::{cublasGetProperty, cublasHandle_t, libraryPropertyType};
 use cudarc::driver::sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT;
 use cudarc::driver::sys::{self, CUdeviceptr};
 use cudarc::driver::{CudaContext, CudaEvent, CudaFunction, CudaModule, CudaStream, DriverError};
 
-use super::library;
 use super::lists::{ALLOC_SCOPE, Pool};
+use super::{compile, library};
 use crate::{DType, Error, Result};
 
 /// Checks that the GPU with this ordinal can be used, and starts it.
@@ -181,7 +181,28 @@ fn check_system(ordinal: usize) -> std::result::Result<(), String> {
             "its driver is of CUDA {major}.{minor}, and 12.0 is the oldest that will do"
         ));
     }
-    Ok(())
+    check_libraries(version / 1000)
+}
+
+/// Checks that no library is of a later CUDA than the driver, which would refuse its kernels.
+fn check_libraries(driver: i32) -> std::result::Result<(), String> {
+    let mut cublas = 0;
+    // SAFETY: the library is there, and writes one int.
+    let asked = unsafe { cublasGetProperty(libraryPropertyType::MAJOR_VERSION, &mut cublas) };
+    asked
+        .result()
+        .map_err(|e| format!("cuBLAS does not tell its version: {:?}", e.0))?;
+    let libraries = [
+        ("the kernel compiler (NVRTC)", compile::major()?),
+        ("cuBLAS", cublas),
+    ];
+    match libraries.iter().find(|(_, major)| *major > driver) {
+        Some((library, major)) => Err(format!(
+            "its driver is of CUDA {driver}, and {library} of CUDA {major}; that of CUDA {driver} is needed, \
+             or a newer driver"
+        )),
+        None => Ok(()),
+    }
 }
 
 /// Why a device cannot be started, where the driver refuses `what`.
@@ -198,6 +219,22 @@ fn describe(e: DriverError) -> String {
         code::CUDA_ERROR_INVALID_DEVICE => "there is no such device",
         code::CUDA_ERROR_ILLEGAL_ADDRESS => {
             "a kernel touched memory that is not its own; all work on this device is lost, start the program again"
+        }
+        code::CUDA_ERROR_MISALIGNED_ADDRESS => {
+            "a kernel loaded several elements at once from an address that is no multiple of their size; \
+             all work on this device is lost, start the program again"
+        }
+        code::CUDA_ERROR_ILLEGAL_INSTRUCTION => {
+            "a kernel has an instruction that this device does not know"
+        }
+        code::CUDA_ERROR_ECC_UNCORRECTABLE => {
+            "the device's memory has an error that it cannot correct"
+        }
+        code::CUDA_ERROR_INVALID_IMAGE => {
+            "a compiled kernel is damaged, or of a newer CUDA than the driver"
+        }
+        code::CUDA_ERROR_DEVICE_UNAVAILABLE => {
+            "the device is in exclusive use by another program, or forbidden"
         }
         code::CUDA_ERROR_LAUNCH_FAILED => "a kernel failed while it ran; start the program again",
         code::CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES => {
