@@ -5,8 +5,13 @@
 #   benches/gpu.sh                       here, with Rust: builds, runs, leaves gpu-results/
 #   benches/gpu.sh pack                  builds and packs wavemix-gpu.tar.gz for a machine with a driver and no Rust; there:
 #   tar xf wavemix-gpu.tar.gz && wavemix-gpu/gpu.sh run
+#   wavemix-gpu/gpu.sh run tests step    only the parts whose names begin so: device, tests, sanitizer, max-batch, step,
+#                                        kernels, compare, cifar10
 #
-# Each part goes on where another fails; the last line says which did. CIFAR-10 is looked for in $WAVEMIX_DATA. Beside it:
+# A tiny model is trained first: where it does not run, nothing else is tried. Each part goes on where another fails; the last
+# line says which did. CIFAR-10 is looked for in $WAVEMIX_DATA. Other variables:
+#   WAVEMIX_CUDA=FOLDER   NVRTC's and cuBLAS's; by default those of PyTorch's Python, where it has them
+#   LIMIT=SECONDS      the most that a part may take [an hour]
 #   PYTHON=python3     one with torch, einops, PyWavelets and wavemix 0.2.4, for the comparison
 #   EPOCHS=150         of CIFAR-10; 0 leaves that part out
 #   MODES=eager,compiled   PyTorch's; graphs is a third, torch.compile with CUDA graphs
@@ -14,6 +19,11 @@
 set -uo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 python=${PYTHON:-python3}
+# Where PyTorch brings NVIDIA's libraries, it is with them that the two sides are compared.
+if [ -z "${WAVEMIX_CUDA:-}" ]; then
+    libraries=$("$python" -c 'import nvidia.cu13 as libraries; print(list(libraries.__path__)[0] + "/lib")' 2>/dev/null) &&
+        export WAVEMIX_CUDA=$libraries
+fi
 
 # The executables that cargo made of targets, each behind its target's name.
 built() {
@@ -41,7 +51,7 @@ loads() {
 }
 
 run() {
-    local bin=$1 out=$2 failed=() batches=64,512,largest turns=(--rounds 5 --seconds 1) little=()
+    local bin=$1 out=$2 only=("${@:3}") failed=() batches=64,512,largest turns=(--rounds 5 --seconds 1) little=()
     local job=(--model WaveMixLite-144/7 --dropout 0.5 --augment --protocol papers --epochs "${EPOCHS:-150}") largest=WaveMixLite-128/7
     if [ -n "${QUICK:-}" ]; then
         batches=2,4,largest turns=(--rounds 1 --seconds 0) largest=WaveMixLite-8/1
@@ -51,11 +61,22 @@ run() {
     fi
     mkdir -p "$out"
     part() {
-        local name=$1
+        local name=$1 chosen
         shift
+        for chosen in "${only[@]-}"; do
+            case $name in "$chosen"*) chosen=yes && break ;; esac
+        done
+        [ "$chosen" = yes ] || return 0
         echo "== $name"
-        "$@" 2>&1 | tee "$out/$name.txt" || failed+=("$name")
+        timeout -k 5 "${LIMIT:-3600}" "$@" 2>&1 | tee "$out/$name.txt" || failed+=("$name")
     }
+    if ! "$bin/step-binary" --device cuda --model WaveMixLite-16/1 --size 8 --classes 4 --batch 4 --json >"$out/smoke.txt" 2>&1; then
+        cat "$out/smoke.txt"
+        echo "a tiny model does not run on cuda:0, so nothing else was tried"
+        return 1
+    fi
+    # Without it the tests would run on the stand-in where they find no GPU.
+    export WAVEMIX_TESTS_NEED_GPU=1
     part device nvidia-smi
     # The stand-in's turns are for machines without a GPU.
     local without=(--skip on_the_stand_in --skip in_any_order --skip with_little --skip with_late --skip faults --skip errors:: --test-threads=1)
@@ -96,6 +117,6 @@ run() {
 case ${1:-all} in
 all) cd "$here/.." && collect target/gpu && run target/gpu gpu-results ;;
 pack) cd "$here/.." && collect target/wavemix-gpu && tar czf wavemix-gpu.tar.gz -C target wavemix-gpu && ls -l wavemix-gpu.tar.gz ;;
-run) run "$here" "$PWD/gpu-results" ;;
+run) run "$here" "$PWD/gpu-results" "${@:2}" ;;
 *) sed -n '2,/^set/s/^# \{0,1\}//p' "$0"; exit 2 ;;
 esac

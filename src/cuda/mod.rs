@@ -52,7 +52,7 @@ pub use runtime::graph::{Capture, CapturedGraph};
 pub use runtime::kernel::{Call, Kernel};
 pub(crate) use runtime::launch::Source;
 pub(crate) use runtime::memory::Block;
-pub use runtime::memory::{CudaPoolStats, pool_stats, release_free_memory};
+pub use runtime::memory::{CudaPoolStats, pool_stats, release_free_memory, reset_peak};
 pub(crate) use runtime::profile::Recording;
 pub use runtime::profile::{KernelTime, copy_rate, profile};
 pub(crate) use runtime::slice::{Scratch, Slice, SliceMut};

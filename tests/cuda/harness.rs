@@ -14,6 +14,9 @@ pub const ON_STAND_IN: &str = "WAVEMIX_TESTS_ON_STAND_IN";
 /// The storage types that a GPU computes with.
 pub const STORAGE: [DType; 3] = [DType::F32, DType::BF16, DType::F16];
 
+/// Set where there must be a GPU: by `benches/gpu.sh`.
+const NEED_GPU: &str = "WAVEMIX_TESTS_NEED_GPU";
+
 /// The GPU to test. On the stand-in there must be one. Where there is none, this test runs on the
 /// stand-in now, in another process, and has nothing more to do here: it fails where that fails,
 /// and says so where there is no stand-in either.
@@ -23,6 +26,7 @@ pub fn gpu() -> Option<Device> {
         Err(e) if std::env::var_os(ON_STAND_IN).is_some() => {
             panic!("the stand-in is not usable: {e}")
         }
+        Err(e) if std::env::var_os(NEED_GPU).is_some() => panic!("{NEED_GPU} is set: {e}"),
         Err(_) => {
             crate::same_on_stand_in(own_name().as_deref());
             None

@@ -105,6 +105,18 @@ fn memory_is_used_again() {
     );
 }
 
+/// Getting ready to record a step returns free memory, and the most that was in use is still known.
+#[test]
+fn a_capture_leaves_the_peak() {
+    let Some(gpu) = gpu() else { return };
+    const BYTES: usize = 4 << 22;
+    drop(Tensor::full_on(gpu, [BYTES / 4], 1.0, DType::F32).unwrap());
+    let before = cuda::pool_stats(0).unwrap().peak_bytes;
+    drop(cuda::Capture::new(0).unwrap());
+    let after = cuda::pool_stats(0).unwrap();
+    assert!(after.peak_bytes >= before && before >= BYTES, "{before}");
+}
+
 #[test]
 fn a_full_memory_says_what_holds_it() {
     let Some(gpu) = gpu() else { return };

@@ -53,17 +53,23 @@ pub fn pool_stats(ordinal: usize) -> Result<CudaPoolStats> {
     })
 }
 
-/// Returns all free blocks of a device to its driver, and resets the peak.
+/// Returns all free blocks of a device to its driver. The counters' peak stays: see
+/// [`reset_peak`].
 ///
 /// # Errors
 /// Where the device cannot be used, or work that was launched earlier failed.
 pub fn release_free_memory(ordinal: usize) -> Result<()> {
     let gpu = gpu(ordinal)?;
-    {
-        let _guard = gpu.stream_guard()?;
-        gpu.release()?;
-    }
-    let mut pool = gpu.lock_pool();
+    let _guard = gpu.stream_guard()?;
+    gpu.release()
+}
+
+/// Counts the peak of a device's pool anew, from the bytes that are in use now.
+///
+/// # Errors
+/// Where the device cannot be used.
+pub fn reset_peak(ordinal: usize) -> Result<()> {
+    let mut pool = gpu(ordinal)?.lock_pool();
     pool.peak = pool.live;
     Ok(())
 }
