@@ -436,8 +436,8 @@ fn sixteen_bits_keep_half_the_bytes() {
         drop(y);
         bytes
     };
-    // But for mean and variance of BatchNorm's 8 channels, which are f32 in both.
-    let statistics = 2 * 8 * 4;
+    // But for mean, variance and gamma of BatchNorm's 8 channels, which are f32 in both.
+    let statistics = 3 * 8 * 4;
     assert_eq!(
         kept(Precision::F32) - statistics,
         2 * (kept(Precision::Bf16) - statistics)
