@@ -376,6 +376,30 @@ fn product_rate(ordinal: usize, precision: Precision) -> Result<f64> {
     Ok(times[0].flops as f64 / times[0].seconds)
 }
 
+/// The times of each kernel in so many training steps, profiled one at a time; the longest first.
+fn kernel_times(load: &mut Load, ordinal: usize, steps: usize) -> Result<Vec<KernelTime>> {
+    // Not recorded, as what is replayed as a whole cannot be looked into.
+    let rng = Rng::new(2);
+    load.work(&rng)?;
+    load.work(&rng)?;
+    let mut sums: Vec<KernelTime> = Vec::new();
+    for _ in 0..steps {
+        for time in cuda::profile(ordinal, || load.work(&rng))?.1 {
+            match sums.iter_mut().find(|sum| sum.name == time.name) {
+                Some(sum) => {
+                    sum.launches += time.launches;
+                    sum.seconds += time.seconds;
+                    sum.bytes += time.bytes;
+                    sum.flops += time.flops;
+                }
+                None => sums.push(time),
+            }
+        }
+    }
+    sums.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
+    Ok(sums)
+}
+
 /// A line for each kernel of a training step: its time, what it achieves, and the share of its
 /// limit, which is the memory or the arithmetic, whichever takes longer at the rates measured here
 /// and now: for our kernels that of the instruction they use, for cuBLAS what it reaches at best.
@@ -388,25 +412,7 @@ fn kernels(load: &mut Load, ordinal: usize) -> Result<()> {
         load.precision == Precision::Tf32,
     )?;
     let best = product_rate(ordinal, load.precision)?;
-    // Not recorded, as what is replayed as a whole cannot be looked into.
-    let rng = Rng::new(2);
-    load.work(&rng)?;
-    load.work(&rng)?;
-    // One at a time, as `profile` advises.
-    let mut sums = std::collections::BTreeMap::new();
-    for _ in 0..STEPS {
-        let (_, times) = cuda::profile(ordinal, || load.work(&rng))?;
-        for time in times {
-            let sum: &mut KernelTime = sums.entry(time.name.clone()).or_default();
-            sum.launches += time.launches;
-            sum.seconds += time.seconds;
-            sum.bytes += time.bytes;
-            sum.flops += time.flops;
-            sum.name = time.name;
-        }
-    }
-    let mut times: Vec<KernelTime> = sums.into_values().collect();
-    times.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
+    let times = kernel_times(load, ordinal, STEPS)?;
     let all: f64 = times.iter().map(|time| time.seconds).sum();
     let (batch, ms) = (load.batch(), all * 1e3 / STEPS as f64);
     writeln!(

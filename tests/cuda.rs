@@ -33,6 +33,8 @@ mod plumbing;
 mod special;
 #[path = "cuda/stand_in.rs"]
 mod stand_in;
+#[path = "cuda/tf32.rs"]
+mod tf32;
 #[path = "cuda/trainer.rs"]
 mod trainer;
 #[path = "cuda/training.rs"]

@@ -195,6 +195,9 @@ const CHOOSE: sys::cublasGemmAlgo_t = sys::cublasGemmAlgo_t::CUBLAS_GEMM_DEFAULT
 impl Call {
     /// One product. It has an entry of its own, by which cuBLAS cuts it along k where m and n alone
     /// would not fill the device: a weight gradient has few rows and columns, and k pixels.
+    ///
+    /// # Safety
+    /// The operands and C hold the matrices that the sizes describe.
     unsafe fn single(&self, handle: cublasHandle_t) -> std::result::Result<(), CublasError> {
         let ([m, n, k], [a, b], (c, kind)) = (self.sizes, &self.operands, self.c);
         // SAFETY: the caller's; the factors are statics.
@@ -224,6 +227,9 @@ impl Call {
     }
 
     /// One for each pair of the batch.
+    ///
+    /// # Safety
+    /// The operands and C hold the matrices that the sizes and steps describe.
     unsafe fn batched(
         &self,
         handle: cublasHandle_t,
