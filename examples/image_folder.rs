@@ -1,7 +1,7 @@
 //! Own pictures: a folder of PNG or JPEG files for each class, resized, mirrored and moved at
-//! random, and a WaveMix model that learns to tell them apart. It prints a line an epoch and where the
-//! weights are. `cargo run --release --example train -- --data FOLDER` does the same by flags, and
-//! holds out pictures for a test; this is the code to change.
+//! random, and a WaveMix model that learns to tell them apart. It prints a line an epoch and where
+//! the weights are. `cargo run --release --example train -- --data FOLDER` does the same by flags,
+//! and holds out pictures for a test; this is the code to change.
 //!
 //! `cargo run --release --example image_folder -- FOLDER [EPOCHS]`
 

@@ -28,13 +28,13 @@ template <class T> DEVICE void transpose(const T* x, T* y, int batch, int rows, 
     for (i64 b = blockIdx.z; b < batch; b += gridDim.z) {
         const T* from = x + b * rows * columns;
         T* to = y + b * rows * columns;
-        for (i64 top = blockIdx.y * 32ll; top < rows; top += gridDim.y * 32ll) {
+        for (u32 top = blockIdx.y * 32; top < (u32)rows; top += gridDim.y * 32) {
             for (int j = threadIdx.y; j < 32; j += 8) {
-                if (top + j < rows && left + i < columns) square[j][i] = from[(top + j) * columns + left + i];
+                if (top + j < (u32)rows && left + i < columns) square[j][i] = from[(i64)(top + j) * columns + left + i];
             }
             __syncthreads();
             for (int j = threadIdx.y; j < 32; j += 8) {
-                if (left + j < columns && top + i < rows) to[(i64)(left + j) * rows + top + i] = square[i][j];
+                if (left + j < columns && top + i < (u32)rows) to[(i64)(left + j) * rows + top + i] = square[i][j];
             }
             __syncthreads();
         }
