@@ -2,7 +2,7 @@
 //! run out of memory.
 //!
 //! A new target is a function and a line in [`TARGETS`] here, and the same two lines as its
-//! siblings in `fuzz/fuzz_targets`. `tests/fuzz_corpus.rs` replays `fuzz/corpus/<name>` through it
+//! siblings in `fuzz/fuzz_targets`. `tests/fuzz_corpus.rs` replays `tests/seeds/<name>` through it
 //! on stable Rust.
 
 mod convolution;

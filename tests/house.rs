@@ -213,6 +213,23 @@ fn files_are_short() {
     println!("src + kernels + tests: {total} lines");
 }
 
+#[test]
+fn every_fuzz_target_has_a_fuzzer_and_seeds_and_no_fuzzer_is_left_out() {
+    let targets = wavemix::fuzzing::TARGETS.iter();
+    let names: BTreeSet<String> = targets.map(|(name, _)| name.to_string()).collect();
+    let seeds = fs::read_dir(root().join("tests/seeds")).unwrap();
+    let seeds = seeds.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    assert_eq!(names, seeds.collect());
+    assert_eq!(names, stems("fuzz/fuzz_targets", "rs"));
+    let manifest = fs::read_to_string(root().join("fuzz/Cargo.toml")).unwrap();
+    for name in names {
+        assert!(
+            manifest.contains(&format!("path = \"fuzz_targets/{name}.rs\"")),
+            "fuzz/Cargo.toml lacks {name}"
+        );
+    }
+}
+
 /// `println!` and its kin panic where a pipe is closed or a disk is full; `console` does not.
 #[test]
 fn nothing_is_printed_by_macros_that_panic() {

@@ -21,7 +21,7 @@ mod pickles;
 mod tiny_imagenet;
 
 /// A JPEG of 9 rows and 12 columns, grey.
-const JPEG: &[u8] = include_bytes!("../fuzz/corpus/jpeg/grey");
+const JPEG: &[u8] = include_bytes!("seeds/jpeg/grey");
 
 fn message<T>(result: Result<T, Error>) -> String {
     result.err().map_or("no error".into(), |e| e.to_string())

@@ -8,8 +8,8 @@ use wavemix::data::{stl10, svhn};
 
 /// Files that scipy 1.17's `savemat` wrote. Pixel (row r, column c) of channel h of image n is
 /// 2 r + 4 c + 16 h + 50 n, wrapped; the first has labels 10 and 3 as bytes, the second a double 7.
-const COMPRESSED: &[u8] = include_bytes!("../../fuzz/corpus/svhn/compressed");
-const PLAIN: &[u8] = include_bytes!("../../fuzz/corpus/svhn/plain");
+const COMPRESSED: &[u8] = include_bytes!("../seeds/svhn/compressed");
+const PLAIN: &[u8] = include_bytes!("../seeds/svhn/plain");
 
 fn read(bytes: &[u8]) -> Result<(Vec<u8>, Vec<i64>), Error> {
     let (mut pixels, mut labels) = (Vec::new(), Vec::new());

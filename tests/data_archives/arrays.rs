@@ -5,9 +5,9 @@ use wavemix::data::{ImageArrays, ImageSet, read_arrays};
 
 /// Written by NumPy 1.26: arrays of the bytes 0..24 as two images of 3 x 4, and of 0..18 as two of 3 x
 /// 3 that are flat.
-const MEDMNIST: &[u8] = include_bytes!("../../fuzz/corpus/npz/medmnist");
-const KERAS: &[u8] = include_bytes!("../../fuzz/corpus/npz/keras");
-const QUICKDRAW: &[u8] = include_bytes!("../../fuzz/corpus/npz/quickdraw");
+const MEDMNIST: &[u8] = include_bytes!("../seeds/npz/medmnist");
+const KERAS: &[u8] = include_bytes!("../seeds/npz/keras");
+const QUICKDRAW: &[u8] = include_bytes!("../seeds/npz/quickdraw");
 
 fn npy(dtype: &str, shape: &str, values: &[u8]) -> Vec<u8> {
     let text = format!("{{'descr': '{dtype}', 'fortran_order': False, 'shape': {shape}, }}");

@@ -6,29 +6,20 @@ use super::*;
 
 /// Pickles by NumPy 1.26 and 2: 32 bytes from 200 on in two rows, labels 7 and 1000.
 const SEEDS: [(&str, &[u8]); 6] = [
-    (
-        "protocol2",
-        include_bytes!("../../fuzz/corpus/pickle/protocol2"),
-    ),
+    ("protocol2", include_bytes!("../seeds/pickle/protocol2")),
     (
         "protocol2_python2",
-        include_bytes!("../../fuzz/corpus/pickle/protocol2_python2"),
+        include_bytes!("../seeds/pickle/protocol2_python2"),
     ),
-    (
-        "protocol3",
-        include_bytes!("../../fuzz/corpus/pickle/protocol3"),
-    ),
-    (
-        "protocol4",
-        include_bytes!("../../fuzz/corpus/pickle/protocol4"),
-    ),
+    ("protocol3", include_bytes!("../seeds/pickle/protocol3")),
+    ("protocol4", include_bytes!("../seeds/pickle/protocol4")),
     (
         "protocol4_numpy2",
-        include_bytes!("../../fuzz/corpus/pickle/protocol4_numpy2"),
+        include_bytes!("../seeds/pickle/protocol4_numpy2"),
     ),
     (
         "labels_array",
-        include_bytes!("../../fuzz/corpus/pickle/labels_array"),
+        include_bytes!("../seeds/pickle/labels_array"),
     ),
 ];
 
