@@ -255,6 +255,23 @@ fn documents_name_files_that_exist() {
     assert!(seen > 30, "{seen} names were found");
 }
 
+/// The README's badges are made of the manifest's words.
+#[test]
+fn badges_say_what_the_manifest_says() {
+    let (manifest, readme) = (text("Cargo.toml"), text("README.md"));
+    for (label, key, more) in [
+        ("licence", "license", ""),
+        ("Rust", "rust-version", " or newer"),
+    ] {
+        let value = between(&manifest, "Cargo.toml", &format!("\n{key} = \""), "\"");
+        let value = format!("{value}{more}")
+            .replace('-', "--")
+            .replace(' ', "%20");
+        let badge = format!("https://img.shields.io/badge/{label}-{value}-blue");
+        assert!(readme.contains(&badge), "README.md lacks the badge {badge}");
+    }
+}
+
 /// The page of the ops lists each, as a link, with PyTorch's name for it.
 #[test]
 fn every_op_is_in_the_table_of_the_ops() {
