@@ -69,17 +69,8 @@ impl Watcher for Clock {
             flops,
             (read + written) as f64,
         );
-        // The products of a fused op were reported by the convolution inside of it; its backward
-        // makes them twice.
-        let inside = self
-            .forward
-            .get(&("conv2d", event.scope.clone()))
-            .filter(|_| flops == 0.0)
-            .map_or(0.0, |conv| conv.0);
-        self.forward.insert(
-            (event.op, event.scope),
-            (flops + inside, (saved + written) as f64),
-        );
+        self.forward
+            .insert((event.op, event.scope), (flops, (saved + written) as f64));
     }
 
     fn backward(&mut self, op: &'static str, scope: String, gradients: &[Option<Tensor>]) {

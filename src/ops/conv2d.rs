@@ -37,6 +37,34 @@ mod cuda {
 /// yourself, by [`Var::permute`].
 #[track_caller]
 pub fn conv2d(x: &Var, weight: &Var, bias: Option<&Var>, window: Window) -> Result<Var> {
+    let (y, geometry) = convolved(x, weight, bias, window)?;
+    let op = Op::with_flops("conv2d", geometry.flops()).with_attributes(attributes(weight, window));
+    let mut inputs = vec![x, weight];
+    inputs.extend(bias);
+    Ok(Var::record(op, &inputs, y, || Conv2d {
+        geometry,
+        x: x.value().clone(),
+        weight: weight.value().clone(),
+        tf32: x.tf32() || weight.tf32(),
+    }))
+}
+
+/// What watchers are told of a convolution by this weight.
+pub(super) fn attributes(weight: &Var, window: Window) -> Attributes<'static> {
+    Attributes::Window([weight.shape()[1], weight.shape()[2]], window)
+}
+
+/// The value of [`conv2d`], of which no watcher is told, and what its loops run over.
+///
+/// # Errors
+/// Those of [`conv2d`].
+#[track_caller]
+pub(super) fn convolved(
+    x: &Var,
+    weight: &Var,
+    bias: Option<&Var>,
+    window: Window,
+) -> Result<(Tensor, Geometry)> {
     crate::ops::same_float("conv2d", ("x", x.value()), ("weight", weight.value()))?;
     let &[n, h, w, c_in] = &x.shape()[..] else {
         return Err(Error::operand("conv2d", "x", "[n, h, w, c_in]", x.shape()));
@@ -82,16 +110,7 @@ pub fn conv2d(x: &Var, weight: &Var, bias: Option<&Var>, window: Window) -> Resu
         on_device!("conv2d", from in [f32, f64, bf16] => shape;
             forward(&geometry, @from, @w, ?b, +tf32))?
     };
-    let op = Op::with_flops("conv2d", geometry.flops())
-        .with_attributes(Attributes::Window([kh, kw], window));
-    let mut inputs = vec![x, weight];
-    inputs.extend(bias);
-    Ok(Var::record(op, &inputs, y, || Conv2d {
-        geometry,
-        x: x.value().clone(),
-        weight: weight.value().clone(),
-        tf32,
-    }))
+    Ok((y, geometry))
 }
 
 /// The sum of no products, with c_in = 0: the bias at each pixel, or zeros. kh and kw may be huge

@@ -1,5 +1,5 @@
 use proptest::prelude::*;
-use wavemix::autograd::trace::{Event, Watcher, watch};
+use wavemix::autograd::trace::{Attributes, Event, Watcher, watch};
 use wavemix::gradcheck::gradcheck;
 use wavemix::ops::{Dropout, gelu_dropout_conv2d};
 use wavemix::{DType, Rng, Shape, Tensor, Var, Window};
@@ -86,23 +86,39 @@ proptest! {
     }
 }
 
-/// The operations of what is recorded.
-struct Flops(u64);
+/// What is told of each op: its name, its operations, whether it says which window it was given.
+#[derive(Default)]
+struct Told(Vec<(&'static str, u64, bool)>);
 
-impl Watcher for Flops {
+impl Watcher for Told {
     fn forward(&mut self, event: Event<'_>) {
-        self.0 += if event.recorded { event.flops } else { 0 };
+        let window = matches!(event.attributes, Attributes::Window(..));
+        self.0.push((event.op, event.flops, window));
     }
 }
 
+/// Recorded or not, with dropout and without. Its parts are told too, without the products: whoever
+/// adds up what all ops tell counts these once.
 #[test]
-fn the_fused_convolution_counts_its_products() {
-    let x = Var::leaf(Tensor::ones([2, 4, 5, 3], DType::F32));
-    let weight = Var::from(Tensor::ones([7, 1, 1, 3], DType::F32));
-    let none = Dropout { p: 0.0, rng: None };
-    let (Flops(counted), y) = watch(Flops(0), || {
-        gelu_dropout_conv2d(&x, &weight, None, Window::default(), none)
-    });
-    assert_eq!(y.unwrap().shape()[..], [2, 4, 5, 7]);
-    assert_eq!(counted, 2 * (2 * 4 * 5) * 3 * 7);
+fn the_fused_convolution_counts_its_products_once() {
+    let (rng, x) = (Rng::new(3), Tensor::ones([2, 4, 5, 3], DType::F32));
+    let weight = Var::from(Tensor::ones([7, 2, 2, 3], DType::F32));
+    let flops = 2 * (2 * 3 * 4) * (2 * 2 * 3) * 7;
+    for (x, rng, first) in [
+        (Var::leaf(x.clone()), None, "gelu"),
+        (Var::leaf(x.clone()), Some(&rng), "gelu_dropout"),
+        (Var::from(x), Some(&rng), "gelu_dropout"),
+    ] {
+        let dropout = Dropout { p: 0.25, rng };
+        let (Told(told), y) = watch(Told::default(), || {
+            gelu_dropout_conv2d(&x, &weight, None, Window::default(), dropout)
+        });
+        assert_eq!(y.unwrap().shape()[..], [2, 3, 4, 7]);
+        let want = [
+            (first, 0, false),
+            ("gelu_dropout_conv2d", flops, false),
+            ("conv2d", 0, true),
+        ];
+        assert_eq!(told, want);
+    }
 }
