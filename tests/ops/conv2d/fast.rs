@@ -5,7 +5,7 @@ use super::*;
 /// f32 takes fewer multiplications than the definition has; f64, on the same numbers, never does.
 /// Both directions, all gradients, odd sizes, more and fewer images than a task takes, channels
 /// that fill no whole panel, and so few that they stay in registers. (`src/cpu/conv/tests.rs`
-/// checks that Winograd's algorithm is chosen for such layers.)
+/// checks that Winograd's algorithm is chosen for such layers, and its errors in the mean.)
 #[test]
 fn fewer_multiplications_give_the_same() {
     let (same, half) = (same(), half());

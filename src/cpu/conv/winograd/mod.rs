@@ -41,7 +41,8 @@
 //! one rounding, a filter transform two and an output transform two, and no factor is large.
 //! Results are about as exact as plain sums: for operands of variance 1 `tests/ops/conv2d/fast.rs`
 //! holds each within 2 eps times the number of its terms of what f64 gives, as products are held
-//! in `tests/ops/matmul.rs`. Larger tiles, such as F(4, 3), have coefficients up to 8 and are less
+//! in `tests/ops/matmul.rs`, and `cpu/conv/tests.rs` derives from the coefficients what the errors
+//! may be in the mean. Larger tiles, such as F(4, 3), have coefficients up to 8 and are less
 //! exact.
 //!
 //! A strided convolution is split into components of stride 1 ([`components`]), a transposed one by
