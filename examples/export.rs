@@ -7,7 +7,8 @@
 //! The file takes batches of any length, of images of any size where the model does: f32 `[batch,
 //! channels, height, width]`, normalised as in training. With `--with-preprocessing` it takes bytes
 //! `[batch, height, width, channels]`, and answers with probabilities of the classes. Their names,
-//! the images' statistics and the model's configuration are in its metadata.
+//! the images' statistics and the model's configuration are in its metadata. Pictures of another size
+//! are not resized by the file: what training did to them, its metadata has as `images.preparation`.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -15,6 +16,7 @@ use std::process::ExitCode;
 use clap::{Arg, ArgAction, Command, value_parser};
 use wavemix::Result;
 use wavemix::console::{Stdout, exit_status, quoted};
+use wavemix::data::Preparation;
 use wavemix::io::atomic::write_atomic;
 use wavemix::models::Saved;
 
@@ -62,6 +64,13 @@ fn export() -> Result<()> {
         "{}: {model}, {megabytes:.2} MB, {nodes} nodes of version {opset}\n  in: {input}\n  out: {output}",
         quoted(&file)
     )?;
+    if let Some(Preparation::CentreCrop(shorter)) = saved.card.preparation {
+        let size = saved.model.config().size;
+        writeln!(
+            Stdout,
+            "in training the shorter side of pictures was made {shorter} pixels long, and {size}x{size} cut out of the centre"
+        )?;
+    }
     match exported.fixed {
         Some(why) => writeln!(Stdout, "images have one size: {why}"),
         None => Ok(()),

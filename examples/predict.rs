@@ -6,9 +6,9 @@
 //!
 //! PNG and JPEG images are made grey or coloured as the model needs, and resized to its size; transparent
 //! parts become paper under dark ink, and black around bright writing. As in the MNIST family,
-//! writing is expected bright on dark; `--invert` turns ink on paper over. A model that was trained by
-//! `train` on a folder gets pictures as there, as whole squares (also where it was trained with
-//! `--resize`).
+//! writing is expected bright on dark; `--invert` turns ink on paper over. A model that was trained on
+//! pictures of any size gets others as it got those, which its file says: stretched, or cut out of the
+//! centre where it was trained with `--resize`.
 //!
 //! Of an IDX file the first `--count` images are read. EMNIST's files keep images column by column:
 //! files named `emnist-*` are read so, files named as MNIST's row by row, and all others as those
@@ -70,13 +70,7 @@ fn predict() -> Result<()> {
 
 /// `A 97.1 %, R 1.2 %, ...`
 fn top_five(saved: &Saved, picture: Picture) -> Result<String> {
-    let config = saved.model.config();
-    let size = [config.size, config.size];
-    // A model of no published set was trained on somebody's pictures, made smaller by `resized`.
-    let own = saved.card.data_set.is_empty();
-    let picture = if own { picture.resized(size)? } else { picture };
-    let image = picture.to_tensor(size, config.channels, &saved.card.mean, &saved.card.std)?;
-    let probabilities = saved.probabilities(&image)?;
+    let probabilities = saved.probabilities(&saved.image(picture)?)?;
     let (probabilities, classes) = probabilities.topk(5.min(probabilities.shape()[1]))?;
     let name = |class: i64| {
         saved.card.classes.get(class as usize).cloned().unwrap_or_else(|| class.to_string())

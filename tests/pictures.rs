@@ -12,7 +12,7 @@ use std::path::Path;
 
 use files::*;
 use png::{BitDepth, ColorType};
-use wavemix::data::{Picture, Source, Split, read_pictures, transposed_by_name};
+use wavemix::data::{Picture, Preparation, Source, Split, read_pictures, transposed_by_name};
 use wavemix::io::weights;
 use wavemix::models::{Config, ImageMeta, Saved, Task};
 use wavemix::{DType, Rng};
@@ -355,6 +355,7 @@ fn a_weight_file_knows_what_its_model_was_trained_on() {
         trained_on: "EMNIST letters, training".into(),
         data_set: "emnist-letters".into(),
         transposed: true,
+        preparation: Some(Preparation::CentreCrop(32)),
     };
     weights::save(&path, &params, &card.to_metadata(&config)).unwrap();
     assert_eq!(Saved::load(&path, None).unwrap().card, card);
@@ -369,6 +370,14 @@ fn a_weight_file_knows_what_its_model_was_trained_on() {
         (
             r#"{"transposed": "yes"}"#,
             "`transposed` is neither true nor false",
+        ),
+        (
+            r#"{"preparation": "torn"}"#,
+            "`preparation` is \"torn\", which is unknown",
+        ),
+        (
+            r#"{"preparation": {"shorter_side": 27}}"#,
+            "28x28 pixels cannot be cut out of a picture whose shorter side has 27",
         ),
     ] {
         let mut wrong = metadata.clone();
@@ -387,7 +396,61 @@ fn a_weight_file_knows_what_its_model_was_trained_on() {
         trained_on: String::new(),
         data_set: String::new(),
         transposed: false,
+        preparation: None,
         ..card
     };
     assert_eq!(Saved::load(&path, None).unwrap().card, old);
+}
+
+/// A picture is given to a model as training gave it others, as the weight file says; where that is
+/// of an earlier version, as then.
+#[test]
+fn pictures_are_prepared_as_in_training() {
+    let config = Config {
+        channels: 3,
+        size: 4,
+        task: Task::Classify { classes: 2 },
+        ..Config::parse("WaveMixLite-8/1").unwrap()
+    };
+    let picture = Picture {
+        name: "wide".into(),
+        size: [6, 11, 3],
+        pixels: (0..6 * 11 * 3).map(|i| (i * 37 % 251) as u8).collect(),
+    };
+    let image = |preparation, data_set: &str| {
+        let params = config.build(DType::F32, &Rng::new(0)).unwrap().1;
+        let card = ImageMeta {
+            mean: vec![0.25],
+            std: vec![0.5],
+            data_set: data_set.into(),
+            preparation,
+            ..ImageMeta::default()
+        };
+        let metadata = card.to_metadata(&config);
+        let folder = Folder::new("prepared");
+        let path = folder.path().join("model.safetensors");
+        weights::save(&path, &params, &metadata).unwrap();
+        let saved = Saved::load(&path, None).unwrap();
+        saved.image(picture.clone()).unwrap().to_vec::<f32>()
+    };
+    let made = |how: Option<Preparation>| {
+        let picture = picture.clone();
+        let picture = how.map_or(Ok(picture.clone()), |how| picture.prepared(how, [4, 4]));
+        let tensor = picture.unwrap().to_tensor([4, 4], 3, &[0.25], &[0.5]);
+        tensor.unwrap().to_vec::<f32>().unwrap()
+    };
+    let (crop, stretched) = (Preparation::CentreCrop(5), Preparation::Stretched);
+    let all = [made(Some(crop)), made(Some(stretched)), made(None)];
+    assert!(all[0] != all[1] && all[1] != all[2] && all[0] != all[2]);
+    for (preparation, data_set, want) in [
+        (Some(crop), "", 0),
+        (Some(stretched), "", 1),
+        (None, "", 1),
+        (Some(crop), "places365", 0),
+        (Some(stretched), "places365", 1),
+        (None, "emnist-letters", 2),
+    ] {
+        let got = image(preparation, data_set).unwrap();
+        assert!(got == all[want], "{preparation:?} {data_set}");
+    }
 }

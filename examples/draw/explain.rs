@@ -71,8 +71,7 @@ impl Reader {
 
     /// The image as the model takes it, `[1, size, size, channels]`: as `predict` gives pictures.
     fn input(&self, prepared: &Prepared) -> Result<Tensor> {
-        let (config, card) = (self.saved.model.config(), &self.saved.card);
-        prepared.image.to_tensor([config.size; 2], config.channels, &card.mean, &card.std)
+        self.saved.image(prepared.image.clone())
     }
 
     /// The five likeliest classes and their probabilities.

@@ -52,7 +52,7 @@ impl Run {
             std: data.std.clone(),
             trained_on: "built-in glyphs, framed as MNIST".into(),
             data_set: Source::Emnist(Split::Balanced).to_string(),
-            transposed: false,
+            ..ImageMeta::default()
         };
         let config = models::Config {
             channels: 1,

@@ -226,6 +226,7 @@ impl Pictures {
             mean: mean.clone(),
             std: std.clone(),
             trained_on: train.folder.name().to_owned(),
+            preparation: train.folder.preparation(),
             ..ImageMeta::default()
         };
         let data = Data {

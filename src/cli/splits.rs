@@ -31,6 +31,7 @@ pub(super) fn load(
         trained_on: train.name.clone(),
         data_set: source.to_string(),
         transposed: source.is_transposed(),
+        preparation: None,
     };
     let data = Data {
         train: loader(train)?.with_augment(augment(settings)),
@@ -111,6 +112,7 @@ pub(super) fn load_on_demand(
         trained_on: sets.train.name().to_owned(),
         data_set: source.to_string(),
         transposed: false,
+        preparation: sets.train.preparation(),
     };
     let validation = match held_out.is_empty() {
         true => None,

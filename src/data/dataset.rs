@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::preparation::Preparation;
 use crate::{DType, Device, Error, Result, Shape, Tensor};
 
 /// One sample: what a model is given, and what it should answer.
@@ -95,6 +96,12 @@ pub trait Dataset: Send + Sync {
         None
     }
 
+    /// How its images are made of pictures of any size, where they are: weight files say it, so that
+    /// other pictures are read likewise.
+    fn preparation(&self) -> Option<Preparation> {
+        None
+    }
+
     /// What it is, in one line, so that a run that goes on can tell whether it goes on with the
     /// same samples. Unless you write one, it knows the name and the number of samples alone.
     fn fingerprint(&self) -> String {
@@ -129,6 +136,10 @@ impl<D: Dataset + ?Sized> Dataset for Arc<D> {
 
     fn ignore_index(&self) -> Option<i64> {
         (**self).ignore_index()
+    }
+
+    fn preparation(&self) -> Option<Preparation> {
+        (**self).preparation()
     }
 
     fn fingerprint(&self) -> String {

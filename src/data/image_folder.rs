@@ -8,6 +8,7 @@ use rayon::prelude::*;
 use super::dataset::{Dataset, Sample, hash, hash_contents};
 use super::picture::picture;
 use super::place::is_folder;
+use super::preparation::Preparation;
 use super::resize::check_size;
 use crate::{Error, Result, Tensor};
 
@@ -33,8 +34,7 @@ use crate::{Error, Result, Tensor};
 pub struct ImageFolder {
     name: String,
     size: [usize; 2],
-    /// What the shorter side is made before the centre is cut out; `None` stretches both.
-    shorter: Option<usize>,
+    preparation: Preparation,
     classes: Vec<String>,
     /// Each picture's file and class.
     files: Vec<(PathBuf, i64)>,
@@ -89,7 +89,7 @@ impl ImageFolder {
         Ok(ImageFolder {
             name: folder.display().to_string(),
             size,
-            shorter: None,
+            preparation: Preparation::Stretched,
             classes,
             files,
             pixels: None,
@@ -102,14 +102,9 @@ impl ImageFolder {
     /// # Errors
     /// A side that is shorter than what is cut out, or makes a picture of more than 2^26 pixels.
     pub fn with_centre_crop(mut self, shorter: usize) -> Result<ImageFolder> {
-        let [h, w] = self.size;
-        if shorter < h.max(w) {
-            return Err(Error::Argument(format!(
-                "{h}x{w} pixels cannot be cut out of a picture whose shorter side has {shorter}"
-            )));
-        }
-        check_size([shorter; 2])?;
-        (self.shorter, self.pixels) = (Some(shorter), None);
+        let preparation = Preparation::CentreCrop(shorter);
+        preparation.check(self.size)?;
+        (self.preparation, self.pixels) = (preparation, None);
         Ok(self)
     }
 
@@ -157,11 +152,7 @@ impl ImageFolder {
     /// A picture as it is given: bytes `[height, width, 3]`.
     fn read(&self, path: &Path) -> Result<Tensor> {
         let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
-        let picture = picture(path, &bytes)?;
-        match self.shorter {
-            Some(shorter) => picture.into_centre(shorter, self.size),
-            None => picture.into_rgb(self.size),
-        }
+        picture(path, &bytes)?.made(self.preparation, self.size)
     }
 
     /// The file of each picture, with its class, by their numbers.
@@ -229,6 +220,10 @@ impl Dataset for ImageFolder {
         &self.classes
     }
 
+    fn preparation(&self) -> Option<Preparation> {
+        Some(self.preparation)
+    }
+
     /// The number of pictures, a hash of their names, lengths and classes, and one of some of the
     /// files.
     fn fingerprint(&self) -> String {
@@ -244,9 +239,10 @@ impl Dataset for ImageFolder {
             let path = &self.files[i].0;
             std::fs::read(path).map_err(Error::io("read", path))
         });
-        let cut = self
-            .shorter
-            .map_or(String::new(), |shorter| format!(" of {shorter}"));
+        let cut = match self.preparation {
+            Preparation::Stretched => String::new(),
+            Preparation::CentreCrop(shorter) => format!(" of {shorter}"),
+        };
         format!(
             "{n} pictures of {classes} classes as {h}x{w}{cut}, files {:016x}, contents {contents:016x}",
             hash(words)

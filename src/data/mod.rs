@@ -44,6 +44,7 @@ mod place;
 mod planes;
 #[cfg(feature = "pictures")]
 mod png;
+mod preparation;
 mod remotes;
 mod resize;
 mod sets;
@@ -72,6 +73,7 @@ pub use picture::{Picture, read_pictures, transposed_by_name};
 pub use place::Place;
 #[cfg(feature = "cli")]
 pub(crate) use place::is_folder;
+pub use preparation::Preparation;
 pub use remotes::Remote;
 pub use source::{Part, Source, default_folder, default_folder_from};
 pub use subset::{Subset, random_split};

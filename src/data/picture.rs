@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::data::idx;
+use crate::data::preparation::Preparation;
 use crate::data::resize::{check_size, resize};
 #[cfg(feature = "pictures")]
 use crate::data::{jpeg, png};
@@ -160,8 +161,7 @@ impl Picture {
     ///
     /// # Errors
     /// As for [`Picture::into_rgb`].
-    #[cfg(feature = "pictures")]
-    pub(super) fn into_centre(self, shorter: usize, [to_h, to_w]: [usize; 2]) -> Result<Tensor> {
+    fn into_centre(self, shorter: usize, [to_h, to_w]: [usize; 2]) -> Result<Tensor> {
         let ([h, w, _], name) = (self.size, self.name.clone());
         // As torchvision rounds: toward 0.
         let longer = shorter.saturating_mul(h.max(w)) / h.min(w).max(1);
@@ -181,16 +181,28 @@ impl Picture {
         Tensor::from_vec(centre.collect(), [to_h, to_w, 3])
     }
 
-    /// With this many rows and columns, as [`ImageFolder`](crate::data::ImageFolder) gives it: what
-    /// was trained on such pictures reads others best when they are made smaller in the same way.
+    /// As red, green and blue of this many rows and columns: bytes `[h, w, 3]`, made so.
     ///
     /// # Errors
-    /// A size of 0 or of more than 2^26 pixels; a picture without pixels; one that does not fit in
-    /// memory on its way to that size.
-    pub fn resized(self, to: [usize; 2]) -> Result<Picture> {
-        check_size(to)?;
+    /// As for [`Picture::into_rgb`]; pictures that become too large on the way.
+    pub(super) fn made(self, how: Preparation, to: [usize; 2]) -> Result<Tensor> {
+        match how {
+            Preparation::Stretched => self.into_rgb(to),
+            Preparation::CentreCrop(shorter) => self.into_centre(shorter, to),
+        }
+    }
+
+    /// In colour, with this many rows and columns, as [`ImageFolder`](crate::data::ImageFolder)
+    /// gives it: what was trained on such pictures reads others best when they are made smaller in
+    /// the same way.
+    ///
+    /// # Errors
+    /// A size of 0 or of more than 2^26 pixels; a shorter side that is less than the image's longer
+    /// one; a picture without pixels; one that does not fit in memory on its way to that size.
+    pub fn prepared(self, how: Preparation, to: [usize; 2]) -> Result<Picture> {
+        how.check(to)?;
         let name = self.name.clone();
-        let pixels = self.into_rgb(to)?.to_vec()?;
+        let pixels = self.made(how, to)?.to_vec()?;
         let size = [to[0], to[1], 3];
         Ok(Picture { name, size, pixels })
     }

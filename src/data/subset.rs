@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::dataset::{Dataset, Sample, hash};
+use super::preparation::Preparation;
 use crate::{Error, Result, Rng};
 
 /// Some samples of a data set, in an order of their own.
@@ -49,6 +50,10 @@ impl Dataset for Subset {
 
     fn ignore_index(&self) -> Option<i64> {
         self.data.ignore_index()
+    }
+
+    fn preparation(&self) -> Option<Preparation> {
+        self.data.preparation()
     }
 
     /// That of the whole set, and which samples these are.

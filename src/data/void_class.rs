@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::dataset::{Dataset, Sample};
+use super::preparation::Preparation;
 use crate::{DType, Result, Tensor};
 
 /// A data set of label maps whose ignored pixels are a class of their own, number 0 and called
@@ -57,6 +58,10 @@ impl Dataset for VoidClass {
 
     fn ignore_index(&self) -> Option<i64> {
         Some(0)
+    }
+
+    fn preparation(&self) -> Option<Preparation> {
+        self.data.preparation()
     }
 
     fn fingerprint(&self) -> String {

@@ -6,6 +6,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::autograd::trace::{Event, Watcher, watch};
+use crate::data::{Picture, Preparation};
 use crate::io::weights;
 use crate::models::{Config, Model, Task};
 use crate::tensor::memory::shapes_only;
@@ -43,15 +44,25 @@ pub struct ImageMeta {
     /// Whether IDX files of that set keep images column by column, as EMNIST's do: prediction reads
     /// others' likewise.
     pub transposed: bool,
+    /// How training made images of its pictures. Files of earlier versions do not say it, nor those of
+    /// models whose images had one size from the beginning.
+    pub preparation: Option<Preparation>,
 }
 
 impl ImageMeta {
     /// The metadata of a weight file: this and the configuration.
     pub fn to_metadata(&self, config: &Config) -> BTreeMap<String, String> {
-        let images = json!({
+        let mut images = json!({
             "classes": self.classes, "mean": self.mean, "std": self.std,
             "trained_on": self.trained_on, "data_set": self.data_set, "transposed": self.transposed,
         });
+        match self.preparation {
+            Some(Preparation::Stretched) => images["preparation"] = json!("stretched"),
+            Some(Preparation::CentreCrop(shorter)) => {
+                images["preparation"] = json!({"shorter_side": shorter});
+            }
+            None => {}
+        }
         let mut metadata = BTreeMap::new();
         metadata.insert("config".to_owned(), config.to_json().to_string());
         metadata.insert("images".to_owned(), images.to_string());
@@ -61,7 +72,6 @@ impl ImageMeta {
     /// From what [`ImageMeta::to_metadata`] wrote under `images`; empty where the file has no such
     /// entry.
     fn from_json(images: &Value, config: &Config) -> Result<ImageMeta> {
-        let wrong = |what: String| Error::Argument(format!("its metadata `images`: {what}"));
         let list = |key: &str| match &images[key] {
             Value::Null => Ok(Vec::new()),
             Value::Array(list) => Ok(list.clone()),
@@ -117,8 +127,28 @@ impl ImageMeta {
             trained_on: text("trained_on")?,
             data_set: text("data_set")?,
             transposed,
+            preparation: preparation(images, config)?,
         })
     }
+}
+
+fn wrong(what: String) -> Error {
+    Error::Argument(format!("its metadata `images`: {what}"))
+}
+
+/// The entry `preparation` of what [`ImageMeta::to_metadata`] wrote under `images`.
+fn preparation(images: &Value, config: &Config) -> Result<Option<Preparation>> {
+    let how = match &images["preparation"] {
+        Value::Null => return Ok(None),
+        Value::String(how) if how == "stretched" => Preparation::Stretched,
+        how => match how["shorter_side"].as_u64() {
+            Some(shorter) => Preparation::CentreCrop(shorter as usize),
+            None => return Err(wrong(format!("`preparation` is {how}, which is unknown"))),
+        },
+    };
+    how.check([config.size; 2])
+        .map_err(|e| wrong(e.to_string()))?;
+    Ok(Some(how))
 }
 
 impl Saved {
@@ -188,6 +218,26 @@ impl Saved {
             )));
         }
         Ok(())
+    }
+
+    /// A picture as a batch of one, f32 `[1, size, size, channels]`: made an image as training made
+    /// its own, and normalised.
+    ///
+    /// Where the file does not say how, it is [`Preparation::Stretched`] for a model of somebody's own
+    /// pictures; for one of a published set, whose images have one size, each pixel is the mean of
+    /// those that it covers.
+    ///
+    /// # Errors
+    /// Those of [`Picture::prepared`] and [`Picture::to_tensor`].
+    pub fn image(&self, picture: Picture) -> Result<Tensor> {
+        let (config, card) = (self.model.config(), &self.card);
+        let size = [config.size; 2];
+        let unsaid = card.data_set.is_empty().then_some(Preparation::Stretched);
+        let picture = match card.preparation.or(unsaid) {
+            Some(how) => picture.prepared(how, size)?,
+            None => picture,
+        };
+        picture.to_tensor(size, config.channels, &card.mean, &card.std)
     }
 
     /// The probabilities of the classes for each of these images: images `[n, h, w, channels]`,

@@ -60,6 +60,7 @@ impl Description {
             mean: mean.to_vec(),
             std: std.to_vec(),
             trained_on: train.data().name().to_owned(),
+            preparation: train.data().preparation(),
             ..ImageMeta::default()
         };
         Description::of_images(model.config(), &images)

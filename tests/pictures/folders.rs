@@ -2,7 +2,7 @@
 
 use super::*;
 use std::sync::Arc;
-use wavemix::data::{Dataset, ImageFolder, Subset, random_split};
+use wavemix::data::{Dataset, ImageFolder, Preparation, Subset, random_split};
 
 fn flat(size: [u32; 2], tone: u8) -> Vec<u8> {
     let bytes = vec![tone; (size[0] * size[1]) as usize];
@@ -339,17 +339,27 @@ fn parts_of_a_set_are_disjoint_and_drawn_at_random() {
 }
 
 #[test]
-fn a_resized_picture_is_what_the_folder_gives() {
+fn a_prepared_picture_is_what_the_folder_gives() {
     let folder = Folder::new("image-folder-resized");
     let bytes: Vec<u8> = (0..7 * 9 * 3).map(|i| (i * 37 % 251) as u8).collect();
     let (size, kind) = ([7, 9], ColorType::Rgb);
     let file = png(size, kind, BitDepth::Eight, &bytes, &[], &[]);
     let path = folder.write("cat/1.png", &file);
-    for to in [[3, 4], [12, 5]] {
+    for (how, to) in [
+        (Preparation::Stretched, [3, 4]),
+        (Preparation::Stretched, [12, 5]),
+        (Preparation::CentreCrop(6), [5, 4]),
+        (Preparation::CentreCrop(13), [13, 2]),
+    ] {
         let set = ImageFolder::new(folder.path(), to).unwrap();
+        let set = match how {
+            Preparation::CentreCrop(shorter) => set.with_centre_crop(shorter).unwrap(),
+            Preparation::Stretched => set,
+        };
+        assert_eq!(set.preparation(), Some(how));
         let want = set.sample(0).unwrap().input.to_vec::<u8>().unwrap();
         let picture = read_pictures(&path, 1, false).unwrap().remove(0);
-        let made = picture.clone().resized(to).unwrap();
+        let made = picture.clone().prepared(how, to).unwrap();
         assert_eq!((made.size, &made.pixels), ([to[0], to[1], 3], &want));
         // And a tensor of it has these bytes, while one of the picture as it was has others.
         let values = |picture: Picture| {
@@ -361,8 +371,18 @@ fn a_resized_picture_is_what_the_folder_gives() {
         assert_ne!(values(picture), want);
     }
     let picture = read_pictures(&path, 1, false).unwrap().remove(0);
-    assert_eq!(
-        message(picture.resized([0, 4])),
-        "pictures need rows and columns, not 0 x 4"
-    );
+    for (how, to, what) in [
+        (
+            Preparation::Stretched,
+            [0, 4],
+            "pictures need rows and columns, not 0 x 4",
+        ),
+        (
+            Preparation::CentreCrop(3),
+            [3, 4],
+            "3x4 pixels cannot be cut out of a picture whose shorter side has 3",
+        ),
+    ] {
+        assert_eq!(message(picture.clone().prepared(how, to)), what);
+    }
 }

@@ -1,6 +1,8 @@
 //! The example `train`: any model on a user's own pictures, in a folder for each class.
 
 use super::*;
+use wavemix::data::Preparation;
+use wavemix::models::Saved;
 
 fn train_own(folder: &Folder, flags: &[&str]) -> Command {
     let always = [
@@ -147,8 +149,11 @@ fn broken_pictures_are_listed_and_left_out_where_asked() {
     let losses = ["1000", "0"].map(|memory| {
         let own = ["--skip-broken", "--cache-memory", memory, "--out", memory];
         succeeds(&mut train_own(&folder, &[&flags[..], &own].concat()));
-        let log = folder.path().join(memory).join("best/model.safetensors");
-        fs::read(log).unwrap()
+        let weights = folder.path().join(memory).join("best/model.safetensors");
+        // `predict` cuts out what training cut out.
+        let card = Saved::load(&weights, None).unwrap().card;
+        assert_eq!(card.preparation, Some(Preparation::CentreCrop(20)));
+        fs::read(weights).unwrap()
     });
     assert!(losses[0] == losses[1]);
     let short = fails(&mut train_own(&folder, &["--resize", "15"]));

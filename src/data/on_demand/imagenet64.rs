@@ -29,6 +29,7 @@ use super::root::{OnDemand, Parts, Root};
 use crate::data::dataset::{Dataset, Sample, hash, hash_contents};
 use crate::data::picture::Picture;
 use crate::data::planes::{Order, interleave};
+use crate::data::preparation::Preparation;
 use crate::data::resize::check_size;
 use crate::{Error, Result, Tensor};
 
@@ -197,6 +198,10 @@ impl Dataset for Images {
 
     fn name(&self) -> &str {
         &self.name
+    }
+
+    fn preparation(&self) -> Option<Preparation> {
+        Some(Preparation::Stretched)
     }
 
     fn classes(&self) -> &[String] {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::store::Store;
 use crate::data::dataset::{Dataset, Sample, hash, hash_contents};
 use crate::data::picture::picture;
+use crate::data::preparation::Preparation;
 use crate::data::resize::check_size;
 use crate::{Error, Result, Tensor};
 
@@ -125,6 +126,10 @@ impl Dataset for PictureSet {
 
     fn classes(&self) -> &[String] {
         &self.classes
+    }
+
+    fn preparation(&self) -> Option<Preparation> {
+        Some(Preparation::Stretched)
     }
 
     /// The number of pictures, a hash of their names and classes, and one of some of the files.
