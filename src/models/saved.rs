@@ -44,8 +44,8 @@ pub struct ImageMeta {
     /// Whether IDX files of that set keep images column by column, as EMNIST's do: prediction reads
     /// others' likewise.
     pub transposed: bool,
-    /// How training made images of its pictures. Files of earlier versions do not say it, nor those of
-    /// models whose images had one size from the beginning.
+    /// How training made images of its pictures. Files of earlier versions do not say it, nor those
+    /// of models whose images had one size from the beginning.
     pub preparation: Option<Preparation>,
 }
 
@@ -223,8 +223,8 @@ impl Saved {
     /// A picture as a batch of one, f32 `[1, size, size, channels]`: made an image as training made
     /// its own, and normalised.
     ///
-    /// Where the file does not say how, it is [`Preparation::Stretched`] for a model of somebody's own
-    /// pictures; for one of a published set, whose images have one size, each pixel is the mean of
+    /// Where the file does not say how, it is [`Preparation::Stretched`] for a model of somebody's
+    /// own pictures; for one of a published set, whose images have one size, each pixel is the mean of
     /// those that it covers.
     ///
     /// # Errors

@@ -89,10 +89,10 @@ pub struct Dropout<'a> {
 ///
 /// The same values as [`gelu_dropout`](Var::gelu_dropout) and then
 /// [`conv2d`](crate::ops::conv2d). Composed they would keep x for the one and its GELU for the
-/// other; here the backward pass recomputes GELU, which takes far less time than the products around
-/// it. With a kernel of one pixel, the CPU recomputes it piece by piece within those products: GELU's
-/// output while it is packed, and the gradient of x while the gradient of that output is in the
-/// cache.
+/// other; here the backward pass recomputes GELU, which takes far less time than the products
+/// around it. With a kernel of one pixel, the CPU recomputes it piece by piece within those
+/// products: GELU's output while it is packed, and the gradient of x while the gradient of that
+/// output is in the cache.
 ///
 /// **Shapes**, **Errors**, **Source**: those of the parts. **Backward**: theirs, one after the
 /// other.

@@ -216,8 +216,8 @@ fn check_error(what: &str, got: &[f32], want: &[f64], amplification: f64, terms:
 /// A rounding to nearest is off by a number that is spread evenly over at most eps/2 |x| to either
 /// side, so its variance is at most x^2 eps^2 / 12. A chain of k multiply-adds whose terms have
 /// variance v rounds sums of variances v, 2 v, .. k v: together v k^2 / 2 roundings of 1. The other
-/// roundings are at most 11 v a term: 2 of the image's transform, 4 of the filter's, 1 of the product
-/// where it is rounded, 4 of the products' transform.
+/// roundings are at most 11 v a term: 2 of the image's transform, 4 of the filter's, 1 of the
+/// product where it is rounded, 4 of the products' transform.
 ///
 /// What v adds up to in a result follows from the coefficients, axis by axis, with B^T x G g, A^T:
 ///
