@@ -24,16 +24,14 @@ loaded; of PyTorch's modes the one that needs less counts.
 
 import argparse
 import json
-import os
-import platform
 import re
 import statistics
-import subprocess
 import sys
 import time
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
+from turns import HERE, LEFT_ALONE, Program, built, cpuinfo, machine, note, wait_for_quiet
+
 VARIANTS = ["package-nchw", "package-nhwc", "slices-nchw", "slices-nhwc"]
 REFERENCE = ["reference-nchw", "reference-nhwc"]
 ROWS = ["128/7:f32", "64/7:f32", "16/5:f32", "128/7:bf16"]
@@ -42,7 +40,6 @@ BASELINES = ["ResNet-18", "ResNet-50", "MobileNetV2-2.0", "ConvMixer-256/8", "2D
              "UNet-ResNet-18", "DeepLabV2", "SegFormer-B0", "SegFormer", "ConvMixer-512/16"]
 SEGMENTERS = ["UNet-ResNet-18", "DeepLabV2", "SegFormer-B0", "SegFormer", "ConvMixer-512/16"]
 OURS = "ours"
-LEFT_ALONE = 0.05
 
 
 def arguments():
@@ -74,48 +71,7 @@ def arguments():
 OPTIONS = arguments()
 
 
-def build_ours():
-    """Builds the bench `step` and finds its program."""
-    command = ["cargo", "bench", "--bench", "step", "--no-run", "--message-format=json"]
-    lines = subprocess.run(command, cwd=HERE.parent, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
-    built = [json.loads(line) for line in lines if line.startswith("{")]
-    return next(m["executable"] for m in built if m.get("target", {}).get("name") == "step" and m.get("executable"))
-
-
-STEP = build_ours()
-
-
-def processor_times(process=None):
-    """Seconds that the processors were busy for anyone but this process; None where the system does not say."""
-    try:
-        user, nice, system, _, _, irq, soft, steal = map(int, Path("/proc/stat").read_text().split("\n")[0].split()[1:9])
-        own = Path(f"/proc/{process.pid}/stat").read_text().rsplit(")", 1)[1].split()[11:13] if process else [0, 0]
-        return (user + nice + system + irq + soft + steal - int(own[0]) - int(own[1])) / os.sysconf("SC_CLK_TCK")
-    except (OSError, ValueError):
-        return None
-
-
-def share_of_others(before, after, seconds):
-    """How much of the machine they took."""
-    return 0.0 if before is None or after is None else (after - before) / (seconds * os.cpu_count())
-
-
-def wait_for_quiet():
-    """Waits until half a second passes in which the machine is left alone. False where patience ends first."""
-    end = time.monotonic() + OPTIONS.patience
-    while time.monotonic() < end:
-        before = processor_times()
-        time.sleep(0.5)
-        if share_of_others(before, processor_times(), 0.5) < LEFT_ALONE:
-            return True
-    return False
-
-
-def cpuinfo():
-    """What the system says of its first processor."""
-    text = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
-    fields = [line.split(":", 1) for line in text.split("\n\n")[0].splitlines() if ":" in line]
-    return {name.strip(): value.strip() for name, value in fields}
+STEP = built("step")
 
 
 def best_of_peer(precision):
@@ -124,7 +80,7 @@ def best_of_peer(precision):
     return "f32" if x86 and "avx512f" not in x86 else precision
 
 
-class Side:
+class Side(Program):
     """A process that trains or infers when told to."""
 
     def __init__(self, mode, variant, model, batch, precision):
@@ -138,54 +94,26 @@ class Side:
             command += ["--precision", best_of_peer(precision)]
         self.figures, self.disturbed, self.peak, self.batch = [], 0, 0, batch
         began = time.perf_counter()
-        pipe = subprocess.PIPE
-        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe if mode == OURS else None, text=True)
+        super().__init__(command, keep_errors=mode == OURS)
         self.loaded = self.read().get("peak_bytes", 0)
         ready = self.read()
         self.error, self.ready = ready.get("error"), time.perf_counter() - began
         self.parameters = ready.get("parameters")
 
-    def read(self):
-        line = self.process.stdout.readline()
-        if line:
-            return json.loads(line)
-        message = self.process.stderr.read().strip() if self.process.stderr else "it ended"
-        return {"error": message.removeprefix("error: ")}
-
-    def ask(self, what, seconds):
-        try:
-            self.process.stdin.write(f"{what} {seconds}\n")
-            self.process.stdin.flush()
-        except BrokenPipeError:
-            pass
-        return self.read()
-
     def turn(self, what, seconds):
         """One turn: the median time of its steps, and the share of the machine that others took meanwhile."""
-        self.prefer(OPTIONS.real_time and seconds > 0)
-        before, began = processor_times(self.process), time.perf_counter()
-        answer = self.ask(what, seconds)
-        self.prefer(False)
-        after, length = processor_times(self.process), time.perf_counter() - began
+        answer, others = self.watched(f"{what} {seconds}", OPTIONS.real_time and seconds > 0)
         if "times" not in answer:
             self.error = answer["error"]
             return None, 0.0
         self.peak = answer["peak_bytes"]
-        return statistics.median(answer["times"]), share_of_others(before, after, length)
-
-    def prefer(self, real_time):
-        """Lets this process's threads run before those of all other programs, or not."""
-        if not OPTIONS.real_time:
-            return
-        policy, priority = (os.SCHED_RR, 10) if real_time else (os.SCHED_OTHER, 0)
-        for thread in Path(f"/proc/{self.process.pid}/task").iterdir():
-            os.sched_setscheduler(int(thread.name), policy, os.sched_param(priority))
+        return statistics.median(answer["times"]), others
 
     def best_turn(self, what, seconds):
         """A turn that nobody disturbed, or the least disturbed of a few."""
         tries, quiet = [], True
         while not self.error and quiet and len(tries) < OPTIONS.tries and not (tries and tries[-1][1] < LEFT_ALONE):
-            quiet = OPTIONS.real_time or wait_for_quiet()
+            quiet = OPTIONS.real_time or wait_for_quiet(OPTIONS.patience)
             figure, others = self.turn(what, seconds)
             if figure:
                 tries.append((figure, others))
@@ -196,14 +124,6 @@ class Side:
 
     def rate(self):
         return self.batch / statistics.median(self.figures) if self.figures else None
-
-    def close(self):
-        self.process.stdin.close()
-        self.process.wait()
-
-
-def note(text):
-    print(text, file=sys.stderr, flush=True)
 
 
 def heats(model, batch, precision, whats):
@@ -216,7 +136,7 @@ def heats(model, batch, precision, whats):
             if side.error:
                 raise SystemExit(f"PyTorch: {side.error}")
             counts.add(side.parameters)
-            if not starts[1:] and variant not in REFERENCE and "checked" not in side.ask("check", 0):
+            if not starts[1:] and variant not in REFERENCE and "checked" not in side.ask("check 0"):
                 raise SystemExit("PyTorch's two forms of the model differ: see above")
             for what in whats:
                 if mode == "frozen" and what == "train":
@@ -287,14 +207,6 @@ def memory_cell(row):
         return "-"
     raw, above = (min(pair[i] for pair in theirs) for i in (0, 1))
     return f"{ours[0]:,.0f} / {raw:,.0f} MiB, **{ours[0] / raw:.2f}x** ({ours[1]:,.0f} / {above:,.0f}, {ours[1] / above:.2f}x)"
-
-
-def machine():
-    """Name, cores and bf16 of this machine's processor, and the versions compared."""
-    info = cpuinfo()
-    flags = info.get("flags", "").split()
-    has = ", ".join(f"{flag} {'yes' if flag in flags else 'no'}" for flag in ("avx512f", "avx512_bf16"))
-    return f"{info.get('model name') or platform.processor()}, {os.cpu_count()} cores, {has}"
 
 
 def report(rows, latency):
