@@ -12,37 +12,13 @@ use wavemix::params::{FileLayout, Init, Updates};
 use wavemix::{DType, Error, Params, Result, Rng, Tensor, Var, Window};
 
 use crate::Load;
+use crate::case::{Case, Needs, Run};
 use crate::parts::median;
 use crate::peak::Meter;
 use crate::table::{Row, Table};
 
 /// Time to spend on each op.
 const TIME: Duration = Duration::from_millis(400);
-
-/// An op with operands.
-struct Case {
-    name: String,
-    /// Floating-point operations of its products.
-    flops: f64,
-    operands: Vec<Var>,
-    run: Run,
-    backward: Needs,
-}
-
-type Run = Box<dyn Fn(&[Var]) -> Result<Var> + Sync>;
-
-/// What a backward rule reads and writes.
-#[derive(Clone, Copy)]
-enum Needs {
-    /// The operands again and dy; writes their gradients.
-    Operands,
-    /// The same, but forward and backward read all of them twice: sums over all of them come first.
-    OperandsTwice,
-    /// dy; writes the operands' gradients.
-    Dy,
-    /// Nothing: dy itself is the gradient.
-    Nothing,
-}
 
 /// All ops whose name contains `only`.
 pub fn table(load: &Load, only: &str, meter: &mut Meter) -> Result<Table> {
@@ -225,32 +201,11 @@ fn at_rates(meter: &mut Meter) {
 
 /// Median times, forward and backward in turns.
 fn time(case: &Case, meter: &mut Meter) -> Result<[Row; 2]> {
-    let (mut forward, mut backward) = (Vec::new(), Vec::new());
-    let mut again = (case.run)(&case.operands)?;
-    let dy = Tensor::normal(again.shape(), 0.0, 1.0, again.dtype(), &Rng::new(5));
-    again.backward_from(dy.clone(), &[])?;
+    let output = (case.run)(&case.operands)?.value().bytes();
     at_rates(meter);
-    let began = Instant::now();
-    while forward.len() < 5 || began.elapsed() < TIME {
-        drop(again);
-        let start = Instant::now();
-        again = (case.run)(&case.operands)?;
-        forward.push(start.elapsed().as_secs_f64());
-        // Of its own, so that a rule may write into it.
-        let own = Var::from(&dy).mul_scalar(1.0)?.into_value();
-        let start = Instant::now();
-        let gradients = again.backward_from(own, &[])?;
-        backward.push(start.elapsed().as_secs_f64());
-        drop(gradients);
-    }
+    let times = case.times(TIME)?;
     at_rates(meter);
     let peak = meter.peak();
-    let inputs: usize = case
-        .operands
-        .iter()
-        .map(|operand| operand.value().bytes())
-        .sum();
-    let output = dy.bytes();
     let row = |direction, times, flops, bytes: usize| Row {
         name: case.name.clone(),
         direction,
@@ -260,20 +215,10 @@ fn time(case: &Case, meter: &mut Meter) -> Result<[Row; 2]> {
         bytes: bytes as f64,
         peak,
     };
-    let read = if matches!(case.backward, Needs::OperandsTwice) {
-        2 * inputs
-    } else {
-        inputs
-    };
-    let moved = match case.backward {
-        Needs::Operands => inputs + output + inputs,
-        Needs::OperandsTwice => 2 * (inputs + output) + inputs,
-        Needs::Dy => output + inputs,
-        Needs::Nothing => 0,
-    };
+    let [forward, backward] = case.moved(output);
     Ok([
-        row("forward", forward, case.flops, read + output),
-        row("backward", backward, 2.0 * case.flops, moved),
+        row("forward", times.forward, case.flops, forward),
+        row("backward", times.backward, 2.0 * case.flops, backward),
     ])
 }
 

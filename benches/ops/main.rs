@@ -7,6 +7,8 @@
 //! cargo bench --bench ops -- --model WaveMixLite-128/7 --infer     # and an inference step
 //! ```
 //!
+//! With `--serve` it takes turns with `ops_compare.py`: every public op, beside PyTorch (`every`).
+//!
 //! An op's limit is the larger of two times: its multiply-adds at the rate of a loop that stays in
 //! registers, and its operands and results, each once, at the rate of a large copy. BatchNorm reads
 //! its operands twice, for each of its results depends on all of them; but for x where the
@@ -15,7 +17,9 @@
 //! with as many threads, between the steps, or before and after each op, and medians are held
 //! against medians. What lies in a cache may be faster than a copy: a share above 100 % says so.
 
+mod case;
 mod each;
+mod every;
 mod parts;
 mod peak;
 mod table;
@@ -27,7 +31,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use peak::Meter;
 use wavemix::console::{Stdout, exit_status};
 use wavemix::models::{Architecture, Config, Task, WaveMix};
-use wavemix::{Device, Error, Precision, Result};
+use wavemix::{DType, Device, Error, Precision, Result};
 
 /// What is run.
 pub(crate) struct Load {
@@ -64,7 +68,7 @@ fn wavemix(config: &Config) -> Result<WaveMix> {
     }
 }
 
-fn bench() -> Result<()> {
+fn command() -> Command {
     let text = |name: &'static str, default: &'static str| {
         Arg::new(name).long(name).default_value(default)
     };
@@ -72,7 +76,7 @@ fn bench() -> Result<()> {
         let flag = Arg::new(name).long(name).help(help);
         flag.action(ArgAction::SetTrue)
     };
-    let m = Command::new("ops")
+    Command::new("ops")
         .about("Times ops, or the parts of a step, against the limits of this machine.")
         .arg(text("model", "WaveMixLite-128/7"))
         .arg(text("channels", "3"))
@@ -84,9 +88,21 @@ fn bench() -> Result<()> {
         .arg(text("only", "").help("Only ops whose name contains this"))
         .arg(flag("step", "Take a training step apart"))
         .arg(flag("infer", "Take an inference step apart"))
+        .arg(flag(
+            "serve",
+            "Take turns with ops_compare.py: answer lines of the input",
+        ))
         .arg(flag("json", "Print one line of JSON"))
         .arg(flag("bench", "").hide(true))
-        .get_matches();
+}
+
+fn bench() -> Result<()> {
+    let m = command().get_matches();
+    let threads = number(&m, "threads")?;
+    let pool = threads_of(threads)?;
+    if m.get_flag("serve") {
+        return pool.install(|| every::serve(&mut Meter::new(&pool, DType::F32)));
+    }
     let classes = number(&m, "classes")?;
     let task = Task::Classify { classes };
     let config = Config {
@@ -105,8 +121,7 @@ fn bench() -> Result<()> {
         batch: number(&m, "batch")?,
         precision,
     };
-    let threads = number(&m, "threads")?;
-    let (one, pool) = (threads_of(1)?, threads_of(threads)?);
+    let one = threads_of(1)?;
     let dtype = precision.compute();
     let mut alone = Meter::new(&one, dtype);
     (0..8).for_each(|_| alone.read());

@@ -293,3 +293,35 @@ fn every_op_is_in_the_table_of_the_ops() {
         "src/ops/mod.rs does not list {missing:?}"
     );
 }
+
+/// Public ops that `benches/ops_compare.py` leaves out, and why.
+const NOT_TIMED: [(&str, &str); 9] = [
+    ("sum_keep", "sum, with another shape"),
+    ("mean_keep", "mean, with another shape"),
+    ("var_keep", "var, with another shape"),
+    ("std_keep", "std, with another shape"),
+    ("prod_keep", "prod, with another shape"),
+    ("norm_keep", "norm, with another shape"),
+    ("max_keep", "max, with another shape"),
+    ("min_keep", "min, with another shape"),
+    ("dwt_levels", "dwt, level by level"),
+];
+
+/// The bench of all ops times each here and in PyTorch.
+#[test]
+fn every_op_is_timed_beside_pytorch() {
+    let here: String = crate::files("benches/ops/every", &["rs"])
+        .into_iter()
+        .map(|(_, text)| text)
+        .collect();
+    let there = text("benches/ops_peer.py");
+    let left_out = |name: &str| NOT_TIMED.iter().any(|(op, _)| *op == name);
+    for op in crate::public_ops::public_ops() {
+        let named = [&here, &there].map(|text| text.contains(&format!("\"{op}\"")));
+        assert_eq!(
+            named,
+            [!left_out(&op); 2],
+            "{op} is in benches/ops/every and in benches/ops_peer.py, or in NOT_TIMED"
+        );
+    }
+}
