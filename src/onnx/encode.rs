@@ -14,7 +14,7 @@ pub(super) struct Node {
     pub attributes: Vec<(&'static str, Attribute)>,
 }
 
-/// What a node is given besides its inputs.
+/// An attribute of a node.
 pub(super) enum Attribute {
     Int(i64),
     Float(f32),

@@ -7,21 +7,21 @@ use super::sizes::Traced;
 use crate::{DType, Error, Params, Result, Tensor};
 
 /// The order of the axes of images. Ours have their channels last, ONNX's behind the batch: a value
-/// is transposed where an op wants it in the other form, once.
+/// is transposed where an op takes the other layout, once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Form {
-    /// As it is here.
-    Plain,
-    /// Of four axes, the last one behind the first.
-    ChannelsFirst,
+pub(super) enum Layout {
+    /// Channels last, as here. Values of other than four axes are always in this one, unchanged.
+    Nhwc,
+    /// Channels behind the batch, as in ONNX: values of four axes only.
+    Nchw,
 }
 
-impl Form {
-    /// Where an axis of the plain form is in this one.
+impl Layout {
+    /// Where an axis of NHWC is in this layout.
     pub fn axis(self, axis: usize) -> usize {
         match self {
-            Form::Plain => axis,
-            Form::ChannelsFirst => [0, 2, 3, 1][axis],
+            Layout::Nhwc => axis,
+            Layout::Nchw => [0, 2, 3, 1][axis],
         }
     }
 }
@@ -36,8 +36,8 @@ pub(super) enum Length {
         axis: usize,
         times: usize,
     },
-    /// What an axis of a value lacks to be a multiple.
-    Missing {
+    /// How much padding brings an axis of a value to the next multiple of `of`.
+    Padding {
         value: usize,
         axis: usize,
         of: usize,
@@ -52,10 +52,10 @@ pub(super) struct Graph<'a> {
     pub scope: String,
     pub nodes: Vec<Node>,
     pub initializers: Vec<Initializer>,
-    /// The name of each value in each form.
-    forms: Vec<[Option<String>; 2]>,
-    /// Values that nodes have given, in this order; the input first.
-    given: Vec<usize>,
+    /// The name of each value in each layout.
+    layouts: Vec<[Option<String>; 2]>,
+    /// Values that nodes have produced, in this order; the input first.
+    produced: Vec<usize>,
     /// The names of weights by their places.
     weights: HashMap<(usize, usize), String>,
     names: HashSet<String>,
@@ -79,8 +79,8 @@ impl<'a> Graph<'a> {
             scope: String::new(),
             nodes: Vec::new(),
             initializers: Vec::new(),
-            forms: vec![[None, None]; traced.recording.values.len()],
-            given: Vec::new(),
+            layouts: vec![[None, None]; traced.recording.values.len()],
+            produced: Vec::new(),
             weights: weights.chain(buffers).collect(),
             names: HashSet::new(),
             known: HashMap::new(),
@@ -98,7 +98,7 @@ impl<'a> Graph<'a> {
         name
     }
 
-    /// A node, and the name of what it gives.
+    /// Adds a node; the name of its output.
     pub fn node(
         &mut self,
         op: &'static str,
@@ -119,13 +119,13 @@ impl<'a> Graph<'a> {
         output
     }
 
-    /// Names the result of an event.
-    pub fn give(&mut self, value: usize, form: Form, name: String) {
-        self.forms[value][form as usize] = Some(name);
-        self.given.push(value);
+    /// Names the result of an event, and the layout that it is produced in.
+    pub fn produce(&mut self, value: usize, layout: Layout, name: String) {
+        self.layouts[value][layout as usize] = Some(name);
+        self.produced.push(value);
     }
 
-    /// Gives a node's result another name, everywhere.
+    /// Renames a node's output, everywhere.
     pub fn rename(&mut self, old: &str, new: &str) {
         for node in &mut self.nodes {
             let names = node.inputs.iter_mut().chain([&mut node.output]);
@@ -135,36 +135,36 @@ impl<'a> Graph<'a> {
         }
     }
 
-    /// Whether a value is there in this form without a transposition.
-    pub fn has(&self, value: usize, form: Form) -> bool {
-        self.forms[value][form as usize].is_some()
+    /// Whether a value exists in this layout, so that none is added by a transposition.
+    pub fn has(&self, value: usize, layout: Layout) -> bool {
+        self.layouts[value][layout as usize].is_some()
     }
 
-    /// A value in the form that it is there in.
-    pub fn either(&mut self, value: usize) -> Result<(String, Form)> {
-        let form = match self.has(value, Form::ChannelsFirst) {
-            true => Form::ChannelsFirst,
-            false => Form::Plain,
+    /// A value in a layout that it exists in.
+    pub fn in_any_layout(&mut self, value: usize) -> Result<(String, Layout)> {
+        let layout = match self.has(value, Layout::Nchw) {
+            true => Layout::Nchw,
+            false => Layout::Nhwc,
         };
-        Ok((self.take(value, form)?, form))
+        Ok((self.take(value, layout)?, layout))
     }
 
-    /// A value in this form.
+    /// A value in this layout.
     ///
     /// # Errors
     /// A constant whose shape depends on the size of the input.
-    pub fn take(&mut self, value: usize, form: Form) -> Result<String> {
-        if let Some(name) = &self.forms[value][form as usize] {
+    pub fn take(&mut self, value: usize, layout: Layout) -> Result<String> {
+        if let Some(name) = &self.layouts[value][layout as usize] {
             return Ok(name.clone());
         }
         let name = if self.traced.is_constant(value) {
-            self.constant(value, form)?
+            self.constant(value, layout)?
         } else {
-            let (other, order) = match form {
-                Form::Plain => (Form::ChannelsFirst, vec![0, 2, 3, 1]),
-                Form::ChannelsFirst => (Form::Plain, vec![0, 3, 1, 2]),
+            let (other, order) = match layout {
+                Layout::Nhwc => (Layout::Nchw, vec![0, 2, 3, 1]),
+                Layout::Nchw => (Layout::Nhwc, vec![0, 3, 1, 2]),
             };
-            let Some(from) = self.forms[value][other as usize].clone() else {
+            let Some(from) = self.layouts[value][other as usize].clone() else {
                 let scope = &self.scope;
                 return Err(Error::Argument(format!(
                     "a constant in `{scope}` has a shape that depends on that of the input"
@@ -176,18 +176,18 @@ impl<'a> Graph<'a> {
                 vec![("perm", Attribute::Ints(order))],
             )
         };
-        self.forms[value][form as usize] = Some(name.clone());
+        self.layouts[value][layout as usize] = Some(name.clone());
         Ok(name)
     }
 
     /// A constant as an initializer, under the name of the weight that it is.
-    fn constant(&mut self, value: usize, form: Form) -> Result<String> {
+    fn constant(&mut self, value: usize, layout: Layout) -> Result<String> {
         let tensor = &self.traced.recording.values[value].tensor;
         let weight = self.weights.get(&tensor.place()).cloned();
         let wanted = weight.unwrap_or_else(|| format!("{}/constant", self.scope));
-        match form {
-            Form::Plain => self.initializer(&wanted, tensor),
-            Form::ChannelsFirst => self.initializer(&wanted, &tensor.permuted(&[0, 3, 1, 2])?),
+        match layout {
+            Layout::Nhwc => self.initializer(&wanted, tensor),
+            Layout::Nchw => self.initializer(&wanted, &tensor.permuted(&[0, 3, 1, 2])?),
         }
     }
 
@@ -278,7 +278,7 @@ impl Graph<'_> {
         }
         let values = || {
             near.iter()
-                .chain(&self.given)
+                .chain(&self.produced)
                 .filter(|value| !self.traced.is_constant(**value))
         };
         let axes = || {
@@ -298,14 +298,14 @@ impl Graph<'_> {
         let largest = lengths.iter().max().copied().unwrap_or(0);
         for (value, axis) in axes() {
             let own = self.traced.lengths(value, axis);
-            // Of the next multiples of `of`, each length lacks less than that.
+            // Padding to a multiple of `of` is always less than `of`.
             for of in largest + 1..=2 * largest + 64 {
                 if own
                     .iter()
                     .zip(lengths)
-                    .all(|(own, lacks)| own.next_multiple_of(of) - own == *lacks)
+                    .all(|(own, padding)| own.next_multiple_of(of) - own == *padding)
                 {
-                    return Ok(Length::Missing { value, axis, of });
+                    return Ok(Length::Padding { value, axis, of });
                 }
             }
         }
@@ -349,7 +349,7 @@ impl Graph<'_> {
                 let times = self.ints(&[times as i64]);
                 self.node("Mul", &[&own, &times], vec![])
             }
-            Length::Missing { value, axis, of } => {
+            Length::Padding { value, axis, of } => {
                 // -n mod `of`, which has the sign of `of`.
                 let own = self.axis_length(value, axis);
                 let negative = self.node("Neg", &[&own], vec![]);
@@ -365,12 +365,14 @@ impl Graph<'_> {
         if let Some(name) = self.known.get(&key) {
             return name.clone();
         }
-        let form = match self.has(value, Form::Plain) {
-            true => Form::Plain,
-            false => Form::ChannelsFirst,
+        let layout = match self.has(value, Layout::Nhwc) {
+            true => Layout::Nhwc,
+            false => Layout::Nchw,
         };
-        let name = self.forms[value][form as usize].clone().unwrap_or_default();
-        let axis = form.axis(axis) as i64;
+        let name = self.layouts[value][layout as usize]
+            .clone()
+            .unwrap_or_default();
+        let axis = layout.axis(axis) as i64;
         let range = vec![
             ("start", Attribute::Int(axis)),
             ("end", Attribute::Int(axis + 1)),

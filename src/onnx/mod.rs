@@ -54,7 +54,7 @@ use serde_json::json;
 use crate::models::{Saved, Task};
 use crate::{DType, Device, Error, Module, Params, Result};
 use encode::{Attribute, FLOAT, ModelFile, Port, UINT8};
-use graph::{Form, Graph};
+use graph::{Graph, Layout};
 use sizes::Traced;
 
 /// How a model is exported.
@@ -225,12 +225,12 @@ fn begin(graph: &mut Graph, options: &Options) -> Result<Port> {
     let images = graph.traced.rank(input) == 4;
     let name = graph.unique(if images { "images" } else { "input" });
     let Some(preprocessing) = &options.preprocessing else {
-        let form = match images {
-            true => Form::ChannelsFirst,
-            false => Form::Plain,
+        let layout = match images {
+            true => Layout::Nchw,
+            false => Layout::Nhwc,
         };
-        graph.give(input, form, name.clone());
-        return Ok(port(graph, input, form, (name, FLOAT)));
+        graph.produce(input, layout, name.clone());
+        return Ok(port(graph, input, layout, (name, FLOAT)));
     };
     let channels = graph.traced.lengths(input, graph.traced.rank(input) - 1)[0];
     let of_all = |values: &[f32], otherwise: f32| match *values {
@@ -258,26 +258,26 @@ fn begin(graph: &mut Graph, options: &Options) -> Result<Port> {
     let x = graph.node("Cast", &[&name], vec![("to", Attribute::Int(FLOAT))]);
     let x = graph.node("Mul", &[&x, &scale], vec![]);
     let x = graph.node("Add", &[&x, &shift], vec![]);
-    graph.give(input, Form::Plain, x);
-    Ok(port(graph, input, Form::Plain, (name, UINT8)))
+    graph.produce(input, Layout::Nhwc, x);
+    Ok(port(graph, input, Layout::Nhwc, (name, UINT8)))
 }
 
 /// The output, and what is made of the model's.
 fn end(graph: &mut Graph, options: &Options) -> Result<Port> {
     let output = graph.traced.recording.output;
     graph.scope.clear();
-    let form = match graph.traced.rank(output) {
-        4 => Form::ChannelsFirst,
-        _ => Form::Plain,
+    let layout = match graph.traced.rank(output) {
+        4 => Layout::Nchw,
+        _ => Layout::Nhwc,
     };
-    let mut last = graph.take(output, form)?;
+    let mut last = graph.take(output, layout)?;
     let softmax = options
         .preprocessing
         .as_ref()
         .is_some_and(|own| own.softmax);
     if softmax {
         let axis = graph.traced.rank(output) - 1;
-        let axis = Attribute::Int(form.axis(axis) as i64);
+        let axis = Attribute::Int(layout.axis(axis) as i64);
         last = graph.node("Softmax", &[&last], vec![("axis", axis)]);
     }
     if !graph.nodes.iter().any(|node| node.output == last) {
@@ -285,11 +285,11 @@ fn end(graph: &mut Graph, options: &Options) -> Result<Port> {
     }
     let name = graph.unique(if softmax { "probabilities" } else { "output" });
     graph.rename(&last, &name);
-    Ok(port(graph, output, form, (name, FLOAT)))
+    Ok(port(graph, output, layout, (name, FLOAT)))
 }
 
 /// An input or output. Axes that follow the input's have their names.
-fn port(graph: &Graph, value: usize, form: Form, (name, element): (String, i64)) -> Port {
+fn port(graph: &Graph, value: usize, layout: Layout, (name, element): (String, i64)) -> Port {
     let (traced, input) = (graph.traced, graph.traced.recording.input);
     let rank = traced.rank(value);
     let mut axes = vec![Ok(0); rank];
@@ -299,7 +299,7 @@ fn port(graph: &Graph, value: usize, form: Form, (name, element): (String, i64))
             .iter()
             .enumerate()
             .find(|(own, _)| *own < traced.rank(input) && traced.lengths(input, *own) == lengths);
-        axes[form.axis(axis)] = match known {
+        axes[layout.axis(axis)] = match known {
             _ if lengths.iter().all(|length| *length == lengths[0]) => Ok(lengths[0] as i64),
             Some((_, own)) => Err((*own).to_owned()),
             None => Err(format!("{name}_{axis}")),

@@ -19,7 +19,7 @@ pub(super) struct Event {
     /// statistics.
     pub inputs: Vec<usize>,
     pub output: usize,
-    pub told: Told,
+    pub attributes: OpAttributes,
     /// The first element of a slice, or the zeros before and behind each axis: what may be another
     /// for images of another size.
     pub sizes: Vec<usize>,
@@ -35,9 +35,10 @@ impl Event {
     }
 }
 
-/// An op's attributes that images of another size do not change.
+/// An op's attributes that do not depend on the size of the images: those of
+/// [`trace::Attributes`], owned, so that two passes can be compared.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Told {
+pub(super) struct OpAttributes {
     /// Parameters of a function, scale of attention, epsilon.
     pub numbers: [f32; 2],
     /// Axes; of a window: kernel, stride, padding, dilation, output padding, groups.
@@ -151,9 +152,9 @@ impl Watcher for Recorder {
             return;
         }
         let mut inputs = event.inputs.to_vec();
-        let (mut told, mut sizes) = (Told::default(), Vec::new());
+        let (mut attributes, mut sizes) = (OpAttributes::default(), Vec::new());
         match event.attributes {
-            Attributes::Numbers(numbers) => told.numbers = numbers,
+            Attributes::Numbers(numbers) => attributes.numbers = numbers,
             Attributes::Window(kernel, window) => {
                 let all = [
                     kernel,
@@ -162,28 +163,28 @@ impl Watcher for Recorder {
                     window.dilation,
                     window.output_padding,
                 ];
-                told.counts = all.concat();
-                told.counts.push(window.groups);
+                attributes.counts = all.concat();
+                attributes.counts.push(window.groups);
             }
-            Attributes::Axes(axes) => told.counts = axes.to_vec(),
+            Attributes::Axes(axes) => attributes.counts = axes.to_vec(),
             Attributes::Start(axis, start) => {
-                told.counts = vec![axis];
+                attributes.counts = vec![axis];
                 sizes = vec![start];
             }
             Attributes::Around(around) => {
                 sizes = around.iter().flat_map(|&(a, b)| [a, b]).collect();
             }
-            Attributes::Transposed(flags) => told.flags = flags,
+            Attributes::Transposed(flags) => attributes.flags = flags,
             Attributes::Scores(scale, causal) => {
-                told.numbers[0] = scale as f32;
-                told.flags[0] = causal;
+                attributes.numbers[0] = scale as f32;
+                attributes.flags[0] = causal;
             }
             Attributes::Normalisation(eps, statistics) => {
-                told.numbers[0] = eps as f32;
-                told.flags[0] = statistics.is_some();
+                attributes.numbers[0] = eps as f32;
+                attributes.flags[0] = statistics.is_some();
                 inputs.extend(statistics.into_iter().flatten());
             }
-            Attributes::Kind(kind) => told.kind = kind,
+            Attributes::Kind(kind) => attributes.kind = kind,
             Attributes::None => {}
         }
         let inputs = inputs.into_iter().map(|x| self.value(x, false)).collect();
@@ -194,7 +195,7 @@ impl Watcher for Recorder {
             scope: event.scope,
             inputs,
             output,
-            told,
+            attributes,
             sizes,
         });
     }

@@ -181,11 +181,11 @@ impl Aligned {
         let [recording, theirs] = passes;
         let same = |(&input, &own): (&usize, &usize)| match self.values[input] {
             Some(known) => known == own,
-            // Constants of a pass are told apart by where they are used.
+            // Constants of a pass are attributes apart by where they are used.
             None => !recording.values[input].computed && !theirs.values[own].computed,
         };
         event.op == other.op
-            && event.told == other.told
+            && event.attributes == other.attributes
             && event.inputs.len() == other.inputs.len()
             && event.inputs.iter().zip(&other.inputs).all(same)
     }

@@ -1,8 +1,8 @@
-//! Functions of elements. They take images in the form in which these are there.
+//! Functions of elements. They take images in the layout in which these are there.
 
 use crate::Result;
 use crate::onnx::encode::Attribute;
-use crate::onnx::graph::{Form, Graph};
+use crate::onnx::graph::{Graph, Layout};
 use crate::onnx::record::Event;
 
 /// The functions of one operand.
@@ -37,8 +37,8 @@ pub(super) const FUNCTIONS: [&str; 26] = [
 
 /// A function of one operand.
 pub(super) fn function(graph: &mut Graph, event: &Event) -> Result<()> {
-    let (x, form) = graph.either(event.inputs[0])?;
-    let [first, second] = event.told.numbers;
+    let (x, layout) = graph.in_any_layout(event.inputs[0])?;
+    let [first, second] = event.attributes.numbers;
     let x = &*x;
     let y = match event.op {
         "neg" => graph.node("Neg", &[x], vec![]),
@@ -75,7 +75,7 @@ pub(super) fn function(graph: &mut Graph, event: &Event) -> Result<()> {
         "gelu" => gelu(graph, x),
         _ => return Err(event.refused("which has no counterpart")),
     };
-    graph.give(event.output, form, y);
+    graph.produce(event.output, layout, y);
     Ok(())
 }
 
@@ -113,19 +113,17 @@ pub(super) fn binary(graph: &mut Graph, event: &Event) -> Result<()> {
     };
     let inputs = [event.inputs[0], event.inputs[1]];
     let ranks = inputs.map(|input| graph.traced.rank(input));
-    // A single number is the same in any form.
+    // A single number is the same in any layout.
     let fits = ranks.iter().all(|rank| [0, 4].contains(rank));
-    let first = inputs
-        .iter()
-        .any(|&input| graph.has(input, Form::ChannelsFirst));
-    let form = match fits && first {
-        true => Form::ChannelsFirst,
-        false => Form::Plain,
+    let first = inputs.iter().any(|&input| graph.has(input, Layout::Nchw));
+    let layout = match fits && first {
+        true => Layout::Nchw,
+        false => Layout::Nhwc,
     };
-    let form_of = |rank: usize| if rank == 4 { form } else { Form::Plain };
-    let a = graph.take(inputs[0], form_of(ranks[0]))?;
-    let b = graph.take(inputs[1], form_of(ranks[1]))?;
+    let layout_of = |rank: usize| if rank == 4 { layout } else { Layout::Nhwc };
+    let a = graph.take(inputs[0], layout_of(ranks[0]))?;
+    let b = graph.take(inputs[1], layout_of(ranks[1]))?;
     let y = graph.node(op, &[&a, &b], vec![]);
-    graph.give(event.output, form, y);
+    graph.produce(event.output, layout, y);
     Ok(())
 }

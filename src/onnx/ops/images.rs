@@ -1,47 +1,50 @@
 //! Ops of images, which ONNX has with their channels first.
 
 use crate::onnx::encode::Attribute;
-use crate::onnx::graph::{Form, Graph, Length};
-use crate::onnx::record::{Event, Told};
+use crate::onnx::graph::{Graph, Layout, Length};
+use crate::onnx::record::{Event, OpAttributes};
 use crate::{Result, Tensor};
 
 /// Numbers of a window: kernel, stride, padding, dilation, output padding, each for rows and columns,
-/// and groups, as [`Told::counts`] has them.
-fn numbers(told: &Told, i: usize) -> Vec<i64> {
-    told.counts[2 * i..2 * i + 2]
+/// and groups, as [`OpAttributes::counts`] has them.
+fn numbers(attributes: &OpAttributes, i: usize) -> Vec<i64> {
+    attributes.counts[2 * i..2 * i + 2]
         .iter()
         .map(|&n| n as i64)
         .collect()
 }
 
-/// What all ops with a window are given. Zeros are as many before as behind.
-fn window(told: &Told) -> Vec<(&'static str, Attribute)> {
-    let padding = numbers(told, 2);
+/// The attributes of all ops with a window. Padding is the same before and behind.
+fn window(attributes: &OpAttributes) -> Vec<(&'static str, Attribute)> {
+    let padding = numbers(attributes, 2);
     vec![
-        ("kernel_shape", Attribute::Ints(numbers(told, 0))),
-        ("strides", Attribute::Ints(numbers(told, 1))),
+        ("kernel_shape", Attribute::Ints(numbers(attributes, 0))),
+        ("strides", Attribute::Ints(numbers(attributes, 1))),
         ("pads", Attribute::Ints([&padding[..], &padding].concat())),
     ]
 }
 
 /// Weights `[a, kh, kw, b]` in memory become `[a, b, kh, kw]` as images do.
 fn convolution(graph: &mut Graph, event: &Event, op: &'static str) -> Result<()> {
-    let x = graph.take(event.inputs[0], Form::ChannelsFirst)?;
-    let weight = graph.take(event.inputs[1], Form::ChannelsFirst)?;
+    let x = graph.take(event.inputs[0], Layout::Nchw)?;
+    let weight = graph.take(event.inputs[1], Layout::Nchw)?;
     let bias = match event.inputs.get(2) {
-        Some(&bias) => Some(graph.take(bias, Form::Plain)?),
+        Some(&bias) => Some(graph.take(bias, Layout::Nhwc)?),
         None => None,
     };
     let mut inputs = vec![&*x, &*weight];
     inputs.extend(bias.as_deref());
-    let mut attributes = window(&event.told);
-    attributes.push(("dilations", Attribute::Ints(numbers(&event.told, 3))));
-    attributes.push(("group", Attribute::Int(event.told.counts[10] as i64)));
+    let mut attributes = window(&event.attributes);
+    attributes.push(("dilations", Attribute::Ints(numbers(&event.attributes, 3))));
+    attributes.push(("group", Attribute::Int(event.attributes.counts[10] as i64)));
     if op == "ConvTranspose" {
-        attributes.push(("output_padding", Attribute::Ints(numbers(&event.told, 4))));
+        attributes.push((
+            "output_padding",
+            Attribute::Ints(numbers(&event.attributes, 4)),
+        ));
     }
     let y = graph.node(op, &inputs, attributes);
-    graph.give(event.output, Form::ChannelsFirst, y);
+    graph.produce(event.output, Layout::Nchw, y);
     Ok(())
 }
 
@@ -55,8 +58,8 @@ pub(super) fn conv_transpose2d(graph: &mut Graph, event: &Event) -> Result<()> {
 
 /// Padding is never the largest, and counts as zeros in means, as here.
 pub(super) fn pool(graph: &mut Graph, event: &Event) -> Result<()> {
-    let x = graph.take(event.inputs[0], Form::ChannelsFirst)?;
-    let (mut attributes, dilation) = (window(&event.told), numbers(&event.told, 3));
+    let x = graph.take(event.inputs[0], Layout::Nchw)?;
+    let (mut attributes, dilation) = (window(&event.attributes), numbers(&event.attributes, 3));
     let op = if event.op == "max_pool2d" {
         attributes.push(("dilations", Attribute::Ints(dilation)));
         "MaxPool"
@@ -68,29 +71,29 @@ pub(super) fn pool(graph: &mut Graph, event: &Event) -> Result<()> {
         "AveragePool"
     };
     let y = graph.node(op, &[&x], attributes);
-    graph.give(event.output, Form::ChannelsFirst, y);
+    graph.produce(event.output, Layout::Nchw, y);
     Ok(())
 }
 
 pub(super) fn global_avg_pool(graph: &mut Graph, event: &Event) -> Result<()> {
-    let x = graph.take(event.inputs[0], Form::ChannelsFirst)?;
+    let x = graph.take(event.inputs[0], Layout::Nchw)?;
     let mean = graph.node("GlobalAveragePool", &[&x], vec![]);
     let y = graph.node("Flatten", &[&mean], vec![]);
-    graph.give(event.output, Form::Plain, y);
+    graph.produce(event.output, Layout::Nhwc, y);
     Ok(())
 }
 
-/// By a factor where both sides grow by the same one, else to a size.
+/// By factors where both sides are multiples of the operand's, else to a size.
 pub(super) fn upsample(graph: &mut Graph, event: &Event) -> Result<()> {
     let input = event.inputs[0];
-    let x = graph.take(input, Form::ChannelsFirst)?;
+    let x = graph.take(input, Layout::Nchw)?;
     let mut sides = [Length::Fixed(0); 2];
     for (i, side) in sides.iter_mut().enumerate() {
         let lengths = graph.traced.lengths(event.output, 1 + i);
         *side = graph.length(&lengths, &event.inputs)?;
     }
     let text = |text| Attribute::Text(text);
-    let mut attributes = match event.told.kind {
+    let mut attributes = match event.attributes.kind {
         "nearest" => vec![
             ("mode", text("nearest")),
             ("coordinate_transformation_mode", text("asymmetric")),
@@ -102,7 +105,7 @@ pub(super) fn upsample(graph: &mut Graph, event: &Event) -> Result<()> {
             ("cubic_coeff_a", Attribute::Float(-0.75)),
         ],
     };
-    if event.told.kind != "nearest" {
+    if event.attributes.kind != "nearest" {
         attributes.push(("coordinate_transformation_mode", text("half_pixel")));
     }
     let factor = |i: usize| match sides[i] {
@@ -121,7 +124,7 @@ pub(super) fn upsample(graph: &mut Graph, event: &Event) -> Result<()> {
             graph.node("Resize", &[&x, "", "", &size], attributes)
         }
     };
-    graph.give(event.output, Form::ChannelsFirst, y);
+    graph.produce(event.output, Layout::Nchw, y);
     Ok(())
 }
 
@@ -154,7 +157,7 @@ fn haar(
 /// Two convolutions of stride 2, since all channels' LL stand before the other bands. The zeros
 /// behind odd sides are padding, which no window reaches where the side is even.
 pub(super) fn dwt(graph: &mut Graph, event: &Event) -> Result<()> {
-    let x = graph.take(event.inputs[0], Form::ChannelsFirst)?;
+    let x = graph.take(event.inputs[0], Layout::Nchw)?;
     let channels = graph.traced.lengths(event.inputs[0], 3)[0];
     let mut bands = |own: &[[f32; 4]]| {
         let (weight, mut attributes) = haar(graph, channels, own);
@@ -163,13 +166,13 @@ pub(super) fn dwt(graph: &mut Graph, event: &Event) -> Result<()> {
     };
     let (low, high) = (bands(&HAAR[..1]), bands(&HAAR[1..]));
     let y = graph.node("Concat", &[&low, &high], vec![("axis", Attribute::Int(1))]);
-    graph.give(event.output, Form::ChannelsFirst, y);
+    graph.produce(event.output, Layout::Nchw, y);
     Ok(())
 }
 
 /// The transposed convolutions of the same weights, added, and cropped.
 pub(super) fn idwt(graph: &mut Graph, event: &Event) -> Result<()> {
-    let x = graph.take(event.inputs[0], Form::ChannelsFirst)?;
+    let x = graph.take(event.inputs[0], Layout::Nchw)?;
     let channels = graph.traced.lengths(event.output, 3)[0];
     let (axis, first) = (graph.ints(&[1]), graph.ints(&[channels as i64]));
     let (zero, end) = (graph.ints(&[0]), graph.ints(&[i64::MAX]));
@@ -192,33 +195,30 @@ pub(super) fn idwt(graph: &mut Graph, event: &Event) -> Result<()> {
         graph.ints(&[2, 3]),
     );
     let y = graph.node("Slice", &[&whole, &zeros, &sides, &axes], vec![]);
-    graph.give(event.output, Form::ChannelsFirst, y);
+    graph.produce(event.output, Layout::Nchw, y);
     Ok(())
 }
 
 /// By given statistics. Of other values than images it is a product and a sum, whose numbers are
 /// computed here.
 pub(super) fn batch_norm(graph: &mut Graph, event: &Event) -> Result<()> {
-    if !event.told.flags[0] {
+    if !event.attributes.flags[0] {
         return Err(event.refused("by a batch's own statistics"));
     }
-    let (input, eps) = (event.inputs[0], event.told.numbers[0]);
+    let (input, eps) = (event.inputs[0], event.attributes.numbers[0]);
     let (vectors, residual) = match event.inputs[1..] {
         [gamma, beta, mean, var] => ([gamma, beta, mean, var], None),
         [gamma, beta, residual, mean, var] => ([gamma, beta, mean, var], Some(residual)),
         _ => return Err(event.refused("with these operands")),
     };
-    let (mut y, form) = if graph.traced.rank(input) == 4 {
-        let mut inputs = vec![graph.take(input, Form::ChannelsFirst)?];
+    let (mut y, layout) = if graph.traced.rank(input) == 4 {
+        let mut inputs = vec![graph.take(input, Layout::Nchw)?];
         for vector in vectors {
-            inputs.push(graph.take(vector, Form::Plain)?);
+            inputs.push(graph.take(vector, Layout::Nhwc)?);
         }
         let inputs: Vec<&str> = inputs.iter().map(|input| &**input).collect();
         let eps = vec![("epsilon", Attribute::Float(eps))];
-        (
-            graph.node("BatchNormalization", &inputs, eps),
-            Form::ChannelsFirst,
-        )
+        (graph.node("BatchNormalization", &inputs, eps), Layout::Nchw)
     } else {
         let mut values = Vec::new();
         for vector in vectors {
@@ -231,16 +231,16 @@ pub(super) fn batch_norm(graph: &mut Graph, event: &Event) -> Result<()> {
         let shifts: Vec<f32> = channels
             .map(|c| values[1][c] - values[2][c] * scale(c))
             .collect();
-        let x = graph.take(input, Form::Plain)?;
+        let x = graph.take(input, Layout::Nhwc)?;
         let dims = [scales.len() as i64];
         let (scales, shifts) = (graph.floats(&scales, &dims), graph.floats(&shifts, &dims));
         let scaled = graph.node("Mul", &[&x, &scales], vec![]);
-        (graph.node("Add", &[&scaled, &shifts], vec![]), Form::Plain)
+        (graph.node("Add", &[&scaled, &shifts], vec![]), Layout::Nhwc)
     };
     if let Some(residual) = residual {
-        let residual = graph.take(residual, form)?;
+        let residual = graph.take(residual, layout)?;
         y = graph.node("Add", &[&y, &residual], vec![]);
     }
-    graph.give(event.output, form, y);
+    graph.produce(event.output, layout, y);
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use crate::Result;
 use crate::onnx::encode::Attribute;
-use crate::onnx::graph::{Form, Graph, Length};
+use crate::onnx::graph::{Graph, Layout, Length};
 use crate::onnx::record::Event;
 
 /// The lengths of a value's axes at each size of the input.
@@ -15,7 +15,7 @@ fn all_lengths(graph: &Graph, value: usize) -> Vec<Vec<usize>> {
 /// `Reshape` has two signs beside lengths: 0 for that of the same axis of the operand, and once -1
 /// for what is left.
 pub(super) fn reshape(graph: &mut Graph, event: &Event) -> Result<()> {
-    let (input, x) = (event.inputs[0], graph.take(event.inputs[0], Form::Plain)?);
+    let (input, x) = (event.inputs[0], graph.take(event.inputs[0], Layout::Nhwc)?);
     let (old, new) = (all_lengths(graph, input), all_lengths(graph, event.output));
     let mut lengths: Vec<Option<Length>> = Vec::new();
     for (axis, own) in new.iter().enumerate() {
@@ -43,39 +43,39 @@ pub(super) fn reshape(graph: &mut Graph, event: &Event) -> Result<()> {
         graph.lengths(&found)
     };
     let y = graph.node("Reshape", &[&x, &shape], vec![]);
-    graph.give(event.output, Form::Plain, y);
+    graph.produce(event.output, Layout::Nhwc, y);
     Ok(())
 }
 
 pub(super) fn permute(graph: &mut Graph, event: &Event) -> Result<()> {
-    let (x, form) = graph.either(event.inputs[0])?;
+    let (x, layout) = graph.in_any_layout(event.inputs[0])?;
     let order = event
-        .told
+        .attributes
         .counts
         .iter()
-        .map(|&axis| form.axis(axis) as i64)
+        .map(|&axis| layout.axis(axis) as i64)
         .collect();
     let y = graph.node("Transpose", &[&x], vec![("perm", Attribute::Ints(order))]);
-    graph.give(event.output, Form::Plain, y);
+    graph.produce(event.output, Layout::Nhwc, y);
     Ok(())
 }
 
 pub(super) fn expand(graph: &mut Graph, event: &Event) -> Result<()> {
-    let x = graph.take(event.inputs[0], Form::Plain)?;
+    let x = graph.take(event.inputs[0], Layout::Nhwc)?;
     let mut lengths = Vec::new();
     for own in all_lengths(graph, event.output) {
         lengths.push(graph.length(&own, &event.inputs)?);
     }
     let shape = graph.lengths(&lengths);
     let y = graph.node("Expand", &[&x, &shape], vec![]);
-    graph.give(event.output, Form::Plain, y);
+    graph.produce(event.output, Layout::Nhwc, y);
     Ok(())
 }
 
 /// From the start, up to the start and the length of the result.
 pub(super) fn slice(graph: &mut Graph, event: &Event) -> Result<()> {
-    let (x, form) = graph.either(event.inputs[0])?;
-    let axis = event.told.counts[0];
+    let (x, layout) = graph.in_any_layout(event.inputs[0])?;
+    let axis = event.attributes.counts[0];
     let starts = graph.traced.sizes(event.number, 0);
     let lengths = graph.traced.lengths(event.output, axis);
     let ends: Vec<usize> = starts
@@ -94,26 +94,26 @@ pub(super) fn slice(graph: &mut Graph, event: &Event) -> Result<()> {
         }
     };
     let start = graph.lengths(&[start]);
-    let axes = graph.ints(&[form.axis(axis) as i64]);
+    let axes = graph.ints(&[layout.axis(axis) as i64]);
     let y = graph.node("Slice", &[&x, &start, &end, &axes], vec![]);
-    graph.give(event.output, form, y);
+    graph.produce(event.output, layout, y);
     Ok(())
 }
 
 /// Zeros: the numbers before all axes, then the numbers behind them.
 pub(super) fn pad(graph: &mut Graph, event: &Event) -> Result<()> {
-    let (x, form) = graph.either(event.inputs[0])?;
+    let (x, layout) = graph.in_any_layout(event.inputs[0])?;
     let rank = graph.traced.rank(event.output);
     let mut around = vec![Length::Fixed(0); 2 * rank];
     for axis in 0..rank {
         for side in 0..2 {
             let zeros = graph.traced.sizes(event.number, 2 * axis + side);
-            around[side * rank + form.axis(axis)] = graph.length(&zeros, &event.inputs)?;
+            around[side * rank + layout.axis(axis)] = graph.length(&zeros, &event.inputs)?;
         }
     }
     let around = graph.lengths(&around);
     let y = graph.node("Pad", &[&x, &around], vec![]);
-    graph.give(event.output, form, y);
+    graph.produce(event.output, layout, y);
     Ok(())
 }
 
@@ -121,18 +121,18 @@ pub(super) fn concat(graph: &mut Graph, event: &Event) -> Result<()> {
     let first = event
         .inputs
         .iter()
-        .any(|&input| graph.has(input, Form::ChannelsFirst));
-    let form = match first {
-        true => Form::ChannelsFirst,
-        false => Form::Plain,
+        .any(|&input| graph.has(input, Layout::Nchw));
+    let layout = match first {
+        true => Layout::Nchw,
+        false => Layout::Nhwc,
     };
     let mut parts = Vec::new();
     for &input in &event.inputs {
-        parts.push(graph.take(input, form)?);
+        parts.push(graph.take(input, layout)?);
     }
     let parts: Vec<&str> = parts.iter().map(|part| &**part).collect();
-    let axis = form.axis(event.told.counts[0]) as i64;
+    let axis = layout.axis(event.attributes.counts[0]) as i64;
     let y = graph.node("Concat", &parts, vec![("axis", Attribute::Int(axis))]);
-    graph.give(event.output, form, y);
+    graph.produce(event.output, layout, y);
     Ok(())
 }
