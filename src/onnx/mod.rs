@@ -24,7 +24,9 @@
 //!
 //! What a pass does by other ways than ops of [`Var`](crate::Var), with methods of tensors or by
 //! reading values, is not seen. Where that makes a constant of the file depend on the input, two
-//! passes over different images tell, and it is an error. Tokens given as whole numbers, which
+//! passes over different images tell, and it is an error. Where it depends on the size of the input,
+//! as a factor 1 / height does, a pass of another size tells: such a file is for images of one size,
+//! and if it depends on the batch, it is an error. Tokens given as whole numbers, which
 //! [`embedding`](crate::ops::embedding) looks up, are not exported.
 //!
 //! # Sizes

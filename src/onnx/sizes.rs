@@ -2,8 +2,9 @@
 //!
 //! A recording knows lengths, not where they come from: `65` may be a height, or a number of
 //! channels. Passes at several sizes tell: what is 65, 68 and 34 where the images have 65, 68 and 34
-//! rows is the height. Only one of these passes computes; all others are made of shapes alone, which
-//! takes neither time nor memory.
+//! rows is the height. Only three of these passes compute: one that is exported, one over other
+//! images of its size and one of another size, whose constants have to be the same. All others are
+//! made of shapes alone, which takes neither time nor memory.
 
 use std::cmp::Reverse;
 
@@ -53,7 +54,7 @@ pub(super) fn images(channels: usize) -> Vec<Vec<usize>> {
 ///
 /// # Errors
 /// The model's refusal, where it takes too few of them; passes that differ in more than their
-/// lengths; a constant that the input changes.
+/// lengths; a constant that the input or its size changes.
 pub(super) fn trace(
     model: &dyn Module,
     params: &Params,
@@ -78,14 +79,29 @@ pub(super) fn trace(
     let shape = |pass: &Recording| *pass.values[pass.input].tensor.shape();
     let fullest = |pass: &&Recording| (pass.events.len(), Reverse(shape(pass).elements()));
     let fullest = passes.iter().max_by_key(fullest);
-    let shape = shape(fullest.expect("there are sizes, or the model refused them"));
-    let compute = |seed| {
+    let fullest = shape(fullest.expect("there are sizes, or the model refused them"));
+    let compute = |shape: Shape, seed| {
         let input = Tensor::normal(shape, 0.0, 1.0, DType::F32, &Rng::new(seed));
         record(model, params, &input, known)
     };
-    let recording = compute(1)?;
-    check_constants(&recording, &compute(2)?)?;
-    compare(recording, &passes)
+    let recording = compute(fullest, 1)?;
+    let given = |value: usize| !recording.values[value].computed;
+    let images = "the input by other ways than ops of `Var`, which export does not see";
+    check_constants(&recording, &compute(fullest, 2)?, given, images)?;
+    let traced = compare(recording, &passes)?;
+    // Of the sizes with the most other lengths, the smallest.
+    let furthest = |shape: &Shape| {
+        let lengths = shape.iter().zip(fullest.iter());
+        let others = lengths.filter(|(own, length)| own != length).count();
+        (others, Reverse(shape.elements()))
+    };
+    let another = passes.iter().map(shape).max_by_key(furthest);
+    if let Some(another) = another.filter(|another| *another != fullest) {
+        let constant = |value| traced.is_constant(value);
+        let size = "the size of the input, and would be that of one size in the file";
+        check_constants(&traced.recording, &compute(another, 1)?, constant, size)?;
+    }
+    Ok(traced)
 }
 
 /// A pass beside those at other sizes.
@@ -200,27 +216,30 @@ fn differs(recording: &Recording, other: &Recording, place: &str) -> Error {
     ))
 }
 
-/// That what no op gave is the same in two passes of one size over different images.
-fn check_constants(recording: &Recording, other: &Recording) -> Result<()> {
+/// That the constants of ops, and what these compute of them alone, are the same in another pass.
+/// If they are not, they depend on `what`.
+fn check_constants(
+    recording: &Recording,
+    other: &Recording,
+    is_constant: impl Fn(usize) -> bool,
+    what: &str,
+) -> Result<()> {
     let aligned = align(recording, other)?;
     for event in &recording.events {
-        for &input in event
-            .inputs
-            .iter()
-            .filter(|&&input| input != recording.input)
-        {
-            let own = &recording.values[input];
-            let Some(other) = aligned.values[input].map(|i| &other.values[i]) else {
+        let values = event.inputs.iter().chain([&event.output]);
+        for &value in values.filter(|&&value| value != recording.input && is_constant(value)) {
+            let own = &recording.values[value].tensor;
+            let Some(other) = aligned.values[value].map(|i| &other.values[i].tensor) else {
                 continue;
             };
             let same = || {
-                own.tensor.place() == other.tensor.place()
-                    || own.tensor.as_bytes() == other.tensor.as_bytes()
+                own.place() == other.place()
+                    || (own.shape() == other.shape() && own.as_bytes() == other.as_bytes())
             };
-            if !own.computed && !same() {
+            if !same() {
                 let (op, scope) = (event.op, &event.scope);
                 return Err(Error::Argument(format!(
-                    "an operand of `{op}` in `{scope}` depends on the input by other ways than ops of `Var`, which export does not see"
+                    "an operand of `{op}` in `{scope}` depends on {what}"
                 )));
             }
         }

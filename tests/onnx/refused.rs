@@ -139,3 +139,34 @@ fn one_size_has_its_reason() {
     );
     assert_eq!(exported.ports[0], "images: f32 [batch, 3, 32, 32]");
 }
+
+/// A constant of one shape at every size, whose value follows the size.
+#[test]
+fn constants_that_follow_the_size_fix_it() {
+    let of_height = |_: &Pass, x: &Var| x * Var::from(Tensor::scalar(1.0f32 / x.shape()[1] as f32));
+    // Computed by ops, of a constant that has the image's shape.
+    let of_ones =
+        |_: &Pass, x: &Var| x * Var::from(Tensor::ones([x.shape()[2]], DType::F32)).sum(0)?;
+    let (_, params) = Params::declare(DType::F32, &Rng::new(0), |_| Ok(())).unwrap();
+    let models: [&dyn wavemix::Module; 2] = [&of_height, &of_ones];
+    for (i, model) in models.into_iter().enumerate() {
+        let exported = onnx::export(model, &params, &[32, 32, 3], &Options::default()).unwrap();
+        let why = exported.fixed.expect("the constant holds for one size");
+        assert!(why.contains("depends on the size of the input"), "{why}");
+        assert_eq!(exported.ports[0], "images: f32 [batch, 3, 32, 32]");
+        let file = File::read(&exported.bytes);
+        let expected = [1.0f32 / 32.0, 32.0][i].to_le_bytes();
+        assert!(file.tensors.iter().any(|tensor| tensor.data == expected));
+    }
+}
+
+#[test]
+fn constants_that_follow_the_batch_are_refused() {
+    let of_batch = |_: &Pass, x: &Var| x * Var::from(Tensor::scalar(1.0f32 / x.shape()[0] as f32));
+    for input in [&[32, 32, 3][..], &[7]] {
+        assert_error(
+            of(of_batch, input),
+            "an operand of `mul` in `` depends on the size of the input",
+        );
+    }
+}
