@@ -97,10 +97,12 @@ fn of_tokens(x: &Var) -> Result<Vec<Var>> {
         ..AttentionOptions::default()
     };
     let [mean, var] = [drawn(7, [4]), drawn(8, [4]).square()?.add_scalar(0.5)?];
-    let given = BatchNormOptions {
+    let given = || BatchNormOptions {
         statistics: Statistics::Given(mean.value(), var.value()),
         ..BatchNormOptions::default()
     };
+    // Scale and shift that the images change.
+    let [gamma, beta] = [tokens.mean([0, 1])?.exp()?, tokens.mean([0, 1])?.sin()?];
     Ok(vec![
         attention(&heads, &heads, &heads, AttentionOptions::default())?,
         attention(&heads, &heads.exp()?, &heads, causal)?,
@@ -110,7 +112,8 @@ fn of_tokens(x: &Var) -> Result<Vec<Var>> {
         linear(&tokens.mean(1)?, &drawn(4, [3, 4]), None)?,
         layer_norm(&tokens, &drawn(5, [4]), &drawn(6, [4]), 1e-3)?.exp()?,
         rms_norm(x, &drawn(5, [4]), 1e-3)?,
-        batch_norm(&tokens, &drawn(5, [4]), &drawn(6, [4]), given)?.0,
+        batch_norm(&tokens, &drawn(5, [4]), &drawn(6, [4]), given())?.0,
+        batch_norm(&tokens, &gamma, &beta, given())?.0.exp()?,
         conv1d(
             &tokens,
             &drawn(9, [6, 3, 2]),

@@ -2,6 +2,7 @@
 
 use wavemix::nn::{Conv2d, Linear, Sequential};
 use wavemix::onnx::{self, Options};
+use wavemix::ops::{BatchNormOptions, Statistics, batch_norm};
 use wavemix::prelude::*;
 use wavemix::{Window, models::Config};
 
@@ -168,5 +169,25 @@ fn constants_that_follow_the_batch_are_refused() {
             of(of_batch, input),
             "an operand of `mul` in `` depends on the size of the input",
         );
+    }
+}
+
+/// Scale and shift that the input changes stay operands, also of values that are no images.
+#[test]
+fn batch_norm_of_rows_takes_computed_vectors() {
+    let model = |_: &Pass, x: &Var| {
+        let [gamma, beta] = [x.mean([0, 1])?.exp()?, x.mean([0, 1])?.sin()?];
+        let vector = |value: f64| Tensor::full([4], value, DType::F32);
+        let given = BatchNormOptions {
+            statistics: Statistics::Given(&vector(0.5), &vector(2.0)),
+            ..BatchNormOptions::default()
+        };
+        Ok(batch_norm(x, &gamma, &beta, given)?.0)
+    };
+    let file = of(model, &[5, 4]).unwrap();
+    for op in ["Exp", "Sin"] {
+        let node = file.nodes.iter().find(|node| node.op == op).expect(op);
+        let taken = |other: &crate::reader::Node| other.inputs.contains(&node.outputs[0]);
+        assert!(file.nodes.iter().any(taken), "nothing takes {op}");
     }
 }

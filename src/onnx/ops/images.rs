@@ -1,9 +1,9 @@
 //! Ops of images, which ONNX has with their channels first.
 
+use crate::Result;
 use crate::onnx::encode::Attribute;
 use crate::onnx::graph::{Graph, Layout, Length};
 use crate::onnx::record::{Event, OpAttributes};
-use crate::{Result, Tensor};
 
 /// Numbers of a window: kernel, stride, padding, dilation, output padding, each for rows and columns,
 /// and groups, as [`OpAttributes::counts`] has them.
@@ -199,8 +199,7 @@ pub(super) fn idwt(graph: &mut Graph, event: &Event) -> Result<()> {
     Ok(())
 }
 
-/// By given statistics. Of other values than images it is a product and a sum, whose numbers are
-/// computed here.
+/// By given statistics. Of other values than images it is a product and a sum.
 pub(super) fn batch_norm(graph: &mut Graph, event: &Event) -> Result<()> {
     if !event.attributes.flags[0] {
         return Err(event.refused("by a batch's own statistics"));
@@ -220,22 +219,10 @@ pub(super) fn batch_norm(graph: &mut Graph, event: &Event) -> Result<()> {
         let eps = vec![("epsilon", Attribute::Float(eps))];
         (graph.node("BatchNormalization", &inputs, eps), Layout::Nchw)
     } else {
-        let mut values = Vec::new();
-        for vector in vectors {
-            let tensor: &Tensor = &graph.traced.recording.values[vector].tensor;
-            values.push(tensor.to_vec::<f32>()?);
-        }
-        let channels = 0..values[0].len();
-        let scale = |c: usize| values[0][c] / (values[3][c] + eps).sqrt();
-        let scales: Vec<f32> = channels.clone().map(scale).collect();
-        let shifts: Vec<f32> = channels
-            .map(|c| values[1][c] - values[2][c] * scale(c))
-            .collect();
         let x = graph.take(input, Layout::Nhwc)?;
-        let dims = [scales.len() as i64];
-        let (scales, shifts) = (graph.floats(&scales, &dims), graph.floats(&shifts, &dims));
-        let scaled = graph.node("Mul", &[&x, &scales], vec![]);
-        (graph.node("Add", &[&scaled, &shifts], vec![]), Layout::Nhwc)
+        let [scale, shift] = scale_and_shift(graph, vectors, eps)?;
+        let scaled = graph.node("Mul", &[&x, &scale], vec![]);
+        (graph.node("Add", &[&scaled, &shift], vec![]), Layout::Nhwc)
     };
     if let Some(residual) = residual {
         let residual = graph.take(residual, layout)?;
@@ -243,4 +230,34 @@ pub(super) fn batch_norm(graph: &mut Graph, event: &Event) -> Result<()> {
     }
     graph.produce(event.output, layout, y);
     Ok(())
+}
+
+/// gamma / sqrt(var + eps), and beta - mean times that: two constants, or nodes where the input
+/// changes one of the four.
+fn scale_and_shift(graph: &mut Graph, vectors: [usize; 4], eps: f32) -> Result<[String; 2]> {
+    if vectors
+        .iter()
+        .all(|&vector| graph.traced.is_constant(vector))
+    {
+        let value = |vector: usize| graph.traced.recording.values[vector].tensor.to_vec::<f32>();
+        let [gamma, beta, mean, var] = vectors.map(value);
+        let (gamma, beta, mean, var) = (gamma?, beta?, mean?, var?);
+        let channels = 0..gamma.len();
+        let scale = |c: usize| gamma[c] / (var[c] + eps).sqrt();
+        let scales: Vec<f32> = channels.clone().map(scale).collect();
+        let shifts: Vec<f32> = channels.map(|c| beta[c] - mean[c] * scale(c)).collect();
+        let dims = [scales.len() as i64];
+        return Ok([graph.floats(&scales, &dims), graph.floats(&shifts, &dims)]);
+    }
+    let mut names = Vec::new();
+    for vector in vectors {
+        names.push(graph.take(vector, Layout::Nhwc)?);
+    }
+    let eps = graph.number(eps);
+    let more = graph.node("Add", &[&names[3], &eps], vec![]);
+    let std = graph.node("Sqrt", &[&more], vec![]);
+    let scale = graph.node("Div", &[&names[0], &std], vec![]);
+    let scaled_mean = graph.node("Mul", &[&names[2], &scale], vec![]);
+    let shift = graph.node("Sub", &[&names[1], &scaled_mean], vec![]);
+    Ok([scale, shift])
 }
