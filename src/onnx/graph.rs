@@ -267,8 +267,8 @@ impl<'a> Graph<'a> {
 
 /// Lengths.
 impl Graph<'_> {
-    /// What these lengths, one for each size of the input, are: a number, or that of an axis of a
-    /// value that is there, preferably of these.
+    /// What these lengths, one for each size of the input, are: a number, or a multiple of an
+    /// axis of a value that is there: the smallest multiple, preferably of the values `near`.
     ///
     /// # Errors
     /// Lengths that are neither.
@@ -284,16 +284,21 @@ impl Graph<'_> {
         let axes = || {
             values().flat_map(|&value| (0..self.traced.rank(value)).map(move |axis| (value, axis)))
         };
-        for times in [1, 2, 4, 8, 16, 3, 5, 6, 7, 12, 32] {
-            let found = axes().find(|&(value, axis)| {
-                let own = self.traced.lengths(value, axis);
-                own.iter()
-                    .zip(lengths)
-                    .all(|(own, length)| own * times == *length)
-            });
-            if let Some((value, axis)) = found {
-                return Ok(Length::Of { value, axis, times });
+        let mut found: Option<(usize, usize, usize)> = None;
+        for (value, axis) in axes() {
+            let own = self.traced.lengths(value, axis);
+            let times = lengths[0].checked_div(own[0]).unwrap_or(0);
+            let mut pairs = own.iter().zip(lengths);
+            let smaller = found.is_none_or(|(_, _, other)| times < other);
+            if smaller && pairs.all(|(own, length)| own * times == *length) {
+                found = Some((value, axis, times));
             }
+            if matches!(found, Some((_, _, 1))) {
+                break;
+            }
+        }
+        if let Some((value, axis, times)) = found {
+            return Ok(Length::Of { value, axis, times });
         }
         let largest = lengths.iter().max().copied().unwrap_or(0);
         for (value, axis) in axes() {

@@ -2,7 +2,7 @@
 
 use wavemix::nn::{Conv2d, Linear, Sequential};
 use wavemix::onnx::{self, Options};
-use wavemix::ops::{BatchNormOptions, Statistics, batch_norm};
+use wavemix::ops::{BatchNormOptions, Interpolation, Statistics, batch_norm};
 use wavemix::prelude::*;
 use wavemix::{Window, models::Config};
 
@@ -190,4 +190,30 @@ fn batch_norm_of_rows_takes_computed_vectors() {
         let taken = |other: &crate::reader::Node| other.inputs.contains(&node.outputs[0]);
         assert!(file.nodes.iter().any(taken), "nothing takes {op}");
     }
+}
+
+#[test]
+fn lengths_are_any_multiple_of_an_axis() {
+    let upsampled = |times: usize| {
+        of(
+            move |_, x| {
+                let [h, w] = [1, 2].map(|axis| times * x.shape()[axis]);
+                x.upsample([h, w], Interpolation::Nearest)
+            },
+            &[8, 8, 1],
+        )
+    };
+    for times in [9, 10, 49] {
+        let file = upsampled(times).unwrap();
+        assert_eq!(ops(&file), ["Resize"]);
+        assert_eq!(file.inputs[0].axes, ["batch", "1", "height", "width"]);
+        let factors = [1.0, 1.0, times as f32, times as f32].map(f32::to_le_bytes);
+        assert_eq!(file.tensors[0].data, factors.concat());
+    }
+    let windows = |_: &Pass, x: &Var| x.mean_keep(0)?.expand([49 * x.shape()[0], 7]);
+    let file = of(windows, &[7]).unwrap();
+    assert_eq!(
+        ops(&file),
+        ["ReduceMean", "Shape", "Mul", "Concat", "Expand"]
+    );
 }
