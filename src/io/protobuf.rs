@@ -81,6 +81,11 @@ impl Message {
         &self.bytes
     }
 
+    /// The same, without a copy.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+
     fn key(&mut self, number: u32, wire_type: u64) {
         self.varint(8 * u64::from(number) + wire_type);
     }

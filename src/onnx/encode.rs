@@ -5,6 +5,7 @@
 use std::fmt;
 
 use crate::io::protobuf::Message;
+use crate::{Error, Result, Tensor};
 
 /// An op with its inputs and its one output, after which the node is named.
 pub(super) struct Node {
@@ -22,12 +23,40 @@ pub(super) enum Attribute {
     Ints(Vec<i64>),
 }
 
-/// A constant of f32, or of i64 where it is whole.
+/// A constant.
 pub(super) struct Initializer {
     pub name: String,
     pub dims: Vec<i64>,
-    pub whole: bool,
-    pub bytes: Vec<u8>,
+    pub data: Data,
+}
+
+/// The elements of a constant.
+pub(super) enum Data {
+    /// Those of a tensor of f32.
+    Tensor(Tensor),
+    Floats(Vec<f32>),
+    Ints(Vec<i64>),
+}
+
+impl Data {
+    /// Number of bytes in the file.
+    fn size(&self) -> u64 {
+        match self {
+            Data::Tensor(tensor) => 4 * tensor.shape().elements() as u64,
+            Data::Floats(values) => 4 * values.len() as u64,
+            Data::Ints(values) => 8 * values.len() as u64,
+        }
+    }
+
+    /// The bytes in the file, little-endian.
+    fn bytes(&self) -> Result<Vec<u8>> {
+        let of_floats = |values: &[f32]| values.iter().flat_map(|x| x.to_le_bytes()).collect();
+        Ok(match self {
+            Data::Tensor(tensor) => of_floats(&tensor.to_vec::<f32>()?),
+            Data::Floats(values) => of_floats(values),
+            Data::Ints(values) => values.iter().flat_map(|x| x.to_le_bytes()).collect(),
+        })
+    }
 }
 
 /// An input or output of the graph: its name, the number of its type, and for each axis a length or a
@@ -56,6 +85,10 @@ pub(super) const FLOAT: i64 = 1;
 pub(super) const UINT8: i64 = 2;
 const INT64: i64 = 7;
 
+/// Bytes of a message of Protocol Buffers that are too many for readers. ONNX keeps larger weights
+/// in files beside the model's, which are not written here.
+const LIMIT: u64 = 1 << 31;
+
 /// A whole model, `ModelProto`.
 pub(super) struct ModelFile<'a> {
     pub opset: i64,
@@ -67,7 +100,12 @@ pub(super) struct ModelFile<'a> {
 
 impl ModelFile<'_> {
     /// The bytes of the file.
-    pub fn encode(&self) -> Vec<u8> {
+    ///
+    /// # Errors
+    /// A file of 2 GiB or more: of weights so large before any is copied.
+    pub fn encode(&self) -> Result<Vec<u8>> {
+        let constants = self.initializers.iter().map(|own| own.data.size()).sum();
+        check_size(constants)?;
         // The first version of the format that has the set of ops: readers refuse newer ones.
         let format = if self.opset < 20 { 8 } else { 9 };
         let opset = Message::new().text(1, "").int(2, self.opset);
@@ -75,25 +113,38 @@ impl ModelFile<'_> {
             .int(1, format)
             .text(2, "wavemix")
             .text(3, env!("CARGO_PKG_VERSION"))
-            .message(7, &self.graph())
+            .message(7, &self.graph()?)
             .message(8, &opset);
         let metadata = self.metadata.iter().fold(model, |model, (key, value)| {
             model.message(14, &Message::new().text(1, key).text(2, value))
         });
-        metadata.bytes().to_vec()
+        let bytes = metadata.into_bytes();
+        check_size(bytes.len() as u64)?;
+        Ok(bytes)
     }
 
     /// `GraphProto`.
-    fn graph(&self) -> Message {
+    fn graph(&self) -> Result<Message> {
         let nodes = self.nodes.iter();
         let graph = nodes.fold(Message::new(), |graph, node| {
             graph.message(1, &of_node(node))
         });
-        let graph = graph.text(2, "model");
-        let initializers = self.initializers.iter();
-        let graph = initializers.fold(graph, |graph, own| graph.message(5, &of_initializer(own)));
+        let mut graph = graph.text(2, "model");
+        for own in self.initializers {
+            graph = graph.message(5, &of_initializer(own)?);
+        }
         let [input, output] = self.ports.map(of_port);
-        graph.message(11, &input).message(12, &output)
+        Ok(graph.message(11, &input).message(12, &output))
+    }
+}
+
+/// That a file may have this many bytes.
+fn check_size(bytes: u64) -> Result<()> {
+    match bytes < LIMIT {
+        true => Ok(()),
+        false => Err(Error::Argument(format!(
+            "an ONNX file is smaller than 2 GiB, that of this model would have {bytes} bytes or more"
+        ))),
     }
 }
 
@@ -126,12 +177,16 @@ fn ints(message: Message, number: u32, values: &[i64]) -> Message {
     values.iter().fold(message, add)
 }
 
-/// `TensorProto`, little-endian.
-fn of_initializer(own: &Initializer) -> Message {
-    ints(Message::new(), 1, &own.dims)
-        .int(2, if own.whole { INT64 } else { FLOAT })
+/// `TensorProto`.
+fn of_initializer(own: &Initializer) -> Result<Message> {
+    let kind = match own.data {
+        Data::Tensor(_) | Data::Floats(_) => FLOAT,
+        Data::Ints(_) => INT64,
+    };
+    Ok(ints(Message::new(), 1, &own.dims)
+        .int(2, kind)
         .text(8, &own.name)
-        .blob(9, &own.bytes)
+        .blob(9, &own.data.bytes()?))
 }
 
 /// `ValueInfoProto`.
@@ -147,4 +202,39 @@ fn of_port(port: &Port) -> Message {
     Message::new()
         .text(1, &port.name)
         .message(2, &Message::new().message(1, &tensor))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::DType;
+    use crate::tensor::memory::shapes_only;
+
+    /// With tensors that have shapes, and no memory.
+    #[test]
+    fn two_gibibytes_are_refused_before_they_are_copied() {
+        let port = Port {
+            name: "x".into(),
+            element: FLOAT,
+            axes: vec![],
+        };
+        let weight = |elements: usize| Initializer {
+            name: "w".into(),
+            dims: vec![elements as i64],
+            data: Data::Tensor(shapes_only(|| Tensor::zeros([elements], DType::F32))),
+        };
+        let file = ModelFile {
+            opset: 17,
+            nodes: &[],
+            initializers: &[weight(1 << 28), weight(1 << 28)],
+            ports: [&port, &port],
+            metadata: vec![],
+        };
+        let error = file.encode().unwrap_err().to_string();
+        assert!(
+            error.contains("would have 2147483648 bytes or more"),
+            "{error}"
+        );
+        assert!(check_size((1 << 31) - 1).is_ok());
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::encode::{Attribute, Initializer, Node};
+use super::encode::{Attribute, Data, Initializer, Node};
 use super::sizes::Traced;
 use crate::{DType, Error, Params, Result, Tensor};
 
@@ -203,12 +203,7 @@ impl<'a> Graph<'a> {
         self.initializers.push(Initializer {
             name: name.clone(),
             dims: tensor.shape().iter().map(|&length| length as i64).collect(),
-            whole: false,
-            bytes: tensor
-                .to_vec::<f32>()?
-                .into_iter()
-                .flat_map(f32::to_le_bytes)
-                .collect(),
+            data: Data::Tensor(tensor.clone()),
         });
         Ok(name)
     }
@@ -216,11 +211,8 @@ impl<'a> Graph<'a> {
     /// Few numbers that are no weights, as an initializer of these dimensions; the same ones are
     /// there once.
     pub fn floats(&mut self, values: &[f32], dims: &[i64]) -> String {
-        let bytes = values
-            .iter()
-            .flat_map(|value| value.to_le_bytes())
-            .collect();
-        self.small(format!("constant_{values:?}{dims:?}"), dims, (false, bytes))
+        let wanted = format!("constant_{values:?}{dims:?}");
+        self.small(wanted, dims, Data::Floats(values.to_vec()))
     }
 
     /// A single number.
@@ -230,21 +222,20 @@ impl<'a> Graph<'a> {
 
     /// Whole numbers in a row.
     pub fn ints(&mut self, values: &[i64]) -> String {
-        let bytes = values
-            .iter()
-            .flat_map(|value| value.to_le_bytes())
-            .collect();
         let dims = [values.len() as i64];
-        self.small(format!("constant_{values:?}"), &dims, (true, bytes))
+        self.small(
+            format!("constant_{values:?}"),
+            &dims,
+            Data::Ints(values.to_vec()),
+        )
     }
 
     /// A single whole number, which is no row of one.
     pub fn whole_number(&mut self, value: i64) -> String {
-        let bytes = value.to_le_bytes().to_vec();
-        self.small(format!("constant_{value}"), &[], (true, bytes))
+        self.small(format!("constant_{value}"), &[], Data::Ints(vec![value]))
     }
 
-    fn small(&mut self, wanted: String, dims: &[i64], (whole, bytes): (bool, Vec<u8>)) -> String {
+    fn small(&mut self, wanted: String, dims: &[i64], data: Data) -> String {
         if let Some(name) = self.known.get(&wanted) {
             return name.clone();
         }
@@ -257,8 +248,7 @@ impl<'a> Graph<'a> {
         self.initializers.push(Initializer {
             name: name.clone(),
             dims: dims.to_vec(),
-            whole,
-            bytes,
+            data,
         });
         self.known.insert(wanted, name.clone());
         name

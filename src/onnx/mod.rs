@@ -112,7 +112,8 @@ impl Default for Options {
 ///
 /// # Errors
 /// An op that has no counterpart in ONNX, in a sentence with its layer; a model that refuses such
-/// inputs; weights that are not f32 on the CPU; another version of the operators than 17 or 20.
+/// inputs; weights that are not f32 on the CPU; another version of the operators than 17 or 20;
+/// a file of 2 GiB or more.
 pub fn export(
     model: &dyn Module,
     params: &Params,
@@ -201,7 +202,7 @@ fn write(traced: &Traced, params: &Params, options: &Options) -> Result<Exported
         metadata,
     };
     Ok(Exported {
-        bytes: file.encode(),
+        bytes: file.encode()?,
         nodes: graph.nodes.len(),
         ports: [input.to_string(), output.to_string()],
         fixed: None,
