@@ -5,75 +5,80 @@ use crate::onnx::encode::Attribute;
 use crate::onnx::graph::{Graph, Layout};
 use crate::onnx::record::Event;
 
+/// What a function of one operand is made of.
+#[derive(Clone, Copy)]
+enum Function {
+    /// This node.
+    Node(&'static str),
+    /// This node, whose second operand is the function's parameter.
+    WithNumber(&'static str),
+    /// This node, whose attribute `alpha` is the function's parameter.
+    WithAlpha(&'static str),
+    /// The nodes that are added here for this operand and these parameters.
+    Composed(fn(&mut Graph, &str, [f32; 2]) -> String),
+}
+
 /// The functions of one operand.
-pub(super) const FUNCTIONS: [&str; 26] = [
-    "neg",
-    "abs",
-    "exp",
-    "log",
-    "sqrt",
-    "recip",
-    "tanh",
-    "sigmoid",
-    "relu",
-    "softplus",
-    "sin",
-    "cos",
-    "erf",
-    "hardswish",
-    "square",
-    "powf",
-    "silu",
-    "gelu",
-    "clamp",
-    "relu6",
-    "add_scalar",
-    "mul_scalar",
-    "div_scalar",
-    "leaky_relu",
-    "elu",
-    "log1p",
+const FUNCTIONS: [(&str, Function); 26] = [
+    ("neg", Function::Node("Neg")),
+    ("abs", Function::Node("Abs")),
+    ("exp", Function::Node("Exp")),
+    ("log", Function::Node("Log")),
+    ("sqrt", Function::Node("Sqrt")),
+    ("recip", Function::Node("Reciprocal")),
+    ("tanh", Function::Node("Tanh")),
+    ("sigmoid", Function::Node("Sigmoid")),
+    ("relu", Function::Node("Relu")),
+    ("softplus", Function::Node("Softplus")),
+    ("sin", Function::Node("Sin")),
+    ("cos", Function::Node("Cos")),
+    ("erf", Function::Node("Erf")),
+    ("hardswish", Function::Node("HardSwish")),
+    ("powf", Function::WithNumber("Pow")),
+    ("add_scalar", Function::WithNumber("Add")),
+    ("mul_scalar", Function::WithNumber("Mul")),
+    ("div_scalar", Function::WithNumber("Div")),
+    ("leaky_relu", Function::WithAlpha("LeakyRelu")),
+    ("elu", Function::WithAlpha("Elu")),
+    (
+        "square",
+        Function::Composed(|graph, x, _| graph.node("Mul", &[x, x], vec![])),
+    ),
+    ("clamp", Function::Composed(clip)),
+    (
+        "relu6",
+        Function::Composed(|graph, x, _| clip(graph, x, [0.0, 6.0])),
+    ),
+    ("silu", Function::Composed(silu)),
+    ("gelu", Function::Composed(gelu)),
+    ("log1p", Function::Composed(log1p)),
 ];
+
+fn find(op: &str) -> Option<Function> {
+    let own = FUNCTIONS.iter().find(|(name, _)| *name == op);
+    own.map(|(_, function)| *function)
+}
+
+/// Whether an op is a function of one operand.
+pub(super) fn is_function(op: &str) -> bool {
+    find(op).is_some()
+}
 
 /// A function of one operand.
 pub(super) fn function(graph: &mut Graph, event: &Event) -> Result<()> {
+    let Some(function) = find(event.op) else {
+        return Err(event.refused("which has no counterpart"));
+    };
     let (x, layout) = graph.in_any_layout(event.inputs[0])?;
-    let [first, second] = event.attributes.numbers;
-    let x = &*x;
-    let y = match event.op {
-        "neg" => graph.node("Neg", &[x], vec![]),
-        "abs" => graph.node("Abs", &[x], vec![]),
-        "exp" => graph.node("Exp", &[x], vec![]),
-        "log" => graph.node("Log", &[x], vec![]),
-        "sqrt" => graph.node("Sqrt", &[x], vec![]),
-        "recip" => graph.node("Reciprocal", &[x], vec![]),
-        "tanh" => graph.node("Tanh", &[x], vec![]),
-        "sigmoid" => graph.node("Sigmoid", &[x], vec![]),
-        "relu" => graph.node("Relu", &[x], vec![]),
-        "softplus" => graph.node("Softplus", &[x], vec![]),
-        "sin" => graph.node("Sin", &[x], vec![]),
-        "cos" => graph.node("Cos", &[x], vec![]),
-        "erf" => graph.node("Erf", &[x], vec![]),
-        "hardswish" => graph.node("HardSwish", &[x], vec![]),
-        "square" => graph.node("Mul", &[x, x], vec![]),
-        "powf" => with_number(graph, "Pow", x, first),
-        "add_scalar" => with_number(graph, "Add", x, first),
-        "mul_scalar" => with_number(graph, "Mul", x, first),
-        "div_scalar" => with_number(graph, "Div", x, first),
-        "clamp" => clip(graph, x, [first, second]),
-        "relu6" => clip(graph, x, [0.0, 6.0]),
-        "leaky_relu" => graph.node("LeakyRelu", &[x], vec![("alpha", Attribute::Float(first))]),
-        "elu" => graph.node("Elu", &[x], vec![("alpha", Attribute::Float(first))]),
-        "silu" => {
-            let gate = graph.node("Sigmoid", &[x], vec![]);
-            graph.node("Mul", &[x, &gate], vec![])
+    let parameters = event.attributes.numbers;
+    let y = match function {
+        Function::Node(op) => graph.node(op, &[&x], vec![]),
+        Function::WithNumber(op) => with_number(graph, op, &x, parameters[0]),
+        Function::WithAlpha(op) => {
+            let alpha = Attribute::Float(parameters[0]);
+            graph.node(op, &[&x], vec![("alpha", alpha)])
         }
-        "log1p" => {
-            let more = with_number(graph, "Add", x, 1.0);
-            graph.node("Log", &[&more], vec![])
-        }
-        "gelu" => gelu(graph, x),
-        _ => return Err(event.refused("which has no counterpart")),
+        Function::Composed(nodes) => nodes(graph, &x, parameters),
     };
     graph.produce(event.output, layout, y);
     Ok(())
@@ -89,8 +94,18 @@ fn clip(graph: &mut Graph, x: &str, bounds: [f32; 2]) -> String {
     graph.node("Clip", &[x, &low, &high], vec![])
 }
 
+fn silu(graph: &mut Graph, x: &str, _: [f32; 2]) -> String {
+    let gate = graph.node("Sigmoid", &[x], vec![]);
+    graph.node("Mul", &[x, &gate], vec![])
+}
+
+fn log1p(graph: &mut Graph, x: &str, _: [f32; 2]) -> String {
+    let more = with_number(graph, "Add", x, 1.0);
+    graph.node("Log", &[&more], vec![])
+}
+
 /// x (1 + erf(x / sqrt 2)) / 2, an op of its own since version 20.
-fn gelu(graph: &mut Graph, x: &str) -> String {
+fn gelu(graph: &mut Graph, x: &str, _: [f32; 2]) -> String {
     if graph.opset >= 20 {
         return graph.node("Gelu", &[x], vec![]);
     }

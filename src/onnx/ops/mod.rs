@@ -12,7 +12,8 @@ use crate::Result;
 /// Writes an op down: its nodes, and which of them gives its result.
 type Export = fn(&mut Graph, &Event) -> Result<()>;
 
-/// The ops that are exported as they are. All others are refused, but those that are made of these.
+/// The ops that are exported as they are, beside the functions of elements, which have a table of
+/// their own. All others are refused, but those that are made of these.
 const OPS: &[(&str, Export)] = &[
     ("add", elementwise::binary),
     ("sub", elementwise::binary),
@@ -54,9 +55,7 @@ const OPS: &[(&str, Export)] = &[
 fn find(op: &str) -> Option<Export> {
     let own = OPS.iter().find(|(name, _)| *name == op);
     let own = own.map(|(_, export)| *export);
-    own.or(elementwise::FUNCTIONS
-        .contains(&op)
-        .then_some(elementwise::function as Export))
+    own.or(elementwise::is_function(op).then_some(elementwise::function as Export))
 }
 
 /// Whether an op is exported as it is.
