@@ -35,6 +35,8 @@ fn of_elements(x: &Var) -> Result<Vec<Var>> {
         x.exp()?,
         p.log()?,
         p.log1p()?,
+        // Where 1 + x is 1, this is x.
+        x.mul_scalar(1e-8)?.log1p()?.mul_scalar(1e8)?,
         p.sqrt()?,
         p.recip()?,
         p.powf(1.5)?,

@@ -99,9 +99,18 @@ fn silu(graph: &mut Graph, x: &str, _: [f32; 2]) -> String {
     graph.node("Mul", &[x, &gate], vec![])
 }
 
+/// log(u) with u = 1 + x rounded, and c / u, where c = x - (u - 1) is what the rounding took:
+/// log(u + c) = log(u) + c / u up to c^2 / (2 u^2), which is below f32's digits, also where log(u)
+/// is 0 and this is x. Where x is u - 1 it is log(u) alone: at -1 and infinity c / u would be NaN.
 fn log1p(graph: &mut Graph, x: &str, _: [f32; 2]) -> String {
-    let more = with_number(graph, "Add", x, 1.0);
-    graph.node("Log", &[&more], vec![])
+    let u = with_number(graph, "Add", x, 1.0);
+    let log = graph.node("Log", &[&u], vec![]);
+    let back = with_number(graph, "Sub", &u, 1.0);
+    let rest = graph.node("Sub", &[x, &back], vec![]);
+    let correction = graph.node("Div", &[&rest, &u], vec![]);
+    let corrected = graph.node("Add", &[&log, &correction], vec![]);
+    let exact = graph.node("Equal", &[x, &back], vec![]);
+    graph.node("Where", &[&exact, &log, &corrected], vec![])
 }
 
 /// x (1 + erf(x / sqrt 2)) / 2, an op of its own since version 20.
