@@ -152,7 +152,8 @@ impl<'a> Graph<'a> {
     /// A value in this layout.
     ///
     /// # Errors
-    /// A constant whose shape depends on the size of the input.
+    /// A constant whose shape depends on the size of the input; a value that no node has produced,
+    /// which would be a mistake in the export of an op.
     pub fn take(&mut self, value: usize, layout: Layout) -> Result<String> {
         if let Some(name) = &self.layouts[value][layout as usize] {
             return Ok(name.clone());
@@ -166,9 +167,11 @@ impl<'a> Graph<'a> {
             };
             let Some(from) = self.layouts[value][other as usize].clone() else {
                 let scope = &self.scope;
-                return Err(Error::Argument(format!(
-                    "a constant in `{scope}` has a shape that depends on that of the input"
-                )));
+                let why = match self.traced.recording.values[value].computed {
+                    false => "has a constant whose shape depends on that of the input",
+                    true => "takes a value that no node produces",
+                };
+                return Err(Error::Argument(format!("an op in `{scope}` {why}")));
             };
             self.node(
                 "Transpose",
