@@ -32,7 +32,7 @@ fn main() -> Result<()> {
     for step in done..stop {
         // Two batches make a step, of the 60 of an epoch.
         let mut batches = train.epoch(&Rng::new(1), step / 30, (step % 30) as usize * 2)?;
-        let mut sum = Var::from(Tensor::zeros(params.count(), DType::F32));
+        let mut sum = Var::from(Tensor::zeros(params.arena().shape(), DType::F32));
         let mut updates = Updates::none();
         for batch in batches.by_ref().take(2) {
             let (x, labels) = batch?.into_parts();

@@ -171,7 +171,7 @@ fn every_variant_of_the_lite_block_has_right_gradients_on_odd_sizes() {
                 LiteBlock::new(names, wavemix, DROPOUT)
             })
             .unwrap();
-            let mut arena = normal([params.count()], 0.5, i as u64);
+            let mut arena = normal([params.arena().elements()], 0.5, i as u64);
             let images = match wavemix.mixing {
                 Mixing::MaxPool => apart(wavemix, shape, &params, &mut arena),
                 _ => normal(shape, 1.0, 100 + i as u64),
@@ -209,7 +209,7 @@ fn check_model(config: &Config, images: [usize; 3], output: &[usize]) {
     let checked = check(
         &params,
         &images,
-        &normal([params.count()], 0.4, 6),
+        &normal([params.arena().elements()], 0.4, 6),
         |pass, x| model.forward(pass, x),
     );
     checked.unwrap_or_else(|e| panic!("{config:?}: {e}"));
@@ -289,7 +289,7 @@ fn gradients_that_are_half_missing_are_found() {
     .unwrap();
     let (images, arena) = (
         normal([3, 5, 6, 4], 1.0, 2),
-        normal([params.count()], 0.5, 3),
+        normal([params.arena().elements()], 0.5, 3),
     );
     let of_images =
         |pass: &Pass, x: &Var| block.forward(pass, &(&x.detach() + x)?.mul_scalar(0.5)?);

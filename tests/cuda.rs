@@ -19,6 +19,7 @@ mod events;
 mod faults;
 #[path = "cuda/harness.rs"]
 mod harness;
+mod helpers;
 #[path = "cuda/layers.rs"]
 mod layers;
 #[path = "cuda/long.rs"]

@@ -5,12 +5,14 @@ mod helpers;
 
 use std::collections::BTreeMap;
 
-use helpers::on_threads;
+use helpers::{laid_out, on_threads};
 use wavemix::io::safetensors::TensorFile;
 use wavemix::optim::{self, Adam, AdamW, Ema, Lion, Method, Optimizer, Schedule, Sgd};
 use wavemix::params::{FileLayout, Group, Init, Updates};
 use wavemix::{DType, Params, Pass, Rng, Tensor};
 
+#[path = "optim/arena.rs"]
+mod arena;
 #[path = "optim/own_rule.rs"]
 mod own_rule;
 #[path = "optim/schedules.rs"]
@@ -38,13 +40,9 @@ fn three(dtype: DType) -> Params {
 }
 
 fn gradients(params: &Params, step: u64) -> Tensor {
-    Tensor::normal(
-        params.arena().shape(),
-        0.0,
-        1.0,
-        params.dtype(),
-        &Rng::new(8).child(step),
-    )
+    let rng = Rng::new(8).child(step);
+    let drawn = Tensor::normal([params.count()], 0.0, 1.0, DType::F64, &rng);
+    laid_out(params, drawn.as_slice().unwrap())
 }
 
 fn methods() -> Vec<Method> {
@@ -358,8 +356,9 @@ fn gradients_from_a_loss_are_taken_as_they_are() {
         .step(&mut params, &gradients, updates, 0.1)
         .unwrap();
     // 1.5 - 0.1 (2 * 1.5 + 0.5 * 1.5), and for the other 1 - 0.1 * 0.5 * 1.
+    let want = laid_out(&params, &[1.125, 1.125, 0.95, 0.95]);
     let got = params.arena().to_vec::<f64>().unwrap();
-    for (got, want) in got.iter().zip([1.125, 1.125, 0.95, 0.95]) {
+    for (got, want) in got.iter().zip(want.as_slice::<f64>().unwrap()) {
         assert!((got - want).abs() < 1e-15, "{got} instead of {want}");
     }
     assert_eq!(

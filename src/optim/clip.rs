@@ -3,7 +3,7 @@
 //! All take gradients in the arena's layout, as [`Gradients::flatten`] gives them, and pass over
 //! frozen parameters.
 
-use super::segment::{like_arena, segments};
+use super::segment::{like_arena, packed, segments};
 use crate::cpu::clip as cpu;
 use crate::cuda::clip as cuda;
 use crate::{Device, Error, Params, Result, Tensor};
@@ -24,7 +24,7 @@ pub fn norm(params: &Params, gradients: &Tensor) -> Result<f64> {
         .into_iter()
         .filter(|(_, group)| !group.frozen);
     let squares: f64 = dispatch_dtype!("norm", gradients.dtype(), T in [f32, f64] => {
-        trained.map(|(range, _)| cpu::sum_squares(&gradients.data::<T>()[range])).sum()
+        trained.map(|(range, _)| cpu::sum_squares(&packed(params, &range, gradients.data::<T>()))).sum()
     });
     Ok(squares.sqrt())
 }

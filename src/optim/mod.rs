@@ -61,8 +61,9 @@ pub struct Optimizer {
     steps: u64,
     /// The learning rate of the step under way.
     lr: f64,
-    /// The number of parameters it was made for, and their dtype.
+    /// What it was made for: the number of parameters, the arena's length, their dtype.
     count: usize,
+    length: usize,
     dtype: DType,
     moments: Vec<Tensor>,
     /// Its scalars in device memory, where the weights are on a GPU.
@@ -107,6 +108,7 @@ impl Optimizer {
             steps: 0,
             lr: 0.0,
             count: params.count(),
+            length: params.arena().elements(),
             dtype: params.dtype(),
             moments,
             on_device,
@@ -224,7 +226,7 @@ impl Optimizer {
     }
 
     /// As [`Optimizer::step`], from gradients in the layout of the arena, as [`Gradients::flatten`]
-    /// gives them.
+    /// gives them: of the shape of [`Params::arena`], with 0 where no parameter lies.
     ///
     /// Parameters of a frozen group and their moments stay as they are. Whether the gradients are
     /// finite is not looked at here: see [`finite_norm`].
@@ -291,15 +293,17 @@ impl Optimizer {
     fn check_params(&self, params: &Params) -> Result<()> {
         let made = (self.count, self.dtype, self.device());
         let got = (params.count(), params.dtype(), params.device());
-        if made != got {
+        let same_length = self.length == params.arena().elements();
+        if made != got || !same_length {
             let say = |(count, dtype, device): (usize, DType, Device)| {
                 format!("{count} parameters of {dtype} on {device}")
             };
+            let shapes = if made == got { ", of other shapes" } else { "" };
             return Err(Error::operand(
                 "optimizer",
                 "params",
                 format!("{}, as it was made for", say(made)),
-                say(got),
+                say(got) + shapes,
             ));
         }
         Ok(())

@@ -11,7 +11,9 @@ use crate::{Error, Float, Result};
 ///
 /// An [`Optimizer`](crate::optim::Optimizer) takes any rule. It keeps the moments, saves and loads
 /// them, and cuts the weights into parts that threads work on at once; so a rule treats each weight
-/// by itself, whatever its neighbours are.
+/// by itself, whatever its neighbours are. Some elements between two parameters belong to none
+/// ([`Params::arena`](crate::Params::arena)): a rule is given their weight, gradient and moments,
+/// all 0, and should leave them so.
 ///
 /// ```
 /// use wavemix::optim::{Rule, Step};

@@ -1,11 +1,15 @@
 //! Segments of the arena: neighbours that a step treats alike.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use crate::params::Group;
-use crate::{Error, Params, Result, Tensor};
+use crate::{Element, Error, Params, Result, Tensor};
 
-/// The arena cut where the group changes: neighbours of one group are updated in one go.
+/// The arena cut where the group changes: neighbours of one group are updated in one go, with the
+/// elements between them that belong to none. Those have a weight, a gradient and moments of 0, of
+/// which every rule of this crate makes 0 again. (Adam with an eps of 0 makes not-a-number of them, as
+/// of every weight whose gradients are 0; nothing reads it.)
 pub(super) fn segments(params: &Params) -> Vec<(Range<usize>, Group)> {
     let mut segments: Vec<(Range<usize>, Group)> = Vec::new();
     for entry in params.entries() {
@@ -16,6 +20,27 @@ pub(super) fn segments(params: &Params) -> Vec<(Range<usize>, Group)> {
         }
     }
     segments
+}
+
+/// The values of a segment's parameters, one after the other, from an array like the arena: a slice
+/// of it, or a copy where elements of no parameter lie between them. A sum over these is the same
+/// wherever the parameters lie.
+pub(super) fn packed<'a, T: Element>(
+    params: &Params,
+    segment: &Range<usize>,
+    flat: &'a [T],
+) -> Cow<'a, [T]> {
+    let ranges: Vec<Range<usize>> = params
+        .entries()
+        .iter()
+        .map(|entry| entry.offset..entry.offset + entry.shape.elements())
+        .filter(|range| segment.start <= range.start && range.end <= segment.end)
+        .collect();
+    if ranges.iter().map(Range::len).sum::<usize>() == segment.len() {
+        return Cow::Borrowed(&flat[segment.clone()]);
+    }
+    let pieces: Vec<&[T]> = ranges.into_iter().map(|range| &flat[range]).collect();
+    Cow::Owned(pieces.concat())
 }
 
 /// Checks that `gradients` is laid out like the arena.

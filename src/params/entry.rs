@@ -73,7 +73,7 @@ pub struct Entry {
     pub name: String,
     /// Its shape in memory.
     pub shape: Shape,
-    /// Where it starts in the arena, in elements.
+    /// Where it starts in the arena, in elements: a multiple of 16.
     pub offset: usize,
     /// How it begins.
     pub init: Init,

@@ -60,8 +60,8 @@ impl Params {
     ) -> Result<(M, Params)> {
         let mut plan = Plan::default();
         let model = build(&mut plan.names())?;
-        let (index, count) = plan.place()?;
-        let arena = Tensor::full_on(Device::Cpu, Shape::new(&[count])?, 0.0, dtype)?;
+        let (index, length) = plan.place()?;
+        let arena = Tensor::full_on(Device::Cpu, Shape::new(&[length])?, 0.0, dtype)?;
         let mut buffers = Vec::new();
         for (i, (name, shape, start)) in plan.buffers.into_iter().enumerate() {
             if index.contains_key(&name) || buffers.iter().any(|(known, _)| *known == name) {
@@ -114,9 +114,13 @@ impl Params {
         Ok(())
     }
 
-    /// Number of trained numbers: what papers print as a model's size.
+    /// Number of trained numbers: what papers print as a model's size. The elements between
+    /// parameters in the arena ([`Params::arena`]) are not among them.
     pub fn count(&self) -> usize {
-        self.arena.elements()
+        self.entries
+            .iter()
+            .map(|entry| entry.shape.elements())
+            .sum()
     }
 
     /// f32 for training, f64 for checking.
@@ -356,7 +360,11 @@ impl Params {
         }
     }
 
-    /// All parameters as one array, in the order of [`Params::entries`].
+    /// All parameters as one array, in the order of [`Params::entries`], each at its
+    /// [`Entry::offset`]. It is longer than [`Params::count`]: a parameter begins at a multiple of
+    /// 16 elements, so that a GPU can load several at once, and up to 15 elements before it belong
+    /// to none and are 0. An array laid out like it, such as a sum of gradients, has the shape
+    /// `params.arena().shape()`, and zeros at those places.
     pub fn arena(&self) -> &Tensor {
         &self.arena
     }

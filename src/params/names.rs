@@ -34,6 +34,11 @@ pub(super) enum Start {
     Drawn(fn(&[usize], &Rng) -> Vec<f64>),
 }
 
+/// Elements of which a parameter's offset in the arena is a multiple: in 16 bits they are 32 bytes,
+/// and a GPU loads 16 at a time, which must begin at a multiple of 16. The elements between two
+/// parameters are 0, and stay so.
+const ALIGNMENT: usize = 16;
+
 impl Plan {
     /// Where the outermost layer declares.
     pub fn names(&mut self) -> Names<'_> {
@@ -43,10 +48,10 @@ impl Plan {
         }
     }
 
-    /// Sets each parameter's offset in the arena. Returns the number of each name, and the arena's
-    /// length.
+    /// Sets each parameter's offset in the arena, a multiple of [`ALIGNMENT`]. Returns the number of
+    /// each name, and the arena's length.
     pub fn place(&mut self) -> Result<(HashMap<String, usize>, usize)> {
-        let (mut index, mut count) = (HashMap::new(), 0usize);
+        let (mut index, mut length) = (HashMap::new(), 0usize);
         for (i, entry) in self.entries.iter_mut().enumerate() {
             let name = &entry.name;
             if index.insert(name.clone(), i).is_some() {
@@ -56,15 +61,17 @@ impl Plan {
             if let Some(what) = entry.layout.misfit(&entry.shape) {
                 return Err(Error::Argument(format!("the parameter `{name}`: {what}")));
             }
-            entry.offset = count;
             let elements = Shape::new(&entry.shape)?.elements();
             let too_many = || {
                 let what = format!("the parameters up to `{name}` are more than memory can hold");
                 Error::Argument(what)
             };
-            count = count.checked_add(elements).ok_or_else(too_many)?;
+            let offset = length.checked_next_multiple_of(ALIGNMENT);
+            entry.offset = offset.ok_or_else(too_many)?;
+            let end = entry.offset.checked_add(elements);
+            length = end.ok_or_else(too_many)?;
         }
-        Ok((index, count))
+        Ok((index, length))
     }
 }
 

@@ -15,6 +15,7 @@ use wavemix::train::Outcome;
 use wavemix::{DType, Device, Gradients, Module, Params, Pass, Precision, Rng, Tensor};
 
 use crate::harness::{Bound, ELEMENTWISE, close, gpu};
+use crate::helpers::laid_out;
 
 fn config() -> Config {
     Config {
@@ -272,12 +273,9 @@ fn an_infinite_gradient_leaves_out_the_step_and_halves_the_scale() {
         .with_loss_scaling()
         .unwrap();
     let before = params.arena().to_vec::<f32>().unwrap();
-    let mut gradients = vec![1.0f32; params.count()];
-    gradients[17] = f32::INFINITY;
-    let bad = Tensor::from_vec(gradients.clone(), [params.count()])
-        .unwrap()
-        .to_device(gpu)
-        .unwrap();
+    let mut gradients = vec![1.0; params.count()];
+    gradients[17] = f64::INFINITY;
+    let bad = laid_out(&params, &gradients).to_device(gpu).unwrap();
     optimizer
         .step_flat(&mut params, &bad, Updates::none(), 1e-3)
         .unwrap();
@@ -288,10 +286,7 @@ fn an_infinite_gradient_leaves_out_the_step_and_halves_the_scale() {
     );
     assert_eq!(params.arena().to_vec::<f32>().unwrap(), before);
     gradients[17] = 1.0;
-    let good = Tensor::from_vec(gradients, [params.count()])
-        .unwrap()
-        .to_device(gpu)
-        .unwrap();
+    let good = laid_out(&params, &gradients).to_device(gpu).unwrap();
     optimizer
         .step_flat(&mut params, &good, Updates::none(), 1e-3)
         .unwrap();
@@ -318,7 +313,8 @@ fn gradients_are_measured_and_cut_alike() {
     });
     let mut there = here.clone();
     there.to_device(gpu).unwrap();
-    let draw = Tensor::normal([here.count()], 0.0, 1.0, DType::F32, &Rng::new(5));
+    let draw = Tensor::normal([here.count()], 0.0, 1.0, DType::F64, &Rng::new(5));
+    let draw = laid_out(&here, draw.as_slice().unwrap());
     let (mut a, mut b) = (draw.clone(), draw.to_device(gpu).unwrap());
     let near = |a: f64, b: f64| assert!((a - b).abs() <= 1e-6 * a.abs(), "{a} {b}");
     near(norm(&here, &a).unwrap(), norm(&there, &b).unwrap());

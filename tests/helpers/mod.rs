@@ -10,6 +10,20 @@ pub fn on_threads<T: Send>(threads: usize, body: impl FnOnce() -> T + Send) -> T
         .install(body)
 }
 
+/// An array like the arena of these parameters, with these numbers as theirs, in their order.
+pub fn laid_out(params: &wavemix::Params, numbers: &[f64]) -> wavemix::Tensor {
+    let mut flat = vec![0.0; params.arena().elements()];
+    let mut rest = numbers;
+    for entry in params.entries() {
+        let (own, others) = rest.split_at(entry.shape.elements());
+        flat[entry.offset..][..own.len()].copy_from_slice(own);
+        rest = others;
+    }
+    assert!(rest.is_empty());
+    let flat = wavemix::Tensor::from_vec(flat, params.arena().shape()).unwrap();
+    flat.cast(params.dtype()).unwrap()
+}
+
 /// The message of what must be an error.
 #[track_caller]
 pub fn message<T>(result: wavemix::Result<T>) -> String {

@@ -103,7 +103,7 @@ fn mistakes_are_named() {
         Updates::none(),
         0.1,
     ));
-    let expected = "step: gradients expects [70027] of f32, as Gradients::flatten gives, got [3] of f32 (states.rs:";
+    let expected = "step: gradients expects [70049] of f32, as Gradients::flatten gives, got [3] of f32 (states.rs:";
     assert!(short.starts_with(expected), "{short}");
     let dw = gradients(&params, 0);
     for (lr, printed) in [(f64::NAN, "NaN"), (-0.5, "-0.5"), (f64::INFINITY, "inf")] {

@@ -100,3 +100,23 @@ fn drawn_buffers_begin_with_what_is_drawn() {
     let expected = "from_vec: values expects 3 elements for shape [3], got 2";
     crate::helpers::assert_error(short, expected);
 }
+
+/// Each parameter begins at a multiple of 16 elements, where a GPU can load several at once; the
+/// elements between are nobody's and do not count.
+#[test]
+fn parameters_begin_at_multiples_of_16_elements() {
+    let sizes = [36, 1, 16, 5, 0, 7];
+    let (_, params) = Params::declare(DType::F32, &Rng::new(1), |names| {
+        sizes.iter().enumerate().for_each(|(i, &n)| {
+            names.param(&format!("p{i}"), [n], Init::Constant(1.0), FileLayout::Same);
+        });
+        Ok(())
+    })
+    .unwrap();
+    let offsets: Vec<usize> = params.entries().iter().map(|entry| entry.offset).collect();
+    assert_eq!(offsets, [0, 48, 64, 80, 96, 96]);
+    assert_eq!((params.count(), params.arena().elements()), (65, 103));
+    let ones = params.arena().to_vec::<f32>().unwrap();
+    assert_eq!(ones.iter().filter(|&&x| x == 1.0).count(), 65);
+    assert_eq!(ones.iter().filter(|&&x| x == 0.0).count(), 38);
+}
