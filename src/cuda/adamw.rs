@@ -4,7 +4,7 @@ use super::clip::{Step, grid};
 use super::{SliceMut, Source};
 use crate::{DType, Result};
 
-static SOURCE: Source = Source::new("adamw", include_str!("../../kernels/adamw.cu"));
+pub(super) static SOURCE: Source = Source::new("adamw", include_str!("../../kernels/adamw.cu"));
 
 /// The settings of `optim::Adam` and `optim::AdamW`.
 #[derive(Clone, Copy)]

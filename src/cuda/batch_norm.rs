@@ -4,7 +4,8 @@ use super::runtime::launch::{Columns, together};
 use super::{Scratch, Slice, SliceMut, Source};
 use crate::{DType, Result};
 
-static SOURCE: Source = Source::new("batch_norm", include_str!("../../kernels/batch_norm.cu"));
+pub(super) static SOURCE: Source =
+    Source::new("batch_norm", include_str!("../../kernels/batch_norm.cu"));
 
 /// Mean and biased variance of each channel of x `[rows, c]`: the moments of each block's rows,
 /// then their merge.

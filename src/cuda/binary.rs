@@ -5,7 +5,7 @@ use super::{Slice, SliceMut, Source};
 use crate::cpu::binary::{Broadcast, Kind, Partial};
 use crate::{DType, Result};
 
-static SOURCE: Source = Source::new("binary", include_str!("../../kernels/binary.cu"));
+pub(super) static SOURCE: Source = Source::new("binary", include_str!("../../kernels/binary.cu"));
 
 /// y = a (op) b, both broadcast to the shape of y.
 pub(crate) fn forward(

@@ -4,7 +4,7 @@ use super::runtime::launch::pack;
 use super::{Slice, SliceMut, Source};
 use crate::{DType, Error, Result};
 
-static SOURCE: Source = Source::new("cast", include_str!("../../kernels/cast.cu"));
+pub(super) static SOURCE: Source = Source::new("cast", include_str!("../../kernels/cast.cu"));
 
 /// y = x, rounded to nearest; to integers towards zero, saturating.
 pub(crate) fn forward(x: Slice, y: &mut SliceMut) -> Result<()> {

@@ -4,7 +4,7 @@
 use super::{Kernel, Slice, SliceMut, Source};
 use crate::{DType, Result};
 
-static SOURCE: Source = Source::new("clip", include_str!("../../kernels/clip.cu"));
+pub(super) static SOURCE: Source = Source::new("clip", include_str!("../../kernels/clip.cu"));
 
 /// 32-bit words in `struct Step` of common.cuh, and the indices of some fields.
 pub(crate) const STEP_WORDS: usize = 12;

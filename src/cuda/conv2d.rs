@@ -8,7 +8,7 @@ use super::{Gpu, Scratch, Slice, SliceMut, Source, gpu};
 use crate::tensor::window::{Geometry, Window};
 use crate::{DType, Error, Result};
 
-static SOURCE: Source = Source::new("conv2d", include_str!("../../kernels/conv2d.cu"));
+pub(super) static SOURCE: Source = Source::new("conv2d", include_str!("../../kernels/conv2d.cu"));
 
 /// `struct Window` of common.cuh.
 pub(super) fn window(gpu: &Gpu, g: &Geometry) -> Result<[u32; 16]> {

@@ -7,7 +7,7 @@ use super::{Slice, SliceMut, Source};
 use crate::Result;
 use crate::tensor::window::Geometry;
 
-static SOURCE: Source = Source::new(
+pub(super) static SOURCE: Source = Source::new(
     "conv_transpose2d",
     include_str!("../../kernels/conv_transpose2d.cu"),
 );

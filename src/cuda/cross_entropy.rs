@@ -6,7 +6,7 @@ use super::{Slice, SliceMut, Source};
 use crate::cpu::cross_entropy::CrossEntropy;
 use crate::{DType, Result};
 
-static SOURCE: Source = Source::new(
+pub(super) static SOURCE: Source = Source::new(
     "cross_entropy",
     include_str!("../../kernels/cross_entropy.cu"),
 );

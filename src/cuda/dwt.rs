@@ -4,7 +4,7 @@ use super::runtime::launch::together;
 use super::{Slice, SliceMut, Source};
 use crate::Result;
 
-static SOURCE: Source = Source::new("dwt", include_str!("../../kernels/dwt.cu"));
+pub(super) static SOURCE: Source = Source::new("dwt", include_str!("../../kernels/dwt.cu"));
 
 /// y = the sub-bands of images x `[n, h, w, c]`.
 pub(crate) fn forward(x: Slice, size: [usize; 4], y: &mut SliceMut) -> Result<()> {

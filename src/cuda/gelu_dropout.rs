@@ -6,7 +6,7 @@ use super::runtime::launch::pack;
 use super::{Slice, SliceMut, Source};
 use crate::{Result, Rng};
 
-static SOURCE: Source = Source::new(
+pub(super) static SOURCE: Source = Source::new(
     "gelu_dropout",
     include_str!("../../kernels/gelu_dropout.cu"),
 );

@@ -4,7 +4,7 @@ use super::runtime::launch::pack;
 use super::{Matrix, Product, Slice, SliceMut, Source, gemm};
 use crate::Result;
 
-static SOURCE: Source = Source::new("linear", include_str!("../../kernels/linear.cu"));
+pub(super) static SOURCE: Source = Source::new("linear", include_str!("../../kernels/linear.cu"));
 
 /// y = x w^T + bias; x is [rows, k], w [n, k], y [rows, n].
 pub(crate) fn forward(

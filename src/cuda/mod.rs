@@ -11,6 +11,7 @@
 
 mod gemm;
 pub(crate) mod runtime;
+mod training;
 
 pub(crate) mod adamw;
 pub(crate) mod attention;
@@ -57,6 +58,7 @@ pub(crate) use runtime::profile::Recording;
 pub use runtime::profile::{KernelTime, copy_rate, profile};
 pub(crate) use runtime::slice::{Scratch, Slice, SliceMut};
 pub(crate) use runtime::staging::Staging;
+pub use training::compile_for_training;
 
 use crate::{Error, Result};
 

@@ -6,7 +6,7 @@ use super::{Scratch, Slice, SliceMut, Source, unary};
 use crate::cpu::unary::Kind;
 use crate::{DType, Result};
 
-static SOURCE: Source = Source::new("reduce", include_str!("../../kernels/reduce.cu"));
+pub(super) static SOURCE: Source = Source::new("reduce", include_str!("../../kernels/reduce.cu"));
 
 /// The longest row that one warp sums; longer rows are split over blocks.
 const SHORT: usize = 2048;

@@ -5,7 +5,7 @@ use super::runtime::launch::Axes;
 use super::{Slice, SliceMut, Source};
 use crate::{DType, Result};
 
-static SOURCE: Source = Source::new("shape", include_str!("../../kernels/shape.cu"));
+pub(super) static SOURCE: Source = Source::new("shape", include_str!("../../kernels/shape.cu"));
 
 /// The most blocks along y and z that a grid may have.
 const MOST: usize = 65_535;

@@ -5,7 +5,7 @@ use super::{Slice, SliceMut, Source};
 use crate::Result;
 use crate::cpu::unary::Kind;
 
-static SOURCE: Source = Source::new("unary", include_str!("../../kernels/unary.cu"));
+pub(super) static SOURCE: Source = Source::new("unary", include_str!("../../kernels/unary.cu"));
 
 /// y = f(x).
 pub(crate) fn forward(kind: Kind, x: Slice, y: &mut SliceMut) -> Result<()> {

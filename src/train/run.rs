@@ -102,6 +102,7 @@ impl Trainer {
     pub fn run(&mut self) -> Result<Outcome> {
         stop::listen()?;
         self.announce();
+        self.compile_kernels()?;
         let last = self.config.stop_after.unwrap_or(usize::MAX);
         while self.at.epoch < self.config.epochs {
             if self.at.epoch >= last || !self.epoch()? {

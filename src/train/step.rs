@@ -2,7 +2,7 @@
 
 use crate::autograd::trace::phase;
 use crate::console::Stderr;
-use crate::cuda::Capture;
+use crate::cuda::{self, Capture};
 use crate::data::{Batch, HostToDevice};
 use crate::optim::{clip_norm, norm};
 use crate::train::board::StepNumbers;
@@ -146,6 +146,19 @@ impl Trainer {
             "steps are launched one kernel after the other, as they cannot be recorded: {why}"
         );
         self.work(&inputs.batch, rng)
+    }
+
+    /// Compiles the kernels of a step on a GPU, where no earlier run has.
+    pub(super) fn compile_kernels(&self) -> Result<()> {
+        let Device::Cuda(ordinal) = self.params.device() else {
+            return Ok(());
+        };
+        cuda::compile_for_training(ordinal, self.config.precision.compute(), |files| {
+            writeln!(
+                Stderr,
+                "compiling {files} files of kernels, once for this GPU"
+            );
+        })
     }
 
     /// Replays the step on the batch that its inputs hold.

@@ -214,6 +214,46 @@ fn fifty_steps_lose_what_they_lose_on_the_processor() {
     }
 }
 
+/// Set to the precision of a training step, in a process that has compiled nothing yet.
+const AHEAD: &str = "WAVEMIX_TESTS_AHEAD";
+/// Set where the step comes first.
+const STEP_FIRST: &str = "WAVEMIX_TESTS_STEP_FIRST";
+
+#[test]
+fn kernels_compiled_ahead_are_those_that_a_step_launches() {
+    let filter = ["long::what_a_step_launches", "--exact"];
+    for precision in ["f32", "bf16", "f16"] {
+        on_stand_in(&filter, &[(AHEAD, precision)]);
+        on_stand_in(&filter, &[(AHEAD, precision), (STEP_FIRST, "1")]);
+    }
+}
+
+#[test]
+fn what_a_step_launches() {
+    let Some(precision) = std::env::var_os(AHEAD) else {
+        return part_of("kernels_compiled_ahead_are_those_that_a_step_launches");
+    };
+    let gpu = gpu().unwrap();
+    let precision: Precision = precision.to_str().unwrap().parse().unwrap();
+    let folder = std::env::var_os("WAVEMIX_KERNELS").unwrap();
+    let cached = || std::fs::read_dir(&folder).map_or(0, Iterator::count);
+    let ahead = || {
+        let mut files = 0;
+        cuda::compile_for_training(0, precision.compute(), |count| files = count).unwrap();
+        files
+    };
+    if std::env::var_os(STEP_FIRST).is_some() {
+        Load::new(gpu, precision).run(2);
+        assert_eq!(ahead(), 0, "compiled ahead, but not launched");
+        return;
+    }
+    let files = ahead();
+    assert!(files > 10 && cached() == files);
+    Load::new(gpu, precision).run(2);
+    assert_eq!(cached(), files, "launched, but not compiled ahead");
+    assert_eq!(ahead(), 0, "all is cached");
+}
+
 /// Runs what looks at the memory of a whole device, in a process where nothing else does.
 #[test]
 fn memory_stays_constant() {

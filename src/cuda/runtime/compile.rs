@@ -29,48 +29,73 @@ const HEADERS: [(&str, &str); 4] = [
 /// Machine code of `kernels/<file>.cu` with elements of type `dtype`, for a device of compute
 /// capability `arch`.
 pub(super) fn image(file: &str, source: &str, dtype: DType, arch: u32) -> Result<Vec<u8>> {
-    let nvrtc = nvrtc()?;
-    let newest = nvrtc
-        .archs
-        .iter()
-        .copied()
-        .filter(|&known| known <= arch)
-        .max();
-    let Some(known) = newest else {
-        let (major, minor) = nvrtc.version;
-        let what = format!(
-            "the kernel compiler, NVRTC {major}.{minor}, knows no architecture up to sm_{arch}"
-        );
-        return Err(Error::Device(format!(
-            "{what}; one of an older or newer CUDA does"
-        )));
-    };
-    let form = if known == arch { "sm" } else { "compute" };
-    let real = match dtype {
-        DType::BF16 => 1,
-        DType::F16 => 2,
-        _ => 0,
-    };
-    let architecture = format!("--gpu-architecture={form}_{known}");
-    // Functions without an execution space, such as lambdas, are compiled for the device.
-    let options = [
-        architecture,
-        "--std=c++17".into(),
-        "--device-as-default-execution-space".into(),
-        format!("-DREAL={real}"),
-    ];
-    let version = format!("{:?}", nvrtc.version);
-    let key = hash(&(HEADERS, source, options.join(" "), version));
-    let kept = folder().map(|folder| folder.join(hex(&key)));
-    if let Some(image) = kept.as_deref().and_then(read) {
-        return Ok(image);
+    let job = Job::new(file, source, dtype, arch)?;
+    job.cached().map_or_else(|| job.compile(), Ok)
+}
+
+/// What is to be compiled, and how.
+pub(super) struct Job<'a> {
+    file: &'a str,
+    source: &'a str,
+    options: [String; 4],
+    /// Whether the compiler knows the device's architecture, and makes machine code for it.
+    machine_code: bool,
+    /// Where the result is cached, if there is a place.
+    kept: Option<PathBuf>,
+}
+
+impl<'a> Job<'a> {
+    pub fn new(file: &'a str, source: &'a str, dtype: DType, arch: u32) -> Result<Job<'a>> {
+        let nvrtc = nvrtc()?;
+        let older = nvrtc.archs.iter().copied().filter(|&known| known <= arch);
+        let Some(known) = older.max() else {
+            let (major, minor) = nvrtc.version;
+            let what = format!(
+                "the kernel compiler, NVRTC {major}.{minor}, knows no architecture up to sm_{arch}"
+            );
+            return Err(Error::Device(format!(
+                "{what}; one of an older or newer CUDA does"
+            )));
+        };
+        let form = if known == arch { "sm" } else { "compute" };
+        let real = match dtype {
+            DType::BF16 => 1,
+            DType::F16 => 2,
+            _ => 0,
+        };
+        // Functions without an execution space, such as lambdas, are compiled for the device.
+        let options = [
+            format!("--gpu-architecture={form}_{known}"),
+            "--std=c++17".into(),
+            "--device-as-default-execution-space".into(),
+            format!("-DREAL={real}"),
+        ];
+        let version = format!("{:?}", nvrtc.version);
+        let key = hash(&(HEADERS, source, options.join(" "), version));
+        Ok(Job {
+            file,
+            source,
+            options,
+            machine_code: known == arch,
+            kept: folder().map(|folder| folder.join(hex(&key))),
+        })
     }
-    let image = compile(&format!("{file}.cu"), source, &options, known == arch)?;
-    if let Some(path) = kept {
-        // A cache that cannot be written only costs time at the next start.
-        let _ = write(&path, &image);
+
+    /// What an earlier process compiled.
+    pub fn cached(&self) -> Option<Vec<u8>> {
+        self.kept.as_deref().and_then(read)
     }
-    Ok(image)
+
+    /// Compiles, and caches the result.
+    pub fn compile(&self) -> Result<Vec<u8>> {
+        let name = format!("{}.cu", self.file);
+        let image = compile(&name, self.source, &self.options, self.machine_code)?;
+        if let Some(path) = &self.kept {
+            // A cache that cannot be written only costs time at the next start.
+            let _ = write(path, &image);
+        }
+        Ok(image)
+    }
 }
 
 /// The compiler's version, and the architectures it knows.

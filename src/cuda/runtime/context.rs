@@ -257,8 +257,10 @@ fn describe(e: DriverError) -> String {
 /// The kernels of a device that are ready to run.
 #[derive(Default)]
 pub(super) struct Kernels {
-    /// By the address of the source: a file of a user's own may have the name of one of this
+    /// Machine code that was compiled ahead of the first launch, until that loads it. Like the
+    /// others by the address of the source: a file of a user's own may have the name of one of this
     /// crate's.
+    pub compiled: HashMap<(usize, DType), Vec<u8>>,
     pub modules: HashMap<(usize, DType), Arc<CudaModule>>,
     pub functions: HashMap<(usize, &'static str, DType), CudaFunction>,
 }

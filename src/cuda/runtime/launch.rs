@@ -26,13 +26,18 @@ const BLOCK: u32 = 256;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Source {
     /// The name of its file, without `.cu`.
-    file: &'static str,
-    text: &'static str,
+    pub(super) file: &'static str,
+    pub(super) text: &'static str,
 }
 
 impl Source {
     pub const fn new(file: &'static str, text: &'static str) -> Source {
         Source { file, text }
+    }
+
+    /// What compiled kernels of it are found by.
+    pub(super) fn address(&self) -> usize {
+        self.text.as_ptr() as usize
     }
 }
 
@@ -49,13 +54,16 @@ impl Gpu {
         // so the guard comes first.
         let _guard = self.stream_guard()?;
         let mut kernels = self.kernels.lock().unwrap_or_else(|e| e.into_inner());
-        let address = text.as_ptr() as usize;
+        let address = source.address();
         let key = (address, name, dtype);
         if !kernels.functions.contains_key(&key) {
             let module = match kernels.modules.get(&(address, dtype)) {
                 Some(module) => module.clone(),
                 None => {
-                    let image = compile::image(file, text, dtype, self.arch)?;
+                    let image = match kernels.compiled.remove(&(address, dtype)) {
+                        Some(image) => image,
+                        None => compile::image(file, text, dtype, self.arch)?,
+                    };
                     let loaded = self.context.load_module(Ptx::from_binary(image));
                     let module =
                         loaded.map_err(|e| self.failed(&format!("loading {file}.cu"), e))?;

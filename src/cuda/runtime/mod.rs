@@ -1,6 +1,7 @@
 //! What all launches need: devices and their streams, memory, the kernel compiler, captured steps.
 //! This folder knows no op.
 
+pub(super) mod ahead;
 pub(super) mod compile;
 pub(super) mod context;
 pub(super) mod graph;
