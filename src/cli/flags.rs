@@ -86,9 +86,9 @@ fn command(job: &Job) -> Command {
         .next_help_heading("Results")
         .arg(path("out", "DIR", &format!("Folder for results [default: the next free runs/{}-<n>]", job.name)))
         .arg(switch("force", "Use --out even where it holds files; those of a run in it are removed, others stay"))
-        .arg(path("resume", "DIR", "Go on with the run in DIR, with its settings; only --data, --device, --threads,\n--stop-after and --profile may stand beside it"))
-        .arg(switch("tensorboard", "Also write events for TensorBoard (`tensorboard --logdir runs`): scalars, weights, mistakes, settings"))
-        .arg(count("profile", "N", "Look into N training steps: a trace for ui.perfetto.dev, a picture of a step, and a table of what took longest"))
+        .arg(path("resume", "DIR", "Go on with the run in DIR, with its settings; only --data, --device, --threads,\n--stop-after, --profile and --tensorboard may stand beside it"))
+        .arg(switch("tensorboard", "Also write events for TensorBoard (`tensorboard --logdir runs`): scalars, weights, mistakes, settings;\na run that has them goes on with them"))
+        .arg(count("profile", "N", "Profile N training steps: a trace for ui.perfetto.dev, a picture of a step, and a table of what took longest"))
         .arg(path("evaluate", "WEIGHTS", "Evaluate these weights on the test set instead of training"))
         .after_help(AFTER)
 }

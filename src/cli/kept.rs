@@ -12,12 +12,13 @@ use serde_json::{Map, Value};
 use crate::{Error, Result};
 
 /// Flags that only say what a process does, and are not kept with a run.
-pub(super) const TRANSIENT: [&str; 10] = [
+pub(super) const TRANSIENT: [&str; 11] = [
     "resume",
     "out",
     "force",
     "stop-after",
     "profile",
+    "tensorboard",
     "evaluate",
     "max-batch",
     "threads",

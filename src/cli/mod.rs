@@ -162,13 +162,14 @@ impl Settings {
             "threads",
             "stop-after",
             "profile",
+            "tensorboard",
         ];
         if let Some(flag) = given
             .ids()
             .map(clap::Id::as_str)
             .find(|flag| is_given(&given, flag) && !beside.contains(flag))
         {
-            let allowed = "--data, --device, --threads, --stop-after and --profile";
+            let allowed = "--data, --device, --threads, --stop-after, --profile and --tensorboard";
             return Err(Error::Argument(format!(
                 "--resume takes its settings from config.json; beside it only {allowed} may be given, not --{flag}"
             )));

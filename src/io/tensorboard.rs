@@ -9,8 +9,13 @@
 //! ```
 //!
 //! Files are only ever appended to. TensorBoard reads those of a folder in the order of their
-//! names. A session that starts at some step makes it forget what earlier files have of that step
-//! and of later ones.
+//! names. Where a run goes on from an earlier step, its readers forget what they read of that step
+//! and of later ones: one of them tag by tag, as soon as a value with a smaller step comes; the
+//! other where a session starts, but for the first start it sees, which it takes for the run's
+//! beginning. So the first file of a folder has the start of a session at step 0.
+//!
+//! The plugin of a tag's first value shows all values of the tag, and a value replaces those of
+//! its step and of later ones. So a tag is of one kind, and has one value a step.
 //!
 //! Source: `event.proto`, `summary.proto`, `plugins/hparams/plugin_data.proto` of
 //! <https://github.com/tensorflow/tensorboard>.
@@ -58,6 +63,8 @@ const LONGEST: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub struct EventFile {
     path: PathBuf,
+    /// The bytes of the file that are whole records.
+    length: u64,
     /// Whole records that are not in the file yet.
     waiting: Vec<u8>,
     written: Instant,
@@ -70,15 +77,20 @@ impl EventFile {
     /// The system refuses.
     pub fn create(folder: impl AsRef<Path>) -> Result<EventFile> {
         let folder = folder.as_ref();
+        let is_first = EventFile::find(folder)?.is_empty();
         let path = folder.join(next_name(folder)?);
         let made = OpenOptions::new().write(true).create_new(true).open(&path);
         made.map_err(Error::io("create", &path))?;
         let mut file = EventFile {
             path,
+            length: 0,
             waiting: Vec::new(),
             written: Instant::now(),
         };
-        file.record(&event(0).text(3, "brain.Event:2"))?;
+        file.record(&version())?;
+        if is_first {
+            file.record(&session_start(0))?;
+        }
         file.flush()?;
         Ok(file)
     }
@@ -90,7 +102,7 @@ impl EventFile {
     /// The system refuses.
     pub fn resume(folder: impl AsRef<Path>, step: u64) -> Result<EventFile> {
         let mut file = EventFile::create(folder)?;
-        file.record(&event(step).message(7, &Message::new().int(1, 1)))?;
+        file.record(&session_start(step))?;
         file.flush()?;
         Ok(file)
     }
@@ -164,7 +176,8 @@ impl EventFile {
         self.value(step, Message::new().text(1, tag).message(5, &histogram))
     }
 
-    /// A picture of `[height, width]`: the bytes of a PNG file in colour.
+    /// A picture of `[height, width]`: the bytes of a PNG file in colour. Its tag is not one of
+    /// text.
     pub fn png(&mut self, step: u64, tag: &str, size: [usize; 2], png: &[u8]) -> Result<()> {
         let picture = Message::new()
             .int(1, size[0] as i64)
@@ -174,7 +187,7 @@ impl EventFile {
         self.value(step, Message::new().text(1, tag).message(4, &picture))
     }
 
-    /// Text, which is shown as Markdown.
+    /// Text, which is shown as Markdown. Its tag is not one of pictures.
     pub fn text(&mut self, step: u64, tag: &str, text: &str) -> Result<()> {
         // A tensor of strings with one element.
         let one = Message::new().message(2, &Message::new().int(1, 1));
@@ -207,16 +220,30 @@ impl EventFile {
     /// Writes what has gathered.
     ///
     /// # Errors
-    /// The system refuses, as where a disk is full. What had gathered is lost then, and the file
-    /// may end within a record, which TensorBoard passes over.
+    /// The system refuses, as where a disk is full. What had gathered is lost then; a record of
+    /// which a part was written is cut off by the next call. A file that was removed is begun anew.
     pub fn flush(&mut self) -> Result<()> {
         let records = std::mem::take(&mut self.waiting);
         self.written = Instant::now();
-        let written = OpenOptions::new()
+        self.append(&records)
+            .map_err(Error::io("write", &self.path))
+    }
+
+    fn append(&mut self, records: &[u8]) -> std::io::Result<()> {
+        let mut file = OpenOptions::new()
             .append(true)
-            .open(&self.path)
-            .and_then(|mut file| file.write_all(&records));
-        written.map_err(Error::io("write", &self.path))
+            .create(true)
+            .open(&self.path)?;
+        if file.metadata()?.len() < self.length {
+            file.set_len(0)?;
+            let start = [framed(&version()), framed(&session_start(0))].concat();
+            file.write_all(&start)?;
+            self.length = start.len() as u64;
+        }
+        file.set_len(self.length)?;
+        file.write_all(records)?;
+        self.length += records.len() as u64;
+        Ok(())
     }
 
     fn session(&mut self, tag: &str, field: u32, content: &Message) -> Result<()> {
@@ -230,11 +257,7 @@ impl EventFile {
     }
 
     fn record(&mut self, event: &Message) -> Result<()> {
-        let length = (event.bytes().len() as u64).to_le_bytes();
-        for part in [&length, event.bytes()] {
-            self.waiting.extend(part);
-            self.waiting.extend(masked_crc(part).to_le_bytes());
-        }
+        self.waiting.extend(framed(event));
         if self.waiting.len() >= MOST || self.written.elapsed() >= LONGEST {
             self.flush()?;
         }
@@ -247,6 +270,24 @@ impl Drop for EventFile {
         // Where this fails there is nobody left to tell.
         let _ = self.flush();
     }
+}
+
+/// The record of an event.
+fn framed(event: &Message) -> Vec<u8> {
+    let length = (event.bytes().len() as u64).to_le_bytes();
+    let parts = [&length, event.bytes()];
+    let framed = parts.map(|part| [part, &masked_crc(part).to_le_bytes()].concat());
+    framed.concat()
+}
+
+/// The event that each file begins with.
+fn version() -> Message {
+    event(0).text(3, "brain.Event:2")
+}
+
+/// The start of a session whose next step has this number.
+fn session_start(step: u64) -> Message {
+    event(step).message(7, &Message::new().int(1, 1))
 }
 
 /// An event of this step, to which what happened is added.

@@ -18,6 +18,6 @@ pub(super) struct StepNumbers {
     pub loss: f64,
     /// The norm of its gradients, before they were clipped.
     pub gradient_norm: Option<f64>,
-    /// Where the loss is scaled, what by.
+    /// Where the loss is scaled, what by after this step: half as much where it was skipped.
     pub loss_scale: Option<f64>,
 }

@@ -70,16 +70,17 @@ pub struct Config {
     /// stays that of `epochs`. None.
     pub stop_after: Option<usize>,
     /// Whether `out` gets a file of events for TensorBoard ([`EventFile`]). Of each step: loss,
-    /// learning rate, loss scale in f16, and images a second; the norm of its gradients. Of each
-    /// epoch, at the step with which it ends: the numbers of its line of `metrics.jsonl`, a
-    /// histogram of each weight, the worst mistakes as a picture and a table. And all settings, with
-    /// what the best weights are chosen by. On the CPU the norm takes a pass over the gradients;
-    /// steps on a GPU stay replayed. No.
+    /// learning rate, in f16 the loss scale after it, images a second, and the norm of its
+    /// gradients. Of each epoch, at the step with which it ends: the numbers of its line of
+    /// `metrics.jsonl`, a histogram of each weight, the worst mistakes as a picture and a table. And
+    /// all settings, with what the best weights are chosen by. On the CPU the norm takes a pass over
+    /// the gradients; steps on a GPU stay replayed. A run that goes on goes on with the files that
+    /// it has. No.
     ///
     /// [`EventFile`]: crate::io::tensorboard::EventFile
     pub tensorboard: bool,
-    /// Training steps to look into, after two that warm up: `out` then gets `profile.json`, a trace
-    /// of ops, layers, threads and on a GPU kernels, which <https://ui.perfetto.dev> opens, and a
+    /// Training steps to profile, after two that warm up: `out` then gets `profile.json`, a trace of
+    /// ops, layers, threads and on a GPU kernels, which <https://ui.perfetto.dev> opens, and a
     /// picture of one step, `profile.svg`; a table of what took longest goes to stderr
     /// ([`Profile`](crate::profile::Profile)). Steps on a GPU are not replayed meanwhile. None.
     pub profile: Option<usize>,

@@ -18,12 +18,13 @@ use crate::train::objective::Judge;
 use crate::train::trainer::Trainer;
 
 impl Trainer {
-    /// Opens the file, where one is asked for, and describes the run in the first one.
+    /// Opens the file, where one is asked for or a run goes on that has some, and describes the run
+    /// in the first one.
     pub(super) fn open_board(&mut self) -> Result<()> {
-        if !self.config.tensorboard {
+        let first = EventFile::find(&*self.folder)?.is_empty();
+        if first && !self.config.tensorboard {
             return Ok(());
         }
-        let first = EventFile::find(&*self.folder)?.is_empty();
         let mut events = if first {
             EventFile::create(&*self.folder)?
         } else {
@@ -94,7 +95,7 @@ impl Trainer {
         let step = self.at.step;
         let numbers = line.as_object().into_iter().flatten();
         let numbers: Vec<(String, f64)> = numbers
-            .filter(|(key, _)| *key != "lr")
+            .filter(|(key, _)| !["epoch", "lr"].contains(&key.as_str()))
             .filter_map(|(key, value)| Some((format!("epoch/{key}"), value.as_f64()?)))
             .collect();
         let numbers: Vec<(&str, f64)> = numbers.iter().map(|(tag, x)| (&**tag, *x)).collect();
@@ -131,7 +132,7 @@ impl Trainer {
         self.with_mistakes(loader.data(), evaluation, |size, worst| {
             let (size, png) = crate::plots::mistakes_png(size, worst)?;
             events.png(step, "mistakes", size, &png)?;
-            events.text(step, "mistakes", &crate::plots::mistakes_table(worst))
+            events.text(step, "mistakes/table", &crate::plots::mistakes_table(worst))
         })
     }
 

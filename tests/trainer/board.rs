@@ -160,35 +160,33 @@ fn norms_are_those_before_clipping() {
 }
 
 /// The old file keeps steps that a killed run had done after its last checkpoint, and may end within
-/// a record; none of them is shown twice.
+/// a record; none of them is shown twice. The events go on without being asked for again.
 #[test]
 fn a_run_that_goes_on_has_each_step_once() {
-    let [whole, parts] = ["events-whole", "events-parts"].map(folder);
+    let [whole, first, parts] = ["events-whole", "events-first", "events-parts"].map(folder);
     finished(train(told(&whole)));
-    let stop = Config {
-        stop_after: Some(1),
-        ..told(&parts)
+    for (out, epochs) in [(&first, 1), (&parts, 2)] {
+        let stop = Config {
+            stop_after: Some(epochs),
+            ..told(out)
+        };
+        train(stop).unwrap();
+    }
+    let state = "last/state.safetensors";
+    fs::copy(first.join(state), parts.join(state)).unwrap();
+    let [file] = &files(&parts)[..] else {
+        panic!("one file");
     };
-    train(stop).unwrap();
-    let state = parts.join("last/state.safetensors");
-    let checkpoint = fs::read(&state).unwrap();
-    let resume = |stop_after| Config {
-        stop_after,
+    let length = fs::metadata(file).unwrap().len();
+    let file = fs::File::options().write(true).open(file).unwrap();
+    file.set_len(length - 5).unwrap();
+    let resume = Config {
         resume: true,
+        tensorboard: false,
         ..told(&parts)
     };
-    train(resume(Some(2))).unwrap();
-    fs::write(&state, checkpoint).unwrap();
-    let last = files(&parts).pop().unwrap();
-    let length = fs::metadata(&last).unwrap().len();
-    fs::File::options()
-        .write(true)
-        .open(&last)
-        .unwrap()
-        .set_len(length - 5)
-        .unwrap();
-    finished(train(resume(None)));
-    assert_eq!(files(&parts).len(), 3);
+    finished(train(resume));
+    assert_eq!(files(&parts).len(), 2);
     for tag in [
         "step/loss",
         "step/learning_rate",
@@ -259,7 +257,8 @@ fn mistakes_are_a_picture_and_a_table() {
         panic!("a classifier");
     };
     let values = values(&out);
-    let [(4, picture), (4, text)] = &values["mistakes"][..] else {
+    let [[(4, picture)], [(4, text)]] = ["mistakes", "mistakes/table"].map(|tag| &values[tag][..])
+    else {
         panic!("a picture and a text of step 4");
     };
     let picture = field(picture, 4).unwrap();
@@ -281,6 +280,30 @@ fn mistakes_are_a_picture_and_a_table() {
     );
 }
 
+/// A record of which a part was written, as where a disk was full, is cut off; a file that somebody
+/// removed is begun anew.
+#[test]
+fn events_go_on_behind_what_is_broken() {
+    use wavemix::io::tensorboard::EventFile;
+    let out = folder("events-broken");
+    fs::create_dir_all(&out).unwrap();
+    let mut events = EventFile::create(&out).unwrap();
+    let mut told = |step: u64| {
+        events.scalars(step, &[("loss", step as f64)]).unwrap();
+        events.flush().unwrap();
+    };
+    told(1);
+    let file = &files(&out)[0];
+    let torn = [fs::read(file).unwrap(), vec![24, 0, 0, 0, 0, 0]].concat();
+    fs::write(file, torn).unwrap();
+    told(2);
+    assert_eq!(scalars(&out, "loss"), [(1, 1.0), (2, 2.0)]);
+    fs::remove_file(file).unwrap();
+    told(3);
+    told(4);
+    assert_eq!(scalars(&out, "loss"), [(3, 3.0), (4, 4.0)]);
+}
+
 /// TensorBoard's own reader finds the same scalars as the one above, and the rest.
 fn by_tensorboard(folder: &Path) {
     let python = std::env::var("WAVEMIX_PYTHON").unwrap_or_else(|_| "python3".into());
@@ -295,13 +318,15 @@ fn by_tensorboard(folder: &Path) {
     }
     const READ: &str = "
 import json, sys
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-events = EventAccumulator(sys.argv[1], size_guidance={'scalars': 0, 'histograms': 0, 'tensors': 0}).Reload()
+from tensorboard.backend.event_processing import event_accumulator, plugin_event_accumulator
+events = event_accumulator.EventAccumulator(sys.argv[1], size_guidance={'scalars': 0, 'histograms': 0, 'tensors': 0}).Reload()
+fresh = plugin_event_accumulator.EventAccumulator(sys.argv[1], size_guidance={'tensors': 0}).Reload()
 tags = events.Tags()
 print(json.dumps({
     'scalars': {tag: [[x.step, x.value] for x in events.Scalars(tag)] for tag in tags['scalars']},
     'histograms': {tag: [[x.step, sum(x.histogram_value.bucket)] for x in events.Histograms(tag)] for tag in tags['histograms']},
     'text': events.Tensors('config/text_summary' if 'config/text_summary' in tags['tensors'] else 'config')[0].tensor_proto.string_val[0].decode(),
+    'steps': {tag: [x.step for x in fresh.Tensors(tag)] for tag in fresh.Tags()['tensors']},
     'plugins': sorted(events.summary_metadata[tag].plugin_data.plugin_name for tag in events.summary_metadata),
 }))";
     let output = Command::new(&python)
@@ -314,10 +339,13 @@ print(json.dumps({
     let read: Value = serde_json::from_slice(&output.stdout).unwrap();
     let tags = read["scalars"].as_object().unwrap();
     assert!(tags.len() > 8, "{tags:?}");
-    for (tag, read) in tags {
-        let theirs = read.as_array().unwrap().iter();
+    for (tag, values) in tags {
+        let theirs = values.as_array().unwrap().iter();
         let theirs = theirs.map(|x| (x[0].as_u64().unwrap(), x[1].as_f64().unwrap() as f32));
         assert_eq!(theirs.collect::<Vec<_>>(), scalars(folder, tag), "{tag}");
+        // The program itself reads by another class.
+        let steps: Vec<u64> = scalars(folder, tag).iter().map(|(step, _)| *step).collect();
+        assert_eq!(read["steps"][tag], serde_json::json!(steps), "{tag}");
     }
     let histograms = &read["histograms"]["weights/output.weight"];
     assert_eq!(

@@ -108,13 +108,29 @@ pub fn files(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
+/// Which of a value's fields says what it is: a scalar 2, a picture 4, a histogram 5, a tensor 8.
+fn kind(value: &[u8]) -> u64 {
+    let mut kinds = fields(value).into_iter().map(|(number, _)| number);
+    kinds
+        .find(|number| [2, 4, 5, 8].contains(number))
+        .unwrap_or(0)
+}
+
 /// Values by tag, each with its step, as TensorBoard would show them: without what came after the
-/// step at which a later file starts.
+/// step at which a later file starts. The first file begins with such a start; a tag is of one kind,
+/// and within a file its steps grow.
 pub fn values(folder: &Path) -> BTreeMap<String, Vec<(u64, Vec<u8>)>> {
     let mut values: BTreeMap<String, Vec<(u64, Vec<u8>)>> = BTreeMap::new();
     for path in files(folder) {
         let events = events(&fs::read(path).unwrap());
         assert_eq!(field(&events[0], 3).unwrap().bytes(), b"brain.Event:2");
+        let mut last: BTreeMap<String, u64> = BTreeMap::new();
+        if values.is_empty() {
+            assert!(
+                field(&events[1], 7).is_some(),
+                "the first session has no start"
+            );
+        }
         for event in &events[1..] {
             let step = field(event, 2).unwrap().number();
             if let Some(session) = field(event, 7) {
@@ -127,10 +143,16 @@ pub fn values(folder: &Path) -> BTreeMap<String, Vec<(u64, Vec<u8>)>> {
             for (_, value) in fields(field(event, 5).unwrap().bytes()) {
                 let tag = field(value.bytes(), 1).unwrap();
                 let tag = String::from_utf8(tag.bytes().to_vec()).unwrap();
-                values
-                    .entry(tag)
-                    .or_default()
-                    .push((step, value.bytes().to_vec()));
+                let before = last.insert(tag.clone(), step);
+                assert!(
+                    before.is_none_or(|before| before < step),
+                    "{tag} at step {step}"
+                );
+                let values = values.entry(tag.clone()).or_default();
+                if let Some((_, first)) = values.first() {
+                    assert_eq!(kind(first), kind(value.bytes()), "{tag} is of two kinds");
+                }
+                values.push((step, value.bytes().to_vec()));
             }
         }
     }
