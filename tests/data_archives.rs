@@ -166,6 +166,11 @@ fn damaged_zips_are_told_apart() {
         size | 0x7F00_0000
     );
     assert_eq!(load(&|b| b[entry + 27] = 0x7F), bomb);
+    let large = format!(
+        "{inside}: is compressed and has {} bytes, where at most 2 GiB are unpacked: store it uncompressed",
+        size | 0xFF00_0000
+    );
+    assert_eq!(load(&|b| b[entry + 27] = 0xFF), large);
     let outside = load(&|b| b[entry + 23] = 0x7F);
     assert!(
         outside.starts_with(&format!("{archive}: broken zip: bytes ")),

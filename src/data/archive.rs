@@ -21,12 +21,14 @@ pub(crate) struct File {
     pub bytes: Vec<u8>,
 }
 
-/// The most bytes that `stored` bytes of deflate may unpack to.
-///
-/// The format itself cannot do better than 1032 to 1 (258 bytes for two bits). Whatever the ratio,
-/// 2 GiB are enough: the largest published file, the training images of EMNIST byclass, has 547 MB.
+/// The most bytes that a file may unpack to, whatever the ratio: a few MB of zeros must not fill the
+/// memory. The training images of EMNIST byclass have 547 MB.
+const MOST_UNPACKED: u64 = 2 << 30;
+
+/// The most bytes that `stored` bytes of deflate may unpack to: the format itself cannot do better
+/// than 1032 to 1 (258 bytes for two bits).
 pub(crate) fn justified(stored: u64) -> u64 {
-    stored.saturating_mul(1032).min(2 << 30)
+    stored.saturating_mul(1032).min(MOST_UNPACKED)
 }
 
 /// One entry of a zip's central directory.
@@ -213,6 +215,15 @@ pub(crate) fn member<R: Read + Seek>(path: &Path, reader: &mut R, entry: &Entry)
     let stored = span(path, reader, start, entry.stored)?;
     let bytes = match entry.method {
         0 => stored,
+        8 if entry.size > MOST_UNPACKED => {
+            return Err(Error::data(
+                &inside,
+                format!(
+                    "is compressed and has {} bytes, where at most 2 GiB are unpacked: store it uncompressed",
+                    entry.size
+                ),
+            ));
+        }
         8 if entry.size > justified(entry.stored) => {
             return Err(broken(&format!(
                 "{} bytes cannot unpack to the {} it promises",

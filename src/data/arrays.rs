@@ -12,6 +12,7 @@
 use std::io::{Cursor, Read, Seek};
 use std::path::{Path, PathBuf};
 
+use super::archive::Entry;
 use super::csv::{self, Labelled};
 use super::on_demand::npz::{Header, header};
 use super::place::is_folder;
@@ -82,14 +83,21 @@ pub fn read_arrays(path: impl AsRef<Path>) -> Result<Option<ImageArrays>> {
             npz(one, file).map(Some)
         }
         ([], tables) => {
-            let mut found = [None, None, None];
+            let mut found: [Option<(PathBuf, Labelled)>; 3] = Default::default();
             for table in tables {
                 let Some(part) = part(&stem(table)) else {
                     continue;
                 };
                 let bytes = std::fs::read(table).map_err(Error::io("read", table))?;
-                found[part] = csv::read(table, &bytes)?;
+                let Some(labelled) = csv::read(table, &bytes)? else {
+                    continue;
+                };
+                if let Some((first, _)) = &found[part] {
+                    return Err(two_for_one(path, PARTS[part], first, table));
+                }
+                found[part] = Some((table.to_path_buf(), labelled));
             }
+            let found = found.map(|table| table.map(|(_, labelled)| labelled));
             parts(path, found, None).map(Some)
         }
         (arrays, _) => folder(path, arrays).map(Some),
@@ -116,22 +124,54 @@ fn stem(path: &Path) -> String {
     stem.to_string_lossy().to_lowercase()
 }
 
-/// The arrays of an `.npz`, by their names.
-fn members<R: Read + Seek>(path: &Path, mut reader: R) -> Result<Vec<(String, Array)>> {
-    let mut arrays = Vec::new();
-    for entry in archive::directory(path, &mut reader)? {
-        let Some(name) = entry.name.strip_suffix(".npy") else {
-            continue;
-        };
-        let file = archive::member(path, &mut reader, &entry)?;
-        arrays.push((name.to_lowercase(), Array::new(file.path, file.bytes)?));
-    }
-    Ok(arrays)
+/// The names of the arrays in an `.npz`, in small letters, and where they are.
+fn directory<R: Read + Seek>(path: &Path, reader: &mut R) -> Result<Vec<(String, Entry)>> {
+    let entries = archive::directory(path, reader)?.into_iter();
+    let named = entries.filter_map(|entry| {
+        let name = entry.name.strip_suffix(".npy")?.to_lowercase();
+        Some((name, entry))
+    });
+    Ok(named.collect())
 }
 
-/// The images of an `.npz` that holds all of them.
-pub(crate) fn npz<R: Read + Seek>(path: &Path, reader: R) -> Result<ImageArrays> {
-    labelled(path, members(path, reader)?)
+/// An array of an `.npz`.
+fn member<R: Read + Seek>(path: &Path, reader: &mut R, entry: &Entry) -> Result<Array> {
+    let file = archive::member(path, reader, entry)?;
+    Array::new(file.path, file.bytes)
+}
+
+/// The images of an `.npz` that holds all of them. Arrays whose names say of no part are not read.
+pub(crate) fn npz<R: Read + Seek>(path: &Path, mut reader: R) -> Result<ImageArrays> {
+    let mut arrays = Vec::new();
+    let mut names: Vec<(Role, String)> = Vec::new();
+    for (name, entry) in directory(path, &mut reader)? {
+        let Some(role) = role(&name) else {
+            continue;
+        };
+        // Before it is unpacked: so six arrays at most are, however often a file lists its bytes.
+        if let Some((_, first)) = names.iter().find(|(taken, _)| *taken == role) {
+            return Err(two_for_one(
+                path,
+                PARTS[role.0],
+                first.as_ref(),
+                name.as_ref(),
+            ));
+        }
+        arrays.push((name.clone(), member(path, &mut reader, &entry)?));
+        names.push((role, name));
+    }
+    labelled(path, arrays)
+}
+
+/// That two files or arrays are for one part, of which one would be left out.
+fn two_for_one(path: &Path, part: &str, first: &Path, second: &Path) -> Error {
+    let (first, second) = (first.display(), second.display());
+    Error::data(
+        path,
+        format!(
+            "has two for the {part} part, {first} and {second}: give one set, in a file or folder of its own"
+        ),
+    )
 }
 
 /// The images of a folder: an array for each role, or an array of images for each class.
@@ -144,11 +184,13 @@ fn folder(path: &Path, files: &[&PathBuf]) -> Result<ImageArrays> {
         let bytes = std::fs::read(file).map_err(Error::io("read", file))?;
         let array = match bytes.starts_with(b"PK") {
             true => {
-                let mut inside = members(file, Cursor::new(bytes))?;
-                let count = inside.len();
-                let one = inside.pop().filter(|_| count == 1);
-                let what = || format!("holds {count} arrays, expected one");
-                one.ok_or_else(|| Error::data(file, what()))?.1
+                let mut reader = Cursor::new(bytes);
+                let inside = directory(file, &mut reader)?;
+                let [(_, one)] = &inside[..] else {
+                    let what = format!("holds {} arrays, expected one", inside.len());
+                    return Err(Error::data(file, what));
+                };
+                member(file, &mut reader, one)?
             }
             false => Array::new(file.to_path_buf(), bytes)?,
         };
@@ -197,7 +239,11 @@ fn labelled(path: &Path, arrays: Vec<(String, Array)>) -> Result<ImageArrays> {
     let mut found: [[Option<Array>; 2]; 3] = Default::default();
     for (name, array) in arrays {
         if let Some((part, images)) = role(&name) {
-            found[part][usize::from(images)] = Some(array);
+            let place = &mut found[part][usize::from(images)];
+            if let Some(first) = place {
+                return Err(two_for_one(path, PARTS[part], &first.path, &array.path));
+            }
+            *place = Some(array);
         }
     }
     let mut sets = [None, None, None];

@@ -30,13 +30,15 @@ pub(crate) struct Labelled {
 /// A field that is no number, or no byte; lines of other lengths; pixels that make up no square.
 /// `path` only serves the message, and tells EMNIST's tables, whose images lie column by column.
 pub(crate) fn read(path: &Path, bytes: &[u8]) -> Result<Option<Labelled>> {
+    // Excel and pandas' "utf-8-sig" begin with a byte order mark.
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let lines = bytes.split(|&byte| byte == b'\n').enumerate();
     let mut lines = lines
         .map(|(i, line)| (i + 1, line.trim_ascii()))
         .filter(|(_, line)| !line.is_empty())
         .peekable();
     let mut label_at = 0;
-    if let Some((_, names)) = lines.next_if(|(_, line)| !line[0].is_ascii_digit()) {
+    if let Some((_, names)) = lines.next_if(|(_, line)| !begins_with_a_digit(line)) {
         let names = crate::data::text(path, names)?.to_lowercase();
         let mut names = names.split(',').map(|name| name.trim().trim_matches('"'));
         match names.position(|name| LABELS.contains(&name)) {
@@ -78,6 +80,12 @@ pub(crate) fn read(path: &Path, bytes: &[u8]) -> Result<Option<Labelled>> {
         pixels,
         labels,
     }))
+}
+
+/// Whether the first field is a number, quoted or not, and no name.
+fn begins_with_a_digit(line: &[u8]) -> bool {
+    let line = line.strip_prefix(b"\"").unwrap_or(line);
+    line.first().is_some_and(u8::is_ascii_digit)
 }
 
 /// The label of a line, whose pixels are added to the others.

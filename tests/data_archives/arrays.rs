@@ -101,6 +101,18 @@ fn kmnist_and_quickdraw_are_read_from_their_folders() {
         "PATH/dog.npy: its images are 4x4x1, those before [3, 3, 1]"
     );
 
+    // Of two sets none is left out unsaid.
+    for name in ["kmnist-train-imgs", "k49-train-imgs"] {
+        folder.write(
+            &format!("two/{name}.npz"),
+            &one(npy("|u1", "(1, 2, 2)", &[0; 4])),
+        );
+    }
+    assert_eq!(
+        said(&folder.path().join("two")),
+        "PATH: has two for the training part, PATH/k49-train-imgs.npz/arr_0.npy and PATH/kmnist-train-imgs.npz/arr_0.npy: give one set, in a file or folder of its own"
+    );
+
     // Folders of other things are left to others.
     folder.write("pictures/cat/1.png", b"");
     folder.write("pictures/labels.csv", b"id,breed\n1,cat\n");
@@ -141,6 +153,15 @@ fn wrong_arrays_are_told_apart() {
         negative,
         "PATH: holds the label -2, which is not within 0..65536"
     );
+    // What plays no part is not read, whatever it is.
+    let other = ("features.npy", b"no array".to_vec());
+    let parts = [("x_train.npy", images()), ("y_train.npy", labels()), other];
+    assert_eq!(said(&folder.write("w.npz", &zip(&parts))), "images");
+    let twice = [("x_train.npy", images()), ("train_images.npy", images())];
+    assert_eq!(
+        said(&folder.write("v.npz", &zip(&twice))),
+        "PATH: has two for the training part, x_train and train_images: give one set, in a file or folder of its own"
+    );
     let none = folder.write("y.npz", &zip(&[("a.npy", images())]));
     assert_eq!(said(&none), "PATH: holds no labelled images to train on");
     let sizes = zip(&[
@@ -174,6 +195,11 @@ fn tables_of_every_kind_are_read() {
     // EMNIST's tables keep images column by column.
     let turned = &read(&table("emnist-balanced-train.csv", plain)).train;
     assert_eq!(turned.pixels, [0, 12, 255, 7, 1, 3, 2, 4]);
+    // A byte order mark; numbers in quotes without names above.
+    let marked = format!("\u{feff}{kaggle}");
+    assert_eq!(facts(&read(&table("f.csv", &marked)).train), want);
+    let in_quotes = "\"5\",\"0\",\"255\",\"12\",\"7\"\n0,1,2,3,4\n";
+    assert_eq!(facts(&read(&table("g.csv", in_quotes)).train), want);
     let coloured = &read(&table("e.csv", "1,1,2,3,4,5,6,7,8,9,10,11,12\n")).train;
     assert_eq!(coloured.size, [2, 2, 3]);
     // A folder, whose test may have no labels.
@@ -182,6 +208,12 @@ fn tables_of_every_kind_are_read() {
     table("kaggle/sample_submission.csv", "ImageId,Label\n1,0\n");
     let found = read(&folder.path().join("kaggle"));
     assert_eq!((facts(&found.train), found.test), (want, None));
+    table("emnist/emnist-balanced-train.csv", kaggle);
+    table("emnist/emnist-mnist-train.csv", kaggle);
+    assert_eq!(
+        said(&folder.path().join("emnist")),
+        "PATH: has two for the training part, PATH/emnist-balanced-train.csv and PATH/emnist-mnist-train.csv: give one set, in a file or folder of its own"
+    );
     table("fashion/fashion-mnist_train.csv", kaggle);
     table(
         "fashion/fashion-mnist_test.csv",

@@ -159,7 +159,7 @@ fn wrong_arrays_are_told_apart() {
         let columns_first = [&columns_first[..at], b"True ", &columns_first[at + 5..]].concat();
         assert_eq!(
             said(&npz(stored, columns_first, labels(&[1]))),
-            "DIR/val_data.npz/data.npy: is not a NumPy array with a header that is understood"
+            "DIR/val_data.npz/data.npy: is stored column by column (Fortran's order): save np.ascontiguousarray of it"
         );
     }
     let floats = npy("<f4", "(1,)", &[0; 4]);

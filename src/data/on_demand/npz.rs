@@ -234,13 +234,20 @@ pub(crate) fn header(path: &Path, bytes: &[u8]) -> Result<Header> {
         let sizes = sizes.split(',').map(str::trim).filter(|s| !s.is_empty());
         let shape = sizes.map(|size| size.parse().ok()).collect::<Option<_>>()?;
         let dtype = dtype.to_owned();
-        rows_first.then_some(Header {
+        let header = Header {
             dtype,
             shape,
             start,
-        })
+        };
+        Some((header, rows_first))
     };
-    read().ok_or_else(broken)
+    match read().ok_or_else(broken)? {
+        (header, true) => Ok(header),
+        _ => Err(Error::data(
+            path,
+            "is stored column by column (Fortran's order): save np.ascontiguousarray of it",
+        )),
+    }
 }
 
 /// The values of an array of integers with one axis.
