@@ -18,15 +18,19 @@ pub struct Profiler {
 }
 
 impl Profiler {
-    /// Begins to watch: all threads' work on the CPU, and on a GPU its kernels. Work on other threads
-    /// that has nothing to do with the steps is seen too.
+    /// Begins to watch: all threads' work on the CPU, and on a GPU the kernels of the steps. Work on
+    /// other threads that has nothing to do with the steps is seen too.
     ///
     /// # Errors
     /// Those of a GPU.
     pub fn start(device: Device) -> Result<Profiler> {
         let kernels = match device {
             Device::Cpu => None,
-            Device::Cuda(ordinal) => Some(Recording::start(ordinal)?),
+            Device::Cuda(ordinal) => {
+                let mut recording = Recording::start(ordinal)?;
+                recording.pause();
+                Some(recording)
+            }
         };
         let began = Instant::now();
         Ok(Profiler {
@@ -42,7 +46,9 @@ impl Profiler {
     pub fn step<R>(&mut self, body: impl FnOnce() -> R) -> R {
         let mut recorder = self.recorder.take();
         recorder.begin_step();
+        self.kernels.as_mut().map(Recording::resume);
         let (mut recorder, result) = watch(recorder, body);
+        self.kernels.as_mut().map(Recording::pause);
         recorder.end_step();
         self.recorder = recorder;
         result

@@ -43,11 +43,13 @@ pub(crate) struct Launch {
     pub end: Instant,
 }
 
-/// A profile that is being taken of all kernels that any thread launches.
+/// A profile that is being taken of all kernels that any thread launches, but for pauses.
 pub(crate) struct Recording {
     gpu: &'static Gpu,
     /// Its key among the profiles that are being taken.
     own: usize,
+    /// Launches up to the last pause.
+    kept: Vec<Mark>,
     /// An event that the device passed at about that instant.
     start: (CudaEvent, Instant),
 }
@@ -65,19 +67,37 @@ impl Recording {
             gpu.event()?
         };
         let start = (event, Instant::now());
+        let mut recording = Recording {
+            gpu,
+            own: 0,
+            kept: Vec::new(),
+            start,
+        };
+        recording.resume();
+        Ok(recording)
+    }
+
+    /// Records from here on.
+    pub fn resume(&mut self) {
         // Several profiles may be taken at once, each with all marks since its own start.
-        let mut profiles = gpu.profiles.lock().unwrap_or_else(|e| e.into_inner());
-        let own = profiles.keys().max().map_or(0, |last| last + 1);
-        profiles.insert(own, Vec::new());
-        Ok(Recording { gpu, own, start })
+        let mut profiles = self.gpu.profiles.lock().unwrap_or_else(|e| e.into_inner());
+        self.own = profiles.keys().max().map_or(0, |last| last + 1);
+        profiles.insert(self.own, Vec::new());
+    }
+
+    /// Records nothing until [`resume`](Recording::resume).
+    pub fn pause(&mut self) {
+        let marks = self.take();
+        self.kept.extend(marks);
     }
 
     /// Waits for what is under way, and gives all launches in their order.
     ///
     /// # Errors
     /// Those of the device.
-    pub fn finish(self) -> Result<Vec<Launch>> {
-        let marks = self.take();
+    pub fn finish(mut self) -> Result<Vec<Launch>> {
+        self.pause();
+        let marks = std::mem::take(&mut self.kept);
         synchronize(self.gpu.ordinal())?;
         let seconds = |from: &CudaEvent, to: &CudaEvent| {
             let seconds = elapsed(from, to);
