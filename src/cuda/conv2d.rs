@@ -60,6 +60,12 @@ fn window_words(g: &Geometry) -> std::result::Result<[u32; 16], usize> {
     Ok(words)
 }
 
+/// Whether tensor cores take f32 as TF32, as from Ampere on. Elsewhere the kernels of f32 are as fast,
+/// and round nothing.
+fn has_tf32(gpu: &Gpu) -> bool {
+    gpu.arch >= 80
+}
+
 /// The output tile of a thread block, and the multiply-adds that compute it.
 pub(super) struct Tile {
     pub width: usize,
@@ -72,6 +78,7 @@ impl Tile {
     /// For `c` output channels a group: the width that wastes the fewest columns, and of equals the
     /// widest.
     pub fn new(gpu: &Gpu, dtype: DType, tf32: bool, c: usize) -> Tile {
+        let tf32 = tf32 && has_tf32(gpu);
         let plain = dtype == DType::F32 && !tf32;
         // Accumulators of 144 columns leave enough registers only where two operand elements share
         // one, and the instruction takes them so: Turing's needs more.
@@ -208,6 +215,7 @@ pub(crate) fn backward_weight(
     if g.is_depthwise() {
         return depthwise_weight(g, small, big, dw);
     }
+    let tf32 = tf32 && has_tf32(gpu);
     let tensor_cores = small.dtype != DType::F32 || tf32;
     let threads = if tensor_cores { 128 } else { 256 };
     let name = if small.dtype == DType::F32 && tf32 {
@@ -286,6 +294,7 @@ fn depthwise_weight(g: &Geometry, small: Slice, big: Slice, dw: &mut SliceMut) -
 pub fn matrix_rate(ordinal: usize, dtype: DType, tf32: bool) -> Result<f64> {
     const ROUNDS: usize = 4096;
     let gpu = gpu(ordinal)?;
+    let tf32 = tf32 && has_tf32(gpu);
     let (blocks, on_tensor_cores) = (
         4 * gpu.multiprocessors as usize,
         dtype != DType::F32 || tf32,

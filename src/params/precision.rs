@@ -24,8 +24,8 @@ pub enum Precision {
     /// 24 significant bits everywhere.
     #[default]
     F32,
-    /// Stored as f32; the operands of products are rounded to 11 bits by the GPU as it multiplies
-    /// them.
+    /// Stored as f32; the operands of products and convolutions, but for attention's and depthwise
+    /// ones, are rounded to 11 bits by the GPU as it multiplies them. GPUs before Ampere round none.
     Tf32,
     /// Stored in 16 bits, 8 of them significant, with f32's range. Activations take half of f32's
     /// memory. Products are faster than f32's on a GPU, on CPUs with AMX and on AMD's with
