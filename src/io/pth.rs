@@ -253,7 +253,7 @@ impl<'a> TorchFile<'a> {
     fn state_dict(&self) -> Step<&[(usize, usize)]> {
         let text = |key: usize| self.object.text(key);
         let mut items = self.items(self.object.root).ok_or("holds no state dict")?;
-        for _ in 0..DEEPEST {
+        for _ in 0..=DEEPEST {
             let named = |name: &&str| {
                 let mut items = items.iter().rev();
                 let item = items.find(|(key, _)| text(*key) == Some(name));
@@ -336,7 +336,7 @@ impl<'a> TorchFile<'a> {
         }
         *left = (left.checked_sub(bytes))
             .ok_or_else(|| format!("tensors take more than {MOST_TIMES} times the file's bytes"))?;
-        let bytes = Cow::Owned(gathered(stored, [offset, width, bytes], &shape, &strides));
+        let bytes = gathered(stored, [offset, width, bytes], &shape, &strides);
         Ok(View {
             dtype,
             shape,
@@ -346,17 +346,23 @@ impl<'a> TorchFile<'a> {
 }
 
 /// The elements of a view in the order of their indices; each of them lies within the storage.
-fn gathered(
-    stored: &[u8],
+fn gathered<'a>(
+    stored: &'a [u8],
     [offset, width, bytes]: [usize; 3],
     shape: &[usize],
     strides: &[usize],
-) -> Vec<u8> {
+) -> Cow<'a, [u8]> {
     // The inner axes that lie side by side are one run of elements.
     let (mut run, mut outer) = (1, shape.len());
     while outer > 0 && (shape[outer - 1] == 1 || strides[outer - 1] == run) {
         outer -= 1;
         run *= shape[outer];
+    }
+    if bytes == 0 {
+        return Cow::default();
+    }
+    if outer == 0 {
+        return Cow::Borrowed(&stored[offset * width..][..bytes]);
     }
     let (mut out, mut place, mut at) = (Vec::with_capacity(bytes), vec![0; outer], offset);
     while out.len() < bytes {
@@ -372,5 +378,5 @@ fn gathered(
             at = at.wrapping_sub(strides[axis].wrapping_mul(shape[axis]));
         }
     }
-    out
+    Cow::Owned(out)
 }

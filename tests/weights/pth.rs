@@ -224,7 +224,10 @@ fn what_is_no_state_dict_is_told() {
         ))
     };
     assert_eq!(nested(&["state_dict"]), r#"["a"]"#);
-    assert_eq!(nested(&["model", "net", "model_state_dict"]), r#"["a"]"#);
+    assert_eq!(
+        nested(&["model", "net", "model_state_dict", "state_dict"]),
+        r#"["a"]"#
+    );
     assert_eq!(
         nested(&["ema"]),
         "x: holds no state dict under state_dict, model_state_dict, model, net, but ema"
