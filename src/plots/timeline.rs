@@ -45,8 +45,10 @@ pub struct Timeline {
 /// Width of the bars' part of the page, and what is left of it.
 const WIDTH: f64 = 960.0;
 const LEFT: f64 = 150.0;
-/// Where the first row begins, how high a row is and how far it is from the next.
+/// Where the first row begins below one line of legend, how high a row is and how far it is from the
+/// next.
 const TOP: f64 = 86.0;
+const LEGEND_PITCH: f64 = 18.0;
 const HEIGHT: f64 = 24.0;
 const PITCH: f64 = 30.0;
 /// Size of the letters in bars.
@@ -60,14 +62,13 @@ const NARROW: f64 = 0.35;
 /// # Errors
 /// Where the system refuses to write.
 pub fn timeline(path: impl AsRef<Path>, of: &Timeline) -> Result<()> {
-    let bottom = TOP + of.rows.len() as f64 * PITCH;
+    let (legend, top) = legend(&of.legend);
+    let bottom = top + of.rows.len() as f64 * PITCH;
     let mut svg = Svg::new(LEFT + WIDTH + 30.0, bottom + 44.0);
     svg.text([20.0, 30.0], Style::new(16.0, INK).bold(), &of.title);
-    let mut x = LEFT;
-    for (name, color) in of.legend.iter().zip(COLORS) {
-        svg.rect([x, 48.0], [12.0, 12.0], color);
-        svg.text([x + 17.0, 58.0], Style::new(11.5, INK), name);
-        x += 17.0 + text_width(name, 11.5) + 12.0;
+    for ((name, [x, y]), color) in legend.into_iter().zip(COLORS) {
+        svg.rect([x, y - 10.0], [12.0, 12.0], color);
+        svg.text([x + 17.0, y], Style::new(11.5, INK), name);
     }
     let bars = || of.rows.iter().flat_map(|row| &row.bars);
     let end = bars().map(|bar| bar.end).fold(0.0, f64::max);
@@ -75,16 +76,30 @@ pub fn timeline(path: impl AsRef<Path>, of: &Timeline) -> Result<()> {
     let ticks = Ticks::new((0.0, end.max(f64::MIN_POSITIVE)), 10.0, 0.0);
     for &at in ticks.values.iter().filter(|&&at| at <= end) {
         let x = LEFT + at * scale;
-        svg.line(&[[x, TOP - 8.0], [x, bottom]], GRID, 1.0);
+        svg.line(&[[x, top - 8.0], [x, bottom]], GRID, 1.0);
         let style = Style::new(11.0, GREY).middle();
         svg.text([x, bottom + 16.0], style, &ticks.print(at, false));
     }
     let style = Style::new(11.0, GREY).middle();
     svg.text([LEFT + WIDTH / 2.0, bottom + 34.0], style, "milliseconds");
     for (i, row) in of.rows.iter().enumerate() {
-        draw_row(&mut svg, TOP + i as f64 * PITCH, row, scale);
+        draw_row(&mut svg, top + i as f64 * PITCH, row, scale);
     }
     atomic::write_atomic(path, |out| out.write_all(svg.finish().as_bytes()))
+}
+
+/// Where each name of the legend stands, in lines as long as the page, and where the first row begins.
+fn legend(names: &[String]) -> (Vec<(&str, [f64; 2])>, f64) {
+    let ([mut x, mut y], mut places) = ([LEFT, 58.0], Vec::new());
+    for name in names {
+        let width = 17.0 + text_width(name, 11.5) + 12.0;
+        if x > LEFT && x + width > LEFT + WIDTH {
+            (x, y) = (LEFT, y + LEGEND_PITCH);
+        }
+        places.push((&**name, [x, y]));
+        x += width;
+    }
+    (places, TOP + y - 58.0)
 }
 
 fn draw_row(svg: &mut Svg, top: f64, row: &Row, scale: f64) {
