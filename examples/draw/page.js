@@ -177,16 +177,16 @@ async function ask() {
     for (;;) {
       const now = version;
       if (asked.read !== now) {
+        asked.read = now; // before the reply: training may ask for another meanwhile
         show(await post('/read'));
-        asked.read = now;
         await pause(15); // oftener than the screen changes is too often
       } else if (asked.occluded !== now) {
         if (performance.now() - changed < REST) {
           await pause(20);
           continue;
         }
-        showWorth(await post('/occlude'));
         asked.occluded = now;
+        showWorth(await post('/occlude'));
       } else {
         say();
         break;
@@ -194,7 +194,9 @@ async function ask() {
     }
   } catch (error) {
     $('said').textContent = `No answer: ${error.message}. Is the program still running?`;
-    setTimeout(ask, 1000);
+    asked.read = asked.occluded = -1;
+    clearTimeout(asked.again);
+    asked.again = setTimeout(ask, 1000);
   } finally {
     asked.busy = false;
   }

@@ -12,6 +12,7 @@
 //! `null`. `explain.rs` makes the JSON.
 
 use std::net::{TcpListener, TcpStream};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, LazyLock};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -60,7 +61,11 @@ pub fn serve(listener: TcpListener, board: &Arc<Board>) {
 /// One connection: a request and its reply.
 fn converse(stream: &TcpStream, board: &Board) {
     let mut client = Client::new(stream, PATIENCE);
-    let reply = answer(&mut client, board).unwrap_or_else(Reply::from);
+    // A thread that panics would be missing from then on.
+    let answered = catch_unwind(AssertUnwindSafe(|| answer(&mut client, board)));
+    let reply = answered
+        .unwrap_or_else(|_| refuse(500, "this program has a fault, which its terminal shows"))
+        .unwrap_or_else(Reply::from);
     client.finish(&reply);
 }
 
