@@ -17,7 +17,7 @@ use wavemix::console::{Stdout, exit_status};
 use wavemix::io::safetensors::TensorFile;
 use wavemix::io::weights;
 use wavemix::models::{ImageMeta, Saved, names};
-use wavemix::{DType, Result, Rng};
+use wavemix::{DType, Error, Result, Rng};
 
 #[path = "shared/model_flags.rs"]
 mod model_flags;
@@ -44,7 +44,10 @@ fn command() -> Command {
         .arg(file("FILE", "The safetensors file to write"))
         .arg(Arg::new("model").long("model").value_name("NAME").help(names()))
         .args(model_flags::flags())
-        .arg(numbers("mean", "Mean of each channel that the model was trained with, of 0..1"))
+        .arg(
+            numbers("mean", "Mean of each channel that the model was trained with, of 0..1")
+                .requires("std"),
+        )
         .arg(numbers("std", "Standard deviation of each channel").requires("mean"))
 }
 
@@ -62,7 +65,15 @@ fn convert(m: &ArgMatches) -> Result<()> {
     let numbers =
         |name| m.get_many::<f32>(name).map(|all| all.copied().collect()).unwrap_or_default();
     let card = ImageMeta { mean: numbers("mean"), std: numbers("std"), ..ImageMeta::default() };
-    weights::save(&to, &params, &card.to_metadata(&config))?;
-    Saved::load(&to, None)?;
+    // What is there already stays until the new file is known to be read.
+    let mut unchecked = to.clone().into_os_string();
+    unchecked.push(".unchecked");
+    let unchecked = PathBuf::from(unchecked);
+    weights::save(&unchecked, &params, &card.to_metadata(&config))?;
+    if let Err(why) = Saved::load(&unchecked, None) {
+        std::fs::remove_file(&unchecked).map_err(Error::io("remove", &unchecked))?;
+        return Err(why);
+    }
+    std::fs::rename(&unchecked, &to).map_err(Error::io("write", &to))?;
     writeln!(Stdout, "{}: {config}, {} parameters", to.display(), config.parameters()?)
 }

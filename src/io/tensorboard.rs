@@ -380,6 +380,7 @@ mod tests {
     fn a_disk_that_is_full_is_an_error_that_names_the_file() {
         let mut file = EventFile {
             path: "/dev/full".into(),
+            length: 0,
             waiting: Vec::new(),
             written: Instant::now(),
         };

@@ -54,3 +54,31 @@ fn export_takes_runs_and_weights_and_refuses_in_a_sentence() {
     }
     assert!(!folder.path().join("d.onnx").exists());
 }
+
+#[test]
+fn convert_writes_what_is_read_again_or_leaves_the_file_as_it_was() {
+    let folder = with_digits("convert");
+    succeeds(&mut train(
+        folder.path(),
+        &["--out", "run", "--epochs", "1"],
+    ));
+    let convert = |more: &[&str]| {
+        let always = ["run/best/model.safetensors", "a.safetensors"];
+        run_in(folder.path(), "convert", &[&always, more].concat())
+    };
+    let of = ["--model", "WaveMixLite-8/1", "--channels", "1", "--size"];
+    let said = succeeds(&mut convert(&[&of[..], &["28"]].concat()));
+    assert!(said.starts_with("a.safetensors: WaveMixLite-8/1"), "{said}");
+    let path = folder.path().join("a.safetensors");
+    let good = fs::read(&path).unwrap();
+    for (mean, std, start) in [("0.1,0.2", "0.3", "2 means"), ("0.1", "nan", "")] {
+        let card = ["28", "--mean", mean, "--std", std];
+        let said = fails(&mut convert(&[&of[..], &card].concat()));
+        assert!(said.contains(start), "{said}");
+        assert!(fs::read(&path).unwrap() == good, "{mean} {std}");
+    }
+    let entries = fs::read_dir(folder.path())
+        .unwrap()
+        .map(|e| e.unwrap().file_name());
+    assert_eq!(entries.count(), 3, "data, run and one file");
+}
