@@ -389,7 +389,7 @@ fn a_folder_with_a_run_in_it_is_not_overwritten() {
         .err()
         .unwrap()
         .to_string();
-    let allowed = "--data, --device, --threads, --stop-after and --profile";
+    let allowed = "--data, --device, --threads, --stop-after, --profile and --tensorboard";
     assert_eq!(
         error,
         format!(

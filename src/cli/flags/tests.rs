@@ -129,7 +129,14 @@ fn every_flag_sets_something_and_is_kept_unless_transient() {
             assert_ne!(values(given), values(plain()), "{argument}");
         }
         let beside = parse(&["--resume", folder.to_str().unwrap(), &argument]);
-        let known = ["data", "device", "threads", "stop-after", "profile", "tensorboard"];
+        let known = [
+            "data",
+            "device",
+            "threads",
+            "stop-after",
+            "profile",
+            "tensorboard",
+        ];
         let allowed = known.contains(&flag);
         assert_eq!(beside.is_ok(), allowed, "{argument} beside --resume");
     }
