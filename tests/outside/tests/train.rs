@@ -7,6 +7,7 @@ use outside::{Mlp, Signum, Spirals, mish};
 use wavemix::cuda;
 use wavemix::gradcheck::gradcheck;
 use wavemix::prelude::*;
+use wavemix::profile::{Kind, Profiler};
 use wavemix::train::{Config, Data, Outcome, Trainer};
 
 /// A GPU, or the stand-in where the tests are run on it; without either this is said.
@@ -69,7 +70,7 @@ fn the_op_has_its_derivative() {
 }
 
 #[test]
-fn the_ops_kernels_agree_with_the_cpu() {
+fn the_ops_kernels_agree_with_the_cpu_and_are_profiled() {
     let Some(gpu) = gpu() else { return };
     for dtype in [DType::F32, DType::BF16, DType::F16] {
         for n in [1usize, 7, 1000, 70_001] {
@@ -111,6 +112,26 @@ fn the_ops_kernels_agree_with_the_cpu() {
             }
         }
     }
+    profiled(gpu);
+}
+
+/// A profile has the kernels of its steps, and none of what is done before, between or after: an
+/// evaluation's, say. No other test launches this one in f16.
+fn profiled(gpu: Device) {
+    let x = Var::from(Tensor::full_on(gpu, [64], 1.0, DType::F16).unwrap());
+    let launch = |times: usize| (0..times).for_each(|_| drop(mish(&x).unwrap()));
+    let mut profiler = Profiler::start(gpu).unwrap();
+    launch(1);
+    profiler.step(|| launch(2));
+    launch(4);
+    profiler.step(|| launch(8));
+    launch(16);
+    let profile = profiler.finish().unwrap();
+    let kernels = profile
+        .spans
+        .iter()
+        .filter(|span| span.kind == Kind::Kernel);
+    assert_eq!(kernels.filter(|span| span.name == "mish f16").count(), 10);
 }
 
 #[test]
