@@ -3,8 +3,8 @@
 // that the launches of a captured step have the same arguments each time.
 //
 // A step is sum_squares, begin_step and one of the optimizers, which multiplies gradients by
-// step.factor as it reads them, so that unscaling costs no pass; with step.skip nothing changes.
-// All arrays are f32, laid out as the arena.
+// step.factor as it reads them, so that unscaling costs no pass; with step.skip weights and moments
+// stay as they are. All arrays are f32, laid out as the arena.
 #include "common.cuh"
 
 // The sum of squares of a block's part of a segment, in f64. The square of an f32 cannot overflow

@@ -57,7 +57,8 @@ pub use step::StepOptions;
 #[derive(Clone)]
 pub struct Optimizer {
     rule: AnyRule,
-    /// Steps made, on a GPU asked for: how many of those were skipped is known there.
+    /// Steps made. On a GPU those asked for: the device alone knows how many of them it skipped
+    /// ([`Progress`]).
     steps: u64,
     /// The learning rate of the step under way.
     lr: f64,
@@ -115,9 +116,11 @@ impl Optimizer {
         })
     }
 
-    /// The same with the loss scaled, as f16 needs: by a factor that halves whenever a gradient
-    /// becomes infinite or not a number, which leaves out the step, and doubles after 2,000 steps
-    /// without. On the CPU, which has no f16, nothing changes.
+    /// The same with the loss scaled, as f16 needs: by a factor that halves whenever a step is
+    /// skipped because a gradient is infinite or not a number (see [`Optimizer::step_flat`]), and
+    /// doubles after 2,000 steps in a row without. A step then expects gradients times this factor,
+    /// from a backward pass that begins with [`Optimizer::loss_scale`]. On the CPU, which has no
+    /// f16, nothing changes.
     ///
     /// **Source**: Micikevicius et al., "Mixed precision training" (ICLR 2018), section 3.2;
     /// `torch.amp.GradScaler`.
@@ -200,7 +203,9 @@ impl Optimizer {
 
     /// Makes one step with learning rate `lr`, and gives BatchNorm's statistics of the training
     /// pass to `params`. A parameter that the loss does not depend on counts as having a gradient
-    /// of 0: its weight decay and its moments go on, where PyTorch would pass over it.
+    /// of 0: its weight decay and its moments go on, where PyTorch would pass over it. After
+    /// [`Optimizer::with_loss_scaling`] gradients are expected times the loss scale, and divided by
+    /// it here.
     ///
     /// Statistics that are forgotten do not compile:
     ///
@@ -228,8 +233,14 @@ impl Optimizer {
     /// As [`Optimizer::step`], from gradients in the layout of the arena, as [`Gradients::flatten`]
     /// gives them: of the shape of [`Params::arena`], with 0 where no parameter lies.
     ///
-    /// Parameters of a frozen group and their moments stay as they are. Whether the gradients are
-    /// finite is not looked at here: see [`finite_norm`].
+    /// Parameters of a frozen group and their moments stay as they are.
+    ///
+    /// Gradients that are not finite are no error. On the CPU nothing looks at them, and they go
+    /// into weights and moments: see [`finite_norm`]. A GPU skips such a step, with or without a
+    /// loss scale: weights and moments stay, and [`Progress::skipped`] counts it. `updates` take
+    /// effect all the same, as with PyTorch's `GradScaler`, where the forward pass has moved
+    /// BatchNorm's running statistics before anything is known of gradients. (Where the forward
+    /// pass itself overflowed these are no longer finite and stay so, there as here.)
     ///
     /// # Errors
     /// Where the gradients' shape or dtype is not the arena's, the parameters are not those the

@@ -11,8 +11,8 @@ use crate::cuda::clip::{
 use crate::params::Group;
 use crate::{DType, Device, Params, Result, Shape, Tensor};
 
-/// The loss scale that f16 begins with: as large as f16's largest number, which the first steps
-/// halve where need be.
+/// The loss scale that f16 begins with: just above f16's largest number, 65,504 (it is never stored
+/// in f16). The first steps halve it where need be.
 pub(super) const FIRST_SCALE: f64 = 65536.0;
 /// Steps in a row without an infinite gradient after which it is doubled.
 const GROWTH: u32 = 2000;
@@ -35,11 +35,13 @@ pub(super) struct OnDevice {
 pub struct Progress {
     /// Steps made.
     pub steps: u64,
-    /// Steps that an infinite gradient made to be left out.
+    /// Steps that were skipped, as a gradient was not finite: weights and moments stayed as they
+    /// were. BatchNorm's statistics did not: see [`step_flat`](crate::optim::Optimizer::step_flat).
     pub skipped: u64,
     /// What the loss is multiplied by for its gradients to stay within f16; 1 where it is not.
     pub loss_scale: f64,
-    /// Steps since the loss scale changed.
+    /// Steps made in a row, since the last one that was skipped and the last change of the loss
+    /// scale.
     pub good: u64,
 }
 

@@ -19,7 +19,7 @@ pub struct StepOptions {
     /// The learning rate.
     pub lr: f64,
     /// Random numbers of this step's dropout: other ones each step, such as child number `step` of
-    /// a seed's. `None` takes child number n of seed 0 for the optimizer's n-th step.
+    /// a seed's. `None` takes child number n of seed 0, with n the number of steps before this one.
     pub rng: Option<Rng>,
     /// What forward and backward pass compute in. f16 wants [`Optimizer::with_loss_scaling`].
     pub precision: Precision,
@@ -78,9 +78,10 @@ impl Optimizer {
     /// ```
     ///
     /// # Errors
-    /// Those of `loss`; a loss that is not a single number, or depends on no parameter that is
-    /// trained; those of [`Optimizer::step`] and of [`clip_norm`]. Weights and statistics stay as
-    /// they were then.
+    /// Those of `loss`; a loss that is not a single number, or was computed from constants alone;
+    /// those of [`Optimizer::step`] and of [`clip_norm`]. After an error weights and statistics are
+    /// what they were before the call, unless a GPU failed in the middle of the step. A loss or
+    /// gradients that are not finite are no error: see [`Optimizer::step_flat`].
     #[track_caller]
     pub fn train_step<F>(
         &mut self,
@@ -106,6 +107,7 @@ impl Optimizer {
         phase("gather gradients");
         let mut gradients = gradients.flatten(params)?;
         if let Some(max) = max_norm {
+            // The gradients are times the loss scale still. To read that waits for a GPU.
             clip_norm(params, &mut gradients, max * self.progress()?.loss_scale)?;
         }
         phase("optimizer");

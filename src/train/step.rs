@@ -170,8 +170,10 @@ impl Trainer {
         Ok(loss)
     }
 
-    /// Adds up the losses that were left on a GPU. One that is not finite is an error, unless the
-    /// loss scale is being sought, which leaves such steps out.
+    /// Adds up the losses that were left on a GPU. One that is not finite is an error. In a
+    /// precision that scales the loss it is left out, if there are others: a forward pass may
+    /// overflow there now and then, and the device skips the step if its gradients are not finite
+    /// either.
     pub(super) fn settle(&mut self, batch: &Batch) -> Result<()> {
         let Some(values) = &self.losses.values else {
             return Ok(());
