@@ -202,9 +202,9 @@ KERNEL(batch_norm_finish_sums, const float* part, const float* var, float eps, f
     if (works && threadIdx.x < 8) dgamma[channel] = slope * inverse_std(var[channel], eps), dbeta[channel] = pull;
 }
 
-// dx = (dy - pull - (x - mean) slope) scale, with pull = mean of dy and slope = mean of (dy (x -
-// mean)) / (var + eps): the paths through the mean and the variance. Both are 0 where the
-// statistics are constants.
+// dx = (dy - pull - (x - mean) slope) scale, with pull = dbeta / rows, the mean of dy, and slope =
+// dgamma / (rows std), the mean of dy (x - mean) over var + eps: the paths through the mean and the
+// variance. Both are 0 where the statistics are constants.
 template <int V> DEVICE void backward_block(const real* x, const real* dy, real* dx, const float* mean, const float* var, const void* gamma,
     int wide, float eps, const float* dgamma, const float* dbeta, float share_of_row, int rows, int c, int span) {
     Share<V> share(c);

@@ -18,8 +18,8 @@ DEVICE int chunk_at(int row, int chunk) { return row * CHUNKS + (chunk ^ (row >>
 //
 // Along each axis, output j of a phase reads for its tap t the input at index stride j + offset + t
 // apart, which is multiplied by kernel element first + t every. A convolution has one phase. A
-// transposed one has as many as its stride: its outputs form polyphase components, and outputs of
-// one component, a stride apart, have the same taps.
+// transposed one has as many as its stride: outputs of one phase, a stride apart, have the same
+// taps.
 struct Side {
     int start, step, count;             // outputs of the phase: start + j step for j < count
     int stride, offset, apart;          // inputs

@@ -13,10 +13,10 @@ use std::sync::{Mutex, PoisonError};
 use crate::cpu::{GRAIN, chunks, map_over_threads, vectorize};
 use crate::{Element, Float, Stored};
 
-/// Elements of a block, 32 KiB of f32 or of 16 bits: within a block sums are in the compute type,
-/// between blocks in f64. A block of 32 KiB is still in L1 when it is read again, and its rounding
-/// errors stay small; with half this size 128 channels took 1.5 times as long on two cores of a Zen
-/// 3.
+/// Elements of a block of f32, 32 KiB ([`block`] takes twice as many of 16 bits). Within a block
+/// sums are in the compute type, between blocks in f64. A block of 32 KiB is still in L1 when it is
+/// read again, and its rounding errors stay small; with half this size 128 channels took 1.5 times
+/// as long on two cores of a Zen 3.
 const BLOCK: usize = 8 * 1024;
 
 /// Count, mean and sum of squared deviations of each channel.
@@ -41,7 +41,8 @@ impl Moments {
         self.m2.iter().map(|m2| m2 / self.count as f64).collect()
     }
 
-    /// Of x `[rows, c]`: each block about its own mean, then the blocks merged in their order.
+    /// Of x `[rows, c]`: each block about its own mean, then the blocks of a part merged in their
+    /// order, then the parts in theirs. How x is cut depends on its size alone.
     pub fn of<T: Stored>(x: &[T], c: usize) -> Moments {
         let size = block::<T>(c) * (GRAIN / BLOCK);
         let parts = map_over_threads(x.len(), size, &|part| Moments::of_part(&x[part], c));
@@ -67,11 +68,16 @@ impl Moments {
             .zip(&pivot)
             .map(|(sum, pivot)| pivot + sum / count as f64)
             .collect();
+        // About the mean as rounded to the compute type. Being off by d adds d^2 for each element,
+        // with d at most half a unit in the mean's last place, by which x may be off itself.
         let m2 = deviations(x, &mean, true);
         Moments { count, mean, m2 }
     }
 
-    /// Those of both sets of elements together (Chan, Golub and LeVeque 1979).
+    /// Those of both sets of elements together (Chan, Golub and LeVeque 1979). With n_a and n_b
+    /// elements, n together, whose means are delta apart, the joint mean lies delta n_b / n from
+    /// the first and delta n_a / n from the second. To take the squares of n_a deviations about a
+    /// point d from their mean adds n_a d^2; both additions together are delta^2 n_a n_b / n.
     fn merge(mut self, other: &Moments) -> Moments {
         let count = self.count + other.count;
         let part = other.count as f64 / count.max(1) as f64;
@@ -89,7 +95,8 @@ impl Moments {
 /// still in a cache.
 pub(crate) struct Collector {
     channels: usize,
-    /// With where they begin, for they are done in any order, and merged in theirs.
+    /// Each with its first element's index: they are finished in any order, and merged in that of
+    /// their places.
     parts: Mutex<Vec<(usize, Moments)>>,
 }
 

@@ -11,8 +11,9 @@ const MOMENTUM: f64 = 0.1;
 /// Each channel shifted and scaled to mean 0 and variance 1, then by its own weight and bias.
 ///
 /// Training uses the batch's statistics, and moves the running ones a tenth of the way to them (the
-/// variance unbiased, as in PyTorch); evaluation uses the running ones. Weights that are frozen
-/// change nothing in this: see [`Group::frozen`](crate::params::Group::frozen).
+/// variance unbiased, as in PyTorch: see [`BatchStats::var`]); evaluation uses the running ones.
+/// Weights that are frozen change nothing in this: see
+/// [`Group::frozen`](crate::params::Group::frozen).
 ///
 /// ```
 /// use wavemix::{DType, Module, Params, Pass, Rng, Tensor, nn::BatchNorm};
@@ -74,8 +75,8 @@ impl BatchNorm {
         BatchNorm { momentum, ..self }
     }
 
-    /// As [`Module::forward`], and `residual` added. The statistics of this x may be given, where whoever made it
-    /// took them.
+    /// As [`Module::forward`], and `residual` added. `stats` are those of this x, where the op that
+    /// made it measured them; evaluation does not look at them.
     ///
     /// # Errors
     /// Those of [`batch_norm`].

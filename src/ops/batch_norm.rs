@@ -11,8 +11,9 @@ use crate::{DType, Device, Error, Result, Tensor, Var};
 pub struct BatchStats {
     /// The mean of each channel, `[c]`.
     pub mean: Tensor,
-    /// The biased variance of each channel, `[c]`: squared deviations over `count`. Running
-    /// statistics want the unbiased one, which is this times `count / (count - 1)`.
+    /// The biased variance of each channel, `[c]`: squared deviations over `count`, by which the
+    /// batch itself is brought to variance 1. Running statistics estimate the variance of all data,
+    /// of which this is `(count - 1) / count` on average: they take it times `count / (count - 1)`.
     pub var: Tensor,
     /// How many elements of each channel there were.
     pub count: usize,
@@ -48,9 +49,9 @@ pub enum Statistics<'a> {
     /// Those of this very batch: what training does.
     #[default]
     Batch,
-    /// The same, which are known already, as
-    /// [`conv_transpose2d_with_stats`](crate::ops::conv_transpose2d_with_stats) gives them: x is
-    /// read once less. They are trusted to be x's own: the gradient goes to x through them too.
+    /// Those of this batch too, but measured by the op that made x, as
+    /// [`conv_transpose2d_with_stats`](crate::ops::conv_transpose2d_with_stats) does: x is read
+    /// once less. Nothing checks that they are x's, and the gradient is computed as if they were.
     Known(BatchStats),
     /// Mean and variance that do not depend on x, each `[c]`: what evaluation does. With these y
     /// is a scale and a shift of each channel, gamma / std and beta - mean gamma / std, which could
@@ -228,12 +229,11 @@ impl Forward<'_> {
     }
 }
 
-/// How large |y| may be in units of gamma, the spread of y that comes from x, for xhat to be
-/// recomputed from y.
+/// How large |y| + 2 |beta| may be, as a multiple of |gamma|, for xhat to be recomputed from y. (As
+/// xhat has variance 1, |gamma| is how far x spreads y.)
 ///
 /// With u half a unit in the last place of 1, a sum or product that is rounded is off by u times
-/// itself at most. These results are rounded, with how large they are in y's
-/// units:
+/// itself at most. Rounded are these results; beside each, how large it is, in y's units:
 ///
 /// ```text
 /// forward    x - mean              |gamma xhat|
@@ -251,12 +251,12 @@ impl Forward<'_> {
 /// error of xhat <= u ((|y| + 2 |beta|) / |gamma| + 6 |xhat|)
 /// ```
 ///
-/// A term like the last, but smaller, would be there even if x itself were saved. Not counted is
-/// the rounding of the coefficients (mean, gamma / std, beta), which x would suffer alike. In f32 u
-/// is 2^-24, so this limit keeps the first term below 2^-16, and the spread of xhat is 1. In
-/// training the papers' models the ratio stays below about 40, so y is saved. At a ratio of 40 xhat
-/// would be off by 16 % in bf16, where u is 2^-8: with 16 bits x is always saved. With statistics
-/// of another batch the spread of xhat can be anything, and the bound says nothing.
+/// With a saved x there would be 2 u |xhat|: the difference and the product are rounded. Not
+/// counted is the rounding of the coefficients (mean, gamma / std, beta), which x would suffer
+/// alike. In f32 u is 2^-24, so this limit keeps the first term below 2^-16, and the spread of xhat
+/// is 1. In training the papers' models the ratio stays below about 40, so y is saved. At a ratio
+/// of 40 xhat would be off by 16 % in bf16, where u is 2^-8: with 16 bits x is always saved. With
+/// statistics of another batch the spread of xhat can be anything, and the bound says nothing.
 const LARGEST_RATIO: f64 = 256.0;
 
 /// Whether xhat = (y - residual - beta) / gamma is exact enough in every channel, of which
@@ -465,7 +465,7 @@ fn check(x: &Var, gamma: &Var, beta: &Var, options: &BatchNormOptions) -> Result
     Ok(c)
 }
 
-/// That statistics are those of an x with so many elements a channel.
+/// Checks that statistics are those of an x with so many elements a channel.
 #[track_caller]
 fn check_stats(
     BatchStats { mean, var, count }: &BatchStats,

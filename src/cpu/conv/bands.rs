@@ -11,8 +11,8 @@ use crate::cpu::gemm::Epilogue;
 use crate::cpu::{Scratch, chunks};
 use crate::{Element, Stored};
 
-/// Tasks that keep all threads of any CPU busy. Fewer and larger tasks fill their tiles better and
-/// copy fewer rows twice.
+/// Tasks to aim at: enough for the threads of most CPUs. Fewer and larger tasks fill their tiles
+/// better and copy fewer rows twice.
 const TASKS: usize = 64;
 
 /// Elements of a task's zero-padded copy to aim at: 1 MiB of f32, the L2 cache that a core of a

@@ -50,7 +50,8 @@ fn terms<F: Stored>(pixels: usize) -> usize {
     })
 }
 
-/// Pixels of the small image as A^T, `[c_small, pixels]`, as they are multiplied.
+/// The small image as A, `[c_small, pixels]`, as it is multiplied: pixel by pixel, as it lies, or
+/// for AMX tiles transposed to a row for each channel.
 struct SmallAsA<'a, F> {
     elements: &'a [F],
     /// From one channel to the next, and from one pixel, or pair of pixels, to the next.

@@ -37,39 +37,47 @@
 //! 5. Padding costs no branch in the multiply-add loops. An indirect convolution without padding
 //!    reads the image itself, if that holds the type and the channels that are multiplied; else
 //!    each band is copied with its zeros ([`padded`]), about once the image, where im2col would
-//!    write it kh kw times. Depthwise ones always copy, into blocks of channels. Winograd's
-//!    transforms read a whole tile after one check, and branch at the border only, once for a pixel
-//!    and a vector of channels. The other gradients of the weight take a padded copy, or know for
-//!    each row which pixels exist (im2col).
+//!    write it kh kw times. Depthwise ones copy into blocks of channels. Winograd's transforms read
+//!    a whole tile after one check, and branch at the border only, once for a pixel and a vector of
+//!    channels. Gradients of the weight, Winograd's excepted, take a padded copy, or know for each
+//!    row which pixels exist: im2col's, and a depthwise one in f64, with dilated rows, or whose
+//!    copy would be nearly all padding.
 //! 6. The bias is added where y is computed, as a pass of its own would read and write all of y
 //!    again: the accumulators of the first block of terms start from it, and Winograd's output
 //!    transform adds it. The statistics for a BatchNorm behind a transposed convolution are taken
 //!    by an epilogue from each part of y while that is in a cache, so y is read once less. conv2d
-//!    takes no statistics: of the models here only the variants without a wavelet transform
-//!    (`Mixing::Identity` and `Mixing::Dft`) have a BatchNorm right behind one.
+//!    takes none: of WaveMix only the variants without a wavelet transform (`Mixing::Identity`,
+//!    `Mixing::Dft`) have a BatchNorm right behind one. ResNet, U-Net and MobileNet do, and read y
+//!    once more for it.
 //!
-//! | the first row that fits (for f32 and 64 -> 64 channels, unless the row names others) | algorithm |
+//! | the first row that fits, of `forward` and `transposed` (for f32 and 64 -> 64 channels, unless the row names others) | algorithm |
 //! |---|---|
-//! | 1 x 1, stride 1 | none of these: the op is `linear` |
+//! | conv2d of 1 x 1, stride 1, no padding, one group | none of these: the op is `linear` |
 //! | splits into 2 x 2 kernels (2 x 2; 4 x 4 of stride 2), 16 or 32 -> up to 64, on CPUs with AVX-512 or NEON | Winograd F(2x2, 2x2) in registers |
 //! | splits into 3 x 3 kernels (3 x 3; 6 x 6 of stride 2), c_in c_out of at least 2048 | Winograd F(2x2, 3x3) |
 //! | splits into 2 x 2 kernels (2 x 2; 4 x 4 of stride 2), c_in c_out of at least 2048 | Winograd F(2x2, 2x2) |
-//! | a task's zero-padded copy would have more than 2^24 elements | the definition |
+//! | what a task reads spans more than 2^24 elements, padding included | the definition |
 //! | depthwise, any window | depthwise |
 //! | all others: 3 x 3 or 5 x 5 of stride 2, 7 x 7, dilated | indirect |
 //!
 //! Winograd's rows are for one group, channels in multiples of 16, and products in f32: neither f64
 //! nor bf16 that is multiplied by AMX tiles or in VNNI pairs takes them. A strided conv2d is split
-//! into components, a transposed one into phases; both kinds are read from this table. So the input
-//! gradient of a 3 x 3 of stride 2 is indirect: its phases have 1 and 2 taps. That of a 4 x 4 of
-//! stride 2 is four 2 x 2 kernels: Winograd's, with enough channels.
+//! into components, a transposed convolution into phases; all of them must have 2 taps along both
+//! axes, or all 3. With stride 2 a 3 x 3 kernel has 2 and 1, a 5 x 5 has 3 and 2, a 7 x 7 has 4 and
+//! 3: so these are indirect, forward and in the input gradient. A 4 x 4 of stride 2 is four 2 x 2
+//! kernels: Winograd's, with enough channels.
 //!
-//! Which of these computes a given layer is decided in one place, [`choose`] and
-//! [`choose_for_weight`], once the op has sent plain 1 x 1 kernels to `linear`, and [`convolve`] or
-//! [`backward_weight`] has chosen the type that is multiplied. From the op to the innermost loop,
-//! of an indirect convolution: `conv2d` in `ops`, [`forward`], [`convolve`], [`convolve_as`] (which
-//! asks [`choose`]), `indirect::convolve`, `TileProduct::tiles` (`gemm::dispatch`, which picks the
-//! micro-kernel), and in `gemm::microkernel` `row_tiles`, `micro_kernel` and `rank_1_updates`.
+//! Which of these computes a given layer is decided in one place, [`choose`] and, for the weight's
+//! gradient, [`choose_for_weight`], once the op has sent plain 1 x 1 kernels to `linear`, and
+//! [`convolve`] or [`backward_weight`] has chosen the type that is multiplied.
+//!
+//! From the op to the innermost loop, of an indirect convolution: `conv2d` and `convolved` in `ops`
+//! (which call [`forward`] by `on_device!`), [`convolve`], [`convolve_as`] (which asks [`choose`]),
+//! `indirect::convolve`, `TaskSplit::for_each_band`, for each band `Indirect::band` and `multiply`,
+//! `TileProduct::tiles` and `Microkernel::run` (`gemm::dispatch`), `x86::avx512` or its like, and
+//! in `gemm::microkernel` `row_tiles`, `micro_kernel` and `rank_1_updates`. Of Winograd's:
+//! `Winograd::convolve`, in `winograd::convolution` `run`, `rows`, `phase`, `phase_by_gemm` and
+//! `multiply`, then `TileProduct::tiles` as above.
 
 mod bands;
 mod depthwise;
@@ -180,7 +188,10 @@ pub(crate) fn convolve<T: GemmElement>(
 /// [`backward_weight_as`]. One for plain 1 x 1 kernels of conv2d replaces `cpu::linear`, or
 /// branches before it where `is_matrix` is asked: in `ops::conv2d` forward and backward, and in the
 /// backward pass of `ops::gelu_dropout`, which computes GELU's derivative in the product's
-/// epilogue. A transposed 1 x 1 convolution is never `linear`: it comes here.
+/// epilogue. It has to ask for the CPU there, as `ops::linear` serves both devices, and its tests
+/// are those of the op, `tests/ops/conv2d.rs`: the ones here call [`convolve`] past it. (A change
+/// of `cpu::linear` itself changes linear layers too.) A transposed 1 x 1 convolution is never
+/// `linear`: it comes here.
 enum Algorithm {
     WinogradInRegisters(Components),
     Winograd(Components),
@@ -189,15 +200,16 @@ enum Algorithm {
     Indirect(TaskSplit),
 }
 
-/// Input times output channels from which Winograd's algorithm pays: with fewer its additions, C
-/// for every C^2 multiplications, cost more than the multiplications that it saves.
+/// Input times output channels from which Winograd's algorithm pays: with fewer its transforms (of
+/// C channels to C, F(2x2, 3x3) makes 56 C additions a tile, beside 16 C^2 multiplications) cost
+/// more than the multiplications that it saves.
 const WINOGRAD_CHANNELS: usize = 32 * 64;
 
 /// Output channels up to which Winograd's algorithm runs in registers. Every three tiles read the
 /// filters of all of them: 72 KiB for 32 x 64 channels, which stay in L2.
 const IN_REGISTERS_CHANNELS_OUT: usize = 64;
 
-/// Elements of the largest zero-padded copy that a task may take.
+/// Elements that the windows of a task may span, padding included: 64 MiB of f32.
 const MAX_PADDED: usize = 1 << 24;
 
 /// The first of these algorithms that applies and pays, for products in type F.
@@ -227,8 +239,9 @@ fn choose<T: Stored, F: Stored<Compute = T::Compute>>(plan: &ConvPlan<T>) -> Alg
         indirect::packed_len::<T, F>(plan)
     };
     let split = TaskSplit::of(plan, packed_weight);
-    // 3. Windows so large or so far apart that a zero-padded copy of what they span, nearly all of
-    // it unused, would not fit in memory: the definition, which needs no copy.
+    // 3. Windows so large or so far apart that a task would copy more than MAX_PADDED elements,
+    // nearly all of them unused: the definition, which needs no copy. (This is asked also where the
+    // image would be read without a copy.)
     if plan.padded_elements(0..split.rows) > MAX_PADDED {
         return Algorithm::Reference;
     }
@@ -320,7 +333,7 @@ enum WeightAlgorithm {
 
 /// The first of these algorithms that applies and pays, for products in type F.
 fn choose_for_weight<F: Stored>(g: &Geometry, tuning: &Tuning) -> WeightAlgorithm {
-    // 1. As in `choose`, but for the variant in registers. Here a sum runs over all tiles, so it
+    // 1. As in `choose`, without the variant in registers: here a sum runs over all tiles, so it
     // would have to stay in a register from the first tile to the last, and each of the 9 or 16
     // products has c_small c_big of them.
     if winograd_applies::<F>(g, tuning)

@@ -142,7 +142,7 @@ impl Default for Tuning {
     }
 }
 
-/// A convolution in either direction, but for its input and output.
+/// All of a convolution, in either direction, except its input and output.
 pub(crate) struct ConvPlan<'a, T> {
     pub geometry: Geometry,
     pub direction: Direction,
@@ -210,9 +210,10 @@ impl<'a, T: Stored> ConvPlan<'a, T> {
         [self.input(), self.output()].map(|size| size[2] / self.geometry.window.groups)
     }
 
-    /// Input channels of one group, zero-padded to whole VNNI pairs where elements of type F are
-    /// multiplied in pairs; where tiles multiply them, to whole rows of a tile, which is a cache
-    /// line: rows that begin within one take six times as long to load.
+    /// Input channels of one group as they are multiplied: zero-padded to whole VNNI pairs where
+    /// elements of type F are multiplied in pairs, and to whole rows of a tile where AMX multiplies
+    /// them. Such a row is a cache line: one that begins within a line takes six times as long to
+    /// load.
     pub fn k_channels<F: Stored>(&self) -> usize {
         self.group_channels()[0].next_multiple_of(if multiplies_by_tiles::<F>() {
             TILE_TERMS
@@ -259,7 +260,8 @@ impl<'a, T: Stored> ConvPlan<'a, T> {
         let inside =
             |span: &Range<isize>, size: usize| span.start >= 0 && span.end <= size as isize;
         let channels = self.k_channels::<F>();
-        // With several groups of one channel, a pair's second channel would be another group's.
+        // Two groups of one channel, each padded to a pair, have `channels == c` too, but the
+        // second channel of such a pair is the other group's.
         let all_channels = channels == c && self.geometry.window.groups == 1;
         let as_stored = all_channels && F::DTYPE == T::DTYPE;
         if as_stored && inside(&vertical, h) && inside(&horizontal, w) {

@@ -199,8 +199,8 @@ fn normals(count: usize, seed: u64) -> (Vec<f32>, Vec<f64>) {
     (x, same)
 }
 
-/// That the root mean square of the errors is at most what chains of so many terms give, each
-/// product's terms having variances that add up to `amplification` in a result.
+/// Checks that the root mean square of the errors is at most what chains of so many terms give,
+/// where `amplification` is v of the test below.
 fn check_error(what: &str, got: &[f32], want: &[f64], amplification: f64, terms: usize) {
     let pairs = got.iter().zip(want);
     let squares = pairs.map(|(&x, y)| (f64::from(x) - y).powi(2));
@@ -215,11 +215,15 @@ fn check_error(what: &str, got: &[f32], want: &[f64], amplification: f64, terms:
 ///
 /// A rounding to nearest is off by a number that is spread evenly over at most eps/2 |x| to either
 /// side, so its variance is at most x^2 eps^2 / 12. A chain of k multiply-adds whose terms have
-/// variance v rounds sums of variances v, 2 v, .. k v: together v k^2 / 2 roundings of 1. The other
-/// roundings are at most 11 v a term: 2 of the image's transform, 4 of the filter's, 1 of the
-/// product where it is rounded, 4 of the products' transform.
+/// variance v rounds sums of variances v, 2 v, .. k v: together v k (k + 1) / 2, in units of
+/// eps^2 / 12. That is v k^2 / 2 and half a v a term. With all other roundings it is at most 11 v a
+/// term: 2 of the image's transform, 4 of the filter's (for dw 2 of dy's), 1 of the product (none
+/// by an FMA), 4 of the products' transform.
 ///
-/// What v adds up to in a result follows from the coefficients, axis by axis, with B^T x G g, A^T:
+/// v, as it arrives in a result, follows from the coefficients. With operands of variance 1 an
+/// element of B^T x or G g has as its variance the sum of the squares of its row's coefficients, a
+/// product theirs multiplied, and a result the sum of the products' times the squares of A^T's.
+/// Axis by axis, with B^T x G g, A^T:
 ///
 /// ```text
 /// F(2, 3): B^T 2 2 2 2,  G 1 3/4 3/4 1,  products 2 3/2 3/2 2;   y: 2 + 3/2 + 3/2 = 5
@@ -239,7 +243,8 @@ fn check_error(what: &str, got: &[f32], want: &[f64], amplification: f64, terms:
 fn winograd_rounds_as_its_coefficients_say() {
     let [same, half] = [1, 2].map(|stride| window([stride; 2], [1, 1]));
     let three = [25.0, (10.0f64 / 3.0).powi(2)];
-    // Of the strided layers all four components of y are summed in one chain.
+    // A strided layer's y is the sum of four components. Its bound is that of one chain of all
+    // their terms, which rounds more than one chain each.
     for (big, channels, kernel, window, [of_y, of_dw], components) in [
         ([16, 12, 64], 32, [4, 4], half, [16.0; 2], 4),
         ([16, 12, 32], 64, [4, 4], half, [16.0; 2], 4),

@@ -38,7 +38,8 @@ use crate::cpu::gemm::{
 use crate::tensor::window::Geometry;
 use crate::{Float, Stored};
 
-/// Pixels of one block of B: what they read of some channels stays in the L2 cache.
+/// Pixels of one block of terms: NR columns of B for so many are 64 KiB of f32, and stay in the L2
+/// cache.
 pub(crate) const PIXEL_BLOCK: usize = 512;
 
 /// Tasks, at most: each has a dw of its own, and adding those takes time.
@@ -54,8 +55,8 @@ const ALWAYS_PADDED: usize = 1 << 16;
 /// A larger one has at most so many times the elements of the image.
 const MAX_GROWTH: usize = 4;
 
-/// Pixels of an image below which a pass over dw for each image takes longer than im2col over
-/// several images.
+/// Where B is written in VNNI pairs: pixels of an image below which a pass over dw for each image
+/// takes longer than im2col over several images.
 const MIN_IMAGE_PIXELS: usize = 64;
 
 /// dw = the sum over all tasks of what `add` adds to it for a task's rows: rows of the small
@@ -157,7 +158,8 @@ pub(crate) fn fits_padded<F: Stored>(g: &Geometry) -> bool {
     };
     let mut row = span(1).saturating_mul(g.big[2]);
     if dot_width::<F>() > 1 {
-        // Pairs of windows are interleaved, so overlapping windows are copies.
+        // In VNNI pairs B is written, not read from the padded copy: each window takes its own
+        // kw c_big elements, even where windows overlap, and each pair PAIR_PADDING more.
         if g.small[0] * g.small[1] < MIN_IMAGE_PIXELS {
             return false;
         }
@@ -249,8 +251,8 @@ impl<F: Stored> ImageAsB<F> {
     }
 }
 
-/// Rows of the small image as A^T, [pixels, c_small], as they are multiplied. Each image row is
-/// filled up to whole VNNI pairs of pixels.
+/// Rows of the small image, [pixels, c_small], as they are multiplied: A column by column. Each
+/// image row is filled up to whole VNNI pairs of pixels.
 fn small_as_a<'a, T: Stored, F: Stored<Compute = T::Compute>>(
     g: &Geometry,
     small: &'a [T],

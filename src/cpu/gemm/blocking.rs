@@ -1,5 +1,7 @@
 //! Block sizes of the loops in `gemm`'s head: which loop each one cuts, which operand, and what it
-//! fits. They are made for an L1 data cache of 32 KiB and 512 KiB of L2 a core.
+//! fits. They are made for an L1 data cache of 32 KiB and 512 KiB of L2 a core. (The copies that
+//! convolutions make, `conv::bands` and `conv::depthwise`, are made for 1 MiB, which large CPUs
+//! have.)
 //!
 //! | constant    | loop it cuts         | operand    | fits                                       |
 //! |-------------|----------------------|------------|--------------------------------------------|
@@ -84,8 +86,8 @@ pub(super) fn tile_rows_avx2<T: Stored>(columns: usize) -> usize {
 }
 
 /// Terms accumulated in registers before C is written: KC rows of a panel of B, 16 KiB, take half
-/// of L1 and stay there while all tiles of a batch of rows read them. [`dot_width`] of bf16 count
-/// once.
+/// of L1 and stay there while all tiles of a batch of rows read them. A VNNI pair counts as one
+/// term: KC pairs take the same 16 KiB.
 pub(crate) const KC: usize = 128;
 
 /// Terms that a tile accumulates before it is written: KC where C holds the compute type. Where C

@@ -1,10 +1,11 @@
-//! Which micro-kernel runs: chosen by the element type at compile time and by the CPU at run time.
+//! Which micro-kernel runs: chosen by the element type at compile time, by the CPU at run time, and
+//! for bf16 on CPUs with AMX by the sizes too.
 //!
 //! | the CPU has | f32 | bf16 | f64 |
 //! |---|---|---|---|
 //! | AMX (Intel) | AVX-512 | AMX tiles, a last panel of at most 16 columns by VDPBF16PS; products of fewer than 16 terms or at most 16 columns as f32 | portable |
 //! | AVX512-BF16 (except Intel's) | AVX-512 | VNNI pairs, by VDPBF16PS | portable |
-//! | AVX-512 otherwise | AVX-512 | converted to f32 while it is packed | portable |
+//! | AVX-512 otherwise (Intel's with AVX512-BF16 but not AMX too) | AVX-512 | converted to f32 while it is packed | portable |
 //! | AVX2 | AVX2 | the same | portable |
 //! | NEON | NEON | the same | portable |
 //! | none of these | portable | the same | portable |
@@ -118,6 +119,7 @@ impl Microkernel for bf16 {
             } else if has_bf16() {
                 return x86::avx512_bf16(product, to);
             }
+            // In tests alone: such a CPU multiplies bf16 as f32.
             portable::<_, _, MR>(product, to)
         }
     }
@@ -138,8 +140,9 @@ impl Microkernel for f64 {
 }
 
 impl<T: Microkernel> TileProduct<'_, T> {
-    /// c[i, first + j] = the sum over all terms p of a[i, p] b[panel + p, j], accumulated onto
-    /// `accumulate`, for each row i and column j.
+    /// C\[i, first + j\] = `accumulate` + the sum over all terms p of A\[i, p\] B\[p, j\], for each
+    /// of `rows` and each of the columns of `output`. `rows` says where row i begins in A and in C,
+    /// `panel` at which element of B its panel begins, the segments where term p lies from both.
     pub fn tiles<O: Stored<Compute = T::Compute>>(
         &self,
         rows: &RowOffsets,

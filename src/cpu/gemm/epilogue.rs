@@ -46,10 +46,11 @@ impl<T: Stored> Accumulate<'_, T> {
     }
 }
 
-/// Called with each part of a product or convolution once it is complete, while it is in a cache: the
-/// index of its first element, and the part, which it may change. Parts of a product are whole rows.
+/// Called with each part of a product or convolution once it is complete, while it is in a cache:
+/// the index of its first element, and the part, which it may change. Parts of a product are whole
+/// rows; after split-K there is one call, with all of C.
 ///
 /// There are two. GELU's derivative, with or without dropout, multiplies rows of a product
-/// ([`cpu::gelu_dropout`](crate::cpu::gelu_dropout)); BatchNorm's statistics are sums over the outputs
-/// of a convolution.
+/// ([`cpu::gelu_dropout`](crate::cpu::gelu_dropout)); BatchNorm's statistics are sums over the
+/// outputs of a transposed convolution.
 pub(crate) type Epilogue<'a, O> = &'a (dyn Fn(usize, &mut [O]) + Sync);

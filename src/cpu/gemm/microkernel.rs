@@ -110,7 +110,7 @@ impl<'a, T: Stored> TileProduct<'a, T> {
         }
     }
 
-    /// Loop 1: for each tile of at most R rows, the micro-kernel for C vectors of columns from
+    /// Loop 1: for each tile of at most R rows, the micro-kernel for W vectors of columns from
     /// column `first` of the panel on.
     ///
     /// # Safety
@@ -120,7 +120,7 @@ impl<'a, T: Stored> TileProduct<'a, T> {
     pub(super) unsafe fn row_tiles<
         V: Accumulator<T>,
         O: Stored<Compute = T::Compute>,
-        const C: usize,
+        const W: usize,
         const R: usize,
     >(
         &self,
@@ -134,20 +134,20 @@ impl<'a, T: Stored> TileProduct<'a, T> {
             }
             // SAFETY: the caller's promise.
             unsafe {
-                match (tile.count, to.output.columns - first >= C * V::N) {
+                match (tile.count, to.output.columns - first >= W * V::N) {
                     (count, true) if count == R => {
-                        self.micro_kernel::<V, O, C, R, true>(tile, to, first)
+                        self.micro_kernel::<V, O, W, R, true>(tile, to, first)
                     }
                     (count, _) if count > MR / 2 => {
-                        self.micro_kernel::<V, O, C, R, false>(tile, to, first)
+                        self.micro_kernel::<V, O, W, R, false>(tile, to, first)
                     }
-                    _ => self.micro_kernel::<V, O, C, { MR / 2 }, false>(tile, to, first),
+                    _ => self.micro_kernel::<V, O, W, { MR / 2 }, false>(tile, to, first),
                 }
             }
         }
     }
 
-    /// The first R rows of a tile; WHOLE if it has as many, and C vectors of columns.
+    /// The first R rows of a tile; WHOLE if it has as many, and W vectors of columns.
     ///
     /// # Safety
     /// As `row_tiles`.
@@ -155,7 +155,7 @@ impl<'a, T: Stored> TileProduct<'a, T> {
     unsafe fn micro_kernel<
         V: Accumulator<T>,
         O: Stored<Compute = T::Compute>,
-        const C: usize,
+        const W: usize,
         const R: usize,
         const WHOLE: bool,
     >(
@@ -166,24 +166,24 @@ impl<'a, T: Stored> TileProduct<'a, T> {
     ) {
         let (panel, accumulate, columns) = (to.panel, to.accumulate, to.output.columns);
         let (output, first_of_c) = (to.output.c.as_mut_ptr(), to.output.first + first);
-        // Lanes of vector c that are columns of C.
-        let lanes = |c: usize| {
+        // Lanes of vector v that are columns of C.
+        let lanes = |v: usize| {
             if WHOLE {
                 V::N
             } else {
-                columns.saturating_sub(first + c * V::N).min(V::N)
+                columns.saturating_sub(first + v * V::N).min(V::N)
             }
         };
-        let mut sums = [[V::splat(T::Compute::ZERO); C]; R];
+        let mut sums = [[V::splat(T::Compute::ZERO); W]; R];
         // Loops of constant length keep all accumulators in registers. SAFETY: every offset is at
-        // most the one that was compared, and `first` + C N at most the width of a panel.
+        // most the one that was compared, and `first` + W N at most the width of a panel.
         unsafe {
             if let Accumulate::Bias(bias) = accumulate {
-                for c in 0..C {
-                    let bias = bias.as_ptr().wrapping_add(first + c * V::N);
-                    let bias = V::load_converted(lanes(c), bias);
+                for v in 0..W {
+                    let bias = bias.as_ptr().wrapping_add(first + v * V::N);
+                    let bias = V::load_converted(lanes(v), bias);
                     for i in 0..R {
-                        sums[i][c] = bias;
+                        sums[i][v] = bias;
                     }
                 }
             }
@@ -192,14 +192,14 @@ impl<'a, T: Stored> TileProduct<'a, T> {
                 if !WHOLE && i >= tile.count {
                     return;
                 }
-                for c in 0..C {
-                    let to = output.wrapping_add(tile.c[i] + first_of_c + c * V::N);
+                for v in 0..W {
+                    let to = output.wrapping_add(tile.c[i] + first_of_c + v * V::N);
                     let sum = if matches!(accumulate, Accumulate::Existing) {
-                        sums[i][c].add(V::load_converted(lanes(c), to))
+                        sums[i][v].add(V::load_converted(lanes(v), to))
                     } else {
-                        sums[i][c]
+                        sums[i][v]
                     };
-                    sum.store_output(lanes(c), to);
+                    sum.store_output(lanes(v), to);
                 }
             }
         }
@@ -211,12 +211,12 @@ impl<'a, T: Stored> TileProduct<'a, T> {
     /// # Safety
     /// As `row_tiles`.
     #[inline(always)]
-    unsafe fn rank_1_updates<V: Accumulator<T>, const C: usize, const R: usize>(
+    unsafe fn rank_1_updates<V: Accumulator<T>, const W: usize, const R: usize>(
         &self,
-        mut sums: [[V; C]; R],
+        mut sums: [[V; W]; R],
         rows: &[usize; MR],
         panel: usize,
-    ) -> [[V; C]; R] {
+    ) -> [[V; W]; R] {
         let (a, b) = (self.a.as_ptr(), self.b.as_ptr());
         for segment in self.segments {
             let a: [_; R] = std::array::from_fn(|i| a.wrapping_add(rows[i] + segment.a));
@@ -224,14 +224,15 @@ impl<'a, T: Stored> TileProduct<'a, T> {
             for _ in 0..segment.len {
                 // SAFETY: the caller has compared the last term's offsets with the lengths.
                 unsafe {
-                    let mut b_row = [V::broadcast(b); C];
-                    for c in 0..C {
-                        b_row[c] = V::load_columns(b.add(c * V::N * dot_width::<T>()));
+                    // Only to have a value of this type: all vectors are loaded next.
+                    let mut b_row = [V::broadcast(b); W];
+                    for v in 0..W {
+                        b_row[v] = V::load_columns(b.add(v * V::N * dot_width::<T>()));
                     }
                     for i in 0..R {
                         let a = V::broadcast(a[i].add(p));
-                        for c in 0..C {
-                            sums[i][c] = sums[i][c].multiply_accumulate(a, b_row[c]);
+                        for v in 0..W {
+                            sums[i][v] = sums[i][v].multiply_accumulate(a, b_row[v]);
                         }
                     }
                 }

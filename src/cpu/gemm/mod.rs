@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! pack B into panels of NR columns, KC rows each, in parallel         pack.rs
-//! for ic in 0..m by rows_per_task           loop 3, in parallel: the rows of a task, about MC
+//! for ic in 0..m by rows_per_task           loop 3, in parallel: rows of a task, about MC or more
 //!     for pc in 0..k by KC                  loop 4: KC x NR of B are half of L1
 //!         pack A[ic.., pc..], where it has to be packed by columns
 //!         for ib in the task's rows by ROW_BATCH  within loop 3: ROW_BATCH x KC of A stay in L2
@@ -29,18 +29,21 @@
 //! Only the rows and columns that C has are stored. Where C, or its last panel, has few columns (up
 //! to 16 with AVX-512, 8 with AVX2, 4 with NEON), tiles are made of fewer or narrower vectors.
 //!
-//! **Types.** f32 as above. A C of bf16 is rounded once, so a tile accumulates all k terms before
-//! it is written: KC is k then. f64, in which tests compute what the other types are compared with,
-//! goes to the crate `matrixmultiply` (`dgemm`), so that it does not run through the code that it
-//! judges. Convolutions in f64 do share the micro-kernel's loop with the others, compiled without
-//! vector instructions of its own; that loop is judged by `conv::reference`.
+//! **Types.** T is what operands are stored as, F what they are packed and multiplied as, O what C
+//! is stored as; all three have one compute type. V is a vector register of it.
+//!
+//! f32 is multiplied as above. A C of bf16 is rounded once, so a tile accumulates all k terms
+//! before it is written: KC is k then. f64, in which tests compute what the other types are
+//! compared with, goes to the crate `matrixmultiply` (`dgemm`), so that it does not run through the
+//! code that it judges. Convolutions in f64 do share the micro-kernel's loop with the others,
+//! compiled without vector instructions of its own; that loop is judged by `conv::reference`.
 //!
 //! What makes it fast:
 //!
 //! * the micro-kernel holds a tile of C in registers, so each element loaded serves MR or NR FMAs;
 //! * B is packed, once for all tasks, in the order in which it is read (`pack` says what that
-//!   gains; with split-K each task packs its terms, or reads them where they lie, if B is dense and
-//!   as wide as a panel or half of one);
+//!   gains; with split-K each task packs its terms, or reads them where they lie, if B is dense, as
+//!   wide as a panel or half of one, and not multiplied in VNNI pairs);
 //! * A is read where it lies, through row offsets, so convolutions need no im2col. It is copied
 //!   only where it has to be converted, where VNNI pairs are not side by side, where AMX tiles
 //!   would load rows that begin within a cache line, and where its strides would evict it from the

@@ -119,10 +119,9 @@ pub(super) unsafe fn transpose_16x16(
 /// | up to 8 | the second | 6 x 1 |
 /// | more | any | 6 x 2 |
 ///
-/// The row offsets are those of C as a whole: tiles of 8 rows if all of C is at most 8 columns
-/// wide, else of 6. So the second half of a panel, which exists in a wider C only, has 6. The first
-/// half of the last panel of a wider C runs the kernel of 8 rows on tiles of 6: its last two rows
-/// repeat the first and are not stored.
+/// Tiles have 8 rows if all of C is at most 8 columns wide, else 6 (`tile_rows_avx2`). A kernel of
+/// 8 rows on tiles of 6 computes the first row twice more, and does not store it: with 4 columns
+/// left, or up to 8 in a first half.
 ///
 /// # Safety
 /// As `TileProduct::row_tiles`.

@@ -29,7 +29,8 @@ const TAPS: usize = 8;
 const FEW_TAPS: usize = 3;
 const ROWS: usize = 3;
 
-/// Elements of the largest copy of a block of channels. More are of windows that are nearly all padding.
+/// Elements of the largest copy of a block of channels. It would be larger only for windows that
+/// are nearly all padding.
 const MAX_COPY: usize = 1 << 20;
 
 /// Adds to dw, [c, kh, kw], what rows `rows` of the small image, counted through all images,

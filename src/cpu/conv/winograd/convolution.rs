@@ -188,8 +188,8 @@ impl<T: Stored<Compute = f32>> Convolution<'_, T> {
             self.filter_layout(),
             self.products() * TILE_SLOTS,
         );
-        // One panel of output channels after the other has its products in the same place, unless
-        // several components are summed there.
+        // All panels of output channels use one buffer for their products, one after the other;
+        // where several components are summed, each panel needs its own until the last component.
         let summed = pair.components.len() > 1;
         let channels = if summed {
             c_out

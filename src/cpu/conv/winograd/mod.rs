@@ -17,33 +17,41 @@
 //! wrong and x0 g0 is missing, so m0 = x0 g0 - x1 g0 is added. For y1 the part x1 g1 is wrong and
 //! x2 g1 is missing, so m2 = x1 g1 - x2 g1 is subtracted.
 //!
-//! Along both axes a tile of 2 x 2 outputs takes 9 multiplications instead of 16; with three taps,
-//! F(2x2, 3x3), 16 instead of 36, which is 4 an output instead of 9. These 9 or 16 are the
-//! *products* of a tile. With channels, the factors of product p are one element p of a transformed
-//! tile for each input channel, and of a transformed filter for each pair of channels: so p is a
-//! GEMM of its own, run by GEMM's micro-kernel. The transforms before and after are few additions
-//! in comparison: with C channels, about C for every C^2 multiplications.
+//! In two dimensions x_i and g_i are rows, and each of the three products is a convolution of two
+//! rows, which takes three multiplications in its turn: 9 for a tile of 2 x 2 outputs, instead of
+//! 16. With three taps, F(2x2, 3x3), it is 16 instead of 36, which is 4 an output instead of 9.
+//! These 9 or 16 are the *products* of a tile. With channels, the factors of product p are one
+//! element p of a transformed tile for each input channel, and of a transformed filter for each
+//! pair of channels: so p is a GEMM of its own, run by GEMM's micro-kernel. The transforms before
+//! and after are additions whose number grows with the channels C, that of the multiplications
+//! with C^2: 56 C and 16 C^2 a tile of F(2x2, 3x3).
 //!
 //! ```text
-//! for each phase pair and component:
+//! for each phase pair (`plan`: a vertical and a horizontal phase) and component:
 //!     U[p] = (G g G^T)[p]  for each p           [c_in, c_out]         filter transform
 //! for each phase pair and batch of 64 tiles:
-//!     for each component:
+//!     M = 0
+//!     for each component of the pair:
 //!         V[p] = (B^T X B)[p]  for each p       [tiles, c_in]         input transform
 //!         M[p] += V[p] U[p]  for each p         [tiles, c_in] x [c_in, c_out] -> [tiles, c_out]
 //!     Y = A^T M A + bias                        [tiles, 2, 2, c_out]  output transform
 //! ```
 //!
-//! With few channels the transforms are most of the work, and [`in_registers`] keeps transformed
-//! inputs in L1 and products in registers.
+//! With few channels the transforms are most of the work. For kernels of 2 x 2 taps
+//! [`in_registers`] then keeps transformed inputs in L1 and products in registers. (The 16 products
+//! of 3 x 3 taps leave room for one tile in 32 registers, where each vector of the filter that is
+//! loaded would serve one FMA: with few channels such kernels are indirect.) GPUs have no kernel of
+//! this algorithm.
 //!
-//! **Rounding.** All coefficients are 0, 1, -1 and 1/2. So for each axis an input transform adds
-//! one rounding, a filter transform two and an output transform two, and no factor is large.
-//! Results are about as exact as plain sums: for operands of variance 1 `tests/ops/conv2d/fast.rs`
-//! holds each within 2 eps times the number of its terms of what f64 gives, as products are held
-//! in `tests/ops/matmul.rs`, and `cpu/conv/tests.rs` derives from the coefficients what the errors
-//! may be in the mean. Larger tiles, such as F(4, 3), have coefficients up to 8 and are less
-//! exact.
+//! **Rounding.** All coefficients are 0, 1, -1 and 1/2, and halving is exact. For each axis an
+//! element of a transformed input is one addition, of a filter or an output at most two.
+//! `cpu/conv/tests.rs` derives from the coefficients what the errors may be in the mean, for
+//! operands of variance 1. Compared with plain sums, each in one chain, that is 5/9 for many
+//! channels in F(2x2, 3x3), whose chains have c_in terms instead of 9 c_in, and 0.64 for 64
+//! channels, where the transforms' roundings count; in F(2x2, 2x2) it is 1, and 1.16.
+//! `tests/ops/conv2d/fast.rs` holds each result within 2 eps times the number of its terms, as
+//! products are held in `tests/ops/matmul.rs`. Larger tiles, such as F(4, 3), have coefficients up
+//! to 8 and are less exact.
 //!
 //! A strided convolution is split into components of stride 1 ([`components`]), a transposed one by
 //! output phase. So a kernel of 4 x 4 with stride 2 is four kernels of 2 x 2: components that are

@@ -1,4 +1,6 @@
-//! Tiles of 2 x 2 outputs, and the pixels that they read and write.
+//! Tiles of 2 x 2 outputs, and the pixels that they read and write. Where an image has an odd
+//! number of rows or columns, its last tiles have outputs that do not exist: they are computed and
+//! not written. Inputs that do not exist, padding or beyond it, are read as zeros.
 
 use std::ops::Range;
 
@@ -109,8 +111,9 @@ impl Grid {
         }
     }
 
-    /// For each tile of a batch the n x n pixels of this grid from the tile's first output on;
-    /// images counted from `first_image` on.
+    /// For each tile of a batch n x n pixels of this grid: the outputs themselves, or the inputs
+    /// that they read. They begin at the pixel with the row and column of the tile's first output.
+    /// Images are counted from `first_image` on.
     pub fn windows(&self, n: usize, batch: &TileBatch, first_image: usize) -> TileWindows {
         let [height, width, c] = self.size;
         let mut windows = Vec::with_capacity(TILES);

@@ -29,7 +29,7 @@
 //! x1 g1 + x2 g2. m1 - m2 is x1 (g0 + g2) + x2 g1, and -m3 adds x3 g2 - x1 g2.
 //!
 //! Along both axes that is F(2x2, rxr), Y = A^T [(G g G^T) * (B^T X B)] A, and its gradient with
-//! respect to g is G^T [(A dY A^T) * (B^T X B)] G.
+//! respect to g is G^T [(A dY A^T) * (B^T X B)] G (`weight` says why).
 
 use std::ops::Range;
 

@@ -1,16 +1,19 @@
 //! The gradient of the weight by Winograd's algorithm.
 //!
-//! With Y = A^T [(G g G^T) * (B^T X B)] A for each tile, the gradient is
+//! For each tile Y = A^T M A with M = U * (B^T X B) and U = G g G^T. Each of these is linear, and a
+//! gradient goes back through it by its transpose:
 //!
 //! ```text
 //! dM = A dY A^T,  dU = sum over all tiles of all images of  dM * (B^T X B),  dg = G^T dU G
 //! ```
 //!
 //! For each element p of a transformed tile, dU\[p\] is a GEMM with one term for each tile,
-//! `[c_small, tiles] x [tiles, c_big] -> [c_small, c_big]`: in conv2d dY is the small image and X
-//! the big one, in conv_transpose2d X is the small one. Tasks cut the channels of the small image
-//! into blocks, and the tiles into slices whose sums are added in order at the end. Their number
-//! depends on sizes alone, so any number of threads gives the same bits.
+//! `[c_small, tiles] x [tiles, c_big] -> [c_small, c_big]`. dY is always the small image and X the
+//! big one: in conv2d the gradient of the output and the input, in conv_transpose2d the input and
+//! the gradient of the output. (dw is the same sum of their products, whichever of them is a
+//! gradient.) Tasks cut the channels of the small image into blocks, and the tiles into slices
+//! whose sums are added in order at the end. Their number depends on sizes alone, so any number of
+//! threads gives the same bits.
 
 use std::ops::Range;
 
@@ -30,8 +33,10 @@ use crate::{DType, Stored};
 /// cache.
 const BLOCK: usize = 128;
 
-/// Tiles of a slice, at least; and slices, at most, for the memory that their sums take.
+/// Tiles of a slice, at least.
 const SLICE_TILES: usize = 1024;
+
+/// Slices, at most, for the memory that their sums take.
 const MAX_SLICES: usize = 8;
 
 /// dw, [c_small, kh, kw, c_big], from the small and the big images, which are of f32 or bf16.
