@@ -28,7 +28,7 @@
 //!     })?;
 //!     println!("step {step}: loss {loss}");
 //!
-//!     // The same by hand, for who wants to look at the gradients or to change them.
+//!     // Another step, by hand: for who wants to look at the gradients or to change them.
 //!     let pass = Pass::train(&params, Rng::new(4).child(step));
 //!     let logits = model.forward(&pass, &images.clone().into())?;
 //!     let loss = cross_entropy(&logits, &labels, CrossEntropyOptions::default())?;

@@ -3,9 +3,10 @@
 //! [`Var::backward`] starts at the loss with dy = 1 and visits the nodes from the youngest to the
 //! oldest. Whatever was computed from a value is younger than it, and a rule delivers gradients to
 //! older nodes only. So no gradient can still come for the youngest node that waits: its own is
-//! complete. Gradients of a value that was used several times are added as they arrive, in this
-//! order, which is the same in each run where one thread records the graph. (A parameter has a node
-//! for each time that a pass gave it to a layer; [`Gradients`] adds those up, the youngest first.)
+//! complete. Gradients of a value that was used several times are added as they arrive, that of the
+//! youngest use first; so sums have the same order in each run, if one thread records the graph. (A
+//! parameter has a node for each time that a pass gave it to a layer; [`Gradients`] adds those up,
+//! the youngest first.)
 //!
 //! A rule computes one vector-Jacobian product for each input that wants one: dy times the matrix
 //! of the partial derivatives of the op's output by that input. The matrix is never formed.
@@ -17,7 +18,11 @@
 //! forward pass, with its `Var`. What is left at the end are the gradients of leaves and
 //! parameters, and those that [`Var::backward_keeping`] was asked for, until `Gradients` is
 //! dropped. So memory shrinks while the backward pass goes on; freed buffers return to the pool
-//! (`tensor::pool`).
+//! (`tensor::pool`). Two things stay until the last `Var` that was computed from them is dropped:
+//! nodes, which are small, and what a rule saved that no gradient reached.
+//!
+//! Rules save views of the arena, not copies of weights. After this pass none is left, and an
+//! optimizer writes to the arena in place; where one is left the arena is copied first.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -40,7 +45,8 @@ impl Var {
         self.backward_keeping(&[])
     }
 
-    /// As [`Var::backward`], and also keeps the gradients of these intermediate values.
+    /// As [`Var::backward`], and also keeps the gradients of these intermediate values. Constants,
+    /// and values that this does not depend on, have none.
     pub fn backward_keeping(&self, keep: &[&Var]) -> Result<Gradients> {
         if self.value().elements() != 1 {
             let shape = self.shape();

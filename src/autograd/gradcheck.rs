@@ -2,17 +2,18 @@
 //!
 //! A backward rule claims to know how the output moves when an input does. So move each input a
 //! little, along a random direction v, and look: the derivative of the loss along v must be the dot
-//! product of gradient and v. One direction tests all elements at once, since the vector of errors
-//! would have to be orthogonal to v by chance.
+//! product of gradient and v. One direction tests all elements at once: errors would go unnoticed
+//! only if their vector were orthogonal to v, and a v drawn at random practically never is.
 
 use crate::{DType, Error, Result, Rng, Tensor, Var};
 
 /// How far gradient times v and the differences may be apart, relative to max(1, norm of the
-/// gradient). The formula itself errs by about 1e-12 where value and fifth derivative are of size
-/// 1; the rest leaves room for rounding inside f, and for larger derivatives.
+/// gradient). The formula itself errs by about 1e-12 where the loss, and its fifth derivative along
+/// v, are of size 1; the rest leaves room for rounding inside f, and for larger derivatives.
 const TOLERANCE: f64 = 1e-7;
 
-/// Step h of the differences. f(x + h) - f(x - h) is 2 h f' + h^3 f'''/3 + ..; eight times that,
+/// Step h of the differences, with f the loss along v, whose length is about the root of the number
+/// of elements. f(x + h) - f(x - h) is 2 h f' + h^3 f'''/3 + ..; eight times that,
 /// less f(x + 2 h) - f(x - 2 h), is 12 h f', for the third derivatives cancel. What is left is an
 /// error of h^4 f'''''/30 ~ 1e-16, and of eps/h ~ 1e-12 by rounding. A longer step would round
 /// less, but near a pole the fifth derivative is what counts: that of ln(x) at 0.1 is 24/0.1^5.
@@ -23,7 +24,9 @@ const STEP: f64 = 1.0 / 4096.0;
 /// `f` may return a tensor of any shape: the loss is its dot product with fixed random weights. It
 /// must be smooth where the differences are taken, up to 0.0005 times a standard normal number to
 /// each side of an element, practically never more than 0.0025: keep away from the kink of `relu`,
-/// and from ties in `max`.
+/// and from ties in `max`. Gradients should be of about size 1: one of a smaller norm passes with
+/// any error below 1e-7.
+///
 /// The weights of a layer are checked by [`nn::gradcheck_params`](crate::nn::gradcheck_params).
 ///
 /// ```
@@ -77,8 +80,8 @@ pub(crate) fn slope(loss: impl Fn(f64) -> Result<f64>) -> Result<f64> {
     Ok((8.0 * near - far) / (12.0 * STEP))
 }
 
-/// That a derivative along a random direction is what a gradient of this norm `claimed`: the norm is
-/// about its size.
+/// Checks that a derivative along a random direction is what a gradient of this norm `claimed`: the
+/// norm is about its size.
 pub(crate) fn compare(what: &str, claimed: f64, seen: f64, norm: f64) -> Result<()> {
     // Written so that not-a-number is an error; an infinite gradient would have an infinite
     // tolerance.
@@ -114,9 +117,9 @@ pub fn adjoint_check(f: impl Fn(&Var) -> Result<Var>, shape: &[usize]) -> Result
     );
     let gradients = ax.backward_from(y, &[])?;
     let backward = gradients.of(&x).map_or(Ok(0.0), |dx| dot(dx, x.value()))?;
-    // The roundings of a sum add up like a random walk, to about eps sqrt(terms) of these norms, in
-    // f, in b and in the products: 1e-13 is 450 eps, for sums of 200,000 terms. Written so that
-    // not-a-number is an error.
+    // The roundings of a sum add up like a random walk, in f, in b and in the products: to about
+    // eps sqrt(terms) times |f(x)| |y|, which is `size`. 1e-13 is 450 eps, and 450 is the root of
+    // 200,000 terms. Written so that not-a-number is an error.
     let right = (forward - backward).abs() <= 1e-13 * size.max(1.0) && size.is_finite();
     if !right {
         return Err(Error::Graph(format!(

@@ -31,7 +31,8 @@ impl Gradients {
     /// The gradients of these parameters, in the order of their declaration.
     ///
     /// # Errors
-    /// Where there are gradients of other parameters only, and not of one copy.
+    /// Where none is of these parameters, and they are of several other models (those of a single
+    /// other one are taken for a copy's).
     #[track_caller]
     fn of_params(&self, params: &Params) -> Result<Vec<(ParamId, &Tensor)>> {
         let owner = self.owner(params);
@@ -90,7 +91,8 @@ impl Gradients {
     /// as theirs.
     ///
     /// # Errors
-    /// Where the gradients are on another device, or of other parameters only.
+    /// Where the gradients are on another device; where none is of these parameters, and they are
+    /// of several other models, or of one of another layout.
     #[track_caller]
     pub fn flatten(&self, params: &Params) -> Result<Tensor> {
         let mut given = Vec::new();

@@ -1,4 +1,4 @@
-//! Watching a forward pass: what each op did, and in which layer.
+//! Watching ops: what each did, forward and backward, and in which layer.
 //!
 //! Ops report to one hook, a [`Watcher`] that is installed for the length of a call. The model
 //! summary, the ledger of saved activations, FLOP counts and the search for the first infinite
@@ -101,7 +101,8 @@ pub struct Event<'a> {
 
 /// Something that is told of every op.
 pub trait Watcher: std::any::Any {
-    /// An op has run forward.
+    /// An op has computed its value. Ops that a backward rule is made of are told here too, with
+    /// `recorded` false: matmul's backward pass is two matmuls, linear's is none.
     fn forward(&mut self, event: Event<'_>);
 
     /// An op has run backward, giving these gradients of its inputs. `sum of gradients` stands for

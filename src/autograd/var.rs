@@ -31,7 +31,7 @@ pub struct Var {
     tf32: bool,
 }
 
-/// The backward rule of one op. Its fields are what the op saves for it.
+/// The backward rule of one op: the fields of the type that implements it are what the op saves.
 ///
 /// ```
 /// use wavemix::{Result, Tensor, Var};
@@ -75,7 +75,8 @@ pub trait Backward: Send {
     fn backward(self: Box<Self>, dy: Tensor, wanted: &[bool]) -> Result<Vec<Option<Tensor>>>;
 
     /// All tensors that the rule saves, which it keeps alive until the backward pass has visited
-    /// it: watchers ([`trace`](crate::autograd::trace)) count their memory.
+    /// it, or its graph is dropped: watchers ([`trace`](crate::autograd::trace)) count their
+    /// memory.
     fn saves(&self) -> Vec<&Tensor>;
 
     /// Whether the rule takes a dy of f32 for an output of 16 bits, as one does that only moves

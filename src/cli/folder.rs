@@ -176,7 +176,7 @@ impl Pictures {
         Ok(pictures)
     }
 
-    /// That all parts have the classes of the training pictures.
+    /// Checks that all parts have the classes of the training pictures.
     fn check(&self) -> Result<()> {
         let own = self.train.folder.classes();
         let parts = self.validation.iter().chain(&self.test);

@@ -163,7 +163,7 @@ pub(crate) fn npz<R: Read + Seek>(path: &Path, mut reader: R) -> Result<ImageArr
     labelled(path, arrays)
 }
 
-/// That two files or arrays are for one part, of which one would be left out.
+/// The error that two files or arrays are for one part, of which one would be left out.
 fn two_for_one(path: &Path, part: &str, first: &Path, second: &Path) -> Error {
     let (first, second) = (first.display(), second.display());
     Error::data(

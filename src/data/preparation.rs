@@ -14,7 +14,7 @@ pub enum Preparation {
 }
 
 impl Preparation {
-    /// That an image of this height and width can be made so.
+    /// Checks that an image of this height and width can be made so.
     pub(crate) fn check(self, [h, w]: [usize; 2]) -> Result<()> {
         check_size([h, w])?;
         match self {

@@ -211,7 +211,7 @@ impl EventFile {
         self.session("session_start_info", 3, &start.double(5, now()))
     }
 
-    /// That the run whose [`settings`](EventFile::settings) were given has ended well.
+    /// Writes that the run whose [`settings`](EventFile::settings) were given has ended well.
     pub fn finished(&mut self) -> Result<()> {
         let end = Message::new().int(1, 1).double(2, now());
         self.session("session_end_info", 4, &end)

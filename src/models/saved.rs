@@ -202,7 +202,7 @@ impl Saved {
         Ok(saved)
     }
 
-    /// That images of the configuration's size can be computed with.
+    /// Checks that images of the configuration's size can be computed with.
     fn check_size(&self) -> Result<()> {
         let &Config { size, channels, .. } = self.model.config();
         let forward = || {

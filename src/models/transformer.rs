@@ -24,7 +24,7 @@ pub(super) fn check_heads(dim: usize, heads: usize) -> Result<(), String> {
     }
 }
 
-/// That images have the size that positions were declared for.
+/// Checks that images have the size that positions were declared for.
 #[track_caller]
 pub(super) fn check_images(images: &Var, common: &Common) -> Result<()> {
     let &Common { size, channels, .. } = common;

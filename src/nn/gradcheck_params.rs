@@ -7,9 +7,9 @@ use crate::{DType, Error, Params, Pass, Result, Rng, Tensor, Var};
 /// [`gradcheck`](crate::gradcheck::gradcheck) does those of inputs.
 ///
 /// `f` is a training pass, such as `layer.forward(pass, &x)`, and may return a tensor of any shape.
-/// It is called five times for each parameter, always with the same random numbers, so dropout
-/// drops the same elements. Frozen parameters are constants and are not checked. The weights must
-/// not lie at a kink, as the scale before a `relu` of zeros does.
+/// It is called once, and four times for each parameter, always with the same random numbers, so
+/// dropout drops the same elements. Frozen parameters are constants and are not checked. The
+/// weights must not lie at a kink, as the scale before a `relu` of zeros does.
 ///
 /// ```
 /// use wavemix::{DType, Module, Params, Rng, Tensor, Var, nn::{self, Linear}};

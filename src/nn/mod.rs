@@ -78,7 +78,7 @@ fn optional(pass: &Pass, id: Option<ParamId>) -> Result<Option<Var>> {
     }
 }
 
-/// That a normalising layer has channels, which its op asks for.
+/// Checks that a normalising layer has channels, which its op asks for.
 #[track_caller]
 fn check_channels(names: &Names, op: &'static str, channels: usize) -> Result<()> {
     if channels == 0 {

@@ -11,8 +11,9 @@ use crate::{DType, Params, Precision, Result, Rng, Tensor, Var};
 /// numbers. Each layer's `forward` takes a reference to it; no layer stores it.
 ///
 /// In a precision of 16 bits, [`Pass::var`] gives weights in that type: the arena is cast once, and
-/// weights are views of the result. Their gradients are still f32, and the arena stays f32 for the
-/// optimizer.
+/// weights are views of the result. Ops that sum over a batch give a weight's gradient in f32,
+/// others in 16 bits; [`Gradients::flatten`](crate::Gradients::flatten) makes all of them f32, as
+/// the arena is, which the optimizer works on.
 ///
 /// A training pass ends in [`Pass::into_updates`]: what BatchNorm measured, which
 /// [`Optimizer::step`](crate::optim::Optimizer::step) asks for (`Updates::none()` leaves the

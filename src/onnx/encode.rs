@@ -138,7 +138,7 @@ impl ModelFile<'_> {
     }
 }
 
-/// That a file may have this many bytes.
+/// Checks that a file may have this many bytes.
 fn check_size(bytes: u64) -> Result<()> {
     match bytes < LIMIT {
         true => Ok(()),

@@ -26,7 +26,7 @@ pub(super) struct Event {
 }
 
 impl Event {
-    /// That it cannot be exported.
+    /// The error that it cannot be exported.
     pub fn refused(&self, what: &str) -> Error {
         let (op, scope) = (self.op, &self.scope);
         Error::Argument(format!(

@@ -207,7 +207,7 @@ impl Aligned {
     }
 }
 
-/// That the model computes something else at another size.
+/// The error that the model computes something else at another size.
 fn differs(recording: &Recording, other: &Recording, place: &str) -> Error {
     let shape = |pass: &Recording| *pass.values[pass.input].tensor.shape();
     let (ours, theirs) = (shape(recording), shape(other));
@@ -216,8 +216,8 @@ fn differs(recording: &Recording, other: &Recording, place: &str) -> Error {
     ))
 }
 
-/// That the constants of ops, and what these compute of them alone, are the same in another pass.
-/// If they are not, they depend on `what`.
+/// Checks that the constants of ops, and what these compute of them alone, are the same in another
+/// pass. If they are not, they depend on `what`.
 fn check_constants(
     recording: &Recording,
     other: &Recording,

@@ -115,7 +115,7 @@ impl<L: RowLoss + Into<cuda::Loss> + Send> Backward for MeanLoss<L> {
     }
 }
 
-/// That labels are of i64, in the shape of the logits' positions.
+/// Checks that labels are of i64, in the shape of the logits' positions.
 #[track_caller]
 pub(super) fn check_labels(
     op: &'static str,

@@ -111,7 +111,7 @@ fn drop_images(x: &Tensor, p: f64, rng: &Rng) -> Result<Tensor> {
     (Var::from(x) * kept).map(Var::into_value)
 }
 
-/// That p is a probability.
+/// Checks that p is a probability.
 #[track_caller]
 pub(crate) fn check(op: &'static str, p: f64) -> Result<()> {
     if (0.0..=1.0).contains(&p) {

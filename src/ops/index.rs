@@ -279,7 +279,7 @@ pub fn one_hot(labels: &Tensor, classes: usize, dtype: DType) -> Result<Tensor> 
     Ok(y)
 }
 
-/// That indices name places along `axis` of x: of x's rank, and elsewhere no longer than x.
+/// Checks that indices name places along `axis` of x: of x's rank, and elsewhere no longer than x.
 #[track_caller]
 fn check_places(op: &'static str, whole: &Shape, axis: usize, indices: &Tensor) -> Result<()> {
     check_axis(op, whole, axis)?;

@@ -109,7 +109,7 @@ impl Backward for LayerNorm {
     }
 }
 
-/// That a vector has an element for each channel, in a type that goes with x's.
+/// Checks that a vector has an element for each channel, in a type that goes with x's.
 #[track_caller]
 fn check_vector(op: &'static str, x: &Var, (name, vector): (&'static str, &Var)) -> Result<()> {
     crate::ops::same_float_or_f32(op, x.value(), (name, vector.value()))?;

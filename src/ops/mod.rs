@@ -203,9 +203,13 @@
 /// }
 /// ```
 ///
-/// with the outcome as a `Result<Tensor>`. The list has the types of x for which the CPU has a
-/// loop. Behind the shape stands the type of the result, unless it is that of x: `of u8` and the
-/// like, or `of compute` for sums, which are f32 where x has 16 bits.
+/// with a `Result<Tensor>` as its value. The list has the types of x for which the CPU has a loop;
+/// `any` is all six. On the CPU an x of another type makes the function around this return an error
+/// (`dispatch_dtype!`). On a GPU the list is not looked at: check before, as `float` does.
+///
+/// Behind the shape stands the type of the result, unless it is that of x: `of u8` and the like,
+/// `of compute` for sums, which are f32 where x has 16 bits, `of statistics` for f64 on the CPU and
+/// f32 on a GPU.
 ///
 /// Among the arguments, which both functions take in the same order, the result last:
 ///

@@ -141,7 +141,7 @@ fn mean(op: &'static str, of: (Kind, f64), prediction: &Var, target: &Var) -> Re
     }))
 }
 
-/// That both have one shape and type, and elements.
+/// Checks that both have one shape and type, and elements.
 #[track_caller]
 fn check(op: &'static str, a: &Tensor, b: &Tensor) -> Result<()> {
     let names = if op == "bce_with_logits" {

@@ -473,7 +473,7 @@ impl Tensor {
     }
 }
 
-/// That x has an axis of this number.
+/// Checks that x has an axis of this number.
 #[track_caller]
 pub(crate) fn check_axis(op: &'static str, shape: &Shape, axis: usize) -> Result<()> {
     if axis >= shape.len() {

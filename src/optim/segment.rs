@@ -8,8 +8,7 @@ use crate::{Element, Error, Params, Result, Tensor};
 
 /// The arena cut where the group changes: neighbours of one group are updated in one go, with the
 /// elements between them that belong to none. Those have a weight, a gradient and moments of 0, of
-/// which every rule of this crate makes 0 again. (Adam with an eps of 0 makes not-a-number of them, as
-/// of every weight whose gradients are 0; nothing reads it.)
+/// which the rules of this crate make 0 again (Adam only with an eps above 0).
 pub(super) fn segments(params: &Params) -> Vec<(Range<usize>, Group)> {
     let mut segments: Vec<(Range<usize>, Group)> = Vec::new();
     for entry in params.entries() {

@@ -1,8 +1,9 @@
 //! Named weights in one arena.
 //!
 //! A model first declares its weights: names, shapes, how each begins. Then all are allocated at
-//! once, one after the other in the order of the forward pass. So an optimizer updates one long
-//! array, a checkpoint is a map of names, and a gradient norm is one loop.
+//! once, one after the other in the order of their declaration (in this crate's models that of the
+//! forward pass). So an optimizer updates one long array, a checkpoint is a map of names, and a
+//! gradient norm is one loop.
 
 mod entry;
 mod identity;
@@ -361,10 +362,11 @@ impl Params {
     }
 
     /// All parameters as one array, in the order of [`Params::entries`], each at its
-    /// [`Entry::offset`]. It is longer than [`Params::count`]: a parameter begins at a multiple of
-    /// 16 elements, so that a GPU can load several at once, and up to 15 elements before it belong
-    /// to none and are 0. An array laid out like it, such as a sum of gradients, has the shape
-    /// `params.arena().shape()`, and zeros at those places.
+    /// [`Entry::offset`]. It may be longer than [`Params::count`]: a parameter begins at a multiple
+    /// of 16 elements, so that a GPU can load several at once, and up to 15 elements before it
+    /// belong to none and are 0 (not a number after a step of Adam with an eps of 0). An array laid
+    /// out like it, such as a sum of gradients, has the shape `params.arena().shape()`, and zeros
+    /// at those places.
     pub fn arena(&self) -> &Tensor {
         &self.arena
     }

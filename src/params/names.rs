@@ -34,9 +34,11 @@ pub(super) enum Start {
     Drawn(fn(&[usize], &Rng) -> Vec<f64>),
 }
 
-/// Elements of which a parameter's offset in the arena is a multiple: in 16 bits they are 32 bytes,
-/// and a GPU loads 16 at a time, which must begin at a multiple of 16. The elements between two
-/// parameters are 0, and stay so.
+/// A parameter's offset in the arena is a multiple of so many elements. A GPU loads 16 bytes at a
+/// time, from addresses that 16 divides; 16 elements are 32 bytes in 16 bits (8 would do), 64 in
+/// f32. Elements between two parameters belong to none, and are 0 in weights, gradients and
+/// moments: a norm on a GPU sums them too, and every rule runs over them. (Adam with an eps of 0
+/// makes not-a-number of such a weight, as of every weight whose gradients are 0.)
 const ALIGNMENT: usize = 16;
 
 impl Plan {

@@ -5,9 +5,10 @@ use std::str::FromStr;
 
 use crate::{DType, Device, Error, Result};
 
-/// What activations and the operands of products are stored and rounded as. Weights, their
-/// gradients, statistics, losses and the optimizer are f32 in all of them, and all sums are made in
-/// f32.
+/// What activations and the operands of products are stored and rounded as. In all of them the
+/// arena of weights, the gradients that an optimizer takes, its moments, statistics and losses are
+/// f32, and sums are made in f32. A pass computes with a copy of the weights, rounded to this
+/// precision.
 ///
 /// Reads and prints as `f32`, `tf32`, `bf16`, `f16`.
 ///
@@ -69,7 +70,7 @@ impl Precision {
         }
     }
 
-    /// That a device computes in it.
+    /// Checks that a device computes in it.
     ///
     /// # Errors
     /// Where it does not: those in which it does are listed.

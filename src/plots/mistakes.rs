@@ -125,7 +125,7 @@ pub fn mistakes_table(worst: &[Mistake]) -> String {
     table
 }
 
-/// That the images are grey or coloured, and of this size.
+/// Checks that the images are grey or coloured, and of this size.
 fn check(size: [usize; 3], worst: &[Mistake]) -> Result<()> {
     let [height, width, channels] = size;
     if ![1, 3].contains(&channels) || height == 0 || width == 0 {

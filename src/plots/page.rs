@@ -15,7 +15,7 @@ pub(super) struct Page {
     sheet: Vec<u8>,
 }
 
-/// That a picture is grey or coloured, and has the bytes that its size says.
+/// Checks that a picture is grey or coloured, and has the bytes that its size says.
 pub(super) fn check(picture: &Picture) -> Result<()> {
     let (name, [height, width, channels]) = (&picture.name, picture.size);
     if ![1, 3].contains(&channels) || height == 0 || width == 0 {

@@ -146,7 +146,7 @@ pub fn evaluate(
     Ok(tally.evaluation(began.elapsed()))
 }
 
-/// That these logits and classes can be counted.
+/// Checks that these logits and classes can be counted.
 pub(super) fn check(logits: &Tensor, classes: &Tensor, set: &dyn Dataset) -> Result<()> {
     Tally::default().add(logits, &classes.to_vec()?, set)
 }

@@ -91,7 +91,7 @@ impl Objective {
         (self.loss)(outputs, targets)
     }
 
-    /// That weights can be judged by such outputs for samples of this set.
+    /// Checks that weights can be judged by such outputs for samples of this set.
     pub(super) fn check(&self, outputs: &Var, targets: &Tensor, set: &dyn Dataset) -> Result<()> {
         match self.judge {
             Judge::Accuracy => evaluate::check(outputs.value(), targets, set),

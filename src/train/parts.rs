@@ -48,10 +48,10 @@ impl Parts {
         }
     }
 
-    /// That the model can be trained with batches of the sizes that an epoch has, and that its
-    /// outputs suit the loss: one and two samples are tried. A last batch of a single sample joins
-    /// the one before where the model cannot be trained with it, as BatchNorm cannot where it finds
-    /// a single value a channel in it.
+    /// Checks that the model can be trained with batches of the sizes that an epoch has, and that
+    /// its outputs suit the loss: one and two samples are tried. A last batch of a single sample
+    /// joins the one before where the model cannot be trained with it, as BatchNorm cannot where it
+    /// finds a single value a channel in it.
     ///
     /// # Errors
     /// Whatever an op, BatchNorm or the loss has against the shapes: said now, not at the end of
@@ -106,7 +106,7 @@ impl Parts {
     }
 }
 
-/// That a loss is one number.
+/// Checks that a loss is one number.
 fn single(loss: &Var) -> Result<()> {
     if loss.value().elements() == 1 {
         return Ok(());

@@ -59,7 +59,7 @@ pub fn evaluate_pixels(
     Ok(tally.segmentation(began.elapsed()))
 }
 
-/// That these logits and maps can be counted.
+/// Checks that these logits and maps can be counted.
 pub(super) fn check(
     logits: &Tensor,
     maps: &Tensor,

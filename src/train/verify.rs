@@ -22,8 +22,8 @@ const DATA: [&str; 4] = [
 ];
 
 impl Trainer {
-    /// That what training has made of the weights, of their running mean and of the optimizer's
-    /// moments is finite.
+    /// Checks that what training has made of the weights, of their running mean and of the
+    /// optimizer's moments is finite.
     ///
     /// The loss tells of the weights before a step only: what the last step of an epoch did to them
     /// shows here.
@@ -65,7 +65,7 @@ impl Trainer {
         }
     }
 
-    /// That the data are those that the checkpoint was trained on.
+    /// Checks that the data are those that the checkpoint was trained on.
     fn check_data(&self, path: &Path, state: &State) -> Result<()> {
         let mut differences = Vec::new();
         for part in DATA {
@@ -135,8 +135,8 @@ impl Trainer {
         }
     }
 
-    /// That `config.json` lists the settings that the run was begun with, and the model that these
-    /// stand for.
+    /// Checks that `config.json` lists the settings that the run was begun with, and the model that
+    /// these stand for.
     fn check_config(&self, path: &Path, state: &State) -> Result<()> {
         let config = read_config(&*self.folder)?;
         let wrong = |what: String| Err(Error::data(self.folder.join("config.json"), what));
@@ -171,7 +171,7 @@ impl Trainer {
         Ok(())
     }
 
-    /// That a run with these settings and data can stand there.
+    /// Checks that a run with these settings and data can stand there.
     fn check_position(&self, at: &Position, best: &Best) -> std::result::Result<(), String> {
         let (epochs, batches) = (self.config.epochs, self.data.train.batches());
         let is_over = at.epoch == epochs && at.batch == 0;
@@ -229,8 +229,8 @@ impl Trainer {
         Ok(())
     }
 
-    /// That the best weights so far are there, whole, finite and of this model: they are wanted
-    /// after the last epoch, or when the second phase begins.
+    /// Checks that the best weights so far are there, whole, finite and of this model: they are
+    /// wanted after the last epoch, or when the second phase begins.
     fn check_best(&self) -> Result<()> {
         let path = self.best_file();
         let mut params = self.params.clone();

@@ -30,13 +30,13 @@ pub fn message<T>(result: wavemix::Result<T>) -> String {
     result.err().expect("this must be an error").to_string()
 }
 
-/// That this is an error whose message begins like this.
+/// Checks that this is an error whose message begins like this.
 #[track_caller]
 pub fn assert_error<T>(result: wavemix::Result<T>, start: &str) {
     assert_starts(&message(result), start);
 }
 
-/// That each is an error whose message begins like this, and names a line of this file.
+/// Checks that each is an error whose message begins like this, and names a line of this file.
 #[track_caller]
 pub fn assert_errors<T>(
     cases: impl IntoIterator<Item = (wavemix::Result<T>, &'static str)>,
@@ -49,7 +49,7 @@ pub fn assert_errors<T>(
     }
 }
 
-/// That a message begins like this.
+/// Checks that a message begins like this.
 #[track_caller]
 pub fn assert_starts(message: &str, start: &str) {
     assert!(

@@ -110,7 +110,7 @@ impl Call {
         self.with(|launch| launch.arg(&mut y))
     }
 
-    /// That an argument is on the call's device.
+    /// Checks that an argument is on the call's device.
     pub(crate) fn check(&self, device: Device) -> Result<()> {
         if device == self.device {
             return Ok(());

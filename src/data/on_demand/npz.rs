@@ -199,7 +199,7 @@ impl Header {
         Ok((size, &bytes[self.start..]))
     }
 
-    /// That values of so many bytes fill a file of `size` bytes.
+    /// Checks that values of so many bytes fill a file of `size` bytes.
     fn check(&self, path: &Path, width: usize, size: u64) -> Result<()> {
         let values = checked_product(&self.shape).and_then(|n| n.checked_mul(width));
         let need = values.and_then(|bytes| bytes.checked_add(self.start));

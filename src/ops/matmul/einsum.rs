@@ -125,7 +125,7 @@ fn check_rank(name: &'static str, letters: &[char], shape: &Shape) -> Result<()>
     Err(Error::operand("einsum", name, expected, shape))
 }
 
-/// That letters of both operands have one length.
+/// Checks that letters of both operands have one length.
 #[track_caller]
 fn check_lengths(a: (&[char], &Shape), b: (&[char], &Shape)) -> Result<()> {
     for (letter, &length) in a.0.iter().zip(a.1.iter()) {
