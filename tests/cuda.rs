@@ -30,6 +30,8 @@ mod nn;
 mod ops;
 #[path = "cuda/plumbing.rs"]
 mod plumbing;
+#[path = "cuda/skipped.rs"]
+mod skipped;
 #[path = "cuda/special.rs"]
 mod special;
 #[path = "cuda/stand_in.rs"]
